@@ -1,0 +1,1 @@
+"""The control plane: the Unix socket, the admin routes and the command."""

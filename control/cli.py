@@ -1,0 +1,5 @@
+"""The `mlx-serve` command."""
+
+
+def main() -> int:
+    return 0

@@ -1,0 +1,25 @@
+"""What a handler may see of the daemon: one value on each Sanic app's `ctx.serving`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+    from .config import Settings
+    from .metrics import Metrics
+    from .residency import Residency
+
+
+@dataclass
+class Context:
+    """`started` is a Unix time; `draining` turns true once, when the daemon begins to stop."""
+
+    settings: Settings
+    store: Store
+    residency: Residency
+    metrics: Metrics
+    started: float
+    version: str
+    draining: bool = False

@@ -1,0 +1,1 @@
+"""The child's side: the only folder that imports mlx."""

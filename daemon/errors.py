@@ -1,0 +1,67 @@
+"""What can go wrong between a request and its model: the daemon's own tree of errors."""
+
+from __future__ import annotations
+
+
+class DaemonError(Exception):
+    """`str()` is a sentence for the user; it names no path, prompt or key."""
+
+
+class QueueFull(DaemonError):
+    """More requests wait than `server.max_queue` allows. `retry_after` is in whole seconds, from the measured rate."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("server busy, please try again.  maximum pending requests exceeded")
+        self.retry_after = retry_after
+
+
+class Draining(DaemonError):
+    """The daemon is stopping and takes no new work."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down; try again in a moment")
+
+
+class LoadError(DaemonError):
+    """A model could not be brought into memory. `retry_after`: seconds until the next attempt is made, if one is held back."""
+
+    def __init__(self, model: str, reason: str, *, retry_after: int | None = None) -> None:
+        super().__init__(f"model {model!r} could not be loaded: {reason}")
+        self.model = model
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class UnsupportedByModel(LoadError):
+    """The model's files are fine, but this version cannot serve them."""
+
+
+class InsufficientMemory(DaemonError):
+    """The model, or one request's cache, does not fit beside what is in use; the numbers are in the sentence."""
+
+
+class RunnerDied(DaemonError):
+    """The model's process ended while it worked on this request; the next request loads it again."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"the process of model {model!r} ended unexpectedly ({reason}); the next request loads it again")
+        self.model = model
+        self.reason = reason
+
+
+class RequestRejected(DaemonError):
+    """The engine refused or failed one request. `code` is a protocol.RejectCode; `param` names the field at fault."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class WrongKind(DaemonError):
+    """The model exists but cannot do what the endpoint asks (an embedding model in a chat). `capability` as Ollama names it."""
+
+    def __init__(self, model: str, capability: str) -> None:
+        super().__init__(f'"{model}" does not support {capability}')
+        self.model = model
+        self.capability = capability

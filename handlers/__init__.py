@@ -1,0 +1,1 @@
+"""The dialects: bodies in, engine requests out; deltas in, wire format out."""

@@ -1,0 +1,1 @@
+"""Models on disk by digest; knows no MLX and no HTTP server."""
