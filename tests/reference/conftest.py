@@ -1,0 +1,37 @@
+"""The tiny checkpoints and what mlx-lm says of them, made once per test run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from reference.checkpoints import NAMES, Checkpoint, make
+
+Logits = Mapping[str, Mapping[str, NDArray[np.float32]]]
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+    parent = tmp_path_factory.mktemp("checkpoints")
+    return {name: make(name, parent) for name in NAMES}
+
+
+@pytest.fixture(scope="session")
+def mlx_logits(checkpoints: dict[str, Checkpoint], tmp_path_factory: pytest.TempPathFactory) -> Logits:
+    """For every architecture the rows that mlx-lm computes alone: `whole` and `cached`, each [8, STEPS + 1, V]."""
+    out = tmp_path_factory.mktemp("mlx_logits")
+    folder = checkpoints[NAMES[0]].folder.parent
+    subprocess.run(
+        [sys.executable, "-m", "reference.mlx_logits", str(folder), str(out)],
+        check=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
+        timeout=110,
+    )
+    return {name: dict(np.load(out / f"{name}.npz")) for name in NAMES}
