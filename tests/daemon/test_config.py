@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from mlx_serve.daemon import config_command
 from mlx_serve.daemon.config import SECTIONS, ConfigError, Settings, load_settings
 
