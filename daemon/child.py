@@ -1,0 +1,87 @@
+"""One child process: spawned with a socketpair and a private temporary folder, its complaints logged, its end noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+
+LOG = logging.getLogger("mlx_serve.runner")
+ENGINE = ("-m", "mlx_serve.daemon.engine.main")
+
+
+class Child:
+    """`Child.spawn()` gives the process and the parent's socket end; `wait` its end as a sentence."""
+
+    def __init__(self, process: asyncio.subprocess.Process, folder: str) -> None:
+        self._process = process
+        self._folder = folder
+        self._last_lines: collections.deque[str] = collections.deque(maxlen=5)
+        self._reading = asyncio.create_task(self._read_complaints())
+        self._ending: asyncio.Task[str] | None = None
+
+    @classmethod
+    async def spawn(cls, command: Sequence[str] = ENGINE) -> tuple[Child, socket.socket]:
+        ours, theirs = socket.socketpair()
+        folder = tempfile.mkdtemp(prefix="mlx-serve-")
+        try:
+            with theirs:
+                for end in (ours, theirs):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *command,
+                    "--fd",
+                    str(theirs.fileno()),
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    env=os.environ | {"TMPDIR": folder},
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        ours.setblocking(False)
+        return cls(process, folder), ours
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def _read_complaints(self) -> None:
+        assert self._process.stderr is not None
+        while line := await self._process.stderr.readline():
+            text = line.decode("utf-8", "replace").rstrip()
+            if text:
+                self._last_lines.append(text)
+                LOG.info("hear child pid=%d line=%s", self.pid, text[:500])
+
+    async def wait(self) -> str:
+        """How the process ended, for people; callable many times."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._wait())
+        return await asyncio.shield(self._ending)
+
+    async def _wait(self) -> str:
+        status = await self._process.wait()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._reading), 1.0)
+        await asyncio.to_thread(shutil.rmtree, self._folder, True)
+        if status < 0:
+            return f"killed by {signal.Signals(-status).name}" if -status in signal.valid_signals() else f"signal {-status}"
+        return f"exit status {status}"
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()

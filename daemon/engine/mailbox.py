@@ -1,0 +1,52 @@
+"""The child's end of the socket: a reader thread that only moves frames, and a blocking send for the loop.
+
+When the parent is gone the process ends at once: a child never outlives its daemon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import socket
+import threading
+from typing import Any
+
+from .. import protocol
+
+
+class Mailbox:
+    """`queue` receives frames from the parent and whatever other threads of the child put in."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._sending = threading.Lock()
+        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        threading.Thread(target=self._read, name="frames", daemon=True).start()
+
+    def send(self, message: protocol.FromChild) -> None:
+        with self._sending:
+            try:
+                self._socket.sendall(protocol.encode(message))
+            except OSError:
+                os._exit(0)
+
+    def drain(self, *, wait: bool) -> list[Any]:
+        """Everything that has arrived; with `wait`, at least one message."""
+        messages = [self.queue.get()] if wait else []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                messages.append(self.queue.get_nowait())
+        return messages
+
+    def _read(self) -> None:
+        with self._socket.makefile("rb", buffering=1 << 16) as stream:
+            while len(header := stream.read(4)) == 4:
+                length = protocol.frame_length(header)
+                body = stream.read(length)
+                if len(body) < length:
+                    break
+                self.queue.put(protocol.decode_to_child(body))
+        os._exit(0)

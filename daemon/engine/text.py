@@ -1,0 +1,166 @@
+"""Tokens to text: pieces of bytes, incremental UTF-8, and stop strings found in the text with hold-back."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from typing import Any, Protocol
+
+REPLACEMENT = "\ufffd"
+
+
+class Detokenizer(Protocol):
+    """One sequence's text so far. `add` gives the characters that a token completes; `finish` what is left."""
+
+    def add(self, token: int) -> str: ...
+    def finish(self) -> str: ...
+
+
+def byte_alphabet() -> dict[str, int]:
+    """Byte-level BPE's letters and the bytes they stand for (GPT-2's `bytes_to_unicode`, inverted)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in printable}
+    others = (byte for byte in range(256) if byte not in set(printable))
+    return table | {chr(256 + place): byte for place, byte in enumerate(others)}
+
+
+class Vocabulary:
+    """What each token id is as text or bytes. `hidden` are special tokens, which leave no text; `shown` are exceptions."""
+
+    def __init__(self, tokenizer: Any, shown: frozenset[str] = frozenset()) -> None:
+        self.backend = getattr(tokenizer, "_tokenizer", None)
+        self.tokenizer = tokenizer
+        added = tokenizer.added_tokens_decoder
+        self.added = {int(token): str(entry) for token, entry in added.items()}
+        self.hidden = frozenset(int(t) for t, entry in added.items() if entry.special and str(entry) not in shown)
+        self.size = max([len(tokenizer), *(token + 1 for token in self.added)])
+        self.pieces = self._byte_pieces() if self._byte_level() else None
+
+    def _byte_level(self) -> bool:
+        if self.backend is None:
+            return False
+        decoder = json.loads(self.backend.to_str()).get("decoder") or {}
+        parts = decoder.get("decoders", [decoder])
+        return [part.get("type") for part in parts] == ["ByteLevel"]
+
+    def _byte_pieces(self) -> list[bytes]:
+        letters = byte_alphabet()
+        pieces = [b""] * self.size
+        for text, token in self.tokenizer.get_vocab().items():
+            if token in self.added:
+                continue
+            if all(letter in letters for letter in text):
+                pieces[token] = bytes(letters[letter] for letter in text)
+            else:
+                pieces[token] = text.encode()
+        for token, text in self.added.items():
+            pieces[token] = b"" if token in self.hidden else text.encode()
+        return pieces
+
+    def detokenizer(self) -> Detokenizer:
+        return ByteDetokenizer(self.pieces) if self.pieces is not None else WindowDetokenizer(self)
+
+    def decode(self, tokens: list[int]) -> str:
+        """The text of a whole sequence, hidden tokens left out."""
+        detokenizer = self.detokenizer()
+        return "".join([*map(detokenizer.add, tokens), detokenizer.finish()])
+
+    def piece(self, token: int) -> bytes:
+        """One token's bytes by itself, as log-probabilities show it (special tokens by their name)."""
+        if token in self.added:
+            return self.added[token].encode()
+        if self.pieces is not None:
+            return self.pieces[token] if token < len(self.pieces) else b""
+        return str(self.tokenizer.decode([token])).encode()
+
+
+class ByteDetokenizer:
+    """Byte-level vocabularies: each token is some bytes; an incomplete character waits for the next token."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, token: int) -> str:
+        return self._decoder.decode(self._pieces[token] if token < len(self._pieces) else b"")
+
+    def finish(self) -> str:
+        return self._decoder.decode(b"", final=True)
+
+
+class WindowDetokenizer:
+    """Any other vocabulary: decode a short window with and without the new tokens and give the difference.
+
+    The window starts at a token whose text is already out, so that spaces that depend on the neighbour come right.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._tokens: list[int] = []
+        self._start = self._read = 0
+
+    def _text(self, tokens: list[int]) -> str:
+        return str(self._vocabulary.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _new(self) -> tuple[str, bool]:
+        before = self._text(self._tokens[self._start : self._read])
+        after = self._text(self._tokens[self._start :])
+        whole = after.startswith(before)
+        return after[len(before) :] if whole else after, not after.endswith(REPLACEMENT)
+
+    def add(self, token: int) -> str:
+        if token in self._vocabulary.hidden:
+            return ""
+        self._tokens.append(token)
+        text, complete = self._new()
+        if not complete or not text:
+            return ""
+        self._start, self._read = self._read, len(self._tokens)
+        if self._start > 64:
+            del self._tokens[: self._start]
+            self._read -= self._start
+            self._start = 0
+        return text
+
+    def finish(self) -> str:
+        text, _ = self._new() if self._read < len(self._tokens) else ("", True)
+        self._read = len(self._tokens)
+        return text
+
+
+class StopStrings:
+    """Finds the earliest stop string in a growing text and keeps back what could be the beginning of one."""
+
+    def __init__(self, stops: tuple[str, ...]) -> None:
+        self._stops = stops
+        self._longest = max(map(len, stops), default=0)
+        self._held = ""
+        self.found: str | None = None
+
+    def add(self, text: str) -> str:
+        """The characters that may go out. After `found` is set nothing comes any more."""
+        if self.found is not None:
+            return ""
+        if not self._stops:
+            return text
+        text = self._held + text
+        first = min(((at, stop) for stop in self._stops if (at := text.find(stop)) >= 0), default=None)
+        if first is not None:
+            self._held, self.found = "", first[1]
+            return text[: first[0]]
+        keep = self._overlap(text)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def _overlap(self, text: str) -> int:
+        """The length of the longest end of the text that begins a stop string."""
+        for keep in range(min(self._longest - 1, len(text)), 0, -1):
+            end = text[len(text) - keep :]
+            if any(stop.startswith(end) for stop in self._stops):
+                return keep
+        return 0
+
+    def finish(self) -> str:
+        """What was kept back, when the text ends otherwise."""
+        held, self._held = self._held, ""
+        return "" if self.found is not None else held
