@@ -1,0 +1,79 @@
+"""The models that come with the program, and common names for models that do not."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .checkpoint import write_checkpoint
+from .errors import UnknownModel
+from .manifests import Kind
+from .names import BUILTIN_OWNER, Name
+
+_SHIPPED = Path(__file__).parent / "builtins"
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """`description` is honest about what the model can do."""
+
+    name: str
+    kind: Kind
+    description: str
+
+    @property
+    def full_name(self) -> Name:
+        return Name(BUILTIN_OWNER, self.name)
+
+    @contextmanager
+    def files(self) -> Iterator[Path]:
+        """A folder with the model's files: the shipped one, else one that is written now and removed at the end."""
+        shipped = _SHIPPED / self.name
+        if (shipped / "config.json").is_file():
+            yield shipped
+            return
+        with tempfile.TemporaryDirectory(prefix="mlx-serve-") as made:
+            write_checkpoint(Path(made))
+            yield Path(made)
+
+
+BUILTINS: dict[str, Builtin] = {
+    "starter": Builtin(
+        "starter",
+        "llm",
+        "a tiny Qwen3 with random weights, written on the spot: it only proves that the machinery works",
+    ),
+}
+
+ALIASES: dict[str, str] = {
+    **{name: str(builtin.full_name) for name, builtin in BUILTINS.items()},
+    "qwen3:0.6b": "mlx-community/Qwen3-0.6B-4bit",
+    "qwen3:1.7b": "mlx-community/Qwen3-1.7B-4bit",
+    "qwen3:4b": "mlx-community/Qwen3-4B-4bit",
+    "qwen3:8b": "mlx-community/Qwen3-8B-4bit",
+    "llama3.2:1b": "mlx-community/Llama-3.2-1B-Instruct-4bit",
+    "llama3.2:3b": "mlx-community/Llama-3.2-3B-Instruct-4bit",
+    "gemma3:1b": "mlx-community/gemma-3-1b-it-4bit",
+    "gemma3:4b": "mlx-community/gemma-3-4b-it-4bit",
+    "all-minilm": "sentence-transformers/all-MiniLM-L6-v2",
+    "bge-m3": "BAAI/bge-m3",
+    "qwen3-embedding:0.6b": "Qwen/Qwen3-Embedding-0.6B",
+    "qwen3-reranker:0.6b": "Qwen/Qwen3-Reranker-0.6B",
+}
+
+
+def find_builtin(text: str) -> Builtin | None:
+    """`starter` or `mlx-serve/starter`, in any case."""
+    wanted = text.lower().removeprefix(f"{BUILTIN_OWNER}/").removesuffix(":latest")
+    return BUILTINS.get(wanted)
+
+
+def builtin(text: str) -> Builtin:
+    """Raises UnknownModel."""
+    found = find_builtin(text)
+    if found is None:
+        raise UnknownModel(text, hint=f"the built-in models are: {', '.join(BUILTINS)}")
+    return found

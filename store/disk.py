@@ -1,0 +1,117 @@
+"""The file-system calls that the store's promises rest on, in one place so that tests can make each one fail."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY = ".tmp"
+"""The ending of files that nobody resumes: rubbish as soon as no one holds the store's lock."""
+
+LASTING = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG)
+"""What `read_regular` says of a file that is no such file; any other error may be gone at the next try."""
+
+
+class Disk:
+    """The real disk. A subclass in the tests counts, fails or dies at the n-th call."""
+
+    def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def sync(self, descriptor: int) -> None:
+        """Make a file's content durable. On macOS plain fsync leaves it in the drive's cache."""
+        full = getattr(fcntl, "F_FULLFSYNC", None)
+        if full is not None:
+            try:
+                fcntl.fcntl(descriptor, full)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY):
+                    raise
+        os.fsync(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        source.rename(target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink()
+
+    def make_folder(self, path: Path) -> None:
+        """A folder of mode 0700 whatever the umask; one that is there already is left as it is."""
+        try:
+            path.mkdir(0o700)
+        except FileExistsError:
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                raise
+            return
+        path.chmod(0o700)
+
+    def writable(self, folder: Path) -> bool:
+        return not os.statvfs(folder).f_flag & os.ST_RDONLY and os.access(folder, os.W_OK | os.X_OK)
+
+    def free(self, folder: Path) -> int:
+        """Bytes that this user can still write."""
+        status = os.statvfs(folder)
+        return status.f_bavail * status.f_frsize
+
+    @contextmanager
+    def temporary(self, folder: Path) -> Iterator[tuple[int, Path]]:
+        """A new private file in `folder`, removed at the end unless it was renamed away."""
+        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor, path
+        finally:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+
+    def replace(self, target: Path, data: bytes, partial: Path, mode: int = 0o600) -> None:
+        """Put a small file in place, old or new and never torn."""
+        with self.temporary(partial) as (descriptor, path):
+            self.write(descriptor, data)
+            os.fchmod(descriptor, mode)
+            self.sync(descriptor)
+            self.rename(path, target)
+        self.sync_folder(target.parent)
+
+
+def open_regular(path: Path, *, follow: bool = False) -> int:
+    """Open for reading what must be a regular file; never blocks on a fifo, never follows a link unless told.
+
+    Raises OSError; ELOOP for a link, EINVAL for anything else that is no regular file.
+    """
+    status = path.stat(follow_symlinks=follow)
+    if stat.S_ISREG(status.st_mode):
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+        descriptor = os.open(path, flags)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, "is a symbolic link")
+    raise OSError(errno.EINVAL, "is not a regular file")
+
+
+def read_regular(path: Path, limit: int, *, follow: bool = False) -> bytes:
+    """The whole content of a small regular file; EFBIG when it is longer than `limit` bytes."""
+    with os.fdopen(open_regular(path, follow=follow), "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"is longer than {limit} bytes")
+    return data

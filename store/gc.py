@@ -1,0 +1,111 @@
+"""The only place that deletes blobs: mark from the refs, sweep the rest."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .blobs import Blobs
+from .disk import LASTING, TEMPORARY, Disk, read_regular
+from .errors import DamagedModel, StoreError
+from .manifests import Manifests
+from .refs import Refs
+from .views import Views
+
+PARTIAL_SECONDS = 14 * 24 * 3600
+"""How long a download that nobody resumed is kept."""
+
+_SALVAGE_LIMIT = 16 << 20
+_DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """How many blobs went (or would go), their bytes, and how many unfinished files."""
+
+    blobs: int
+    bytes: int
+    partials: int
+
+
+@dataclass(frozen=True)
+class Collector:
+    """One sweep of one store. Whoever calls `run` holds the store's lock: exclusive, or shared for a dry run."""
+
+    disk: Disk
+    partial: Path
+    blobs: Blobs
+    manifests: Manifests
+    refs: Refs
+    views: Views
+
+    def run(self, protect: Collection[str] = (), *, dry_run: bool = False) -> Collected:
+        """`protect`: manifests (hex) to keep with their files although nothing names them, for models in memory."""
+        roots = set(protect)
+        for ref in self.refs.all():
+            if ref.unsure:
+                raise StoreError(f"the name {ref.name.display()} cannot be read ({ref.problem}); nothing was removed")
+            if ref.problem is None:
+                roots.add(ref.hex)
+        kept = self._mark(roots)
+        count = size = 0
+        for hex_digest, status in list(self.blobs.entries()):
+            if hex_digest in kept or stat.S_ISDIR(status.st_mode):
+                continue
+            if not dry_run:
+                self.disk.unlink(self.blobs.path(hex_digest))
+            count += 1
+            size += status.st_size if stat.S_ISREG(status.st_mode) else 0
+        partials = list(self._old_partials(dry_run))
+        if not dry_run:
+            for path in partials:
+                self._remove(path)
+            for view in self.views.stale(roots):
+                self._remove(view)
+            if count:
+                self.disk.sync_folder(self.blobs.folder)
+            self.manifests.forget(roots)
+        return Collected(count, size, len(partials))
+
+    def _mark(self, roots: set[str]) -> set[str]:
+        marked = set(roots)
+        for root in roots:
+            try:
+                marked |= {layer.hex for layer in self.manifests.get(root).layers}
+            except DamagedModel:
+                # What a damaged manifest still names may be all that a repair needs.
+                marked |= self._salvage(root)
+        return marked
+
+    def _salvage(self, root: str) -> set[str]:
+        try:
+            data = read_regular(self.blobs.path(root), _SALVAGE_LIMIT)
+        except DamagedModel:
+            return set()
+        except OSError as error:
+            if error.errno in LASTING:
+                return set()
+            raise
+        return {match.decode() for match in _DIGEST.findall(data)}
+
+    def _old_partials(self, dry_run: bool) -> Iterator[Path]:
+        now = time.time()
+        with os.scandir(self.partial) as entries:
+            for entry in entries:
+                # Under the exclusive lock nobody writes a temporary file; under the shared one somebody may.
+                orphan = entry.name.endswith(TEMPORARY) and not dry_run
+                age = now - entry.stat(follow_symlinks=False).st_mtime
+                if orphan or age > PARTIAL_SECONDS:
+                    yield Path(entry.path)
+
+    def _remove(self, path: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            self.disk.unlink(path)

@@ -1,0 +1,27 @@
+"""What a pull has done so far, one value per event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`completed` of `total` bytes of one file (`path`), or of the whole pull where `path` is None.
+
+    `digest` ("sha256:<hex>") is known once the file is stored.
+    """
+
+    status: str
+    digest: str | None = None
+    path: str | None = None
+    completed: int = 0
+    total: int = 0
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """The report of a caller that does not want one."""

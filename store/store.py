@@ -1,0 +1,242 @@
+"""The models on disk, as the rest of the program sees them. Synchronous: callers with an event loop use a thread."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import folder as folders
+from .blobs import Blobs
+from .builtin import ALIASES, BUILTINS, builtin, find_builtin
+from .disk import Disk
+from .errors import DamagedModel, ReadOnlyStore, SourceError, StoreBusy, UnknownModel, translated
+from .gc import Collected, Collector
+from .layout import Layout, clear_temporaries, open_layout
+from .locks import Lock
+from .lookup import look_up
+from .manifests import Kind, Manifest, Manifests, Source
+from .names import Name
+from .progress import Report, silent
+from .pull import Order, Pull, source_of
+from .refs import Ref, Refs
+from .verify import Verified, Verifier
+from .views import Views
+
+log = logging.getLogger("mlx_serve.store")
+
+_BUSY_SECONDS = 5.0
+_REMOVE_BUSY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A name and what it stands for. `digest` is the manifest's (64 hex), `size` bytes of all files."""
+
+    name: Name
+    digest: str
+    manifest: Manifest
+    modified: datetime.datetime
+    size: int
+
+
+@dataclass(frozen=True)
+class Removed:
+    """The name that is gone and the manifest (64 hex) it stood for, "" where the name was damaged."""
+
+    name: Name
+    digest: str
+
+
+class Store:
+    """One model store. Every failure is a StoreError; threads and processes may use one folder at the same time."""
+
+    def __init__(self, layout: Layout, aliases: Mapping[str, str], disk: Disk) -> None:
+        self.directory = layout.directory
+        self.read_only = layout.read_only
+        self._layout = layout
+        self._disk = disk
+        self._aliases = ALIASES | {alias.lower(): target for alias, target in aliases.items()}
+        self._lock = Lock(layout.lock)
+        self._blobs = Blobs(layout.blobs, layout.partial, disk)
+        self._manifests = Manifests(self._blobs)
+        self._refs = Refs(layout.refs, layout.partial, disk)
+        self._views = Views(layout.views, self._blobs)
+        self._collector = Collector(disk, layout.partial, self._blobs, self._manifests, self._refs, self._views)
+        self._verifier = Verifier(self._blobs, self._manifests, self._refs, self._lock)
+        self._warned: set[tuple[Name, str]] = set()
+
+    @classmethod
+    def open(cls, directory: Path, aliases: Mapping[str, str] | None = None, *, disk: Disk | None = None) -> Store:
+        """Make the folder when it is not there. Raises StoreVersion, StoreError, ReadOnlyStore (nothing there)."""
+        disk = disk or Disk()
+        store = cls(open_layout(directory, disk), aliases or {}, disk)
+        if not store.read_only:
+            store._tidy()
+        return store
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[Installed]:
+        """Every readable model, newest first. A damaged one is left out, with one warning."""
+        with translated("list the models"):
+            found = [model for ref in self._refs.all() if (model := self._readable(ref)) is not None]
+        return sorted(found, key=lambda model: (-model.modified.timestamp(), model.name.key))
+
+    def find(self, text: str) -> Installed:
+        """By full name, alias or short name. Raises InvalidName, UnknownModel, AmbiguousName, DamagedModel."""
+        with translated("look a model up"):
+            return self._installed(self._ref(text))
+
+    def resolve(self, text: str) -> Name:
+        """The full name behind a short one or an alias; raises what `find` raises."""
+        return self.find(text).name
+
+    def view(self, model: Installed) -> Path:
+        """A folder with the model's files under their real names. Raises DamagedModel."""
+        with translated("make the model's folder"), self._lock.shared():
+            return self._views.get(model.digest, model.manifest, read_only=self.read_only)
+
+    def verify(self, name: str | None = None) -> Iterator[Verified]:
+        """Read every byte again, one value per file. Damage is reported, nothing is deleted."""
+        with translated("verify the models"):
+            yield from self._verifier.run(None if name is None else [self._ref(name)])
+
+    # --- changing -----------------------------------------------------------------------------------------------------
+
+    def copy(self, source: str, destination: str) -> Installed:
+        """Give a model a second name; it replaces what had that name before."""
+        self._writable()
+        target = Name.parse(destination)
+        with translated("copy the model", self._free()), self._lock.shared():
+            model = self.find(source)
+            return self._installed(self._refs.set(target, model.digest))
+
+    def remove(self, name: str, protect: Collection[str] = ()) -> Removed:
+        """Take a name away, then free what nothing names any more (later, by `gc`, when a pull is running now).
+
+        A damaged model can be removed as well. `protect`: manifests (hex) whose files must stay, for models in memory.
+        """
+        self._writable()
+        with translated("remove the model"):
+            with self._lock.shared():
+                ref = self._ref(name)
+                if not self._refs.remove(ref.name):
+                    raise UnknownModel(name)
+            try:
+                with self._lock.exclusive(_REMOVE_BUSY_SECONDS):
+                    self._collector.run(protect)
+            except StoreBusy:
+                log.info("keep files until the next gc model=%s reason=busy", ref.name.display())
+        return Removed(ref.name, ref.hex)
+
+    def gc(self, dry_run: bool = False, protect: Collection[str] = ()) -> Collected:
+        """Free what nothing names. `protect`: manifests (hex) to keep all the same. Raises StoreBusy during a pull."""
+        with translated("free unused files"):
+            if dry_run:
+                with self._lock.shared():
+                    return self._collector.run(protect, dry_run=True)
+            self._writable()
+            with self._lock.exclusive(_BUSY_SECONDS):
+                return self._collector.run(protect)
+
+    # --- pulling ------------------------------------------------------------------------------------------------------
+
+    def pull(
+        self,
+        source: str,
+        *,
+        kind: Kind | None = None,
+        name: str | None = None,
+        revision: str | None = None,
+        progress: Report = silent,
+    ) -> Installed:
+        """From a folder (an absolute path, or one that begins with . or ~) or a built-in model. Raises SourceError."""
+        folder = Path(source).expanduser() if source.startswith((".", "~")) else Path(source)
+        local = folder.is_absolute() or source.startswith(".")
+        if revision is not None and (local or find_builtin(source)):
+            raise SourceError("only a repository of the hub has revisions", hint="leave --revision out")
+        if local:
+            return self.pull_folder(folder, name=name, kind=kind, progress=progress)
+        if find_builtin(source):
+            return self.pull_builtin(source, name=name, kind=kind, progress=progress)
+        raise SourceError(
+            "pulling from the hub is not part of this version; pull a local folder or a built-in: "
+            + ", ".join(BUILTINS),
+            hint="a local folder is an absolute path, or one that begins with ./",
+        )
+
+    def pull_folder(
+        self, folder: Path, *, name: str | None = None, kind: Kind | None = None, progress: Report = silent
+    ) -> Installed:
+        """Take a model over from a folder, which stays as it is.
+
+        Raises SourceError, UnsupportedModel, DamagedModel, NoSpace.
+        """
+        self._writable()
+        folder = folder.expanduser()
+        target = Name.parse(name) if name is not None else folders.name_of(folder)
+        return self._pull(folder, target, source_of(folder), kind, None, progress)
+
+    def pull_builtin(
+        self, source: str, *, name: str | None = None, kind: Kind | None = None, progress: Report = silent
+    ) -> Installed:
+        """Install a model that comes with the program. Raises UnknownModel when there is none of that name."""
+        self._writable()
+        chosen = builtin(source)
+        target = Name.parse(name) if name is not None else chosen.full_name
+        remark = f"the built-in table says so; {chosen.description}"
+        with translated("write the built-in model", self._free()), chosen.files() as folder:
+            origin = Source(kind="builtin", location=chosen.name)
+            return self._pull(folder, target, origin, kind or chosen.kind, remark, progress)
+
+    def _pull(
+        self, folder: Path, name: Name, source: Source, kind: Kind | None, remark: str | None, progress: Report
+    ) -> Installed:
+        hints = tuple(dict.fromkeys((folders.name_of(folder).model, name.model)))
+        with translated("store the model", self._free()), self._lock.shared():
+            order = Order(folders.scan(folder), name, source, hints, kind, remark)
+            return self._installed(Pull(self._blobs, self._manifests, self._refs, progress).run(order))
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _ref(self, text: str) -> Ref:
+        ref = self._refs.get(look_up(text, list(self._refs.names()), self._aliases))
+        if ref is None:
+            raise UnknownModel(text)
+        return ref
+
+    def _readable(self, ref: Ref) -> Installed | None:
+        try:
+            return self._installed(ref)
+        except DamagedModel as error:
+            if self._refs.get(ref.name) == ref and (ref.name, ref.hex) not in self._warned:
+                self._warned.add((ref.name, ref.hex))
+                log.warning("skip model name=%s reason=%s", ref.name.display(), error)
+            return None
+
+    def _installed(self, ref: Ref) -> Installed:
+        if ref.problem is not None:
+            raise DamagedModel(f"the name {ref.name.display()} is damaged: {ref.problem}")
+        manifest = self._manifests.get(ref.hex)
+        modified = datetime.datetime.fromtimestamp(ref.modified).astimezone()
+        return Installed(ref.name, ref.hex, manifest, modified, manifest.size)
+
+    def _writable(self) -> None:
+        if self.read_only:
+            raise ReadOnlyStore
+
+    def _free(self) -> int:
+        return self._disk.free(self.directory)
+
+    def _tidy(self) -> None:
+        """What a killed process left behind goes, unless somebody is at work now."""
+        if not self._lock.works():
+            log.warning("locks do not work on this disk; use the models folder from one daemon only")
+        try:
+            with translated("tidy the model store"), self._lock.exclusive(0):
+                clear_temporaries(self._layout, self._disk)
+        except StoreBusy:
+            log.debug("skip tidying reason=busy")
