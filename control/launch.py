@@ -1,0 +1,125 @@
+"""Bring a daemon up in the background and wait until it answers, or say why it did not."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from .client import ApiError, Client, DaemonGone, NoDaemon
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+    from typing import Any
+
+    from .target import Target
+
+STATUS = "/control/v1/status"
+_DEADLINE_SECONDS = 60.0
+_POLL_SECONDS = 0.02
+
+
+class StartFailed(Exception):
+    """The daemon did not come up; `str()` is its own reason where it gave one."""
+
+    def __init__(self, reason: str, log: Path) -> None:
+        super().__init__(reason)
+        self.hint = f"its log is {log}"
+
+
+def command(flags: list[str]) -> list[str]:
+    """-P: modules in the folder where the user happens to be are none of the daemon's."""
+    return [sys.executable, "-P", "-m", "mlx_serve.daemon.main", *flags]
+
+
+def status(target: Target, timeout: float = 10.0) -> Any | None:
+    """The daemon's own account of itself, or None when none runs."""
+    try:
+        return Client(target.socket, timeout).get(STATUS)
+    except NoDaemon:
+        return None
+
+
+def start(target: Target, flags: list[str]) -> Any:
+    """Start a daemon, detached from this terminal; its status once it answers. Raises StartFailed."""
+    import subprocess
+
+    target.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(target.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        before = os.fstat(handle).st_size
+        child = subprocess.Popen(
+            command(flags),
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+            cwd=target.home,
+            start_new_session=True,
+        )
+    finally:
+        os.close(handle)
+    return _wait(target, child, before)
+
+
+def _wait(target: Target, child: subprocess.Popen[bytes], offset: int) -> Any:
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        ended = child.poll() is not None
+        try:
+            found = status(target)
+        except (DaemonGone, ApiError):
+            found = None
+        if found is not None:
+            child.returncode = child.returncode or 0  # it outlives us on purpose; no warning when the object goes
+            return found
+        if ended:
+            raise StartFailed(_reason(target.log, offset, child.returncode), target.log)
+        time.sleep(_POLL_SECONDS)
+    child.terminate()
+    child.wait()
+    raise StartFailed(f"the daemon did not answer within {_DEADLINE_SECONDS:.0f} s", target.log)
+
+
+def _reason(log: Path, offset: int, code: int) -> str:
+    """The last thing the daemon wrote: one sentence on its stderr, or the message of a structured log line."""
+    with open(log, "rb") as file:
+        file.seek(offset)
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    if not lines:
+        return f"the daemon ended with status {code} and without a word"
+    last = lines[-1]
+    if last.startswith("{"):
+        import json
+
+        try:
+            document = json.loads(last)
+        except ValueError:
+            return last
+        last = str(document.get("message") or document.get("event") or last)
+    return last.removeprefix("mlx-serve: ")
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that waits only for its parent to notice has."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return False
+
+
+def wait_gone(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not gone(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
