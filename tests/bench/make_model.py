@@ -1,0 +1,120 @@
+"""Writes a random-weight checkpoint of a real Qwen3 shape: speed does not depend on the weights.
+
+usage: make_model.py FOLDER SHAPE [--bits 4|8] [--dtype bfloat16|float16|float32]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+TEMPLATE = (
+    "{%- for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{%- endif %}"
+)
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def _shape(
+    hidden: int, layers: int, inner: int, heads: int, kv_heads: int, head: int, vocabulary: int
+) -> dict[str, Any]:
+    return {
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "intermediate_size": inner,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head,
+        "vocab_size": vocabulary,
+    }
+
+
+SHAPES = {
+    "tiny": _shape(256, 8, 768, 4, 2, 64, 4096),
+    "0.6b": _shape(1024, 28, 3072, 16, 8, 128, 151936),
+    "1.7b": _shape(2048, 28, 6144, 16, 8, 128, 151936),
+    "4b": _shape(2560, 36, 9728, 32, 8, 128, 151936),
+    "8b": _shape(4096, 36, 12288, 32, 8, 128, 151936),
+}
+
+
+def write_tokenizer(folder: Path, vocabulary: int) -> int:
+    """Byte-level BPE trained on the standard library's text, padded so that every id decodes; returns the stop id."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = decoders.ByteLevel()
+    texts = sorted(str(file) for file in Path(sysconfig.get_path("stdlib")).glob("*.py"))[:120]
+    trainer = trainers.BpeTrainer(
+        vocab_size=min(vocabulary - 16, 8192),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    trained.train(texts, trainer)
+    content = json.loads(trained.to_str())
+    vocab = content["model"]["vocab"]
+    while len(vocab) < vocabulary - len(SPECIAL):
+        vocab[f"Ġfiller{len(vocab)}"] = len(vocab)
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": SPECIAL[2],
+        "pad_token": SPECIAL[0],
+        "chat_template": TEMPLATE,
+        "model_max_length": 40960,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return int(tokenizer.token_to_id(SPECIAL[2]))
+
+
+def make_model(folder: Path, shape: str, *, bits: int | None = None, dtype: str = "bfloat16") -> int:
+    """Write the checkpoint and return the size of its weights in bytes. Greedy by default, as no sampling is given."""
+    import mlx.core as mx
+    import mlx.nn as nn
+    from mlx.utils import tree_flatten
+    from mlx_lm.models import qwen3
+
+    folder.mkdir(parents=True, exist_ok=True)
+    stop = write_tokenizer(folder, SHAPES[shape]["vocab_size"])
+    config = SHAPES[shape] | {
+        "model_type": "qwen3",
+        "architectures": ["Qwen3ForCausalLM"],
+        "rms_norm_eps": 1e-6,
+        "max_position_embeddings": 40960,
+        "rope_theta": 1000000,
+        "tie_word_embeddings": True,
+        "eos_token_id": stop,
+        "torch_dtype": dtype,
+    }
+    mx.random.seed(7)
+    model = qwen3.Model(qwen3.ModelArgs.from_dict(config))
+    model.set_dtype(getattr(mx, dtype))
+    if bits is not None:
+        config["quantization"] = {"group_size": 64, "bits": bits}
+        nn.quantize(model, 64, bits)
+    weights = dict(tree_flatten(model.parameters()))
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stop}))
+    return sum(array.nbytes for array in weights.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("shape", choices=SHAPES)
+    parser.add_argument("--bits", type=int, choices=(4, 8))
+    parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16", "float32"))
+    arguments = parser.parse_args()
+    size = make_model(arguments.folder, arguments.shape, bits=arguments.bits, dtype=arguments.dtype)
+    print(f"{arguments.folder}: {size / 1e6:.1f} MB of weights")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Measures the daemon against mlx_lm.server, and both against MLX's bare decode loop, on one random-weight checkpoint.
+
+usage: run.py [--shape tiny | --model FOLDER] [-c 1,8,32] [--rounds 2] [--max-tokens 64] [--json FILE]
+Both servers stay up and are loaded in turn (A B A B), so that a machine that slows down slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import openblas
+import servers
+from load import Level, level
+from make_model import SHAPES, make_model
+
+HERE = Path(__file__).parent
+
+
+@contextlib.contextmanager
+def checkpoint(arguments: argparse.Namespace) -> Iterator[Path]:
+    """The folder that was given, or a checkpoint made for this run."""
+    if arguments.model is not None:
+        yield arguments.model.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-model-") as folder:
+        size = make_model(Path(folder), arguments.shape, bits=arguments.bits, dtype=arguments.dtype)
+        print(f"checkpoint: Qwen3 {arguments.shape}, {arguments.dtype}, {size / 1e6:.0f} MB of random weights")
+        yield Path(folder)
+
+
+def ceiling(folder: Path, arguments: argparse.Namespace, prompt_tokens: int) -> dict[int, dict[str, Any]]:
+    """The bare decode loop, in a process of its own, keyed by streams."""
+    done = subprocess.run(
+        [
+            *(sys.executable, str(HERE / "ceiling.py"), str(folder), "-c", arguments.streams),
+            *("--tokens", str(arguments.max_tokens), "--prompt", str(prompt_tokens)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"ceiling.py: {done.stderr[-2000:]}")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["streams"]: line for line in lines}
+
+
+def load(server: servers.Server, streams: int, arguments: argparse.Namespace, seed: int) -> Level:
+    return asyncio.run(
+        level(
+            server.url,
+            server.model,
+            streams,
+            requests=streams * arguments.per,
+            prompt_words=arguments.prompt_words,
+            max_tokens=arguments.max_tokens,
+            seed=seed,
+        )
+    )
+
+
+def medians(levels: list[Level]) -> dict[str, Any]:
+    fields = ("tok_s", "ttft_ms", "ttft_p95_ms", "tpot_ms")
+    found = {field: round(statistics.median(getattr(one, field) for one in levels), 2) for field in fields}
+    errors = [one.error for one in levels if one.error]
+    return found | {"errors": sum(one.errors for one in levels), "error": errors[0] if errors else None}
+
+
+def table(streams: list[int], results: dict[str, dict[int, dict[str, Any]]], bare: dict[int, dict[str, Any]]) -> str:
+    """Per number of streams: tokens per second, the ratios, time to first token and time per token."""
+    ours, theirs = results["mlx-serve"], results["mlx_lm.server"]
+    lines = [
+        f"{'streams':>7} | {'tokens/s':^33} | {'ratio to':^17} | {'first token, ms':^19} | {'per token, ms':^25}",
+        f"{'':>7} | {'mlx-serve':>10} {'mlx_lm':>10} {'bare loop':>11} | {'mlx_lm':>7} {'bare':>9} | "
+        f"{'mlx-serve':>10} {'mlx_lm':>8} | {'mlx-serve':>9} {'mlx_lm':>7} {'bare':>7}",
+    ]
+    for count in streams:
+        mine, other, loop = ours[count], theirs[count], bare[count]
+        against = f"{mine['tok_s'] / other['tok_s']:.2f}" if other["tok_s"] else "-"
+        lines.append(
+            f"{count:>7} | {mine['tok_s']:>10.1f} {other['tok_s']:>10.1f} {loop['decode_tok_s']:>11.1f} | "
+            f"{against:>7} {mine['tok_s'] / loop['decode_tok_s']:>9.2f} | "
+            f"{mine['ttft_ms']:>10.1f} {other['ttft_ms']:>8.1f} | "
+            f"{mine['tpot_ms']:>9.2f} {other['tpot_ms']:>7.2f} {loop['step_ms']:>7.2f}"
+        )
+    for name, levels in results.items():
+        lines += [
+            f"{name}, {count} streams: {one['errors']} errors, first: {one['error']}"
+            for count, one in levels.items()
+            if one["errors"]
+        ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="a checkpoint folder instead of a made one")
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--bits", type=int, choices=(4, 8))
+    parser.add_argument("--dtype", default="float32", choices=("bfloat16", "float16", "float32"))
+    parser.add_argument("-c", "--streams", default="1,8,32")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--per", type=int, default=2, help="requests per stream in a round")
+    parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument("--prompt-words", type=int, default=200)
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    arguments = parser.parse_args()
+    streams = [int(count) for count in arguments.streams.split(",")]
+    batch = max(32, *streams)
+
+    print(f"{platform.platform()}, {', '.join(f'{name} {version(name)}' for name in ('mlx-serve', 'mlx', 'mlx-lm'))}")
+    blas = openblas.find()
+    if sys.platform.startswith("linux"):
+        found = f"{blas}, for both servers and the bare loop" if blas else "none found: prefill on the CPU is slow"
+        print(f"OpenBLAS: {found}")
+    rounds: dict[str, dict[int, list[Level]]] = {}
+    with checkpoint(arguments) as folder:
+        with servers.ours(folder, max_batch=batch) as first, servers.peer(folder, max_batch=batch) as second:
+            pair = (first, second)
+            for server in pair:
+                print(f"{server.name}: warming up", flush=True)
+                for count in streams:
+                    warm = load(server, count, argparse.Namespace(**vars(arguments) | {"per": 1}), seed=count)
+                    if warm.errors:
+                        raise RuntimeError(f"{server.name} at {count} streams: {warm.error}")
+            for number in range(arguments.rounds):
+                for count in streams:
+                    for server in pair:
+                        result = load(server, count, arguments, seed=1000 * (number + 1) + count)
+                        rounds.setdefault(server.name, {}).setdefault(count, []).append(result)
+                        print(
+                            f"round {number + 1}, {count:>3} streams, {server.name:>13}: {result.tok_s:>9.1f} tok/s, "
+                            f"first token {result.ttft_ms:.0f} ms, {result.errors} errors",
+                            flush=True,
+                        )
+        prompt_tokens = round(rounds["mlx-serve"][streams[0]][0].prompt_tokens)
+        print("bare decode loop", flush=True)
+        bare = ceiling(folder, arguments, prompt_tokens)
+    results = {name: {count: medians(levels) for count, levels in found.items()} for name, found in rounds.items()}
+    print(
+        f"\nmedians of {arguments.rounds} rounds, prompts of {prompt_tokens} tokens, {arguments.max_tokens} new tokens"
+    )
+    print(table(streams, results, bare))
+    if arguments.json:
+        everything = {
+            "platform": platform.platform(),
+            "versions": {name: version(name) for name in ("mlx-serve", "mlx", "mlx-lm")},
+            "openblas": blas,
+            "settings": {key: str(value) for key, value in vars(arguments).items()},
+            "rounds": {
+                name: {count: [dataclasses.asdict(one) for one in levels] for count, levels in found.items()}
+                for name, found in rounds.items()
+            },
+            "medians": results,
+            "bare": bare,
+        }
+        arguments.json.write_text(json.dumps(everything, indent=1))
+    return 1 if any(one["errors"] for levels in results.values() for one in levels.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

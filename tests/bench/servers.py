@@ -1,0 +1,131 @@
+"""Starts and stops the servers to measure: our daemon in a temporary home, and mlx_lm.server, on free local ports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import openblas
+
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+MODEL = "local/bench"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: `name` for tables, `model` for requests. `home` is our daemon's home folder."""
+
+    name: str
+    url: str
+    port: int
+    model: str
+    process: subprocess.Popen[bytes]
+    home: Path | None = None
+    ready_seconds: float = 0.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the mlx-serve command against our daemon. Raises RuntimeError with what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mlx_serve", *arguments, "--port", str(server.port)],
+        env=os.environ | {"MLX_SERVE_HOME": str(server.home), "MLX_SERVE_NO_AUTOSTART": "1"},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"mlx-serve {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done
+
+
+@contextlib.contextmanager
+def ours(folder: Path | None, *, max_batch: int = 32, environ: dict[str, str] | None = None) -> Iterator[Server]:
+    """Our daemon, with the checkpoint pulled into its store; nothing is pulled when `folder` is None."""
+    with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-") as home:
+        port = free_port()
+        settings = {
+            "MLX_SERVE_HOME": home,
+            "MLX_SERVE_ENGINE_MAX_BATCH": str(max_batch),
+            "MLX_SERVE_SERVER_MAX_QUEUE": "1024",
+        }
+        arguments = [sys.executable, "-m", "mlx_serve.daemon.main", "--host", "127.0.0.1", "--port", str(port)]
+        with _running(
+            "mlx-serve", arguments, port, "/healthz", os.environ | settings | (environ or {}), home
+        ) as server:
+            if folder is not None:
+                command(server, "pull", str(folder), "--name", MODEL)
+            yield server
+
+
+@contextlib.contextmanager
+def peer(folder: Path, *, max_batch: int = 32) -> Iterator[Server]:
+    """mlx_lm.server on the same checkpoint, with OpenBLAS where our own children would load it."""
+    port = free_port()
+    arguments = [sys.executable, "-m", "mlx_lm", "server", "--model", str(folder), "--port", str(port)]
+    arguments += ["--log-level", "WARNING", "--decode-concurrency", str(max_batch)]
+    with _running("mlx_lm.server", arguments, port, "/v1/models", openblas.environment(), None, str(folder)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(
+    name: str,
+    arguments: list[str],
+    port: int,
+    path: str,
+    environ: dict[str, str],
+    home: str | None,
+    model: str = MODEL,
+) -> Iterator[Server]:
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(arguments, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            _wait(url + path, process, output)
+            ready = time.perf_counter() - started
+            yield Server(name, url, port, model, process, Path(home) if home else None, ready)
+        finally:
+            _stop(process)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], output: object) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            output.seek(0)  # type: ignore[attr-defined]
+            said = output.read().decode(errors="replace")[-2000:]  # type: ignore[attr-defined]
+            raise RuntimeError(f"{process.args} ended with status {process.returncode}: {said}")
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.01)
+    raise RuntimeError(f"{process.args} does not answer at {url}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
