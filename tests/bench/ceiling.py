@@ -32,7 +32,7 @@ def measure(model: Any, streams: int, prompt: int, tokens: int) -> tuple[float, 
     prefilled = time.perf_counter()
     for _ in range(tokens):
         following = step(current[:, None])
-        mx.async_eval(following)
+        mx.async_eval(following)  # type: ignore[no-untyped-call]
         current.tolist()
         current = following
     mx.eval(current)

@@ -70,7 +70,10 @@ def write_tokenizer(folder: Path, vocabulary: int) -> int:
         "model_max_length": 40960,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return int(tokenizer.token_to_id(SPECIAL[2]))
+    stop = tokenizer.token_to_id(SPECIAL[2])
+    if stop is None:
+        raise ValueError(f"{SPECIAL[2]} is not in the vocabulary")
+    return stop
 
 
 def make_model(folder: Path, shape: str, *, bits: int | None = None, dtype: str = "bfloat16") -> int:

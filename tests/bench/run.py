@@ -139,7 +139,9 @@ def main() -> int:
             for number in range(arguments.rounds):
                 for count in streams:
                     for server in pair:
-                        result = load(server, count, arguments, seed=1000 * (number + 1) + count)
+                        idle = servers.halted(second) if server is first else contextlib.nullcontext()
+                        with idle:
+                            result = load(server, count, arguments, seed=1000 * (number + 1) + count)
                         rounds.setdefault(server.name, {}).setdefault(count, []).append(result)
                         print(
                             f"round {number + 1}, {count:>3} streams, {server.name:>13}: {result.tok_s:>9.1f} tok/s, "

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_client import Engine, Sequence
-from reference.checkpoints import NAMES, VOCABULARY, Checkpoint, prompts
+from reference.architectures import VOCABULARY
+from reference.checkpoints import NAMES, Checkpoint, prompts
 from reference.recorded_file import STEPS, TOP, read
 
 from mlx_serve.daemon.protocol import Sampling, TokenPrompt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def test_the_checkpoint_is_the_recorded_one(name: str, checkpoints: dict[str, Ch
     assert checkpoints[name].sha256 == read(name).facts["sha256"]
 
 
-def test_another_seed_gives_another_checkpoint(checkpoints: dict[str, Checkpoint], tmp_path) -> None:
+def test_another_seed_gives_another_checkpoint(checkpoints: dict[str, Checkpoint], tmp_path: Path) -> None:
     assert make("llama", tmp_path, seed=12345).sha256 != checkpoints["llama"].sha256
 
 
