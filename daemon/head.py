@@ -1,0 +1,139 @@
+"""The head of an HTTP/1.1 request: bytes in, a checked Head out, or a Refused that says what is wrong.
+
+Strict where Sanic is lenient, because a lenient head is how requests are smuggled past a proxy, logs are forged and
+browsers are turned against local servers. It knows no sockets and no Sanic but for the type of its errors.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sanic.exceptions import SanicException
+
+MAX_HEAD = 16_384
+MAX_HEADERS = 100
+
+_METHOD = re.compile(r"[A-Z]{1,20}")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Visible ASCII without what no URI holds; `#` never travels and a backslash is a slash to some readers.
+_TARGET = re.compile(r"/[!$-;=?-\[\]_a-z~%]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HOST = re.compile(r"[0-9A-Za-z._~%:\[\]-]{1,300}")
+_LENGTH = re.compile(r"[0-9]{1,15}")
+
+
+class Refused(SanicException):
+    """HTTP that this server does not take. `str()` is a sentence for the client; it repeats nothing that was sent.
+
+    `target` is the path that was asked for, once that is known, so that the answer can be in its dialect.
+    """
+
+    quiet = True
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message, status_code=status)
+        self.target = "/"
+
+
+@dataclass(frozen=True)
+class Head:
+    """Header names are lower case. `length` is the body's: None when there is none, -1 when it comes in chunks."""
+
+    method: str
+    target: str
+    version: str
+    headers: tuple[tuple[str, str], ...]
+    length: int | None
+    keep_alive: bool
+    expects_continue: bool
+
+
+def parse(raw: bytes) -> Head:
+    """The head without its closing empty line. Raises Refused."""
+    line, *lines = raw.decode("latin-1").split("\r\n")
+    method, target, version = _request_line(line)
+    try:
+        return _checked(method, target, version, lines)
+    except Refused as refused:
+        refused.target = target
+        raise
+
+
+def _checked(method: str, target: str, version: str, lines: list[str]) -> Head:
+    if len(lines) > MAX_HEADERS:
+        raise Refused(431, f"the request has more than {MAX_HEADERS} header lines")
+    headers = tuple(_header(each) for each in lines)
+    host = _values(headers, "host")
+    if len(host) != 1:
+        raise Refused(400, "the request must have exactly one Host header")
+    if not _HOST.fullmatch(host[0]):
+        raise Refused(400, "the Host header is not the name of a host")
+    coding = _values(headers, "content-encoding")
+    if any(word.lower() not in ("", "identity") for word in coding):
+        raise Refused(415, "this Content-Encoding is not supported; send the body as it is")
+    return Head(
+        method=method,
+        target=target,
+        version=version,
+        headers=headers,
+        length=_length(headers, version),
+        keep_alive=_keeps_alive(headers, version),
+        expects_continue=_expects_continue(headers, version),
+    )
+
+
+def _request_line(line: str) -> tuple[str, str, str]:
+    parts = line.split(" ")
+    if len(parts) != 3 or not _METHOD.fullmatch(parts[0]):
+        raise Refused(400, "the request line is not that of HTTP/1.1")
+    method, target, version = parts
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
+        known = re.fullmatch(r"HTTP/\d\.\d", version)
+        raise Refused(505 if known else 400, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    if not _TARGET.fullmatch(target):
+        raise Refused(400, "the request's target must be a path such as /v1/models")
+    return method, target, version.removeprefix("HTTP/")
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not _NAME.fullmatch(name):
+        # Also folded lines, which begin with a space, and a space before the colon.
+        raise Refused(400, "a header line is not of the form Name: value")
+    value = value.strip(" \t")
+    if _CONTROL.search(value):
+        raise Refused(400, "a header has a control character in its value")
+    # UTF-8 where it is that, so that a log or a key looks as it was meant.
+    return name.lower(), value.encode("latin-1").decode("utf-8", "replace")
+
+
+def _values(headers: tuple[tuple[str, str], ...], name: str) -> list[str]:
+    return [value for key, value in headers if key == name]
+
+
+def _length(headers: tuple[tuple[str, str], ...], version: str) -> int | None:
+    lengths, codings = _values(headers, "content-length"), _values(headers, "transfer-encoding")
+    if len(lengths) + len(codings) > 1:
+        raise Refused(400, "the request states the length of its body more than once")
+    if codings:
+        if codings[0].lower() != "chunked" or version == "1.0":
+            raise Refused(400, "the only Transfer-Encoding is chunked, and only in HTTP/1.1")
+        return -1
+    if not lengths:
+        return None
+    if not _LENGTH.fullmatch(lengths[0]):
+        raise Refused(400, "Content-Length is not a number")
+    return int(lengths[0])
+
+
+def _keeps_alive(headers: tuple[tuple[str, str], ...], version: str) -> bool:
+    words = {word.strip().lower() for value in _values(headers, "connection") for word in value.split(",")}
+    return "close" not in words and (version == "1.1" or "keep-alive" in words)
+
+
+def _expects_continue(headers: tuple[tuple[str, str], ...], version: str) -> bool:
+    expected = [value.lower() for value in _values(headers, "expect")]
+    if any(value != "100-continue" for value in expected):
+        raise Refused(417, "the only Expect is 100-continue")
+    return bool(expected) and version == "1.1"
