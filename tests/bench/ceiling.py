@@ -1,7 +1,8 @@
 """What MLX allows on this machine: a bare pipelined decode loop over equal prompts, with no server around it.
 
 usage: ceiling.py FOLDER [-c 1,8,32] [--tokens 128] [--prompt 210] [--repeats 3]
-Prints one JSON object per line: {"streams", "prefill_tok_s", "decode_tok_s", "step_ms"}, medians of the repeats.
+Prints one JSON object per line, medians of the repeats: streams, prefill_tok_s, decode_tok_s, tok_s, step_ms;
+tok_s is new tokens over prefill and decoding together.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def main() -> None:
             "streams": streams,
             "prefill_tok_s": round(streams * arguments.prompt / prefill),
             "decode_tok_s": round(streams * arguments.tokens / decode, 1),
+            "tok_s": round(streams * arguments.tokens / (prefill + decode), 1),
             "step_ms": round(decode / arguments.tokens * 1e3, 3),
         }
         print(json.dumps(result), flush=True)
