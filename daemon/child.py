@@ -1,4 +1,4 @@
-"""One child process: spawned with a socketpair and a private temporary folder, its complaints logged, its end noticed."""
+"""One child process: spawned with a socketpair and a private temporary folder; its complaints logged, its end told."""
 
 from __future__ import annotations
 
@@ -79,7 +79,11 @@ class Child:
             await asyncio.wait_for(asyncio.shield(self._reading), 1.0)
         await asyncio.to_thread(shutil.rmtree, self._folder, True)
         if status < 0:
-            return f"killed by {signal.Signals(-status).name}" if -status in signal.valid_signals() else f"signal {-status}"
+            return (
+                f"killed by {signal.Signals(-status).name}"
+                if -status in signal.valid_signals()
+                else f"signal {-status}"
+            )
         return f"exit status {status}"
 
     def kill(self) -> None:

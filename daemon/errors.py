@@ -23,7 +23,7 @@ class Draining(DaemonError):
 
 
 class LoadError(DaemonError):
-    """A model could not be brought into memory. `retry_after`: seconds until the next attempt is made, if one is held back."""
+    """A model could not be brought into memory. `retry_after`: seconds for which the next attempt is held back."""
 
     def __init__(self, model: str, reason: str, *, retry_after: int | None = None) -> None:
         super().__init__(f"model {model!r} could not be loaded: {reason}")
@@ -44,7 +44,9 @@ class RunnerDied(DaemonError):
     """The model's process ended while it worked on this request; the next request loads it again."""
 
     def __init__(self, model: str, reason: str) -> None:
-        super().__init__(f"the process of model {model!r} ended unexpectedly ({reason}); the next request loads it again")
+        super().__init__(
+            f"the process of model {model!r} ended unexpectedly ({reason}); the next request loads it again"
+        )
         self.model = model
         self.reason = reason
 
@@ -59,7 +61,7 @@ class RequestRejected(DaemonError):
 
 
 class WrongKind(DaemonError):
-    """The model exists but cannot do what the endpoint asks (an embedding model in a chat). `capability` as Ollama names it."""
+    """The model cannot do what the endpoint asks (an embedding model in a chat). `capability` as Ollama names it."""
 
     def __init__(self, model: str, capability: str) -> None:
         super().__init__(f'"{model}" does not support {capability}')

@@ -24,7 +24,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # --- what a client asks for -------------------------------------------------------------------------------------------
 
 
-class ChatPrompt(Value, tag="chat"):
+class ChatPrompt(Value, frozen=True, tag="chat"):
     """Messages for the model's own chat template.
 
     `messages` are template-ready: role, content (text), and optional `thinking`, `tool_calls`, `tool_name`,
@@ -40,7 +40,7 @@ class ChatPrompt(Value, tag="chat"):
     drop_oldest: bool = False
 
 
-class TextPrompt(Value, tag="text"):
+class TextPrompt(Value, frozen=True, tag="text"):
     """Text for the tokenizer as it is; special tokens (BOS) are added when the tokenizer does so by itself.
 
     `history` are token ids of an earlier turn (Ollama's `context`), put in front.
@@ -52,7 +52,7 @@ class TextPrompt(Value, tag="text"):
     drop_middle: bool = False
 
 
-class TokenPrompt(Value, tag="tokens"):
+class TokenPrompt(Value, frozen=True, tag="tokens"):
     """Token ids, each checked against the vocabulary by the child."""
 
     ids: tuple[int, ...]
@@ -61,8 +61,8 @@ class TokenPrompt(Value, tag="tokens"):
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
 
 
-class Sampling(Value):
-    """How the next token is drawn. None: not given; then the model's generation_config, then `Generate.fallback`, decides.
+class Sampling(Value, frozen=True):
+    """How the next token is drawn. None: not given; the model's generation_config decides, then `Generate.fallback`.
 
     Filters apply after temperature (top_k, then top_p, then min_p), penalties and bias before it. Penalties count
     generated tokens, all of them or the last `penalty_window`. `temperature` 0 is greedy. A `seed` fixes the result
@@ -81,14 +81,14 @@ class Sampling(Value):
     seed: int | None = None
 
 
-class Grammar(Value):
+class Grammar(Value, frozen=True):
     """What the answer must look like: any JSON object, a JSON schema (as JSON text), or a regular expression."""
 
     type: Literal["json", "json_schema", "regex"]
     source: str = ""
 
 
-class Generate(Value, tag="generate"):
+class Generate(Value, frozen=True, tag="generate"):
     """One sequence to generate. `id` is unique within one child's life; a client's `n` choices are `n` of these.
 
     `max_tokens` None: until the model stops or the context is full. `context_length` narrows the model's own.
@@ -114,7 +114,7 @@ class Generate(Value, tag="generate"):
     render_only: bool = False
 
 
-class Count(Value, tag="count"):
+class Count(Value, frozen=True, tag="count"):
     """Tokenize without generating. `return_tokens` asks for the ids too."""
 
     id: int
@@ -122,7 +122,7 @@ class Count(Value, tag="count"):
     return_tokens: bool = False
 
 
-class Load(Value, tag="load"):
+class Load(Value, frozen=True, tag="load"):
     """Bring a model in: `path` is a folder with the model's real file names; sizes in bytes."""
 
     path: str
@@ -134,17 +134,17 @@ class Load(Value, tag="load"):
     memory_limit: int | None = None
 
 
-class Cancel(Value, tag="cancel"):
+class Cancel(Value, frozen=True, tag="cancel"):
     id: int
 
 
-class Ping(Value, tag="ping"):
+class Ping(Value, frozen=True, tag="ping"):
     """Answered by the engine loop itself, so that a wedged loop is seen."""
 
     id: int
 
 
-class Quit(Value, tag="quit"):
+class Quit(Value, frozen=True, tag="quit"):
     pass
 
 
@@ -154,7 +154,7 @@ ToChild = Load | Generate | Count | Cancel | Ping | Quit
 # --- what the child answers -------------------------------------------------------------------------------------------
 
 
-class TokenLogprob(Value):
+class TokenLogprob(Value, frozen=True):
     """A token's text, its UTF-8 bytes, its natural-log probability, and the likeliest alternatives, best first."""
 
     token: str
@@ -163,14 +163,14 @@ class TokenLogprob(Value):
     top: tuple[TokenLogprob, ...] = ()
 
 
-class ToolCall(Value):
+class ToolCall(Value, frozen=True):
     """One call the model made; `arguments` is JSON text of an object."""
 
     name: str
     arguments: str
 
 
-class Accepted(Value, tag="accepted"):
+class Accepted(Value, frozen=True, tag="accepted"):
     """The prompt is rendered, counted, checked and queued. `truncated`: something was left out to fit the context.
 
     `rendered` is the rendered prompt when the request asked for `render_only` (no other event follows then).
@@ -182,8 +182,8 @@ class Accepted(Value, tag="accepted"):
     rendered: str | None = None
 
 
-class Delta(Value, tag="delta"):
-    """What one or more steps added to one sequence. `tokens` is the count of generated tokens so far, without the stop token."""
+class Delta(Value, frozen=True, tag="delta"):
+    """What steps added to one sequence. `tokens` counts what was generated so far, without the stop token."""
 
     id: int
     text: str = ""
@@ -193,7 +193,7 @@ class Delta(Value, tag="delta"):
     tokens: int = 0
 
 
-class Finished(Value, tag="finished"):
+class Finished(Value, frozen=True, tag="finished"):
     """The last event of a sequence. Times in seconds: waiting for a place, prefill, decoding."""
 
     id: int
@@ -220,7 +220,7 @@ RejectCode = Literal[
 ]
 
 
-class Rejected(Value, tag="rejected"):
+class Rejected(Value, frozen=True, tag="rejected"):
     """The sequence ends with an error. `param` is the engine's name of the field at fault, where there is one."""
 
     id: int
@@ -229,7 +229,7 @@ class Rejected(Value, tag="rejected"):
     param: str | None = None
 
 
-class Counted(Value, tag="counted"):
+class Counted(Value, frozen=True, tag="counted"):
     id: int
     count: int
     tokens: tuple[int, ...] = ()
@@ -238,7 +238,7 @@ class Counted(Value, tag="counted"):
 Event = Accepted | Delta | Finished | Rejected | Counted
 
 
-class Gauges(Value):
+class Gauges(Value, frozen=True):
     """Where the engine stands after a step; memory in bytes."""
 
     running: int = 0
@@ -251,14 +251,14 @@ class Gauges(Value):
     steps: int = 0
 
 
-class Step(Value, tag="step"):
+class Step(Value, frozen=True, tag="step"):
     """Every event of one engine step, in one frame."""
 
     events: tuple[Event, ...] = ()
     gauges: Gauges = Gauges()
 
 
-class Hello(Value, tag="hello"):
+class Hello(Value, frozen=True, tag="hello"):
     """The first frame: imports are done. `device_memory` is what models may use on this device, in bytes."""
 
     protocol: int
@@ -269,7 +269,7 @@ class Hello(Value, tag="hello"):
     notes: tuple[str, ...] = ()
 
 
-class Loaded(Value, tag="loaded"):
+class Loaded(Value, frozen=True, tag="loaded"):
     """The model is in memory. Sizes in bytes; `capabilities` as Ollama names them (completion, tools, thinking, …)."""
 
     weight_bytes: int
@@ -281,19 +281,19 @@ class Loaded(Value, tag="loaded"):
     seconds: float = 0.0
 
 
-class LoadFailed(Value, tag="load_failed"):
+class LoadFailed(Value, frozen=True, tag="load_failed"):
     """`code` says whose fault it is: the model's files, a missing feature, or the memory of this machine."""
 
     code: Literal["bad_model", "unsupported", "insufficient_memory", "internal_error"]
     message: str
 
 
-class Pong(Value, tag="pong"):
+class Pong(Value, frozen=True, tag="pong"):
     id: int
     gauges: Gauges = Gauges()
 
 
-class Fatal(Value, tag="fatal"):
+class Fatal(Value, frozen=True, tag="fatal"):
     """The child cannot go on and is about to exit; `message` is the reason for logs and for waiting requests."""
 
     message: str
@@ -301,8 +301,8 @@ class Fatal(Value, tag="fatal"):
 
 FromChild = Hello | Loaded | LoadFailed | Step | Pong | Fatal
 
-_to_child = msgspec.msgpack.Decoder(ToChild)
-_from_child = msgspec.msgpack.Decoder(FromChild)
+_to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
+_from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)
 _encoder = msgspec.msgpack.Encoder()
 
 

@@ -133,12 +133,9 @@ class Runner:
             self._kill(f"it said nothing for {seconds:.0f} s")
             raise RunnerDied(self.model, self.death) from None
 
-    async def generate(self, request: protocol.Generate) -> AsyncGenerator[protocol.Event]:
+    def generate(self, request: protocol.Generate) -> AsyncGenerator[protocol.Event]:
         """Accepted, Deltas, Finished. Closing the generator cancels. Raises RequestRejected, RunnerDied."""
-        request = msgspec.structs.replace(request, id=next(self._ids))
-        async with contextlib.aclosing(self._events(request, request.render_only)) as events:
-            async for event in events:
-                yield event
+        return self._events(msgspec.structs.replace(request, id=next(self._ids)), request.render_only)
 
     async def count(self, prompt: protocol.Prompt, *, return_tokens: bool = False) -> protocol.Counted:
         """Raises RequestRejected, RunnerDied."""

@@ -27,16 +27,16 @@ class Launch:
     def read(self) -> list[int]:
         """The drawn tokens; waits for the device the first time."""
         if self.values is None:
-            self.values = [int(token) for token in self.drawn.tokens.tolist()]
+            self.values = [int(token) for token in _host(self.drawn.tokens)]
         return self.values
 
     def logprobs(self, vocabulary: Vocabulary) -> dict[int, TokenLogprob]:
         """By row, for the rows that asked."""
         if self.drawn.chosen is None:
             return {}
-        chosen = self.drawn.chosen.tolist()
-        ids = self.drawn.top_ids.tolist() if self.drawn.top_ids is not None else [[] for _ in chosen]
-        values = self.drawn.top_values.tolist() if self.drawn.top_values is not None else [[] for _ in chosen]
+        chosen = _host(self.drawn.chosen)
+        ids = _host(self.drawn.top_ids) if self.drawn.top_ids is not None else [[] for _ in chosen]
+        values = _host(self.drawn.top_values) if self.drawn.top_values is not None else [[] for _ in chosen]
         tokens = self.read()
         result = {}
         for place, row in enumerate(self.asked):
@@ -45,6 +45,11 @@ class Launch:
             top = tuple(_logprob(vocabulary, token, value) for value, token in best)
             result[row] = _logprob(vocabulary, tokens[row], chosen[place], top)
         return result
+
+
+def _host(array: mx.array) -> Any:
+    """The values, nested as the shape is; waits for the device."""
+    return array.tolist()
 
 
 def _logprob(vocabulary: Vocabulary, token: int, value: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:

@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 NAMES = ("libopenblas.so.0", "libopenblas.so")
-HINT = "no OpenBLAS found, so MLX uses its slow reference BLAS on this CPU: install libopenblas0 (Debian, Ubuntu) or openblas (Fedora, Arch)"
+HINT = (
+    "no OpenBLAS found, so MLX uses its slow reference BLAS on this CPU: install libopenblas0 (Debian, Ubuntu) or "
+    "openblas (Fedora, Arch)"
+)
 
 
 def prefer_openblas() -> str | None:

@@ -63,7 +63,9 @@ class ChannelSplitter:
         self._held += text
         while True:
             openers = self._openers()
-            found = min(((at, marker, to) for marker, to in openers if (at := self._held.find(marker)) >= 0), default=None)
+            found = min(
+                ((at, marker, to) for marker, to in openers if (at := self._held.find(marker)) >= 0), default=None
+            )
             if found is None:
                 break
             at, marker, to = found

@@ -82,5 +82,7 @@ class Desk:
             return refused.rejected(request.id)
         except Exception as error:
             return Rejected(
-                id=request.id, code="internal_error", message=f"the prompt could not be prepared ({type(error).__name__})"
+                id=request.id,
+                code="internal_error",
+                message=f"the prompt could not be prepared ({type(error).__name__})",
             )

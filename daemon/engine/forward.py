@@ -1,5 +1,7 @@
-"""The model applied to the running rows: one forward pass for all of them, or row by row where a model's caches allow no
-batch. Both sides of that choice look the same to the batch."""
+"""The model applied to the running rows: one forward pass for all, or row by row where its caches allow no batch.
+
+Both sides of that choice look the same to the batch.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ def _load(request: protocol.Load, mailbox: Mailbox) -> tuple[LanguageModel, prot
         failed = protocol.LoadFailed(code="insufficient_memory", message="the memory of this machine does not hold it")
     except Exception as error:
         text = " ".join(str(error).replace(request.path, "the model").split())[:300]
-        code = "insufficient_memory" if "memory" in text.lower() else "internal_error"
-        failed = protocol.LoadFailed(code=code, message=f"{type(error).__name__}: {text}")
+        failed = protocol.LoadFailed(
+            code="insufficient_memory" if "memory" in text.lower() else "internal_error",
+            message=f"{type(error).__name__}: {text}",
+        )
     mailbox.send(failed)
     return None

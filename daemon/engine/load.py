@@ -98,7 +98,9 @@ def _network(folder: Path, config: dict[str, Any]) -> tuple[Any, Any]:
     except MemoryError:
         raise
     except SystemExit as error:
-        raise UnsupportedModel(f"model type {config.get('model_type')!r} needs a package that is not installed") from error
+        raise UnsupportedModel(
+            f"model type {config.get('model_type')!r} needs a package that is not installed"
+        ) from error
     except (FileNotFoundError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
         text = " ".join(str(error).replace(str(folder), "the model").split())[:300]
         if "not supported" in text or "Model type" in text:
@@ -117,7 +119,9 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         tool_start=wrapper.tool_call_start or "",
         tool_end=wrapper.tool_call_end or "",
     )
-    shown = frozenset(text for text in (markers.think_start, markers.think_end, markers.tool_start, markers.tool_end) if text)
+    shown = frozenset(
+        text for text in (markers.think_start, markers.think_end, markers.tool_start, markers.tool_end) if text
+    )
     vocabulary = Vocabulary(tokenizer, shown)
     own = context_length(config)
     capabilities = ["completion"]
@@ -169,7 +173,14 @@ def _optional_json(path: Path) -> dict[str, Any]:
 def context_length(config: dict[str, Any]) -> int:
     """The longest sequence the model was made for, in tokens; DEFAULT_CONTEXT when its config does not say."""
     for section in (config, config.get("text_config") or {}):
-        for key in ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions", "n_ctx"):
+        for key in (
+            "max_position_embeddings",
+            "max_sequence_length",
+            "max_seq_len",
+            "seq_length",
+            "n_positions",
+            "n_ctx",
+        ):
             value = section.get(key)
             if isinstance(value, int) and value > 0:
                 return value
@@ -179,7 +190,12 @@ def context_length(config: dict[str, Any]) -> int:
 def _stop_tokens(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any) -> frozenset[int]:
     tokens: set[int] = set()
     text = config.get("text_config") or {}
-    for value in (generation.get("eos_token_id"), config.get("eos_token_id"), text.get("eos_token_id"), tokenizer.eos_token_id):
+    for value in (
+        generation.get("eos_token_id"),
+        config.get("eos_token_id"),
+        text.get("eos_token_id"),
+        tokenizer.eos_token_id,
+    ):
         if isinstance(value, int):
             tokens.add(value)
         elif isinstance(value, list):

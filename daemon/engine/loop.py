@@ -34,6 +34,7 @@ from .scheduler import Limits, Scheduler
 from .sequence import Sequence
 
 PIPELINE_BYTES = 512 << 20
+BEAT_SECONDS = 1.0
 
 
 class Quitting(Exception):
@@ -61,6 +62,7 @@ class Engine:
         self._on_gpu = mx.default_device() == mx.Device(mx.DeviceType.gpu)
         self._steps = self._prompt_tokens = self._generated = 0
         self._beat = time.monotonic()
+        self._told_idle = True
 
     def run(self) -> None:
         """Returns when the parent says Quit."""
@@ -107,7 +109,12 @@ class Engine:
         request = prepared.request
         if request.render_only:
             self._events.append(
-                Accepted(id=request.id, prompt_tokens=len(prepared.tokens), truncated=prepared.truncated, rendered=prepared.rendered)
+                Accepted(
+                    id=request.id,
+                    prompt_tokens=len(prepared.tokens),
+                    truncated=prepared.truncated,
+                    rendered=prepared.rendered,
+                )
             )
             return
         if self._scheduler.never_fits(len(prepared.tokens)):
@@ -115,7 +122,7 @@ class Engine:
                 Rejected(
                     id=request.id,
                     code="insufficient_memory",
-                    message=f"a prompt of {len(prepared.tokens)} tokens needs more cache memory than this model may use",
+                    message=f"a prompt of {len(prepared.tokens)} tokens needs more cache memory than there is",
                 )
             )
             return
@@ -224,7 +231,9 @@ class Engine:
             if token < 0:
                 sequence.reason = "stop"
                 self._events.append(
-                    Rejected(id=sequence.id, code="numerical_error", message="the model computed values that are not numbers")
+                    Rejected(
+                        id=sequence.id, code="numerical_error", message="the model computed values that are not numbers"
+                    )
                 )
                 continue
             self._generated += 1
@@ -235,7 +244,7 @@ class Engine:
                 self._events.append(sequence.finished())
 
     def _fail(self, error: Exception) -> None:
-        """A step went wrong: nothing says what state the device is in, so the requests fail and the child is replaced."""
+        """A step went wrong: nobody knows what state the device is in, so the requests fail and the child goes."""
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         self._send_outbox()
         self._mailbox.send(Fatal(message=f"the engine failed in a step ({reason})"))
@@ -245,7 +254,9 @@ class Engine:
 
     def _send_outbox(self) -> None:
         now = time.monotonic()
-        if self._events or now - self._beat > 1.0:
+        rested = self._idle and not self._told_idle
+        if self._events or rested or now - self._beat > BEAT_SECONDS:
+            self._told_idle = self._idle
             self._mailbox.send(Step(events=tuple(self._events), gauges=self._gauges()))
             self._events.clear()
             self._beat = now

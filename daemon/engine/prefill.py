@@ -1,8 +1,8 @@
 """Prompts on their way into the caches: a group of sequences, side by side, chunk by chunk.
 
 A group starts from empty caches of mlx-lm's own classes. All but the last token of each sequence go in; the last one is
-the sequence's first decode input. Shorter prompts of a group are padded on the right: with causal attention nothing before
-the padding sees it, and it is not copied into the batch.
+the sequence's first decode input. Shorter prompts of a group are padded on the right: with causal attention nothing
+before the padding sees it, and it is not copied into the batch.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Prefill:
         return not self.members()
 
     def step(self, budget: int) -> int:
-        """Start the next chunk of at most `budget` tokens over the whole group; gives how many prompt tokens it takes."""
+        """Start the next chunk, at most `budget` tokens over the whole group; gives how many prompt tokens it takes."""
         if self.complete:
             return 0
         mx.eval(self._state)

@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from ..protocol import ChatPrompt, Count, Generate, Prompt, Rejected, RejectCode, TextPrompt, TokenPrompt
+from ..protocol import ChatPrompt, Count, Generate, Prompt, RejectCode, Rejected, TextPrompt, TokenPrompt
 from .load import LanguageModel
 
 _SEAM = "\ue000"
@@ -48,7 +48,9 @@ class Prompts:
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
-        special = sorted((re.escape(text) for text in model.vocabulary.added.values() if len(text) > 1), key=len, reverse=True)
+        special = sorted(
+            (re.escape(text) for text in model.vocabulary.added.values() if len(text) > 1), key=len, reverse=True
+        )
         self._special = re.compile("|".join(special)) if special else None
 
     def prepare(self, request: Generate) -> Prepared:
@@ -63,8 +65,8 @@ class Prompts:
         if room < 1 and not request.render_only:
             raise Refused(
                 "context_length_exceeded",
-                f"input length ({len(tokens)} tokens) exceeds the model's maximum context length ({limit} tokens): shorten "
-                "the input, or use a model with a longer context",
+                f"input length ({len(tokens)} tokens) exceeds the model's maximum context length ({limit} tokens): "
+                "shorten the input, or use a model with a longer context",
                 "prompt" if not isinstance(request.prompt, ChatPrompt) else "messages",
             )
         if request.max_tokens is not None:
@@ -80,10 +82,14 @@ class Prompts:
         for token in request.sampling.logit_bias:
             if not 0 <= token < rows:
                 raise Refused(
-                    "invalid_request", f"logit_bias: token id {token} is outside this model's vocabulary (0 to {rows - 1})", "logit_bias"
+                    "invalid_request",
+                    f"logit_bias: token id {token} is outside this model's vocabulary (0 to {rows - 1})",
+                    "logit_bias",
                 )
         if request.grammar is not None:
-            raise Refused("unsupported", "structured output is not supported by this version of mlx-serve", "response_format")
+            raise Refused(
+                "unsupported", "structured output is not supported by this version of mlx-serve", "response_format"
+            )
 
     def _fitted(self, prompt: Prompt, limit: int) -> tuple[list[int], str, bool]:
         self._reject_by_size(prompt, limit)
@@ -112,9 +118,17 @@ class Prompts:
 
     def _reject_by_size(self, prompt: Prompt, limit: int) -> None:
         """A text of 64 characters for each token of the context cannot fit: refuse it without tokenizing megabytes."""
-        if isinstance(prompt, TokenPrompt) or getattr(prompt, "drop_oldest", False) or getattr(prompt, "drop_middle", False):
+        if (
+            isinstance(prompt, TokenPrompt)
+            or getattr(prompt, "drop_oldest", False)
+            or getattr(prompt, "drop_middle", False)
+        ):
             return
-        size = len(prompt.text) if isinstance(prompt, TextPrompt) else sum(len(str(m.get("content"))) for m in prompt.messages)
+        size = (
+            len(prompt.text)
+            if isinstance(prompt, TextPrompt)
+            else sum(len(str(m.get("content"))) for m in prompt.messages)
+        )
         if size > 64 * limit + 4096:
             raise Refused(
                 "context_length_exceeded",
@@ -134,7 +148,9 @@ class Prompts:
         rows = self._model.rows
         for token in ids:
             if not 0 <= token < rows:
-                raise Refused("invalid_request", f"token id {token} is outside this model's vocabulary (0 to {rows - 1})", param)
+                raise Refused(
+                    "invalid_request", f"token id {token} is outside this model's vocabulary (0 to {rows - 1})", param
+                )
         return list(ids)
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
@@ -172,10 +188,14 @@ class Prompts:
                 )
             )
         except jinja2.TemplateError as error:
-            raise Refused("invalid_request", f"the model's chat template refuses these messages: {error}", "messages") from error
+            raise Refused(
+                "invalid_request", f"the model's chat template refuses these messages: {error}", "messages"
+            ) from error
         except Exception as error:
             raise Refused(
-                "template_error", f"the model's chat template failed on these messages ({type(error).__name__}: {error})", "messages"
+                "template_error",
+                f"the model's chat template failed on these messages ({type(error).__name__}: {error})",
+                "messages",
             ) from error
 
     def _message(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class AttentionRows:
 
     def join(self, row: int, source: KVCache | RotatingKVCache, source_row: int, length: int) -> None:
         if length == 0:
-            if self.keys is not None and row >= self.keys.shape[0]:
+            if self.keys is not None and self.values is not None:
                 self._reserve(row + 1, 1, self.keys, self.values)
             return
         keys, values = source.keys, source.values
@@ -169,7 +169,7 @@ class AttentionRows:
             kept = min(length, self.size, keys.shape[2])
             keys, values = keys[..., -kept:, :], values[..., -kept:, :]
             if kept == self.size:
-                keys, values = (mx.roll(a, length % self.size, axis=2) for a in (keys, values))
+                keys, values = (mx.roll(a, length % self.size, 2) for a in (keys, values))
         else:
             kept = length
         keys, values = keys[source_row : source_row + 1, :, :kept], values[source_row : source_row + 1, :, :kept]
@@ -201,7 +201,7 @@ class AttentionRows:
         return 0 if self.keys is None or self.values is None else self.keys.nbytes + self.values.nbytes
 
 
-class StateRows(ArraysCache):
+class StateRows(ArraysCache):  # type: ignore[misc]
     """The recurrent states of one layer (convolution, SSM, linear attention), each of shape (rows, …)."""
 
     def __init__(self, size: int) -> None:
@@ -217,9 +217,7 @@ class StateRows(ArraysCache):
                 own = mx.zeros((row, *new.shape[1:]), dtype=new.dtype)
             if own.shape[0] < row:
                 own = mx.pad(own, [(0, row - own.shape[0])] + [(0, 0)] * (own.ndim - 1))
-            self.cache[index] = (
-                mx.concatenate([own, new]) if own.shape[0] == row else _replaced(own, row, new)
-            )
+            self.cache[index] = mx.concatenate([own, new]) if own.shape[0] == row else _replaced(own, row, new)
         if all(state is None for state in source.cache):
             self._zero(row)
 
@@ -236,7 +234,7 @@ class StateRows(ArraysCache):
                 self.cache[index] = _replaced(own, target, own[source : source + 1])
 
     def cut(self, count: int) -> None:
-        self.cache = [None if own is None or count == 0 else own[:count] for own in self.cache]
+        self.cache: list[mx.array | None] = [None if own is None or count == 0 else own[:count] for own in self.cache]
 
 
 def _replaced(array: mx.array, row: int, new: mx.array) -> mx.array:
@@ -244,7 +242,7 @@ def _replaced(array: mx.array, row: int, new: mx.array) -> mx.array:
     return mx.concatenate([part for part in parts if part.shape[0]])
 
 
-class ListRows(CacheList):
+class ListRows(CacheList):  # type: ignore[misc]
     """Several caches of one layer, moved together."""
 
     def join(self, row: int, source: CacheList, source_row: int, length: int) -> None:
@@ -275,5 +273,5 @@ def rows_like(cache: Any, positions: Positions) -> Any:
 
 
 def paddable(caches: list[Any]) -> bool:
-    """Whether prompts of different lengths may be prefilled side by side, padded on the right (plain attention only)."""
+    """Whether prompts of different lengths may be prefilled side by side, padded on the right: plain attention only."""
     return all(type(cache) is KVCache for cache in caches)

@@ -1,8 +1,8 @@
 """One vectorised sampler for the whole batch: arrays with one row a sequence, filled from the requests.
 
-The order is OpenAI's, vLLM's and Transformers': bias and penalties on the logits, then temperature, then top-k, top-p and
-min-p. A token is drawn by the Gumbel-max trick (arg max of logit + Gumbel noise), with noise that depends on the row's seed
-and on how many tokens it has, and on nothing else: a filter only masks, so no neighbour changes what a row draws.
+The order is OpenAI's, vLLM's and Transformers': bias and penalties on the logits, then temperature, then top-k, top-p
+and min-p. A token is drawn by the Gumbel-max trick (arg max of logit + Gumbel noise), with noise that depends on the
+row's seed and on how many tokens it has, and on nothing else: a filter only masks, so no neighbour changes a draw.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def resolve(request: Sampling, model: Sampling, fallback: Sampling, vocabulary: 
 
 
 def noise_key(seed: int, index: int) -> tuple[int, int]:
-    """A Threefry key for the index-th token of a seed: SplitMix64's output function over seed + index * golden ratio."""
+    """A Threefry key for a seed's index-th token: SplitMix64's output function over seed + index * golden ratio."""
     z = (seed + (index + 1) * 0x9E3779B97F4A7C15) & _MASK64
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK64
@@ -98,7 +98,10 @@ class Sampler:
         old row whose running counts row i goes on with (None: count the history)."""
         old = self._counts
         self.draws = list(draws)
-        column = lambda name: mx.array([float(getattr(draw, name)) for draw in draws], dtype=mx.float32)[:, None]  # noqa: E731
+
+        def column(name: str) -> mx.array:
+            return mx.array([float(getattr(draw, name)) for draw in draws], dtype=mx.float32)[:, None]
+
         self.sampled = [row for row, draw in enumerate(draws) if not draw.greedy]
         self.filtered = any(draw.filtered for draw in draws)
         self.penalised = any(draw.penalised for draw in draws)
@@ -122,7 +125,9 @@ class Sampler:
         if self.penalised:
             self.repetition, self.frequency = column("repetition_penalty"), column("frequency_penalty")
             self.presence = column("presence_penalty")
-            self._counts = mx.concatenate([self._row_counts(i, history[i], old, counts_from) for i in range(len(draws))])
+            self._counts = mx.concatenate(
+                [self._row_counts(i, history[i], old, counts_from) for i in range(len(draws))]
+            )
         self.bias = self._bias(draws)
 
     def _row_counts(
@@ -146,13 +151,13 @@ class Sampler:
         return bias
 
     def count(self, tokens: mx.array, leaving: Rows[int] = ()) -> None:
-        """The rows drew `tokens`, (rows,); `leaving[i]` is the token that falls out of row i's window (negative: none)."""
+        """The rows drew `tokens`, (rows,); `leaving[i]` falls out of row i's window (negative: none)."""
         if self._counts is None:
             return
         rows = mx.arange(len(self.draws))
         self._counts = self._counts.at[rows, mx.maximum(tokens, 0)].add(1)
         if self.windowed:
-            gone = mx.array(leaving)
+            gone = mx.array(list(leaving))
             self._counts = self._counts.at[rows, mx.maximum(gone, 0)].add(mx.where(gone >= 0, -1, 0))
 
     def sample(self, logits: mx.array, indices: Rows[int], mask: mx.array | None = None) -> Drawn:
@@ -166,7 +171,9 @@ class Sampler:
         if self.sampled:
             scaled = adjusted.astype(mx.float32) / self.temperature
             scaled = self._filter(scaled)
-            keys = mx.array([noise_key(draw.seed, index) for draw, index in zip(self.draws, indices, strict=True)], dtype=mx.uint32)
+            keys = mx.array(
+                [noise_key(draw.seed, index) for draw, index in zip(self.draws, indices, strict=True)], dtype=mx.uint32
+            )
             drawn = mx.argmax(scaled + self._gumbel(keys), axis=-1).astype(mx.int32)
             tokens = mx.where(self.greedy_rows, tokens, drawn)
         best = mx.take_along_axis(raw, tokens[:, None], axis=-1)[:, 0]
@@ -218,7 +225,11 @@ class Sampler:
         if not self.widest:
             return chosen, None, None
         width = min(self.widest, self.vocabulary)
-        ids = mx.argpartition(-logprobs, width - 1, axis=-1)[:, :width] if width < self.vocabulary else mx.argsort(-logprobs, axis=-1)
+        ids = (
+            mx.argpartition(-logprobs, width - 1, axis=-1)[:, :width]
+            if width < self.vocabulary
+            else mx.argsort(-logprobs, axis=-1)
+        )
         return chosen, ids, mx.take_along_axis(logprobs, ids, axis=-1)
 
 

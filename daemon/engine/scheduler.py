@@ -18,8 +18,8 @@ class Waiting(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """`max_batch` sequences at once; `tokens_per_step` of prefill beside decoding, `idle_factor` times that when nothing
-    decodes; `memory` bytes for caches of `token_bytes` a token (None: no limit). Caches grow by `quantum` tokens."""
+    """`max_batch` sequences at once; `tokens_per_step` of prefill beside decoding, `idle_factor` times that when
+    nothing decodes; `memory` bytes for caches of `token_bytes` a token (None: no limit), which grow by `quantum`."""
 
     max_batch: int
     tokens_per_step: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..protocol import Delta, FinishReason, Finished, TokenLogprob, ToolCall
+from ..protocol import Delta, Finished, FinishReason, TokenLogprob, ToolCall
 from .channels import ChannelSplitter, parse_tool_calls
 from .load import LanguageModel
 from .prompts import Prepared
@@ -14,8 +14,8 @@ from .text import StopStrings
 
 
 class Sequence:
-    """`tokens` is prompt and answer; the last one is not in any cache yet. `launched` counts the steps that were started
-    for it, `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted."""
+    """`tokens` is prompt and answer; the last one is not in any cache yet. `launched` counts the steps started for it,
+    `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted."""
 
     def __init__(self, prepared: Prepared, draw: Draw, model: LanguageModel) -> None:
         request = prepared.request

@@ -25,7 +25,7 @@ def byte_alphabet() -> dict[str, int]:
 
 
 class Vocabulary:
-    """What each token id is as text or bytes. `hidden` are special tokens, which leave no text; `shown` are exceptions."""
+    """What each token id is as text or bytes. `hidden` are special tokens, which leave no text, but for `shown`."""
 
     def __init__(self, tokenizer: Any, shown: frozenset[str] = frozenset()) -> None:
         self.backend = getattr(tokenizer, "_tokenizer", None)
@@ -100,7 +100,9 @@ class WindowDetokenizer:
         self._start = self._read = 0
 
     def _text(self, tokens: list[int]) -> str:
-        return str(self._vocabulary.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return str(
+            self._vocabulary.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
 
     def _new(self) -> tuple[str, bool]:
         before = self._text(self._tokens[self._start : self._read])

@@ -1,0 +1,313 @@
+"""Which models are in memory: loaded once for all who ask, kept while used, put out by time or for want of room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING
+
+from . import protocol
+from .entry import Entry
+from .errors import DaemonError, Draining, LoadError, QueueFull, RunnerDied
+from .failures import Failures
+from .lease import Lease, Queue, Resident
+from .memory import after_load
+from .room import Room
+from .spare import Spare
+
+if TYPE_CHECKING:
+    from ..store.store import Installed, Store
+    from .config import Settings
+
+LOG = logging.getLogger("mlx_serve.residency")
+
+
+class Residency:
+    """Everything here runs on the event loop; no state is shared with a thread."""
+
+    def __init__(self, settings: Settings, store: Store, spare: Spare | None = None) -> None:
+        self._settings = settings
+        self._store = store
+        self._spare = spare or Spare()
+        self._entries: dict[str, Entry] = {}
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        self._failures = Failures()
+        self._changed = asyncio.Event()
+        self._planning = asyncio.Lock()
+        self._pulling: dict[str, asyncio.Task[Installed]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._seconds = 1.0
+        self._draining = False
+
+    async def start(self) -> None:
+        """Begin the warm spare."""
+        self._spare.prepare()
+
+    # leases
+
+    def use(self, name: str, *, keep_alive: float | None = None) -> Lease:
+        """A lease on a model, loaded when it is not in memory. `keep_alive`: seconds to stay after the last use,
+        negative for ever, 0 out at once, None as configured. Entering raises what `store.find` raises, QueueFull,
+        Draining, LoadError, InsufficientMemory, RunnerDied."""
+        return Lease(self, name, keep_alive)
+
+    async def load(self, name: str, *, keep_alive: float | None = None) -> Resident:
+        """Bring a model in and let it stay for its time."""
+        async with self.use(name, keep_alive=keep_alive) as model:
+            return self._snapshot(model.entry)
+
+    async def acquire(self, name: str, keep_alive: float | None) -> tuple[Entry, float]:
+        if self._draining:
+            raise Draining
+        installed = await self._find(name)
+        began = time.monotonic()
+        entry = await self._entry(installed)
+        if entry.leases >= self._settings.engine.max_batch + self._settings.server.max_queue:
+            raise QueueFull(self._retry_after(entry))
+        entry.take(keep_alive)
+        try:
+            waits = not entry.ready.done()
+            await asyncio.shield(entry.ready)
+        except BaseException:
+            self.release(entry, None)
+            raise
+        return entry, time.monotonic() - began if waits else 0.0
+
+    async def _entry(self, installed: Installed) -> Entry:
+        """The entry of a model, a new one when there is none that lives."""
+        digest = installed.digest
+        while (closing := self._closing.get(digest)) is not None:
+            await asyncio.shield(closing)
+        entry = self._entries.get(digest)
+        if entry is not None and entry.runner is not None and not entry.runner.alive:
+            self._discard(entry)
+            entry = None
+        if entry is None:
+            self._failures.check(digest, str(installed.name.display()))
+            entry = Entry(installed, self._settings.cache.ttl_seconds)
+            self._entries[digest] = entry
+            self._background(self._load(entry))
+        return entry
+
+    async def _find(self, name: str) -> Installed:
+        from ..store.errors import UnknownModel
+
+        try:
+            return await asyncio.to_thread(self._store.find, name)
+        except UnknownModel:
+            if not self._settings.models.auto_download:
+                raise
+        if name not in self._pulling:
+            self._pulling[name] = asyncio.create_task(asyncio.to_thread(self._store.pull, name))
+            self._pulling[name].add_done_callback(lambda _: self._pulling.pop(name, None))
+        return await asyncio.shield(self._pulling[name])
+
+    def release(self, entry: Entry, seconds: float | None) -> None:
+        if seconds is not None:
+            self._seconds += 0.1 * (seconds - self._seconds)
+        entry.give_back()
+        self._wake()
+        if entry.leases == 0 and self._entries.get(entry.digest) is entry and entry.ready.done():
+            self._schedule_expiry(entry)
+
+    def _retry_after(self, entry: Entry) -> int:
+        """Seconds until a place is likely free: the queue's length at the pace of late requests."""
+        ahead = max(1, entry.leases - self._settings.engine.max_batch)
+        return max(1, min(60, math.ceil(ahead * self._seconds / self._settings.engine.max_batch)))
+
+    # loading
+
+    async def _load(self, entry: Entry) -> None:
+        name = entry.name
+        began = time.monotonic()
+        try:
+            room = await self._make_room(entry)
+            entry.runner = await self._spare.take()
+            entry.hello = await entry.runner.hello()
+            limit = await self._limit()
+            view = await asyncio.to_thread(self._store.view, entry.installed)
+            loaded = await entry.runner.load(
+                protocol.Load(
+                    path=str(view),
+                    name=name,
+                    kind=entry.kind,
+                    max_batch=self._settings.engine.max_batch,
+                    prefill_tokens_per_step=self._settings.engine.prefill_tokens_per_step,
+                    context_length=self._settings.engine.context_length,
+                    memory_limit=max(0, limit - room.used),
+                )
+            )
+        except BaseException as error:
+            await self._load_failed(entry, error)
+            return
+        entry.loaded = loaded
+        entry.reserved = after_load(loaded)
+        entry.loaded_at = time.time()
+        self._failures.forget(entry.digest)
+        LOG.info(
+            "load model name=%s seconds=%.2f bytes=%d pid=%d",
+            name,
+            time.monotonic() - began,
+            loaded.weight_bytes,
+            entry.runner.pid,
+        )
+        self._background(self._mourn(entry))
+        entry.ready.set_result(None)
+        if entry.leases == 0:
+            self._schedule_expiry(entry)
+        self._spare.prepare()
+
+    async def _load_failed(self, entry: Entry, error: BaseException) -> None:
+        if self._entries.get(entry.digest) is entry:
+            del self._entries[entry.digest]
+        if isinstance(error, RunnerDied):
+            self._failures.died(entry.digest, error.reason)
+            error = LoadError(entry.name, f"its process ended while loading ({error.reason})")
+        elif isinstance(error, LoadError):
+            self._failures.refused(entry.digest, error.reason)
+        LOG.error("fail load name=%s reason=%s", entry.name, error)
+        entry.ready.set_exception(error if isinstance(error, Exception) else Draining())
+        entry.ready.exception()
+        if entry.runner is not None:
+            await entry.runner.close()
+        self._wake()
+        self._spare.prepare()
+        if not isinstance(error, Exception):
+            raise error
+
+    async def _make_room(self, entry: Entry) -> Room:
+        """Reserve the model's memory, putting idle models out, oldest use first. Raises InsufficientMemory."""
+        limit = await self._limit()
+        async with self._planning:
+            while True:
+                self._changed.clear()
+                room = Room(entry, self._entries.values(), limit, self._settings.cache)
+                room.check()
+                if room.fits:
+                    entry.reserved = room.wanted
+                    return room
+                victim = room.victim()
+                if victim is not None:
+                    await self._put_out(victim)
+                else:
+                    await self._changed.wait()
+
+    async def _limit(self) -> int:
+        configured = self._settings.models.memory_limit
+        return configured if configured is not None else (await self._spare.hello()).device_memory
+
+    # leaving
+
+    def _schedule_expiry(self, entry: Entry) -> None:
+        entry.cancel_timer()
+        if entry.ttl < 0:
+            entry.expires_at = None
+            return
+        entry.expires_at = time.time() + entry.ttl
+        entry.timer = asyncio.get_running_loop().call_later(entry.ttl, self._expire, entry)
+
+    def _expire(self, entry: Entry) -> None:
+        if entry.leases == 0 and self._entries.get(entry.digest) is entry:
+            self._background(self._put_out(entry))
+
+    async def unload(self, name: str) -> bool:
+        """Put a model out, after its requests; returns when its memory is free. False when it was not in."""
+        installed = await asyncio.to_thread(self._store.find, name)
+        entry = self._entries.get(installed.digest)
+        if entry is None:
+            return False
+        await self._put_out(entry)
+        return True
+
+    async def _put_out(self, entry: Entry) -> None:
+        if self._entries.get(entry.digest) is entry:
+            del self._entries[entry.digest]
+            self._closing[entry.digest] = asyncio.create_task(self._close_entry(entry))
+        closing = self._closing.get(entry.digest)
+        if closing is not None:
+            await asyncio.shield(closing)
+
+    async def _close_entry(self, entry: Entry) -> None:
+        entry.cancel_timer()
+        try:
+            await entry.idle.wait()
+            with contextlib.suppress(DaemonError):
+                await asyncio.shield(entry.ready)
+            if entry.runner is not None:
+                await entry.runner.close()
+            LOG.info("unload model name=%s", entry.name)
+        finally:
+            del self._closing[entry.digest]
+            self._wake()
+
+    def _discard(self, entry: Entry) -> None:
+        """Forget an entry whose process is dead; its requests end by themselves."""
+        entry.cancel_timer()
+        if self._entries.get(entry.digest) is entry:
+            del self._entries[entry.digest]
+            self._wake()
+
+    async def _mourn(self, entry: Entry) -> None:
+        assert entry.runner is not None
+        await entry.runner.dead.wait()
+        self._discard(entry)
+
+    async def close(self, drain_seconds: float = 0.0) -> None:
+        """Take no new work, wait for running requests, then end every child."""
+        self._draining = True
+        deadline = time.monotonic() + drain_seconds
+        while any(entry.leases for entry in self._entries.values()) and time.monotonic() < deadline:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), deadline - time.monotonic())
+        runners = [entry.runner for entry in self._entries.values() if entry.runner is not None]
+        for entry in self._entries.values():
+            entry.cancel_timer()
+        self._entries.clear()
+        for task in [*self._tasks, *self._closing.values()]:
+            task.cancel()
+        await asyncio.gather(self._spare.close(), *(runner.close() for runner in runners), return_exceptions=True)
+
+    # looking
+
+    def resident(self) -> list[Resident]:
+        """The models in memory, last used first."""
+        ready = [entry for entry in self._entries.values() if entry.loaded is not None]
+        return [self._snapshot(entry) for entry in sorted(ready, key=lambda entry: -entry.last_used)]
+
+    @property
+    def queue(self) -> Queue:
+        leases = sum(entry.leases for entry in self._entries.values())
+        running = sum(min(entry.leases, self._settings.engine.max_batch) for entry in self._entries.values())
+        return Queue(running, leases - running, self._settings.server.max_queue)
+
+    def _snapshot(self, entry: Entry) -> Resident:
+        assert entry.loaded is not None and entry.hello is not None and entry.runner is not None
+        gauges = entry.runner.gauges
+        running = min(entry.leases, self._settings.engine.max_batch)
+        return Resident(
+            name=entry.name,
+            installed=entry.installed,
+            info=entry.loaded,
+            hello=entry.hello,
+            memory_bytes=max(entry.loaded.weight_bytes, gauges.active_memory),
+            loaded_at=entry.loaded_at,
+            last_used=entry.last_used,
+            expires_at=entry.expires_at,
+            running=running,
+            waiting=entry.leases - running,
+            pid=entry.runner.pid,
+            gauges=gauges,
+        )
+
+    def _wake(self) -> None:
+        self._changed.set()
+
+    def _background(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,65 @@
+"""The warm spare: one child whose imports are done, waiting for a model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from . import protocol
+from .errors import RunnerDied
+from .runner import Runner
+
+LOG = logging.getLogger("mlx_serve.residency")
+
+
+class Spare:
+    """Keeps at most one spare. `hello` is what the first child ever said of the device."""
+
+    def __init__(self, spawn: Callable[[], Awaitable[Runner]] = Runner.spawn) -> None:
+        self._spawn = spawn
+        self._spawning: asyncio.Task[Runner] | None = None
+        self._hello: protocol.Hello | None = None
+        self._closed = False
+
+    def prepare(self) -> None:
+        """Begin a spare in the background when there is none."""
+        if self._spawning is None and not self._closed:
+            self._spawning = asyncio.create_task(self._start())
+
+    async def _start(self) -> Runner:
+        runner = await self._spawn()
+        LOG.debug("spawn spare pid=%d", runner.pid)
+        return runner
+
+    async def take(self) -> Runner:
+        """A living child, the spare or a new one. Raises OSError when the machine cannot start a process."""
+        while True:
+            self.prepare()
+            spawning, self._spawning = self._spawning, None
+            if spawning is None:
+                raise RunnerDied("", "the daemon is shutting down")
+            runner = await spawning
+            if runner.alive:
+                return runner
+
+    async def hello(self) -> protocol.Hello:
+        """What this machine's device is. Raises RunnerDied when no child can start."""
+        if self._hello is None:
+            self.prepare()
+            if self._spawning is None:
+                raise RunnerDied("", "the daemon is shutting down")
+            runner = await asyncio.shield(self._spawning)
+            try:
+                self._hello = await runner.hello()
+            except RunnerDied:
+                self._spawning = None
+                raise
+        return self._hello
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._spawning is not None:
+            spawning, self._spawning = self._spawning, None
+            runner = await spawning
+            await runner.close()
