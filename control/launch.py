@@ -111,9 +111,11 @@ def gone(pid: int) -> bool:
         return False
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+            fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return False
+    # The first thread's state, and num_threads: the others may outlive it, and hold the sockets.
+    return fields[0] == b"Z" and int(fields[17]) <= 1
 
 
 def wait_gone(pid: int, seconds: float) -> bool:

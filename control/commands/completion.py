@@ -39,13 +39,16 @@ def _bash() -> str:
         flags = " ".join(name for name, _, _ in _flags(command))
         words = f"$({_MODELS})" if command.models else " ".join(_words(command))
         files = "compopt -o default; " if command.name in ("pull", "run", "start") else ""
-        cases.append(f"    {'|'.join(_names(command))}) {files}flags='{flags}'; words=\"{words}\" ;;")
+        taken = "".join(f" {name}) words='{' '.join(known)}' ;;" for name, _, known in _flags(command) if known)
+        values = f' case "$previous" in{taken} esac;' if taken else ""
+        cases.append(f"    {'|'.join(_names(command))}) {files}flags='{flags}'; words=\"{words}\";{values} ;;")
     every = " ".join(name for command in COMMANDS for name in _names(command))
     body = "\n".join(cases)
     return f"""\
 # bash completion for mlx-serve; use it with: source <(mlx-serve completion bash)
 _mlx_serve() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" command="" word flags="" words=""
+  local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}"
+  local command="" word flags="" words=""
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     case "$word" in -*) ;; *) command="$word"; break ;; esac
   done

@@ -1,6 +1,6 @@
 """A daemon without models: the real control API over a fake store and a fake residency, on a real Unix socket.
 
-`python fake_daemon.py --port P` runs it as a process of its own, with the flags and manners of the real one.
+`python fake_control_daemon.py --port P` runs it as a process of its own, with the flags and manners of the real one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -138,6 +139,7 @@ class FakeStore:
 
 
 LOCAL = "local"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @dataclass
@@ -185,6 +187,7 @@ class FakeDaemon:
         self.chats: list[dict[str, Any]] = []
         self.hung_up = threading.Event()
         self.shutdowns: list[bool] = []
+        self.asked_to_stop = threading.Event()
         self.ended = asyncio.Event()
         self.context = SimpleNamespace(
             settings=load_settings({"server.port": port}, {"MLX_SERVE_HOME": str(home)}),
@@ -208,6 +211,7 @@ class FakeDaemon:
 
     def _shutdown(self, force: bool) -> None:
         self.shutdowns.append(force)
+        self.asked_to_stop.set()
         self.ended.set()
 
     async def _show(self, request: Request) -> HTTPResponse:
