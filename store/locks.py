@@ -25,8 +25,16 @@ class Lock:
         self._path = path
 
     def create(self) -> None:
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        os.close(descriptor)
+        """Make the lock's file, of mode 0600 whatever the umask; one that is there already is left as it is."""
+        flags = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._path, flags, 0o600)
+        except FileExistsError:
+            return
+        try:
+            os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def shared(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .blobs import Blobs
 from .errors import DamagedModel
+from .locks import Lock
 from .manifests import Layer, Manifest
 
 _MADE = re.compile(r"[0-9a-f]{64}")
@@ -50,26 +51,25 @@ class Views:
     def _make(self, folder: Path, hex_digest: str, manifest: Manifest) -> Path:
         target = folder / hex_digest
         links = self._links(target, manifest)
-        if _is_whole(target, links):
-            return target
-        fresh = folder / f"{_UNFINISHED}{secrets.token_hex(8)}"
-        fresh.mkdir(0o700)
-        try:
-            for path, destination in links.items():
-                link = fresh / path
-                link.parent.mkdir(mode=0o700, exist_ok=True)
-                link.symlink_to(destination)
-            if target.is_symlink() or target.exists():
-                # Wrong in some way, and another thread may be mending it too: step it aside, then see who won.
-                _step_aside(target, folder)
+        with Lock(folder).exclusive():
+            # Another thread or process may have made it while this one waited; what it made may be in use by now.
+            if _is_whole(target, links):
+                return target
+            fresh = folder / f"{_UNFINISHED}{secrets.token_hex(8)}"
             try:
+                self._fill(fresh, links)
+                _step_aside(target, folder)
                 fresh.rename(target)
-            except OSError:
-                if not _is_whole(target, links):
-                    raise
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
         return target
+
+    def _fill(self, folder: Path, links: dict[str, str]) -> None:
+        self._blobs.disk.make_folder(folder)
+        for path, destination in links.items():
+            link = folder / path
+            self._blobs.disk.make_folder(link.parent)
+            link.symlink_to(destination)
 
     def _links(self, view: Path, manifest: Manifest) -> dict[str, str]:
         """Path -> link content. Relative within the store, so that the store can be moved."""
