@@ -11,7 +11,7 @@ from .socket import log_path, socket_path
 
 if TYPE_CHECKING:
     from ..daemon.context import Context
-    from ..daemon.residency import Resident
+    from ..daemon.lease import Resident
     from ..store.store import Installed
 
 

@@ -13,9 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
-from .log_line import Formatter
+from .log_line import Formatter, Style
 
 MAX_FILE = 10_000_000
 KEPT_FILES = 3
@@ -160,9 +159,7 @@ class Logs:
             sink.close()
 
 
-def start(
-    path: Path | None, *, level: str = "INFO", style: Literal["json", "text"] = "json", secrets: Iterable[str] = ()
-) -> Logs:
+def start(path: Path | None, *, level: str = "INFO", style: Style = "json", secrets: Iterable[str] = ()) -> Logs:
     """Send every record to `path` and, unless that is the same file or nobody is there, to standard error.
 
     Raises OSError when the file cannot be opened.
