@@ -1,0 +1,84 @@
+"""How the daemon stops, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from .http import Server
+from .notify import Notifier
+
+if TYPE_CHECKING:
+    from .context import Context
+
+log = logging.getLogger("mlx_serve.daemon.drain")
+
+_GOODBYE_SECONDS = 2.0
+_RUNNERS_SECONDS = 10.0
+
+
+class Stop:
+    """Who asked the daemon to end, and whether at once. Asking twice is asking for at once."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.now = asyncio.Event()
+
+    def request(self, force: bool = False) -> None:
+        if force or self.asked.is_set():
+            self.now.set()
+        self.asked.set()
+
+
+async def drain(context: Context, public: Server, control: Server, stop: Stop, notifier: Notifier) -> None:
+    """Returns when every request has ended and every runner is gone; the caller removes the socket and the lock."""
+    seconds = context.settings.server.drain_seconds
+    log.info("drain requests seconds=%g open=%d", seconds, public.open + control.open)
+
+    # 1. Everybody may know: /readyz says 503, and so does new work on connections that are open.
+    context.draining = True
+    notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((seconds + _GOODBYE_SECONDS + _RUNNERS_SECONDS) * 1e6)}")
+
+    # 2. Nobody new comes in. The control socket stays, so that `status` can tell.
+    public.stop_listening()
+
+    # 3. Connections without a request are closed.
+    public.close_idle()
+    control.close_idle()
+
+    # 4. Running requests may finish, unless somebody is in a hurry.
+    if not await _finished(public, control, seconds, stop.now):
+        # 5. Those that did not get their error, and a moment to send it.
+        log.warning("cancel requests open=%d", public.open + control.open)
+        public.cancel()
+        control.cancel()
+        if not await _finished(public, control, _GOODBYE_SECONDS, None):
+            public.abort()
+            control.abort()
+
+    # 6. Models are put out, and the spare child goes.
+    try:
+        async with asyncio.timeout(_RUNNERS_SECONDS):
+            await context.residency.close(0)
+    except TimeoutError:
+        log.error("give up on runners seconds=%g", _RUNNERS_SECONDS)
+    except Exception:
+        log.exception("fail to close runners")
+
+    # 7. The control socket is last.
+    control.stop_listening()
+    control.abort()
+
+
+async def _finished(public: Server, control: Server, seconds: float, hurry: asyncio.Event | None) -> bool:
+    both = asyncio.ensure_future(asyncio.gather(public.finished(seconds), control.finished(seconds)))
+    waits: set[asyncio.Future[object]] = {both}  # type: ignore[arg-type]
+    if hurry is not None:
+        waits.add(asyncio.ensure_future(hurry.wait()))
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finished = both.done() and all(both.result())
+    for each in waits:
+        each.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    return finished

@@ -1,0 +1,221 @@
+"""The daemon, put together: settings, lock, logs, sockets, store, residency, two apps, signals, drain.
+
+`python -m mlx_serve.daemon.main` runs it in the foreground. It exits with 0 after a drain, 1 when it cannot start, 78
+when its settings are at fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .config import ConfigError, Settings, load_settings
+from .listen import ListenError
+from .port_lock import AlreadyRunning
+from .startup import Ground, StartError, take_ground
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .drain import Stop
+    from .http import App
+
+EX_CONFIG = 78
+_DESCRIPTORS = 10_240
+
+log = logging.getLogger("mlx_serve.daemon.main")
+
+Compose = Callable[[Settings, float], "Context"]
+
+
+def compose(settings: Settings, started: float) -> Context:
+    """The real parts. Raises StoreError."""
+    from .. import __version__
+    from ..store.store import Store
+    from .context import Context
+    from .metrics import Metrics
+    from .residency import Residency
+
+    store = Store.open(settings.models.directory, settings.models.aliases)
+    return Context(
+        settings=settings,
+        store=store,
+        residency=Residency(settings, store),
+        metrics=Metrics(settings.metrics.enabled),
+        started=started,
+        version=__version__,
+    )
+
+
+def build_apps(context: Context, stop: Stop) -> tuple[App, App]:
+    """The app on TCP and the one on the control socket."""
+    from ..control import api
+    from ..handlers import routes
+    from .http import build_app
+
+    public = build_app("public", context, control=False)
+    routes.register(public, control=False)
+    control = build_app("control", context, control=True)
+    routes.register(control, control=True)
+    api.register(control)
+    for app in (public, control):
+        app.ctx.shutdown = stop.request
+    return public, control
+
+
+def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
+    began, started = time.perf_counter(), time.time()
+    try:
+        settings = load_settings(_flags(argv))
+    except ConfigError as error:
+        return _complain(error, EX_CONFIG)
+    from ..store.errors import StoreError
+
+    with contextlib.ExitStack() as stack:
+        try:
+            ground = take_ground(settings, stack)
+            context = make(ground.settings, started)
+        except (StartError, ListenError, AlreadyRunning) as error:
+            return _complain(error, 1)
+        except StoreError as error:
+            hint = getattr(error, "hint", None)
+            return _complain(f"{error}; {hint}" if hint else error, 1)
+        loop = _new_loop()
+        try:
+            loop.run_until_complete(_run(context, ground, began))
+        except Exception as error:
+            log.exception("fail daemon")
+            return _complain(f"the daemon made a mistake of its own: {type(error).__name__}; see its log", 1)
+        finally:
+            _close(loop)
+    return 0
+
+
+def _flags(argv: Sequence[str] | None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="mlx-serve daemon", description="Run the daemon in the foreground.")
+    parser.add_argument("--host", dest="server.host", metavar="H")
+    parser.add_argument("--port", dest="server.port", metavar="P")
+    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--models-dir", dest="models.directory", metavar="DIR")
+    parser.add_argument("--log-level", dest="logging.level", metavar="L")
+    parser.add_argument("--preload", dest="models.preload", metavar="NAME", action="append")
+    return {key: value for key, value in vars(parser.parse_args(argv)).items() if value is not None}
+
+
+def _complain(reason: object, code: int) -> int:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"mlx-serve: {reason}\n")
+        sys.stderr.flush()
+    return code
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed; MLX_SERVE_LOOP=asyncio or uvloop decides."""
+    wanted = os.environ.get("MLX_SERVE_LOOP", "")
+    if wanted != "asyncio":
+        try:
+            import uvloop
+        except ImportError:
+            if wanted == "uvloop":
+                raise
+        else:
+            loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+            asyncio.set_event_loop(loop)
+            return loop
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop
+
+
+async def _run(context: Context, ground: Ground, began: float) -> None:
+    from .drain import Stop, drain
+    from .http import serve
+    from .notify import Notifier
+
+    loop = asyncio.get_running_loop()
+    stop, notifier = Stop(), Notifier()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.request)
+    loop.add_signal_handler(signal.SIGUSR1, ground.logs.reopen)
+    _raise_descriptor_limit()
+    public_app, control_app = build_apps(context, stop)
+    public, control = await serve(public_app, *ground.tcp), await serve(control_app, ground.unix)
+    log.info(
+        "serve requests address=%s pid=%d ready_ms=%d loop=%s",
+        _address(ground.tcp[0]),
+        os.getpid(),
+        (time.perf_counter() - began) * 1000,
+        type(loop).__module__.partition(".")[0],
+    )
+    notifier.send("READY=1")
+    background = [asyncio.create_task(_warm(context))]
+    if notifier.watchdog_seconds:
+        background.append(asyncio.create_task(_watchdog(notifier, notifier.watchdog_seconds)))
+    await stop.asked.wait()
+    for task in background:
+        task.cancel()
+    await drain(context, public, control, stop, notifier)
+    log.info("stop daemon pid=%d", os.getpid())
+
+
+async def _warm(context: Context) -> None:
+    """The spare child, then the models that shall be there from the start."""
+    await context.residency.start()
+    for name in context.settings.models.preload:
+        try:
+            await context.residency.load(name)
+        except Exception as error:
+            log.error("fail preload name=%s reason=%s", name, error)
+        else:
+            log.info("preload model name=%s", name)
+
+
+async def _watchdog(notifier: Any, seconds: float) -> None:
+    """Sent by the loop itself, so a stuck loop falls silent."""
+    while True:
+        notifier.send("WATCHDOG=1")
+        await asyncio.sleep(seconds)
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _raise_descriptor_limit() -> None:
+    """macOS allows 256 at first; each connection is one."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """End what still runs, without waiting for threads that may never end."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left, timeout=1))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+if __name__ == "__main__":
+    code = main()
+    # A thread that hashes gigabytes would be waited for here; everything worth keeping is on disk by now.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)

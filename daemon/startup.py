@@ -1,0 +1,73 @@
+"""The ground a daemon stands on: its folders, its lock, its sockets and its log, taken in that order."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+from dataclasses import dataclass
+from typing import cast
+
+from ..control.socket import SocketError, bind, log_path, socket_path
+from . import logs
+from .config import Settings
+from .listen import bind_tcp
+from .log_line import Style
+from .logs import Logs
+from .port_lock import PortLock
+
+
+class StartError(Exception):
+    """The daemon cannot start; `str()` is a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`settings` name the port that was bound. `tcp` is bound, `unix` listens."""
+
+    settings: Settings
+    tcp: list[socket.socket]
+    unix: socket.socket
+    logs: Logs
+
+
+def take_ground(settings: Settings, stack: contextlib.ExitStack) -> Ground:
+    """Raises StartError, ListenError, AlreadyRunning; then, as at the end, `stack` undoes what was done."""
+    run = settings.home / "run"
+    try:
+        for folder in (settings.home, run, settings.home / "logs"):
+            folder.mkdir(mode=0o700, parents=folder == settings.home, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot make {error.filename}: {error.strerror}"
+        raise StartError(f"{reason}; set MLX_SERVE_HOME to a folder of your own") from None
+    server = settings.server
+    tcp = []
+    if server.port == 0:
+        tcp = bind_tcp(server.host, 0)
+        server = dataclasses.replace(server, port=tcp[0].getsockname()[1])
+        settings = dataclasses.replace(settings, server=server)
+    try:
+        lock = PortLock.take(run, server.port)
+    except OSError as error:
+        raise StartError(f"cannot lock {run / str(server.port)}.lock: {error.strerror}") from None
+    stack.callback(lock.release)
+    tcp = tcp or bind_tcp(server.host, server.port)
+    path = socket_path(settings.home, server.port)
+    try:
+        unix = bind(path)
+    except SocketError as error:
+        raise StartError(str(error)) from None
+    stack.callback(path.unlink, missing_ok=True)
+    return Ground(settings, tcp, unix, _start_logs(settings, stack))
+
+
+def _start_logs(settings: Settings, stack: contextlib.ExitStack) -> Logs:
+    logging = settings.logging
+    style = cast(Style, logging.format)
+    path = log_path(settings.home, settings.server.port)
+    try:
+        started = logs.start(path, level=logging.level, style=style, secrets=settings.server.api_keys)
+    except OSError as error:
+        raise StartError(f"cannot write the log {path}: {error.strerror}") from None
+    stack.callback(started.close)
+    return started
