@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .errors import AmbiguousName, InvalidName, UnknownModel
-from .names import Name, has_owner
+from .names import Name, is_full
 
 
 def look_up(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> Name:
@@ -31,7 +31,7 @@ def look_up(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> Nam
 
 def _exact(text: str, names: Sequence[Name]) -> Name | None:
     wanted = Name.parse(text)
-    if not has_owner(text):
+    if not is_full(text):
         return None
     return next((name for name in names if name == wanted), None)
 
@@ -41,7 +41,7 @@ def _short(text: str, names: Sequence[Name]) -> Name | None:
         wanted = Name.parse(text)
     except InvalidName:
         return None
-    if has_owner(text):
+    if is_full(text):
         return None
     same = [name for name in names if name.key[1:] == wanted.key[1:]]
     if len(same) > 1:

@@ -58,9 +58,10 @@ class Name:
         return hash(self.key)
 
 
-def has_owner(text: str) -> bool:
-    """Whether a well-formed text names its owner. Raises InvalidName."""
-    return _parts(text)[0] is not None
+def is_full(text: str) -> bool:
+    """Whether a text is a name that says its owner."""
+    match = _NAME.fullmatch(text)
+    return match is not None and match["owner"] is not None and ".." not in text
 
 
 def clean(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,11 +50,11 @@ class Refs:
     def names(self) -> Iterator[Name]:
         """Every name, without a look into its file; of names that differ only in case, the first."""
         seen: set[Name] = set()
-        for owner in _folders(self._folder):
-            for model in _folders(self._folder / owner):
-                for tag in sorted(_listing(self._folder / owner / model)):
+        for owner in _folders(str(self._folder)):
+            for model in _folders(owner.path):
+                for tag in _entries(model.path):
                     try:
-                        name = Name(owner, model, tag)
+                        name = Name(owner.name, model.name, tag.name)
                     except InvalidName:
                         continue
                     if name not in seen:
@@ -128,6 +127,7 @@ class Refs:
 
 
 def _listing(folder: Path) -> list[str]:
+    """What is in a folder that is no link; [] when there is no such folder."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -140,13 +140,17 @@ def _listing(folder: Path) -> list[str]:
         os.close(descriptor)
 
 
-def _folders(folder: Path) -> Iterator[str]:
-    for entry in sorted(_listing(folder)):
-        try:
-            if stat.S_ISDIR((folder / entry).lstat().st_mode):
-                yield entry
-        except FileNotFoundError:
-            continue
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """As `_listing`, for folders that are known to be none of somebody's links; by name."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _folders(folder: str) -> list[os.DirEntry[str]]:
+    return [entry for entry in _entries(folder) if entry.is_dir(follow_symlinks=False)]
 
 
 def _match(folder: Path, wanted: str) -> str | None:

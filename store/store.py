@@ -18,7 +18,7 @@ from .layout import Layout, clear_temporaries, open_layout
 from .locks import Lock
 from .lookup import look_up
 from .manifests import Kind, Manifest, Manifests, Source
-from .names import Name
+from .names import Name, is_full
 from .progress import Report, silent
 from .pull import Order, Pull, source_of
 from .refs import Ref, Refs
@@ -203,7 +203,10 @@ class Store:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _ref(self, text: str) -> Ref:
-        ref = self._refs.get(look_up(text, list(self._refs.names()), self._aliases))
+        # A full name, the usual case, needs no look at the other models.
+        ref = self._refs.get(Name.parse(text)) if is_full(text) else None
+        if ref is None:
+            ref = self._refs.get(look_up(text, list(self._refs.names()), self._aliases))
         if ref is None:
             raise UnknownModel(text)
         return ref
