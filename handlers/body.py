@@ -1,0 +1,60 @@
+"""A request's body: received after the guard has let the request pass, and decoded into a typed value."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+from sanic import Request
+
+from .failure import RequestError
+
+T = TypeVar("T")
+
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`$")
+_ENUM = re.compile(r"^Invalid enum value .*$", re.DOTALL)
+
+
+async def receive(request: Request) -> bytes:
+    """The whole body, within the HTTP layer's limits. Raises RequestError (415) and what that layer raises."""
+    if request.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+        raise RequestError(
+            "this content-encoding is not supported; send the body as it is", status=415, code="unsupported_encoding"
+        )
+    await request.receive_body()  # type: ignore[no-untyped-call]
+    body: bytes = request.body
+    return body
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Raises RequestError (400) that names the field at fault in `param`."""
+    if not body.strip():
+        raise RequestError("missing request body", code="missing_body")
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise misfit(str(error)) from None
+    except RecursionError:
+        raise RequestError("the body is nested too deeply", code="invalid_json") from None
+    except UnicodeDecodeError:
+        raise RequestError("the body is not valid UTF-8", code="invalid_json") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise RequestError(f"the body is not valid JSON: {error}", code="invalid_json") from None
+
+
+def misfit(message: str, prefix: str = "") -> RequestError:
+    """msgspec's sentence about a field as a refusal. It never repeats the client's value."""
+    match = _PLACE.match(message)
+    what = match["what"] if match else message
+    path = (match["path"] or "$") if match else "$"
+    param = (prefix + path[1:]).lstrip(".")
+    if missing := _MISSING.match(what):
+        param = f"{param}.{missing['field']}".lstrip(".")
+        return RequestError(f"missing required field '{param}'", param=param, code="missing_field")
+    if _ENUM.match(what):
+        what = "not one of the values that this field can have"
+    if not param:
+        return RequestError(f"the body must be a JSON object: {what[:1].lower()}{what[1:]}", code="invalid_type")
+    return RequestError(f"invalid value for '{param}': {what[:1].lower()}{what[1:]}", param=param, code="invalid_value")

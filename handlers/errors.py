@@ -1,0 +1,94 @@
+"""One renderer of failures per dialect, and the one exception handler of the HTTP layer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sanic import Request, Sanic
+from sanic.handlers import ErrorHandler
+from sanic.response import HTTPResponse
+
+from .failure import Failure, describe, foreseen
+from .jsontext import encode
+
+log = logging.getLogger("mlx_serve.handlers")
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+
+
+def openai(failure: Failure) -> dict[str, Any]:
+    kind = "server_error" if failure.status >= 500 or failure.status == 429 else "invalid_request_error"
+    return {"error": {"message": failure.message, "type": kind, "param": failure.param, "code": failure.code}}
+
+
+def ollama(failure: Failure) -> dict[str, Any]:
+    return {"error": failure.message}
+
+
+def anthropic(failure: Failure) -> dict[str, Any]:
+    kind = _ANTHROPIC_TYPES.get(failure.status, "api_error" if failure.status >= 500 else "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": failure.message}}
+
+
+def control(failure: Failure) -> dict[str, Any]:
+    return {"error": {"message": failure.message}}
+
+
+_DIALECTS: tuple[tuple[str, Callable[[Failure], dict[str, Any]]], ...] = (
+    ("/v1/messages", anthropic),
+    ("/api", ollama),
+    ("/control", control),
+)
+
+
+def body(path: str, failure: Failure) -> dict[str, Any]:
+    """The error document in the dialect of the path."""
+    for prefix, renderer in _DIALECTS:
+        if path == prefix or path.startswith(prefix + "/"):
+            return renderer(failure)
+    return openai(failure)
+
+
+def respond(request: Request, failure: Failure) -> HTTPResponse:
+    return HTTPResponse(
+        encode(body(request.path, failure)),
+        status=failure.status,
+        headers=failure.headers,
+        content_type="application/json",
+    )
+
+
+def render(request: Request, exception: BaseException) -> HTTPResponse:
+    """What the client is told about an exception; one that nobody foresaw is logged with its traceback."""
+    note(exception)
+    return respond(request, describe(exception))
+
+
+def note(exception: BaseException) -> None:
+    if not foreseen(exception):
+        log.error("fail request reason=%s", type(exception).__name__, exc_info=exception)
+
+
+class Renderer(ErrorHandler):
+    """Renders what no other handler is registered for. Sanic's own would answer browsers in HTML."""
+
+    def response(self, request: Request, exception: BaseException) -> Any:
+        registered = self._lookup(exception, request.name if request.route else None)
+        return registered(request, exception) if registered else render(request, exception)
+
+
+def install(app: Sanic[Any, Any]) -> None:
+    """Handlers that are registered already, and later, keep their routes."""
+    renderer = Renderer()
+    renderer.cached_handlers.update(app.error_handler.cached_handlers)
+    app.error_handler = renderer

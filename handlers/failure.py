@@ -1,0 +1,160 @@
+"""What a client is told when something fails: one table from exception type to status and code.
+
+It knows nothing of dialects; `errors` renders a Failure in each of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from sanic import exceptions as http
+
+from ..daemon import errors as daemon
+from ..store import errors as store
+
+LONGEST = 500
+INTERNAL = "something went wrong inside the server; its log says what"
+
+_PATH = re.compile(r"(?<![\w.:/~-])~?(?:/[\w.@+ -]*[\w.@+-]){2,}")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """`code` is a stable word for programs, `param` the field at fault, `message` a sentence that names no path."""
+
+    status: int
+    message: str
+    code: str | None = None
+    param: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class RequestError(Exception):
+    """A request that a handler refuses; `str()` is the sentence for the client."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+        self.code = code
+        self.headers = headers or {}
+
+
+class Incomplete(Exception):
+    """A sequence ended without saying how."""
+
+
+# The first row that fits decides, so special types stand before general ones.
+_TABLE: tuple[tuple[type[BaseException], int, str | None], ...] = (
+    (daemon.QueueFull, 503, "queue_full"),
+    (daemon.Draining, 503, "shutting_down"),
+    (daemon.UnsupportedByModel, 400, "unsupported_model"),
+    (daemon.LoadError, 500, "model_load_failed"),
+    (daemon.InsufficientMemory, 503, "insufficient_memory"),
+    (daemon.RunnerDied, 500, "model_process_ended"),
+    (daemon.WrongKind, 400, "unsupported_model"),
+    (daemon.DaemonError, 500, "internal_error"),
+    (store.InvalidName, 400, "invalid_model_name"),
+    (store.AmbiguousName, 400, "ambiguous_model_name"),
+    (store.UnknownModel, 404, "model_not_found"),
+    (store.UnsupportedModel, 400, "unsupported_model"),
+    (store.SourceError, 400, "invalid_source"),
+    (store.NoSpace, 507, "no_space"),
+    (store.ReadOnlyStore, 403, "read_only"),
+    (store.StoreBusy, 503, "store_busy"),
+    (store.StoreError, 500, "store_error"),
+    (TimeoutError, 504, "timeout"),
+    (http.NotFound, 404, "not_found"),
+    (http.MethodNotAllowed, 405, "method_not_allowed"),
+    (http.PayloadTooLarge, 413, "body_too_large"),
+    (http.RequestTimeout, 408, "timeout"),
+    (http.RequestCancelled, 499, "cancelled"),
+)
+
+_REJECTED = {
+    "invalid_request": 400,
+    "context_length_exceeded": 400,
+    "unsupported": 400,
+    "template_error": 400,
+    "insufficient_memory": 503,
+    "numerical_error": 500,
+    "internal_error": 500,
+}
+
+# Sanic's router repeats what the client sent; the HTTP layer's own sentences can be passed on.
+_SENTENCES = {
+    404: "there is no such endpoint",
+    405: "this endpoint does not answer to that method",
+    499: "request canceled",
+    504: "the request took longer than server.request_timeout_seconds allows",
+}
+
+
+def describe(exception: BaseException) -> Failure:
+    """The Failure of any exception; one that nobody foresaw is a 500 without details."""
+    if isinstance(exception, RequestError):
+        return Failure(exception.status, clip(str(exception)), exception.code, exception.param, exception.headers)
+    if isinstance(exception, daemon.RequestRejected):
+        status = _REJECTED.get(exception.code, 500)
+        return Failure(status, sentence(str(exception)), exception.code, exception.param, {})
+    for kind, status, code in _TABLE:
+        if isinstance(exception, kind):
+            return Failure(
+                retried(exception, status), _message(exception, status), code, _param(exception), _headers(exception)
+            )
+    if isinstance(exception, http.SanicException) and exception.status_code != 500:
+        return Failure(exception.status_code, sentence(str(exception)), "bad_request")
+    return Failure(500, INTERNAL, "internal_error")
+
+
+def foreseen(exception: BaseException) -> bool:
+    """Whether the table knows this exception; the others deserve a traceback in the log."""
+    known = (RequestError, daemon.DaemonError, store.StoreError, http.SanicException, http.RequestCancelled)
+    return isinstance(exception, (*known, TimeoutError))
+
+
+def retried(exception: BaseException, status: int) -> int:
+    """A failure that says when to come back is a 503."""
+    return 503 if getattr(exception, "retry_after", None) is not None else status
+
+
+def sentence(text: str) -> str:
+    """Text of another layer without absolute paths, and not endless."""
+    return clip(_PATH.sub("…", text))
+
+
+def clip(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _message(exception: BaseException, status: int) -> str:
+    if status in _SENTENCES and not isinstance(exception, store.StoreError):
+        return _SENTENCES[status]
+    hint = getattr(exception, "hint", None)
+    return sentence(f"{exception}; {hint}" if hint else str(exception))
+
+
+def _param(exception: BaseException) -> str | None:
+    names = (store.InvalidName, store.AmbiguousName, store.UnknownModel, store.UnsupportedModel, daemon.WrongKind)
+    return "model" if isinstance(exception, names) else None
+
+
+def _headers(exception: BaseException) -> dict[str, str]:
+    after = getattr(exception, "retry_after", None)
+    if isinstance(exception, daemon.Draining):
+        after = 5
+    if after is not None:
+        return {"retry-after": str(min(60, max(1, int(after))))}
+    if isinstance(exception, http.MethodNotAllowed):
+        allowed = (getattr(exception, "headers", None) or {}).get("Allow", "")
+        return {"allow": allowed} if allowed else {}
+    return {}

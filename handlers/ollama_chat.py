@@ -1,0 +1,81 @@
+"""POST /api/chat."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ..daemon.protocol import ChatPrompt
+from . import wire_ollama
+from .durations import keep_alive
+from .endpoint import decoded
+from .failure import RequestError
+from .ollama_answers import Lines
+from .ollama_run import allowed_thinking, find, lent, load_or_unload, requested, require_tools, run
+from .wire_ollama import ChatBody, Message, Tool
+
+_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+_ROLES = ("system", "user", "assistant", "tool")
+
+
+async def chat(request: Request) -> HTTPResponse | None:
+    body = await decoded(request, wire_ollama.chat_decoder) or ChatBody()
+    wire_ollama.check(body)
+    name = body.model or ""
+    if not name:
+        raise RequestError("model is required", param="model", code="missing_field")
+    seconds = keep_alive(body.keep_alive)
+    lines = Lines("chat", name, with_logprobs=bool(body.logprobs))
+    if not body.messages:
+        return await load_or_unload(request, lines, name, seconds, "chat")
+    if any(message.images for message in body.messages):
+        await find(request, name)
+        raise RequestError(f'"{name}" does not support vision', param="messages", code="unsupported_parameter")
+    tools = tuple(_tool(tool, index) for index, tool in enumerate(body.tools or ()))
+    prompt = ChatPrompt(
+        messages=tuple(_message(message, index) for index, message in enumerate(body.messages)),
+        tools=tools,
+        thinking=wire_ollama.thinking(body),
+        drop_oldest=body.truncate is not False,
+    )
+    wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))
+    async with lent(request, name, seconds, "chat") as model:
+        if tools:
+            require_tools(name, model)
+        prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
+        wanted = msgspec.structs.replace(wanted, prompt=prompt)
+        return await run(request, model, wanted, lines, stream=body.stream is not False)
+
+
+def _message(message: Message, index: int) -> dict[str, Any]:
+    role = message.role.lower()
+    role = "system" if role == "developer" else role
+    if role not in _ROLES:
+        param = f"messages[{index}].role"
+        raise RequestError(f"'{param}' must be one of {', '.join(_ROLES)}", param=param, code="invalid_value")
+    result: dict[str, Any] = {"role": role, "content": message.content or ""}
+    if message.thinking and role == "assistant":
+        result["thinking"] = message.thinking
+    if message.tool_calls and role == "assistant":
+        result["tool_calls"] = [
+            {"type": "function", "function": {"name": call.function.name, "arguments": call.function.arguments}}
+            | ({"id": call.id} if call.id else {})
+            for call in message.tool_calls
+        ]
+    if message.tool_name:
+        result["tool_name"] = message.tool_name
+    if message.tool_call_id:
+        result["tool_call_id"] = message.tool_call_id
+    return result
+
+
+def _tool(tool: Tool, index: int) -> dict[str, Any]:
+    name = tool.function.get("name")
+    if not isinstance(name, str) or not _FUNCTION_NAME.fullmatch(name):
+        param = f"tools[{index}].function.name"
+        raise RequestError(f"invalid value for '{param}'", param=param, code="invalid_value")
+    return {"type": "function", "function": tool.function}

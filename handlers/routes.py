@@ -1,0 +1,60 @@
+"""Every public route, in one table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Sanic
+
+from . import (
+    completions,
+    errors,
+    guard,
+    models,
+    ollama_chat,
+    ollama_generate,
+    ollama_models,
+    ollama_pull,
+    openai,
+    operation,
+)
+from .endpoint import Handler, measured
+
+_GET = ("GET",)
+_HEAD = ("GET", "HEAD")
+_POST = ("POST",)
+
+_ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
+    ("/", _HEAD, operation.root),
+    ("/healthz", _HEAD, operation.healthz),
+    ("/readyz", _HEAD, operation.readyz),
+    ("/metrics", _HEAD, operation.metrics),
+    ("/v1/chat/completions", _POST, openai.chat),
+    ("/v1/completions", _POST, completions.complete),
+    ("/v1/models", _HEAD, models.listing),
+    ("/v1/models/<model_id:path>", _HEAD, models.one),
+    ("/api/version", _HEAD, operation.version),
+    ("/api/chat", _POST, ollama_chat.chat),
+    ("/api/generate", _POST, ollama_generate.generate),
+    ("/api/tags", _HEAD, ollama_models.tags),
+    ("/api/ps", _GET, ollama_models.ps),
+    ("/api/show", _POST, ollama_models.show),
+    ("/api/copy", _POST, ollama_models.copy),
+    ("/api/delete", ("DELETE",), ollama_models.delete),
+    ("/api/pull", _POST, ollama_pull.pull),
+)
+
+
+def register(app: Sanic[Any, Any], *, control: bool) -> None:
+    """Add every public route. `control`: this app is the one on the Unix socket, whose callers need no guard."""
+    app.ctx.control = control
+    errors.install(app)
+    app.ctx.known_to_generate = set()
+    if not control:
+        app.register_middleware(guard.check, "request")
+        app.register_middleware(guard.allow_origin, "response")
+    for path, methods, handler in _ROUTES:
+        label = path.replace("<model_id:path>", "{id}")
+        name = label.strip("/").replace("/", "_").replace("{id}", "one") or "root"
+        # stream: the body is read by the handler, after the guard has let the request pass
+        app.add_route(measured(label, handler), path, methods=methods, name=name, stream="GET" not in methods)

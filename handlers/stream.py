@@ -1,0 +1,80 @@
+"""Streamed answers: SSE and NDJSON framing, and ends that a client can tell from failures.
+
+The HTTP layer holds `send` back while the client is behind and gives a client up that takes nothing: `send` then raises
+CancelledError, as it does when the client hangs up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from sanic import Request
+from sanic.response import BaseHTTPResponse
+
+from .errors import note
+from .failure import Failure, describe
+from .sequences import Item, Sequences
+
+PING_SECONDS = 10.0
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
+SSE = "text/event-stream; charset=utf-8"
+NDJSON = "application/x-ndjson"
+
+
+class Stream:
+    """One answer under way. After `end` or `fail` nothing more can be sent."""
+
+    def __init__(self, request: Request, response: BaseHTTPResponse) -> None:
+        self._request = request
+        self._response = response
+
+    @classmethod
+    async def open(cls, request: Request, content_type: str) -> Stream:
+        """The head leaves with the first bytes, be they none."""
+        return cls(request, await request.respond(content_type=content_type, headers={"x-accel-buffering": "no"}))
+
+    async def send(self, data: bytes) -> None:
+        await self._response.send(data, end_stream=False)
+
+    async def end(self, data: bytes) -> None:
+        await self._response.send(data, end_stream=True)
+
+    async def fail(self, record: bytes) -> None:
+        """The last record says why. HTTP's own end does not follow, so a client that knows no records fails too."""
+        await self.send(record)
+        break_off(self._request)
+
+
+def break_off(request: Request) -> None:
+    """Close the connection in the middle of an answer, after what has been written so far."""
+    cast(Any, request.stream).fail()  # the HTTP layer's own
+    if request.transport is not None:
+        request.transport.close()
+
+
+async def relay(
+    out: Stream,
+    sequences: Sequences,
+    frames: Callable[[list[Item]], bytes],
+    record: Callable[[Failure], bytes],
+    tail: Callable[[], bytes],
+    *,
+    pings: bool,
+) -> None:
+    """Send every batch of events as `frames` writes it, then `tail`; a failure on the way ends with its `record`."""
+    patience: float | None = PING_SECONDS if pings else None
+    try:
+        while sequences.running:
+            items = await sequences.take(patience)
+            if not items:
+                await out.send(PING)
+                continue
+            patience = None
+            if data := frames(items):
+                await out.send(data)
+        await out.end(tail())
+    except Exception as error:
+        note(error)
+        await out.fail(record(describe(error)))

@@ -1,0 +1,253 @@
+"""A daemon without models: the real HTTP layer and the real handlers over a fifteen-line engine and a store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlx_serve.daemon.config import load_settings
+from mlx_serve.daemon.context import Context
+from mlx_serve.daemon.http import build_app, serve
+from mlx_serve.daemon.metrics import Metrics
+from mlx_serve.daemon.protocol import Accepted, Delta, Event, Finished, Gauges, Generate, Hello, Loaded
+from mlx_serve.daemon.residency import Queue
+from mlx_serve.handlers.routes import register
+from mlx_serve.store.errors import SourceError, UnknownModel
+from mlx_serve.store.manifests import Layer, Manifest, Quantization, Source
+from mlx_serve.store.names import Name
+from mlx_serve.store.progress import Progress
+from mlx_serve.store.store import Installed
+
+MODEL = "acme/parrot"
+TOKENS = ["Hel", "lo", " wor", "ld"]
+
+
+class FakeEngine:
+    """Says TOKENS, or what `script` says; `hold` stops it after the first token; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[Generate] = []
+        self.open = 0
+        self.closed = asyncio.Event()
+        self.hold: asyncio.Event | None = None
+        self.script: Callable[[Generate], list[Event | Exception]] = speak
+
+    async def generate(self, request: Generate) -> AsyncGenerator[Event]:
+        self.requests.append(request)
+        self.open += 1
+        try:
+            for number, event in enumerate(self.script(request)):
+                if number == 2 and self.hold is not None:
+                    await self.hold.wait()
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                await asyncio.sleep(0)
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.closed.set()
+
+
+def finished(reason: str = "stop", tokens: int = 4, **more: Any) -> Finished:
+    times = {"prefill_seconds": 0.25, "decode_seconds": 0.5}
+    return Finished(id=1, reason=reason, prompt_tokens=7, completion_tokens=tokens, **(times | more))
+
+
+def speak(request: Generate) -> list[Event | Exception]:
+    if request.render_only:
+        return [Accepted(id=1, prompt_tokens=7, rendered="<rendered>")]
+    deltas = [Delta(id=1, text=text, tokens=index + 1) for index, text in enumerate(TOKENS)]
+    return [Accepted(id=1, prompt_tokens=7), *deltas, finished(context=(1, 2, 3) if request.want_context else None)]
+
+
+def says(*events: Event | Exception) -> Callable[[Generate], list[Event | Exception]]:
+    """An engine that accepts, and then does exactly this."""
+    return lambda request: [Accepted(id=1, prompt_tokens=7), *events]
+
+
+def installed(name: str = MODEL, kind: str = "llm", day: int = 1) -> Installed:
+    manifest = Manifest(
+        source=Source(kind="local", location="x"),
+        kind=kind,  # type: ignore[arg-type]
+        kind_reason="a test",
+        layers=(
+            Layer(path="generation_config.json", digest="sha256:" + "1" * 64, size=30, media_type="json"),
+            Layer(path="chat_template.jinja", digest="sha256:" + "2" * 64, size=9, media_type="jinja"),
+            Layer(path="LICENSE", digest="sha256:" + "3" * 64, size=3, media_type="text"),
+        ),
+        architecture="qwen3",
+        parameters=3_210_000_000,
+        context_length=4096,
+        embedding_length=64,
+        quantization=Quantization(bits=4, group_size=64, mode="affine"),
+        capabilities=("completion", "tools"),
+        created="2026-01-01T00:00:00Z",
+    )
+    when = datetime(2026, 1, day, 12, 30, tzinfo=UTC)
+    return Installed(name=Name.parse(name), digest=f"{day:064x}", manifest=manifest, modified=when, size=1234)
+
+
+class FakeStore:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kept = {MODEL: installed(day=2), "acme/vectors": installed("acme/vectors", "embedding")}
+        self.pulled: list[str] = []
+        self.hold_pull = False
+
+    def models(self) -> list[Installed]:
+        return sorted(self.kept.values(), key=lambda model: model.modified, reverse=True)
+
+    def find(self, text: str) -> Installed:
+        name = Name.parse(text, default_owner="acme")
+        for model in self.kept.values():
+            if model.name == name:
+                return model
+        raise UnknownModel(text)
+
+    def view(self, model: Installed) -> Path:
+        (self.folder / "generation_config.json").write_text('{"temperature":0.6,"top_k":20}')
+        (self.folder / "chat_template.jinja").write_text("{{hello}}")
+        (self.folder / "LICENSE").write_text("MIT")
+        return self.folder
+
+    def copy(self, source: str, destination: str) -> Installed:
+        model = replace(self.find(source), name=Name.parse(destination))
+        self.kept[destination] = model
+        return model
+
+    def remove(self, name: str, protect: object = ()) -> None:
+        self.kept = {key: model for key, model in self.kept.items() if str(model.name) != name}
+
+    def pull(self, source: str, *, progress: Callable[[Progress], None]) -> Installed:
+        self.pulled.append(source)
+        if source != "starter":
+            raise SourceError(f"there is no model at /home/somebody/secret/{source}", hint="pull a built-in: starter")
+        progress(Progress("checking files"))
+        progress(Progress("copying", None, "model.safetensors", 5, 10))
+        while self.hold_pull:
+            progress(Progress("copying", None, "model.safetensors", 6, 10))
+        progress(Progress("stored", "sha256:" + "a" * 64, "model.safetensors", 10, 10))
+        progress(Progress("success"))
+        return installed()
+
+
+@dataclass
+class FakeModel:
+    installed: Installed
+    engine: FakeEngine
+    info: Loaded
+    load_seconds: float = 0.125
+
+    def generate(self, request: Generate) -> AsyncGenerator[Event]:
+        return self.engine.generate(request)
+
+
+@dataclass(frozen=True)
+class FakeResident:
+    installed: Installed
+    info: Loaded
+    expires_at: float | None
+    name: str = MODEL
+    hello: Hello = Hello(protocol=1, pid=1, backend="cpu", device="cpu", device_memory=1)
+    memory_bytes: int = 777
+    running: int = 0
+    waiting: int = 0
+    gauges: Gauges = Gauges()
+
+
+class FakeResidency:
+    def __init__(self, store: FakeStore, engine: FakeEngine) -> None:
+        self.store, self.engine = store, engine
+        self.info = Loaded(
+            weight_bytes=1,
+            kv_bytes_per_token=1,
+            context_length=4096,
+            vocabulary=100,
+            batchable=True,
+            capabilities=("completion", "tools", "thinking"),
+        )
+        self.failure: Exception | None = None
+        self.leases = 0
+        self.keep_alive: list[float | None] = []
+        self.loaded: list[str] = []
+        self.unloaded: list[str] = []
+
+    @asynccontextmanager
+    async def use(self, name: str, *, keep_alive: float | None = None) -> AsyncGenerator[FakeModel]:
+        if self.failure is not None:
+            raise self.failure
+        self.keep_alive.append(keep_alive)
+        found = self.store.find(name)
+        self.leases += 1
+        try:
+            yield FakeModel(found, self.engine, self.info)
+        finally:
+            self.leases -= 1
+
+    async def load(self, name: str, *, keep_alive: float | None = None) -> None:
+        self.keep_alive.append(keep_alive)
+        self.loaded.append(name)
+
+    async def unload(self, name: str) -> bool:
+        self.unloaded.append(name)
+        return True
+
+    @property
+    def queue(self) -> Queue:
+        return Queue(running=0, waiting=0, limit=256)
+
+    def resident(self) -> list[FakeResident]:
+        return [
+            FakeResident(self.store.find(MODEL), self.info, 1_900_000_000.0),
+            FakeResident(self.store.find(MODEL), self.info, None),
+        ]
+
+
+@dataclass
+class Serving:
+    """A daemon that listens; `url` without a slash at its end."""
+
+    port: int
+    engine: FakeEngine
+    store: FakeStore
+    residency: FakeResidency
+    metrics: Metrics
+    context: Context
+    app: Any = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def left(self) -> None:
+        """Wait until no generation is open."""
+        async with asyncio.timeout(5):
+            await self.engine.closed.wait()
+
+
+@asynccontextmanager
+async def daemon(folder: Path, *, control: bool = False, **server: Any) -> AsyncGenerator[Serving]:
+    """`server` are settings of that section."""
+    settings = load_settings({}, {"MLX_SERVE_HOME": str(folder / "home")})
+    settings = replace(settings, server=replace(settings.server, **server))
+    engine, store = FakeEngine(), FakeStore(folder)
+    residency, metrics = FakeResidency(store, engine), Metrics(True)
+    context = Context(settings, store, residency, metrics, 0.0, "0.4.2.dev1+g123")  # type: ignore[arg-type]
+    app = build_app("control" if control else "public", context, control=control)
+    register(app, control=control)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.bind(("127.0.0.1", 0))
+    server_ = await serve(app, sock)
+    try:
+        yield Serving(sock.getsockname()[1], engine, store, residency, metrics, context, app)
+    finally:
+        server_.stop_listening()
+        server_.abort()
+        await server_.finished(5)
