@@ -81,6 +81,8 @@ class Answers:
             # The body will not be read, so there is no telling where a next request would begin.
             self.expecting_continue = False
             self.keep_alive = False
+        if self.protocol.app.ctx.serving.draining:
+            self.keep_alive = False
         headers.pop("server", None)
         headers.setdefault("x-content-type-options", "nosniff")
         headers.setdefault("cache-control", "no-store")

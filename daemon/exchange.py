@@ -67,6 +67,8 @@ class Exchange(Answers, Bodies, Http):
                 await self._exchange()
             finally:
                 self._log_access()
+            if self.protocol.app.ctx.serving.draining:
+                self.keep_alive = False
             await self._leave_clean()
             self._release()
 
@@ -131,7 +133,7 @@ class Exchange(Answers, Bodies, Http):
         self.url = head.target
         self.request, request.stream = request, self
         self.head_only = head.method == "HEAD"
-        self.keep_alive = head.keep_alive and not self.protocol.app.ctx.serving.draining
+        self.keep_alive = head.keep_alive
         given = request.headers.get("x-request-id", "")
         request._id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.protocol.state["requests_count"] += 1
