@@ -16,7 +16,7 @@ from ..store import errors as store
 LONGEST = 500
 INTERNAL = "something went wrong inside the server; its log says what"
 
-_PATH = re.compile(r"(?<![\w.:/~-])~?(?:/[\w.@+ -]*[\w.@+-]){2,}")
+_PATH = re.compile(r"(?<![\w.:/~-])(?!/(?:v1|api)/)~?(?:/[\w.@+ -]*[\w.@+-]){2,}")
 
 
 @dataclass(frozen=True)

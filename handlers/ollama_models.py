@@ -18,7 +18,7 @@ from .ollama_show import details, shown
 from .times import expiry, local
 
 if TYPE_CHECKING:
-    from ..daemon.residency import Resident
+    from ..daemon.lease import Resident
     from ..store.store import Installed
 
 

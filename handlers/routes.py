@@ -56,5 +56,5 @@ def register(app: Sanic[Any, Any], *, control: bool) -> None:
     for path, methods, handler in _ROUTES:
         label = path.replace("<model_id:path>", "{id}")
         name = label.strip("/").replace("/", "_").replace("{id}", "one") or "root"
-        # stream: the body is read by the handler, after the guard has let the request pass
-        app.add_route(measured(label, handler), path, methods=methods, name=name, stream="GET" not in methods)
+        # stream: no body is read before the guard has let the request pass. error_format: else Sanic parses our source.
+        app.add_route(measured(label, handler), path, methods=methods, name=name, stream=True, error_format="json")

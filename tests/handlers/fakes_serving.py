@@ -1,9 +1,10 @@
-"""A daemon without models: the real HTTP layer and the real handlers over a fifteen-line engine and a store in memory."""
+"""A daemon without models: the real HTTP layer and the real handlers over a small engine and a store in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from mlx_serve.daemon.context import Context
 from mlx_serve.daemon.http import build_app, serve
 from mlx_serve.daemon.metrics import Metrics
 from mlx_serve.daemon.protocol import Accepted, Delta, Event, Finished, Gauges, Generate, Hello, Loaded
-from mlx_serve.daemon.residency import Queue
+from mlx_serve.daemon.lease import Queue, Resident
 from mlx_serve.handlers.routes import register
 from mlx_serve.store.errors import SourceError, UnknownModel
 from mlx_serve.store.manifests import Layer, Manifest, Quantization, Source
@@ -29,21 +30,23 @@ TOKENS = ["Hel", "lo", " wor", "ld"]
 
 
 class FakeEngine:
-    """Says TOKENS, or what `script` says; `hold` stops it after the first token; keeps what it was asked."""
+    """Says TOKENS, or what `script` says; `hold` stops it before event `hold_at`; keeps what it was asked."""
 
     def __init__(self) -> None:
         self.requests: list[Generate] = []
         self.open = 0
-        self.closed = asyncio.Event()
+        self.opened: asyncio.Queue[Generate] = asyncio.Queue()
         self.hold: asyncio.Event | None = None
+        self.hold_at = 2
         self.script: Callable[[Generate], list[Event | Exception]] = speak
 
     async def generate(self, request: Generate) -> AsyncGenerator[Event]:
         self.requests.append(request)
         self.open += 1
+        self.opened.put_nowait(request)
         try:
             for number, event in enumerate(self.script(request)):
-                if number == 2 and self.hold is not None:
+                if number == self.hold_at and self.hold is not None:
                     await self.hold.wait()
                 if isinstance(event, Exception):
                     raise event
@@ -51,8 +54,6 @@ class FakeEngine:
                 await asyncio.sleep(0)
         finally:
             self.open -= 1
-            if not self.open:
-                self.closed.set()
 
 
 def finished(reason: str = "stop", tokens: int = 4, **more: Any) -> Finished:
@@ -100,6 +101,7 @@ class FakeStore:
         self.kept = {MODEL: installed(day=2), "acme/vectors": installed("acme/vectors", "embedding")}
         self.pulled: list[str] = []
         self.hold_pull = False
+        self.pull_ended = threading.Event()
 
     def models(self) -> list[Installed]:
         return sorted(self.kept.values(), key=lambda model: model.modified, reverse=True)
@@ -126,6 +128,12 @@ class FakeStore:
         self.kept = {key: model for key, model in self.kept.items() if str(model.name) != name}
 
     def pull(self, source: str, *, progress: Callable[[Progress], None]) -> Installed:
+        try:
+            return self._pull(source, progress)
+        finally:
+            self.pull_ended.set()
+
+    def _pull(self, source: str, progress: Callable[[Progress], None]) -> Installed:
         self.pulled.append(source)
         if source != "starter":
             raise SourceError(f"there is no model at /home/somebody/secret/{source}", hint="pull a built-in: starter")
@@ -149,17 +157,10 @@ class FakeModel:
         return self.engine.generate(request)
 
 
-@dataclass(frozen=True)
-class FakeResident:
-    installed: Installed
-    info: Loaded
-    expires_at: float | None
-    name: str = MODEL
-    hello: Hello = Hello(protocol=1, pid=1, backend="cpu", device="cpu", device_memory=1)
-    memory_bytes: int = 777
-    running: int = 0
-    waiting: int = 0
-    gauges: Gauges = Gauges()
+def resident(model: Installed, info: Loaded, expires_at: float | None) -> Resident:
+    hello = Hello(protocol=1, pid=1, backend="cpu", device="cpu", device_memory=1)
+    name, memory, moment = model.name.display(), 777, 1_800_000_000.0
+    return Resident(name, model, info, hello, memory, moment, moment, expires_at, 0, 0, 1, Gauges())
 
 
 class FakeResidency:
@@ -175,6 +176,7 @@ class FakeResidency:
         )
         self.failure: Exception | None = None
         self.leases = 0
+        self.idle = asyncio.Event()
         self.keep_alive: list[float | None] = []
         self.loaded: list[str] = []
         self.unloaded: list[str] = []
@@ -190,6 +192,7 @@ class FakeResidency:
             yield FakeModel(found, self.engine, self.info)
         finally:
             self.leases -= 1
+            self.idle.set()
 
     async def load(self, name: str, *, keep_alive: float | None = None) -> None:
         self.keep_alive.append(keep_alive)
@@ -203,10 +206,10 @@ class FakeResidency:
     def queue(self) -> Queue:
         return Queue(running=0, waiting=0, limit=256)
 
-    def resident(self) -> list[FakeResident]:
+    def resident(self) -> list[Resident]:
         return [
-            FakeResident(self.store.find(MODEL), self.info, 1_900_000_000.0),
-            FakeResident(self.store.find(MODEL), self.info, None),
+            resident(self.store.find(MODEL), self.info, 1_900_000_000.0),
+            resident(self.store.find(MODEL), self.info, None),
         ]
 
 
@@ -227,9 +230,10 @@ class Serving:
         return f"http://127.0.0.1:{self.port}"
 
     async def left(self) -> None:
-        """Wait until no generation is open."""
+        """Wait until the one request has given its lease back; no generation may be open then."""
         async with asyncio.timeout(5):
-            await self.engine.closed.wait()
+            await self.residency.idle.wait()
+        assert self.engine.open == 0
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes_serving import MODEL, TOKENS, Serving, finished, says
+
 from mlx_serve.daemon.protocol import ChatPrompt, Delta, TokenLogprob, ToolCall
 
 PATH = "/v1/chat/completions"
@@ -44,7 +45,7 @@ async def test_answer_is_whole(client: httpx.AsyncClient) -> None:
 
 
 async def test_stream_shape(client: httpx.AsyncClient) -> None:
-    """The first delta has the role, each token a chunk, one finish chunk; id and created never change; no usage unasked."""
+    """The first delta has the role, the last a finish; id and created never change; no usage unasked."""
     response = await client.post(PATH, json=body(stream=True))
     assert response.headers["content-type"].startswith("text/event-stream")
     chunks = events(response.text)
@@ -134,7 +135,7 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 
 
 async def test_tool_calls(serving: Serving, client: httpx.AsyncClient) -> None:
-    """Calls come whole, arguments as JSON text, content null without text; parallel_tool_calls false keeps the first."""
+    """Calls come whole, arguments as JSON text, content null; parallel_tool_calls false keeps the first."""
     calls = (ToolCall(name="look", arguments='{"a":1}'), ToolCall(name="look", arguments="{}"))
     serving.engine.script = says(Delta(id=1, tool_calls=calls), finished("tool_calls"))
     answer = (await client.post(PATH, json=body(tools=[TOOL]))).json()["choices"][0]

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes_serving import MODEL, Serving, says
+
 from mlx_serve.daemon import errors
 from mlx_serve.store.errors import AmbiguousName
 

@@ -1,0 +1,142 @@
+"""What a stream does when something goes wrong, and that a client who leaves takes its generation along."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from fakes_serving import MODEL, Serving, daemon, finished, says
+
+from mlx_serve.daemon.errors import RunnerDied
+from mlx_serve.daemon.protocol import Delta
+from mlx_serve.handlers import stream as streams
+from mlx_serve.handlers.sequences import merged
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+PATHS = ["/v1/chat/completions", "/v1/completions", "/api/chat", "/api/generate"]
+
+
+def body(**more: object) -> dict[str, object]:
+    return {"model": MODEL, "messages": MESSAGES, "prompt": "hi"} | more
+
+
+async def raw(
+    serving: Serving, path: str, document: dict[str, object]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+    data = json.dumps(document).encode()
+    writer.write(
+        b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(data), data)
+    )
+    return reader, writer
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_hang_up_while_streaming(serving: Serving, path: str) -> None:
+    """A reset after the first token closes the engine's iterator, ends the lease, and counts as cancelled."""
+    serving.engine.hold = asyncio.Event()
+    reader, writer = await raw(serving, path, body(stream=True))
+    await reader.readuntil(b"Hel")
+    assert serving.engine.open == 1 and serving.residency.leases == 1
+    writer.transport.abort()
+    await serving.left()
+    assert b'mlx_serve_cancelled_total{model="acme/parrot"} 1.0' in serving.metrics.render(serving.context)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("padding", [0, 200_000])
+async def test_hang_up_without_streaming(serving: Serving, n: int, padding: int) -> None:
+    """The same when nothing is streamed, for every choice, and behind a large body."""
+    serving.engine.hold = asyncio.Event()
+    messages = [{"role": "user", "content": "x" * padding or "hi"}]
+    _, writer = await raw(serving, PATHS[0], body(n=n, messages=messages))
+    for _ in range(n):
+        await asyncio.wait_for(serving.engine.opened.get(), 5)
+    writer.transport.abort()
+    await serving.left()
+
+
+async def test_hang_up_ends_a_pull(serving: Serving) -> None:
+    """A client who leaves stops its pull at the next report."""
+    serving.store.hold_pull = True
+    reader, writer = await raw(serving, "/api/pull", {"model": "starter"})
+    await reader.readuntil(b'"copying"')
+    writer.transport.abort()
+    assert await asyncio.to_thread(serving.store.pull_ended.wait, 5)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_death_in_the_middle(serving: Serving, path: str) -> None:
+    """The last record is the error, HTTP's end does not follow, and the next request works."""
+    serving.engine.script = says(Delta(id=1, text="a"), RunnerDied(MODEL, "signal 9"))
+    reader, writer = await raw(serving, path, body(stream=True))
+    text = (await asyncio.wait_for(reader.read(), 5)).decode()
+    writer.close()
+    last = [line for line in text.splitlines() if "{" in line][-1]
+    error = json.loads(last.removeprefix("data: "))["error"]
+    message = error if path.startswith("/api") else error["message"]
+    assert "ended unexpectedly (signal 9)" in message
+    assert "[DONE]" not in text and '"done":true' not in text and not text.endswith("0\r\n\r\n")
+    async with httpx.AsyncClient(base_url=serving.url, trust_env=False, verify=False) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(path, json=body(stream=True))
+        serving.engine.script = says(Delta(id=1, text="a"), finished())
+        assert (await client.post(path, json=body(stream=True))).status_code == 200
+
+
+async def test_one_dead_choice_ends_all(serving: Serving) -> None:
+    """With n choices the first failure ends the stream and closes the others."""
+    serving.engine.script = says(Delta(id=1, text="a"), RunnerDied(MODEL, "signal 9"))
+    reader, writer = await raw(serving, PATHS[0], body(stream=True, n=4))
+    assert b'"error"' in await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert serving.engine.open == 0
+
+
+async def test_pings_while_the_prompt_is_read(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SSE gets comments until the first token and none after; the head is there before the first token."""
+    monkeypatch.setattr(streams, "PING_SECONDS", 0.005)
+    serving.engine.hold, serving.engine.hold_at = asyncio.Event(), 1
+    reader, writer = await raw(serving, PATHS[0], body(stream=True))
+    head = await asyncio.wait_for(reader.readuntil(b": ping\n\n"), 5)
+    assert head.startswith(b"HTTP/1.1 200") and b'"role":"assistant"' in head and b"Hel" not in head
+    await asyncio.wait_for(reader.readuntil(b": ping\n\n"), 5)
+    serving.engine.hold.set()
+    rest = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5)
+    writer.close()
+    assert b"[DONE]" in rest and b": ping" not in rest[rest.index(b"Hel") :]
+
+
+async def test_line_ends_of_other_readers_are_escaped(serving: Serving) -> None:
+    """U+0085, U+2028 and U+2029 end a line for some readers: they leave as escapes and arrive as themselves."""
+    odd = "a\u2028b\u2029c\u0085d\ne"
+    serving.engine.script = says(Delta(id=1, text=odd), finished())
+    async with httpx.AsyncClient(base_url=serving.url, trust_env=False, verify=False) as client:
+        response = await client.post("/api/chat", json=body())
+        documents = [json.loads(line) for line in response.text.splitlines()]
+    assert documents[0]["message"]["content"] == odd and len(documents) == 2
+
+
+async def test_waiting_deltas_leave_together() -> None:
+    """Neighbours of one sequence merge; reasoning and text of it, other sequences, and calls keep their places."""
+    a, b, c = Delta(id=1, text="a"), Delta(id=1, text="b"), Delta(id=1, reasoning="c")
+    assert [(i, d.text, d.reasoning) for i, d in merged([(0, a), (0, b), (0, c), (1, a), (0, b)])] == [  # type: ignore[union-attr]
+        (0, "ab", ""),
+        (0, "", "c"),
+        (1, "a", ""),
+        (0, "b", ""),
+    ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_request_timeout(tmp_path, stream: bool) -> None:  # type: ignore[no-untyped-def]
+    """server.request_timeout_seconds ends a request: 504, or an error record in a stream."""
+    async with daemon(tmp_path, request_timeout_seconds=0.05) as serving:
+        serving.engine.hold = asyncio.Event()
+        reader, writer = await raw(serving, PATHS[0], body(stream=stream) | {"n": 1})
+        text = (await asyncio.wait_for(reader.readuntil(b"timeout_seconds"), 5)).decode()
+        writer.close()
+        assert ("504" in text.split("\r\n")[0]) != stream
+        await serving.left()
