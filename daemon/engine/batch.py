@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from ..protocol import TokenLogprob
-from .forward import forward_for
+from .forward import BatchedForward, Forward, SoloForward
 from .load import LanguageModel
 from .sampling import Drawn, Sampler
 from .sequence import Sequence
@@ -61,7 +61,9 @@ def _logprob(vocabulary: Vocabulary, token: int, value: float, top: tuple[TokenL
 
 class Batch:
     def __init__(self, model: LanguageModel) -> None:
-        self._forward = forward_for(model)
+        self._forward: Forward = (
+            BatchedForward(model.network, ragged=model.ragged) if model.batchable else SoloForward(model.network)
+        )
         self._sampler = Sampler(model.rows)
         self.sequences: list[Sequence] = []
         self._placed: list[Sequence] = []

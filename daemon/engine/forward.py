@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from .load import LanguageModel
 from .rows import Positions, rows_like
 
 
@@ -29,15 +28,29 @@ class Forward(Protocol):
     def nbytes(self) -> int: ...
 
 
-def forward_for(model: LanguageModel) -> Forward:
-    return BatchedForward(model) if model.batchable else SoloForward(model)
+def ragged_works(network: Any) -> bool:
+    """Whether this architecture hands masks through to attention untouched, so that `Ragged` may stand in for them."""
+    outcomes = []
+    try:
+        for ragged in (False, True):
+            forward = BatchedForward(network, ragged=ragged)
+            for length in (1, 3):
+                caches = make_prompt_cache(network)
+                network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
+                forward.join(caches, 0, length)
+            outcomes.append(forward(mx.zeros(2, dtype=mx.int32)).astype(mx.float32))
+        mx.eval(outcomes)
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        return False
+    masked, counted = outcomes
+    return bool(mx.max(mx.abs(masked - counted)) <= 0.05 * mx.max(mx.abs(masked)))
 
 
 class BatchedForward:
-    def __init__(self, model: LanguageModel) -> None:
-        self._network = model.network
-        self._positions = Positions()
-        self._layers = [rows_like(cache, self._positions) for cache in make_prompt_cache(model.network)]
+    def __init__(self, network: Any, *, ragged: bool = False) -> None:
+        self._network = network
+        self._positions = Positions(ragged=ragged)
+        self._layers = [rows_like(cache, self._positions) for cache in make_prompt_cache(network)]
 
     def join(self, caches: list[Any], source_row: int, length: int) -> None:
         row = self._positions.count
@@ -69,8 +82,8 @@ class BatchedForward:
 class SoloForward:
     """Each row keeps the caches that it was prefilled with."""
 
-    def __init__(self, model: LanguageModel) -> None:
-        self._network = model.network
+    def __init__(self, network: Any) -> None:
+        self._network = network
         self._rows: list[list[Any]] = []
 
     def join(self, caches: list[Any], source_row: int, length: int) -> None:

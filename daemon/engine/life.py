@@ -7,6 +7,7 @@ import socket
 import mlx.core as mx
 
 from .. import protocol
+from . import ragged
 from .load import BadModel, LanguageModel, UnsupportedModel, load
 from .loop import Engine
 from .mailbox import Mailbox
@@ -23,6 +24,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     request = mailbox.queue.get()
     if not isinstance(request, protocol.Load):
         return
+    ragged.install()
     loaded = _load(request, mailbox)
     if loaded is None:
         return

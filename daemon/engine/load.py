@@ -14,7 +14,9 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_model, load_tokenizer
 
 from ..protocol import Kind, Load, Loaded, Sampling
+from . import ragged
 from .channels import Markers, ToolParser
+from .forward import ragged_works
 from .rows import Positions, paddable, rows_like
 from .text import Vocabulary
 
@@ -46,6 +48,7 @@ class LanguageModel:
     key_value_bytes: int
     batchable: bool
     paddable: bool
+    ragged: bool
     capabilities: tuple[str, ...]
     adds_special: bool
 
@@ -131,6 +134,7 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
     logits = network(mx.array([[0, 0]]), cache=probe)
     mx.eval(logits)
     positions = Positions()
+    batchable = all(rows_like(cache, positions) is not None for cache in caches)
     return LanguageModel(
         network=network,
         tokenizer=tokenizer,
@@ -143,8 +147,9 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         tool_parser=wrapper.tool_parser,
         weight_bytes=sum(array.nbytes for _, array in tree_flatten(network.parameters())),
         key_value_bytes=_bytes_per_token(probe),
-        batchable=all(rows_like(cache, positions) is not None for cache in caches),
+        batchable=batchable,
         paddable=paddable(caches),
+        ragged=batchable and ragged.installed() and ragged_works(network),
         capabilities=tuple(capabilities),
         adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
     )

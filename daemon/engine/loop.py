@@ -27,6 +27,7 @@ from .batch import Batch, Launch
 from .desk import Desk, Ready
 from .load import LanguageModel
 from .mailbox import Mailbox
+from .pace import Pace
 from .prefill import Prefill
 from .prompts import Prompts
 from .sampling import resolve
@@ -59,6 +60,8 @@ class Engine:
         self._prefill: Prefill | None = None
         self._launch: Launch | None = None
         self._events: list[Event] = []
+        self._pace = Pace()
+        self._chunks = 0
         self._on_gpu = mx.default_device() == mx.Device(mx.DeviceType.gpu)
         self._steps = self._prompt_tokens = self._generated = 0
         self._beat = time.monotonic()
@@ -150,7 +153,7 @@ class Engine:
     # one step
 
     def _step(self) -> None:
-        before = self._launch
+        before, began, chunks = self._launch, time.monotonic(), self._chunks
         try:
             if before is not None and not self._pipelined:
                 self._note_stops(before)
@@ -160,6 +163,7 @@ class Engine:
             self._continue_prefill()
             if before is not None:
                 self._process(before)
+                self._pace.note(time.monotonic() - began, prefilled=self._chunks > chunks)
             self._steps += 1
         except Exception as error:
             self._fail(error)
@@ -203,7 +207,7 @@ class Engine:
         self._prefill = None
 
     def _begin_prefill(self) -> Prefill | None:
-        budget = self._scheduler.budget(len(self._batch))
+        budget = self._budget
         group = self._scheduler.next_group(
             len(self._batch), self._batch.longest, budget, padded=self._model.paddable, alone=not self._model.batchable
         )
@@ -214,12 +218,17 @@ class Engine:
             sequence.admitted = sequence.admitted or now
         return Prefill(self._model, group)
 
+    @property
+    def _budget(self) -> int:
+        return self._scheduler.budget(len(self._batch), self._pace.stretch)
+
     def _continue_prefill(self) -> None:
         if self._prefill is not None:
             if self._prefill.abandoned:
                 self._prefill = None
             else:
-                self._prompt_tokens += self._prefill.step(self._scheduler.budget(len(self._batch)))
+                self._prompt_tokens += self._prefill.step(self._budget)
+                self._chunks += 1
 
     def _process(self, launch: Launch) -> None:
         """Take a step's tokens into their sequences, and its text into the outbox."""

@@ -12,13 +12,19 @@ from typing import Any, Protocol
 import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
+from .ragged import Ragged
+
 CAPACITY_STEP = 256
 
 
 class Positions:
-    """Where each row stands: `lengths[i]` tokens of row i are in the caches. Shared by every layer of one batch."""
+    """Where each row stands: `lengths[i]` tokens of row i are in the caches. Shared by every layer of one batch.
 
-    def __init__(self) -> None:
+    `ragged`: attention takes `Ragged` counts in place of masks.
+    """
+
+    def __init__(self, *, ragged: bool = False) -> None:
+        self.ragged = ragged
         self.lengths: list[int] = []
         self.begin()
 
@@ -27,6 +33,7 @@ class Positions:
         self._offsets: mx.array | None = None
         self._indices: dict[tuple[int, int], tuple[mx.array, mx.array, mx.array]] = {}
         self._masks: dict[tuple[int, int, int], mx.array] = {}
+        self._counts: dict[int, mx.array] = {}
         self.span = max(self.lengths, default=0) + 1
 
     @property
@@ -52,6 +59,12 @@ class Positions:
         """The new token of every row is in the caches."""
         self.lengths = [length + 1 for length in self.lengths]
         self.begin()
+
+    def visible(self, columns: int, size: int) -> Ragged:
+        """How many columns each row's new token sees, where it sees all that are filled; `size` as in `mask`."""
+        if size not in self._counts:
+            self._counts[size] = mx.minimum(self.offsets + 1, size) if size else self.offsets + 1
+        return Ragged(self._counts[size], lambda: self.mask(columns, size, 0))
 
     def mask(self, columns: int, size: int, window: int) -> mx.array:
         """Which columns each row's new token may see: bool of shape (rows, 1, 1, columns).
@@ -134,15 +147,18 @@ class AttentionRows:
             return self.keys[..., :columns, :], self.values[..., :columns, :]
         return self.keys[:count, :, :columns], self.values[:count, :, :columns]
 
-    def make_mask(self, N: int, return_array: bool = False, window_size: int | None = None) -> mx.array | None:
+    def make_mask(self, N: int, return_array: bool = False, window_size: int | None = None) -> mx.array | Ragged | None:
         if N != 1:
             raise ValueError("the decode batch takes one token a row")
         columns = self._columns()
         window = window_size or 0
         if self.size and (not window or window > self.size):
             window = self.size
-        if self.positions.count == 1 and not return_array and (not window or window >= columns):
+        whole = not return_array and (not window or window >= columns)
+        if whole and self.positions.count == 1:
             return None
+        if whole and self.positions.ragged:
+            return self.positions.visible(columns, self.size)
         return self.positions.mask(columns, self.size, window)
 
     def _columns(self) -> int:

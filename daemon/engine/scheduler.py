@@ -69,9 +69,10 @@ class Scheduler(Generic[T]):
         """Whether a sequence of this length is too large even alone."""
         return not self.limits.fits(1, length + 1)
 
-    def budget(self, decoding: int) -> int:
-        """Prefill tokens for the next step: as configured while others decode, more when nobody would wait for it."""
-        return self.limits.tokens_per_step * (1 if decoding else self.limits.idle_factor)
+    def budget(self, decoding: int, stretch: int = 1) -> int:
+        """Prefill tokens for the next step: as configured and as the device's pace stretches it while others decode,
+        more when nobody would wait for it."""
+        return self.limits.tokens_per_step * max(stretch, 1 if decoding else self.limits.idle_factor)
 
     def next_group(self, present: int, longest: int, budget: int, *, padded: bool, alone: bool = False) -> list[T]:
         """Who starts prefill now, beside `present` sequences of which the longest has `longest` tokens.
