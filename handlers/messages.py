@@ -9,7 +9,7 @@ import msgspec
 
 from ..daemon.protocol import ChatPrompt
 from .failure import RequestError
-from .ranges import template_options
+from .ranges import plain, template_options
 from .wire_openai import Call, ChatBody, Message, Part, Tool, refused
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
@@ -88,7 +88,7 @@ def _tool(tool: Tool, where: str) -> dict[str, Any]:
     if not _FUNCTION_NAME.fullmatch(tool.function.name):
         param = f"{where}.function.name"
         raise RequestError(f"invalid value for '{param}'", param=param, code="invalid_value")
-    function: dict[str, Any] = msgspec.to_builtins(tool.function)
+    function: dict[str, Any] = plain(msgspec.to_builtins(tool.function), f"{where}.function")
     return {"type": "function", "function": function}
 
 
@@ -147,5 +147,5 @@ def _call(call: Call, where: str, names: dict[str, str]) -> dict[str, Any]:
         ) from None
     if call.id:
         names[call.id] = call.function.name
-    function = {"name": call.function.name, "arguments": arguments}
+    function = {"name": call.function.name, "arguments": plain(arguments, param)}
     return {"type": "function", "function": function} | ({"id": call.id} if call.id else {})

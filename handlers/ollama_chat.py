@@ -16,7 +16,8 @@ from .endpoint import decoded
 from .failure import RequestError
 from .ollama_answers import Lines
 from .ollama_run import allowed_thinking, find, lent, load_or_unload, requested, require_tools, run
-from .wire_ollama import ChatBody, Message, Tool
+from .ranges import plain
+from .wire_ollama import Call, ChatBody, Message, Tool
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _ROLES = ("system", "user", "assistant", "tool")
@@ -36,8 +37,9 @@ async def chat(request: Request) -> HTTPResponse | None:
         await find(request, name)
         raise RequestError(f'"{name}" does not support vision', param="messages", code="unsupported_parameter")
     tools = tuple(_tool(tool, index) for index, tool in enumerate(body.tools or ()))
+    names: dict[str, str] = {}
     prompt = ChatPrompt(
-        messages=tuple(_message(message, index) for index, message in enumerate(body.messages)),
+        messages=tuple(_message(message, index, names) for index, message in enumerate(body.messages)),
         tools=tools,
         thinking=wire_ollama.thinking(body),
         drop_oldest=body.truncate is not False,
@@ -51,7 +53,7 @@ async def chat(request: Request) -> HTTPResponse | None:
         return await run(request, model, wanted, lines, stream=body.stream is not False)
 
 
-def _message(message: Message, index: int) -> dict[str, Any]:
+def _message(message: Message, index: int, names: dict[str, str]) -> dict[str, Any]:
     role = message.role.lower()
     role = "system" if role == "developer" else role
     if role not in _ROLES:
@@ -61,16 +63,19 @@ def _message(message: Message, index: int) -> dict[str, Any]:
     if message.thinking and role == "assistant":
         result["thinking"] = message.thinking
     if message.tool_calls and role == "assistant":
-        result["tool_calls"] = [
-            {"type": "function", "function": {"name": call.function.name, "arguments": call.function.arguments}}
-            | ({"id": call.id} if call.id else {})
-            for call in message.tool_calls
-        ]
-    if message.tool_name:
-        result["tool_name"] = message.tool_name
+        result["tool_calls"] = [_call(call, f"messages[{index}].tool_calls", names) for call in message.tool_calls]
+    if name := message.tool_name or names.get(message.tool_call_id or ""):
+        result["tool_name"] = name
     if message.tool_call_id:
         result["tool_call_id"] = message.tool_call_id
     return result
+
+
+def _call(call: Call, where: str, names: dict[str, str]) -> dict[str, Any]:
+    function = {"name": call.function.name, "arguments": plain(call.function.arguments, where)}
+    if call.id:
+        names[call.id] = call.function.name
+    return {"type": "function", "function": function} | ({"id": call.id} if call.id else {})
 
 
 def _tool(tool: Tool, index: int) -> dict[str, Any]:
@@ -78,4 +83,4 @@ def _tool(tool: Tool, index: int) -> dict[str, Any]:
     if not isinstance(name, str) or not _FUNCTION_NAME.fullmatch(name):
         param = f"tools[{index}].function.name"
         raise RequestError(f"invalid value for '{param}'", param=param, code="invalid_value")
-    return {"type": "function", "function": tool.function}
+    return {"type": "function", "function": plain(tool.function, f"tools[{index}].function")}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 from msgspec import Meta
 
 from .failure import RequestError
+
+T = TypeVar("T")
 
 MAX_STOPS = 16
 MAX_BIASES = 1024
@@ -19,6 +22,7 @@ TopK = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Repetition = Annotated[float, Meta(gt=0, le=10)]
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+CountOrNone = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Choices = Annotated[int, Meta(ge=1, le=8)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 LegacyLogprobs = Annotated[int, Meta(ge=0, le=5)]
@@ -70,6 +74,19 @@ def biases(value: dict[str, float] | None) -> dict[int, float]:
             raise RequestError("the keys of 'logit_bias' are token ids", param="logit_bias", code="invalid_value")
         result[int(key)] = bias
     return result
+
+
+def plain(value: T, param: str) -> T:
+    """JSON of any shape that can go on to the engine: no number beyond 64 bits, no endless nesting."""
+    try:
+        msgspec.msgpack.encode(value)
+    except (OverflowError, RecursionError):
+        raise RequestError(
+            f"invalid value for '{param}': a number in it is too large, or it is nested too deeply",
+            param=param,
+            code="invalid_value",
+        ) from None
+    return value
 
 
 def template_options(value: dict[str, Any] | None, param: str = "chat_template_kwargs") -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Draws(msgspec.Struct, kw_only=True):
     seed: int | None = None
     stop: str | list[str] | None = None
     n: ranges.Choices | None = None
-    max_tokens: ranges.Count | None = None
+    max_tokens: ranges.CountOrNone | None = None
     ignore_eos: bool | None = None
     keep_alive: Any = None
     response_format: ResponseFormat | None = None
@@ -164,6 +164,8 @@ def check_chat(body: ChatBody) -> None:
     _refuse(body, _CHAT_REFUSED)
     if body.modalities is not None and body.modalities != ["text"]:
         raise refused("modalities", "only text is generated")
+    if body.max_tokens == 0:
+        raise _invalid("max_tokens", "expected at least 1")
     if body.top_logprobs is not None and not body.logprobs:
         raise _invalid("top_logprobs", "it needs 'logprobs': true")
     if body.continue_final_message and (not body.messages or body.messages[-1].role != "assistant"):
@@ -175,6 +177,8 @@ def check_completion(body: CompletionBody) -> None:
     _check_shared(body)
     if body.suffix:
         raise refused("suffix", "no model here inserts text")
+    if body.max_tokens == 0 and not body.echo:
+        raise _invalid("max_tokens", "0 needs 'echo': true")
     if body.best_of is not None and body.best_of != (body.n or 1):
         raise _invalid("best_of", "it must equal 'n'")
 

@@ -15,9 +15,10 @@ from typing import Any
 from mlx_serve.daemon.config import load_settings
 from mlx_serve.daemon.context import Context
 from mlx_serve.daemon.http import build_app, serve
+from mlx_serve.daemon.lease import Queue, Resident
+from mlx_serve.daemon.limits import Limits
 from mlx_serve.daemon.metrics import Metrics
 from mlx_serve.daemon.protocol import Accepted, Delta, Event, Finished, Gauges, Generate, Hello, Loaded
-from mlx_serve.daemon.lease import Queue, Resident
 from mlx_serve.handlers.routes import register
 from mlx_serve.store.errors import SourceError, UnknownModel
 from mlx_serve.store.manifests import Layer, Manifest, Quantization, Source
@@ -237,14 +238,16 @@ class Serving:
 
 
 @asynccontextmanager
-async def daemon(folder: Path, *, control: bool = False, **server: Any) -> AsyncGenerator[Serving]:
+async def daemon(
+    folder: Path, *, control: bool = False, limits: Limits | None = None, **server: Any
+) -> AsyncGenerator[Serving]:
     """`server` are settings of that section."""
     settings = load_settings({}, {"MLX_SERVE_HOME": str(folder / "home")})
     settings = replace(settings, server=replace(settings.server, **server))
     engine, store = FakeEngine(), FakeStore(folder)
     residency, metrics = FakeResidency(store, engine), Metrics(True)
     context = Context(settings, store, residency, metrics, 0.0, "0.4.2.dev1+g123")  # type: ignore[arg-type]
-    app = build_app("control" if control else "public", context, control=control)
+    app = build_app("control" if control else "public", context, control=control, limits=limits)
     register(app, control=control)
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))

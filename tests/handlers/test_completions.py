@@ -50,6 +50,7 @@ async def test_shapes_of_prompts(serving: Serving, client: httpx.AsyncClient, pr
         ({"prompt": None}, "prompt"),
         ({"prompt": ["a"] * 129}, "prompt"),
         ({"suffix": "x"}, "suffix"),
+        ({"max_tokens": 0}, "max_tokens"),
         ({"best_of": 2}, "best_of"),
         ({"logprobs": 6}, "logprobs"),
         ({"max_tokens": 10**6}, "max_tokens"),

@@ -119,6 +119,16 @@ FIELDS: list[tuple[str, Any, str]] = [
     ("tools", [{"type": "custom"}], "tools[0].type"),
     ("tools", [{"type": "function"}], "tools[0].function"),
     ("tools", [{"type": "function", "function": {"name": "a b"}}], "tools[0].function.name"),
+    (
+        "tools",
+        [{"type": "function", "function": {"name": "f", "parameters": {"maximum": 10**30}}}],
+        "tools[0].function",
+    ),
+    (
+        "messages",
+        [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": json.dumps({"x": 10**30})}}]}],
+        "messages[0].tool_calls[0].function.arguments",
+    ),
     ("tool_choice", "required", "tool_choice"),
     ("tool_choice", {"type": "function", "function": {"name": "f"}}, "tool_choice"),
     ("reasoning_effort", "extreme", "reasoning_effort"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 from fakes_serving import MODEL, Serving, daemon, finished, says
 
 from mlx_serve.daemon.errors import RunnerDied
+from mlx_serve.daemon.limits import Limits
 from mlx_serve.daemon.protocol import Delta
 from mlx_serve.handlers import stream as streams
 from mlx_serve.handlers.sequences import merged
@@ -131,7 +133,7 @@ async def test_waiting_deltas_leave_together() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_request_timeout(tmp_path, stream: bool) -> None:  # type: ignore[no-untyped-def]
+async def test_request_timeout(tmp_path: Path, stream: bool) -> None:
     """server.request_timeout_seconds ends a request: 504, or an error record in a stream."""
     async with daemon(tmp_path, request_timeout_seconds=0.05) as serving:
         serving.engine.hold = asyncio.Event()
@@ -140,3 +142,15 @@ async def test_request_timeout(tmp_path, stream: bool) -> None:  # type: ignore[
         writer.close()
         assert ("504" in text.split("\r\n")[0]) != stream
         await serving.left()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_reader_that_reads_nothing(tmp_path: Path, path: str) -> None:
+    """Who takes nothing for the write limit loses the connection, and the generation is closed."""
+    async with daemon(tmp_path, limits=Limits(write_seconds=0.05)) as serving:
+        serving.engine.script = says(*[Delta(id=1, text="x" * 60_000 + str(i)) for i in range(400)], finished())
+        _, writer = await raw(serving, path, body(stream=True))
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await serving.left()
+        assert b'mlx_serve_cancelled_total{model="acme/parrot"} 1.0' in serving.metrics.render(serving.context)
+        writer.close()
