@@ -61,7 +61,6 @@ class Engine:
         self._launch: Launch | None = None
         self._events: list[Event] = []
         self._pace = Pace()
-        self._chunks = 0
         self._on_gpu = mx.default_device() == mx.Device(mx.DeviceType.gpu)
         self._steps = self._prompt_tokens = self._generated = 0
         self._beat = time.monotonic()
@@ -153,7 +152,7 @@ class Engine:
     # one step
 
     def _step(self) -> None:
-        before, began, chunks = self._launch, time.monotonic(), self._chunks
+        before, began, budget, prefilled = self._launch, time.monotonic(), self._budget, self._prompt_tokens
         try:
             if before is not None and not self._pipelined:
                 self._note_stops(before)
@@ -163,7 +162,8 @@ class Engine:
             self._continue_prefill()
             if before is not None:
                 self._process(before)
-                self._pace.note(time.monotonic() - began, prefilled=self._chunks > chunks)
+                tokens = self._prompt_tokens - prefilled
+                self._pace.note(time.monotonic() - began, prefilled=tokens, budget=budget)
             self._steps += 1
         except Exception as error:
             self._fail(error)
@@ -228,7 +228,6 @@ class Engine:
                 self._prefill = None
             else:
                 self._prompt_tokens += self._prefill.step(self._budget)
-                self._chunks += 1
 
     def _process(self, launch: Launch) -> None:
         """Take a step's tokens into their sequences, and its text into the outbox."""

@@ -18,13 +18,13 @@ class Pace:
         self.stretch = 1
         self._plain: float | None = None
 
-    def note(self, seconds: float, *, prefilled: bool) -> None:
-        """One step with decoding rows took this long; `prefilled`: it had a full prefill chunk beside it."""
+    def note(self, seconds: float, *, prefilled: int, budget: int) -> None:
+        """One step with decoding rows took this long, with `prefilled` tokens of a `budget` beside it."""
         if not prefilled:
             self._plain = seconds if self._plain is None else self._plain + SMOOTHING * (seconds - self._plain)
         elif self._plain is not None:
             extra = seconds - self._plain
-            if extra < STALL_SECONDS / 2:
+            if extra < STALL_SECONDS / 2 and 2 * prefilled >= budget:
                 self.stretch = min(LONGEST_STRETCH, 2 * self.stretch)
             elif extra > STALL_SECONDS:
                 self.stretch = max(1, self.stretch // 2)
