@@ -23,6 +23,7 @@ from ..daemon.config_command import described
 from ..daemon.context import Context
 from ..store.errors import DamagedModel
 from ..store.progress import Progress
+from ..store.store import Installed
 from . import api_bodies as bodies
 from . import api_views as views
 from .api_errors import render
@@ -81,6 +82,10 @@ def _json(answer: object, status: int = 200) -> HTTPResponse:
     return HTTPResponse(msgspec.json.encode(answer), status=status, content_type="application/json")
 
 
+def _has_another_name(context: Context, model: Installed) -> bool:
+    return any(other.digest == model.digest and other.name != model.name for other in context.store.models())
+
+
 def _in_memory(context: Context) -> set[str]:
     """Manifests whose files a model's process may still read, whatever their names have become."""
     return {resident.installed.digest for resident in context.residency.resident()}
@@ -108,12 +113,17 @@ async def get_model(request: Request, name: str) -> HTTPResponse:
 
 
 async def delete_model(request: Request, name: str) -> HTTPResponse:
-    """Returns when the model's requests are done, its memory is free and its name is gone."""
+    """Returns when the model's requests are done, its memory is free and its name is gone.
+
+    A model that keeps another name stays in memory.
+    """
     context = _context(request)
     full = _name(name)
     try:
-        full = str((await asyncio.to_thread(context.store.find, full)).name)
-        await context.residency.unload(full)
+        found = await asyncio.to_thread(context.store.find, full)
+        full = str(found.name)
+        if not await asyncio.to_thread(_has_another_name, context, found):
+            await context.residency.unload(full)
     except DamagedModel:  # it cannot be loaded, and removing it is the cure
         pass
     removed = await asyncio.to_thread(context.store.remove, full, _in_memory(context))

@@ -105,15 +105,11 @@ class Progress:
     def _tell(self, subject: str) -> None:
         """One plain line for each step begun and each file done: a log is no place for percentages."""
         item = self._items.get(subject)
-        if item is None:
-            line = self._status
-        elif item.done:
-            line = f"{item.label} {size(item.total)}"
-        else:
+        key = subject or self._status
+        if key in self._told or (item is not None and not item.done):
             return
-        if line and line not in self._told:
-            self._told.add(line)
-            print(line, file=self._stream, flush=True)
+        self._told.add(key)
+        print(self._status if item is None else f"{item.label} {size(item.total)}", file=self._stream, flush=True)
 
     def _draw(self, now: float) -> None:
         columns = width(self._stream)

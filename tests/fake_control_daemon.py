@@ -45,7 +45,7 @@ class Installed:
     size: int
 
 
-def installed(text: str, kind: Any = "llm") -> Installed:
+def installed(text: str, kind: Any = "llm", digest: str = "b" * 64) -> Installed:
     layer = Layer(path="model.safetensors", digest=f"sha256:{'a' * 64}", size=1_500_000, media_type="weights")
     manifest = Manifest(
         source=Source(kind="local", location="/somewhere/tiny"),
@@ -58,7 +58,7 @@ def installed(text: str, kind: Any = "llm") -> Installed:
         created="2026-01-02T03:04:05Z",
         capabilities=("completion",),
     )
-    return Installed(Name.parse(text), "b" * 64, manifest, datetime.now(UTC), 1_500_000)
+    return Installed(Name.parse(text), digest, manifest, datetime.now(UTC), 1_500_000)
 
 
 @dataclass

@@ -59,7 +59,8 @@ def _described(found: dict[str, Any]) -> str:
             [
                 ("name", model["name"]),
                 ("id", model["id"]),
-                ("type", f"{model['kind']} ({found['kind_reason']})" if found["kind_reason"] else model["kind"]),
+                ("type", model["kind"]),
+                ("because", found["kind_reason"]),
                 ("architecture", model["architecture"]),
                 ("parameters", parameters(model["parameters"])),
                 *((name, str(value)) for name, value in optional if value is not None),

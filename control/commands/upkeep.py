@@ -25,7 +25,8 @@ def verify(session: Session) -> int:
         if progress is None:
             session.print_json(last)
         elif last["status"] != "done":
-            progress.show(last)
+            # Bytes count over the whole run: one bar.
+            progress.show({**last, "path": "files"})
             if not last.get("ok", True):
                 bad.append(last)
     if progress is not None:

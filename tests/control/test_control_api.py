@@ -72,6 +72,16 @@ def test_removing_a_loaded_model_unloads_it_first(daemon: FakeDaemon, client: Cl
     assert not daemon.store.removed_while_loaded
 
 
+def test_removing_one_of_two_names_leaves_the_model_loaded(daemon: FakeDaemon, client: Client) -> None:
+    list(client.stream("POST", "/control/v1/pull", {"source": "starter"}))
+    client.post("/control/v1/copy", {"source": "starter", "destination": "b"})
+    client.post("/control/v1/load", {"name": "starter"})
+    client.delete("/control/v1/models/b")
+    assert daemon.residency.unloads == []
+    client.delete("/control/v1/models/starter")
+    assert daemon.residency.unloads == ["mlx-serve/starter:latest"]
+
+
 def test_load_ps_and_unload(daemon: FakeDaemon, client: Client) -> None:
     list(client.stream("POST", "/control/v1/pull", {"source": "starter"}))
     row = client.post("/control/v1/load", {"name": "starter", "keep_alive": -1})
