@@ -176,8 +176,7 @@ class Sampler:
             )
             drawn = mx.argmax(scaled + self._gumbel(keys), axis=-1).astype(mx.int32)
             tokens = mx.where(self.greedy_rows, tokens, drawn)
-        best = mx.take_along_axis(raw, tokens[:, None], axis=-1)[:, 0]
-        tokens = mx.where(mx.isfinite(best), tokens, -1)
+        tokens = mx.where(mx.isfinite(mx.max(raw, axis=-1)), tokens, -1)
         return Drawn(tokens, *self._logprobs(raw, tokens))
 
     def _adjusted(self, logits: mx.array, mask: mx.array | None) -> mx.array:

@@ -33,7 +33,7 @@ class Vocabulary:
         added = tokenizer.added_tokens_decoder
         self.added = {int(token): str(entry) for token, entry in added.items()}
         self.hidden = frozenset(int(t) for t, entry in added.items() if entry.special and str(entry) not in shown)
-        self.size = max([len(tokenizer), *(token + 1 for token in self.added)])
+        self.size = 1 + max([*tokenizer.get_vocab().values(), *self.added], default=-1)
         self.pieces = self._byte_pieces() if self._byte_level() else None
 
     def _byte_level(self) -> bool:
