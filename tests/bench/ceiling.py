@@ -10,7 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from openblas import preload
@@ -38,6 +41,16 @@ def measure(model: Any, streams: int, prompt: int, tokens: int) -> tuple[float, 
         current = following
     mx.eval(current)
     return prefilled - started, time.perf_counter() - prefilled
+
+
+def run(folder: Path, streams: str, prompt: int, tokens: int) -> dict[int, dict[str, Any]]:
+    """The same from a process of its own, keyed by streams. Raises RuntimeError with what it said."""
+    options = ["-c", streams, "--tokens", str(tokens), "--prompt", str(prompt)]
+    done = subprocess.run([sys.executable, __file__, str(folder), *options], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"ceiling.py: {done.stderr[-2000:]}")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["streams"]: line for line in lines}
 
 
 def main() -> None:

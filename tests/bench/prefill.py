@@ -1,6 +1,6 @@
 """Measures prefill through the daemon with and without OpenBLAS (Linux CPU; tiny shape, float32).
 
-usage: prefill.py [--prompt-words 1500] [--repeats 5] [--json FILE]
+usage: prefill.py [--prompt-words 290] [--repeats 5] [--json FILE]
 Each request asks for one token after a prompt that shares no prefix with any other, so its time is prefill's.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import ceiling
 import openblas
 import servers
 from load import stream, text
@@ -38,7 +39,7 @@ async def rate(server: servers.Server, words: int, repeats: int) -> dict[str, An
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompt-words", type=int, default=1500)
+    parser.add_argument("--prompt-words", type=int, default=290)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -53,6 +54,9 @@ def main() -> None:
             with servers.ours(folder, environ=environ) as server:
                 results[way] = asyncio.run(rate(server, arguments.prompt_words, arguments.repeats))
             print(f"{way}: {results[way]['tok_s']} tokens/s (prompts of {results[way]['prompt_tokens']} tokens)")
+        bare = ceiling.run(folder, "1", results["as installed"]["prompt_tokens"], 4)[1]["prefill_tok_s"]
+        results["bare loop"] = {"tok_s": bare}
+        print(f"MLX alone: {bare} tokens/s (the same prompt, no server, no tokenizer)")
     if not results["openblas"]:
         print("no OpenBLAS found: there is nothing to compare with")
     if arguments.json:

@@ -13,7 +13,6 @@ import dataclasses
 import json
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,12 +20,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import ceiling
 import openblas
 import servers
 from load import Level, level
 from make_model import SHAPES, make_model
-
-HERE = Path(__file__).parent
 
 
 @contextlib.contextmanager
@@ -39,23 +37,6 @@ def checkpoint(arguments: argparse.Namespace) -> Iterator[Path]:
         size = make_model(Path(folder), arguments.shape, bits=arguments.bits, dtype=arguments.dtype)
         print(f"checkpoint: Qwen3 {arguments.shape}, {arguments.dtype}, {size / 1e6:.0f} MB of random weights")
         yield Path(folder)
-
-
-def ceiling(folder: Path, arguments: argparse.Namespace, prompt_tokens: int) -> dict[int, dict[str, Any]]:
-    """The bare decode loop, in a process of its own, keyed by streams."""
-    done = subprocess.run(
-        [
-            *(sys.executable, str(HERE / "ceiling.py"), str(folder), "-c", arguments.streams),
-            *("--tokens", str(arguments.max_tokens), "--prompt", str(prompt_tokens)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"ceiling.py: {done.stderr[-2000:]}")
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return {line["streams"]: line for line in lines}
 
 
 def load(server: servers.Server, streams: int, arguments: argparse.Namespace, seed: int) -> Level:
@@ -151,7 +132,7 @@ def main() -> int:
                         )
         prompt_tokens = round(rounds["mlx-serve"][streams[0]][0].prompt_tokens)
         print("bare decode loop", flush=True)
-        bare = ceiling(folder, arguments, prompt_tokens)
+        bare = ceiling.run(folder, arguments.streams, prompt_tokens, arguments.max_tokens)
     results = {name: {count: medians(levels) for count, levels in found.items()} for name, found in rounds.items()}
     print(
         f"\nmedians of {arguments.rounds} rounds, prompts of {prompt_tokens} tokens, {arguments.max_tokens} new tokens"
