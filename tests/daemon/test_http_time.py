@@ -1,4 +1,7 @@
-"""Deadlines and ends: slow clients, clients that hang up, answers that break, and a server that stops."""
+"""Deadlines and ends: slow clients, clients that hang up, answers that break, and a server that stops.
+
+What happens here depends on transports, so each test runs on both kinds of loop (see conftest.py).
+"""
 
 from __future__ import annotations
 
