@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from reference.architectures import END_OF_TURN, SEEDS, VOCABULARY, Architecture, Fill, Tensor, architecture
+from reference.architectures import SEEDS, Architecture, architecture
+from reference.blocks import END_OF_TURN, VOCABULARY, Fill, Tensor
 from reference.tokenizer_files import tokenizer, tokenizer_config
 from safetensors.numpy import save_file
 

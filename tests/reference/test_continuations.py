@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_client import Engine, Sequence
-from reference.architectures import VOCABULARY
+from reference.blocks import VOCABULARY
 from reference.checkpoints import NAMES, Checkpoint, prompts
 from reference.recorded_file import STEPS, TOP, read
 
