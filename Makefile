@@ -1,0 +1,75 @@
+# Everything from nothing but Python >= 3.11 and make: the first target run makes .venv and installs into it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+REFERENCE := $(VENV)/reference
+# The newest of these that really runs and is new enough; PYTHON=… overrules.
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+  "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$name"; break; }; done)
+# Arguments of `make bench` and `make test`, such as BENCH="-c 1,8" and TESTS=tests/store.
+BENCH ?=
+TESTS ?=
+# Where `make reference` finds torch; on Linux the index of PyTorch's own builds without CUDA is much smaller.
+TORCH_INDEX ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench dist reference clean hint
+
+help: hint
+	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
+	@echo 'make test       every test (TESTS=tests/store for some)'
+	@echo 'make check      ruff lint and format, mypy strict'
+	@echo 'make format     let ruff put the code in order'
+	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
+	@echo 'make dist       wheel and sdist in dist/'
+	@echo 'make reference  compute the reference outputs again with PyTorch and compare'
+	@echo 'make clean      take away what make made'
+
+demo: $(READY) hint
+	PYTHON="$(CURDIR)/$(BIN)/python" sh packaging/demo.sh
+
+test: $(READY) hint
+	$(BIN)/python -m pytest -q $(TESTS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) hint
+	$(BIN)/python tests/bench/run.py $(BENCH)
+
+dist: $(READY)
+	rm -rf dist build
+	$(BIN)/python -m build
+
+reference: $(REFERENCE)/.ready
+	cd tests && ../$(REFERENCE)/bin/python -m reference.record --check
+
+install: $(READY)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo 'make: no Python 3.11 or newer was found; install one, or name it: make PYTHON=…' >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV) || { echo 'make: Python cannot make a virtual environment; on Debian: apt install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+$(REFERENCE)/.ready: $(READY)
+	$(BIN)/python -m venv $(REFERENCE)
+	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check -e . -c constraints.txt
+	@touch $@
+
+# MLX's wheel for Linux CPUs brings a reference BLAS; the engine puts OpenBLAS in its place where it finds it.
+hint:
+	@if [ "$$(uname -s)" = Linux ] && ! "$(or $(PYTHON),python3)" -c 'import ctypes; ctypes.CDLL("libopenblas.so.0")' 2>/dev/null; then \
+	  echo 'hint: libopenblas.so.0 was not found; prefill on the CPU is ten times faster with it (apt install libopenblas0)'; \
+	fi
