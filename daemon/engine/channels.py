@@ -83,7 +83,7 @@ class ChannelSplitter:
         if self._strip and self.channel != "tool":
             text = text.lstrip()
             self._strip = not text
-        if text:
+        if text or self.channel == "tool":
             pieces.append(Piece(self.channel, text))
 
     def finish(self) -> list[Piece]:

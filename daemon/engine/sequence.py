@@ -64,7 +64,10 @@ class Sequence:
         self.generated += 1
         if self._splitter.channel == "reasoning":
             self._reasoning_tokens += 1
-        shown = self._shown(self._text.add(token), logprob)
+        text = self._text.add(token)
+        if self._splitter.channel == "tool" and token in self._model.vocabulary.hidden:
+            text += self._model.vocabulary.added[token]  # a call's own markup, which its parser reads
+        shown = self._shown(text, logprob)
         if self._stops.found is not None:
             self.reason = "stop"
         elif self.generated >= self.room:
@@ -75,6 +78,8 @@ class Sequence:
         """The text ends here: let go what was kept back."""
         self.reason = reason
         rest = self._shown(self._text.finish(), None, final=True)
+        if self._stops.found is not None:
+            self.reason = "stop"
         if shown is None or rest is None:
             return shown or rest
         return Delta(

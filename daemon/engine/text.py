@@ -25,14 +25,19 @@ def byte_alphabet() -> dict[str, int]:
 
 
 class Vocabulary:
-    """What each token id is as text or bytes. `hidden` are special tokens, which leave no text, but for `shown`."""
+    """What each token id is as text or bytes. `hidden` are special tokens, which leave no text, but for those that
+    spell the model's markers (`shown`), wholly or in part."""
 
     def __init__(self, tokenizer: Any, shown: frozenset[str] = frozenset()) -> None:
         self.backend = getattr(tokenizer, "_tokenizer", None)
         self.tokenizer = tokenizer
         added = tokenizer.added_tokens_decoder
         self.added = {int(token): str(entry) for token, entry in added.items()}
-        self.hidden = frozenset(int(t) for t, entry in added.items() if entry.special and str(entry) not in shown)
+        self.hidden = frozenset(
+            int(token)
+            for token, entry in added.items()
+            if entry.special and not any(str(entry) in marker for marker in shown)
+        )
         self.size = 1 + max([*tokenizer.get_vocab().values(), *self.added], default=-1)
         self.pieces = self._byte_pieces() if self._byte_level() else None
 

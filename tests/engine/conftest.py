@@ -59,9 +59,7 @@ def loaded(checkpoint: Callable[[str], Path]) -> Callable[[str], LanguageModel]:
 
     def model(name: str) -> LanguageModel:
         if name not in models:
-            request = Load(
-                path=str(checkpoint(name)), name=name, kind="llm", max_batch=8, prefill_tokens_per_step=512
-            )
+            request = Load(path=str(checkpoint(name)), name=name, kind="llm", max_batch=8, prefill_tokens_per_step=512)
             models[name] = load(request)[0]
         return models[name]
 

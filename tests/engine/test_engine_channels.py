@@ -102,6 +102,8 @@ def test_a_tool_call_comes_whole() -> None:
 
 def test_a_call_that_the_end_cuts_off() -> None:
     assert split("<tool_call>{")["tool"] == ["{"]
+    assert split("<tool_call>")["tool"] == [""]
+    assert split("a<tool_call></tool_call>b") == {"content": "ab", "reasoning": "", "tool": [""]}
 
 
 def test_calls_without_an_end_marker() -> None:
@@ -145,15 +147,28 @@ def test_one_call_and_several() -> None:
         ToolCall(name="f", arguments='{"x": "é"}'),
     )
     two = '[{"name": "f", "arguments": {}}, {"name": "g", "arguments": "{\\"y\\": 1}"}]'
-    assert [(call.name, call.arguments) for call in parse_tool_calls(two, parse, [])] == [("f", "{}"), ("g", '{"y": 1}')]
+    assert [(call.name, call.arguments) for call in parse_tool_calls(two, parse, [])] == [
+        ("f", "{}"),
+        ("g", '{"y": 1}'),
+    ]
     assert parse_tool_calls('{"name": "f"}', parse, []) == (ToolCall(name="f", arguments="{}"),)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "no json", "{}", "7", "[1]", '{"name": 5}', '{"name": "f", "arguments": [1]}', '{"name": "f", "arguments": "x"}',
-     '[{"name": "f", "arguments": {}}, {"nom": "g"}]', '{"name": "f", "arguments": "[]"}'],
-)  # fmt: skip
+    [
+        "",
+        "no json",
+        "{}",
+        "7",
+        "[1]",
+        '{"name": 5}',
+        '{"name": "f", "arguments": [1]}',
+        '{"name": "f", "arguments": "x"}',
+        '{"name": "f", "arguments": "[]"}',
+        '[{"name": "f", "arguments": {}}, {"nom": "g"}]',
+    ],
+)
 def test_malformed_calls_are_none(text: str) -> None:
     """Not half of them either: the whole text then belongs to the user."""
     assert parse_tool_calls(text, parse, []) == ()

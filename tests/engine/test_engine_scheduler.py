@@ -24,9 +24,12 @@ def waiting(*lengths: int, **limits: int) -> Scheduler[One]:
     return scheduler
 
 
-def start(scheduler: Scheduler[One], *, present: int = 0, longest: int = 0, padded: bool = True, alone: bool = False,
-          budget: int = 100) -> list[int]:  # fmt: skip
-    return [one.id for one in scheduler.next_group(present, longest, budget, padded=padded, alone=alone)]
+def start(
+    scheduler: Scheduler[One], *, present: int = 0, longest: int = 0, budget: int = 100, **how: bool
+) -> list[int]:
+    """The ids of the next group; prompts may be padded unless `how` says otherwise."""
+    group = scheduler.next_group(present, longest, budget, **({"padded": True} | how))
+    return [one.id for one in group]
 
 
 def test_first_come_first_served() -> None:
@@ -133,9 +136,17 @@ def test_prefill_is_larger_when_nobody_decodes() -> None:
     assert scheduler.budget(1) == scheduler.budget(30) == 64
 
 
+def test_a_fast_device_stretches_the_budget() -> None:
+    """By its pace while others decode; never below what an idle engine takes."""
+    scheduler = waiting(tokens_per_step=64, idle_factor=4)
+    assert scheduler.budget(3, stretch=2) == 128
+    assert scheduler.budget(0, stretch=2) == 256
+    assert scheduler.budget(0, stretch=16) == 1024
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_every_random_day(seed: int) -> None:
-    """Whatever comes, starts, grows and ends: order, places, memory and budget hold, and everybody starts in the end."""
+    """Whatever comes and goes: order, places, memory and budget hold, and everybody starts in the end."""
     chance = random.Random(seed)
     limits = Limits(max_batch=4, tokens_per_step=64, token_bytes=1, memory=2048)
     scheduler: Scheduler[One] = Scheduler(limits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def test_characters_cut_anywhere_come_whole(text: str) -> None:
     """For every split of the bytes into tokens: the text is right, and no half character ever shows."""
     data = text.encode()
     for places in cuts(len(data)):
-        pieces = [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+        pieces = [data[start:end] for start, end in pairwise(places)]
         shown = stream(ByteDetokenizer(pieces), list(range(len(pieces))))
         assert "".join(shown) == text
         assert "\ufffd" not in "".join(shown)
@@ -80,7 +81,7 @@ def test_characters_cut_anywhere_come_whole(text: str) -> None:
 def test_invalid_bytes_become_replacements(data: bytes) -> None:
     """For every split the same replacement characters as one decoding of all bytes gives; the last ones at the end."""
     for places in cuts(len(data)):
-        pieces = [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+        pieces = [data[start:end] for start, end in pairwise(places)]
         assert "".join(stream(ByteDetokenizer(pieces), list(range(len(pieces))))) == data.decode("utf-8", "replace")
 
 
@@ -150,12 +151,13 @@ def test_broken_bytes_in_pieces_end_and_the_text_goes_on() -> None:
 
 
 def test_hidden_tokens_leave_no_text_and_shown_ones_do() -> None:
-    """A special token is silent, unless it is one of the model's own markers."""
+    """A special token is silent, unless it is one of the model's own markers or the beginning of one."""
     tokenizer = byte_tokenizer()
     start = tokenizer.convert_tokens_to_ids("<|im_start|>")
     tokens = [*tokenizer("hello")["input_ids"], start, *tokenizer(" the")["input_ids"]]
     assert Vocabulary(tokenizer).decode(tokens) == "hello the"
     assert Vocabulary(tokenizer, frozenset(["<|im_start|>"])).decode(tokens) == "hello<|im_start|> the"
+    assert Vocabulary(tokenizer, frozenset(["<|im_start|>thought"])).decode(tokens) == "hello<|im_start|> the"
     assert Vocabulary(tokenizer).piece(start) == b"<|im_start|>"
 
 
@@ -227,8 +229,14 @@ def test_every_cut_of_one_text() -> None:
     """All 2^12 ways of cutting: the same text before the stop string, every time."""
     text = "say END. ENDS"
     for places in cuts(len(text)):
-        chunks = [text[start:end] for start, end in zip(places, places[1:], strict=False)]
-        assert run_stops(("ENDS", "END.",), chunks) == ("say ", "END.")  # fmt: skip
+        chunks = [text[start:end] for start, end in pairwise(places)]
+        assert run_stops(
+            (
+                "ENDS",
+                "END.",
+            ),
+            chunks,
+        ) == ("say ", "END.")
 
 
 def test_a_stop_at_the_very_start() -> None:
