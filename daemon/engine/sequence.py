@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..protocol import Delta, Finished, FinishReason, TokenLogprob, ToolCall
+from ..protocol import ChatPrompt, Delta, Finished, FinishReason, TokenLogprob, ToolCall
 from .channels import ChannelSplitter, parse_tool_calls
 from .load import LanguageModel
 from .prompts import Prepared
@@ -30,7 +30,8 @@ class Sequence:
         self.reason: FinishReason | None = None
         self.stopping = False
         self._model = model
-        self._text = model.vocabulary.detokenizer()
+        answers = isinstance(request.prompt, ChatPrompt) and not request.prompt.continue_last
+        self._text = model.vocabulary.detokenizer(() if answers else prepared.tokens)
         self._stops = StopStrings(request.stop)
         self._splitter = ChannelSplitter(
             model.markers,

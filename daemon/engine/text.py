@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 REPLACEMENT = "\ufffd"
+WINDOW = 8
 
 
 class Detokenizer(Protocol):
@@ -62,8 +64,9 @@ class Vocabulary:
             pieces[token] = b"" if token in self.hidden else text.encode()
         return pieces
 
-    def detokenizer(self) -> Detokenizer:
-        return ByteDetokenizer(self.pieces) if self.pieces is not None else WindowDetokenizer(self)
+    def detokenizer(self, before: Sequence[int] = ()) -> Detokenizer:
+        """For a text of its own, or for one that goes on after the tokens `before`."""
+        return ByteDetokenizer(self.pieces) if self.pieces is not None else WindowDetokenizer(self, before)
 
     def decode(self, tokens: list[int]) -> str:
         """The text of a whole sequence, hidden tokens left out."""
@@ -96,13 +99,16 @@ class ByteDetokenizer:
 class WindowDetokenizer:
     """Any other vocabulary: decode a short window with and without the new tokens and give the difference.
 
-    The window starts at a token whose text is already out, so that spaces that depend on the neighbour come right.
+    The window starts at a token whose text is already out, so that spaces that depend on the neighbour come right; at
+    first with the end of `before`, where a text begins as the continuation of another.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, before: Sequence[int] = ()) -> None:
         self._vocabulary = vocabulary
-        self._tokens: list[int] = []
-        self._start = self._read = 0
+        self._tokens = [token for token in before[-WINDOW:] if token not in vocabulary.hidden]
+        if self._text(self._tokens).endswith(REPLACEMENT):
+            self._tokens = []
+        self._start, self._read = 0, len(self._tokens)
 
     def _text(self, tokens: list[int]) -> str:
         return str(

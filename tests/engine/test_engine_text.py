@@ -136,6 +136,18 @@ def test_a_long_text_in_pieces() -> None:
     assert len(detokenizer._tokens) <= 70
 
 
+@pytest.mark.parametrize("decoder", [llama_decoder, gemma_decoder, decoders.Metaspace], ids=lambda one: one.__name__)
+def test_a_continuation_keeps_the_space_it_begins_with(decoder: Any) -> None:
+    """What decoders drop at the start of a text is the text's own in the middle of one."""
+    tokenizer = piece_tokenizer(decoder())
+    vocabulary = Vocabulary(tokenizer)
+    prompt = tokenizer.convert_tokens_to_ids(["<s>", *["▁hello", "wor", "ld"] * 10])
+    answer = tokenizer.convert_tokens_to_ids(["▁the", "▁hello"])
+    assert "".join(stream(vocabulary.detokenizer(prompt), answer)) == " the hello"
+    assert "".join(stream(vocabulary.detokenizer([*prompt, 3 + 0xE2]), answer)).endswith("the hello")
+    assert "".join(stream(vocabulary.detokenizer(prompt[:1]), answer)) == tokenizer.decode(answer)
+
+
 def test_broken_bytes_in_pieces_end_and_the_text_goes_on() -> None:
     """A byte that no character follows shows as a replacement, and what comes after it comes once."""
     tokenizer = piece_tokenizer(llama_decoder())
