@@ -5,12 +5,14 @@ Runs beside the engine loop on a thread of its own, for a long text takes the to
 
 from __future__ import annotations
 
+import bisect
 import copy
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+import msgspec
 
 from ..protocol import ChatPrompt, Count, Generate, Prompt, RejectCode, Rejected, TextPrompt, TokenPrompt
 from .load import LanguageModel
@@ -92,47 +94,59 @@ class Prompts:
             )
 
     def _fitted(self, prompt: Prompt, limit: int) -> tuple[list[int], str, bool]:
-        self._reject_by_size(prompt, limit)
-        tokens, rendered = self._tokens(prompt)
-        if len(tokens) < limit:
-            return tokens, rendered, False
         if isinstance(prompt, ChatPrompt) and prompt.drop_oldest:
-            return self._without_oldest(prompt, limit, tokens, rendered)
+            return self._recent(prompt, limit)
         if isinstance(prompt, TextPrompt) and prompt.drop_middle:
+            return self._both_ends(prompt, limit)
+        self._reject_by_size(prompt, limit)
+        return *self._tokens(prompt), False
+
+    def _recent(self, prompt: ChatPrompt, limit: int) -> tuple[list[int], str, bool]:
+        """As many of the newest messages as fit, system messages always. What is left begins with a user's message,
+        for many templates refuse anything else; found by halving, for each try renders and tokenizes it all."""
+        messages = prompt.messages
+        last = len(messages) - 1
+        spoken = [place for place, message in enumerate(messages) if message.get("role") != "system"]
+        starts = [place for place in spoken[1:] if messages[place].get("role") == "user" or place == last]
+        tried: dict[int, tuple[list[int], str]] = {}
+        too_large: list[ChatPrompt] = []
+
+        def fits(start: int) -> bool:
+            left = tuple(m for place, m in enumerate(messages) if place >= start or m.get("role") == "system")
+            part = msgspec.structs.replace(prompt, messages=left)
+            if _characters(part) > _most_characters(limit):
+                too_large.append(part)
+                return False
+            tried[start] = self._chat(part)
+            return len(tried[start][0]) < limit
+
+        start = 0
+        if not fits(0) and starts:
+            start = starts[min(bisect.bisect_left(starts, True, key=fits), len(starts) - 1)]
+        if start not in tried:
+            self._reject_by_size(too_large[-1], limit)
+        tokens, rendered = tried[start]
+        return tokens, rendered, start > 0
+
+    def _both_ends(self, prompt: TextPrompt, limit: int) -> tuple[list[int], str, bool]:
+        """The beginning and the end of a text that is too long, with a quarter of the context left for the answer."""
+        most = _most_characters(limit)
+        cut = len(prompt.text) > 2 * most
+        part = msgspec.structs.replace(prompt, text=prompt.text[:most] + prompt.text[-most:]) if cut else prompt
+        tokens, rendered = self._tokens(part)
+        if len(tokens) >= limit:
             kept = max(2, limit - max(1, limit // 4))
             head = kept // 2
-            return tokens[:head] + tokens[len(tokens) - (kept - head) :], rendered, True
-        return tokens, rendered, False
-
-    def _without_oldest(
-        self, prompt: ChatPrompt, limit: int, tokens: list[int], rendered: str
-    ) -> tuple[list[int], str, bool]:
-        messages = list(prompt.messages)
-        while len(tokens) >= limit:
-            oldest = next((i for i, m in enumerate(messages[:-1]) if m.get("role") != "system"), None)
-            if oldest is None:
-                return tokens, rendered, False
-            del messages[oldest]
-            tokens, rendered = self._chat(prompt, messages)
-        return tokens, rendered, True
+            tokens, cut = tokens[:head] + tokens[len(tokens) - (kept - head) :], True
+        return tokens, rendered, cut
 
     def _reject_by_size(self, prompt: Prompt, limit: int) -> None:
-        """A text of 64 characters for each token of the context cannot fit: refuse it without tokenizing megabytes."""
-        if (
-            isinstance(prompt, TokenPrompt)
-            or getattr(prompt, "drop_oldest", False)
-            or getattr(prompt, "drop_middle", False)
-        ):
-            return
-        size = (
-            len(prompt.text)
-            if isinstance(prompt, TextPrompt)
-            else sum(len(str(m.get("content"))) for m in prompt.messages)
-        )
-        if size > 64 * limit + 4096:
+        """Refuse what cannot fit without tokenizing megabytes."""
+        if not isinstance(prompt, TokenPrompt) and (size := _characters(prompt)) > _most_characters(limit):
             raise Refused(
                 "context_length_exceeded",
                 f"the input of {size} characters cannot fit the model's maximum context length ({limit} tokens)",
+                "messages" if isinstance(prompt, ChatPrompt) else "prompt",
             )
 
     def _tokens(self, prompt: Prompt) -> tuple[list[int], str]:
@@ -142,7 +156,7 @@ class Prompts:
             history = self._checked(prompt.history, "context")
             text = self._encode(prompt.text, special=prompt.add_special_tokens and not history)
             return history + text, prompt.text
-        return self._chat(prompt, list(prompt.messages))
+        return self._chat(prompt)
 
     def _checked(self, ids: tuple[int, ...], param: str) -> list[int]:
         rows = self._model.rows
@@ -156,14 +170,14 @@ class Prompts:
     def _encode(self, text: str, *, special: bool) -> list[int]:
         return list(self._model.tokenizer(text, add_special_tokens=special)["input_ids"])
 
-    def _chat(self, prompt: ChatPrompt, messages: list[dict[str, Any]]) -> tuple[list[int], str]:
-        rendered = self._render(prompt, messages)
+    def _chat(self, prompt: ChatPrompt) -> tuple[list[int], str]:
+        rendered = self._render(prompt)
         tokens: list[int] = []
         for part in rendered.split(_SEAM):
             tokens += self._encode(part, special=False)
         return tokens, rendered.replace(_SEAM, "")
 
-    def _render(self, prompt: ChatPrompt, messages: list[dict[str, Any]]) -> str:
+    def _render(self, prompt: ChatPrompt) -> str:
         tokenizer = self._model.tokenizer
         if tokenizer.chat_template is None:
             raise Refused(
@@ -179,7 +193,7 @@ class Prompts:
         try:
             return str(
                 tokenizer.apply_chat_template(
-                    [self._message(message) for message in messages],
+                    [self._message(message) for message in prompt.messages],
                     tools=copy.deepcopy(list(prompt.tools)) or None,
                     tokenize=False,
                     add_generation_prompt=not prompt.continue_last,
@@ -219,3 +233,14 @@ class Prompts:
     def _opens_reasoning(self, rendered: str) -> bool:
         start = self._model.markers.think_start
         return bool(start) and rendered.rstrip().endswith(start)
+
+
+def _characters(prompt: ChatPrompt | TextPrompt) -> int:
+    if isinstance(prompt, TextPrompt):
+        return len(prompt.text)
+    return sum(len(str(message.get("content"))) for message in prompt.messages)
+
+
+def _most_characters(limit: int) -> int:
+    """More than this cannot fit: 64 characters for each token, and something for short contexts."""
+    return 64 * limit + 4096
