@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -185,7 +185,7 @@ def _choice(spec: Setting, given: Given) -> str:
     raise _wrong(spec, given)
 
 
-_parsers = {
+_parsers: Mapping[ValueKind, Callable[[Setting, Given], Any]] = {
     "text": _text,
     "switch": _switch,
     "whole": _whole,

@@ -97,7 +97,7 @@ def _refuse_bombs(path: Path, text: str) -> None:
     """Aliases multiply and nesting recurses; settings need neither, so they are refused before anything is built."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"{path}:{line}: aliases (`*{event.anchor}`) are not supported here; write the value out")
         if isinstance(event, yaml.CollectionStartEvent):
