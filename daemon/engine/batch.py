@@ -17,12 +17,13 @@ from .text import Vocabulary
 
 @dataclass
 class Launch:
-    """A step under way: row i of `drawn` belongs to `sequences[i]`."""
+    """A step under way: row i of `drawn` belongs to `sequences[i]`. `taken`: its tokens are in the sequences."""
 
     drawn: Drawn
     sequences: list[Sequence]
     asked: list[int]
     values: list[int] | None = None
+    taken: bool = False
 
     def read(self) -> list[int]:
         """The drawn tokens; waits for the device the first time."""
@@ -97,7 +98,7 @@ class Batch:
         logits = self._forward(inputs)
         drawn = self._sampler.sample(logits, [sequence.launched for sequence in self.sequences])
         self._drawn = drawn.tokens
-        self._sampler.count(drawn.tokens, self._leaving() if self._sampler.windowed else ())
+        self._sampler.count(drawn.tokens, self._leaving(inputs) if self._sampler.windowed else None)
         mx.async_eval(drawn.arrays())
         for sequence in self.sequences:
             sequence.launched += 1
@@ -122,12 +123,15 @@ class Batch:
         order = [before.get(sequence.id, places.get(sequence.id, 0)) for sequence in self.sequences]
         return mx.maximum(mx.concatenate([self._drawn, known])[mx.array(order)], 0)
 
-    def _leaving(self) -> list[int]:
-        """Per row, the token that falls out of its penalty window with this step's token; -1 for none."""
-        leaving = []
+    def _leaving(self, inputs: mx.array) -> mx.array:
+        """Per row, the token that falls out of its penalty window with this step's token, (rows,); -1 for none.
+
+        The newest token of a row may not have been read yet, but it is this step's input."""
+        known, newest = [], []
         for sequence in self.sequences:
             window = sequence.draw.penalty_window
             place = sequence.prompt_tokens + sequence.launched - window
-            inside = window and sequence.prompt_tokens <= place < sequence.length
-            leaving.append(sequence.tokens[place] if inside else -1)
-        return leaving
+            inside = bool(window) and sequence.prompt_tokens <= place
+            known.append(sequence.tokens[place] if inside and place < sequence.length else -1)
+            newest.append(inside and place >= sequence.length)
+        return mx.where(mx.array(newest), inputs, mx.array(known, dtype=mx.int32))

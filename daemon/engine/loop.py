@@ -179,22 +179,27 @@ class Engine:
                 sequence.stopping = True
 
     def _leave(self) -> None:
-        for sequence in list(self._batch.sequences):
-            if sequence.reason is not None or sequence.stopping or sequence.exhausted:
-                self._batch.leave(sequence)
+        self._leave_ended()
         while self._scheduler.must_yield(len(self._batch), self._batch.longest):
             self._yield_newest()
 
+    def _leave_ended(self) -> None:
+        for sequence in list(self._batch.sequences):
+            if sequence.reason is not None or sequence.stopping or sequence.exhausted:
+                self._batch.leave(sequence)
+
     def _yield_newest(self) -> None:
-        """The caches have outgrown their memory: the newest sequence waits again, and is prefilled anew later."""
+        """The caches have outgrown their memory: the newest sequence waits again, and is prefilled anew later. First
+        the step under way is read, which may end some and is part of what the newest takes along."""
         if self._launch is not None:
             self._process(self._launch)
             self._launch = None
+            self._leave_ended()
+            return
         newest = max(self._batch.sequences, key=lambda sequence: sequence.arrived)
         self._batch.leave(newest)
-        if newest.reason is None:
-            newest.launched = newest.generated
-            self._scheduler.put_back(newest)
+        newest.launched = newest.generated
+        self._scheduler.put_back(newest)
 
     def _join(self) -> None:
         prefill = self._prefill
@@ -230,7 +235,10 @@ class Engine:
                 self._prompt_tokens += self._prefill.step(self._budget)
 
     def _process(self, launch: Launch) -> None:
-        """Take a step's tokens into their sequences, and its text into the outbox."""
+        """Take a step's tokens into their sequences, once, and its text into the outbox."""
+        if launch.taken:
+            return
+        launch.taken = True
         tokens = launch.read()
         logprobs = launch.logprobs(self._model.vocabulary)
         for row, (sequence, token) in enumerate(zip(launch.sequences, tokens, strict=True)):

@@ -150,15 +150,14 @@ class Sampler:
                 bias[row, mx.array(list(draw.logit_bias))] = mx.array(list(draw.logit_bias.values()), dtype=mx.float32)
         return bias
 
-    def count(self, tokens: mx.array, leaving: Rows[int] = ()) -> None:
+    def count(self, tokens: mx.array, leaving: mx.array | None = None) -> None:
         """The rows drew `tokens`, (rows,); `leaving[i]` falls out of row i's window (negative: none)."""
         if self._counts is None:
             return
         rows = mx.arange(len(self.draws))
         self._counts = self._counts.at[rows, mx.maximum(tokens, 0)].add(1)
-        if self.windowed:
-            gone = mx.array(list(leaving))
-            self._counts = self._counts.at[rows, mx.maximum(gone, 0)].add(mx.where(gone >= 0, -1, 0))
+        if leaving is not None:
+            self._counts = self._counts.at[rows, mx.maximum(leaving, 0)].add(mx.where(leaving >= 0, -1, 0))
 
     def sample(self, logits: mx.array, indices: Rows[int], mask: mx.array | None = None) -> Drawn:
         """Draw one token a row from logits of shape (rows, vocabulary); `indices[i]` counts row i's tokens so far.

@@ -176,7 +176,7 @@ def run(logits: list[Floats], draws: list[Draw]) -> list[list[int]]:
             one[step - draw.penalty_window] if draw.penalty_window and step >= draw.penalty_window else -1
             for one, draw in zip(tokens, draws, strict=True)
         ]
-        sampler.count(drawn.tokens, leaving)
+        sampler.count(drawn.tokens, mx.array(leaving) if sampler.windowed else None)
         for one, token in zip(tokens, drawn.tokens.tolist(), strict=True):  # type: ignore[arg-type]
             one.append(int(token))  # type: ignore[arg-type]
     return tokens
