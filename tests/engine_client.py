@@ -143,6 +143,7 @@ class Engine:
         max_batch: int = 8,
         prefill_tokens_per_step: int = 512,
         context_length: int | None = None,
+        memory_limit: int | None = None,
     ) -> protocol.Loaded:
         """Wait for the first frame if it has not come, load the model, wait until it is there."""
         self.send(
@@ -153,6 +154,7 @@ class Engine:
                 max_batch=max_batch,
                 prefill_tokens_per_step=prefill_tokens_per_step,
                 context_length=context_length,
+                memory_limit=memory_limit,
             )
         )
         while not isinstance(message := self.receive(STARTUP_SECONDS), protocol.Loaded):

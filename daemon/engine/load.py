@@ -21,6 +21,7 @@ from .rows import Positions, paddable, rows_like
 from .text import Vocabulary
 
 DEFAULT_CONTEXT = 4096
+_UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a damaged file
 
 
 class BadModel(Exception):
@@ -109,6 +110,11 @@ def _network(folder: Path, config: dict[str, Any]) -> tuple[Any, Any]:
         if "not supported" in text or "Model type" in text:
             raise UnsupportedModel(text) from error
         raise BadModel(text or type(error).__name__) from error
+    except RuntimeError as error:
+        if str(error).startswith(_UNREADABLE):
+            text = " ".join(str(error).replace(str(folder), "the model").split())[:200]
+            raise BadModel(f"the weight files cannot be read ({text})") from error
+        raise
     return network, tokenizer
 
 

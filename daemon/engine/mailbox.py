@@ -9,8 +9,11 @@ import contextlib
 import os
 import queue
 import socket
+import sys
 import threading
 from typing import Any
+
+import msgspec
 
 from .. import protocol
 
@@ -42,6 +45,18 @@ class Mailbox:
         return messages
 
     def _read(self) -> None:
+        """Until the parent is gone. A frame that cannot be read ends the process too: it must not live on deaf."""
+        status = 0
+        try:
+            with contextlib.suppress(OSError):
+                self._read_frames()
+        except (protocol.FrameTooLarge, msgspec.DecodeError) as error:
+            sys.stderr.write(f"cannot read a frame of the parent: {error}\n")
+            status = 1
+        finally:
+            os._exit(status)
+
+    def _read_frames(self) -> None:
         with self._socket.makefile("rb", buffering=1 << 16) as stream:
             while len(header := stream.read(4)) == 4:
                 length = protocol.frame_length(header)
@@ -49,4 +64,3 @@ class Mailbox:
                 if len(body) < length:
                     break
                 self.queue.put(protocol.decode_to_child(body))
-        os._exit(0)
