@@ -7,7 +7,6 @@ that is off by one shows at once. Both ways of launching are run: the CPU's, and
 from __future__ import annotations
 
 import itertools
-import queue
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,12 +15,11 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from engine.wire import GREEDY, Wire, ask, note_yields, run
 from mlx_lm.models.cache import ArraysCache
 
-from mlx_serve.daemon.engine.desk import Ready
 from mlx_serve.daemon.engine.load import LanguageModel
 from mlx_serve.daemon.engine.loop import Engine
-from mlx_serve.daemon.engine.prompts import Prompts
 from mlx_serve.daemon.engine.scheduler import Limits
 from mlx_serve.daemon.protocol import (
     Accepted,
@@ -30,20 +28,17 @@ from mlx_serve.daemon.protocol import (
     Fatal,
     Finished,
     Gauges,
-    Generate,
     Ping,
     Pong,
     Quit,
     Rejected,
     Sampling,
     Step,
-    TokenPrompt,
 )
 
 ROWS = 320
 STATES = 997
 TABLE = np.random.default_rng(1).normal(size=(STATES, ROWS)).astype(np.float32)
-GREEDY = Sampling(temperature=0.0)
 
 
 def follow(state: int, token: int) -> int:
@@ -92,51 +87,6 @@ def answer(prompt: tuple[int, ...], count: int, sampling: Sampling = GREEDY) -> 
     return generated
 
 
-class Wire:
-    """The mailbox of an engine under test: `script` says what arrives before each step, `events` what came out."""
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.prompts = Prompts(model)
-        self.script: Iterator[list[Any]] = iter(())
-        self.frames: list[Any] = []
-        self.events: dict[int, list[Any]] = {}
-        self.gauges = Gauges()
-        self.waits = self.rounds = 0
-
-    def send(self, frame: Any) -> None:
-        self.frames.append(frame)
-        if isinstance(frame, Step):
-            self.gauges = frame.gauges
-            for event in frame.events:
-                self.events.setdefault(event.id, []).append(event)
-
-    def drain(self, *, wait: bool) -> list[Any]:
-        self.rounds += 1
-        self.waits += wait
-        if self.rounds > 20_000:
-            raise AssertionError("the engine spins")
-        arrived = next(self.script, [Quit()] if wait else [])
-        return [Ready(self.prompts.prepare(one)) if isinstance(one, Generate) else one for one in arrived]
-
-    def finished(self, number: int) -> Finished:
-        last = self.events[number][-1]
-        assert isinstance(last, Finished), last
-        return last
-
-    def tokens(self, number: int) -> list[int]:
-        finished = self.finished(number)
-        return list((finished.context or ())[finished.prompt_tokens :])
-
-    def deltas(self, number: int) -> list[Delta]:
-        return [event for event in self.events.get(number, []) if isinstance(event, Delta)]
-
-
-def ask(number: int, prompt: tuple[int, ...], count: int = 12, **options: Any) -> Generate:
-    given: dict[str, Any] = {"sampling": GREEDY, "ignore_eos": True, "want_context": True} | options
-    return Generate(id=number, prompt=TokenPrompt(ids=prompt), max_tokens=count, **given)
-
-
 @pytest.fixture
 def model(llama: LanguageModel) -> LanguageModel:
     return replace(llama, network=Hashing(), rows=ROWS, batchable=True, paddable=False, ragged=False)
@@ -156,12 +106,6 @@ def engine(model: LanguageModel, request: pytest.FixtureRequest) -> Callable[...
 
 
 Make = Callable[..., tuple[Engine, Wire]]
-
-
-def run(made: tuple[Engine, Wire], script: Iterator[list[Any]]) -> Wire:
-    made[1].script = script
-    made[0].run()
-    return made[1]
 
 
 def test_one_request(engine: Make) -> None:
@@ -218,9 +162,7 @@ def test_the_newest_yields_and_comes_back(engine: Make) -> None:
     """Memory for four short rows, or one long one: all get the answers that room enough gives, whoever had to wait."""
     prompts = {number: (number, number + 1, number + 2) for number in range(1, 5)}
     made = engine(token_bytes=1, memory=64, quantum=8)
-    put_back: list[int] = []
-    original = made[0]._scheduler.put_back
-    made[0]._scheduler.put_back = lambda one: (put_back.append(one.id), original(one))[1]  # type: ignore[method-assign]
+    put_back = note_yields(made[0])
     wire = run(made, iter([[ask(number, prompt, 40)] for number, prompt in prompts.items()]))
     assert put_back
     assert 1 not in put_back
@@ -392,3 +334,24 @@ def test_quit_in_the_middle(engine: Make) -> None:
     """The engine ends at once, whoever waits."""
     wire = run(engine(), iter([[ask(1, (1,), 400)], [], [Quit()]]))
     assert not any(isinstance(event, Finished) for event in wire.events[1])
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next", "qwen3_5"])
+def test_real_caches_yield_and_come_back(name: str, loaded: Callable[[str], LanguageModel]) -> None:
+    """Full attention, rings and recurrent states are prefilled anew with prompt and answer: the text goes on as if
+    nothing had been."""
+    chance = random.Random(name)
+    prompts = [tuple(chance.randrange(256) for _ in range(length)) for length in (20, 5, 20)]
+
+    def answers(asked: list[list[Any]], **limits: Any) -> tuple[Wire, list[int]]:
+        wire = Wire(loaded(name))
+        made = Engine(loaded(name), Limits(max_batch=4, tokens_per_step=16, **limits), wire)  # type: ignore[arg-type]
+        yields = note_yields(made)
+        return run((made, wire), iter(asked)), yields
+
+    requests = [ask(number, prompt, 30) for number, prompt in enumerate(prompts)]
+    together, yields = answers([requests], token_bytes=1, memory=96, quantum=8)
+    assert len(yields) >= 2
+    for number, request in enumerate(requests):
+        alone, _ = answers([[request]])
+        assert together.tokens(number) == alone.tokens(number)
