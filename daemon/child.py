@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 LOG = logging.getLogger("mlx_serve.runner")
 ENGINE = ("-m", "mlx_serve.daemon.engine.main")
@@ -29,7 +30,8 @@ class Child:
         self._ending: asyncio.Task[str] | None = None
 
     @classmethod
-    async def spawn(cls, command: Sequence[str] = ENGINE) -> tuple[Child, socket.socket]:
+    async def spawn(cls, command: Sequence[str] = ENGINE, cache: Path | None = None) -> tuple[Child, socket.socket]:
+        """`cache`: a private folder where MLX may keep the GPU kernels it compiles, for the next child to find."""
         ours, theirs = socket.socketpair()
         folder = tempfile.mkdtemp(prefix="mlx-serve-")
         try:
@@ -45,7 +47,7 @@ class Child:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=asyncio.subprocess.PIPE,
-                    env=os.environ | {"TMPDIR": folder},
+                    env=os.environ | {"TMPDIR": folder} | _kernel_cache(cache),
                     start_new_session=True,
                 )
         except BaseException:
@@ -89,3 +91,9 @@ class Child:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+
+def _kernel_cache(folder: Path | None) -> dict[str, str]:
+    if folder is None or "MLX_PTX_CACHE_DIR" in os.environ:
+        return {}
+    return {"MLX_PTX_CACHE_DIR": str(folder / "ptx")}

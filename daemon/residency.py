@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING
 
 from . import protocol
@@ -17,6 +18,7 @@ from .failures import Failures
 from .lease import Lease, Queue, Resident
 from .memory import after_load
 from .room import Room
+from .runner import Runner
 from .spare import Spare
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Residency:
     def __init__(self, settings: Settings, store: Store, spare: Spare | None = None) -> None:
         self._settings = settings
         self._store = store
-        self._spare = spare or Spare()
+        self._spare = spare or Spare(partial(Runner.spawn, cache=settings.home / "cache"))
         self._entries: dict[str, Entry] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._failures = Failures()

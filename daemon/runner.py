@@ -9,6 +9,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -91,9 +92,11 @@ class Runner:
         self.gauges = protocol.Gauges()
 
     @classmethod
-    async def spawn(cls, command: Sequence[str] = ENGINE, *, wedged_seconds: float = WEDGED_SECONDS) -> Runner:
-        """Start a child; it imports what it needs while the caller goes on."""
-        child, sock = await Child.spawn(command)
+    async def spawn(
+        cls, command: Sequence[str] = ENGINE, *, wedged_seconds: float = WEDGED_SECONDS, cache: Path | None = None
+    ) -> Runner:
+        """Start a child; it imports what it needs while the caller goes on. `cache` as in `Child.spawn`."""
+        child, sock = await Child.spawn(command, cache)
         runner = cls(child, wedged_seconds=wedged_seconds)
         runner._channel = await Channel.open(sock, runner._take, runner._closed)
         return runner
@@ -278,7 +281,9 @@ class Runner:
     async def close(self) -> None:
         """End the child; returns when the process is gone and its memory free."""
         self._quitting = True
-        if self.alive and self._channel is not None:
+        if not self._hello.done():
+            self._child.kill()  # it still imports, and holds nothing that a word could save
+        elif self.alive and self._channel is not None:
             self._channel.send(protocol.Quit())
         try:
             await asyncio.wait_for(self.dead.wait(), QUIT_SECONDS)

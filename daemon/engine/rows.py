@@ -52,7 +52,10 @@ class Positions:
         key = (heads, size)
         if key not in self._indices:
             column = self.offsets % size if size else self.offsets
-            self._indices[key] = (mx.arange(self.count)[:, None], mx.arange(heads)[None], column[:, None])
+            row, head, column = mx.broadcast_arrays(
+                mx.arange(self.count)[:, None], mx.arange(heads)[None], column[:, None]
+            )
+            self._indices[key] = (row, head, column)
         return self._indices[key]
 
     def advance(self) -> None:
