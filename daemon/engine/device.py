@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Literal
+
+import mlx.core as mx
 
 from ..protocol import PROTOCOL, Hello
 
 SHARE_OF_HOST_MEMORY = 0.75
 
 
-def describe(mx: Any, notes: tuple[str, ...]) -> Hello:
+def backend() -> Literal["metal", "cuda", "cpu"]:
+    """What MLX computes with in this process."""
+    if mx.default_device() != mx.Device(mx.DeviceType.gpu):
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
+
+
+def describe(notes: tuple[str, ...]) -> Hello:
     """The first frame. Memory in bytes: what Metal recommends, all of an NVIDIA GPU, three quarters of a CPU's RAM."""
     info = mx.device_info()
-    on_gpu = mx.default_device() == mx.Device(mx.DeviceType.gpu)
-    backend: Literal["metal", "cuda", "cpu"] = "metal" if mx.metal.is_available() else "cuda" if on_gpu else "cpu"
+    found = backend()
     host = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * SHARE_OF_HOST_MEMORY)
-    memory = (
-        info.get("max_recommended_working_set_size")
-        or (info.get("total_memory") if backend == "cuda" else None)
-        or host
-    )
+    memory = info.get("max_recommended_working_set_size") or (info.get("total_memory") if found == "cuda" else None)
     return Hello(
         protocol=PROTOCOL,
         pid=os.getpid(),
-        backend=backend,
-        device=str(info.get("device_name", backend)),
-        device_memory=int(memory),
+        backend=found,
+        device=str(info.get("device_name", found)),
+        device_memory=int(memory or host),
         notes=notes,
     )

@@ -25,6 +25,7 @@ from ..protocol import (
 )
 from .batch import Batch, Launch
 from .desk import Desk, Ready
+from .device import backend
 from .load import LanguageModel
 from .mailbox import Mailbox
 from .pace import Pace
@@ -34,7 +35,7 @@ from .sampling import resolve
 from .scheduler import Limits, Scheduler
 from .sequence import Sequence
 
-PIPELINE_BYTES = 512 << 20
+PIPELINE_BYTES = {"cuda": 4 << 30, "metal": 128 << 20, "cpu": 8 << 20}
 BEAT_SECONDS = 1.0
 
 
@@ -45,10 +46,10 @@ class Quitting(Exception):
 class Engine:
     """Serves one model until the parent says Quit.
 
-    Decoding is pipelined where that pays: on a GPU step t+1 is launched before step t's tokens are read, so the device
-    never waits for Python. MLX cannot update a cache in place while an earlier step still reads it, it copies: so with
-    large caches, and always on the CPU, a step is launched right after the last one's tokens are in, and only the text
-    work overlaps the device.
+    Decoding is pipelined where that pays: step t+1 is launched before step t's tokens are read, so the device never
+    waits for Python. MLX cannot update a cache in place while an earlier step still reads it, it copies: so with caches
+    past `pipeline_bytes` a step is launched right after the last one's tokens are in, and only the text work overlaps
+    the device.
     """
 
     def __init__(self, model: LanguageModel, limits: Limits, mailbox: Mailbox) -> None:
@@ -61,7 +62,7 @@ class Engine:
         self._launch: Launch | None = None
         self._events: list[Event] = []
         self._pace = Pace()
-        self._on_gpu = mx.default_device() == mx.Device(mx.DeviceType.gpu)
+        self.pipeline_bytes = PIPELINE_BYTES[backend()]
         self._steps = self._prompt_tokens = self._generated = 0
         self._beat = time.monotonic()
         self._told_idle = True
@@ -170,7 +171,7 @@ class Engine:
 
     @property
     def _pipelined(self) -> bool:
-        return self._on_gpu and self._batch.nbytes < PIPELINE_BYTES
+        return self._batch.nbytes < self.pipeline_bytes
 
     def _note_stops(self, launch: Launch) -> None:
         """See before the next launch who has just drawn a stop token, so that no step is spent on them."""

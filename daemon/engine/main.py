@@ -56,14 +56,13 @@ def _import_engine(notes: tuple[str, ...]) -> protocol.Hello:
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit, original = (lambda *_: None), resource.setrlimit
-    import mlx.core as mx
     import mlx_lm.utils  # noqa: F401
 
     resource.setrlimit = original
     original(resource.RLIMIT_NOFILE, limits)
     from .device import describe
 
-    return describe(mx, notes)
+    return describe(notes)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from .device import backend
+
 THREADS = 256
 WIDTHS = (64, 96, 128, 192, 256)
 FEW_BLOCKS = 64
@@ -174,8 +176,7 @@ class RaggedAttention:
 
 def install() -> None:
     """Make `Ragged` masks work in this process, where the device is an NVIDIA GPU."""
-    on_gpu = mx.default_device() == mx.Device(mx.DeviceType.gpu)
-    if on_gpu and not mx.metal.is_available() and not installed():
+    if backend() == "cuda" and not installed():
         mx.fast.scaled_dot_product_attention = RaggedAttention(mx.fast.scaled_dot_product_attention)
 
 

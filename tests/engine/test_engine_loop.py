@@ -99,7 +99,7 @@ def engine(model: LanguageModel, request: pytest.FixtureRequest) -> Callable[...
     def make(**limits: Any) -> tuple[Engine, Wire]:
         wire = Wire(model)
         made = Engine(model, Limits(**({"max_batch": 4, "tokens_per_step": 8} | limits)), wire)  # type: ignore[arg-type]
-        made._on_gpu = request.param == "pipelined"
+        made.pipeline_bytes = (1 << 40) if request.param == "pipelined" else 0
         return made, wire
 
     return make
