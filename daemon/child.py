@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import logging
 import os
@@ -25,7 +24,6 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, folder: str) -> None:
         self._process = process
         self._folder = folder
-        self._last_lines: collections.deque[str] = collections.deque(maxlen=5)
         self._reading = asyncio.create_task(self._read_complaints())
         self._ending: asyncio.Task[str] | None = None
 
@@ -66,7 +64,6 @@ class Child:
         while line := await self._process.stderr.readline():
             text = line.decode("utf-8", "replace").rstrip()
             if text:
-                self._last_lines.append(text)
                 LOG.info("hear child pid=%d line=%s", self.pid, text[:500])
 
     async def wait(self) -> str:
@@ -86,7 +83,7 @@ class Child:
                 if -status in signal.valid_signals()
                 else f"signal {-status}"
             )
-        return f"exit status {status}"
+        return f"exit status {status}: `mlx-serve logs` shows what it said"
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
