@@ -1,0 +1,160 @@
+"""Hard to kill: a model's process dies in mid-stream, and nobody but its requests notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+from e2e.conftest import Start
+from e2e.scripts import HELLO
+from live_daemon import Answer, LiveDaemon, Streamed, wait_until
+
+MODEL = "local/scripted"
+ROUNDS = 20
+KILLERS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
+SAY_P = [{"role": "user", "content": "say P"}]
+
+
+class Health:
+    """Asks /healthz all the time, from a thread of its own."""
+
+    def __init__(self, daemon: LiveDaemon) -> None:
+        self._daemon = daemon
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self.answers: list[Answer] = []
+
+    def __enter__(self) -> Health:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._done.wait(0.05):
+            self.answers.append(self._daemon.get("/healthz"))
+
+
+def settled(daemon: LiveDaemon) -> bool:
+    """One process for the model, one warm spare, a private folder each, and nobody at work."""
+    return len(daemon.children()) == 2 and len(folders(daemon)) == 2 and daemon.at_rest()
+
+
+def folders(daemon: LiveDaemon) -> list[str]:
+    return [path.name for path in daemon.temporary.iterdir()]
+
+
+def open_streams(daemon: LiveDaemon) -> tuple[list[Streamed], Streamed]:
+    """Three endless streams in OpenAI's dialect and one in Ollama's, all of them in the middle."""
+    ours = [daemon.chat_stream("scripted", "say P"), daemon.chat_stream("scripted", "say Q", n=2)]
+    ours.append(daemon.stream("/v1/completions", model="scripted", prompt="say R", max_tokens=200_000))
+    theirs = daemon.ollama_stream("scripted", "say T")
+    for stream in (*ours, theirs):
+        assert stream.wait_for_text()
+    return ours, theirs
+
+
+def check_whole_answers(openai: Answer, ollama: Answer) -> None:
+    assert openai.status == ollama.status == 500
+    assert openai.error["code"] == "model_process_ended" and openai.error["type"] == "server_error"
+    assert "ended unexpectedly" in ollama.error
+
+
+def test_a_killed_runner_costs_its_requests_and_nothing_else(start: Start) -> None:
+    """Twenty times in a row under four streams and two whole answers, by every signal that kills.
+
+    Every stream ends with an error in its dialect and without HTTP's end, the daemon answers throughout, the next
+    request works, nothing leaks.
+    """
+    daemon = start()
+    descriptors = 0
+    pids = set()
+    with Health(daemon) as health, ThreadPoolExecutor(2) as pool:
+        for turn in range(ROUNDS):
+            assert daemon.chat("scripted", "say H").text == HELLO.text
+            pid = daemon.runner(MODEL)
+            pids.add(pid)
+            if turn == 1:
+                wait_until(lambda: settled(daemon), "the spare is there")
+                descriptors = daemon.descriptors()
+            whole = [
+                pool.submit(daemon.post, path, model="scripted", messages=SAY_P, stream=False)
+                for path in ("/v1/chat/completions", "/api/chat")
+            ]
+            ours, theirs = open_streams(daemon)
+            wait_until(lambda: daemon.gauge("queue_running") == 6, "six requests run")
+            number = KILLERS[turn % len(KILLERS)]
+            os.kill(pid, number)
+            for stream in ours:
+                error = stream.rest().last["error"]
+                assert error["code"] == "model_process_ended" and number.name in error["message"]
+                assert not stream.whole
+            assert "ended unexpectedly" in theirs.rest().last["error"] and not theirs.whole
+            check_whole_answers(*(future.result() for future in whole))
+        assert daemon.chat("scripted", "say H").text == HELLO.text
+        wait_until(lambda: settled(daemon), "nothing is left of the dead")
+        wait_until(lambda: daemon.descriptors() <= descriptors, "no descriptor is left open")
+    assert len(pids) == ROUNDS
+    assert {answer.status for answer in health.answers} == {200}
+    assert max(answer.seconds for answer in health.answers) < 2, "the daemon never stood still"
+    assert len(daemon.log("lose child")) == ROUNDS
+    children = daemon.children()
+    assert daemon.stop() == 0
+    assert not any(child.is_running() for child in children) and folders(daemon) == []
+
+
+def test_a_dead_spare_is_not_missed(start: Start) -> None:
+    """In the middle of its imports and later; the request that needs it gets another."""
+    daemon = start()
+    (spare,) = wait_until(daemon.children, "a spare is there")
+    spare.kill()
+    wait_until(lambda: not spare.is_running(), "it is dead")
+    assert daemon.chat("scripted", "say H").text == HELLO.text
+    wait_until(lambda: settled(daemon), "the next spare is there")
+    (spare,) = (child for child in daemon.children() if child.pid != daemon.runner(MODEL))
+    spare.kill()
+    wait_until(lambda: not spare.is_running(), "it is dead")
+    assert daemon.post("/api/generate", model="scripted", keep_alive=0).status == 200
+    assert daemon.chat("scripted", "say H").text == HELLO.text
+
+
+def test_children_that_die_before_the_model_is_in_are_an_error_with_the_cause(start: Start) -> None:
+    """For everybody who waits; and the next request loads it."""
+    daemon = start()
+    with ThreadPoolExecutor(2) as pool:
+        whole = pool.submit(daemon.chat, "scripted", "say H")
+        streamed = pool.submit(daemon.post, "/api/chat", model="scripted", messages=SAY_P)
+        wait_until(lambda: daemon.gauge("queue_running") == 2, "both wait for the load")
+        while not whole.done():
+            for child in daemon.children():
+                child.kill()
+            time.sleep(0.02)
+        first, second = whole.result(), streamed.result()
+    assert first.status == second.status == 500
+    assert first.error["code"] == "model_load_failed" and "SIGKILL" in first.error["message"], first.error
+    assert "SIGKILL" in second.error
+    assert daemon.chat("scripted", "say H").text == HELLO.text
+
+
+def test_children_do_not_outlive_a_killed_daemon(start: Start) -> None:
+    """And the next daemon of the home starts at once, whatever was left behind."""
+    daemon = start()
+    assert daemon.chat("scripted", "say H").text == HELLO.text
+    with daemon.chat_stream("scripted", "say P") as stream:
+        assert stream.wait_for_text()
+        children = daemon.children()
+        daemon.process.kill()
+        daemon.ended()
+        assert stream.rest().whole is False
+    assert psutil.wait_procs(children, 10)[1] == []
+    assert daemon.socket_path.exists(), "what a killed daemon leaves"
+    began = time.monotonic()
+    again = start(store=None, home=daemon.home, port=daemon.port)
+    assert time.monotonic() - began < 5
+    assert again.get("/readyz").status == 200
