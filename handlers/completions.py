@@ -113,13 +113,30 @@ def legacy_logprobs(tokens: Sequence[TokenLogprob], offset: int = 0) -> dict[str
     offsets = []
     for token in tokens:
         offsets.append(offset)
-        offset += len(token.token)
+        offset += characters(token)
     return {
-        "tokens": [token.token for token in tokens],
+        "tokens": [_name(token) for token in tokens],
         "token_logprobs": [finite(token.logprob) for token in tokens],
-        "top_logprobs": [{other.token: finite(other.logprob) for other in token.top} for token in tokens],
+        "top_logprobs": [{_name(other): finite(other.logprob) for other in token.top} for token in tokens],
         "text_offset": offsets,
     }
+
+
+def _bytes(token: TokenLogprob) -> bytes:
+    return bytes(token.bytes) or token.token.encode()
+
+
+def _name(token: TokenLogprob) -> str:
+    """Its text; a part of a character by its bytes, as OpenAI writes it, so that no two share a name."""
+    try:
+        return _bytes(token).decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in _bytes(token))
+
+
+def characters(token: TokenLogprob) -> int:
+    """How many characters begin in a token: one that only goes on with a character adds none."""
+    return sum(byte & 0xC0 != 0x80 for byte in _bytes(token))
 
 
 class CompletionChunks:
@@ -153,7 +170,7 @@ class CompletionChunks:
             return self._chunk(index, "", None, event.reason)
         if self._with_logprobs and event.logprobs:
             probabilities = legacy_logprobs(event.logprobs, self._offsets[index])
-            self._offsets[index] += sum(len(token.token) for token in event.logprobs)
+            self._offsets[index] += sum(map(characters, event.logprobs))
             return self._chunk(index, event.text, probabilities, None)
         if not event.text:
             return b""
