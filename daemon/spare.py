@@ -46,16 +46,24 @@ class Spare:
     async def hello(self) -> protocol.Hello:
         """What this machine's device is. Raises RunnerDied when no child can start."""
         if self._hello is None:
-            self.prepare()
-            if self._spawning is None:
-                raise RunnerDied("", "the daemon is shutting down")
-            runner = await asyncio.shield(self._spawning)
             try:
-                self._hello = await runner.hello()
+                self._hello = await self._ask()
             except RunnerDied:
-                self._spawning = None
-                raise
+                self._hello = await self._ask()  # a spare that was ended from outside is no reason to refuse a request
         return self._hello
+
+    async def _ask(self) -> protocol.Hello:
+        self.prepare()
+        asked = self._spawning
+        if asked is None:
+            raise RunnerDied("", "the daemon is shutting down")
+        runner = await asyncio.shield(asked)
+        try:
+            return await runner.hello()
+        except RunnerDied:
+            if self._spawning is asked:
+                self._spawning = None
+            raise
 
     async def close(self) -> None:
         self._closed = True
