@@ -36,10 +36,16 @@ class Entry:
         self.last_used = time.time()
         self.expires_at: float | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.closing: asyncio.Task[None] | None = None
 
     @property
     def kind(self) -> protocol.Kind:
         return self.installed.manifest.kind
+
+    @property
+    def settled(self) -> bool:
+        """In memory, or failed, and not on its way out."""
+        return self.ready.done() and self.closing is None
 
     def take(self, keep_alive: float | None) -> None:
         self.leases += 1

@@ -11,12 +11,10 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import protocol
 from .entry import Entry
-from .errors import DaemonError, Draining, LoadError, QueueFull, RunnerDied
-from .failures import Failures
+from .errors import Draining, QueueFull
 from .lease import Lease, Queue, Resident
-from .memory import after_load
+from .loading import Loader
 from .room import Room
 from .runner import Runner
 from .spare import Spare
@@ -35,9 +33,8 @@ class Residency:
         self._settings = settings
         self._store = store
         self._spare = spare or Spare(partial(Runner.spawn, cache=settings.home / "cache"))
+        self._loader = Loader(settings, store, self._spare)
         self._entries: dict[str, Entry] = {}
-        self._closing: dict[str, asyncio.Task[None]] = {}
-        self._failures = Failures()
         self._changed = asyncio.Event()
         self._planning = asyncio.Lock()
         self._pulling: dict[str, asyncio.Task[Installed]] = {}
@@ -82,14 +79,13 @@ class Residency:
     async def _entry(self, installed: Installed) -> Entry:
         """The entry of a model, a new one when there is none that lives."""
         digest = installed.digest
-        while (closing := self._closing.get(digest)) is not None:
-            await asyncio.shield(closing)
-        entry = self._entries.get(digest)
+        while (entry := self._entries.get(digest)) is not None and entry.closing is not None:
+            await asyncio.shield(entry.closing)
         if entry is not None and entry.runner is not None and not entry.runner.alive:
             self._discard(entry)
             entry = None
         if entry is None:
-            self._failures.check(digest, str(installed.name.display()))
+            self._loader.check(installed)
             entry = Entry(installed, self._settings.cache.ttl_seconds)
             self._entries[digest] = entry
             self._background(self._load(entry))
@@ -113,7 +109,7 @@ class Residency:
             self._seconds += 0.1 * (seconds - self._seconds)
         entry.give_back()
         self._wake()
-        if entry.leases == 0 and self._entries.get(entry.digest) is entry and entry.ready.done():
+        if entry.leases == 0 and self._entries.get(entry.digest) is entry and entry.settled:
             self._schedule_expiry(entry)
 
     def _retry_after(self, entry: Entry) -> int:
@@ -124,66 +120,32 @@ class Residency:
     # loading
 
     async def _load(self, entry: Entry) -> None:
-        name = entry.name
-        began = time.monotonic()
         try:
-            room = await self._make_room(entry)
-            entry.runner = await self._spare.take()
-            entry.hello = await entry.runner.hello()
-            limit = await self._limit()
-            view = await asyncio.to_thread(self._store.view, entry.installed)
-            loaded = await entry.runner.load(
-                protocol.Load(
-                    path=str(view),
-                    name=name,
-                    kind=entry.kind,
-                    max_batch=self._settings.engine.max_batch,
-                    prefill_tokens_per_step=self._settings.engine.prefill_tokens_per_step,
-                    context_length=self._settings.engine.context_length,
-                    memory_limit=max(0, limit - room.used),
-                )
-            )
+            files = await self._loader.files(entry)  # first: damage puts nobody out
+            memory = await self._make_room(entry)
+            await self._loader.load(entry, files, memory)
         except BaseException as error:
             await self._load_failed(entry, error)
             return
-        entry.loaded = loaded
-        entry.reserved = after_load(loaded)
-        entry.loaded_at = time.time()
-        self._failures.forget(entry.digest)
-        LOG.info(
-            "load model name=%s seconds=%.2f bytes=%d pid=%d",
-            name,
-            time.monotonic() - began,
-            loaded.weight_bytes,
-            entry.runner.pid,
-        )
         self._background(self._mourn(entry))
         entry.ready.set_result(None)
         if entry.leases == 0:
             self._schedule_expiry(entry)
-        self._spare.prepare()
 
     async def _load_failed(self, entry: Entry, error: BaseException) -> None:
-        if self._entries.get(entry.digest) is entry:
-            del self._entries[entry.digest]
-        if isinstance(error, RunnerDied):
-            self._failures.died(entry.digest, error.reason)
-            error = LoadError(entry.name, f"its process ended while loading ({error.reason})")
-        elif isinstance(error, LoadError):
-            self._failures.refused(entry.digest, error.reason)
         LOG.error("fail load name=%s reason=%s", entry.name, error)
+        self._discard(entry)
         entry.ready.set_exception(error if isinstance(error, Exception) else Draining())
         entry.ready.exception()
         if entry.runner is not None:
             await entry.runner.close()
-        self._wake()
-        self._spare.prepare()
         if not isinstance(error, Exception):
             raise error
 
-    async def _make_room(self, entry: Entry) -> Room:
-        """Reserve the model's memory, putting idle models out, oldest use first. Raises InsufficientMemory."""
-        limit = await self._limit()
+    async def _make_room(self, entry: Entry) -> int:
+        """Reserve the model's memory, putting idle models out, oldest use first; gives its share of all in bytes.
+        Raises InsufficientMemory, RunnerDied."""
+        limit = await self._loader.limit()
         async with self._planning:
             while True:
                 self._changed.clear()
@@ -191,16 +153,12 @@ class Residency:
                 room.check()
                 if room.fits:
                     entry.reserved = room.wanted
-                    return room
+                    return limit - room.used
                 victim = room.victim()
                 if victim is not None:
                     await self._put_out(victim)
                 else:
                     await self._changed.wait()
-
-    async def _limit(self) -> int:
-        configured = self._settings.models.memory_limit
-        return configured if configured is not None else (await self._spare.hello()).device_memory
 
     # leaving
 
@@ -226,32 +184,26 @@ class Residency:
         return True
 
     async def _put_out(self, entry: Entry) -> None:
-        if self._entries.get(entry.digest) is entry:
-            del self._entries[entry.digest]
-            self._closing[entry.digest] = asyncio.create_task(self._close_entry(entry))
-        closing = self._closing.get(entry.digest)
-        if closing is not None:
-            await asyncio.shield(closing)
+        if entry.closing is None:
+            entry.closing = asyncio.create_task(self._close_entry(entry))
+        await asyncio.shield(entry.closing)
 
     async def _close_entry(self, entry: Entry) -> None:
         entry.cancel_timer()
-        try:
-            await entry.idle.wait()
-            with contextlib.suppress(DaemonError):
-                await asyncio.shield(entry.ready)
-            if entry.runner is not None:
-                await entry.runner.close()
+        await entry.idle.wait()
+        with contextlib.suppress(Exception):  # whoever waits for a failed load is told there
+            await asyncio.shield(entry.ready)
+        if entry.runner is not None:
+            await entry.runner.close()
             LOG.info("unload model name=%s", entry.name)
-        finally:
-            del self._closing[entry.digest]
-            self._wake()
+        self._discard(entry)
 
     def _discard(self, entry: Entry) -> None:
-        """Forget an entry whose process is dead; its requests end by themselves."""
+        """Forget an entry whose process is gone; requests that are still in it end by themselves."""
         entry.cancel_timer()
         if self._entries.get(entry.digest) is entry:
             del self._entries[entry.digest]
-            self._wake()
+        self._wake()
 
     async def _mourn(self, entry: Entry) -> None:
         assert entry.runner is not None
@@ -266,11 +218,12 @@ class Residency:
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), deadline - time.monotonic())
-        runners = [entry.runner for entry in self._entries.values() if entry.runner is not None]
-        for entry in self._entries.values():
+        entries = list(self._entries.values())
+        runners = [entry.runner for entry in entries if entry.runner is not None]
+        for entry in entries:
             entry.cancel_timer()
         self._entries.clear()
-        for task in [*self._tasks, *self._closing.values()]:
+        for task in [*self._tasks, *(entry.closing for entry in entries if entry.closing)]:
             task.cancel()
         await asyncio.gather(self._spare.close(), *(runner.close() for runner in runners), return_exceptions=True)
 

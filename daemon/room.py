@@ -50,7 +50,7 @@ class Room:
 
     def victim(self) -> Entry | None:
         """The idle entry whose last use is longest ago, of the same kind when that is what is full."""
-        idle = [entry for entry in self._others if entry.leases == 0 and entry.ready.done()]
+        idle = [entry for entry in self._others if entry.leases == 0 and entry.settled]
         if not self._kind_fits:
             idle = [entry for entry in idle if entry.kind == self._newcomer.kind]
         return min(idle, key=lambda entry: entry.last_used, default=None)
