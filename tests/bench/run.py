@@ -1,7 +1,8 @@
 """Measures the daemon against mlx_lm.server, and both against MLX's bare decode loop, on one random-weight checkpoint.
 
-usage: run.py [--shape tiny | --model FOLDER] [-c 1,8,32] [--rounds 2] [--max-tokens 64] [--json FILE]
-Both servers stay up and are loaded in turn (A B A B), so that a machine that slows down slows both.
+usage: run.py [--shape tiny | --model FOLDER] [-c 1,8,32] [--rounds 2] [--max-tokens 64] [--apart] [--json FILE]
+Both servers stay up and are loaded in turn (A B A B), so that a machine that slows down slows both. With --apart only
+one is up at a time (again A B A B): on a GPU, two processes slow each other down even while one of them waits.
 """
 
 from __future__ import annotations
@@ -53,6 +54,28 @@ def load(server: servers.Server, streams: int, arguments: argparse.Namespace, se
     )
 
 
+Rounds = dict[str, dict[int, list[Level]]]
+
+
+def warm_up(server: servers.Server, streams: list[int], arguments: argparse.Namespace) -> None:
+    """Every level once. Raises RuntimeError when a request fails."""
+    print(f"{server.name}: warming up", flush=True)
+    for count in streams:
+        warm = load(server, count, argparse.Namespace(**vars(arguments) | {"per": 1}), seed=count)
+        if warm.errors:
+            raise RuntimeError(f"{server.name} at {count} streams: {warm.error}")
+
+
+def measure(server: servers.Server, count: int, number: int, arguments: argparse.Namespace, rounds: Rounds) -> None:
+    result = load(server, count, arguments, seed=1000 * (number + 1) + count)
+    rounds.setdefault(server.name, {}).setdefault(count, []).append(result)
+    print(
+        f"round {number + 1}, {count:>3} streams, {server.name:>13}: {result.tok_s:>9.1f} tok/s, "
+        f"first token {result.ttft_ms:.0f} ms, {result.errors} errors",
+        flush=True,
+    )
+
+
 def medians(levels: list[Level]) -> dict[str, Any]:
     fields = ("tok_s", "ttft_ms", "ttft_p95_ms", "tpot_ms")
     found = {field: round(statistics.median(getattr(one, field) for one in levels), 2) for field in fields}
@@ -98,6 +121,7 @@ def main() -> int:
     parser.add_argument("--per", type=int, default=2, help="requests per stream in a round")
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--prompt-words", type=int, default=200)
+    parser.add_argument("--apart", action="store_true", help="one server at a time, as a GPU wants it")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
     streams = [int(count) for count in arguments.streams.split(",")]
@@ -108,28 +132,25 @@ def main() -> int:
     if sys.platform.startswith("linux"):
         found = f"{blas}, for both servers and the bare loop" if blas else "none found: prefill on the CPU is slow"
         print(f"OpenBLAS: {found}")
-    rounds: dict[str, dict[int, list[Level]]] = {}
+    rounds: Rounds = {}
     with checkpoint(arguments) as folder:
-        with servers.ours(folder, max_batch=batch) as first, servers.peer(folder, max_batch=batch) as second:
-            pair = (first, second)
-            for server in pair:
-                print(f"{server.name}: warming up", flush=True)
-                for count in streams:
-                    warm = load(server, count, argparse.Namespace(**vars(arguments) | {"per": 1}), seed=count)
-                    if warm.errors:
-                        raise RuntimeError(f"{server.name} at {count} streams: {warm.error}")
+        makers = (lambda: servers.ours(folder, max_batch=batch), lambda: servers.peer(folder, max_batch=batch))
+        if arguments.apart:
             for number in range(arguments.rounds):
-                for count in streams:
-                    for server in pair:
-                        idle = servers.halted(second) if server is first else contextlib.nullcontext()
-                        with idle:
-                            result = load(server, count, arguments, seed=1000 * (number + 1) + count)
-                        rounds.setdefault(server.name, {}).setdefault(count, []).append(result)
-                        print(
-                            f"round {number + 1}, {count:>3} streams, {server.name:>13}: {result.tok_s:>9.1f} tok/s, "
-                            f"first token {result.ttft_ms:.0f} ms, {result.errors} errors",
-                            flush=True,
-                        )
+                for make in makers:
+                    with make() as server:
+                        warm_up(server, streams, arguments)
+                        for count in streams:
+                            measure(server, count, number, arguments, rounds)
+        else:
+            with makers[0]() as first, makers[1]() as second:
+                for server in (first, second):
+                    warm_up(server, streams, arguments)
+                for number in range(arguments.rounds):
+                    for count in streams:
+                        with servers.halted(second):
+                            measure(first, count, number, arguments, rounds)
+                        measure(second, count, number, arguments, rounds)
         prompt_tokens = round(rounds["mlx-serve"][streams[0]][0].prompt_tokens)
         print("bare decode loop", flush=True)
         bare = ceiling.run(folder, arguments.streams, prompt_tokens, arguments.max_tokens)
