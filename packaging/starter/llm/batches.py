@@ -1,0 +1,138 @@
+"""Batches, made on the fly by worker processes: conversations as tokens, packed whole into rows."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from . import template
+from .conversation import conversation, long_conversation
+from .sample import Sample
+from .tokenizer import END_OF_TEXT
+
+CONTEXT_WEIGHT, CONTEXT_SHARE = 0.3, 0.25  # what others write is learnt a little: it teaches the words
+
+
+@dataclass
+class Batch:
+    """Flat: all rows behind each other. `weights[i]` is what predicting token i counts; `bounds` cut conversations."""
+
+    row: int
+    ids: NDArray[np.uint16]
+    weights: NDArray[np.float16]
+    bounds: NDArray[np.int32]
+    fresh: bool = True
+
+
+def encoded(tokenizer: Tokenizer, sample: Sample, rng: random.Random) -> tuple[list[int], list[float]]:
+    """Tokens and their weights. Prompt and answer are cut apart as generation cuts them."""
+    ids: list[int] = []
+    weights: list[float] = []
+    pieces = template.pieces(sample)
+    encodings = tokenizer.encode_batch_fast([text for text, _ in pieces], add_special_tokens=False)
+    for i, ((text, ours), encoding) in enumerate(zip(pieces, encodings, strict=True)):
+        tokens = encoding.ids
+        if ours:
+            weight = [1.0] * len(tokens)
+            # An earlier turn has lost its thinking: its first token must not teach that one may begin without.
+            if i + 1 < len(pieces) and not text.startswith("<think>"):
+                weight[0] = 0.0
+        else:
+            share = CONTEXT_SHARE / 4 if sample.tools and not i else CONTEXT_SHARE
+            weight = [CONTEXT_WEIGHT if rng.random() < share else 0.0 for _ in tokens]
+        ids += tokens
+        weights += weight
+    return ids, weights
+
+
+def _packed(
+    tokenizer: Tokenizer, rng: random.Random, row: int, rows: int, waiting: list[tuple[list[int], list[float]]]
+) -> Batch:
+    """Best fit of those waiting; a conversation never spans two rows."""
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    ids = np.full(row * rows, end, np.uint16)
+    weights = np.zeros(row * rows, np.float16)
+    bounds = [0]
+    for r in range(rows):
+        at, stop = r * row, (r + 1) * row
+        while at < stop:
+            while len(waiting) < 24:
+                sample = long_conversation(rng) if row > 1024 and rng.random() < 0.8 else conversation(rng)
+                pair = encoded(tokenizer, sample, rng)
+                if 1 < len(pair[0]) <= row:
+                    waiting.append(pair)
+            room = stop - at
+            fits = [i for i, pair in enumerate(waiting) if len(pair[0]) <= room]
+            if not fits:
+                break
+            # The oldest goes in a fresh row, so that no long one waits for ever; then whatever fills best.
+            chosen = fits[0] if room == row else max(fits, key=lambda i: len(waiting[i][0]) if room < row // 2 else -i)
+            tokens, weight = waiting.pop(chosen)
+            ids[at : at + len(tokens)] = tokens
+            weights[at : at + len(tokens)] = weight
+            weights[at] = 0.0
+            at += len(tokens)
+            bounds.append(at)
+        if at < stop:
+            bounds.append(stop)
+    return Batch(row, ids, weights, np.asarray(bounds, np.int32))
+
+
+def batches(tokenizer: Tokenizer, seed: str, tokens: int, long_share: float) -> Iterator[Batch]:
+    rng = random.Random(seed)
+    waiting: dict[int, list[tuple[list[int], list[float]]]] = {1024: [], 8192: []}
+    while True:
+        row = 8192 if tokens >= 8192 and rng.random() < long_share else 1024
+        yield _packed(tokenizer, rng, row, tokens // row, waiting[row])
+
+
+def _work(text: str, seed: str, tokens: int, long_share: float, out: Queue[Batch]) -> None:
+    os.nice(5)
+    for batch in batches(Tokenizer.from_str(text), seed, tokens, long_share):
+        out.put(batch)
+
+
+class Feed:
+    """Fresh batches while the workers keep up, old ones again while they do not."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, seed: int, tokens: int, long_share: float, workers: int, keep: int = 600
+    ) -> None:
+        context = multiprocessing.get_context("fork")
+        self._queue: Queue[Batch] = context.Queue(maxsize=workers * 4)
+        text = tokenizer.to_str()
+        self._workers = [
+            context.Process(target=_work, args=(text, f"{seed} {i}", tokens, long_share, self._queue), daemon=True)
+            for i in range(workers)
+        ]
+        for worker in self._workers:
+            worker.start()
+        self._kept: list[Batch] = []
+        self._keep = keep
+        self._rng = random.Random(seed)
+
+    def take(self) -> Batch:
+        try:
+            batch = self._queue.get(block=len(self._kept) < 8)
+        except queue.Empty:
+            batch = self._rng.choice(self._kept)
+            batch.fresh = False
+            return batch
+        if len(self._kept) < self._keep:
+            self._kept.append(batch)
+        else:
+            self._kept[self._rng.randrange(self._keep)] = batch
+        return batch
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.terminate()

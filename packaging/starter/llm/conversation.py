@@ -1,0 +1,323 @@
+"""Whole conversations: exchanges of every kind in a row, with system prompts, tools, and long ones."""
+
+# ruff: noqa: E501 - wordings read best one list a line
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from ..common.phrases import Phrases
+from ..common.words import INVENTED, NOUNS, number, sentence
+from . import extract, memory, system, talk, tools, transforms
+from .sample import Exchange, Message, Sample
+
+Maker = Callable[[random.Random, bool], Exchange]
+
+TASKS: dict[str, tuple[Maker, float]] = {
+    "facts": (talk.fact, 26),
+    "greetings": (talk.greeting, 4),
+    "owning up": (talk.unknown, 3),
+    "repeat": (transforms.repeat, 6),
+    "change case": (transforms.upper, 7),
+    "reverse words": (transforms.reverse, 6),
+    "count": (transforms.count, 6),
+    "spell": (transforms.spell, 6),
+    "pick a word": (transforms.ends, 3),
+    "arithmetic": (transforms.arithmetic, 12),
+    "extract JSON": (extract.extract, 14),
+}
+_NAMES = tuple(TASKS)
+_MAKERS = tuple(maker for maker, _ in TASKS.values())
+_WEIGHTS = tuple(weight for _, weight in TASKS.values())
+
+
+def _any(rng: random.Random, held: bool) -> Exchange:
+    return rng.choices(_MAKERS, _WEIGHTS)[0](rng, held)
+
+
+class _Draft:
+    """A conversation while it grows."""
+
+    def __init__(self, rng: random.Random, held: bool, thinking: bool) -> None:
+        self.rng, self.held, self.thinking = rng, held, thinking
+        self.messages: list[Message] = []
+        self.tools: list[dict[str, Any]] = []
+        self.last: Exchange | None = None
+
+    def system(self, text: str) -> None:
+        self.messages.insert(0, {"role": "system", "content": text})
+
+    def answer(self, exchange: Exchange, calls: list[Message] | None = None, keep_thought: bool = False) -> None:
+        message: Message = {"role": "assistant", "content": "" if calls else exchange.answer}
+        if calls:
+            message["tool_calls"] = calls
+        self.messages.append(message)
+        self.last = exchange
+        if keep_thought and self.thinking:
+            message["reasoning_content"] = exchange.thought
+
+    def turn(self, exchange: Exchange) -> None:
+        self.messages.append({"role": "user", "content": exchange.user})
+        self.answer(exchange)
+
+    def call(self, box: list[tools.Tool], finish: bool) -> None:
+        """A request, its call, and unless the conversation ends with the call, results and report."""
+        exchange, calls = tools.call(self.rng, self.held, box)
+        self.messages.append({"role": "user", "content": exchange.user})
+        self.answer(
+            exchange,
+            [tools.called(tool.name, arguments) for tool, arguments in calls],
+            keep_thought=self.rng.random() < 0.5,
+        )
+        if finish:
+            results, said = tools.report(self.rng, self.held, len(calls))
+            self.messages += [{"role": "tool", "content": result} for result in results]
+            self.answer(said)
+
+    def done(self, task: str | None = None) -> Sample:
+        assert self.last is not None
+        final = self.messages[-1]
+        if self.thinking:
+            final["reasoning_content"] = self.last.thought
+        else:
+            final.pop("reasoning_content", None)
+            for message in self.messages:
+                message.pop("reasoning_content", None)
+        return Sample(task or self.last.task, self.messages, self.tools, self.thinking, self.last.check)
+
+
+def _plain_system(draft: _Draft, share: float = 0.25) -> None:
+    if draft.rng.random() < share:
+        draft.system(system.PLAIN.pick(draft.rng, draft.held))
+
+
+def single(draft: _Draft, task: str | None = None) -> Sample:
+    """One exchange; an evaluation names its task."""
+    draft.turn(TASKS[task][0](draft.rng, draft.held) if task else _any(draft.rng, draft.held))
+    if not task:
+        _plain_system(draft)
+    return draft.done()
+
+
+def several(draft: _Draft, low: int = 2, high: int = 5) -> Sample:
+    for _ in range(draft.rng.randint(low, high)):
+        if len(draft.messages) > 1 and draft.rng.random() < 0.1:
+            draft.turn(
+                memory.recall(draft.rng, draft.held, [m["content"] for m in draft.messages if m["role"] == "user"])
+            )
+        else:
+            draft.turn(_any(draft.rng, draft.held))
+    _plain_system(draft)
+    return draft.done()
+
+
+def remembering(draft: _Draft, fill: int = 2) -> Sample:
+    """Things are told, other talk follows, then they are asked for."""
+    rng, held = draft.rng, draft.held
+    if rng.random() < 0.25:
+        exchange, placed = memory.things(rng, held, rng.randint(1, 5))
+        draft.turn(exchange)
+        for _ in range(rng.randint(0, fill)):
+            draft.turn(_any(rng, held))
+        rng.shuffle(placed)
+        for noun, place in placed[: rng.randint(1, 3)]:
+            draft.turn(memory.where(rng, held, noun, place))
+        _plain_system(draft)
+        return draft.done()
+    taken: set[str] = set()
+    known: list[tuple[memory.Topic, str]] = []
+    for _ in range(rng.randint(1, 3)):
+        facts = [memory.choose(rng, held, taken) for _ in range(rng.choices((1, 2, 3), (60, 30, 10))[0])]
+        draft.turn(memory.telling(rng, held, facts))
+        known += facts
+        if rng.random() < 0.4:
+            draft.turn(_any(rng, held))
+    if rng.random() < 0.15:
+        which = rng.randrange(len(known))
+        exchange, value = memory.change(rng, held, known[which][0])
+        draft.turn(exchange)
+        known[which] = (known[which][0], value)
+    for _ in range(rng.randint(0, fill)):
+        draft.turn(_any(rng, held))
+    for _ in range(rng.randint(1, 3)):
+        if rng.random() < 0.12:
+            topic, _ = memory.choose(rng, held, set(taken))
+            draft.turn(memory.asking(rng, held, topic, None))
+        else:
+            draft.turn(memory.asking(rng, held, *rng.choice(known)))
+    _plain_system(draft)
+    return draft.done("memory")
+
+
+def recalling(draft: _Draft) -> Sample:
+    for _ in range(draft.rng.randint(1, 3)):
+        draft.turn(_any(draft.rng, draft.held))
+    draft.turn(memory.recall(draft.rng, draft.held, [m["content"] for m in draft.messages if m["role"] == "user"]))
+    return draft.done()
+
+
+def styled(draft: _Draft) -> Sample:
+    """A system prompt that changes every answer."""
+    rng, held = draft.rng, draft.held
+    style = system.style(rng, held)
+    known: list[tuple[memory.Topic, str]] = []
+    taken: set[str] = set()
+    for i in range(rng.choices((1, 2, 3), (55, 30, 15))[0]):
+        while True:
+            roll = rng.random()
+            if roll < 0.15 and not i:
+                known = [memory.choose(rng, held, taken)]
+                exchange = memory.telling(rng, held, known)
+            elif known and roll < 0.6:
+                exchange = memory.asking(rng, held, *known[0])
+            else:
+                exchange = _any(rng, held)
+            if exchange.styled and (not style.needs_short or exchange.short):
+                break
+        draft.turn(style.apply(exchange))
+    draft.system(style.prompt)
+    return draft.done(style.task)
+
+
+def playing(draft: _Draft) -> Sample:
+    """A system prompt with a part to play or with things to know."""
+    rng, held = draft.rng, draft.held
+    prompt, ask = (system.character if rng.random() < 0.5 else system.knowledge)(rng, held)
+    turns = rng.randint(1, 3)
+    for i in range(turns):
+        draft.turn(
+            ask(rng, held)
+            if i + 1 == turns or rng.random() < 0.5
+            else transforms.arithmetic(rng, held)
+            if rng.random() < 0.5
+            else transforms.repeat(rng, held)
+        )
+    draft.system(prompt)
+    return draft.done()
+
+
+def calling(draft: _Draft, finish: bool | None = None) -> Sample:
+    """Tools are given; most requests need one of them, some need none."""
+    rng, held = draft.rng, draft.held
+    box = tools.toolbox(rng, held, rng.choices((1, 2, 3, 4, 5, 6), (20, 24, 24, 16, 10, 6))[0])
+    draft.tools = [tool.schema for tool in box]
+    _plain_system(draft)
+    turns = rng.choices((1, 2, 3), (70, 22, 8))[0]
+    for i in range(turns):
+        last = i + 1 == turns
+        if rng.random() < 0.15 and finish is None:
+            draft.turn(_any(rng, held))
+        else:
+            draft.call(box, finish=(rng.random() < 0.5 if finish is None else finish) if last else True)
+    return draft.done()
+
+
+def untooled(draft: _Draft) -> Sample:
+    """Tools are given and the question needs none."""
+    draft.tools = [tool.schema for tool in tools.toolbox(draft.rng, draft.held, draft.rng.randint(1, 4))]
+    draft.turn(_any(draft.rng, draft.held))
+    return draft.done("no tool needed")
+
+
+_NEEDLE = Phrases(
+    ["What is the code of the <n>?", "(Which|What) code (has|belongs to) the <n>?", "(Tell me|Find|Give me) the code of the <n>(|.)", "The text (names|gives) a code for the <n>. (What|Which one) is it?"],
+    ["Please look up the code of the <n>.", "Can you find which code the <n> has?"],
+)  # fmt: skip
+
+
+def haystack(draft: _Draft, sentences: int) -> Sample:
+    """A long text with a few codes in it, and the question for one of them."""
+    rng, held = draft.rng, draft.held
+    lines = [f"{line[:1].upper()}{line[1:]}." for line in (sentence(rng, held) for _ in range(sentences))]
+    codes: dict[str, str] = {}
+    for _ in range(rng.randint(1, 4)):
+        codes[NOUNS.pick(rng, held)] = (
+            str(number(rng, held, 100, 99999)) if rng.random() < 0.7 else INVENTED.pick(rng, held)
+        )
+    for noun, code in codes.items():
+        lines.insert(rng.randint(0, len(lines)), f"The code of the {noun} is {code}.")
+    noun, code = rng.choice(list(codes.items()))
+    question = _NEEDLE.pick(rng, held).replace("<n>", noun)
+    text = (" " if rng.random() < 0.7 else "\n").join(lines)
+    exchange = Exchange(
+        "long context",
+        f"{text}\n\n{question}" if rng.random() < 0.7 else f"{question}\n\n{text}",
+        f"The code of the {noun} is {code}.",
+        f"The text says: {noun}, {code}.",
+        ("contains", (code,)),
+    )
+    draft.turn(exchange)
+    if not held and rng.random() < 0.5:
+        for _ in range(rng.randint(1, 2)):
+            noun, code = rng.choice(list(codes.items()))
+            draft.turn(
+                Exchange(
+                    "long context",
+                    _NEEDLE.pick(rng, held).replace("<n>", noun),
+                    f"The code of the {noun} is {code}.",
+                    f"The text says: {noun}, {code}.",
+                    ("contains", (code,)),
+                )
+            )
+    return draft.done("long context")
+
+
+def long(draft: _Draft) -> Sample:
+    """1,000 to 8,000 tokens."""
+    rng = draft.rng
+    roll = rng.random()
+    if roll < 0.4:
+        return haystack(draft, rng.randint(70, 480))
+    if roll < 0.75:
+        return remembering(draft, fill=rng.choice((20, 40, 80)))
+    return several(draft, 12, rng.choice((25, 50, 70)))
+
+
+_KINDS: tuple[tuple[Callable[[_Draft], Sample], float], ...] = (
+    (single, 40),
+    (several, 9),
+    (remembering, 13),
+    (recalling, 2),
+    (styled, 10),
+    (playing, 6),
+    (calling, 22),
+    (untooled, 3),
+)
+_KIND_MAKERS = tuple(kind for kind, _ in _KINDS)
+_KIND_WEIGHTS = tuple(weight for _, weight in _KINDS)
+THINKING_SHARE = 0.4
+
+
+def conversation(rng: random.Random) -> Sample:
+    """One training conversation, mostly below a thousand tokens."""
+    draft = _Draft(rng, False, rng.random() < THINKING_SHARE)
+    if rng.random() < 0.01:
+        return haystack(draft, rng.randint(5, 40))
+    return rng.choices(_KIND_MAKERS, _KIND_WEIGHTS)[0](draft)
+
+
+def long_conversation(rng: random.Random) -> Sample:
+    return long(_Draft(rng, False, rng.random() < THINKING_SHARE))
+
+
+CASES: dict[str, Callable[[_Draft], Sample]] = {
+    **{name: (lambda draft, name=name: single(draft, name)) for name in TASKS},  # type: ignore[misc]
+    "memory": remembering,
+    "recall": recalling,
+    "system prompt": styled,
+    "character and knowledge": playing,
+    "tool call": lambda draft: calling(draft, finish=False),
+    "tool result": lambda draft: calling(draft, finish=True),
+    "no tool needed": untooled,
+    "long context": lambda draft: haystack(draft, draft.rng.randint(150, 480)),
+}
+
+
+def case(task: str, seed: int) -> Sample:
+    """One evaluation case: only wordings, names, numbers and tools that training never sees."""
+    rng = random.Random(f"{task} {seed}")
+    sample = CASES[task](_Draft(rng, True, seed % 2 == 1))
+    sample.task = task
+    return sample

@@ -1,0 +1,155 @@
+"""Qwen3 in plain PyTorch, with the parameter names of Transformers; attention keeps packed conversations apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    vocabulary: int
+    hidden: int = 256
+    layers: int = 8
+    heads: int = 8
+    kv_heads: int = 2
+    head: int = 64
+    intermediate: int = 704
+    theta: float = 100_000.0
+    context: int = 8192
+    eps: float = 1e-6
+
+
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]  # (tokens, heads, head) each -> (tokens, heads, head)
+
+
+class Norm(nn.Module):
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled = x.float()
+        scaled = scaled * torch.rsqrt(scaled.square().mean(-1, keepdim=True) + self.eps)
+        return (scaled * self.weight).to(x.dtype)
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    left, right = x.chunk(2, -1)
+    return torch.cat((left * cos - right * sin, right * cos + left * sin), -1).to(x.dtype)
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.q_proj = nn.Linear(shape.hidden, shape.heads * shape.head, bias=False)
+        self.k_proj = nn.Linear(shape.hidden, shape.kv_heads * shape.head, bias=False)
+        self.v_proj = nn.Linear(shape.hidden, shape.kv_heads * shape.head, bias=False)
+        self.o_proj = nn.Linear(shape.heads * shape.head, shape.hidden, bias=False)
+        self.q_norm = Norm(shape.head, shape.eps)
+        self.k_norm = Norm(shape.head, shape.eps)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.hidden, shape.intermediate, bias=False)
+        self.up_proj = nn.Linear(shape.hidden, shape.intermediate, bias=False)
+        self.down_proj = nn.Linear(shape.intermediate, shape.hidden, bias=False)
+
+
+class Layer(nn.Module):
+    """Cut at the attention, so that what stands before and after compiles on its own."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(shape)
+        self.mlp = FeedForward(shape)
+        self.input_layernorm = Norm(shape.hidden, shape.eps)
+        self.post_attention_layernorm = Norm(shape.hidden, shape.eps)
+
+
+def before(layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    attention, shape = layer.self_attn, layer.self_attn.shape
+    h = layer.input_layernorm(x)
+    q = attention.q_norm(attention.q_proj(h).unflatten(-1, (shape.heads, shape.head)))
+    k = attention.k_norm(attention.k_proj(h).unflatten(-1, (shape.kv_heads, shape.head)))
+    v = attention.v_proj(h).unflatten(-1, (shape.kv_heads, shape.head))
+    q, k = _turned(q, cos, sin), _turned(k, cos, sin)
+    groups = shape.heads // shape.kv_heads
+    return q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+
+
+def after(layer: Layer, x: Tensor, mixed: Tensor) -> Tensor:
+    x = x + layer.self_attn.o_proj(mixed.flatten(-2))
+    h = layer.post_attention_layernorm(x)
+    return x + layer.mlp.down_proj(F.silu(layer.mlp.gate_proj(h)) * layer.mlp.up_proj(h))
+
+
+class Body(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(shape.vocabulary, shape.hidden)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.norm = Norm(shape.hidden, shape.eps)
+
+
+class Starter(nn.Module):
+    """Input and output embeddings are one matrix."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.model = Body(shape)
+        self.before, self.after = before, after
+        frequencies = 1.0 / shape.theta ** (torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
+        angles = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequencies)
+        self.register_buffer("cos", angles.cos().float(), persistent=False)
+        self.register_buffer("sin", angles.sin().float(), persistent=False)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.02)
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * shape.layers))
+
+    def hidden(self, ids: Tensor, positions: Tensor, attention: Attention, dtype: torch.dtype) -> Tensor:
+        """`ids` and `positions` are flat: all rows of a batch behind each other."""
+        x = self.model.embed_tokens(ids).to(dtype)
+        cos, sin = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
+        for layer in self.model.layers:
+            q, k, v = self.before(layer, x, cos, sin)
+            x = self.after(layer, x, attention(q, k, v))
+        return self.model.norm(x)
+
+    def compile(self) -> None:  # type: ignore[override]
+        self.before = torch.compile(before)
+        self.after = torch.compile(after)
+
+
+def flash(bounds: Tensor, longest: int) -> Attention:
+    """Conversations of different lengths in one flat row; `bounds` (int32) are where each begins, and the end."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.ops.aten._flash_attention_forward(q, k, v, bounds, bounds, longest, longest, 0.0, True, False)[0]
+
+    return attend
+
+
+def masked(documents: Tensor, row: int) -> Attention:
+    """The same by a mask, rows by rows: slower, runs anywhere. `documents` numbers the conversation of each token."""
+    of_row = documents.view(-1, 1, row)
+    causal = torch.ones(row, row, dtype=torch.bool, device=documents.device).tril()
+    mask = (of_row.unsqueeze(-1) == of_row.unsqueeze(-2)) & causal
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (x.unflatten(0, (-1, row)).transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(0, 1)
+
+    return attend
