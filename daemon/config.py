@@ -54,7 +54,7 @@ class CacheSettings:
         1800, "number", "unload a model that was idle so long; -1: never", low=-1, high=_FOREVER
     )
     prefix_cache_mb: int | None = setting(
-        None, "whole", "MiB for reusing prompt prefixes", low=0, high=1 << 24, auto=True
+        None, "whole", "MiB for reusing prompt prefixes; not in use yet", low=0, high=1 << 24, auto=True
     )
 
 

@@ -155,6 +155,8 @@ async def _run(context: Context, ground: Ground, began: float) -> None:
         (time.perf_counter() - began) * 1000,
         type(loop).__module__.partition(".")[0],
     )
+    if context.settings.cache.prefix_cache_mb:
+        log.warning("ignore setting key=cache.prefix_cache_mb reason=this version keeps no prefix cache")
     notifier.send("READY=1")
     background = [asyncio.create_task(_warm(context))]
     if notifier.watchdog_seconds:
