@@ -122,7 +122,7 @@ class Feed:
 
     def take(self) -> Batch:
         try:
-            batch = self._queue.get(block=len(self._kept) < 8)
+            batch = self._queue.get(timeout=0.02 if len(self._kept) >= 8 else None)
         except queue.Empty:
             batch = self._rng.choice(self._kept)
             batch.fresh = False

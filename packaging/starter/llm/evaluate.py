@@ -16,9 +16,13 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 from starter.llm import template
 from starter.llm.conversation import CASES, case
 from starter.llm.grading import grade
-from starter.llm.sample import Sample
+from starter.llm.sample import Message, Sample
+from starter.llm.tools import written
 
 Answer = Callable[[list[Sample]], list[tuple[str, bool]]]  # the text without its end marker, and whether it ended
+
+
+_CALLS = "calls parse and name the right tool"
 
 
 @dataclass
@@ -87,42 +91,83 @@ def mlx_answers(folder: Path) -> Answer:
     return answers
 
 
+def http_answers(url: str, model: str) -> Answer:
+    """Through OpenAI's HTTP, `url` ending in /v1: template, parsing and sampling are the server's own."""
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    opener = build_opener(ProxyHandler({}))
+
+    def sendable(message: Message) -> Message:
+        calls = [
+            {
+                **call,
+                "id": f"call_{i}",
+                "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"])},
+            }
+            for i, call in enumerate(message.get("tool_calls", []))
+        ]
+        sent = {**message, "tool_calls": calls} if calls else dict(message)
+        return {**sent, "tool_call_id": "call_0"} if message["role"] == "tool" else sent
+
+    def answer(sample: Sample) -> tuple[str, bool]:
+        body = {
+            "model": model,
+            "messages": [sendable(message) for message in sample.messages[:-1]],
+            "max_tokens": _budget([sample]),
+            "temperature": 0,
+            "chat_template_kwargs": {"enable_thinking": sample.thinking},
+            **({"tools": sample.tools} if sample.tools else {}),
+        }
+        request = Request(f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with opener.open(request) as response:
+            choice = json.load(response)["choices"][0]
+        said = choice["message"]
+        functions = [call["function"] for call in said.get("tool_calls") or []]
+        text = said.get("content") or ""
+        text += "\n".join(written(function["name"], json.loads(function["arguments"])) for function in functions)
+        if thought := said.get("reasoning_content"):
+            text = f"<think>\n{thought}\n</think>\n\n{text}"
+        return text, choice["finish_reason"] != "length"
+
+    return lambda samples: [answer(sample) for sample in samples]
+
+
+def _chunks(samples: list[Sample], batch: int) -> list[list[Sample]]:
+    """Together what is about as long: a batch runs until its last answer has ended."""
+    ordered = sorted(samples, key=lambda sample: (sample.task == "long context", _budget([sample])))
+    short = [sample for sample in ordered if sample.task != "long context"]
+    long = ordered[len(short) :]
+    return [short[i : i + batch] for i in range(0, len(short), batch)] + [
+        long[i : i + 16] for i in range(0, len(long), 16)
+    ]
+
+
 def evaluate(answers: Answer, cases: int, batch: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
-    """Rounds over all tasks until every case is done or the time is up."""
+    """Rounds of up to 32 cases of every task until all are done; none is begun that should not fit into the time."""
     scores = {task: Score() for task in tasks}
-    overall = {
-        name: Score()
-        for name in (
-            "thinks when on",
-            "does not think when off",
-            "ends its turn",
-            "calls parse and name the right tool",
-        )
-    }
-    deadline = time.monotonic() + seconds
-    done = 0
-    while done < cases and time.monotonic() < deadline:
-        size = min(batch, cases - done)
-        for task in tasks:
-            if time.monotonic() > deadline:
-                break
-            samples = [case(task, done + i) for i in range(size)]
-            part = min(size, 16) if task == "long context" else size
-            said = [answer for i in range(0, size, part) for answer in answers(samples[i : i + part])]
-            for sample, (text, ended) in zip(samples, said, strict=True):
+    whole = {name: Score() for name in ("thinks when on", "does not think when off", "ends its turn", _CALLS)}
+    began = time.monotonic()
+    done, slowest = 0, 0.0
+    while done < cases and (not done or time.monotonic() - began + slowest < seconds):
+        round_began = time.monotonic()
+        size = min(32, cases - done)
+        for chunk in _chunks([case(task, done + i) for task in tasks for i in range(size)], batch):
+            for sample, (text, ended) in zip(chunk, answers(chunk), strict=True):
                 result = grade(sample, text, ended)
-                scores[task].add(result.right and result.thought and result.ended)
-                overall["thinks when on" if sample.thinking else "does not think when off"].add(result.thought)
-                overall["ends its turn"].add(result.ended)
+                right = result.right and result.thought and result.ended
+                score = scores[sample.task]
+                score.add(right)
+                whole["thinks when on" if sample.thinking else "does not think when off"].add(result.thought)
+                whole["ends its turn"].add(result.ended)
                 if result.named is not None:
-                    overall["calls parse and name the right tool"].add(result.named)
-                if not (result.right and result.thought and result.ended) and len(scores[task].failures) < 12:
+                    whole[_CALLS].add(result.named)
+                if not right and len(score.failures) < 12:
                     gold = template.pieces(sample)[-1][0].removesuffix("<|im_end|>")
                     asked = next(m["content"] for m in reversed(sample.messages) if m["role"] == "user")
-                    failure = {"asked": asked[-600:], "said": text[:600], "wanted": gold[:600]}
-                    scores[task].failures.append(failure)
+                    score.failures.append({"asked": asked[-600:], "said": text[:600], "wanted": gold[:600]})
         done += size
-    return {**scores, **overall}
+        slowest = max(slowest, time.monotonic() - round_began)
+    return {**scores, **whole}
 
 
 def table(scores: dict[str, Score]) -> str:
@@ -138,15 +183,22 @@ def as_json(scores: dict[str, Score]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--backend", choices=("torch", "mlx"), default="torch")
+    parser.add_argument("--url", help="ask a server instead of a folder, e.g. http://127.0.0.1:8000/v1")
+    parser.add_argument("--model", default="starter", help="the model's name on that server")
     parser.add_argument("--cases", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--task", action="append", choices=list(CASES))
     parser.add_argument("--json", type=Path, help="write scores and failures to this file")
     options = parser.parse_args()
-    answers = torch_answers(options.folder) if options.backend == "torch" else mlx_answers(options.folder)
+    if options.url:
+        answers = http_answers(options.url.rstrip("/"), options.model)
+    elif options.folder is None:
+        parser.error("name a folder, or a server with --url")
+    else:
+        answers = torch_answers(options.folder) if options.backend == "torch" else mlx_answers(options.folder)
     scores = evaluate(answers, options.cases, options.batch, options.seconds, options.task or list(CASES))
     print(table(scores))
     if options.json:

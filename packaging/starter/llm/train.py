@@ -254,7 +254,7 @@ def main() -> None:
     export.card(options.out, parameters, log, "Not evaluated.")
     try:
         answers = torch_answers(options.out)
-        scores = evaluate(answers, options.evaluate_cases, 96, options.evaluate_seconds, list(CASES))
+        scores = evaluate(answers, options.evaluate_cases, 256, options.evaluate_seconds, list(CASES))
         (options.out / "evaluation.json").write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
         export.card(options.out, parameters, log, table(scores))
         print(table(scores), flush=True)
