@@ -6,10 +6,13 @@ import os
 from typing import Literal
 
 import mlx.core as mx
+from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from ..protocol import PROTOCOL, Hello
 
 SHARE_OF_HOST_MEMORY = 0.75
+SHARE_OF_POOL = 1 / 16
+SMALLEST_POOL = 512 << 20
 
 
 def backend() -> Literal["metal", "cuda", "cpu"]:
@@ -33,3 +36,10 @@ def describe(notes: tuple[str, ...]) -> Hello:
         device_memory=int(memory or host),
         notes=notes,
     )
+
+
+def bound_pools(memory: int) -> None:
+    """Bound MLX's pool of free buffers, which by default may grow to all memory and look like a leak; let Metal keep
+    weights resident, as mlx-lm does for generation."""
+    mx.set_cache_limit(max(SMALLEST_POOL, int(memory * SHARE_OF_POOL)))
+    maybe_set_recommended_wired_limit()

@@ -8,6 +8,7 @@ import mlx.core as mx
 
 from .. import protocol
 from . import ragged
+from .device import bound_pools
 from .load import BadModel, LanguageModel, UnsupportedModel, load
 from .loop import Engine
 from .mailbox import Mailbox
@@ -25,6 +26,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if not isinstance(request, protocol.Load):
         return
     ragged.install()
+    bound_pools(hello.device_memory)
     loaded = _load(request, mailbox)
     if loaded is None:
         return
