@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .entry import Entry
-from .errors import Draining, QueueFull
+from .errors import Draining, LoadError, QueueFull, RunnerDied
 from .lease import Lease, Queue, Resident
 from .loading import Loader
 from .room import Room
@@ -133,6 +133,8 @@ class Residency:
             self._schedule_expiry(entry)
 
     async def _load_failed(self, entry: Entry, error: BaseException) -> None:
+        if isinstance(error, RunnerDied):  # before there was a process for this model
+            error = LoadError(entry.name, f"no process can be started for it ({error.reason})")
         LOG.error("fail load name=%s reason=%s", entry.name, error)
         self._discard(entry)
         entry.ready.set_exception(error if isinstance(error, Exception) else Draining())
