@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LOG = logging.getLogger("mlx_serve.runner")
+LONGEST_LINE = 500
 ENGINE = ("-m", "mlx_serve.daemon.engine.main")
 
 
@@ -60,11 +62,20 @@ class Child:
         return self._process.pid
 
     async def _read_complaints(self) -> None:
+        """Line by line, but a line need not end: progress bars, and whole tensors, are cut."""
         assert self._process.stderr is not None
-        while line := await self._process.stderr.readline():
-            text = line.decode("utf-8", "replace").rstrip()
-            if text:
-                LOG.info("hear child pid=%d line=%s", self.pid, text[:500])
+        rest = b""
+        while data := await self._process.stderr.read(1 << 16):
+            *lines, rest = re.split(rb"[\r\n]+", rest + data)
+            for line in lines:
+                self._hear(line)
+            rest = rest[:LONGEST_LINE]
+        self._hear(rest)
+
+    def _hear(self, line: bytes) -> None:
+        text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+        if text:
+            LOG.info("hear child pid=%d line=%s", self.pid, text)
 
     async def wait(self) -> str:
         """How the process ended, for people; callable many times."""

@@ -55,8 +55,8 @@ class Stream:
     async def get(self) -> protocol.Event | None:
         """The next event; None when it was woken for another reason."""
         if not self._events:
-            self._ready.clear()
             await self._ready.wait()
+            self._ready.clear()  # after, not before: the child may have died while nobody waited here
         return self._events.popleft() if self._events else None
 
 
