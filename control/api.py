@@ -21,9 +21,9 @@ from sanic.response import HTTPResponse
 
 from ..daemon.config_command import described
 from ..daemon.context import Context
+from ..handlers.ollama_models import has_another_name
 from ..store.errors import DamagedModel
 from ..store.progress import Progress
-from ..store.store import Installed
 from . import api_bodies as bodies
 from . import api_views as views
 from .api_errors import render
@@ -82,10 +82,6 @@ def _json(answer: object, status: int = 200) -> HTTPResponse:
     return HTTPResponse(msgspec.json.encode(answer), status=status, content_type="application/json")
 
 
-def _has_another_name(context: Context, model: Installed) -> bool:
-    return any(other.digest == model.digest and other.name != model.name for other in context.store.models())
-
-
 def _in_memory(context: Context) -> set[str]:
     """Manifests whose files a model's process may still read, whatever their names have become."""
     return {resident.installed.digest for resident in context.residency.resident()}
@@ -122,7 +118,7 @@ async def delete_model(request: Request, name: str) -> HTTPResponse:
     try:
         found = await asyncio.to_thread(context.store.find, full)
         full = str(found.name)
-        if not await asyncio.to_thread(_has_another_name, context, found):
+        if not await asyncio.to_thread(has_another_name, context.store, found):
             await context.residency.unload(full)
     except DamagedModel:  # it cannot be loaded, and removing it is the cure
         pass

@@ -19,7 +19,7 @@ from .times import expiry, local
 
 if TYPE_CHECKING:
     from ..daemon.lease import Resident
-    from ..store.store import Installed
+    from ..store.store import Installed, Store
 
 
 async def tags(request: Request) -> HTTPResponse:
@@ -73,10 +73,16 @@ async def delete(request: Request) -> HTTPResponse:
         raise RequestError(f'name "{body.text[:200]}" is invalid', param="model") from None
     except UnknownModel:
         raise RequestError(f"model '{body.text}' not found", status=404, code="model_not_found") from None
-    await context.residency.unload(str(model.name))
+    if not await asyncio.to_thread(has_another_name, context.store, model):
+        await context.residency.unload(str(model.name))
     in_memory = {resident.installed.digest for resident in context.residency.resident()}
     await asyncio.to_thread(context.store.remove, str(model.name), in_memory)
     return HTTPResponse(status=200)
+
+
+def has_another_name(store: Store, model: Installed) -> bool:
+    """Whether a model goes on to exist when this name of it is gone; then it may stay in memory."""
+    return any(other.digest == model.digest and other.name != model.name for other in store.models())
 
 
 def _tag(model: Installed) -> dict[str, Any]:

@@ -306,12 +306,14 @@ async def test_tags_ps_show(client: httpx.AsyncClient) -> None:
 
 
 async def test_copy_and_delete(serving: Serving, client: httpx.AsyncClient) -> None:
-    """Exactly 200 with no body: clients compare. A deleted model leaves memory too."""
+    """Exactly 200 with no body: clients compare. A model leaves memory with its last name."""
     copied = await client.post("/api/copy", json={"source": "parrot", "destination": "acme/other"})
     assert (copied.status_code, copied.content) == (200, b"") and "acme/other" in serving.store.kept
     gone = await client.request("DELETE", "/api/delete", json={"name": "acme/other"})
     assert (gone.status_code, gone.content) == (200, b"") and "acme/other" not in serving.store.kept
-    assert serving.residency.unloaded == ["acme/other:latest"]
+    assert serving.residency.unloaded == []
+    assert (await client.request("DELETE", "/api/delete", json={"name": "parrot"})).status_code == 200
+    assert serving.residency.unloaded == ["acme/parrot:latest"]
 
 
 async def test_pull(serving: Serving, client: httpx.AsyncClient) -> None:
