@@ -6,12 +6,15 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
+import pytest
 from e2e.conftest import Start
 from e2e.scripts import HELLO
-from live_daemon import Answer, LiveDaemon, Streamed, wait_until
+from live_daemon import Answer, LiveDaemon, Streamed, dead, wait_until
 
 MODEL = "local/scripted"
 ROUNDS = 20
@@ -41,6 +44,16 @@ class Health:
             self.answers.append(self._daemon.get("/healthz"))
 
 
+@pytest.fixture(scope="module")
+def mortal(models: Path) -> Iterator[LiveDaemon]:
+    """A daemon whose children are killed. At its end nothing of any of them is left."""
+    with LiveDaemon(models) as daemon:
+        yield daemon.ready()
+        children = daemon.children()
+        assert daemon.stop() == 0
+        assert all(dead(child.pid) for child in children) and folders(daemon) == []
+
+
 def settled(daemon: LiveDaemon) -> bool:
     """One process for the model, one warm spare, a private folder each, and nobody at work."""
     return len(daemon.children()) == 2 and len(folders(daemon)) == 2 and daemon.at_rest()
@@ -66,14 +79,14 @@ def check_whole_answers(openai: Answer, ollama: Answer) -> None:
     assert "ended unexpectedly" in ollama.error
 
 
-def test_a_killed_runner_costs_its_requests_and_nothing_else(start: Start) -> None:
+@pytest.mark.timeout(300)
+def test_a_killed_runner_costs_its_requests_and_nothing_else(mortal: LiveDaemon) -> None:
     """Twenty times in a row under four streams and two whole answers, by every signal that kills.
 
     Every stream ends with an error in its dialect and without HTTP's end, the daemon answers throughout, the next
     request works, nothing leaks.
     """
-    daemon = start()
-    descriptors = 0
+    daemon, descriptors = mortal, 0
     pids = set()
     with Health(daemon) as health, ThreadPoolExecutor(2) as pool:
         for turn in range(ROUNDS):
@@ -104,29 +117,29 @@ def test_a_killed_runner_costs_its_requests_and_nothing_else(start: Start) -> No
     assert {answer.status for answer in health.answers} == {200}
     assert max(answer.seconds for answer in health.answers) < 2, "the daemon never stood still"
     assert len(daemon.log("lose child")) == ROUNDS
-    children = daemon.children()
-    assert daemon.stop() == 0
-    assert not any(child.is_running() for child in children) and folders(daemon) == []
 
 
-def test_a_dead_spare_is_not_missed(start: Start) -> None:
-    """In the middle of its imports and later; the request that needs it gets another."""
-    daemon = start()
-    (spare,) = wait_until(daemon.children, "a spare is there")
-    spare.kill()
-    wait_until(lambda: not spare.is_running(), "it is dead")
-    assert daemon.chat("scripted", "say H").text == HELLO.text
-    wait_until(lambda: settled(daemon), "the next spare is there")
-    (spare,) = (child for child in daemon.children() if child.pid != daemon.runner(MODEL))
-    spare.kill()
-    wait_until(lambda: not spare.is_running(), "it is dead")
-    assert daemon.post("/api/generate", model="scripted", keep_alive=0).status == 200
-    assert daemon.chat("scripted", "say H").text == HELLO.text
+def spare(daemon: LiveDaemon) -> psutil.Process:
+    """The child that has no model."""
+    model = daemon.runner(MODEL)
+    return wait_until(lambda: [child for child in daemon.children() if child.pid != model], "a spare is there")[0]
 
 
-def test_children_that_die_before_the_model_is_in_are_an_error_with_the_cause(start: Start) -> None:
+def test_a_dead_spare_is_not_missed(mortal: LiveDaemon) -> None:
+    """Killed when its imports are done, and in the middle of them; the request that needs it gets another."""
+    for _ in range(2):
+        assert mortal.chat("scripted", "say H").text == HELLO.text
+        victim = spare(mortal)
+        victim.kill()
+        wait_until(lambda pid=victim.pid: dead(pid), "it is dead")  # type: ignore[misc]
+        assert mortal.post("/api/generate", model="scripted", keep_alive=0).status == 200
+        assert mortal.chat("scripted", "say H").text == HELLO.text
+
+
+def test_children_that_die_before_the_model_is_in_are_an_error_with_the_cause(mortal: LiveDaemon) -> None:
     """For everybody who waits; and the next request loads it."""
-    daemon = start()
+    daemon = mortal
+    assert daemon.post("/api/generate", model="scripted", keep_alive=0).status == 200
     with ThreadPoolExecutor(2) as pool:
         whole = pool.submit(daemon.chat, "scripted", "say H")
         streamed = pool.submit(daemon.post, "/api/chat", model="scripted", messages=SAY_P)
@@ -152,7 +165,7 @@ def test_children_do_not_outlive_a_killed_daemon(start: Start) -> None:
         daemon.process.kill()
         daemon.ended()
         assert stream.rest().whole is False
-    assert psutil.wait_procs(children, 10)[1] == []
+    wait_until(lambda: all(dead(child.pid) for child in children), "they are gone", 10)
     assert daemon.socket_path.exists(), "what a killed daemon leaves"
     began = time.monotonic()
     again = start(store=None, home=daemon.home, port=daemon.port)

@@ -75,11 +75,15 @@ def test_list_and_show(client: ollama.Client, daemon: LiveDaemon) -> None:
         client.show("nobody")
 
 
-def test_copy_and_delete(client: ollama.Client) -> None:
-    """A second name answers, and goes without harm to the first."""
+def test_copy_and_delete(client: ollama.Client, daemon: LiveDaemon) -> None:
+    """A second name answers, and goes without harm to the first: not even its requests have to end."""
     assert client.copy("scripted", "local/mine").status == "success"
     assert client.chat("mine", SAY_H).message.content == HELLO.text
-    assert client.delete("local/mine").status == "success"
+    pid = daemon.runner("local/scripted")
+    with daemon.ollama_stream("scripted", "say P") as stream:
+        assert stream.wait_for_text()
+        assert client.delete("local/mine").status == "success"
+        assert stream.wait_for_text() and daemon.runner("local/scripted") == pid
     assert "local/mine:latest" not in [model.model for model in client.list().models]
     with pytest.raises(ollama.ResponseError) as gone:
         client.chat("mine", SAY_H)
