@@ -45,11 +45,11 @@ class Loader:
         return await asyncio.to_thread(self._store.view, entry.installed)
 
     async def load(self, entry: Entry, files: Path, memory: int) -> None:
-        """Fill the entry's runner, hello and loaded; `memory` bytes are its share. Raises LoadError and
-        InsufficientMemory."""
+        """Fill the entry's runner, hello and loaded; `memory` bytes are its share. Raises LoadError,
+        InsufficientMemory, and RunnerDied when there is no process to load it into."""
         began = time.monotonic()
+        entry.runner = await self._spare.take()
         try:
-            entry.runner = await self._spare.take()
             entry.hello = await entry.runner.hello()
             entry.loaded = await entry.runner.load(self._request(entry, str(files), memory))
         except RunnerDied as error:

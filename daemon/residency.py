@@ -64,7 +64,7 @@ class Residency:
             raise Draining
         installed = await self._find(name)
         began = time.monotonic()
-        entry = await self._entry(installed)
+        entry = await self._entry(installed)  # from here to the lease nothing is awaited
         if entry.leases >= self._settings.engine.max_batch + self._settings.server.max_queue:
             raise QueueFull(self._retry_after(entry))
         entry.take(keep_alive)
@@ -80,7 +80,9 @@ class Residency:
         """The entry of a model, a new one when there is none that lives."""
         digest = installed.digest
         while (entry := self._entries.get(digest)) is not None and entry.closing is not None:
-            await asyncio.shield(entry.closing)
+            await asyncio.wait([entry.closing])
+        if self._draining:
+            raise Draining
         if entry is not None and entry.runner is not None and not entry.runner.alive:
             self._discard(entry)
             entry = None
@@ -148,19 +150,20 @@ class Residency:
         """Reserve the model's memory, putting idle models out, oldest use first; gives its share of all in bytes.
         Raises InsufficientMemory, RunnerDied."""
         limit = await self._loader.limit()
-        async with self._planning:
-            while True:
-                self._changed.clear()
-                room = Room(entry, self._entries.values(), limit, self._settings.cache)
-                room.check()
-                if room.fits:
-                    entry.reserved = room.wanted
-                    return limit - room.used
-                victim = room.victim()
-                if victim is not None:
+        while True:
+            async with self._planning:  # one at a time puts models out; who waits for busy ones holds nobody up
+                while True:
+                    self._changed.clear()
+                    room = Room(entry, self._entries.values(), limit, self._settings.cache)
+                    room.check()
+                    if room.fits:
+                        entry.reserved = room.wanted
+                        return limit - room.used
+                    victim = room.victim()
+                    if victim is None:
+                        break
                     await self._put_out(victim)
-                else:
-                    await self._changed.wait()
+            await self._changed.wait()
 
     # leaving
 
@@ -174,7 +177,7 @@ class Residency:
 
     def _expire(self, entry: Entry) -> None:
         if entry.leases == 0 and self._entries.get(entry.digest) is entry:
-            self._background(self._put_out(entry))
+            self._begin_closing(entry)
 
     async def unload(self, name: str) -> bool:
         """Put a model out, after its requests; returns when its memory is free. False when it was not in."""
@@ -185,10 +188,17 @@ class Residency:
         await self._put_out(entry)
         return True
 
-    async def _put_out(self, entry: Entry) -> None:
+    def _begin_closing(self, entry: Entry) -> asyncio.Task[None]:
+        """From now on nobody gets a lease on it."""
         if entry.closing is None:
             entry.closing = asyncio.create_task(self._close_entry(entry))
-        await asyncio.shield(entry.closing)
+        return entry.closing
+
+    async def _put_out(self, entry: Entry) -> None:
+        closing = self._begin_closing(entry)
+        await asyncio.wait([closing])
+        if not closing.cancelled():
+            closing.result()
 
     async def _close_entry(self, entry: Entry) -> None:
         entry.cancel_timer()
@@ -225,9 +235,11 @@ class Residency:
         for entry in entries:
             entry.cancel_timer()
         self._entries.clear()
-        for task in [*self._tasks, *(entry.closing for entry in entries if entry.closing)]:
+        tasks = [*self._tasks, *(entry.closing for entry in entries if entry.closing)]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(self._spare.close(), *(runner.close() for runner in runners), return_exceptions=True)
+        ends = [self._spare.close(), *(runner.close() for runner in runners)]
+        await asyncio.gather(*ends, *tasks, return_exceptions=True)
 
     # looking
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -26,20 +27,30 @@ class Spare:
         """Begin a spare in the background when there is none."""
         if self._spawning is None and not self._closed:
             self._spawning = asyncio.create_task(self._start())
+            self._spawning.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _start(self) -> Runner:
-        runner = await self._spawn()
+        try:
+            runner = await self._spawn()
+        except OSError as error:
+            raise RunnerDied("", f"this machine gives none: {error.strerror or error}") from error
         LOG.debug("spawn spare pid=%d", runner.pid)
         return runner
 
     async def take(self) -> Runner:
-        """A living child, the spare or a new one. Raises OSError when the machine cannot start a process."""
+        """A living child, the spare or a new one. Raises RunnerDied when the machine cannot start a process."""
         while True:
+            fresh = self._spawning is None
             self.prepare()
             spawning, self._spawning = self._spawning, None
             if spawning is None:
                 raise RunnerDied("", "the daemon is shutting down")
-            runner = await spawning
+            try:
+                runner = await spawning
+            except RunnerDied:
+                if fresh:
+                    raise
+                continue  # that was then; a spare that failed earlier is no reason to refuse a request now
             if runner.alive:
                 return runner
 
@@ -57,8 +68,8 @@ class Spare:
         asked = self._spawning
         if asked is None:
             raise RunnerDied("", "the daemon is shutting down")
-        runner = await asyncio.shield(asked)
         try:
+            runner = await asyncio.shield(asked)
             return await runner.hello()
         except RunnerDied:
             if self._spawning is asked:
@@ -69,5 +80,6 @@ class Spare:
         self._closed = True
         if self._spawning is not None:
             spawning, self._spawning = self._spawning, None
-            runner = await spawning
-            await runner.close()
+            with contextlib.suppress(RunnerDied):
+                runner = await spawning
+                await runner.close()

@@ -1,0 +1,110 @@
+"""Runners without processes: a fleet that loads, dies and closes as a test says, with gates in place of time."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from mlx_serve.daemon.errors import RunnerDied
+from mlx_serve.daemon.protocol import PROTOCOL, Accepted, Event, Finished, Gauges, Generate, Hello, Load, Loaded
+
+MEMORY = 1 << 30
+
+
+class FakeRunner:
+    """What residency sees of a runner."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.pid = next(fleet.pids)
+        self.model = ""
+        self.alive = True
+        self.closed = False
+        self.dead = asyncio.Event()
+        self.gauges = Gauges()
+        self.death = "it is alive"
+        self.request: Load | None = None
+
+    async def hello(self) -> Hello:
+        if not self.alive:
+            raise RunnerDied(self.model, self.death)
+        return Hello(protocol=PROTOCOL, pid=self.pid, backend="cpu", device="fake", device_memory=self.fleet.memory)
+
+    async def load(self, request: Load) -> Loaded:
+        self.model, self.request = request.name, request
+        self.fleet.loads.append(request.name)
+        self.fleet.loading.set()
+        if (gate := self.fleet.gates.get(request.name)) is not None:
+            await gate.wait()
+        outcome = self.fleet.outcomes.get(request.name)
+        if isinstance(outcome, RunnerDied):
+            self.die(outcome.reason)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return Loaded(
+            weight_bytes=outcome if isinstance(outcome, int) else 1 << 20,
+            kv_bytes_per_token=0,
+            context_length=4096,
+            vocabulary=320,
+            batchable=True,
+        )
+
+    async def generate(self, request: Generate) -> AsyncGenerator[Event]:
+        if not self.alive:
+            raise RunnerDied(self.model, self.death)
+        yield Accepted(id=1, prompt_tokens=1)
+        yield Finished(id=1, reason="stop", prompt_tokens=1, completion_tokens=0)
+
+    def die(self, reason: str) -> None:
+        self.alive, self.death = False, reason
+        self.dead.set()
+
+    async def close(self) -> None:
+        self.fleet.closing.set()
+        if (gate := self.fleet.close_gates.get(self.model)) is not None:
+            await gate.wait()
+        self.closed = True
+        self.die("closed")
+
+
+class Fleet:
+    """`spawn` for a Spare. `outcomes[name]`: the bytes a load takes, or the error it ends with; `gates[name]` and
+    `close_gates[name]` hold a load or a close until they are set."""
+
+    def __init__(self, memory: int = MEMORY) -> None:
+        self.memory = memory
+        self.pids = itertools.count(1000)
+        self.runners: list[FakeRunner] = []
+        self.loads: list[str] = []
+        self.outcomes: dict[str, Any] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+        self.close_gates: dict[str, asyncio.Event] = {}
+        self.loading = asyncio.Event()
+        self.closing = asyncio.Event()
+        self.spawn_error: Exception | None = None
+
+    async def spawn(self) -> Any:
+        if self.spawn_error is not None:
+            raise self.spawn_error
+        runner = FakeRunner(self)
+        self.runners.append(runner)
+        return runner
+
+    def hold(self, name: str) -> asyncio.Event:
+        """A gate that the model's load waits at."""
+        self.gates[name] = asyncio.Event()
+        return self.gates[name]
+
+    def hold_close(self, name: str) -> asyncio.Event:
+        self.close_gates[name] = asyncio.Event()
+        return self.close_gates[name]
+
+    def of(self, name: str) -> list[FakeRunner]:
+        """Every runner that ever took this model, the living and the dead."""
+        return [runner for runner in self.runners if runner.model == name]
+
+    @property
+    def left(self) -> list[FakeRunner]:
+        return [runner for runner in self.runners if runner.alive]
