@@ -158,6 +158,15 @@ def test_any_traffic(engine: Make, seed: int) -> None:
     assert (wire.gauges.running, wire.gauges.waiting, wire.gauges.prefilling) == (0, 0, 0)
 
 
+def test_a_model_that_cannot_be_batched(engine: Make, model: LanguageModel) -> None:
+    """Row by row, each prefilled alone: the same answers, with comers and goers."""
+    model.batchable = False
+    requests = [ask(number, (number,) * (1 + number % 5), 5 + number) for number in range(1, 9)]
+    wire = run(engine(), iter([[one] for one in requests] + [[Cancel(id=4)]]))
+    for number in (1, 2, 3, 5, 6, 7, 8):
+        assert wire.tokens(number) == answer((number,) * (1 + number % 5), 5 + number)
+
+
 def test_the_newest_yields_and_comes_back(engine: Make) -> None:
     """Memory for four short rows, or one long one: all get the answers that room enough gives, whoever had to wait."""
     prompts = {number: (number, number + 1, number + 2) for number in range(1, 5)}

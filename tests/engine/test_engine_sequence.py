@@ -110,10 +110,7 @@ def test_what_a_stop_string_kept_back_comes_at_the_end(model: LanguageModel) -> 
 
 def test_half_a_character_at_the_end(model: LanguageModel) -> None:
     """A character that is cut off by the limit shows as a replacement, not as nothing."""
-    letters = model.tokenizer("日")["input_ids"]
-    if len(letters) == 1:
-        letters = [0xE6 + 0, 0x97 + 0]
-    assert Told(model, room=1).tokens([230]).text == "\ufffd"
+    assert Told(model, room=1).tokens([0xE6]).text == "\ufffd"
 
 
 def test_reasoning_is_told_apart_and_counted(model: LanguageModel) -> None:
