@@ -43,7 +43,7 @@ say "A daemon on port $port, with its home in $home"
 serve start --host 127.0.0.1 --port "$port"
 serve pull starter
 
-say "The starter is tiny: it shows that everything works, and is no company for a conversation."
+say "The starter has 8 million parameters: it knows mlx-serve, and little else."
 say "POST http://127.0.0.1:$port/v1/chat/completions, streamed as it comes:"
 "$python" - "$port" <<'PYTHON'
 import json
@@ -51,11 +51,11 @@ import sys
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
-question = "Why is the sky blue?"
+question = "What does mlx-serve ps show?"
 body = {
     "model": "starter",
     "messages": [{"role": "user", "content": question}],
-    "max_tokens": 60,
+    "max_tokens": 200,
     "stream": True,
     "stream_options": {"include_usage": True},
 }

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checkpoint import write_checkpoint
 from .errors import UnknownModel
 from .manifests import Kind
 from .names import BUILTIN_OWNER, Name
@@ -28,23 +24,17 @@ class Builtin:
     def full_name(self) -> Name:
         return Name(BUILTIN_OWNER, self.name)
 
-    @contextmanager
-    def files(self) -> Iterator[Path]:
-        """A folder with the model's files: the shipped one, else one that is written now and removed at the end."""
-        shipped = _SHIPPED / self.name
-        if (shipped / "config.json").is_file():
-            yield shipped
-            return
-        with tempfile.TemporaryDirectory(prefix="mlx-serve-") as made:
-            write_checkpoint(Path(made))
-            yield Path(made)
+    @property
+    def folder(self) -> Path:
+        """Where the package keeps the model's files."""
+        return _SHIPPED / self.name
 
 
 BUILTINS: dict[str, Builtin] = {
     "starter": Builtin(
         "starter",
         "llm",
-        "a tiny Qwen3 with random weights, written on the spot: it only proves that the machinery works",
+        "a Qwen3 of 8 million parameters, trained on synthetic text, for trying and testing",
     ),
 }
 

@@ -188,9 +188,8 @@ class Store:
         chosen = builtin(source)
         target = Name.parse(name) if name is not None else chosen.full_name
         remark = f"the built-in table says so; {chosen.description}"
-        with translated("write the built-in model", self._free()), chosen.files() as folder:
-            origin = Source(kind="builtin", location=chosen.name)
-            return self._pull(folder, target, origin, kind or chosen.kind, remark, progress)
+        origin = Source(kind="builtin", location=chosen.name)
+        return self._pull(chosen.folder, target, origin, kind or chosen.kind, remark, progress)
 
     def _pull(
         self, folder: Path, name: Name, source: Source, kind: Kind | None, remark: str | None, progress: Report

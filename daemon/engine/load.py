@@ -217,7 +217,7 @@ def _stop_tokens(config: dict[str, Any], generation: dict[str, Any], tokenizer: 
 def _defaults(generation: dict[str, Any]) -> Sampling:
     """What the model's makers recommend; greedy only when they say so."""
     if generation.get("do_sample") is False:
-        return Sampling()
+        return Sampling(temperature=0.0)
 
     def number(name: str) -> float | None:
         value = generation.get(name)

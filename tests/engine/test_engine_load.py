@@ -70,12 +70,12 @@ def test_every_stop_token_that_any_file_names(folder: Path) -> None:
 
 
 def test_the_makers_sampling(folder: Path) -> None:
-    """generation_config's values are defaults; those of a model that does not sample by default are none."""
+    """generation_config's values are defaults; a model that does not sample by default is greedy."""
     edit(folder / "generation_config.json", temperature=0.6, top_k=20, top_p=0.95, do_sample=True, min_p=True)
     defaults = bring_in(folder)[0].defaults
     assert (defaults.temperature, defaults.top_k, defaults.top_p, defaults.min_p) == (0.6, 20, 0.95, None)
     edit(folder / "generation_config.json", do_sample=False)
-    assert bring_in(folder)[0].defaults.temperature is None
+    assert bring_in(folder)[0].defaults.temperature == 0.0
 
 
 @pytest.mark.parametrize("kind", ["vlm", "embedding", "reranker"])
