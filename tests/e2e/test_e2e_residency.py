@@ -18,7 +18,7 @@ CLIENTS = 50
 @pytest.fixture(scope="module")
 def lone(models: Path) -> Iterator[LiveDaemon]:
     """A daemon with room for one language model."""
-    with LiveDaemon(models, cache_max_llm_models=1) as daemon:
+    with LiveDaemon(models, cache_max_llm_models=1, cache_ttl_seconds=1000) as daemon:
         yield daemon.ready()
 
 
@@ -76,9 +76,9 @@ def test_a_busy_model_is_not_put_out_and_those_who_wait_take_turns(lone: LiveDae
     assert loads[-2:] == ["name=local/llama", "name=local/qwen3"]
 
 
-def test_keep_alive_counts_from_the_last_use(start: Start) -> None:
+def test_keep_alive_counts_from_the_last_use(lone: LiveDaemon) -> None:
     """By request, in both dialects; for ever; and until the configured time when nothing is said."""
-    daemon = start(cache_ttl_seconds=1000)
+    daemon = lone
 
     def expiry() -> float | None:
         (model,) = daemon.control("GET", "/ps")["models"]
@@ -94,7 +94,7 @@ def test_keep_alive_counts_from_the_last_use(start: Start) -> None:
         for _ in range(50):
             assert stream.wait_for_text()
     wait_until(lambda: daemon.runners() == {}, "its time is over", 5)
-    wait_until(lambda: daemon.log("unload model name=local/scripted"), "its process is gone")
+    wait_until(lambda: daemon.log("unload model")[-1] == "unload model name=local/scripted", "its process is gone")
 
 
 def test_preload_brings_models_in_before_anybody_asks(start: Start) -> None:
