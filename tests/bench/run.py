@@ -14,6 +14,7 @@ import dataclasses
 import json
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ import ceiling
 import openblas
 import servers
 from load import Level, level
-from make_model import SHAPES, make_model
+from make_model import SHAPES
 
 
 @contextlib.contextmanager
@@ -35,8 +36,10 @@ def checkpoint(arguments: argparse.Namespace) -> Iterator[Path]:
         yield arguments.model.resolve()
         return
     with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-model-") as folder:
-        size = make_model(Path(folder), arguments.shape, bits=arguments.bits, dtype=arguments.dtype)
-        print(f"checkpoint: Qwen3 {arguments.shape}, {arguments.dtype}, {size / 1e6:.0f} MB of random weights")
+        # In a process of its own: a process that has once computed on a GPU slows the servers down by being there.
+        make = [sys.executable, str(Path(__file__).with_name("make_model.py")), folder, arguments.shape]
+        make += ["--dtype", arguments.dtype, *(["--bits", str(arguments.bits)] if arguments.bits else [])]
+        subprocess.run(make, check=True)
         yield Path(folder)
 
 
