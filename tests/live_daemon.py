@@ -54,12 +54,13 @@ def together(calls: Iterable[Callable[[], T]]) -> list[T]:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without settings of a daemon, proxies or tokens that a developer may have."""
+    """This process's environment without settings of a daemon, proxies or tokens that a developer may have; which event
+    loop to use is left to MLX_SERVE_LOOP, so that every test can be run on each."""
     private = ("MLX_SERVE_", "HF_", "OPENAI_", "OLLAMA_")
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(private) and not name.lower().endswith("_proxy")
+        if name == "MLX_SERVE_LOOP" or (not name.startswith(private) and not name.lower().endswith("_proxy"))
     }
 
 
@@ -226,6 +227,8 @@ class LiveDaemon:
             "MLX_SERVE_HOME": str(self.home),
             "TMPDIR": str(self.temporary),
             "NOTIFY_SOCKET": str(notify),
+            # On a CPU every child runs the C++ compiler for its fused kernels, which takes longer than all else it does.
+            "MLX_DISABLE_COMPILE": "1",
         }
         self.environ |= {f"MLX_SERVE_{name.upper()}": str(value) for name, value in settings.items()}
         self._complaints = Path(self._folder.name, "stderr")
