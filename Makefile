@@ -10,7 +10,8 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 # Arguments of `make bench` and `make test`, such as BENCH="-c 1,8" and TESTS=tests/store.
 BENCH ?=
 TESTS ?=
-# Where `make reference` finds torch; on Linux the index of PyTorch's own builds without CUDA is much smaller.
+# The PyTorch that `make reference` takes, the one that the committed outputs were recorded with, and where it is found; on Linux the index of PyTorch's own builds without CUDA is much smaller.
+TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
@@ -64,7 +65,7 @@ $(READY): pyproject.toml constraints.txt
 
 $(REFERENCE)/.ready: $(READY)
 	$(BIN)/python -m venv $(REFERENCE)
-	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check -e . -c constraints.txt
 	@touch $@
 
