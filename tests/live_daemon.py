@@ -227,7 +227,7 @@ class LiveDaemon:
             "MLX_SERVE_HOME": str(self.home),
             "TMPDIR": str(self.temporary),
             "NOTIFY_SOCKET": str(notify),
-            # On a CPU every child runs the C++ compiler for its fused kernels, which takes longer than all else it does.
+            # On a CPU every child would run the C++ compiler for its fused kernels: longer than all else that it does.
             "MLX_DISABLE_COMPILE": "1",
         }
         self.environ |= {f"MLX_SERVE_{name.upper()}": str(value) for name, value in settings.items()}

@@ -29,12 +29,13 @@ def test_what_can_finish_finishes_and_the_place_is_free_at_once(start: Start) ->
     with ThreadPoolExecutor(1) as pool, daemon.chat_stream("scripted", "say P", max_tokens=1500) as stream:
         whole = pool.submit(daemon.chat, "scripted", "say P", max_tokens=1000)
         assert stream.wait_for_text()
-        wait_until(lambda: daemon.gauge("queue_running") == 2, "both run")
-        children = daemon.children()
-        daemon.signal(signal.SIGTERM)
-        wait_until(lambda: daemon.control("GET", "/status")["draining"], "it drains")
-        with pytest.raises(ConnectionRefusedError):
-            daemon.get("/healthz")
+        with daemon.chat_stream("scripted", "say Q") as guest:  # holds the end up until it is left
+            assert guest.wait_for_text()
+            children = daemon.children()
+            daemon.signal(signal.SIGTERM)
+            wait_until(lambda: daemon.control("GET", "/status")["draining"], "it drains")
+            with pytest.raises(ConnectionRefusedError):
+                daemon.get("/healthz")
         assert stream.rest().text == ROUND.beginning(1500) and stream.whole and stream.last == "[DONE]"
         assert whole.result().text == ROUND.beginning(1000)
         assert whole.result().headers["connection"] == "close"
