@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 from sanic.exceptions import RequestCancelled
@@ -66,6 +67,11 @@ class Connection(HttpProtocol):
     def idle(self) -> bool:
         """No request is under way; one whose head is not complete does not count."""
         return self.http is None or self.http.stage in (Stage.IDLE, Stage.REQUEST)
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the connection was made, or its last bytes came."""
+        return float(monotonic() - self._time)
 
     def cancel(self) -> None:
         """End the request under way; it gets its error."""

@@ -35,6 +35,7 @@ log = logging.getLogger("mlx_serve.daemon.http")
 
 _BACKLOG = 1024
 _DAY = 86_400
+_MOMENT = 0.1
 _OPEN_WHILE_DRAINING = ("/healthz", "/readyz", "/metrics", "/control/")
 
 
@@ -142,9 +143,17 @@ class Server:
             listener.close()
 
     def close_idle(self) -> None:
+        """A connection that has just come, or just had an answer, gets a moment: its request may be on its way, and
+        would be answered with a reset."""
         for connection in list(self._connections):
-            if connection.idle:
-                connection.close(timeout=0.1)
+            if connection.silent_seconds >= _MOMENT:
+                self._close_if_idle(connection)
+            else:
+                asyncio.get_running_loop().call_later(_MOMENT, self._close_if_idle, connection)
+
+    def _close_if_idle(self, connection: Connection) -> None:
+        if connection in self._connections and connection.idle:
+            connection.close(timeout=0.1)
 
     @property
     def open(self) -> int:

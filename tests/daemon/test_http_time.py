@@ -209,6 +209,20 @@ async def test_close_idle_leaves_the_busy_ones() -> None:
             writer.close()
 
 
+async def test_a_request_on_its_way_while_the_idle_are_closed_is_answered() -> None:
+    """A connection that has just come is not reset, but told; one that then says nothing is closed all the same."""
+    async with wire(PATIENT) as server:
+        reader, writer = await server.connect()
+        silent, silent_writer = await server.connect()
+        server.app.ctx.serving.draining = True
+        server.server.close_idle()
+        writer.write(b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert Answer(await reader.read()).status == 503
+        assert await silent.read() == b"" and await server.server.finished(1)
+        writer.close()
+        silent_writer.close()
+
+
 async def test_over_the_bound_the_oldest_idle_connection_makes_room() -> None:
     async with wire(replace(PATIENT, connections=2)) as server:
         first, first_writer = await server.connect()
