@@ -554,8 +554,14 @@ async def test_unloading_what_is_on_its_way(build: Build) -> None:
 
 async def test_unloading_twice_is_unloading_once(build: Build) -> None:
     house = build()
-    await house.visit(A)
-    assert await soon(asyncio.gather(*(house.residency.unload(A) for _ in range(3)))) == [True] * 3
+    guest = await Guest(house, A).arrived()
+    first = asyncio.ensure_future(house.residency.unload(A))
+    await settle()
+    others = [asyncio.ensure_future(house.residency.unload(A)) for _ in range(2)]
+    await settle()
+    await guest.gone()
+    answers = await soon(asyncio.gather(first, *others))
+    assert answers[0] is True
     assert await soon(house.residency.unload(A)) is False
     assert house.names == []
     assert len(house.fleet.of(A)) == 1
