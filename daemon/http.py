@@ -143,17 +143,19 @@ class Server:
             listener.close()
 
     def close_idle(self) -> None:
-        """A connection that has just come, or just had an answer, gets a moment: its request may be on its way, and
-        would be answered with a reset."""
+        """After a moment without a byte: a request may be on its way, and would be answered with a reset."""
         for connection in list(self._connections):
-            if connection.silent_seconds >= _MOMENT:
-                self._close_if_idle(connection)
-            else:
-                asyncio.get_running_loop().call_later(_MOMENT, self._close_if_idle, connection)
+            self._close_when_silent(connection)
 
-    def _close_if_idle(self, connection: Connection) -> None:
-        if connection in self._connections and connection.idle:
-            connection.close(timeout=0.1)
+    def _close_when_silent(self, connection: Connection) -> None:
+        def look_again() -> None:
+            if connection in self._connections and connection.idle:
+                if connection.silent_seconds >= _MOMENT:
+                    connection.close(timeout=0.1)
+                else:
+                    self._close_when_silent(connection)
+
+        asyncio.get_running_loop().call_later(_MOMENT, look_again)
 
     @property
     def open(self) -> int:

@@ -210,7 +210,7 @@ async def test_close_idle_leaves_the_busy_ones() -> None:
 
 
 async def test_a_request_on_its_way_while_the_idle_are_closed_is_answered() -> None:
-    """A connection that has just come is not reset, but told; one that then says nothing is closed all the same."""
+    """A connection is not reset, but told; one that then says nothing is closed all the same."""
     async with wire(PATIENT) as server:
         reader, writer = await server.connect()
         silent, silent_writer = await server.connect()
