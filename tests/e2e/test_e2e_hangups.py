@@ -109,7 +109,7 @@ def test_a_stream_that_is_dropped_makes_room_for_who_waits(narrow: LiveDaemon, c
         began = time.monotonic()
         guest.leave()
         assert other.wait_for_text() and waiting.rest().text == HELLO.text
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("case", WHOLE)

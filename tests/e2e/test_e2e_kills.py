@@ -115,7 +115,7 @@ def test_a_killed_runner_costs_its_requests_and_nothing_else(mortal: LiveDaemon)
         wait_until(lambda: daemon.descriptors() <= descriptors, "no descriptor is left open")
     assert len(pids) == ROUNDS
     assert {answer.status for answer in health.answers} == {200}
-    assert max(answer.seconds for answer in health.answers) < 2, "the daemon never stood still"
+    assert max(answer.seconds for answer in health.answers) < 3, "the daemon never stood still"
     assert len(daemon.log("lose child")) == ROUNDS
 
 
