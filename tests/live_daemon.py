@@ -261,7 +261,8 @@ class LiveDaemon:
                 if self._notices.recv(1000).startswith(b"READY=1"):
                     break
         else:
-            raise AssertionError(f"the daemon did not come up, status {self.process.poll()}: {self.complaints()}")
+            logged = "".join(path.read_text()[-2000:] for path in (self.home / "logs").glob("*.log"))
+            raise AssertionError(f"not up, status {self.process.poll()}: {self.complaints()} {logged}")
         if not self._port:
             (made,) = set((self.home / "run").glob("*.sock")) - self._before
             self._port = int(made.stem)
