@@ -17,21 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import psutil
+from live_http import PATIENCE, Answer, SocketConnection, Streamed, exchange, user
 
 from mlx_serve.control.socket import log_path, socket_path
 
 T = TypeVar("T")
-
-PATIENCE = 30.0
-"""Seconds that anything may take on a slow machine; nothing that works comes near."""
 
 _GAUGE = re.compile(r"^(mlx_serve_\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
@@ -76,129 +73,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A whole answer; `headers` by lower-case names, `seconds` from the request to its end."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    seconds: float
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def text(self) -> str:
-        """What the model said, in whichever dialect."""
-        document = self.json
-        if "error" in document:
-            raise AssertionError(f"{self.status}: {document['error']}")
-        if "choices" in document:
-            choice = document["choices"][0]
-            return str(choice["message"]["content"] if "message" in choice else choice["text"])
-        return str(document["message"]["content"] if "message" in document else document["response"])
-
-    @property
-    def error(self) -> Any:
-        """OpenAI's error object, or Ollama's sentence."""
-        return self.json["error"]
-
-
-class Streamed:
-    """A streamed answer under way: records as they come, `[DONE]` as text. `whole` once HTTP's own end has come, which
-    http.client would not tell from a connection that broke off."""
-
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection = connection
-        self.answer = connection.getresponse()
-        self.status = self.answer.status
-        self.headers = self.answer.headers
-        self.whole = False
-        self.records: list[Any] = []
-        self._lines = self._read_lines()
-
-    def _read_lines(self) -> Iterator[bytes]:
-        if not self.answer.chunked:
-            yield from self.answer.read().splitlines()
-            self.whole = True
-            return
-        begun = b""
-        while (chunk := self._read_chunk()) is not None:
-            *lines, begun = (begun + chunk).split(b"\n")
-            yield from lines
-            if not chunk:
-                self.whole = True
-                return
-
-    def _read_chunk(self) -> bytes | None:
-        """The next chunk, b"" for the last one, None when the connection broke off."""
-        try:
-            size = int(self.answer.fp.readline() or b"-1", 16)
-            data = self.answer.fp.read(size + 2) if size >= 0 else b""
-        except ConnectionResetError:
-            return None
-        return data[:-2] if size >= 0 and len(data) == size + 2 else None
-
-    def __iter__(self) -> Iterator[Any]:
-        while (record := self.next()) is not None:
-            yield record
-
-    def next(self) -> Any:
-        """The next record; None at the end, a good one or not."""
-        for line in self._lines:
-            text = line.strip().removeprefix(b"data: ")
-            if text and not text.startswith(b":"):
-                record = "[DONE]" if text == b"[DONE]" else json.loads(text)
-                self.records.append(record)
-                return record
-        self.drop()
-        return None
-
-    def wait_for_text(self) -> str:
-        """Read on until the model has said something; that."""
-        for record in self:
-            if text := said(record):
-                return text
-        raise AssertionError(f"the stream ended without text: {self.records}")
-
-    @property
-    def text(self) -> str:
-        """What was said in the records so far."""
-        return "".join(said(record) for record in self.records)
-
-    @property
-    def last(self) -> Any:
-        return self.records[-1]
-
-    def rest(self) -> Streamed:
-        """Read to the end."""
-        for _ in self:
-            pass
-        return self
-
-    def drop(self) -> None:
-        """Hang up."""
-        self.answer.close()
-        self._connection.close()
-
-    def __enter__(self) -> Streamed:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.drop()
-
-
-def said(record: Any) -> str:
-    """The text in one record of a stream, in whichever dialect."""
-    if not isinstance(record, dict):
-        return ""
-    if "choices" in record:
-        return "".join(c["delta"].get("content") or "" if "delta" in c else c["text"] for c in record["choices"])
-    return str(record["message"]["content"] if "message" in record else record.get("response", ""))
 
 
 class LiveDaemon:
@@ -351,7 +225,7 @@ class LiveDaemon:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=2 * PATIENCE)
 
     def request(self, method: str, path: str, body: Any = None) -> Answer:
-        return _exchange(self.connect(), method, path, body)
+        return exchange(self.connect(), method, path, body)
 
     def get(self, path: str) -> Answer:
         return self.request("GET", path)
@@ -379,7 +253,7 @@ class LiveDaemon:
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """The control API on the Unix socket."""
-        answer = _exchange(_SocketConnection(self.socket_path), method, f"/control/v1{path}", body)
+        answer = exchange(SocketConnection(self.socket_path), method, f"/control/v1{path}", body)
         if answer.status != 200:
             raise AssertionError(f"{method} {path}: {answer.status} {answer.body!r}")
         return answer.json
@@ -403,10 +277,6 @@ class LiveDaemon:
         return run_command(*arguments, "--port", str(self.port), environ=self.environ | environ)
 
 
-def user(text: str) -> dict[str, str]:
-    return {"role": "user", "content": text}
-
-
 def run_command(*arguments: str, environ: dict[str, str], stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """`mlx-serve ARGUMENTS`, to its end."""
     return subprocess.run(
@@ -419,26 +289,3 @@ def run_command(*arguments: str, environ: dict[str, str], stdin: str | None = No
         timeout=2 * PATIENCE,
         check=False,
     )
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("mlx-serve", timeout=2 * PATIENCE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-def _exchange(connection: http.client.HTTPConnection, method: str, path: str, body: Any) -> Answer:
-    began = time.monotonic()
-    try:
-        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
-        answer = connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, headers, answer.read(), time.monotonic() - began)
-    finally:
-        connection.close()

@@ -29,6 +29,7 @@ class Home:
             "MLX_SERVE_HOME": str(folder / "home"),
             "MLX_SERVE_PORT": str(self.port),
             "MLX_SERVE_HOST": "127.0.0.1",
+            "TMPDIR": str(folder),
         }
 
     def __call__(self, *arguments: str, stdin: str | None = None, **environ: str) -> Done:
