@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Progress:
     """`completed` of `total` bytes of one file (`path`), or of the whole pull where `path` is None.
 
-    `digest` ("sha256:<hex>") is known once the file is stored.
+    `digest` ("sha256:<hex>") is known once the file is stored. `overall_completed` of `overall_total` bytes of all files
+    stand on every event of a pull whose size is known; `fetched` bytes came over the network so far.
     """
 
     status: str
@@ -18,6 +19,9 @@ class Progress:
     path: str | None = None
     completed: int = 0
     total: int = 0
+    overall_completed: int = 0
+    overall_total: int = 0
+    fetched: int = 0
 
 
 Report = Callable[[Progress], None]
