@@ -17,6 +17,7 @@ from ..protocol import Kind, Load, Loaded, Sampling
 from . import ragged
 from .channels import Markers, ToolParser
 from .forward import ragged_works
+from .precision import widen
 from .rows import Positions, paddable, rows_like
 from .text import Vocabulary
 
@@ -61,7 +62,7 @@ def load(request: Load) -> tuple[LanguageModel, Loaded]:
         raise UnsupportedModel(_unsupported_kind(request.kind))
     folder = Path(request.path)
     config = read_json(folder / "config.json")
-    network, tokenizer = _network(folder, config)
+    network, tokenizer = _network(folder, config, request.memory_limit)
     model = _describe(folder, config, network, tokenizer, request)
     loaded = Loaded(
         weight_bytes=model.weight_bytes,
@@ -92,12 +93,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _network(folder: Path, config: dict[str, Any]) -> tuple[Any, Any]:
+def _network(folder: Path, config: dict[str, Any], memory: int | None) -> tuple[Any, Any]:
     for key in ("model_file", "auto_map", "trust_remote_code"):
         if config.get(key):
             raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
     try:
-        network, _ = load_model(folder, lazy=False, strict=True, trust_remote_code=False)
+        network, _ = load_model(folder, lazy=True, strict=True, trust_remote_code=False)
+        widen(network, memory)
+        mx.eval(network.parameters())
         tokenizer = load_tokenizer(folder, {"trust_remote_code": False}, eos_token_ids=config.get("eos_token_id"))
     except MemoryError:
         raise
