@@ -67,6 +67,11 @@ _TABLE: tuple[tuple[type[BaseException], int, str | None], ...] = (
     (store.AmbiguousName, 400, "ambiguous_model_name"),
     (store.UnknownModel, 404, "model_not_found"),
     (store.UnsupportedModel, 400, "unsupported_model"),
+    (store.RepositoryNotFound, 404, "repository_not_found"),
+    (store.AccessDenied, 403, "access_denied"),
+    (store.RateLimited, 429, "rate_limited"),
+    (store.HubUnreachable, 503, "hub_unreachable"),
+    (store.HubError, 502, "hub_error"),
     (store.SourceError, 400, "invalid_source"),
     (store.NoSpace, 507, "no_space"),
     (store.ReadOnlyStore, 403, "read_only"),
@@ -123,8 +128,8 @@ def foreseen(exception: BaseException) -> bool:
 
 
 def retried(exception: BaseException, status: int) -> int:
-    """A failure that says when to come back is a 503."""
-    return 503 if getattr(exception, "retry_after", None) is not None else status
+    """A failure that says when to come back is a 503, or a 429 when it is the client's turn to slow down."""
+    return 503 if status != 429 and getattr(exception, "retry_after", None) is not None else status
 
 
 def sentence(text: str) -> str:

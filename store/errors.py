@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -53,6 +54,43 @@ class DamagedModel(StoreError):
 
 class SourceError(StoreError):
     """The place to pull from is not there, cannot be read, or holds no model."""
+
+
+class HubError(SourceError):
+    """What a Hugging Face hub, or the line to it, did not give."""
+
+
+class RepositoryNotFound(HubError):
+    """No such repository, revision or file, or none that this user may see."""
+
+
+class AccessDenied(HubError):
+    """The hub knows what is wanted and does not give it to this user: terms to accept, a token missing or refused."""
+
+
+class RateLimited(HubError):
+    """The hub asks for a pause that is longer than a pull waits; `until` in unix seconds where it said so."""
+
+    def __init__(self, message: str, *, hint: str | None = None, until: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.until = until
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds from now."""
+        return 60 if self.until is None else max(1, round(self.until - time.time()))
+
+
+class HubUnreachable(HubError):
+    """No answer that could be used: no network, a hub in trouble, or told to stay offline."""
+
+
+class HubChanged(HubError):
+    """What came is not what was listed: another commit, another size, a file that is gone."""
+
+
+class WrongContent(HubError):
+    """A file came whole, but its digest is not the one that the hub states."""
 
 
 class NoSpace(StoreError):

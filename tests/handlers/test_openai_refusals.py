@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -10,7 +11,14 @@ import pytest
 from fakes_serving import MODEL, Serving, says
 
 from mlx_serve.daemon import errors
-from mlx_serve.store.errors import AmbiguousName
+from mlx_serve.store.errors import (
+    AccessDenied,
+    AmbiguousName,
+    HubUnreachable,
+    RateLimited,
+    RepositoryNotFound,
+    WrongContent,
+)
 
 CHAT = "/v1/chat/completions"
 GOOD = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
@@ -221,6 +229,11 @@ FAILURES: list[tuple[Exception, int, str | None]] = [
     (errors.RequestRejected("context_length_exceeded", "too long", "messages"), 400, "context_length_exceeded"),
     (errors.RequestRejected("numerical_error", "NaN"), 500, "numerical_error"),
     (AmbiguousName("m", ["a/m", "b/m"]), 400, "ambiguous_model_name"),
+    (RepositoryNotFound("the hub has no model a/b"), 404, "repository_not_found"),
+    (AccessDenied("gated", hint="accept the terms"), 403, "access_denied"),
+    (RateLimited("slow down", until=time.time() + 30), 429, "rate_limited"),
+    (HubUnreachable("no answer"), 503, "hub_unreachable"),
+    (WrongContent("model.safetensors is not what the hub says"), 502, "hub_error"),
     (RuntimeError("secret /home/me"), 500, "internal_error"),
 ]
 
