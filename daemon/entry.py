@@ -22,7 +22,7 @@ class Entry:
     def __init__(self, installed: Installed, ttl: float) -> None:
         self.installed = installed
         self.name = str(installed.name.display())
-        self.digest = installed.digest
+        self.base = installed.base
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.idle = asyncio.Event()
         self.idle.set()
@@ -69,15 +69,13 @@ class Entry:
 
 
 class Model:
-    """A loaded model, for as long as the lease lasts. `load_seconds` is what this request waited for the load."""
+    """A loaded model, for as long as the lease lasts, under the name it was asked for: models that only lay settings over
+    the same files share one entry. `load_seconds` is what this request waited for the load."""
 
-    def __init__(self, entry: Entry, load_seconds: float) -> None:
+    def __init__(self, entry: Entry, installed: Installed, load_seconds: float) -> None:
         self.entry = entry
+        self.installed = installed
         self.load_seconds = load_seconds
-
-    @property
-    def installed(self) -> Installed:
-        return self.entry.installed
 
     @property
     def info(self) -> protocol.Loaded:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Lender(Protocol):
     """Gives entries out and takes them back."""
 
-    async def acquire(self, name: str, keep_alive: float | None) -> tuple[Entry, float]: ...
+    async def acquire(self, name: str, keep_alive: float | None) -> Model: ...
     def release(self, entry: Entry, seconds: float | None) -> None: ...
 
 
@@ -32,8 +32,9 @@ class Lease:
         self._began = time.monotonic()
 
     async def __aenter__(self) -> Model:
-        self._entry, waited = await self._lender.acquire(self._name, self._keep_alive)
-        return Model(self._entry, waited)
+        model = await self._lender.acquire(self._name, self._keep_alive)
+        self._entry = model.entry
+        return model
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

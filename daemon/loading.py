@@ -33,7 +33,7 @@ class Loader:
 
     def check(self, installed: Installed) -> None:
         """Raises LoadError while a model that failed lately is held back."""
-        self._failures.check(installed.digest, str(installed.name.display()))
+        self._failures.check(installed.base, str(installed.name.display()))
 
     async def limit(self) -> int:
         """Bytes that all models together may take: as configured, else what the device has. Raises RunnerDied."""
@@ -53,16 +53,16 @@ class Loader:
             entry.hello = await entry.runner.hello()
             entry.loaded = await entry.runner.load(self._request(entry, str(files), memory))
         except RunnerDied as error:
-            self._failures.died(entry.digest, error.reason)
+            self._failures.died(entry.base, error.reason)
             raise LoadError(entry.name, f"its process ended while loading ({error.reason})") from error
         except LoadError as error:
-            self._failures.refused(entry.digest, error.reason)
+            self._failures.refused(entry.base, error.reason)
             raise
         finally:
             self._spare.prepare()
         entry.reserved = after_load(entry.loaded)
         entry.loaded_at = time.time()
-        self._failures.forget(entry.digest)
+        self._failures.forget(entry.base)
         LOG.info(
             "load model name=%s seconds=%.2f bytes=%d pid=%d",
             entry.name,

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .entry import Entry
+from .entry import Entry, Model
 from .errors import Draining, LoadError, QueueFull, RunnerDied
 from .lease import Lease, Queue, Resident
 from .loading import Loader
@@ -59,7 +59,7 @@ class Residency:
         async with self.use(name, keep_alive=keep_alive) as model:
             return self._snapshot(model.entry)
 
-    async def acquire(self, name: str, keep_alive: float | None) -> tuple[Entry, float]:
+    async def acquire(self, name: str, keep_alive: float | None) -> Model:
         if self._draining:
             raise Draining
         installed = await self._find(name)
@@ -74,12 +74,12 @@ class Residency:
         except BaseException:
             self.release(entry, None)
             raise
-        return entry, time.monotonic() - began if waits else 0.0
+        return Model(entry, installed, time.monotonic() - began if waits else 0.0)
 
     async def _entry(self, installed: Installed) -> Entry:
         """The entry of a model, a new one when there is none that lives."""
-        digest = installed.digest
-        while (entry := self._entries.get(digest)) is not None and entry.closing is not None:
+        base = installed.base
+        while (entry := self._entries.get(base)) is not None and entry.closing is not None:
             await asyncio.wait([entry.closing])
         if self._draining:
             raise Draining
@@ -89,7 +89,7 @@ class Residency:
         if entry is None:
             self._loader.check(installed)
             entry = Entry(installed, self._settings.cache.ttl_seconds)
-            self._entries[digest] = entry
+            self._entries[base] = entry
             self._background(self._load(entry))
         return entry
 
@@ -111,7 +111,7 @@ class Residency:
             self._seconds += 0.1 * (seconds - self._seconds)
         entry.give_back()
         self._wake()
-        if entry.leases == 0 and self._entries.get(entry.digest) is entry and entry.settled:
+        if entry.leases == 0 and self._entries.get(entry.base) is entry and entry.settled:
             self._schedule_expiry(entry)
 
     def _retry_after(self, entry: Entry) -> int:
@@ -176,13 +176,13 @@ class Residency:
         entry.timer = asyncio.get_running_loop().call_later(entry.ttl, self._expire, entry)
 
     def _expire(self, entry: Entry) -> None:
-        if entry.leases == 0 and self._entries.get(entry.digest) is entry:
+        if entry.leases == 0 and self._entries.get(entry.base) is entry:
             self._begin_closing(entry)
 
     async def unload(self, name: str) -> bool:
         """Put a model out, after its requests; returns when its memory is free. False when it was not in."""
         installed = await asyncio.to_thread(self._store.find, name)
-        entry = self._entries.get(installed.digest)
+        entry = self._entries.get(installed.base)
         if entry is None:
             return False
         await self._put_out(entry)
@@ -213,8 +213,8 @@ class Residency:
     def _discard(self, entry: Entry) -> None:
         """Forget an entry whose process is gone; requests that are still in it end by themselves."""
         entry.cancel_timer()
-        if self._entries.get(entry.digest) is entry:
-            del self._entries[entry.digest]
+        if self._entries.get(entry.base) is entry:
+            del self._entries[entry.base]
         self._wake()
 
     async def _mourn(self, entry: Entry) -> None:

@@ -82,7 +82,7 @@ async def delete(request: Request) -> HTTPResponse:
 
 def has_another_name(store: Store, model: Installed) -> bool:
     """Whether a model goes on to exist when this name of it is gone; then it may stay in memory."""
-    return any(other.digest == model.digest and other.name != model.name for other in store.models())
+    return any(other.base == model.base and other.name != model.name for other in store.models())
 
 
 def _tag(model: Installed) -> dict[str, Any]:

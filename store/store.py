@@ -17,7 +17,7 @@ from .gc import Collected, Collector
 from .layout import Layout, clear_temporaries, open_layout
 from .locks import Lock
 from .lookup import look_up
-from .manifests import Kind, Manifest, Manifests, Source
+from .manifests import Kind, Manifest, Manifests, Overrides, Source
 from .names import Name, is_full
 from .progress import Report, silent
 from .pull import Order, Pull, source_of
@@ -40,6 +40,12 @@ class Installed:
     manifest: Manifest
     modified: datetime.datetime
     size: int
+
+    @property
+    def base(self) -> str:
+        """The manifest (hex) whose files these are: its own, or that of the model it only lays settings over."""
+        manifest = self.manifest
+        return manifest.parent if manifest.parent and manifest.overrides != Overrides() else self.digest
 
 
 @dataclass(frozen=True)
