@@ -20,6 +20,7 @@ from ..store.errors import UnknownModel
 from . import body
 from .failure import describe
 from .jsontext import encode
+from .overrides import laid_over
 from .sequences import Sequences
 
 if TYPE_CHECKING:
@@ -99,4 +100,5 @@ def require_text(kind: str, name: str, capability: str) -> None:
 def sequences(request: Request, model: Model, requests: Sequence[Generate]) -> Sequences:
     context = serving(request)
     limit = context.settings.server.request_timeout_seconds
-    return Sequences(model, requests, context.metrics, request.ctx.started, limit)
+    settled = [laid_over(wanted, model) for wanted in requests]
+    return Sequences(model, settled, context.metrics, request.ctx.started, limit)

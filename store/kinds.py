@@ -44,12 +44,16 @@ def detect(files: Files, tensors: Collection[str], hints: Sequence[str]) -> Dete
 
 
 def capabilities(kind: Kind, files: Files) -> tuple[str, ...]:
+    """What a model of this kind can do with its own chat template."""
+    return abilities(kind, chat_template(files) or "")
+
+
+def abilities(kind: Kind, template: str) -> tuple[str, ...]:
     """In Ollama's words; a reranker's is ours, `rerank`."""
     if kind == "embedding":
         return ("embedding",)
     if kind == "reranker":
         return ("rerank",)
-    template = chat_template(files) or ""
     found = ["completion"]
     if kind == "vlm":
         found.append("vision")

@@ -11,6 +11,7 @@ from pathlib import Path
 from . import folder as folders
 from .blobs import Blobs
 from .builtin import ALIASES, BUILTINS, builtin, find_builtin
+from .creation import Creator
 from .disk import Disk
 from .errors import DamagedModel, ReadOnlyStore, SourceError, StoreBusy, UnknownModel, translated
 from .gc import Collected, Collector
@@ -70,6 +71,7 @@ class Store:
         self._manifests = Manifests(self._blobs)
         self._refs = Refs(layout.refs, layout.partial, disk)
         self._views = Views(layout.views, self._blobs)
+        self._creator = Creator(self._blobs, self._manifests, self._refs)
         self._collector = Collector(disk, layout.partial, self._blobs, self._manifests, self._refs, self._views)
         self._verifier = Verifier(self._blobs, self._manifests, self._refs, self._lock)
         self._warned: set[tuple[Name, str]] = set()
@@ -119,6 +121,21 @@ class Store:
         with translated("copy the model", self._free()), self._lock.shared():
             model = self.find(source)
             return self._installed(self._refs.set(target, model.digest))
+
+    def create(self, source: str, destination: str, given: Overrides) -> Installed:
+        """A model with another's files and `given` laid over its settings (see `creation.inherited`)."""
+        self._writable()
+        target = Name.parse(destination)
+        with translated("create the model", self._free()), self._lock.shared():
+            model = self.find(source)
+            return self._installed(self._creator.variant(model.manifest, model.base, target, given))
+
+    def create_from_files(self, files: Mapping[str, str], destination: str, overrides: Overrides) -> Installed:
+        """A model of uploaded blobs (path -> digest). Raises SourceError, UnsupportedModel, DamagedModel."""
+        self._writable()
+        target = Name.parse(destination)
+        with translated("create the model", self._free()), self._lock.shared():
+            return self._installed(self._creator.from_files(files, target, overrides))
 
     def remove(self, name: str, protect: Collection[str] = ()) -> Removed:
         """Take a name away, then free what nothing names any more (later, by `gc`, when a pull is running now).

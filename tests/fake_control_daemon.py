@@ -34,15 +34,7 @@ from mlx_serve.store.errors import SourceError, UnknownModel
 from mlx_serve.store.manifests import Layer, Manifest, Source
 from mlx_serve.store.names import Name
 from mlx_serve.store.progress import Progress
-
-
-@dataclass(frozen=True)
-class Installed:
-    name: Name
-    digest: str
-    manifest: Manifest
-    modified: datetime
-    size: int
+from mlx_serve.store.store import Installed
 
 
 def installed(text: str, kind: Any = "llm", digest: str = "b" * 64) -> Installed:

@@ -179,13 +179,15 @@ class Prompts:
 
     def _render(self, prompt: ChatPrompt) -> str:
         tokenizer = self._model.tokenizer
-        if tokenizer.chat_template is None:
+        if tokenizer.chat_template is None and prompt.template is None:
             raise Refused(
                 "unsupported",
                 "this model has no chat template; use /v1/completions, or /api/generate with raw: true",
                 "messages",
             )
         options = dict(prompt.template_options)
+        if prompt.template is not None:
+            options["chat_template"] = prompt.template
         if prompt.thinking is not None:
             options["enable_thinking"] = bool(prompt.thinking)
             if isinstance(prompt.thinking, str):

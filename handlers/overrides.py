@@ -1,0 +1,64 @@
+"""What a model's creator laid over it (system prompt, template, first messages, parameters), put under a request.
+
+The rules are Ollama's: the request's own values win; a system prompt is added unless the conversation begins with one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..daemon.protocol import ChatPrompt, Generate, Sampling
+from ..store.manifests import Overrides
+from .ollama_options import Options, options
+
+if TYPE_CHECKING:
+    from ..daemon.entry import Model
+
+_NONE = Overrides()
+
+
+def laid_over(request: Generate, model: Model) -> Generate:
+    """The request with what it leaves open filled in from the model's overrides."""
+    overrides = model.installed.manifest.overrides
+    if overrides == _NONE:
+        return request
+    prompt = request.prompt
+    if isinstance(prompt, ChatPrompt):
+        prompt = _prompt(prompt, overrides)
+    own = options(overrides.parameters)
+    return msgspec.structs.replace(
+        request,
+        prompt=prompt,
+        sampling=_sampling(request.sampling, own.sampling),
+        stop=request.stop or own.stop,
+        max_tokens=request.max_tokens if request.max_tokens is not None else own.max_tokens,
+        context_length=_context(request, own, model),
+    )
+
+
+def _prompt(prompt: ChatPrompt, overrides: Overrides) -> ChatPrompt:
+    head, rest = prompt.messages[:1], prompt.messages[1:]
+    if not (head and head[0].get("role") == "system"):
+        head, rest = (), prompt.messages
+        if overrides.system:
+            head = ({"role": "system", "content": overrides.system},)
+    messages = (*head, *overrides.messages, *rest)
+    return msgspec.structs.replace(prompt, messages=messages, template=prompt.template or overrides.template)
+
+
+def _sampling(wanted: Sampling, own: Sampling) -> Sampling:
+    """Field by field; the seed as well, so that a model can be made to repeat itself."""
+    open_fields = {
+        name: value
+        for name, value in msgspec.structs.asdict(own).items()
+        if value not in (None, {}) and getattr(wanted, name) is None
+    }
+    return msgspec.structs.replace(wanted, **open_fields)
+
+
+def _context(request: Generate, own: Options, model: Model) -> int | None:
+    if request.context_length is not None or own.context_length is None:
+        return request.context_length
+    return min(own.context_length, model.info.context_length)

@@ -1,0 +1,106 @@
+"""Models made from what is here already: settings laid over an installed model, or uploaded files under a name."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import msgspec
+
+from .allowlist import media_type, size_limit
+from .blobs import Blobs, hex_of
+from .errors import DamagedModel, SourceError
+from .inspection import inspect
+from .kinds import abilities
+from .manifests import Layer, Manifest, Manifests, Overrides, Source
+from .names import Name
+from .refs import Ref, Refs
+
+UPLOADED = Source(kind="local", location="uploaded files")
+
+
+def inherited(parent: Overrides, given: Overrides) -> Overrides:
+    """Ollama's rules: single parameters replace the parent's, everything else that is given replaces the whole.
+
+    In `given`, None and empty tuples mean "not given"; an empty system prompt takes the parent's away.
+    """
+    return Overrides(
+        system=(given.system or None) if given.system is not None else parent.system,
+        template=given.template if given.template is not None else parent.template,
+        parameters=parent.parameters | given.parameters,
+        messages=given.messages or parent.messages,
+        license=given.license or parent.license,
+    )
+
+
+@dataclass(frozen=True)
+class Creator:
+    """Writes manifests over blobs that are stored. The caller holds the store's lock shared."""
+
+    blobs: Blobs
+    manifests: Manifests
+    refs: Refs
+
+    def variant(self, parent: Manifest, base: str, target: Name, given: Overrides) -> Ref:
+        """A model with `parent`'s files and other settings; `base` is the manifest (hex) that those files came with."""
+        overrides = inherited(parent.overrides, given)
+        changed = {} if given.template is None else {"capabilities": abilities(parent.kind, given.template)}
+        manifest = msgspec.structs.replace(parent, parent=base, created=_now(), overrides=overrides, **changed)
+        return self.refs.set(target, self.manifests.put(manifest))
+
+    def from_files(self, files: Mapping[str, str], target: Name, overrides: Overrides) -> Ref:
+        """A model of uploaded files: path -> digest. Raises SourceError, UnsupportedModel, DamagedModel."""
+        if len({path.lower() for path in files}) < len(files):
+            raise SourceError("two files differ only in case, which not every disk can hold")
+        layers = tuple([self._layer(path, digest) for path, digest in sorted(files.items())])
+        locations = {layer.path: self.blobs.path(layer.hex) for layer in layers}
+        findings = inspect(locations, (target.model,), None)
+        traits = findings.traits
+        template = overrides.template
+        manifest = Manifest(
+            source=UPLOADED,
+            kind=findings.kind,
+            kind_reason=findings.kind_reason,
+            layers=layers,
+            architecture=findings.architecture,
+            parameters=traits.parameters,
+            context_length=traits.context_length,
+            embedding_length=traits.embedding_length,
+            quantization=traits.quantization,
+            dtype=traits.dtype,
+            capabilities=findings.capabilities if template is None else abilities(findings.kind, template),
+            created=_now(),
+            overrides=overrides,
+        )
+        return self.refs.set(target, self.manifests.put(manifest))
+
+    def _layer(self, path: str, digest: str) -> Layer:
+        if PurePosixPath(path).is_absolute() or ".." in path.split("/"):
+            raise SourceError("file path must be relative")
+        kind = media_type(path)
+        if kind is None:
+            raise SourceError(
+                f"{path[:200]!r} is no file of a model in Hugging Face or MLX layout",
+                hint="upload config.json, the tokenizer's files and the .safetensors files",
+            )
+        hex_digest = hex_of(digest)
+        location = self.blobs.path(hex_digest)
+        try:
+            size = location.lstat().st_size
+        except FileNotFoundError:
+            raise SourceError(
+                f"the file {path[:200]!r} (sha256:{hex_digest}) has not been uploaded",
+                hint=f"send it first: POST /api/blobs/sha256:{hex_digest}",
+            ) from None
+        limit = size_limit(path)
+        if limit is not None and size > limit:
+            raise SourceError(f"{path[:200]!r} has {size} bytes; at most {limit} are read from such a file")
+        if (problem := self.blobs.state(hex_digest, size)) is not None:
+            raise DamagedModel(f"the file {path[:200]!r} {problem}")
+        return Layer(path=path, digest=f"sha256:{hex_digest}", size=size, media_type=kind)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
