@@ -1,4 +1,4 @@
-"""What a file of the test hub holds: bytes or a file on disk, with the digests that the hub states, each computed once."""
+"""What a file of the test hub holds: bytes or a file on disk, with the digests that the hub states."""
 
 from __future__ import annotations
 

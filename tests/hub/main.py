@@ -1,4 +1,4 @@
-"""The test hub as a process of its own: prints its address, then the bytes of files sent so far for every line it reads.
+"""The test hub as a process of its own: prints its address, and for every line read the bytes of files sent.
 
 usage: main.py --folder FOLDER [--port PORT]      every FOLDER/owner/name is a repository
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Collection
 from typing import Any
@@ -209,7 +208,7 @@ def _entries(repository: Repository, commit: Commit) -> list[dict[str, Any]]:
         if "lfs" in entry and isinstance(lies.get("lfs"), dict):
             lies["lfs"] = entry["lfs"] | lies["lfs"]
         listed.append({name: value for name, value in (entry | lies).items() if value is not None})
-    return listed + json.loads(json.dumps(repository.extra_tree))
+    return [*listed, *repository.extra_tree]
 
 
 def _is_below(path: str, folder: str) -> bool:

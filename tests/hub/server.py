@@ -4,8 +4,8 @@
         hub.add("owner/name", {"config.json": b"{}", "model.safetensors": Path("weights")})
         hub.fault("*/model.safetensors", truncated(1000))
 
-It speaks what huggingface_hub 2.4 speaks (test_hub.py lets the real library use it). The hub is reached as 127.0.0.1, its
-CDN as localhost on another port, so the two are different hosts for everybody.
+It speaks what huggingface_hub 2.4 speaks (test_hub.py lets the real library use it). The hub is reached as 127.0.0.1,
+its CDN as localhost on another port, so the two are different hosts for everybody.
 """
 
 from __future__ import annotations

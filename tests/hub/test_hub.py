@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from hub import faults
-from hub.connection import pieces
+from hub.body import pieces
 from hub.contents import Content
 from hub.faults import Fault, Gate
 from hub.server import Hub
@@ -31,12 +31,8 @@ from huggingface_hub.hf_api import RepoFile, RepoFolder
 
 CONFIG = b'{"model_type": "llama"}'
 WEIGHTS = bytes(range(256)) * 40
-FILES: dict[str, bytes] = {
-    "config.json": CONFIG,
-    "model.safetensors": WEIGHTS,
-    "1_Pooling/config.json": b"{}",
-    "empty.txt": b"",
-}
+POOLING = "1_Pooling/config.json"
+FILES: dict[str, bytes] = {"config.json": CONFIG, "model.safetensors": WEIGHTS, POOLING: b"{}", "empty.txt": b""}
 
 
 @pytest.fixture
@@ -102,9 +98,8 @@ def test_the_library_walks_the_tree_page_by_page() -> None:
 
 def test_a_snapshot_has_every_byte(hub: Hub, tmp_path: Path) -> None:
     folder = Path(snapshot_download("owner/name", endpoint=hub.url, token="hf_reader", cache_dir=tmp_path))
-    assert {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    } == FILES
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.relative_to(folder).as_posix(): path.read_bytes() for path in found} == FILES
     assert folder.name == hub.repository("owner/name").head.id
 
 
@@ -174,10 +169,7 @@ def test_a_renamed_repository_is_found_under_its_old_name(hub: Hub) -> None:
 
 
 def test_entries_of_the_listing_can_lie(hub: Hub, api: HfApi) -> None:
-    evil = [
-        {"type": "file", "path": "../x", "oid": "0" * 40, "size": 1},
-        {"type": "file", "path": "a\0b", "oid": "", "size": -1},
-    ]
+    evil = [{"type": "file", "path": path, "oid": "0" * 40, "size": -1} for path in ("../x", "a\0b")]
     hub.add("owner/evil", FILES, extra_tree=evil, lies={"model.safetensors": {"size": 7, "lfs": {"size": 7}}})
     siblings = api.model_info("owner/evil", files_metadata=True).siblings or []
     assert {"../x", "a\0b"} <= {sibling.rfilename for sibling in siblings}
