@@ -29,12 +29,14 @@ class ChatPrompt(Value, frozen=True, tag="chat"):
 
     `messages` are template-ready: role, content (text), and optional `thinking`, `tool_calls`, `tool_name`,
     `tool_call_id`; tool-call arguments are objects. `drop_oldest` lets the child leave out the oldest messages (never a
-    system message, never the last one) until the prompt fits the context.
+    system message, never the last one) until the prompt fits the context. `template` (Jinja) takes the place of the
+    model's own.
     """
 
     messages: tuple[dict[str, Any], ...]
     tools: tuple[dict[str, Any], ...] = ()
     thinking: bool | Literal["low", "medium", "high"] | None = None
+    template: str | None = None
     template_options: dict[str, Any] = {}
     continue_last: bool = False
     drop_oldest: bool = False
@@ -148,7 +150,21 @@ class Quit(Value, frozen=True, tag="quit"):
     pass
 
 
-ToChild = Load | Generate | Count | Cancel | Ping | Quit
+class Quantize(Value, frozen=True, tag="quantize"):
+    """To a job: write the weights and config.json of the model in folder `path` anew, quantized, into folder `output`.
+
+    `output` is there and empty. `bits` of one weight, `group_size` weights share a scale, `mode` is MLX's name.
+    """
+
+    path: str
+    output: str
+    kind: Kind
+    bits: int
+    group_size: int
+    mode: str
+
+
+ToChild = Load | Generate | Count | Cancel | Ping | Quit | Quantize
 
 
 # --- what the child answers -------------------------------------------------------------------------------------------
@@ -299,7 +315,29 @@ class Fatal(Value, frozen=True, tag="fatal"):
     message: str
 
 
-FromChild = Hello | Loaded | LoadFailed | Step | Pong | Fatal
+class Quantizing(Value, frozen=True, tag="quantizing"):
+    """How far a job is, in bytes of the source's weights."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+class Quantized(Value, frozen=True, tag="quantized"):
+    """The files are written. `weight_bytes` of them; `peak_memory` is the most that the job held, in bytes."""
+
+    weight_bytes: int
+    peak_memory: int
+    seconds: float
+
+
+class JobFailed(Value, frozen=True, tag="job_failed"):
+    """`code` as in LoadFailed, or the disk; `message` begins in the middle of a sentence about the model."""
+
+    code: Literal["bad_model", "unsupported", "no_space", "insufficient_memory", "internal_error"]
+    message: str
+
+
+FromChild = Hello | Loaded | LoadFailed | Step | Pong | Fatal | Quantizing | Quantized | JobFailed
 
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
 _from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)

@@ -6,22 +6,17 @@ It imports what a model needs, says Hello, waits for Load, and runs the engine u
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import sys
-import threading
 
 from .. import protocol
 from .blas import prefer_openblas
+from .process import import_mlx_lm, inherit, watch_for_parent
 
 
 def main() -> None:
-    sock = socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1]))
-    _die_with_parent()
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)
+    sock = inherit()
     hint = prefer_openblas()
-    _watch_for_parent(sock)
+    watch_for_parent(sock)
     hello = _import_engine(notes=(hint,) if hint else ())
     from .life import live
 
@@ -30,36 +25,8 @@ def main() -> None:
     os._exit(0)
 
 
-def _die_with_parent() -> None:
-    """Linux ends the child when the parent's thread ends; elsewhere the closed socket does."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def _watch_for_parent(sock: socket.socket) -> None:
-    """Until the mailbox reads the socket, notice a parent that goes away during the imports."""
-
-    def watch() -> None:
-        if sock.recv(1, socket.MSG_PEEK) == b"":
-            os._exit(0)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _import_engine(notes: tuple[str, ...]) -> protocol.Hello:
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    import resource
-
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit, original = (lambda *_: None), resource.setrlimit
-    import mlx_lm.utils  # noqa: F401
-
-    resource.setrlimit = original
-    original(resource.RLIMIT_NOFILE, limits)
+    import_mlx_lm()
     from .device import describe
 
     return describe(notes)
