@@ -89,10 +89,16 @@ _leash: ContextVar[Leash] = ContextVar("leash")
 
 
 class _Client(httpx2.Client):
-    """Retries what may pass, waits when told to, and reads no more than `MAX_ANSWER` of any answer."""
+    """Retries what may pass, waits when told to, and reads no more than `MAX_ANSWER` of any answer.
+
+    The library has one client a process, so whoever else uses it, without a leash, gets a usual one.
+    """
 
     def request(self, method: str, url: Any, **options: Any) -> httpx2.Response:
-        leash, attempt, options["timeout"] = _leash.get(), 0, _TIMEOUT
+        leash, attempt = _leash.get(None), 0
+        if leash is None:
+            return super().request(method, url, **options)
+        options["timeout"] = _TIMEOUT
         while True:
             attempt += 1
             try:
@@ -111,7 +117,9 @@ class _Client(httpx2.Client):
             leash.pause(FIRST_PAUSE * 2 ** (attempt - 1), "connection lost, trying again")
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        leash = _leash.get()
+        leash = _leash.get(None)
+        if leash is None:
+            return super().send(request, **options)
         options |= {"stream": True, "follow_redirects": False}
         for _ in range(_MAX_REDIRECTS + 1):
             leash.admit(request)
@@ -155,7 +163,7 @@ def _words(error: Exception) -> str:
 constants.HF_HUB_DISABLE_TELEMETRY = True
 # It logs what it retries and what servers put into their headers.
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-set_client_factory(lambda: _Client(headers={"accept-encoding": "identity"}))
+set_client_factory(lambda: _Client(headers={"accept-encoding": "identity"}, follow_redirects=True, timeout=None))
 
 
 class Library:
