@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,11 @@ def open_layout(directory: Path, disk: Disk) -> Layout:
 def clear_temporaries(layout: Layout, disk: Disk) -> None:
     """Remove what a killed process left and nobody can resume. Only under the exclusive lock."""
     for path in layout.partial.iterdir():
-        if path.name.endswith(TEMPORARY):
+        if not path.name.endswith(TEMPORARY):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)  # its writer dies with its daemon, but maybe a moment later
+        else:
             disk.unlink(path)
 
 

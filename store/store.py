@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import folder as folders
+from .adoption import Adoption, workspace
 from .blobs import Blobs
 from .builtin import ALIASES, BUILTINS, builtin, find_builtin
 from .creation import Creator
@@ -221,6 +223,37 @@ class Store:
         with translated("store the model", self._free()), self._lock.shared():
             order = Order(folders.scan(folder), name, source, hints, kind, remark)
             return self._installed(Pull(self._blobs, self._manifests, self._refs, progress).run(order))
+
+    # --- making models out of models ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def workspace(self, needed: int) -> Iterator[Path]:
+        """A private folder for files of `needed` bytes, gone at the end; nothing is freed meanwhile.
+
+        Raises NoSpace, ReadOnlyStore.
+        """
+        self._writable()
+        with self._lock.shared(), workspace(self._layout.partial, self._disk, needed) as folder:
+            yield folder
+
+    def adopt(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        parent: Installed,
+        reason: str | None = None,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> Installed:
+        """Let a workspace's files take the place of `parent`'s in a model of its own, of the same source and kind.
+
+        `report` gets the bytes stored so far. Raises SourceError, DamagedModel, NoSpace.
+        """
+        self._writable()
+        target = Name.parse(name)
+        with translated("store the model", self._free()), self._lock.shared():
+            adoption = Adoption(self._blobs, self._manifests, self._refs, report)
+            return self._installed(adoption.run(folder, target, parent.manifest, parent.digest, reason))
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
