@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 from sanic.exceptions import BadRequest, PayloadTooLarge, RequestTimeout
@@ -56,6 +58,12 @@ class Bodies:
         finally:
             in_flight.held -= held
         return b"".join(parts)
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, of any size, for what goes to disk. Raises RequestTimeout."""
+        self.request_max_size = sys.maxsize
+        async for part in self:  # type: ignore[attr-defined]
+            yield part
 
     async def read(self) -> bytes | None:
         """The next part of the body, or None at its end."""

@@ -69,8 +69,8 @@ class Entry:
 
 
 class Model:
-    """A loaded model for as long as the lease lasts, under the name it was asked for: models that only lay settings over
-    the same files share one entry. `load_seconds` is what this request waited for the load."""
+    """A loaded model for as long as the lease lasts, under the name it was asked for: models that only lay settings
+    over the same files share one entry. `load_seconds` is what this request waited for the load."""
 
     def __init__(self, entry: Entry, installed: Installed, load_seconds: float) -> None:
         self.entry = entry

@@ -37,9 +37,8 @@ async def chat(request: Request) -> HTTPResponse | None:
         await find(request, name)
         raise RequestError(f'"{name}" does not support vision', param="messages", code="unsupported_parameter")
     tools = tuple(_tool(tool, index) for index, tool in enumerate(body.tools or ()))
-    names: dict[str, str] = {}
     prompt = ChatPrompt(
-        messages=tuple(_message(message, index, names) for index, message in enumerate(body.messages)),
+        messages=template_messages(body.messages),
         tools=tools,
         thinking=wire_ollama.thinking(body),
         drop_oldest=body.truncate is not False,
@@ -51,6 +50,12 @@ async def chat(request: Request) -> HTTPResponse | None:
         prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
         wanted = msgspec.structs.replace(wanted, prompt=prompt)
         return await run(request, model, wanted, lines, stream=body.stream is not False)
+
+
+def template_messages(messages: list[Message]) -> tuple[dict[str, Any], ...]:
+    """Messages as the engine's chat prompt wants them. Raises RequestError."""
+    names: dict[str, str] = {}
+    return tuple(_message(message, index, names) for index, message in enumerate(messages))
 
 
 def _message(message: Message, index: int, names: dict[str, str]) -> dict[str, Any]:

@@ -98,6 +98,12 @@ def options(given: dict[str, Any] | None) -> Options:
     )
 
 
+def known(given: dict[str, Any] | None) -> dict[str, Any]:
+    """The options that mean something, checked, for a model that keeps them. Raises RequestError in Ollama's words."""
+    options(given)
+    return {name: value for name, value in (given or {}).items() if name in _TYPES and value is not None}
+
+
 def _typed(name: str, value: Any) -> Any:
     kind = _TYPES[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)

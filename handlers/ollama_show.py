@@ -11,6 +11,7 @@ from .jsontext import encode
 from .times import local
 
 if TYPE_CHECKING:
+    from ..store.manifests import Overrides
     from ..store.store import Installed, Store
 
 MAX_TEXT = 256 << 10
@@ -50,9 +51,10 @@ def shown(store: Store, model: Installed) -> dict[str, Any]:
     """Reads files: not for the event loop. Raises store errors."""
     folder = store.view(model)
     names = {layer.path.lower(): layer.path for layer in model.manifest.layers if layer.size <= MAX_TEXT}
-    parameters = _parameters(folder, names)
+    overrides = model.manifest.overrides
+    parameters = _parameters(folder, names, overrides)
     result: dict[str, Any] = {
-        "modelfile": f"FROM {model.name}\n" + "".join(f"PARAMETER {name} {value}\n" for name, value in parameters),
+        "modelfile": _modelfile(model, parameters),
         "details": details(model),
         "model_info": _model_info(model),
         "capabilities": list(model.manifest.capabilities),
@@ -60,13 +62,38 @@ def shown(store: Store, model: Installed) -> dict[str, Any]:
     }
     if parameters:
         result["parameters"] = "\n".join(f"{name:<30} {value}" for name, value in parameters)
-    if template := _template(folder, model):
+    if overrides.system:
+        result["system"] = overrides.system
+    if overrides.messages:
+        result["messages"] = list(overrides.messages)
+    if template := overrides.template or _template(folder, model):
         result["template"] = template
-    for name in _LICENSES:
-        if name in names:
-            result["license"] = (folder / names[name]).read_text("utf-8", "replace")
-            break
+    if text := "\n".join(overrides.license) or _license(folder, names):
+        result["license"] = text
     return result
+
+
+def _license(folder: Path, names: dict[str, str]) -> str | None:
+    found = next((names[name] for name in _LICENSES if name in names), None)
+    return None if found is None else (folder / found).read_text("utf-8", "replace")
+
+
+def _modelfile(model: Installed, parameters: list[tuple[str, str]]) -> str:
+    """Ollama's text form of a model: what `create` would need to make this one again."""
+    overrides = model.manifest.overrides
+    lines = [f"FROM {model.name}"]
+    if overrides.template:
+        lines.append(f'TEMPLATE """{overrides.template}"""')
+    if overrides.system:
+        lines.append(f'SYSTEM """{overrides.system}"""')
+    lines += [f"PARAMETER {name} {value}" for name, value in parameters]
+    lines += [f"MESSAGE {message['role']} {_quoted(message['content'])}" for message in overrides.messages]
+    lines += [f'LICENSE """{text}"""' for text in overrides.license]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return f'"""{text}"""' if "\n" in text or '"' in text else text
 
 
 def _model_info(model: Installed) -> dict[str, Any]:
@@ -101,19 +128,28 @@ def _template(folder: Path, model: Installed) -> str | None:
     return template if isinstance(template, str) and len(template) <= MAX_TEXT else None
 
 
-def _parameters(folder: Path, names: dict[str, str]) -> list[tuple[str, str]]:
-    """What the model's authors recommend, under Ollama's names and in its notation."""
+def _parameters(folder: Path, names: dict[str, str], overrides: Overrides) -> list[tuple[str, str]]:
+    """What the model's authors recommend and its creator laid over, under Ollama's names and in its notation."""
+    values = _recommended(folder, names) | overrides.parameters
+    return [
+        (name, encode(item).decode())
+        for name, value in values.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+
+
+def _recommended(folder: Path, names: dict[str, str]) -> dict[str, Any]:
     if "generation_config.json" not in names:
-        return []
+        return {}
     try:
         config = msgspec.json.decode((folder / names["generation_config.json"]).read_bytes(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
-    return [
-        (ollama, encode(config[ours]).decode())
+        return {}
+    return {
+        ollama: config[ours]
         for ours, ollama in _PARAMETERS.items()
         if isinstance(config.get(ours), int | float) and not isinstance(config[ours], bool)
-    ]
+    }
 
 
 def _quantization(model: Installed) -> str:

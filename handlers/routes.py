@@ -11,7 +11,9 @@ from . import (
     errors,
     guard,
     models,
+    ollama_blobs,
     ollama_chat,
+    ollama_create,
     ollama_generate,
     ollama_models,
     ollama_pull,
@@ -42,6 +44,8 @@ _ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/api/copy", _POST, ollama_models.copy),
     ("/api/delete", ("DELETE",), ollama_models.delete),
     ("/api/pull", _POST, ollama_pull.pull),
+    ("/api/create", _POST, ollama_create.create),
+    ("/api/blobs/<digest:str>", ("HEAD", "POST"), ollama_blobs.blob),
 )
 
 
@@ -54,7 +58,7 @@ def register(app: Sanic[Any, Any], *, control: bool) -> None:
         app.register_middleware(guard.check, "request")
         app.register_middleware(guard.allow_origin, "response")
     for path, methods, handler in _ROUTES:
-        label = path.replace("<model_id:path>", "{id}")
-        name = label.strip("/").replace("/", "_").replace("{id}", "one") or "root"
+        label = path.replace("<model_id:path>", "{id}").replace("<digest:str>", "{digest}")
+        name = label.strip("/").replace("/", "_").replace("{id}", "one").replace("{digest}", "one") or "root"
         # stream: no body is read before the guard has let the request pass. error_format: else Sanic parses our source.
         app.add_route(measured(label, handler), path, methods=methods, name=name, stream=True, error_format="json")

@@ -16,6 +16,7 @@ from .inspection import inspect
 from .kinds import abilities
 from .manifests import Layer, Manifest, Manifests, Overrides, Source
 from .names import Name
+from .promised import Promised
 from .refs import Ref, Refs
 
 UPLOADED = Source(kind="local", location="uploaded files")
@@ -42,6 +43,7 @@ class Creator:
     blobs: Blobs
     manifests: Manifests
     refs: Refs
+    promised: Promised
 
     def variant(self, parent: Manifest, base: str, target: Name, given: Overrides) -> Ref:
         """A model with `parent`'s files and other settings; `base` is the manifest (hex) that those files came with."""
@@ -74,7 +76,9 @@ class Creator:
             created=_now(),
             overrides=overrides,
         )
-        return self.refs.set(target, self.manifests.put(manifest))
+        ref = self.refs.set(target, self.manifests.put(manifest))
+        self.promised.fulfil(layer.hex for layer in layers)
+        return ref
 
     def _layer(self, path: str, digest: str) -> Layer:
         if PurePosixPath(path).is_absolute() or ".." in path.split("/"):

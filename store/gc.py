@@ -15,6 +15,7 @@ from .blobs import Blobs
 from .disk import LASTING, TEMPORARY, Disk, read_regular
 from .errors import DamagedModel, StoreError
 from .manifests import Manifests
+from .promised import Promised
 from .refs import Refs
 from .views import Views
 
@@ -44,6 +45,7 @@ class Collector:
     manifests: Manifests
     refs: Refs
     views: Views
+    promised: Promised
 
     def run(self, protect: Collection[str] = (), *, dry_run: bool = False) -> Collected:
         """`protect`: manifests (hex) to keep with their files although nothing names them, for models in memory."""
@@ -53,7 +55,8 @@ class Collector:
                 raise StoreError(f"the name {ref.name.display()} cannot be read ({ref.problem}); nothing was removed")
             if ref.problem is None:
                 roots.add(ref.hex)
-        kept = self._mark(roots)
+        partials = list(self._old_partials(dry_run))
+        kept = self._mark(roots) | self.promised.all()
         count = size = 0
         for hex_digest, status in list(self.blobs.entries()):
             if hex_digest in kept or stat.S_ISDIR(status.st_mode):
@@ -62,7 +65,6 @@ class Collector:
                 self.disk.unlink(self.blobs.path(hex_digest))
             count += 1
             size += status.st_size if stat.S_ISREG(status.st_mode) else 0
-        partials = list(self._old_partials(dry_run))
         if not dry_run:
             for path in partials:
                 self._remove(path)

@@ -53,12 +53,13 @@ def take(blobs: Blobs, source: SourceFile, to_come: int, report: Callable[[int],
             if clones.clone(origin, descriptor, path):
                 hex_digest = _hash(descriptor, source, report)
             else:
-                _need(blobs, to_come)
+                need(blobs, to_come)
                 hex_digest = _hash(origin, source, report, lambda data: blobs.disk.write(descriptor, data))
             return blobs.settle(descriptor, path, hex_digest, source.size, None)
 
 
-def _need(blobs: Blobs, size: int) -> None:
+def need(blobs: Blobs, size: int) -> None:
+    """Raises NoSpace unless so many bytes fit, with a reserve."""
     needed = size + min(_RESERVE, size // 10 + (1 << 20))
     have = blobs.disk.free(blobs.folder)
     if have < needed:

@@ -11,18 +11,20 @@ from pathlib import Path
 
 from . import folder as folders
 from .adoption import Adoption, workspace
-from .blobs import Blobs
+from .blobs import Blobs, Incoming, hex_of
 from .builtin import ALIASES, BUILTINS, builtin, find_builtin
 from .creation import Creator
 from .disk import Disk
 from .errors import DamagedModel, ReadOnlyStore, SourceError, StoreBusy, UnknownModel, translated
 from .gc import Collected, Collector
+from .intake import need
 from .layout import Layout, clear_temporaries, open_layout
 from .locks import Lock
 from .lookup import look_up
 from .manifests import Kind, Manifest, Manifests, Overrides, Source
 from .names import Name, is_full
 from .progress import Report, silent
+from .promised import Promised
 from .pull import Order, Pull, source_of
 from .refs import Ref, Refs
 from .verify import Verified, Verifier
@@ -73,8 +75,11 @@ class Store:
         self._manifests = Manifests(self._blobs)
         self._refs = Refs(layout.refs, layout.partial, disk)
         self._views = Views(layout.views, self._blobs)
-        self._creator = Creator(self._blobs, self._manifests, self._refs)
-        self._collector = Collector(disk, layout.partial, self._blobs, self._manifests, self._refs, self._views)
+        self._promised = Promised(layout.partial, disk)
+        self._creator = Creator(self._blobs, self._manifests, self._refs, self._promised)
+        self._collector = Collector(
+            disk, layout.partial, self._blobs, self._manifests, self._refs, self._views, self._promised
+        )
         self._verifier = Verifier(self._blobs, self._manifests, self._refs, self._lock)
         self._warned: set[tuple[Name, str]] = set()
 
@@ -166,6 +171,32 @@ class Store:
             self._writable()
             with self._lock.exclusive(_BUSY_SECONDS):
                 return self._collector.run(protect)
+
+    def claim(self, digest: str) -> bool:
+        """Whether a file of that digest (`sha256:<hex>`) is here; then it stays, for the model that is to name it.
+
+        Raises DamagedModel for what is no digest.
+        """
+        hex_digest = hex_of(digest)
+        with translated("look for the file"), self._lock.shared():
+            if not self._blobs.path(hex_digest).is_file():
+                return False
+            if not self.read_only:
+                self._promised.add(hex_digest)
+            return True
+
+    @contextmanager
+    def upload(self, digest: str, size: int) -> Iterator[Incoming]:
+        """A place for one file that comes in parts; `commit(hex)` keeps it for the model that is to name it.
+
+        `size`: bytes that are announced, 0 when nobody knows. Raises NoSpace, ReadOnlyStore, DamagedModel.
+        """
+        self._writable()
+        with translated("store the file", self._free()), self._lock.shared():
+            need(self._blobs, size)
+            self._promised.add(hex_of(digest))
+            with self._blobs.incoming() as incoming:
+                yield incoming
 
     # --- pulling ------------------------------------------------------------------------------------------------------
 
