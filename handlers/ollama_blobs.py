@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 from sanic import Request
 from sanic.response import HTTPResponse
@@ -23,10 +24,7 @@ _PART = 4 << 20  # bytes that are hashed and written at once, in a thread
 
 
 async def blob(request: Request, digest: str) -> HTTPResponse:
-    match = _DIGEST.fullmatch(digest.replace("%3A", ":").replace("%3a", ":"))
-    if match is None:
-        raise RequestError("invalid digest format", param="digest", code="invalid_value")
-    hex_digest = match[1].lower()
+    hex_digest = digest_of(unquote(digest))
     store = serving(request).store
     if await asyncio.to_thread(store.claim, hex_digest):
         return HTTPResponse(status=200)
@@ -34,6 +32,14 @@ async def blob(request: Request, digest: str) -> HTTPResponse:
         raise RequestError(f'blob "sha256:{hex_digest}" not found', status=404, code="not_found")
     await _receive(request, store, hex_digest)
     return HTTPResponse(status=201)
+
+
+def digest_of(text: str) -> str:
+    """The 64 hex digits of `sha256:<hex>`. Raises RequestError."""
+    match = _DIGEST.fullmatch(text)
+    if match is None:
+        raise RequestError("invalid digest format", param="digest", code="invalid_value")
+    return match[1].lower()
 
 
 async def _receive(request: Request, store: Store, hex_digest: str) -> None:

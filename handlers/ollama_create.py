@@ -19,6 +19,7 @@ from .errors import note
 from .failure import RequestError, describe
 from .jsontext import encode
 from .ollama_answers import record
+from .ollama_blobs import digest_of
 from .ollama_chat import template_messages
 from .ollama_options import known
 from .ollama_run import find, invalid
@@ -94,6 +95,8 @@ def _target(body: Create) -> str:
         raise RequestError("'from' and 'files' cannot be given together", param="files", code="invalid_value")
     if body.files and len(body.files) > MAX_FILES:
         raise RequestError(f"'files' names more than {MAX_FILES} files", param="files", code="invalid_value")
+    for digest in (body.files or {}).values():
+        digest_of(digest)
     return body.text
 
 
