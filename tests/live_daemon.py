@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -76,7 +76,8 @@ def free_port() -> int:
 
 
 class LiveDaemon:
-    """`models` is copied and becomes its store; settings are named as in the environment, `engine_max_batch=2`."""
+    """`models` is copied and becomes its store; settings are named as in the environment, `engine_max_batch=2`.
+    `environ`: more of its environment, which the commands get too."""
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class LiveDaemon:
         *flags: str,
         home: Path | None = None,
         port: int = 0,
+        environ: Mapping[str, str] | None = None,
         **settings: object,
     ) -> None:
         # Short, for a Unix socket's path has 103 bytes.
@@ -105,10 +107,14 @@ class LiveDaemon:
             "MLX_DISABLE_COMPILE": "1",
         }
         self.environ |= {f"MLX_SERVE_{name.upper()}": str(value) for name, value in settings.items()}
+        self.environ |= environ or {}
         self._complaints = Path(self._folder.name, "stderr")
+        self.process = self._launch(["--host", "127.0.0.1", "--port", str(port), *flags])
+
+    def _launch(self, flags: list[str]) -> subprocess.Popen[bytes]:
         with open(self._complaints, "wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlx_serve.daemon.main", "--host", "127.0.0.1", "--port", str(port), *flags],
+            return subprocess.Popen(
+                [sys.executable, "-m", "mlx_serve.daemon.main", *flags],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
@@ -275,6 +281,17 @@ class LiveDaemon:
 
     def command(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return run_command(*arguments, "--port", str(self.port), environ=self.environ | environ)
+
+    def begin(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        """`mlx-serve ARGUMENTS` under way."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "mlx_serve", *arguments, "--port", str(self.port)],
+            env=self.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 def run_command(*arguments: str, environ: dict[str, str], stdin: str | None = None) -> subprocess.CompletedProcess[str]:
