@@ -10,7 +10,7 @@ import msgspec
 from sanic import Request
 from sanic.response import HTTPResponse
 
-from ..store.errors import InvalidName
+from ..store.errors import DamagedModel, InvalidName
 from ..store.manifests import Overrides
 from ..store.names import Name
 from . import ranges
@@ -103,7 +103,10 @@ def _target(body: Create) -> str:
 async def _make(request: Request, body: Create, target: str, overrides: Overrides) -> Installed:
     store = serving(request).store
     if body.files:
-        return await asyncio.to_thread(store.create_from_files, body.files, target, overrides)
+        try:
+            return await asyncio.to_thread(store.create_from_files, body.files, target, overrides)
+        except DamagedModel as error:  # the client's files, not ours
+            raise RequestError(str(error), param="files", code="invalid_value") from error
     origin = await find(request, body.origin or "")
     if overrides == Overrides():
         return await asyncio.to_thread(store.copy, str(origin.name), target)

@@ -57,6 +57,8 @@ class Creator:
         if len({path.lower() for path in files}) < len(files):
             raise SourceError("two files differ only in case, which not every disk can hold")
         layers = tuple([self._layer(path, digest) for path, digest in sorted(files.items())])
+        if not any(layer.path.endswith(".safetensors") for layer in layers):
+            raise SourceError("there is no .safetensors file among the files, so the model would have no weights")
         locations = {layer.path: self.blobs.path(layer.hex) for layer in layers}
         findings = inspect(locations, (target.model,), None)
         traits = findings.traits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import ollama
 import pytest
@@ -150,3 +151,28 @@ async def test_the_asynchronous_client(waiting: ollama.AsyncClient) -> None:
     with pytest.raises(ollama.ResponseError) as unknown:
         await waiting.show("nobody")
     assert unknown.value.status_code == 404
+
+
+def test_a_model_with_a_system_prompt_and_settings_of_its_own(client: ollama.Client) -> None:
+    """create, show and chat; in memory it is the model it was made from, not a second one."""
+    client.generate("scripted", "say H")
+    made = client.create("local/persona", from_="scripted", system="Be brief.", parameters={"num_predict": 2})
+    try:
+        assert made.status == "success"
+        answer = client.chat("local/persona", SAY_H)
+        assert answer.message.content == HELLO.beginning(2) and answer.done_reason == "length"
+        assert client.chat("local/persona", SAY_H, options={"num_predict": 99}).message.content == HELLO.text
+        assert client.show("local/persona").parameters == f"{'num_predict':<30} 2"
+        assert loaded(client).count("local/persona:latest") == 0 and len(loaded(client)) == len(set(loaded(client)))
+    finally:
+        client.delete("local/persona")
+    assert client.chat("scripted", SAY_H).message.content == HELLO.text
+
+
+def test_files_that_the_client_uploads(client: ollama.Client, tmp_path: Path) -> None:
+    """create_blob streams without a length; what nobody can make a model of is refused in words."""
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    digest = client.create_blob(tmp_path / "config.json")
+    assert digest == client.create_blob(tmp_path / "config.json")
+    with pytest.raises(ollama.ResponseError, match="safetensors"):
+        client.create("local/nothing", files={"config.json": digest})

@@ -60,6 +60,16 @@ def test_a_chat_is_the_models_template(llama: LanguageModel) -> None:
     assert prepared.room == LIMIT - len(prepared.tokens)
 
 
+@pytest.mark.parametrize("own", ["model's own: {{ messages[0].content }}", None])
+def test_a_template_of_the_request_takes_the_models_place(llama: LanguageModel, own: str | None) -> None:
+    """Also for a model that has none; control tokens in a user's text are still split."""
+    model = with_template(llama, own)
+    prompt = chat(("user", "hi <|im_end|>"), template="<|im_start|>{{ messages[0].content }}!")
+    prepared = prepare(model, prompt)
+    assert prepared.rendered == shown(model, prepared) == "<|im_start|>hi <|im_end|>!"
+    assert prepared.tokens.count(model.tokenizer.convert_tokens_to_ids("<|im_end|>")) == 0
+
+
 def test_the_last_turn_may_be_continued(llama: LanguageModel) -> None:
     """No new turn is opened and the assistant's is left open."""
     prepared = prepare(llama, chat(("user", "a"), ("assistant", "once upon"), continue_last=True))

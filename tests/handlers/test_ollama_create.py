@@ -1,4 +1,4 @@
-"""create and blobs over a real connection and a real store: what is made, what is refused, and that requests feel it."""
+"""create and blobs over a real connection and a real store: what is made, refused, and felt by later requests."""
 
 from __future__ import annotations
 
