@@ -51,6 +51,13 @@ class RunnerDied(DaemonError):
         self.reason = reason
 
 
+class JobDied(DaemonError):
+    """A job's process ended before its work was done."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the process that did the work ended unexpectedly ({reason}); nothing was changed, try again")
+
+
 class RequestRejected(DaemonError):
     """The engine refused or failed one request. `code` is a protocol.RejectCode; `param` names the field at fault."""
 

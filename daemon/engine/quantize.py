@@ -73,9 +73,7 @@ def quantize(order: Quantize, report: Report) -> Quantized:
     settings = _quantize(source, order)
     weights: Weights = tree_flatten(source.network.parameters())
     if not any(name not in before for name, _ in weights):
-        raise UnsupportedModel(
-            f"no layer of it can be quantized: none has rows that are divisible by the group size {order.group_size}"
-        )
+        raise UnsupportedModel(f"none of its layers has rows that are divisible by the group size {order.group_size}")
     _write_config(folder, output, settings, source.keeps_vision)
     weight_bytes = sum(weight.nbytes for _, weight in weights)
     with open_shards(output, weights, get_total_parameters(source.network)) as places:
@@ -86,8 +84,7 @@ def quantize(order: Quantize, report: Report) -> Quantized:
         report(0, total)
         for finished in _stream(weights, before, places):
             done += finished
-            report(min(total, int(done * share)), total)
-    report(total, total)
+            report(min(total, round(done * share)), total)
     return Quantized(weight_bytes=weight_bytes, peak_memory=_peak_memory(), seconds=time.monotonic() - began)
 
 
