@@ -22,6 +22,12 @@ _BELOW: tuple[tuple[re.Pattern[str], str, int | None], ...] = (
     (re.compile(r"\d_[A-Za-z]+/model\.safetensors"), "application/vnd.safetensors", None),
     (re.compile(r"additional_chat_templates/.+\.jinja"), "text/x-jinja", _MIB),
 )
+# Allowed, but nobody who serves reads it: indexes of other formats, and what training leaves behind.
+_UNREAD = re.compile(
+    r"(?!model\.safetensors\.index\.json$).+\.index(?:\.\w+)?\.json"
+    r"|(?:adapter_config|trainer_state|training_.*|(?:all|train|eval|test|predict)_results|.*metrics)\.json"
+    r"|(?:requirements|environment)\.txt"
+)
 _FOLDER = re.compile(r"\d_[A-Za-z]+|additional_chat_templates")
 
 
@@ -29,6 +35,11 @@ def media_type(path: str) -> str | None:
     """What a file is, or None when it is not kept. `path` is relative, with '/', at most one folder deep."""
     rule = _rule(path)
     return rule[0] if rule is not None else None
+
+
+def is_wanted(path: str) -> bool:
+    """Whether a new model keeps the file. Some that are allowed, and may be in older stores, are of no use."""
+    return _rule(path) is not None and _UNREAD.fullmatch(path) is None
 
 
 def size_limit(path: str) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import stat
@@ -12,13 +11,13 @@ from pathlib import Path
 from . import allowlist
 from .configs import Files
 from .errors import SourceError, UnsupportedModel
-from .inspection import INDEX
 from .intake import SourceFile
 from .names import LOCAL_OWNER, Name, clean
-from .weights import shards
+from .weightsets import INDEX, chosen
 
 _MAX_ENTRIES = 100_000
 _OTHER_WEIGHTS = re.compile(r".+\.(?:bin|pt|pth|ckpt|gguf|h5|msgpack|onnx|npz|safetensors)")
+_INCOMPLETE = "the download of this folder is incomplete; finish it and pull again"
 _HUB_CACHE = re.compile(r"models--(?P<owner>[^/]+?)--(?P<model>[^/]+)")
 
 
@@ -62,8 +61,10 @@ def _candidates(folder: Path) -> list[str]:
         for name in _listing(folder):
             if allowlist.is_folder(name):
                 if (folder / name).is_dir():
-                    kept += [path for below in _listing(folder / name) if _is_kept(path := f"{name}/{below}")]
-            elif _is_kept(name):
+                    kept += [
+                        path for below in _listing(folder / name) if allowlist.is_wanted(path := f"{name}/{below}")
+                    ]
+            elif allowlist.is_wanted(name):
                 kept.append(name)
     except FileNotFoundError:
         raise SourceError(
@@ -84,10 +85,6 @@ def _listing(folder: Path) -> list[str]:
     return names
 
 
-def _is_kept(path: str) -> bool:
-    return allowlist.media_type(path) is not None
-
-
 def _look(folder: Path, path: str) -> SourceFile:
     location = folder / path
     try:
@@ -106,17 +103,6 @@ def _weights(folder: Path, files: dict[str, SourceFile]) -> set[str]:
     """The weight files that belong to the model, with the index where there is one."""
     own = {path for path in files if path.endswith(".safetensors") and "/" not in path}
     below = {path for path in files if path.endswith(".safetensors") and "/" in path}
-    if INDEX in files:
-        index = Files({INDEX: files[INDEX].location}).json(INDEX)
-        needed = set(shards(index, INDEX).values())
-        missing = sorted(needed - own)
-        if missing:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise SourceError(
-                f"{INDEX} names {json.dumps(missing[0])[:120]}{more}, which is not in the folder",
-                hint="the download of this folder is incomplete; finish it and pull again",
-            )
-        return needed | below | {INDEX}
     if not own:
         other = sorted(name for name in _listing(folder) if _OTHER_WEIGHTS.fullmatch(name))
         if other:
@@ -125,4 +111,5 @@ def _weights(folder: Path, files: dict[str, SourceFile]) -> set[str]:
                 hint="convert it first, for example with `mlx_lm.convert`",
             )
         raise SourceError("the folder has no .safetensors files, so it holds no weights")
-    return ({path for path in own if path.startswith("model")} or own) | below
+    index = Files({INDEX: files[INDEX].location}).json(INDEX) if INDEX in files else None
+    return chosen(own, index, where="the folder", hint=_INCOMPLETE) | below

@@ -12,9 +12,7 @@ from .kinds import capabilities, detect
 from .manifests import Kind
 from .traits import Traits, read_traits
 from .weights import Tensor, read_header, read_headers, shards
-
-INDEX = "model.safetensors.index.json"
-_WEIGHTS = ".safetensors"
+from .weightsets import INDEX, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def inspect(locations: Mapping[str, Path], hints: Sequence[str], kind: Kind | No
 
 
 def _tensors(files: Files) -> dict[str, Tensor]:
-    own = {path: where for path, where in files.locations.items() if path.endswith(_WEIGHTS) and "/" not in path}
+    own = {path: where for path, where in files.locations.items() if path.endswith(WEIGHTS) and "/" not in path}
     index = files.json(INDEX)
     if index is None:
         tensors = read_headers(own)

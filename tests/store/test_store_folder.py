@@ -152,7 +152,12 @@ def test_a_config_that_declines_remote_code_is_fine(store: Store, make_model: Ma
         ({"model.safetensors": None, "model.gguf": b"x"}, UnsupportedModel, "model.gguf"),
         ({"model.safetensors": b""}, DamagedModel, "cut short"),
         ({"model.safetensors": b"\x10" + bytes(7) + b"{}"}, DamagedModel, "shorter than its header"),
-        ({INDEX: {"weight_map": {"a": "model-2.safetensors"}}}, SourceError, "model-2.safetensors"),
+        (
+            {INDEX: {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}},
+            SourceError,
+            "model-2.safetensors",
+        ),
+        ({"model.safetensors": None, "model-00001-of-00002.safetensors": b"x"}, SourceError, "model-00002-of-00002"),
         ({INDEX: {"weight_map": {"a": "../x.safetensors"}}}, DamagedModel, "outside of its folder"),
         ({INDEX: {"weight_map": {"no.such": "model.safetensors"}}}, DamagedModel, "lacks tensor 'no.such'"),
         ({INDEX: {}}, DamagedModel, "no weight_map"),
@@ -167,7 +172,8 @@ def test_a_folder_that_is_no_sound_model_is_refused_before_anything_is_stored(
 
 
 def test_a_tensor_in_two_files_is_refused(store: Store, make_model: MakeModel, pack: Callable[..., bytes]) -> None:
-    files = {"model-a.safetensors": pack({"model.norm.weight": ("F32", [4])})}
+    same = pack({"model.norm.weight": ("F32", [4])})
+    files = {"model.safetensors": None, "model-a.safetensors": same, "model-b.safetensors": same}
     assert_refused(store, make_model(files=files), DamagedModel, "in another file as well")
 
 
