@@ -1,0 +1,198 @@
+"""Batches, made on the fly by worker processes: conversations as tokens, their pictures as numbers to draw."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from . import template
+from .atlas import FIELDS, described
+from .patches import MERGE, PATCH, Places, places, resized
+from .scene import MOST
+from .talk import Sample, conversation
+from .tokenizer import END_OF_TEXT, IMAGE
+
+
+@dataclass
+class Batch:
+    """Flat and of fixed sizes. `picture[i]` is whose patch i is; bounds cut pictures and conversations."""
+
+    ids: NDArray[np.int32]
+    weights: NDArray[np.float16]
+    position: NDArray[np.int32]  # [3, tokens]
+    slots: NDArray[np.int64]
+    bounds: NDArray[np.int32]
+    whole: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    grids: NDArray[np.int32]  # high and wide of each picture, in patches
+    pictures: int
+    fresh: bool = True
+
+
+@dataclass
+class Encoded:
+    ids: list[int]
+    weights: list[float]
+    position: NDArray[np.int32]
+    slots: list[int]
+    pictures: list[tuple[list[float], list[list[float]], tuple[int, int]]]
+    patches: int
+
+
+def encoded(tokenizer: Tokenizer, sample: Sample, rng: random.Random, image: int) -> Encoded:
+    """Tokens, weights and positions, with as many image tokens as the processor writes."""
+    pictures = []
+    for scene in sample.scenes:
+        pixels = resized(scene.height, scene.width)
+        pictures.append((*described(scene, pixels, rng), (pixels[0] // PATCH, pixels[1] // PATCH)))
+    ids: list[int] = []
+    weights: list[float] = []
+    slots: list[int] = []
+    positions: list[NDArray[np.int32]] = []
+    at = drawn = 0
+    pieces = template.pieces(sample.messages)
+    texts = tokenizer.encode_batch_fast([text for text, _ in pieces], add_special_tokens=False)
+    for (_, ours), text in zip(pieces, texts, strict=True):
+        plain = 0
+        for token in text.ids:
+            if token != image:
+                plain += 1
+                ids.append(token)
+                weights.append(1.0 if ours else 0.0)
+                continue
+            positions.append(np.tile(np.arange(at, at + plain, dtype=np.int32), (3, 1)))
+            at, plain = at + plain, 0
+            high, wide = (size // MERGE for size in pictures[drawn][2])
+            drawn += 1
+            slots += range(len(ids), len(ids) + high * wide)
+            ids += [image] * (high * wide)
+            weights += [0.0] * (high * wide)
+            down, across = np.divmod(np.arange(high * wide, dtype=np.int32), wide)
+            positions.append(np.stack((np.full(high * wide, at, np.int32), at + down, at + across)))
+            at += max(high, wide)
+        positions.append(np.tile(np.arange(at, at + plain, dtype=np.int32), (3, 1)))
+        at += plain
+    patches = sum(high * wide for _, _, (high, wide) in pictures)
+    return Encoded(ids, weights, np.concatenate(positions, 1), slots, pictures, patches)
+
+
+def packed(samples: list[Encoded], tokens: int, patches: int, pictures: int, end: int) -> Batch:
+    ids = np.full(tokens, end, np.int32)
+    weights = np.zeros(tokens, np.float16)
+    position = np.zeros((3, tokens), np.int32)
+    slots = np.full(patches // MERGE**2, tokens, np.int64)
+    whole = np.zeros((pictures + 1, 14), np.float32)
+    rows = np.zeros((pictures + 1, MOST, FIELDS), np.float32)
+    grids = np.zeros((pictures, 2), np.int32)
+    bounds = [0]
+    at = seen = shown = 0
+    for sample in samples:
+        stop = at + len(sample.ids)
+        ids[at:stop] = sample.ids
+        weights[at:stop] = sample.weights
+        position[:, at:stop] = sample.position
+        slots[seen : seen + len(sample.slots)] = np.asarray(sample.slots, np.int64) + at
+        seen += len(sample.slots)
+        for picture in sample.pictures:
+            whole[shown], rows[shown], grids[shown] = picture
+            shown += 1
+        at = stop
+        bounds.append(at)
+    while at < tokens:  # what is left over is cut, so that no attention runs far
+        at = min(tokens, at + 256)
+        bounds.append(at)
+    return Batch(ids, weights, position, slots, np.asarray(bounds, np.int32), whole, rows, grids, shown)
+
+
+def batches(tokenizer: Tokenizer, seed: str, tokens: int, patches: int, easy: float) -> Iterator[Batch]:
+    rng = random.Random(seed)
+    image, end = tokenizer.token_to_id(IMAGE), tokenizer.token_to_id(END_OF_TEXT)
+    most = patches // 64
+    held: list[Encoded] = []
+    while True:
+        room_tokens, room_patches, taken = tokens, patches, held
+        held = []
+        for sample in taken:
+            room_tokens, room_patches = room_tokens - len(sample.ids), room_patches - sample.patches
+        while not held:
+            sample = encoded(tokenizer, conversation(rng, easy), rng, image)
+            if len(sample.ids) > room_tokens or sample.patches > room_patches:
+                held.append(sample)
+            else:
+                taken.append(sample)
+                room_tokens, room_patches = room_tokens - len(sample.ids), room_patches - sample.patches
+        yield packed(taken, tokens, patches, most, end)
+
+
+def spread(batch: Batch, side: int, patches: int) -> tuple[NDArray[np.int64], list[NDArray[np.int64]], Places]:
+    """For every patch its picture (the last is nobody's) and place; and where pictures begin and end."""
+    found = [places(int(high), int(wide), side) for high, wide in batch.grids[: batch.pictures]]
+    lengths = [len(each.row) for each in found]
+    rest = patches - sum(lengths)
+    picture = np.concatenate((np.repeat(np.arange(batch.pictures), lengths), np.full(rest, len(batch.grids))))
+    blank = Places(
+        np.zeros(rest, np.int64), np.zeros(rest, np.int64), np.zeros((rest, 4), np.int64), np.zeros((rest, 4), np.float32)
+    )
+    found.append(blank)
+    joined = Places(
+        np.concatenate([each.row for each in found]),
+        np.concatenate([each.column for each in found]),
+        np.concatenate([each.index for each in found]),
+        np.concatenate([each.weight for each in found]),
+    )
+    ends = [*np.cumsum([0, *lengths])]
+    while ends[-1] < patches:
+        ends.append(min(patches, ends[-1] + 256))
+    return picture, ends, joined
+
+
+def _work(text: str, seed: str, tokens: int, patches: int, easy: float, out: Queue[Batch]) -> None:
+    os.nice(5)
+    for batch in batches(Tokenizer.from_str(text), seed, tokens, patches, easy):
+        out.put(batch)
+
+
+class Feed:
+    """Fresh batches while the workers keep up, old ones again (redrawn: noise and blur differ) while they do not."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, seed: int, tokens: int, patches: int, workers: int, easy: float = 0.2, keep: int = 400
+    ) -> None:
+        context = multiprocessing.get_context("fork")
+        self._queue: Queue[Batch] = context.Queue(maxsize=workers * 3)
+        text = tokenizer.to_str()
+        self._workers = [
+            context.Process(target=_work, args=(text, f"{seed} {i}", tokens, patches, easy, self._queue), daemon=True)
+            for i in range(workers)
+        ]
+        for worker in self._workers:
+            worker.start()
+        self._kept: list[Batch] = []
+        self._keep = keep
+        self._rng = random.Random(seed)
+
+    def take(self) -> Batch:
+        try:
+            batch = self._queue.get(timeout=0.02 if len(self._kept) >= 8 else None)
+        except queue.Empty:
+            batch = self._rng.choice(self._kept)
+            batch.fresh = False
+            return batch
+        if len(self._kept) < self._keep:
+            self._kept.append(batch)
+        else:
+            self._kept[self._rng.randrange(self._keep)] = batch
+        return batch
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.terminate()

@@ -1,0 +1,189 @@
+"""Held-out pictures and wordings: `python evaluate.py DIR [--backend mlx] [--task count] [--json FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from starter.vl import template
+from starter.vl.painter import paint
+from starter.vl.patches import MERGE, PATCH, resized
+from starter.vl.talk import TASKS, Sample, case
+
+LONGEST = 80
+Answer = tuple[str, bool]  # the text, and whether the turn was ended
+Answers = Callable[[list[Sample]], Iterator[Answer]]
+
+
+@dataclass
+class Score:
+    cases: int = 0
+    right: int = 0
+    ended: int = 0
+    wrong: list[dict[str, str]] = field(default_factory=list)
+
+
+def _said(text: str) -> str:
+    return " ".join(text.split())
+
+
+def is_right(sample: Sample, text: str) -> bool:
+    """Word by word; of a description every thing must be named, in whatever order."""
+    wanted, said = _said(sample.must[0]), _said(text)
+    if "from left to right:" in wanted:
+        things = re.compile(r"an? (\w+ \w+)")
+        return sorted(things.findall(said)) == sorted(things.findall(wanted)) and said.split()[0] == wanted.split()[0]
+    return said == wanted
+
+
+def pixels(image: Image.Image) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """What Qwen's processor makes of a picture: [patches, 3 * 2 * 16 * 16], and high and wide in patches."""
+    high, wide = resized(image.height, image.width)
+    scaled = image.convert("RGB").resize((wide, high), Image.Resampling.BICUBIC)
+    values = np.asarray(scaled, np.float32) / 255 * 2 - 1
+    rows, columns = high // PATCH, wide // PATCH
+    parts = values.reshape(rows // MERGE, MERGE, PATCH, columns // MERGE, MERGE, PATCH, 3)
+    flat = parts.transpose(0, 3, 1, 4, 6, 2, 5).reshape(rows * columns, 3, 1, PATCH * PATCH)
+    return np.repeat(flat, 2, 2).reshape(rows * columns, -1), (rows, columns)
+
+
+def torch_inputs(samples: list[Sample], tokenizer: Any, image: int, pad: int) -> dict[str, Any]:
+    """A batch for Transformers' model, padded on the left."""
+    import torch
+
+    rows, seen, grids = [], [], []
+    for sample in samples:
+        sizes = []
+        for scene in sample.scenes:
+            values, (high, wide) = pixels(paint(scene))
+            seen.append(values)
+            grids.append((1, high, wide))
+            sizes.append(high * wide // MERGE**2)
+        ids: list[int] = []
+        for token in tokenizer.encode(template.prompt(sample.messages), add_special_tokens=False):
+            ids += [image] * sizes.pop(0) if token == image else [token]
+        rows.append(ids)
+    longest = max(map(len, rows))
+    padded = torch.tensor([[pad] * (longest - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    inputs = {"input_ids": padded, "attention_mask": mask}
+    if seen:
+        inputs["pixel_values"] = torch.from_numpy(np.concatenate(seen))
+        inputs["image_grid_thw"] = torch.tensor(grids)
+        inputs["mm_token_type_ids"] = (padded == image).int()
+    return inputs
+
+
+def torch_answers(folder: Path, batch: int = 96) -> Answers:
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = torch.bfloat16 if device == "cuda" else torch.float32
+    model: Any = transformers.Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=kind).to(device).eval()
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+
+    def answers(samples: list[Sample]) -> Iterator[Answer]:
+        for at in range(0, len(samples), batch):
+            some = samples[at : at + batch]
+            inputs = torch_inputs(some, tokenizer, model.config.image_token_id, pad)
+            model.model.rope_deltas = None
+            with torch.inference_mode():
+                out = model.generate(
+                    **{name: value.to(device) for name, value in inputs.items()}, max_new_tokens=LONGEST, do_sample=False
+                )
+            for row in out[:, inputs["input_ids"].shape[1] :].tolist():
+                ended = end in row
+                yield tokenizer.decode(row[: row.index(end)] if ended else row, skip_special_tokens=True), ended
+
+    return answers
+
+
+def mlx_answers(folder: Path) -> Answers:
+    """Through mlx-vlm, its own processor and its own template rendering."""
+    import mlx_vlm
+    from mlx_vlm.utils import load_config
+
+    model, processor = mlx_vlm.load(str(folder))
+    load_config(str(folder))
+
+    def answers(samples: list[Sample]) -> Iterator[Answer]:
+        for sample in samples:
+            prompt = processor.tokenizer.apply_chat_template(
+                sample.messages[:-1], add_generation_prompt=True, tokenize=False
+            )
+            images = [paint(scene) for scene in sample.scenes]
+            result = mlx_vlm.generate(
+                model, processor, prompt, image=images or None, max_tokens=LONGEST, temperature=0.0, verbose=False
+            )
+            yield result.text, result.generation_tokens < LONGEST
+
+    return answers
+
+
+def evaluate(answers: Answers, cases: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
+    """All tasks in equal shares, until the time is over: rounds of a few cases of each."""
+    scores = {task: Score() for task in tasks}
+    began, done = time.monotonic(), 0
+    while done < cases and time.monotonic() - began < seconds:
+        step = min(32, cases - done)
+        samples = [case(task, number) for task in tasks for number in range(done, done + step)]
+        samples.sort(key=lambda sample: sum(len(str(message["content"])) for message in sample.messages))
+        for sample, (text, ended) in zip(samples, answers(samples), strict=True):
+            score = scores[sample.task]
+            score.cases += 1
+            score.ended += ended
+            if ended and is_right(sample, text):
+                score.right += 1
+            elif len(score.wrong) < 12:
+                asked = template.prompt(sample.messages)[-160:]
+                score.wrong.append({"asked": asked, "wanted": sample.must[0], "said": text})
+        done += step
+    return scores
+
+
+def table(scores: dict[str, Score]) -> str:
+    lines = ["| task | cases | right |", "| --- | --- | --- |"]
+    for task, score in scores.items():
+        lines.append(f"| {task} | {score.cases} | {score.right / max(1, score.cases):.1%} |")
+    cases, right, ended = (sum(getattr(s, name) for s in scores.values()) for name in ("cases", "right", "ended"))
+    lines.append(f"| all | {cases} | {right / max(1, cases):.1%} |")
+    return "\n".join(lines) + f"\n\nTurns ended: {ended / max(1, cases):.1%}."
+
+
+def as_json(scores: dict[str, Score]) -> dict[str, Any]:
+    return {task: vars(score) for task, score in scores.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--backend", choices=("torch", "mlx"), default="torch")
+    parser.add_argument("--task", action="append", choices=TASKS)
+    parser.add_argument("--cases", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    answers = torch_answers(options.folder) if options.backend == "torch" else mlx_answers(options.folder)
+    scores = evaluate(answers, options.cases, options.seconds, options.task or list(TASKS))
+    print(table(scores))
+    if options.json:
+        options.json.write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

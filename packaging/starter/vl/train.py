@@ -1,0 +1,293 @@
+"""Trains starter-vl in a given time and exports it: `python train.py --minutes 7 --out DIR --seed 1`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are many already
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from starter.llm.model import Attention
+from starter.llm.optimizer import Optimizer
+from starter.vl import atlas, export
+from starter.vl import tokenizer as words
+from starter.vl.batches import Batch, Feed, spread
+from starter.vl.evaluate import as_json, evaluate, table, torch_answers
+from starter.vl.model import Read, Seen, Shape, Starter, text_shape
+from starter.vl.talk import TASKS
+from torch import Tensor
+
+
+def say(text: str) -> None:
+    print(f"{time.monotonic() - _STARTED:7.1f} s  {text}", flush=True)
+
+
+_STARTED = time.monotonic()
+Drawer = Callable[..., Tensor]
+
+
+def flash(bounds: Tensor, longest: int, causal: bool) -> Attention:
+    """Runs of different lengths in one flat row; `bounds` (int32) are where each begins, and the end."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.ops.aten._flash_attention_forward(
+            q, k, v.contiguous(), bounds, bounds, longest, longest, 0.0, causal, False
+        )[0]
+
+    return attend
+
+
+def padded(bounds: Tensor, longest: int, causal: bool) -> Attention:
+    """The same by padding every run to the longest: slower, runs anywhere."""
+    starts, lengths = bounds[:-1].long(), bounds.diff().long()
+    steps = torch.arange(longest, device=bounds.device)
+    real = steps < lengths[:, None]
+    at = (starts[:, None] + steps).clamp_max(int(bounds[-1]) - 1)
+    mask = real[:, None, None, :]
+    if causal:
+        mask = mask & (steps[:, None] >= steps)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (x[at].transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)[real]
+
+    return attend
+
+
+class Placed:
+    """A batch on the device: the pictures drawn, and what the model needs beside the tokens."""
+
+    def __init__(
+        self, batch: Batch, textures: Tensor, shape: Shape, patches: int, drawer: Drawer, attention: Callable[..., Attention]
+    ) -> None:
+        device = textures.device
+        picture, ends, where = spread(batch, shape.side, patches)
+
+        def put(values: Any) -> Tensor:
+            tensor = torch.from_numpy(np.ascontiguousarray(values))
+            return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+        row, column = put(where.row), put(where.column)
+        with torch.no_grad():
+            pixels = drawer(textures, put(batch.whole), put(batch.rows), put(picture), row, column)
+        ends = np.asarray(ends, np.int32)
+        self.seen = Seen(
+            pixels, row, column, put(where.index), put(where.weight), attention(put(ends), int(np.diff(ends).max()), False)
+        )
+        longest = int(np.diff(batch.bounds).max())
+        self.read = Read(
+            put(batch.ids.astype(np.int64)), put(batch.position), put(batch.slots), attention(put(batch.bounds), longest, True)
+        )
+        # Targets in a fixed number, so that the compiled loss serves every batch.
+        targets = np.flatnonzero(batch.weights)
+        room = len(batch.ids) // 3
+        size = min(room, len(targets))
+        others = np.flatnonzero(batch.weights[1:] == 0)[: room - size] + 1
+        chosen = np.concatenate([targets[:size], others])
+        self.chosen = put(chosen)
+        self.weights = put(batch.weights[chosen].astype(np.float32))
+
+
+def loss_of(hidden: Tensor, table: Tensor, chosen: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    logits = F.linear(hidden[chosen - 1], table).float()
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    return (losses * weights).sum() / weights.sum()
+
+
+def flash_works(device: torch.device) -> bool:
+    """Whether the fast attention gives what the plain one gives, forwards and backwards, for both towers."""
+    if device.type != "cuda":
+        return False
+    try:
+        bounds = torch.tensor([0, 100, 300, 512, 700, 900], dtype=torch.int32, device=device)
+        for causal, head in ((False, 32), (True, 64)):
+            found = []
+            for attention in (flash(bounds, 212, causal), padded(bounds, 212, causal)):
+                torch.manual_seed(1)
+                q, k, v = (torch.randn(900, 4, head, device=device).bfloat16().requires_grad_() for _ in range(3))
+                out = attention(q, k, v)
+                (out.float() * torch.arange(head, device=device)).sum().backward()
+                found.append([out, q.grad, k.grad, v.grad])
+            for fast, plain in zip(*found, strict=True):
+                difference = (fast.float() - plain.float()).norm() / plain.float().norm()
+                if not difference < 0.03:
+                    say(f"flash attention differs by {float(difference):.3f}: padded attention instead")
+                    return False
+        return True
+    except Exception:
+        say("flash attention failed: padded attention instead\n" + traceback.format_exc(limit=3))
+        return False
+
+
+def schedule(share: float) -> float:
+    """Warm-up, plateau, and a straight way down over the second half of the time."""
+    return min(1.0, share / 0.02) * min(1.0, max(0.0, (1.0 - share) / 0.5))
+
+
+def train(
+    options: argparse.Namespace, shape: Shape, feed: Feed, device: torch.device
+) -> tuple[Starter, dict[str, Any]]:
+    torch.manual_seed(options.seed)
+    torch.set_float32_matmul_precision("high")
+    textures = atlas.textures(options.seed).to(device)
+    say(f"textures made: {len(textures)}")
+    model = Starter(shape).to(device)
+    optimizer = Optimizer(model, options.matrix_rate, options.other_rate)
+    fast = flash_works(device)
+    attention = flash if fast else padded
+    head, drawer = loss_of, atlas.draw
+    if device.type == "cuda" and not options.eager:
+        torch._dynamo.config.recompile_limit = 64
+        model.compile()
+        head, drawer = torch.compile(loss_of), torch.compile(atlas.draw)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+
+    def placed(batch: Batch) -> Placed:
+        return Placed(batch, textures, shape, options.patches, drawer, attention)
+
+    def one(ready: Placed) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            hidden = model.hidden(ready.read, ready.seen, dtype)
+            table = model.model.language_model.embed_tokens.weight
+            loss = head(hidden, table, ready.chosen, ready.read.ids[ready.chosen], ready.weights)
+        loss.backward()
+        return loss.detach()
+
+    first = feed.take()
+    try:
+        ready = placed(first)
+        one(ready)
+    except Exception:
+        say("the compiled model failed: eager instead\n" + traceback.format_exc(limit=3))
+        fresh = Starter(shape)
+        model.before, model.after, head = fresh.before, fresh.after, loss_of
+        model.block_before, model.block_after, drawer = fresh.block_before, fresh.block_after, atlas.draw
+        for parameter in model.parameters():
+            parameter.grad = None
+        ready = placed(first)
+        one(ready)
+    for parameter in model.parameters():
+        parameter.grad = None
+    say(f"first pass done, flash attention: {fast}")
+
+    began = time.monotonic()
+    total = options.minutes * 60 - (began - _STARTED if options.count_start else 0)
+    curve: list[dict[str, float]] = []
+    recent: list[Tensor] = []
+    ahead: deque[torch.cuda.Event] = deque()
+    step = pictures = repeated = 0
+    said = began
+
+    def note() -> None:
+        loss = torch.stack(recent).mean().item()
+        recent.clear()
+        seconds = time.monotonic() - began
+        curve.append(
+            {"seconds": round(seconds, 1), "step": step, "loss": round(loss, 5), "pictures": pictures, "repeated": repeated}
+        )
+        say(f"step {step} loss {loss:.4f} pictures {pictures / 1e6:.3f} M, {pictures / seconds:.0f}/s, repeated {repeated}")
+
+    batch = first
+    while (elapsed := time.monotonic() - began) < total:
+        loss = one(ready)
+        optimizer.step(schedule(elapsed / total))
+        step += 1
+        pictures += batch.pictures
+        recent.append(loss)
+        batch = feed.take()  # while the device works
+        repeated += not batch.fresh
+        ready = placed(batch)
+        if device.type == "cuda":
+            # The host runs a few steps ahead, no more: the schedule goes by the clock.
+            event = torch.cuda.Event()
+            event.record()
+            ahead.append(event)
+            if len(ahead) > 4:
+                ahead.popleft().synchronize()
+        if time.monotonic() - said > options.say:
+            said = time.monotonic()
+            note()
+    if recent:
+        note()
+    return model, {"steps": step, "pictures": pictures, "repeated_batches": repeated, "curve": curve, "flash": fast}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=7.0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--patches", type=int, default=65536, help="patches of a batch")
+    parser.add_argument("--tokens", type=int, default=49152, help="tokens of a batch")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 3))
+    parser.add_argument("--matrix-rate", type=float, default=0.005)
+    parser.add_argument("--other-rate", type=float, default=0.003)
+    parser.add_argument("--easy", type=float, default=0.2, help="share of conversations kept to one shape or digit")
+    parser.add_argument("--evaluate-seconds", type=float, default=50.0)
+    parser.add_argument("--evaluate-cases", type=int, default=320)
+    parser.add_argument("--say", type=float, default=5.0, help="seconds between lines of the log")
+    parser.add_argument("--eager", action="store_true", help="no torch.compile")
+    parser.add_argument("--tiny", action="store_true", help="a rehearsal on a CPU: a model that learns nothing")
+    parser.add_argument("--count-start", action="store_true", help="the minutes include the start")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.tiny:
+        options.tokens, options.patches, options.workers, options.evaluate_cases = 4096, 4096, 1, 2
+
+    tokenizer = words.train(options.seed, 1500 if options.tiny else 8000)
+    say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")
+    shape = Shape(tokenizer.get_vocab_size(), text=text_shape(tokenizer.get_vocab_size(), options.tiny))
+    # The workers are forked before anything touches the GPU.
+    feed = Feed(tokenizer, options.seed, options.tokens, options.patches, options.workers, options.easy)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, log = train(options, shape, feed, device)
+    feed.close()
+
+    export.weights(model, options.out)
+    export.configs(shape, tokenizer, options.out)
+    say("weights saved")
+    import tokenizers
+    import transformers
+
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    log |= {
+        "seed": options.seed,
+        "minutes": options.minutes,
+        "parameters": parameters,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
+        "options": {name: str(value) for name, value in vars(options).items() if name != "out"},
+        "versions": {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
+    }
+    (options.out / "training.json").write_text(json.dumps(log, indent=1) + "\n")
+    export.card(options.out, parameters, log, "Not evaluated.")
+    try:
+        scores = evaluate(
+            torch_answers(options.out), options.evaluate_cases, options.evaluate_seconds, list(TASKS)
+        )
+        (options.out / "evaluation.json").write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
+        export.card(options.out, parameters, log, table(scores))
+        print(table(scores), flush=True)
+    except Exception:
+        say("the evaluation failed; the weights are safe\n" + traceback.format_exc())
+    say("done")
+
+
+if __name__ == "__main__":
+    main()
