@@ -21,14 +21,14 @@ from sanic.response import HTTPResponse
 
 from ..daemon.config_command import described
 from ..daemon.context import Context
-from ..handlers.ollama_models import has_another_name
-from ..store.errors import DamagedModel
-from ..store.progress import Progress
+from ..daemon.removal import remove
 from . import api_bodies as bodies
 from . import api_views as views
 from .api_errors import render
 from .api_logs import lines as log_lines
-from .api_streams import Feed, send_lines
+from .api_pulls import pull_lines, pull_order, quantize_order
+from .api_streams import send_lines
+from .api_verify import verify_lines
 from .socket import log_path, peer_uid
 
 PREFIX = "/control/v1"
@@ -82,11 +82,6 @@ def _json(answer: object, status: int = 200) -> HTTPResponse:
     return HTTPResponse(msgspec.json.encode(answer), status=status, content_type="application/json")
 
 
-def _in_memory(context: Context) -> set[str]:
-    """Manifests whose files a model's process may still read, whatever their names have become."""
-    return {resident.installed.digest for resident in context.residency.resident()}
-
-
 def _name(name: str) -> str:
     """Route parameters arrive percent-encoded; decoded once, and the store judges the result."""
     return unquote(name)
@@ -109,42 +104,20 @@ async def get_model(request: Request, name: str) -> HTTPResponse:
 
 
 async def delete_model(request: Request, name: str) -> HTTPResponse:
-    """Returns when the model's requests are done, its memory is free and its name is gone.
-
-    A model that keeps another name stays in memory.
-    """
+    """Returns when the model's requests are done and its memory is free; a model with another name stays in memory."""
     context = _context(request)
-    full = _name(name)
-    try:
-        found = await asyncio.to_thread(context.store.find, full)
-        full = str(found.name)
-        if not await asyncio.to_thread(has_another_name, context.store, found):
-            await context.residency.unload(full)
-    except DamagedModel:  # it cannot be loaded, and removing it is the cure
-        pass
-    removed = await asyncio.to_thread(context.store.remove, full, _in_memory(context))
+    removed = await remove(context.store, context.residency, _name(name))
     return _json(bodies.Named(name=removed.name.display(), id=removed.digest))
 
 
 async def pull(request: Request) -> None:
     body = bodies.parse(request, bodies.PullBody)
-    store = _context(request).store
-
-    def work(report: Callable[[bodies.PullLine], None]) -> bodies.PullLine:
-        def told(progress: Progress) -> None:
-            if progress.status == _SUCCESS:  # ours is the last line, for it names the model
-                return
-            report(bodies.PullLine(**{field: getattr(progress, field) for field in _PROGRESS_FIELDS}))
-
-        model = store.pull(body.source, kind=body.type, name=body.name, revision=body.revision, progress=told)
-        return bodies.PullLine(status=_SUCCESS, name=model.name.display(), id=model.digest, size=model.size)
-
-    feed: Feed[bodies.PullLine] = Feed(lambda line: (line.status, line.path))
-    await send_lines(request, feed.lines(work))
+    await send_lines(request, pull_lines(_context(request), pull_order(body)))
 
 
-_SUCCESS = "success"
-_PROGRESS_FIELDS = ("status", "digest", "path", "completed", "total")
+async def quantize(request: Request) -> None:
+    body = bodies.parse(request, bodies.QuantizeBody)
+    await send_lines(request, pull_lines(_context(request), quantize_order(body)))
 
 
 async def copy(request: Request) -> HTTPResponse:
@@ -171,34 +144,13 @@ async def ps(request: Request) -> HTTPResponse:
 
 async def verify(request: Request) -> None:
     body = bodies.parse(request, bodies.VerifyBody)
-    store = _context(request).store
-
-    def work(report: Callable[[bodies.VerifyLine], None]) -> bodies.VerifyLine:
-        files = bad = 0
-        for each in store.verify(body.name):
-            files, bad = files + 1, bad + (not each.ok)
-            report(
-                bodies.VerifyLine(
-                    status="verifying",
-                    name=each.name,
-                    path=each.path,
-                    digest=each.digest,
-                    completed=each.done_bytes,
-                    total=each.total_bytes,
-                    ok=each.ok,
-                    problem=each.problem,
-                )
-            )
-        return bodies.VerifyLine(status="done", files=files, bad=bad)
-
-    feed: Feed[bodies.VerifyLine] = Feed(lambda line: (line.name, line.path, line.digest))
-    await send_lines(request, feed.lines(work))
+    await send_lines(request, verify_lines(_context(request).store, body.name))
 
 
 async def gc(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.GcBody)
     context = _context(request)
-    done = await asyncio.to_thread(context.store.gc, body.dry_run, _in_memory(context))
+    done = await asyncio.to_thread(context.store.gc, body.dry_run, context.residency.in_use)
     return _json(bodies.GcAnswer(blobs=done.blobs, bytes=done.bytes, partials=done.partials, dry_run=body.dry_run))
 
 
@@ -236,6 +188,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Coroutine[Any, Any, HTTPResponse | 
     ("GET", "/models/<name:path>", get_model),
     ("DELETE", "/models/<name:path>", delete_model),
     ("POST", "/pull", pull),
+    ("POST", "/quantize", quantize),
     ("POST", "/copy", copy),
     ("POST", "/load", load),
     ("POST", "/unload", unload),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from sanic.request import Request
 
 from ..daemon.protocol import Kind
+
+Mode = Literal["affine", "mxfp4", "nvfp4", "mxfp8"]
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,6 +21,21 @@ class PullBody(Body, frozen=True):
     type: Kind | None = None
     name: str | None = None
     revision: str | None = None
+    quantize: int | None = None
+    mode: Mode | None = None
+    group_size: int | None = None
+    keep_source: bool = False
+    token: str | None = None
+
+
+class QuantizeBody(Body, frozen=True):
+    """`target`: the result's name; None: the model's, with the precision behind it."""
+
+    name: str
+    bits: int | None = None
+    mode: Mode | None = None
+    group_size: int | None = None
+    target: str | None = None
 
 
 class CopyBody(Body, frozen=True):
@@ -172,13 +189,16 @@ class Unloaded(Answer, frozen=True):
 
 
 class PullLine(Answer, frozen=True, omit_defaults=True):
-    """One line of a pull's stream; the last one has the status `success` and the model."""
+    """One line of a pull's or a quantization's stream, as in `store.progress`; the last one names the model."""
 
     status: str
     digest: str | None = None
     path: str | None = None
     completed: int = 0
     total: int = 0
+    overall_completed: int = 0
+    overall_total: int = 0
+    fetched: int = 0
     name: str | None = None
     id: str | None = None
     size: int = 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..store.store import Store
     from .config import Settings
     from .metrics import Metrics
+    from .pulls import Pulls
+    from .quantizing import Quantizing
     from .residency import Residency
 
 
@@ -23,3 +25,5 @@ class Context:
     started: float
     version: str
     draining: bool = False
+    pulls: Pulls = field(kw_only=True)
+    quantizing: Quantizing = field(kw_only=True)

@@ -47,9 +47,12 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
     public.close_idle()
     control.close_idle()
 
-    # 4. Running requests may finish, unless somebody is in a hurry.
+    # 4. Pulls stop at once: what they fetched stays, and the next one goes on from there.
+    await context.pulls.close()
+
+    # 5. Running requests may finish, unless somebody is in a hurry.
     if not await _finished(public, control, seconds, stop.now):
-        # 5. Those that did not get their error, and a moment to send it.
+        # 6. Those that did not get their error, and a moment to send it.
         log.warning("cancel requests open=%d", public.open + control.open)
         public.cancel()
         control.cancel()
@@ -57,7 +60,7 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
             public.abort()
             control.abort()
 
-    # 6. Models are put out, and the spare child goes.
+    # 7. Models are put out, and the spare child goes.
     try:
         async with asyncio.timeout(_RUNNERS_SECONDS):
             await context.residency.close(0)
@@ -66,7 +69,7 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
     except Exception:
         log.exception("fail to close runners")
 
-    # 7. The control socket is last.
+    # 8. The control socket is last.
     control.stop_listening()
     control.abort()
 

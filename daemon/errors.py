@@ -22,6 +22,13 @@ class Draining(DaemonError):
         super().__init__("the server is shutting down; try again in a moment")
 
 
+class PullStopped(Draining):
+    """The daemon is stopping, and a pull or a quantization with it."""
+
+    def __init__(self) -> None:
+        DaemonError.__init__(self, "the server is shutting down; pulling again later goes on where this pull stopped")
+
+
 class LoadError(DaemonError):
     """A model could not be brought into memory. `retry_after`: seconds for which the next attempt is held back."""
 

@@ -42,16 +42,23 @@ def compose(settings: Settings, started: float) -> Context:
     from ..store.store import Store
     from .context import Context
     from .metrics import Metrics
+    from .pulls import Pulls
+    from .quantizing import Quantizing
     from .residency import Residency
 
     store = Store.open(settings.models.directory, settings.models.aliases)
+    quantizing = Quantizing(settings, store)
+    pulls = Pulls(store, quantizing, lambda: residency.in_use)
+    residency = Residency(settings, store, pulls=pulls)
     return Context(
         settings=settings,
         store=store,
-        residency=Residency(settings, store),
+        residency=residency,
         metrics=Metrics(settings.metrics.enabled),
         started=started,
         version=__version__,
+        pulls=pulls,
+        quantizing=quantizing,
     )
 
 

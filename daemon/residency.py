@@ -11,10 +11,12 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..store.errors import UnknownModel
 from .entry import Entry, Model
 from .errors import Draining, LoadError, QueueFull, RunnerDied
 from .lease import Lease, Queue, Resident
 from .loading import Loader
+from .pulls import PullOrder, downloadable
 from .room import Room
 from .runner import Runner
 from .spare import Spare
@@ -22,22 +24,28 @@ from .spare import Spare
 if TYPE_CHECKING:
     from ..store.store import Installed, Store
     from .config import Settings
+    from .pulls import Pulls
 
 LOG = logging.getLogger("mlx_serve.residency")
+
+_DOWNLOAD_RETRY_SECONDS = 60
 
 
 class Residency:
     """Everything here runs on the event loop; no state is shared with a thread."""
 
-    def __init__(self, settings: Settings, store: Store, spare: Spare | None = None) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, spare: Spare | None = None, *, pulls: Pulls | None = None
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._pulls = pulls
         self._spare = spare or Spare(partial(Runner.spawn, cache=settings.home / "cache"))
         self._loader = Loader(settings, store, self._spare)
         self._entries: dict[str, Entry] = {}
         self._changed = asyncio.Event()
         self._planning = asyncio.Lock()
-        self._pulling: dict[str, asyncio.Task[Installed]] = {}
+        self._downloading = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._seconds = 1.0
         self._draining = False
@@ -65,7 +73,7 @@ class Residency:
         installed = await self._find(name)
         began = time.monotonic()
         entry = await self._entry(installed)  # from here to the lease nothing is awaited
-        if entry.leases >= self._settings.engine.max_batch + self._settings.server.max_queue:
+        if entry.leases >= self._most:
             raise QueueFull(self._retry_after(entry))
         entry.take(keep_alive)
         try:
@@ -94,17 +102,24 @@ class Residency:
         return entry
 
     async def _find(self, name: str) -> Installed:
-        from ..store.errors import UnknownModel
-
         try:
             return await asyncio.to_thread(self._store.find, name)
         except UnknownModel:
-            if not self._settings.models.auto_download:
+            source = downloadable(name, self._settings.models.aliases) if self._settings.models.auto_download else None
+            if source is None or self._pulls is None:
                 raise
-        if name not in self._pulling:
-            self._pulling[name] = asyncio.create_task(asyncio.to_thread(self._store.pull, name))
-            self._pulling[name].add_done_callback(lambda _: self._pulling.pop(name, None))
-        return await asyncio.shield(self._pulling[name])
+        if self._downloading >= self._most:
+            raise QueueFull(_DOWNLOAD_RETRY_SECONDS)
+        self._downloading += 1
+        try:
+            return await self._pulls.run(PullOrder(source))
+        finally:
+            self._downloading -= 1
+
+    @property
+    def _most(self) -> int:
+        """Requests that may run in a model or wait for it."""
+        return self._settings.engine.max_batch + self._settings.server.max_queue
 
     def release(self, entry: Entry, seconds: float | None) -> None:
         if seconds is not None:
@@ -182,6 +197,10 @@ class Residency:
     async def unload(self, name: str) -> bool:
         """Put a model out, after its requests; returns when its memory is free. False when it was not in."""
         installed = await asyncio.to_thread(self._store.find, name)
+        return await self.put_out(installed)
+
+    async def put_out(self, installed: Installed) -> bool:
+        """As `unload`, for a model that may have no name any more."""
         entry = self._entries.get(installed.base)
         if entry is None:
             return False
@@ -247,6 +266,11 @@ class Residency:
         """The models in memory, last used first."""
         ready = [entry for entry in self._entries.values() if entry.loaded is not None]
         return [self._snapshot(entry) for entry in sorted(ready, key=lambda entry: -entry.last_used)]
+
+    @property
+    def in_use(self) -> set[str]:
+        """Manifests (hex) whose files a child may read now, whatever their names have become."""
+        return {entry.installed.digest for entry in self._entries.values()}
 
     @property
     def queue(self) -> Queue:

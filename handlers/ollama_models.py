@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ..daemon.removal import remove
 from ..store.errors import InvalidName, UnknownModel
 from ..store.names import Name
 from . import wire_ollama
@@ -19,7 +20,7 @@ from .times import expiry, local
 
 if TYPE_CHECKING:
     from ..daemon.lease import Resident
-    from ..store.store import Installed, Store
+    from ..store.store import Installed
 
 
 async def tags(request: Request) -> HTTPResponse:
@@ -73,16 +74,8 @@ async def delete(request: Request) -> HTTPResponse:
         raise RequestError(f'name "{body.text[:200]}" is invalid', param="model") from None
     except UnknownModel:
         raise RequestError(f"model '{body.text}' not found", status=404, code="model_not_found") from None
-    if not await asyncio.to_thread(has_another_name, context.store, model):
-        await context.residency.unload(str(model.name))
-    in_memory = {resident.installed.digest for resident in context.residency.resident()}
-    await asyncio.to_thread(context.store.remove, str(model.name), in_memory)
+    await remove(context.store, context.residency, str(model.name))
     return HTTPResponse(status=200)
-
-
-def has_another_name(store: Store, model: Installed) -> bool:
-    """Whether a model goes on to exist when this name of it is gone; then it may stay in memory."""
-    return any(other.base == model.base and other.name != model.name for other in store.models())
 
 
 def _tag(model: Installed) -> dict[str, Any]:

@@ -1,19 +1,22 @@
-"""POST /api/pull: the store's pull in a thread, its progress as lines."""
+"""POST /api/pull: a pull as Ollama tells it, by layers and their digests."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
 
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ..daemon.pulls import PullOrder
 from ..store.errors import InvalidName
-from ..store.names import Name
+from ..store.names import Name, is_full
+from ..store.progress import Progress
 from . import wire_ollama
-from .endpoint import decoded, document, serving
+from .endpoint import decoded, serving
 from .errors import note
 from .failure import RequestError, describe
 from .jsontext import encode
@@ -21,94 +24,91 @@ from .ollama_answers import record
 from .ollama_run import invalid
 from .stream import NDJSON, Stream
 
-if TYPE_CHECKING:
-    from ..store.progress import Progress
-    from ..store.store import Store
-
-EVERY_SECONDS = 0.06
-
-
-class Abandoned(Exception):
-    """The client is gone: the pull ends where it stands."""
+PATIENCE_SECONDS = 3.0
+_EARLY = ("listing files", "checking files")
+_HUB = re.compile(r"(?:https?://)?(?:hf\.co|huggingface\.co)/", re.IGNORECASE)
+_REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
 
 
 async def pull(request: Request) -> HTTPResponse | None:
     body = await decoded(request, wire_ollama.named_decoder) or wire_ollama.Named()
     if not body.text:
         raise RequestError("model is required", param="model", code="missing_field")
-    if not request.app.ctx.control:  # over TCP a source is a name, never a folder of this machine
-        try:
-            Name.parse(body.text)
-        except InvalidName:
-            raise invalid() from None
-    work = _Pull(serving(request).store, body.text)
+    source = body.text if request.app.ctx.control else repository(body.text)
+    pulls = serving(request).pulls
     if body.stream is False:
-        async with work:
-            await work.finished()
-        return document({"status": "success"})
-    out = await Stream.open(request, NDJSON)
-    await out.send(b'{"status":"pulling manifest"}\n')
-    try:
-        async with work:
-            while (line := await work.line()) is not None:
-                await out.send(line)
-            await work.finished()
-        await out.end(b'{"status":"success"}\n')
-    except Exception as error:
-        note(error)
-        await out.fail(record(describe(error)))
+        await pulls.run(PullOrder(source))
+        return HTTPResponse(encode({"status": "success"}), content_type="application/json")
+    async with aclosing(lines(pulls.follow(PullOrder(source)))) as told:
+        await _send(request, told)
     return None
 
 
-class _Pull:
-    """One pull. Leaving the block early makes the thread stop at its next report."""
+def repository(text: str) -> str:
+    """What a caller over TCP may pull: a name, never a folder of this machine. Raises RequestError."""
+    name, at, revision = _HUB.sub("", text, count=1).partition("@")
+    try:
+        Name.parse(name)
+    except InvalidName:
+        raise invalid() from None
+    if at and not _REVISION.fullmatch(revision):
+        raise invalid()
+    if is_full(name):
+        name = name.removesuffix(":latest")  # Ollama's clients say it; the hub has no tags
+    return name + at + revision
 
-    def __init__(self, store: Store, source: str) -> None:
-        self._store = store
-        self._source = source
-        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._abandoned = threading.Event()
-        self._loop = asyncio.get_running_loop()
-        self._last: tuple[str, str | None, float] = ("", None, 0.0)
 
-    async def __aenter__(self) -> _Pull:
-        self._task = asyncio.create_task(asyncio.to_thread(self._work))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._abandoned.set()
-        await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()
-
-    async def line(self) -> bytes | None:
-        """The next line of progress; None at the end, good or bad."""
-        return await self._lines.get()
-
-    async def finished(self) -> None:
-        """Raises what the pull raised."""
-        await asyncio.shield(self._task)
-
-    def _work(self) -> None:
+async def _send(request: Request, told: AsyncGenerator[bytes]) -> None:
+    """The head waits a moment for a pull that fails at once, so that its failure has a status."""
+    first = asyncio.ensure_future(anext(told))
+    out: Stream | None = None
+    try:
         try:
-            self._store.pull(self._source, progress=self._report)
+            await asyncio.wait([first], timeout=PATIENCE_SECONDS)
+            if first.done():
+                first.result()
+            out = await Stream.open(request, NDJSON)
+            await out.send(b'{"status":"pulling manifest"}\n')
+            await out.send(await first)
         finally:
-            self._loop.call_soon_threadsafe(self._lines.put_nowait, None)
+            first.cancel()
+            await asyncio.wait([first])
+        async for line in told:
+            await out.send(line)
+        await out.end(b'{"status":"success"}\n')
+    except Exception as error:
+        if out is None:
+            raise
+        note(error)
+        await out.fail(record(describe(error)))
 
-    def _report(self, progress: Progress) -> None:
-        if self._abandoned.is_set():
-            raise Abandoned
-        if progress.status == "success":
-            return  # said once, at the very end
-        now = time.monotonic()
-        status, path, when = self._last
-        whole = progress.completed >= progress.total
-        if (progress.status, progress.path) == (status, path) and not whole and now - when < EVERY_SECONDS:
-            return
-        self._last = (progress.status, progress.path, now)
-        document: dict[str, Any] = {"status": progress.status}
-        if progress.digest is not None:
-            document["digest"] = progress.digest
-        if progress.total:
-            document |= {"total": progress.total, "completed": progress.completed}
-        self._loop.call_soon_threadsafe(self._lines.put_nowait, encode(document) + b"\n")
+
+async def lines(events: AsyncGenerator[Progress | object]) -> AsyncGenerator[bytes]:
+    """Between the first line and the last. Closing it closes `events`."""
+    last: dict[str, Any] = {}
+    verified = False
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Progress):
+                if event.status in _EARLY:
+                    continue
+                document = _document(event)
+                written = event.status == "writing manifest"
+            else:
+                document, written = {"status": "writing manifest"}, True
+            if written and not verified:
+                verified = True
+                yield encode({"status": "verifying sha256 digest"}) + b"\n"
+            if document != last:
+                last = document
+                yield encode(document) + b"\n"
+
+
+def _document(event: Progress) -> dict[str, Any]:
+    """Ollama's clients draw a bar per digest; a file whose digest is not known yet goes by its name."""
+    if event.path is None or not event.total:
+        return {"status": event.status}
+    amounts = {"total": event.total, "completed": event.completed}
+    if event.digest is None:
+        return {"status": f"pulling {event.path.rpartition('/')[2]}"} | amounts
+    return {"status": f"pulling {event.digest.removeprefix('sha256:')[:12]}", "digest": event.digest} | amounts

@@ -16,6 +16,7 @@ from mlx_serve.daemon import main as daemon
 from mlx_serve.daemon.config import Settings
 from mlx_serve.daemon.context import Context
 from mlx_serve.daemon.metrics import Metrics
+from mlx_serve.daemon.pulls import Pulls
 
 PATHS = ("/test/stream?seconds=S", "/test/stuck", "/test/block")
 
@@ -52,7 +53,17 @@ def make(settings: Settings, started: float) -> Context:
 
     store = Store.open(settings.models.directory, settings.models.aliases)
     residency: Any = NoModels()
-    return Context(settings, store, residency, Metrics(settings.metrics.enabled), started, "0.0.0")
+    quantizing: Any = None
+    return Context(
+        settings,
+        store,
+        residency,
+        Metrics(settings.metrics.enabled),
+        started,
+        "0.0.0",
+        pulls=Pulls(store, quantizing),
+        quantizing=quantizing,
+    )
 
 
 def with_test_routes(build: Any) -> Any:

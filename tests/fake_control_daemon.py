@@ -30,6 +30,7 @@ from mlx_serve.control import api
 from mlx_serve.control.socket import SocketInUse, bind, socket_path
 from mlx_serve.daemon.config import load_settings
 from mlx_serve.daemon.protocol import Hello, Loaded
+from mlx_serve.daemon.pulls import Pulls
 from mlx_serve.store.errors import SourceError, UnknownModel
 from mlx_serve.store.manifests import Layer, Manifest, Source
 from mlx_serve.store.names import Name
@@ -59,9 +60,10 @@ class FakeStore:
 
     read_only: bool = False
     held: dict[str, Installed] = field(default_factory=dict)
-    removed_while_loaded: bool = False
+    protected: set[str] = field(default_factory=set)
     stopped: threading.Event = field(default_factory=threading.Event)
     pulls: list[tuple[str, str | None, str | None, str | None]] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
     residency: FakeResidency | None = None
 
     def models(self) -> list[Installed]:
@@ -81,9 +83,8 @@ class FakeStore:
         return made
 
     def remove(self, name: str, protect: Any = ()) -> Installed:
-        model = self.find(name)
-        self.removed_while_loaded = bool(self.residency and str(model.name) in self.residency.loaded)
-        return self.held.pop(str(model.name))
+        self.protected = set(protect)
+        return self.held.pop(str(self.find(name).name))
 
     def gc(self, dry_run: bool = False, protect: Any = ()) -> Any:
         return SimpleNamespace(blobs=2, bytes=3_000_000, partials=1)
@@ -109,9 +110,11 @@ class FakeStore:
         kind: Any = None,
         name: str | None = None,
         revision: str | None = None,
+        token: str | None = None,
         progress: Callable[[Progress], None],
     ) -> Installed:
         self.pulls.append((source, kind, name, revision))
+        self.tokens.append(token)
         if source == "nothing":
             raise SourceError("there is no model in nothing", hint="pull a folder")
         try:
@@ -164,8 +167,31 @@ class FakeResidency:
         self.unloads.append(name)
         return self.loaded.pop(name, None) is not None
 
+    async def put_out(self, model: Installed) -> bool:
+        return await self.unload(str(model.name))
+
+    @property
+    def in_use(self) -> set[str]:
+        return {row.installed.digest for row in self.loaded.values()}
+
     def resident(self) -> list[Any]:
         return list(self.loaded.values())
+
+
+@dataclass
+class FakeQuantizing:
+    """Half way through at once, then done; `orders` is what was asked of it."""
+
+    store: FakeStore
+    orders: list[Any] = field(default_factory=list)
+
+    async def run(self, order: Any, report: Callable[[Progress], None]) -> Installed:
+        self.orders.append(order)
+        source = self.store.find(order.name)
+        report(Progress("quantizing", overall_completed=750_000, overall_total=1_500_000))
+        made = installed(order.target or f"{source.name.display()}-{order.bits}bit", digest="c" * 64)
+        self.store.held[str(made.name)] = made
+        return made
 
 
 class FakeDaemon:
@@ -176,6 +202,7 @@ class FakeDaemon:
         self.path = socket_path(home, port)
         self.store = FakeStore()
         self.residency = self.store.residency = FakeResidency(self.store)
+        self.quantizing = FakeQuantizing(self.store)
         self.chats: list[dict[str, Any]] = []
         self.hung_up = threading.Event()
         self.shutdowns: list[bool] = []
@@ -189,6 +216,8 @@ class FakeDaemon:
             started=time.time() - 3700,
             version="9.9.9",
             draining=False,
+            pulls=Pulls(self.store, self.quantizing),  # type: ignore[arg-type]
+            quantizing=self.quantizing,
         )
 
     def app(self) -> Sanic:

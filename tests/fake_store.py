@@ -62,6 +62,6 @@ class FakeStore:
             raise self.damaged[name]
         return Path("/nowhere") / name
 
-    def pull(self, source: str) -> Installed:
+    def pull(self, source: str, **options: Any) -> Installed:
         self.pulls.append(source)
         return self.add(source)

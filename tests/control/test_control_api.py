@@ -64,12 +64,12 @@ def test_models_are_listed_shown_copied_and_removed(daemon: FakeDaemon, client: 
     assert len(client.get("/control/v1/models")["models"]) == 1
 
 
-def test_removing_a_loaded_model_unloads_it_first(daemon: FakeDaemon, client: Client) -> None:
+def test_removing_a_loaded_model_unloads_it(daemon: FakeDaemon, client: Client) -> None:
     list(client.stream("POST", "/control/v1/pull", {"source": "starter"}))
     client.post("/control/v1/load", {"name": "starter"})
     client.delete("/control/v1/models/starter")
     assert daemon.residency.unloads == ["mlx-serve/starter:latest"]
-    assert not daemon.store.removed_while_loaded
+    assert daemon.store.protected == {"b" * 64}
 
 
 def test_removing_one_of_two_names_leaves_the_model_loaded(daemon: FakeDaemon, client: Client) -> None:

@@ -28,6 +28,7 @@ from mlx_serve.daemon.errors import (
 )
 from mlx_serve.daemon.lease import Resident
 from mlx_serve.daemon.protocol import Generate, TextPrompt
+from mlx_serve.daemon.pulls import Pulls
 from mlx_serve.daemon.residency import Residency
 from mlx_serve.daemon.runner import Runner
 from mlx_serve.daemon.spare import Spare
@@ -52,7 +53,9 @@ class House:
         for name in (A, B, C, D):
             self.store.add(name)
         self.store.add(VECTORS, kind="embedding")
-        self.residency = Residency(settings, self.store, Spare(self.fleet.spawn))  # type: ignore[arg-type]
+        quantizing: Any = None
+        self.pulls = Pulls(self.store, quantizing)  # type: ignore[arg-type]
+        self.residency = Residency(settings, self.store, Spare(self.fleet.spawn), pulls=self.pulls)  # type: ignore[arg-type]
 
     def use(self, name: str, **options: Any) -> Any:
         return self.residency.use(name, **options)
@@ -92,6 +95,7 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
     for house in houses:
         for gate in [*house.fleet.gates.values(), *house.fleet.close_gates.values()]:
             gate.set()
+        await asyncio.wait_for(house.pulls.close(), GUARD)
         await asyncio.wait_for(house.residency.close(), GUARD)
         assert house.fleet.left == []
 

@@ -19,14 +19,16 @@ from mlx_serve.daemon.lease import Queue, Resident
 from mlx_serve.daemon.limits import Limits
 from mlx_serve.daemon.metrics import Metrics
 from mlx_serve.daemon.protocol import Accepted, Delta, Event, Finished, Gauges, Generate, Hello, Loaded
+from mlx_serve.daemon.pulls import Pulls
 from mlx_serve.handlers.routes import register
 from mlx_serve.store.errors import SourceError, UnknownModel
 from mlx_serve.store.manifests import Layer, Manifest, Quantization, Source
 from mlx_serve.store.names import Name
 from mlx_serve.store.progress import Progress
-from mlx_serve.store.store import Installed
+from mlx_serve.store.store import Installed, Removed
 
 MODEL = "acme/parrot"
+PULLED = "sha256:" + "a" * 64
 TOKENS = ["Hel", "lo", " wor", "ld"]
 
 
@@ -101,7 +103,8 @@ class FakeStore:
         self.folder = folder
         self.kept = {MODEL: installed(day=2), "acme/vectors": installed("acme/vectors", "embedding")}
         self.pulled: list[str] = []
-        self.hold_pull = False
+        self.collected: list[object] = []
+        self.hold_pull = self.fail_late = False
         self.pull_ended = threading.Event()
 
     def models(self) -> list[Installed]:
@@ -125,10 +128,15 @@ class FakeStore:
         self.kept[destination] = model
         return model
 
-    def remove(self, name: str, protect: object = ()) -> None:
+    def remove(self, name: str, protect: object = ()) -> Removed:
+        gone = self.find(name)
         self.kept = {key: model for key, model in self.kept.items() if str(model.name) != name}
+        return Removed(gone.name, gone.digest)
 
-    def pull(self, source: str, *, progress: Callable[[Progress], None]) -> Installed:
+    def gc(self, dry_run: bool = False, protect: object = ()) -> None:
+        self.collected.append(protect)
+
+    def pull(self, source: str, *, progress: Callable[[Progress], None], **options: object) -> Installed:
         try:
             return self._pull(source, progress)
         finally:
@@ -136,13 +144,15 @@ class FakeStore:
 
     def _pull(self, source: str, progress: Callable[[Progress], None]) -> Installed:
         self.pulled.append(source)
+        if self.fail_late:
+            progress(Progress("downloading", PULLED, "model.safetensors", 5, 10))
         if source != "starter":
             raise SourceError(f"there is no model at /home/somebody/secret/{source}", hint="pull a built-in: starter")
         progress(Progress("checking files"))
         progress(Progress("copying", None, "model.safetensors", 5, 10))
         while self.hold_pull:
             progress(Progress("copying", None, "model.safetensors", 6, 10))
-        progress(Progress("stored", "sha256:" + "a" * 64, "model.safetensors", 10, 10))
+        progress(Progress("stored", PULLED, "model.safetensors", 10, 10))
         progress(Progress("success"))
         return installed()
 
@@ -203,6 +213,13 @@ class FakeResidency:
         self.unloaded.append(name)
         return True
 
+    async def put_out(self, model: Installed) -> bool:
+        return await self.unload(str(model.name))
+
+    @property
+    def in_use(self) -> set[str]:
+        return {installed().digest}
+
     @property
     def queue(self) -> Queue:
         return Queue(running=0, waiting=0, limit=256)
@@ -246,7 +263,17 @@ async def daemon(
     settings = replace(settings, server=replace(settings.server, **server))
     engine, store = FakeEngine(), FakeStore(folder)
     residency, metrics = FakeResidency(store, engine), Metrics(True)
-    context = Context(settings, store, residency, metrics, 0.0, "0.4.2.dev1+g123")  # type: ignore[arg-type]
+    quantizing: Any = None
+    context = Context(
+        settings,
+        store,  # type: ignore[arg-type]
+        residency,  # type: ignore[arg-type]
+        metrics,
+        0.0,
+        "0.4.2.dev1+g123",
+        pulls=Pulls(store, quantizing),  # type: ignore[arg-type]
+        quantizing=quantizing,
+    )
     app = build_app("control" if control else "public", context, control=control, limits=limits)
     register(app, control=control)
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -258,3 +285,4 @@ async def daemon(
         server_.stop_listening()
         server_.abort()
         await server_.finished(5)
+        await context.pulls.close()

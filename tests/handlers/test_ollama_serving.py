@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes_serving import MODEL, Serving, finished, says, speak
+from fakes_serving import MODEL, PULLED, Serving, finished, says, speak
 
 from mlx_serve.daemon.errors import RequestRejected
 from mlx_serve.daemon.protocol import Accepted, ChatPrompt, Delta, Event, Generate, TextPrompt, TokenLogprob, ToolCall
@@ -317,15 +317,46 @@ async def test_copy_and_delete(serving: Serving, client: httpx.AsyncClient) -> N
 
 
 async def test_pull(serving: Serving, client: httpx.AsyncClient) -> None:
-    """Lines that end with success; without streaming only that; a failure is an error line without a path."""
-    statuses = [document["status"] for document in lines(await client.post("/api/pull", json={"model": "starter"}))]
-    assert statuses == ["pulling manifest", "checking files", "copying", "stored", "success"]
-    assert (await client.post("/api/pull", json={"model": "starter", "stream": False})).json() == {"status": "success"}
-    failed = await client.post("/api/pull", json={"model": "other", "stream": False})
-    assert (
-        failed.status_code == 400
-        and "/home" not in failed.text
-        and "pull a built-in: starter" in failed.json()["error"]
-    )
+    """Ollama's lines, from the manifest to success; without streaming only the last."""
+    documents = lines(await client.post("/api/pull", json={"name": "starter", "insecure": True}))
+    layer = {"status": "pulling aaaaaaaaaaaa", "digest": PULLED, "total": 10, "completed": 10}
+    steps = [{"status": text} for text in ("verifying sha256 digest", "writing manifest", "success")]
+    assert documents == [{"status": "pulling manifest"}, layer, *steps]
+    whole = await client.post("/api/pull", json={"model": "starter", "stream": False})
+    assert whole.json() == {"status": "success"} and whole.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_pull_that_fails_at_once_has_a_status(client: httpx.AsyncClient, stream: bool) -> None:
+    failed = await client.post("/api/pull", json={"model": "other", "stream": stream})
+    assert failed.status_code == 400 and "/home" not in failed.text
+    assert "pull a built-in: starter" in failed.json()["error"]
+
+
+async def test_a_pull_that_fails_late_ends_in_an_error_line(serving: Serving, client: httpx.AsyncClient) -> None:
+    """And HTTP's end does not follow, for those who look at no lines."""
+    serving.store.fail_late = True
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post("/api/pull", json={"model": "other"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "pulled"),
+    [
+        ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B"),
+        ("qwen/qwen3:latest", "qwen/qwen3"),
+        ("hf.co/Qwen/Qwen3@main", "Qwen/Qwen3@main"),
+        ("https://huggingface.co/Qwen/Qwen3", "Qwen/Qwen3"),
+        ("qwen3:0.6b", "qwen3:0.6b"),
+    ],
+)
+async def test_what_is_pulled(serving: Serving, client: httpx.AsyncClient, asked: str, pulled: str) -> None:
+    await client.post("/api/pull", json={"model": asked, "stream": False})
+    assert serving.store.pulled == [pulled]
+
+
+@pytest.mark.parametrize("source", ["/etc", "./x", "~/x", "../x", "a/b/c", "a\\b", "x@", "x@../y", "file:///etc"])
+async def test_no_folder_is_pulled_over_tcp(serving: Serving, client: httpx.AsyncClient, source: str) -> None:
+    answer = await client.post("/api/pull", json={"model": source})
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid model name"})
+    assert serving.store.pulled == []

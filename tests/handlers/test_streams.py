@@ -64,7 +64,7 @@ async def test_hang_up_ends_a_pull(serving: Serving) -> None:
     """A client who leaves stops its pull at the next report."""
     serving.store.hold_pull = True
     reader, writer = await raw(serving, "/api/pull", {"model": "starter"})
-    await reader.readuntil(b'"copying"')
+    await asyncio.wait_for(reader.readuntil(b'"pulling model.safetensors"'), 5)
     writer.transport.abort()
     assert await asyncio.to_thread(serving.store.pull_ended.wait, 5)
 
