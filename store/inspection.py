@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import architectures
 from .configs import Files, refuse_remote_code
 from .errors import DamagedModel, UnsupportedModel
 from .kinds import capabilities, detect
@@ -41,6 +42,7 @@ def inspect(locations: Mapping[str, Path], hints: Sequence[str], kind: Kind | No
         kind, reason = detected.kind, detected.reason
     else:
         reason = "stated when the model was pulled"
+    architectures.check(architecture, kind)
     return Findings(kind, reason, architecture, capabilities(kind, files), read_traits(kind, files, tensors))
 
 

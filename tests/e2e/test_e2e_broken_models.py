@@ -13,6 +13,7 @@ import pytest
 from e2e.scripts import HELLO, write_scripted
 from live_daemon import LiveDaemon, together
 
+from mlx_serve.store import architectures
 from mlx_serve.store.store import Store
 
 
@@ -44,7 +45,10 @@ def troubled(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         weights = (copy / "model.safetensors").read_bytes()
         (copy / "model.safetensors").write_bytes(weights[:-4] + name.encode()[:4].ljust(4))
         opened.pull(str(copy))
-    opened.pull(str(variant(folder, "strange", model_type="strange")), kind="llm")
+    with pytest.MonkeyPatch.context() as patch:
+        # As if it had been pulled with another mlx-lm than the one that is here now.
+        patch.setattr(architectures, "check", lambda model_type, kind: None)
+        opened.pull(str(variant(folder, "strange", model_type="strange")), kind="llm")
     opened.pull(str(variant(folder, "olmo", model_type="olmo")), kind="llm")
     opened.pull(str(variant(folder, "deeper", num_hidden_layers=3)), kind="llm")
     opened.pull(str(variant(folder, "vectors")), kind="embedding")

@@ -55,7 +55,11 @@ def test_the_kind_and_its_reason(
 
 
 def test_a_vision_config_counts_only_with_a_vision_tower(make_model: MakeModel) -> None:
-    config = {"vision_config": {"depth": 1}, "architectures": ["Gemma3ForConditionalGeneration"]}
+    config = {
+        "model_type": "gemma3",
+        "vision_config": {"depth": 1},
+        "architectures": ["Gemma3ForConditionalGeneration"],
+    }
     seeing = look(make_model("seeing", config=config, tensors=VISION))
     assert (seeing.kind, seeing.capabilities) == ("vlm", ("completion", "vision"))
     blind = look(make_model("blind", config=config))
