@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +32,7 @@ def inspect(locations: Mapping[str, Path], hints: Sequence[str], kind: Kind | No
     """
     files = Files(locations)
     refuse_remote_code(files)
-    config = files.object("config.json")
-    architecture = config.get("model_type")
-    if not isinstance(architecture, str) or not 0 < len(architecture) <= 96 or not architecture.isprintable():
-        raise UnsupportedModel("config.json names no model_type, so nobody can tell which architecture this is")
+    architecture = architecture_of(files)
     tensors = _tensors(files)
     if kind is None:
         detected = detect(files, tensors, hints)
@@ -44,6 +41,29 @@ def inspect(locations: Mapping[str, Path], hints: Sequence[str], kind: Kind | No
         reason = "stated when the model was pulled"
     architectures.check(architecture, kind)
     return Findings(kind, reason, architecture, capabilities(kind, files), read_traits(kind, files, tensors))
+
+
+def architecture_of(files: Files) -> str:
+    """The model_type. Raises UnsupportedModel when there is none."""
+    architecture = files.object("config.json").get("model_type")
+    if not isinstance(architecture, str) or not 0 < len(architecture) <= 96 or not architecture.isprintable():
+        raise UnsupportedModel("config.json names no model_type, so nobody can tell which architecture this is")
+    return architecture
+
+
+def dense_weights(files: Files) -> list[tuple[str, str]]:
+    """Folder and weight file of each layer that Sentence Transformers puts after the pooling."""
+    modules = files.json("modules.json")
+    listed = modules if isinstance(modules, list) else []
+    paths = [str(module.get("path", "")) for module in listed if isinstance(module, dict)]
+    return [(folder, f"{folder}/model.safetensors") for folder in paths if folder.endswith("_Dense")]
+
+
+def refuse_missing_dense(files: Files, there: Collection[str]) -> None:
+    """Raises UnsupportedModel when such a layer has no weights that can be read. `there`: all paths of the model."""
+    for folder, weights in dense_weights(files):
+        if weights not in there:
+            raise UnsupportedModel(f"{folder} has no model.safetensors; its weights are in a format not read here")
 
 
 def _tensors(files: Files) -> dict[str, Tensor]:
@@ -65,15 +85,9 @@ def _tensors(files: Files) -> dict[str, Tensor]:
 
 
 def _dense(files: Files) -> dict[str, Tensor]:
-    """The layers that Sentence Transformers puts after the pooling."""
-    tensors: dict[str, Tensor] = {}
-    modules = files.json("modules.json")
-    for module in modules if isinstance(modules, list) else ():
-        folder = str(module.get("path", "")) if isinstance(module, dict) else ""
-        if folder.endswith("_Dense"):
-            weights = f"{folder}/model.safetensors"
-            if weights not in files:
-                raise UnsupportedModel(f"{folder} has no model.safetensors; its weights are in a format not read here")
-            found = read_header(files.locations[weights], weights)
-            tensors |= {f"{folder}.{name}": tensor for name, tensor in found.items()}
-    return tensors
+    refuse_missing_dense(files, files.locations)
+    return {
+        f"{folder}.{name}": tensor
+        for folder, weights in dense_weights(files)
+        for name, tensor in read_header(files.locations[weights], weights).items()
+    }

@@ -83,7 +83,8 @@ def _reranker(files: Files, config: dict[str, Any], hints: Sequence[str]) -> Det
 
 def _embedding(files: Files, config: dict[str, Any], hints: Sequence[str]) -> Detected | None:
     modules = files.json("modules.json")
-    kinds = [str(module.get("type")) for module in modules if isinstance(module, dict)] if modules else []
+    listed = modules if isinstance(modules, list) else []
+    kinds = [str(module.get("type")) for module in listed if isinstance(module, dict)]
     if any(kind.endswith(".Pooling") for kind in kinds) or "1_Pooling/config.json" in files:
         return Detected("embedding", "modules.json or 1_Pooling describes how token vectors are pooled")
     if "config_sentence_transformers.json" in files:
