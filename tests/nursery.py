@@ -19,6 +19,9 @@ from typing import Any
 
 from live_daemon import LiveDaemon
 
+JOB = "TEST_JOB"
+"""In a daemon's environment: the script that takes the place of the job which quantizes."""
+
 
 class Newborn:
     """A forked daemon; what LiveDaemon uses of a Popen."""
@@ -110,6 +113,8 @@ def fork(flags: list[str], environ: dict[str, str], output: str) -> int:
 def without_spare(settings: Any, started: float) -> Any:
     context = main.compose(settings, started)
     context.residency._spare.prepare = lambda: None
+    if job := os.environ.get(JOB):
+        context.quantizing._command = (job,)
     return context
 
 

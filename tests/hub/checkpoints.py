@@ -48,8 +48,3 @@ def checkpoint(*shards: int, seed: int = 0, **config: Any) -> dict[str, bytes]:
         files[path] = weights(shards[at], seed * 1000 + at, tensor)
     index = {"metadata": {"total_size": sum(shards)}, "weight_map": places}
     return files | {"model.safetensors.index.json": json.dumps(index).encode()}
-
-
-def kept(files: dict[str, bytes]) -> int:
-    """Bytes of what a pull keeps of them."""
-    return sum(len(content) for path, content in files.items() if not path.startswith("."))
