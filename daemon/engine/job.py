@@ -16,9 +16,11 @@ from .process import import_mlx_lm, inherit
 
 REPORT_SECONDS = 0.1
 POOL_BYTES = 64 << 20
+NICE = 10  # models that answer come first
 
 
 def main() -> None:
+    os.nice(NICE)
     mailbox = Mailbox(inherit())
     mailbox.start()
     order = mailbox.queue.get()

@@ -38,6 +38,17 @@ _DTYPES = {
 
 
 @dataclass(frozen=True)
+class Spec:
+    """What a header says of a tensor; `width` is the bytes of one element."""
+
+    name: str
+    dtype: mx.Dtype
+    shape: tuple[int, ...]
+    bytes: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a tensor's bytes go: an open file and an offset in it."""
 
@@ -49,8 +60,9 @@ class Place:
 def open_shards(
     folder: Path, weights: Sequence[tuple[str, mx.array]], parameters: int, limit: int = SHARD_BYTES
 ) -> Iterator[dict[str, Place]]:
-    """Write headers and index; the places of all tensors by name, for `write`."""
-    shards = _cut(weights, limit)
+    """Write headers and index; the places of all tensors by name, for `write`. Keeps no array."""
+    specs = [Spec(name, weight.dtype, weight.shape, weight.nbytes, weight.itemsize) for name, weight in weights]
+    shards = _cut(specs, limit)
     descriptors: list[int] = []
     places: dict[str, Place] = {}
     names: dict[str, str] = {}
@@ -59,8 +71,8 @@ def open_shards(
             file = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
             descriptors.append(os.open(folder / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             places |= _head(descriptors[-1], shard)
-            names |= {name: file for name, _ in shard}
-        _write_index(folder, names, sum(weight.nbytes for _, weight in weights), parameters)
+            names |= {spec.name: file for spec in shard}
+        _write_index(folder, names, sum(spec.bytes for spec in specs), parameters)
         yield places
     finally:
         for descriptor in descriptors:
@@ -76,26 +88,30 @@ def write(place: Place, data: memoryview) -> None:
         data = data[count:]
 
 
-def _cut(weights: Sequence[tuple[str, mx.array]], limit: int) -> list[list[tuple[str, mx.array]]]:
+def _cut(specs: Sequence[Spec], limit: int) -> list[list[Spec]]:
     """A tensor that is larger than the limit gets a shard of its own."""
-    shards: list[list[tuple[str, mx.array]]] = []
+    shards: list[list[Spec]] = []
     size = 0
-    for name, weight in weights:
-        if not shards or size + weight.nbytes > limit:
+    for spec in specs:
+        if not shards or size + spec.bytes > limit:
             shards.append([])
             size = 0
-        shards[-1].append((name, weight))
-        size += weight.nbytes
+        shards[-1].append(spec)
+        size += spec.bytes
     return shards
 
 
-def _head(descriptor: int, shard: Sequence[tuple[str, mx.array]]) -> dict[str, Place]:
+def _head(descriptor: int, shard: Sequence[Spec]) -> dict[str, Place]:
     header: dict[str, Any] = {"__metadata__": {"format": "mlx"}}
     starts: dict[str, int] = {}
     end = 0
-    for name, weight in sorted(shard, key=lambda item: (-item[1].itemsize, item[0])):
-        starts[name], end = end, end + weight.nbytes
-        header[name] = {"dtype": _DTYPES[weight.dtype], "shape": weight.shape, "data_offsets": [starts[name], end]}
+    for spec in sorted(shard, key=lambda spec: (-spec.width, spec.name)):
+        starts[spec.name], end = end, end + spec.bytes
+        header[spec.name] = {
+            "dtype": _DTYPES[spec.dtype],
+            "shape": spec.shape,
+            "data_offsets": [starts[spec.name], end],
+        }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     write(Place(descriptor, 0), memoryview(len(text).to_bytes(8, "little") + text))
