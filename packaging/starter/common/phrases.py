@@ -72,12 +72,40 @@ def expansions(pattern: str) -> list[str]:
     return [_tidy(text) for text in _all(_compiled(pattern))]
 
 
+_PLAIN = re.compile(r"[^a-z0-9<>]+")
+
+
+def plain(text: str) -> str:
+    """A wording without case and marks, so that two of them can be compared."""
+    return f" {_PLAIN.sub(' ', text.lower()).strip()} "
+
+
 class Phrases:
-    """Patterns to train on, and patterns for the evaluation alone."""
+    """Patterns to train on, and patterns for the evaluation alone: no trained wording contains one of those."""
 
     def __init__(self, train: list[str], held: list[str]) -> None:
         self.train, self.held = tuple(train), tuple(held)
+        # Where the text to work on stands is put together later: only the words count.
+        self._kept = tuple({plain(text.removesuffix("<x>")) for pattern in held for text in expansions(pattern)})
+
+    def write(self, rng: random.Random) -> str:
+        return expand(rng, self.train[int(rng.random() * len(self.train))])
 
     def pick(self, rng: random.Random, held: bool) -> str:
-        side = self.held if held else self.train
-        return expand(rng, side[int(rng.random() * len(side))])
+        if held:
+            return expand(rng, self.held[int(rng.random() * len(self.held))])
+        while True:
+            text = self.write(rng)
+            told = plain(text)
+            if not any(kept in told for kept in self._kept):
+                return text
+
+
+class Filled:
+    """Phrases with one slot filled for good."""
+
+    def __init__(self, phrases: Phrases, slot: str, text: str) -> None:
+        self._phrases, self._slot, self._text = phrases, slot, text
+
+    def pick(self, rng: random.Random, held: bool) -> str:
+        return self._phrases.pick(rng, held).replace(self._slot, self._text)

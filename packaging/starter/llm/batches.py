@@ -19,6 +19,7 @@ from .conversation import conversation, long_conversation
 from .sample import Sample
 from .tokenizer import END_OF_TEXT
 
+ROUGH_SHARE, DROPOUT = 0.1, 0.15  # some conversations are cut into other tokens: what a token spells must be known
 CONTEXT_WEIGHT, CONTEXT_SHARE = 0.3, 0.25  # what others write is learnt a little: it teaches the words
 
 
@@ -31,6 +32,13 @@ class Batch:
     weights: NDArray[np.float16]
     bounds: NDArray[np.int32]
     fresh: bool = True
+
+
+def rough(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer with BPE dropout (https://arxiv.org/abs/1910.13267)."""
+    other = Tokenizer.from_str(tokenizer.to_str())
+    other.model.dropout = DROPOUT
+    return other
 
 
 def encoded(tokenizer: Tokenizer, sample: Sample, rng: random.Random) -> tuple[list[int], list[float]]:
@@ -55,10 +63,14 @@ def encoded(tokenizer: Tokenizer, sample: Sample, rng: random.Random) -> tuple[l
 
 
 def _packed(
-    tokenizer: Tokenizer, rng: random.Random, row: int, rows: int, waiting: list[tuple[list[int], list[float]]]
+    tokenizers: tuple[Tokenizer, Tokenizer],
+    rng: random.Random,
+    row: int,
+    rows: int,
+    waiting: list[tuple[list[int], list[float]]],
 ) -> Batch:
     """Best fit of those waiting; a conversation never spans two rows."""
-    end = tokenizer.token_to_id(END_OF_TEXT)
+    end = tokenizers[0].token_to_id(END_OF_TEXT)
     ids = np.full(row * rows, end, np.uint16)
     weights = np.zeros(row * rows, np.float16)
     bounds = [0]
@@ -67,7 +79,7 @@ def _packed(
         while at < stop:
             while len(waiting) < 24:
                 sample = long_conversation(rng) if row > 1024 and rng.random() < 0.8 else conversation(rng)
-                pair = encoded(tokenizer, sample, rng)
+                pair = encoded(tokenizers[rng.random() < ROUGH_SHARE], sample, rng)
                 if 1 < len(pair[0]) <= row:
                     waiting.append(pair)
             room = stop - at
@@ -89,10 +101,11 @@ def _packed(
 
 def batches(tokenizer: Tokenizer, seed: str, tokens: int, long_share: float) -> Iterator[Batch]:
     rng = random.Random(seed)
+    pair = tokenizer, rough(tokenizer)
     waiting: dict[int, list[tuple[list[int], list[float]]]] = {1024: [], 8192: []}
     while True:
         row = 8192 if tokens >= 8192 and rng.random() < long_share else 1024
-        yield _packed(tokenizer, rng, row, tokens // row, waiting[row])
+        yield _packed(pair, rng, row, tokens // row, waiting[row])
 
 
 def _work(text: str, seed: str, tokens: int, long_share: float, out: Queue[Batch]) -> None:

@@ -8,25 +8,25 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from ..common.phrases import Phrases
-from ..common.words import INVENTED, NOUNS, number, sentence
+from ..common.words import INVENTED, noun, number, sentence
 from . import extract, memory, system, talk, tools, transforms
 from .sample import Exchange, Message, Sample
+from .wording import Asks
 
 Maker = Callable[[random.Random, bool], Exchange]
 
 TASKS: dict[str, tuple[Maker, float]] = {
-    "facts": (talk.fact, 26),
-    "greetings": (talk.greeting, 4),
-    "owning up": (talk.unknown, 3),
-    "repeat": (transforms.repeat, 6),
-    "change case": (transforms.upper, 7),
-    "reverse words": (transforms.reverse, 6),
-    "count": (transforms.count, 6),
+    "facts": (talk.fact, 24),
+    "greetings": (talk.greeting, 5),
+    "owning up": (talk.unknown, 8),
+    "repeat": (transforms.repeat, 7),
+    "change case": (transforms.upper, 9),
+    "reverse words": (transforms.reverse, 7),
+    "count": (transforms.count, 7),
     "spell": (transforms.spell, 6),
     "pick a word": (transforms.ends, 3),
-    "arithmetic": (transforms.arithmetic, 12),
-    "extract JSON": (extract.extract, 14),
+    "arithmetic": (transforms.arithmetic, 13),
+    "extract JSON": (extract.extract, 18),
 }
 _NAMES = tuple(TASKS)
 _MAKERS = tuple(maker for maker, _ in TASKS.values())
@@ -90,7 +90,7 @@ class _Draft:
 
 def _plain_system(draft: _Draft, share: float = 0.25) -> None:
     if draft.rng.random() < share:
-        draft.system(system.PLAIN.pick(draft.rng, draft.held))
+        draft.system(system.PLAIN.pick(draft.rng, draft.held).replace("<name>", "me"))
 
 
 def single(draft: _Draft, task: str | None = None) -> Sample:
@@ -122,8 +122,8 @@ def remembering(draft: _Draft, fill: int = 2) -> Sample:
         for _ in range(rng.randint(0, fill)):
             draft.turn(_any(rng, held))
         rng.shuffle(placed)
-        for noun, place in placed[: rng.randint(1, 3)]:
-            draft.turn(memory.where(rng, held, noun, place))
+        for thing, place in placed[: rng.randint(1, 3)]:
+            draft.turn(memory.where(rng, held, thing, place))
         _plain_system(draft)
         return draft.done()
     taken: set[str] = set()
@@ -221,10 +221,14 @@ def untooled(draft: _Draft) -> Sample:
     return draft.done("no tool needed")
 
 
-_NEEDLE = Phrases(
-    ["What is the code of the <n>?", "(Which|What) code (has|belongs to) the <n>?", "(Tell me|Find|Give me) the code of the <n>(|.)", "The text (names|gives) a code for the <n>. (What|Which one) is it?"],
+_NEEDLE = Asks(
     ["Please look up the code of the <n>.", "Can you find which code the <n> has?"],
+    orders=("(find|tell me|give me|search for|say|name|write|extract|read out|get|locate|report|determine|fetch|spot) the (code|number|key) (of|for|that belongs to|given for) the <n>(| in the text| in this text| above| from the text)", "(search|read|go through|check|scan) the text and (give|tell|say|find)(| me) the code (of|for) the <n>", "(find|look for) the <n> and (say|give|tell me) its code"),
+    things=("the code (of|for|that belongs to) the <n>(| in the text| above)", "the <n>'s code", "the code that the text (names|gives) for the <n>"),
+    wonders=("(what|which) the code of the <n> is", "(what|which) code (belongs to|was given to|is given for|stands for|is that of) the <n>", "(what|which) code the <n> (was given|got|carries)"),
+    wholes=("What (is|was) the code (of|for) the <n>(| in the text| in this text| above)?", "(Which|What) code (has|belongs to|goes with|is for|is that of|was given to|does the text give for|is named for) the <n>?", "The text (names|gives|mentions) a code for the <n>. (What|Which one) is it?", "(Which|What) code does the <n> have?", "Code of the <n>?", "The <n>: what is its code?", "(How|What) (is|does) the code of the <n>(| read| go)?"),
 )  # fmt: skip
+_CODED = ("The code of the <n> is <c>.", "The code of the <n> is <c>.", "The code of the <n> is <c>.", "The <n> has the code <c>.", "The code for the <n> is <c>.", "<c> is the code of the <n>.", "Remember the code of the <n>: <c>.", "The code of the <n> was <c>.")  # fmt: skip
 
 
 def haystack(draft: _Draft, sentences: int) -> Sample:
@@ -232,35 +236,28 @@ def haystack(draft: _Draft, sentences: int) -> Sample:
     rng, held = draft.rng, draft.held
     lines = [f"{line[:1].upper()}{line[1:]}." for line in (sentence(rng, held) for _ in range(sentences))]
     codes: dict[str, str] = {}
-    for _ in range(rng.randint(1, 4)):
-        codes[NOUNS.pick(rng, held)] = (
-            str(number(rng, held, 100, 99999)) if rng.random() < 0.7 else INVENTED.pick(rng, held)
+    for _ in range(rng.randint(1, 4 if held else 6)):
+        codes[noun(rng, held)] = str(number(rng, held, 100, 99999)) if rng.random() < 0.7 else INVENTED.pick(rng, held)
+    for thing, code in codes.items():
+        told = _CODED[0] if held else rng.choice(_CODED)
+        lines.insert(rng.randint(0, len(lines)), told.replace("<n>", thing).replace("<c>", code))
+
+    def asked(thing: str) -> Exchange:
+        return Exchange(
+            "long context",
+            _NEEDLE.pick(rng, held).replace("<n>", thing),
+            f"The code of the {thing} is {codes[thing]}.",
+            f"The text says: {thing}, {codes[thing]}.",
+            ("contains", (codes[thing],)),
         )
-    for noun, code in codes.items():
-        lines.insert(rng.randint(0, len(lines)), f"The code of the {noun} is {code}.")
-    noun, code = rng.choice(list(codes.items()))
-    question = _NEEDLE.pick(rng, held).replace("<n>", noun)
+
+    exchange = asked(rng.choice(list(codes)))
     text = (" " if rng.random() < 0.7 else "\n").join(lines)
-    exchange = Exchange(
-        "long context",
-        f"{text}\n\n{question}" if rng.random() < 0.7 else f"{question}\n\n{text}",
-        f"The code of the {noun} is {code}.",
-        f"The text says: {noun}, {code}.",
-        ("contains", (code,)),
-    )
+    exchange.user = f"{text}\n\n{exchange.user}" if rng.random() < 0.7 else f"{exchange.user}\n\n{text}"
     draft.turn(exchange)
-    if not held and rng.random() < 0.5:
-        for _ in range(rng.randint(1, 2)):
-            noun, code = rng.choice(list(codes.items()))
-            draft.turn(
-                Exchange(
-                    "long context",
-                    _NEEDLE.pick(rng, held).replace("<n>", noun),
-                    f"The code of the {noun} is {code}.",
-                    f"The text says: {noun}, {code}.",
-                    ("contains", (code,)),
-                )
-            )
+    if not held:
+        for _ in range(rng.choice((0, 1, 2, 3, 4))):
+            draft.turn(asked(rng.choice(list(codes))))
     return draft.done("long context")
 
 
@@ -269,18 +266,18 @@ def long(draft: _Draft) -> Sample:
     rng = draft.rng
     roll = rng.random()
     if roll < 0.4:
-        return haystack(draft, rng.randint(70, 480))
+        return haystack(draft, int(25 * 16 ** rng.random()))
     if roll < 0.75:
-        return remembering(draft, fill=rng.choice((20, 40, 80)))
-    return several(draft, 12, rng.choice((25, 50, 70)))
+        return remembering(draft, fill=rng.choice((15, 30, 60)))
+    return several(draft, 12, rng.choice((20, 35, 50)))
 
 
 _KINDS: tuple[tuple[Callable[[_Draft], Sample], float], ...] = (
     (single, 40),
-    (several, 9),
-    (remembering, 13),
-    (recalling, 2),
-    (styled, 10),
+    (several, 8),
+    (remembering, 14),
+    (recalling, 3),
+    (styled, 11),
     (playing, 6),
     (calling, 22),
     (untooled, 3),
@@ -311,7 +308,7 @@ CASES: dict[str, Callable[[_Draft], Sample]] = {
     "tool call": lambda draft: calling(draft, finish=False),
     "tool result": lambda draft: calling(draft, finish=True),
     "no tool needed": untooled,
-    "long context": lambda draft: haystack(draft, draft.rng.randint(150, 480)),
+    "long context": lambda draft: haystack(draft, draft.rng.randint(100, 370)),
 }
 
 

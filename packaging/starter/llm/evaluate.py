@@ -42,7 +42,7 @@ class Score:
 
 def _budget(samples: list[Sample]) -> int:
     """Enough tokens for the longest expected answer, and a little more to be seen to run on."""
-    return min(700, 40 + max(len(template.pieces(sample)[-1][0].encode()) for sample in samples) * 2 // 3)
+    return min(900, 40 + max(len(template.pieces(sample)[-1][0].encode()) for sample in samples))
 
 
 def torch_answers(folder: Path) -> Answer:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 class Shape:
     vocabulary: int
     hidden: int = 256
-    layers: int = 8
+    layers: int = 10
     heads: int = 8
     kv_heads: int = 2
     head: int = 64
-    intermediate: int = 704
+    intermediate: int = 512
     theta: float = 100_000.0
     context: int = 8192
     eps: float = 1e-6

@@ -15,12 +15,14 @@ from ..common.words import (
     ANIMALS,
     CITIES,
     COLOURS,
+    COMMON,
     DAYS,
     FIRST_NAMES,
     FOODS,
     INVENTED,
     OBJECTS,
     PLACES,
+    REAL,
     Words,
     number,
     sentence,
@@ -28,6 +30,7 @@ from ..common.words import (
 )
 from .extract import date, email, order_number, phone
 from .sample import Exchange, Message
+from .wording import Asks
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,14 @@ class Tool:
     schema: dict[str, Any]
 
 
-def _named(rng: random.Random, verb: str, thing: str) -> str:
-    """The spellings that programmers use."""
+_KINDS_OF = ("current", "new", "local", "all", "user", "my", "daily", "next", "online", "public", "smart", "home", "remote", "default")  # fmt: skip
+
+
+def _named(rng: random.Random, held: bool, verb: str, thing: str) -> str:
+    """The spellings that programmers use; now and then with a word that nobody says."""
     parts = [*verb.split(" "), *thing.split(" ")]
+    if not held and rng.random() < 0.12:
+        parts.insert(len(verb.split(" ")), rng.choice(_KINDS_OF))
     roll = rng.random()
     if roll < 0.7:
         return "_".join(parts)
@@ -142,23 +150,48 @@ def _named(rng: random.Random, verb: str, thing: str) -> str:
         return parts[0] + "".join(part.capitalize() for part in parts[1:])
     if roll < 0.93:
         return "_".join(thing.split(" ")) + "_" + "_".join(verb.split(" "))
+    if not held and roll < 0.96:
+        return (
+            "_".join(parts).upper()
+            if roll < 0.935
+            else ".".join(parts)
+            if roll < 0.95
+            else "".join(part.capitalize() for part in parts)
+        )
     return "-".join(parts)
 
 
-_ABOUT = Phrases(["<V> (a|an|the) <t>(|.| for the user.| of the user.)", "<V> <t>(|s)(|.)", "(Use this to|Can|A function to|This function can) <v> (a|the|an) <t>.", "<V> (one|some|a new) <t>."], ["Lets the user <v> a <t>.", "This tool will <v> the <t>."])  # fmt: skip
+_ABOUT = Phrases(
+    ["<V> (a|an|the|one|any|your|some) <t>(|.| for the user.| of the user.| in the system.| by its data.| on request.| right now.)", "<V> <t>(|s)(|.)", "(Use this to|Can|A function to|This function can|Call this to|Use it to|Function to|Helps to|Allows to|Used to|Tool to|Useful to|Makes it possible to|An API to|The way to|Call it when the user wants to|If you need to) <v> (a|the|an|any|some) <t>(|.)", "<V> (one|some|a new|an existing|the given|the current|the selected) <t>.", "<V>s (a|the|one) <t>(|.) (|Returns the result.|Fails if there is none.|Needs no login.|Returns JSON.)", "<t>: <v> it(|.)"],
+    ["Lets the user <v> a <t>.", "This tool will <v> the <t>."],
+)  # fmt: skip
 
 
-def tool(rng: random.Random, held: bool) -> Tool:
+_PARAMETER_ABOUT = ("The <n>(|.| to use.| of it.)", "(A|One) <n>", "<n>", "Which <n> (to use|it is|is meant)", "(Your|Its|Their) <n>", "The <n>, as the user (says|writes|gives) it(|.)", "(Value|Name) of the <n>(|.)", "(Required|Optional)(:|.) (The |)<n>")  # fmt: skip
+
+
+def tool(rng: random.Random, held: bool, like: tuple[str, str] = ("", "")) -> Tool:
     """An evaluation tool has a held noun, invented or real; verbs are shared, for meaning hangs on them."""
     verb = _VERBS.pick(rng, held and rng.random() < 0.3).replace("_", " ")
+    if not held and rng.random() < 0.12:
+        verb = (COMMON if rng.random() < 0.7 else INVENTED).pick(rng, False)
     thing = (
-        (_THINGS if rng.random() < 0.75 else INVENTED if rng.random() < 0.6 else OBJECTS)
+        (
+            _THINGS
+            if rng.random() < (0.75 if held else 0.55)
+            else INVENTED
+            if rng.random() < 0.6
+            else OBJECTS
+            if held or rng.random() < 0.3
+            else REAL
+        )
         .pick(rng, held)
         .replace("_", " ")
     )
     if rng.random() < 0.15:
         thing = f"{INVENTED.pick(rng, held)} {thing}"
-    name = _named(rng, verb, thing)
+    verb, thing = like[0] or verb, like[1] or thing
+    name = _named(rng, held, verb, thing)
     count = rng.choices((0, 1, 2, 3, 4), (6, 34, 34, 20, 6))[0]
     kinds = rng.sample(PARAMETERS, count)
     if rng.random() < 0.12:
@@ -168,8 +201,10 @@ def tool(rng: random.Random, held: bool) -> Tool:
     chosen: list[tuple[str, Parameter]] = []
     for kind in kinds:
         key = rng.choice(kind.names)
-        if rng.random() < 0.06:
+        if rng.random() < (0.06 if held else 0.15):
             key = INVENTED.pick(rng, held)
+            if not held and rng.random() < 0.4:
+                key = f"{COMMON.pick(rng, False)}_{key}" if rng.random() < 0.5 else COMMON.pick(rng, False)
         if key not in dict(chosen):
             chosen.append((key, kind))
     required = tuple(key for i, (key, _) in enumerate(chosen) if i == 0 or rng.random() < 0.6)
@@ -179,7 +214,8 @@ def tool(rng: random.Random, held: bool) -> Tool:
         if kind.choices:
             schema["enum"] = list(kind.choices)
         if rng.random() < 0.7 or key not in kind.names:
-            schema["description"] = expand(rng, kind.about.replace("<n>", key.replace("_", " ")))
+            about = kind.about if held or rng.random() < 0.6 else rng.choice(_PARAMETER_ABOUT)
+            schema["description"] = expand(rng, about.replace("<n>", key.replace("_", " ")))
         properties[key] = schema
     function: dict[str, Any] = {"name": name}
     if rng.random() < 0.85:
@@ -191,15 +227,24 @@ def tool(rng: random.Random, held: bool) -> Tool:
     return Tool(verb, thing, name, tuple(chosen), required, {"type": "function", "function": function})
 
 
-_REQUEST = Phrases(
-    ["(|Please |Can you |Could you |I want you to |I'd like you to |Would you |Now |Hey, )<v> (a|the|my|an|some|one) <t> <c>", "(|Please )<v> <t> <c>", "I (need|want) to <v> (a|the|my) <t> <c>", "(Help me |Let's |Let us |I would like to |We should )<v> (a|the) <t> <c>", "<v> (a|the|my|) <t> <c>(, please|, thanks|)"],
+_ONE = "(a|the|my|an|some|one|our|this|that|another|the new|)"
+_REQUEST = Asks(
     ["It would be nice if you could <v> the <t> <c>", "Would you please <v> a <t> <c>", "My wish is to <v> the <t> <c>"],
+    orders=(f"<v> {_ONE} <t> <c>", f"<v> {_ONE} <t> <c>", f"<v> {_ONE} <t> <c>(, please|, thanks| now| for me| if possible| right away| at once| today)"),
+    wonders=(f"how to <v> {_ONE} <t> <c>", f"whether you can <v> {_ONE} <t> <c>"),
+    wholes=(f"(I|We) (need|want|have|would like|'d like|plan|wish|am going|must|hope|mean|intend|ought) to <v> {_ONE} <t> <c>", f"(Help me |Help me to |Let's |Let us |We should |It is time to |I can't |Somebody must |Time to |Your task is to |Use a tool to |Is it possible to |Can we |Can I |May I |Could we |Shall we |How about we |The plan is to |I ask you to |There is a need to )<v> {_ONE} <t> <c>", f"(I want|I need|I'd like|We need) {_ONE} <t> <c> (to be|) (<v>ed|handled|done): <v> it", f"<v> {_ONE} <t> <c>", f"<v> {_ONE} <t> <c>", "<v> <t> <c>"),
+    share=(6, 0, 1, 4),
 )  # fmt: skip
-_NOUN_REQUEST = Phrases(
-    ["(What is|What's|Tell me|Give me|Show me|I want|I need|Get me|How is) the <t> <c>", "(What|How) (is|will|does) the <t> (like|be|be like|look|look like) <c>", "Is there (a|any) <t> <c>", "(Which|What) <t> (is there|do you have) <c>"],
+_NOUN_REQUEST = Asks(
     ["I would like to know the <t> <c>", "Do you have the <t> <c>"],
+    things=("(the|my|a|our|the current|the latest) <t> <c>", "the <t> <c>"),
+    wonders=("what the <t> (is|was|looks like|will be) <c>", "how the <t> (is|looks|will be) <c>", "whether there is (a|any) <t> <c>", "(which|what) <t> there is <c>"),
+    wholes=("(What|How) (is|will|does|was) the <t> (like|be|be like|look|look like|) <c>?", "Is there (a|any|some) <t> <c>?", "(Which|What) <t> (is there|do you have|is it|can I get|do you find|do you see|exists) <c>?", "(How is|How's|What about|How about|Any) the <t> <c>?", "(The |)<t> <c>(, please|?|)", "(I|We) (want|need|look for|search|ask for|am after|require) (the|a|my) <t> <c>"),
 )  # fmt: skip
-_ASKING_VERBS = {"get", "find", "show", "check", "fetch", "look up", "list"}
+_CLAUSES = (
+    "with the <n> <v>", "with the <n> <v>", "with <n> <v>", "with a <n> of <v>", "<n> <v>", "<n>: <v>", "<n> = <v>", "(<n> <v>)", "using <v> as (the |)<n>", "with <v> as (the |its |)<n>", "and set (the |)<n> to <v>", "where the <n> is <v>", "the <n> is <v>", "and the <n> should be <v>", "and make the <n> <v>", "at <n> <v>", "whose <n> is <v>", "having the <n> <v>", "- <n> <v> -", "by <n> <v>", "under the <n> <v>", "for the <n> <v>",
+)  # fmt: skip
+_ASKING_VERBS = {"get", "find", "show", "check", "fetch", "look up", "list", "search", "retrieve", "query", "read"}
 
 
 def request(rng: random.Random, held: bool, wanted: Tool, nouns_unique: bool = True) -> tuple[str, dict[str, Any]]:
@@ -211,7 +256,10 @@ def request(rng: random.Random, held: bool, wanted: Tool, nouns_unique: bool = T
             continue
         value = kind.make(rng, held)
         arguments[key] = value
-        clause = expand(rng, rng.choice(kind.clauses) if key in kind.names else f"with the {key} <v>")
+        known = key in kind.names and (held or rng.random() < 0.75)
+        clause = expand(
+            rng, rng.choice(kind.clauses) if known else "with the <n> <v>" if held else rng.choice(_CLAUSES)
+        )
         clauses.append(clause.replace("<n>", key.replace("_", " ")).replace("<v>", str(value)))
     said = list(clauses)
     if len(said) > 1 and rng.random() < 0.5:
@@ -220,9 +268,17 @@ def request(rng: random.Random, held: bool, wanted: Tool, nouns_unique: bool = T
     by_noun = nouns_unique and wanted.verb in _ASKING_VERBS and rng.random() < 0.5
     text = (_NOUN_REQUEST if by_noun else _REQUEST).pick(rng, held)
     text = (
-        text.replace("<v>", wanted.verb).replace("<t>", wanted.thing).replace("<c>", joined).strip().replace(" ,", ",")
+        text.replace("<v>", wanted.verb)
+        .replace("<t>", wanted.thing)
+        .replace("<c>", joined)
+        .strip()
+        .replace(" ,", ",")
+        .replace(" ?", "?")
+        .replace(" .", ".")
     )
     text = text[:1].upper() + text[1:] if rng.random() < 0.85 else text
+    if not held and text.endswith((".", "?", "!")):
+        return text, arguments
     return text + rng.choice((".", "?", "", "!") if not by_noun else ("?", "?", "")), arguments
 
 
@@ -230,7 +286,10 @@ def toolbox(rng: random.Random, held: bool, count: int) -> list[Tool]:
     """Tools with different names; some differ in the verb alone."""
     box: list[Tool] = []
     while len(box) < count:
-        made = tool(rng, held)
+        near = not held and box and rng.random() < 0.2
+        made = tool(
+            rng, held, (box[0].verb, "") if near and rng.random() < 0.5 else ("", box[0].thing) if near else ("", "")
+        )
         if all(made.name != other.name and (made.verb, made.thing) != (other.verb, other.thing) for other in box):
             box.append(made)
     return box

@@ -8,18 +8,32 @@ import random
 import string
 
 from ..common.phrases import Phrases
-from ..common.words import FIRST_NAMES, INVENTED, NOUNS, is_held, number, sentence, word
+from ..common.words import FIRST_NAMES, INVENTED, NOUNS, is_held, noun, number, sentence, word
 from .sample import Exchange
+from .wording import Asks, with_text
 
 _ODD = string.ascii_letters + string.digits + "!?#%&*+-/:;=_@~éüñøßçåя中日🙂"
 
 
 def _odd(rng: random.Random) -> str:
-    return "".join(rng.choice(_ODD) for _ in range(rng.randint(2, 8)))
+    """Strings of no sense: copying must not lean on known words."""
+    roll = rng.random()
+    if roll < 0.5:
+        return "".join(rng.choice(_ODD) for _ in range(rng.randint(2, 10)))
+    if roll < 0.7:
+        return "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(2, 12)))
+    if roll < 0.85:
+        return rng.choice("-_./:").join(INVENTED.pick(rng, False) for _ in range(rng.randint(2, 3)))
+    return INVENTED.pick(rng, False) + INVENTED.pick(rng, False).capitalize() + rng.choice(("", "!", "2", "()"))
 
 
 def _words(rng: random.Random, held: bool, low: int, high: int) -> list[str]:
-    return [word(rng, held) for _ in range(rng.randint(low, high))]
+    words = [word(rng, held) for _ in range(rng.randint(low, high))]
+    if not held and rng.random() < 0.2:
+        words[rng.randrange(len(words))] = rng.choice(words)
+    if not held and rng.random() < 0.1:
+        words = [w.capitalize() if rng.random() < 0.5 else w for w in words]
+    return words
 
 
 def _text(rng: random.Random, held: bool, longest: int) -> str:
@@ -42,7 +56,7 @@ def _text(rng: random.Random, held: bool, longest: int) -> str:
                 )
             )
             parts.insert(rng.randint(0, len(parts)), piece)
-        if not held and rng.random() < 0.3:
+        if not held and rng.random() < 0.5:
             parts.insert(rng.randint(0, len(parts)), _odd(rng))
         text = " ".join(parts)
     roll = rng.random()
@@ -55,47 +69,84 @@ _QUOTES = ('"<x>"', "<x>", '"<x>"', "<x>", "'<x>'", "`<x>`", "\n<x>", "“<x>”
 
 
 def _asked(rng: random.Random, phrases: Phrases, text: str, held: bool) -> str:
-    wording = phrases.pick(rng, held)
-    quoted = rng.choice(_QUOTES).replace("<x>", text)
-    asked = wording.replace("<x>", quoted).replace(": \n", ":\n")
-    return asked if rng.random() < 0.9 or held else asked[0].lower() + asked[1:]
+    wording = with_text(rng, phrases.pick(rng, held))
+    quote = rng.choice(_QUOTES)
+    # Only a quote tells where a text ends that others follow or that words surround.
+    if (
+        not held
+        and quote in ("<x>", "\n<x>")
+        and not wording.endswith((":<x>", ": <x>", "\n<x>", "> <x>", "- <x>", "; <x>"))
+    ):
+        quote = rng.choice(_QUOTES[::2])
+    return wording.replace("<x>", quote.replace("<x>", text)).replace(": \n", ":\n")
 
 
-_REPEAT = Phrases(
-    ["(Repeat|Say|Echo|Copy|Write|Print)(| after me| this| the following| exactly| exactly this| back to me| the text| the sentence| word for word)(:|:|) <x>", "(Please |)(repeat|say|echo|copy)(| after me| this text| the words| the following words)(:|:|) <x>", "(Can|Could) you (repeat|say|echo) (this|the following)(|, please)? <x>", "<x> - (repeat|say|echo) (that|this)(| please|.)"],
+_IT = "(this|that|it|the following|the text|this text|the following text|the sentence|this sentence|these words|the words|the following words|this line|the line|the message|the phrase|the string|what follows|what comes next|the text below|the words below|the next words|all of this|everything here|what I write here)"
+_OF = "(this|that|it|the following|the text|this text|the following text|the sentence|this sentence|the line|this line|the message|the phrase|the list|this list|the text below|what follows|my text|my sentence|the next line)"
+_REPEAT = Asks(
     ["Say it back to me: <x>", "Please echo this text exactly: <x>", "I want you to repeat: <x>", "Just repeat the following text: <x>", "Could you please copy this for me? <x>"],
+    orders=(
+        f"(repeat|say|echo|copy|write|print|output|type|reproduce|return|restate|show|display|quote|mirror|recite|pronounce|utter|speak|transcribe|duplicate|write down|read out|give back|send back|type out|say again) {_IT}(| exactly| word for word| verbatim| as it is| unchanged| without (changes|changing it|any change)| once more| once again| one more time| again| for me| back| back to me| after me| precisely| faithfully| in full| completely)",
+        "(repeat|say|echo|copy|print|write)(| exactly| after me)", "(repeat|say|copy|write|echo|print|return|output) <x>(| exactly| again| once more)", "(answer|reply|respond|come back) with (exactly |just |only |nothing but |)(this|the same|the following) (text|sentence|line|words|message)", "(do not change|keep) (the text|this|it) and (repeat|say|write|copy|print) it", "(be my|play|act as) (echo|parrot|copier)", "(say|write|repeat) (only|exactly|just|precisely) (this|the following|what I say|what follows|these words)", "make (a copy|an exact copy) of (this|the text|it)",
+    ),
+    things=(f"(an exact copy|a copy|the exact words|a repetition|the same words|an echo|a verbatim copy) of {_OF}", "(the same|this|that) (text|sentence|line|message)(| again| once more| back| unchanged)"),
+    wholes=("<x> - (repeat|say|echo|copy) (that|this|it)(| please|.)", "(Repeat|Say|Echo|Copy) after me:? <x>", "(What did I (write|say) here|What does this say|How does this text go)?", "What is it that I say here?"),
+    share=(7, 2, 0, 3),
 )  # fmt: skip
-_UPPER = Phrases(
-    ["(Write|Put|Turn|Convert|Change|Make|Print|Give me|Repeat|Say)(| this| the following| the text| these words) (in|into|to) (upper case|uppercase|capital letters|capitals|all caps)(:|:|) <x>", "(Upper case|Uppercase|Capitalise everything|All caps|UPPERCASE|Shout)(| this| please)(:|:|) <x>", "(Make|Turn) <x> (upper case|uppercase|into capitals|into upper case)(|.)", "What is <x> in (upper case|capitals|capital letters|uppercase)?"],
+_UP = "(in|into|to|using|with) (upper case|uppercase|capital letters|capitals|all caps|big letters|upper-case letters|uppercase letters|only capitals|block letters|caps|CAPS)"
+_DOWN = "(in|into|to|using|with) (lower case|lowercase|small letters|lower-case letters|lowercase letters|only small letters|little letters)"
+_CHANGE = "(write|put|turn|convert|change|make|print|give|say|transform|set|rewrite|type|show|bring|return|translate|switch|output|spell|repeat|render)"
+_UPPER = Asks(
     ["Please write this text in capital letters: <x>", "I need this in upper case: <x>", "How does <x> look in capitals?", "Change the following words into all caps: <x>"],
+    orders=(f"{_CHANGE} {_IT} {_UP}", f"{_CHANGE} {_UP}", f"{_CHANGE} <x> {_UP}", f"(uppercase|capitalise|capitalize|upcase) (every letter of |all letters of |all of |){_IT}", f"(make|turn) (all|all the|every) letters? (of|in) {_OF} (big|upper case|uppercase|capital|capitals)", "(shout|scream|yell) (this|the text|it|these words|the sentence)", f"(use|take) (only |)(capitals|capital letters|upper case|uppercase) for {_OF}", f"raise (all |)the letters of {_OF}"),
+    things=(f"{_OF} {_UP}", f"<x> {_UP}", f"the (uppercase|upper-case|capital|upper case|all-caps) (version|form|spelling) of {_OF}", f"the (capitals|capital letters|big letters) of {_OF}"),
+    wonders=(f"(how|what) {_OF} (looks like|is|looks|reads) {_UP}", f"how to write {_OF} {_UP}"),
+    wholes=("(Upper case|Uppercase|Capitals|All caps|UPPERCASE|Shout|Big letters|CAPS|Upper)(| this| please| only)", f"(What does|How would|How does) {_OF} (look like|read|look|be) {_UP}?", f"How (do you|would you|do I|can one) write {_OF} {_UP}?", f"What is <x> {_UP}?"),
 )  # fmt: skip
-_LOWER = Phrases(
-    ["(Write|Put|Turn|Convert|Change|Make|Give me|Say)(| this| the following| the text) (in|into|to) (lower case|lowercase|small letters)(:|:|) <x>", "(Lower case|Lowercase)(| this| please)(:|:|) <x>", "What is <x> in (lower case|small letters|lowercase)?"],
+_LOWER = Asks(
     ["Please write this text in small letters: <x>", "I need this in lower case: <x>"],
+    orders=(f"{_CHANGE} {_IT} {_DOWN}", f"{_CHANGE} {_DOWN}", f"{_CHANGE} <x> {_DOWN}", f"(lowercase|downcase|lower) (every letter of |all letters of |all of |){_IT}", f"(make|turn) (all|all the|every) letters? (of|in) {_OF} (small|lower case|lowercase|little)", f"(use|take) (only |)(small letters|lower case|lowercase) for {_OF}", f"remove (all |the |)(capitals|capital letters) from {_OF}", "(do not shout|stop shouting)"),
+    things=(f"{_OF} {_DOWN}", f"<x> {_DOWN}", f"the (lowercase|lower-case|small-letter|lower case) (version|form|spelling) of {_OF}", f"{_OF} without (capitals|capital letters)"),
+    wonders=(f"(how|what) {_OF} (looks like|is|looks|reads) {_DOWN}", f"how to write {_OF} {_DOWN}"),
+    wholes=("(Lower case|Lowercase|Small letters|lowercase|No capitals|Lower)(| this| please| only)", f"(What does|How would|How does) {_OF} (look like|read|look|be) {_DOWN}?", f"How (do you|would you|do I|can one) write {_OF} {_DOWN}?", f"What is <x> {_DOWN}?"),
 )  # fmt: skip
-_REVERSE = Phrases(
-    ["(Reverse|Turn around|Flip|Invert)(| the order of)(| the| these| the following) words(| of this| of this text| in this text| of the sentence)(:|:|) <x>", "(Write|Say|Repeat|Put|Give me)(| the| these| the following) words (in reverse|backwards|in reverse order|from last to first|in the opposite order)(:|:|) <x>", "(Reverse|Flip)(| the word order)(:|:) <x>", "What is <x> with the words (reversed|in reverse order|backwards)?"],
+_BACK = "(in reverse|backwards|backward|in reverse order|in reversed order|from last to first|from the last to the first|from the end to the start|in the opposite order|the other way round|from back to front|from end to beginning|starting with the last|last word first|in the inverse order)"
+_WORDS = "(the words|these words|the following words|all words|all the words|its words|my words|each word|every word|the words below)"
+_REVERSE = Asks(
     ["Please give me these words from last to first: <x>", "I want the words of this reversed: <x>", "Say the following words in reverse order please: <x>", "Could you reverse the words here? <x>"],
+    orders=(f"(reverse|flip|invert|turn around|turn|mirror|swap|swap round|reorder) {_WORDS}(| (of|in|from) {_OF})", f"(reverse|flip|invert|turn around|mirror) the (order|word order|sequence) (of the words |of these words |)(of|in) {_OF}", "(reverse|flip|invert) the (order of words|word order|order of the words|sequence of words)", f"(write|say|repeat|put|give|list|print|read|show|arrange|order|bring|return|output|name|tell) {_WORDS}(| (of|in|from) {_OF}) {_BACK}", "(start|begin) with the last word and (end|finish|stop) with the first", f"(go|read|walk) through {_WORDS} {_BACK}", "(reverse|flip) the words of <x>", f"(write|say|repeat|give|read) {_OF} {_BACK}, word by word"),
+    things=(f"{_WORDS}(| (of|in|from) {_OF}) {_BACK}", f"(the reverse|the opposite|the inverse|the reversed) (word order|order of words|order of the words)(| (of|in|for) {_OF})", f"{_WORDS} of {_OF} (reversed|turned around|flipped)", f"the reversed (words|word list|text)(| of {_OF})"),
+    wonders=(f"how {_OF} (reads|goes|looks|sounds) {_BACK}", f"what {_OF} is {_BACK}"),
+    wholes=("What is <x> with the words (reversed|in reverse order|backwards|turned around)?", f"(What|How) (is|are|do|does|would) {_WORDS} (look |go |read |be |){_BACK}?", "(Reverse|Reversed|Backwards|Words reversed|Reverse order|Reverse word order)(|, please)"),
 )  # fmt: skip
-_COUNT = Phrases(
-    ["(Count|Count me|Please count|Can you count) the words(| in this| in| in the following| in this text| of this sentence)(:|:|) <x>", "How many words (are there in|are in|does|has|make up) (this|the following|this text|this sentence)(| have)(:|?) <x>", "How many words(| are these| are there| do you see)(:|?) <x>", "(Word count|Number of words|Words)(| of this| please)(:|:) <x>", "How many words are in <x>?"],
+_COUNT = Asks(
     ["Tell me how many words this has: <x>", "Please count how many words there are: <x>", "I need the number of words in this text: <x>", "Can you tell the word count of this? <x>"],
+    orders=(f"count (the|all|all the|up the|up all|out the) words(| (in|of|from) {_OF}| here| below| that follow| that I write)", f"(find|determine|compute|calculate|work out|say|tell|give|state|report|check|see|get|figure out) (how many words (are in|make up|stand in|are there in|I have in|you see in|you find in) {_OF}|the number of words|the word count|the count of words)", f"(do|make) a word count(| (of|for|on) {_OF})", "count the words in <x>", f"count {_OF} in words"),
+    things=(f"the (number of words|word count|count of words|amount of words|words count|total of words|total number of words)(| (in|of|for) {_OF}| here)", f"the (length|size) of {_OF} in words", f"a word count(| (of|for) {_OF})"),
+    wonders=(f"how many words (there are|are there|are|I have|I wrote|I used|you see|you count|you find|stand)(| (in|within) {_OF}| here)", f"how many words {_OF} (has|contains|holds|is made of|consists of|counts)", f"(how long {_OF} is in words|how many words are in {_OF})"),
+    wholes=(f"How many words (are there in|are in|has|make up|stand in|do you see in|do you count in|do you find in|did I write in|did I use in|can you count in|belong to) {_OF}?", f"How many words does {_OF} (have|contain|hold|use|count|consist of)?", "How many words(| are these| are there| do you see| here| is that| is this| in total| did I write)(:|?)", "(Word count|Number of words|Words|Count of words|Words in total|How many words)(| of this| please| here)", "How many words are in <x>?", f"(How long is|What is the length of) {_OF} in words?"),
 )  # fmt: skip
-_LETTERS = Phrases(
-    [
-        "How many letters (are in|does|has|are there in) (the word|the name|) <x>(| have)?",
-        "Count the letters (in|of) (the word|the name|) <x>(|.)",
-        "(Number of|How many) letters(:|?) <x>",
-    ],
+_A_WORD = "(the word |the name |this word |the term |)<x>"
+_LETTERS = Asks(
     ["Tell me how many letters the word <x> has.", "Please count the letters here: <x>"],
-)
-_SPELL = Phrases(
-    ["(Spell|Please spell|Can you spell|Could you spell|Spell out|Spell me|Spell for me)(| the word| the name| this word|) (<x>)(|.| please|, letter by letter)", "How (do you|do I|is|would you) spell(|ed) (the word|the name|) <x>?", "(What are|Give me|Tell me|Say) the letters (of|in) (the word|the name|) <x>(|.|?)", "(Letter by letter|Spelling)(:|, please:) <x>", "<x> - (spell it|spell that|letter by letter)"],
-    ["I want you to spell <x> for me.", "Tell me how <x> is spelled.", "Please spell the following word: <x>", "Which letters are in the word <x>, one by one?"],
+    orders=(f"count (the|all|all the|up the) (letters|characters) (in|of) {_A_WORD}", "count the (letters|characters)(| of this word| in this word| of the word| of the following word)", f"(find|determine|work out|say|give|state|check) (how many letters are in|the number of letters in|the letter count of) {_A_WORD}"),
+    things=(f"the (number of letters|letter count|count of letters|amount of letters|number of characters) (in|of) {_A_WORD}", f"the length of {_A_WORD} in letters"),
+    wonders=(f"how many letters (there are|are there|are|you see|you count) in {_A_WORD}", f"how many (letters|characters) {_A_WORD} (has|contains|needs)", f"how long {_A_WORD} is"),
+    wholes=(f"How many (letters|characters) (are in|has|are there in|make up|do you count in) {_A_WORD}?", f"How many (letters|characters) does {_A_WORD} (have|contain|need)?", "(Number of letters|How many letters|Letter count|Letters)(:|?) <x>", f"How long is {_A_WORD}(| in letters)?"),
 )  # fmt: skip
-_ENDS = Phrases(
-    ["(What is|Give me|Tell me|Say|Write)(| only| just) the <which> word(| of this| in this text| of the following| here| of this sentence)(:|:|?) <x>", "(Which|What) word (is|comes|stands) <which>(:|?) <x>", "<which> word(:|, please:) <x>"],
+_SPELL = Asks(
+    ["I want you to spell <x> for me.", "Tell me how <x> is spelled.", "Please spell the following word: <x>", "Which letters are in the word <x>, one by one?"],
+    orders=(f"spell(| out| for me| me) {_A_WORD}(| letter by letter| slowly| out loud| out| with dashes| one letter at a time)", f"(write|say|list|give|name|show|print|read|tell) (all |)(the |)(single |)letters (of|in) {_A_WORD}(| one by one| one after the other| one at a time| with dashes| in order| separately)", f"(write|say|give|read|print) {_A_WORD} letter by letter", f"(break|split|cut|divide|separate|take apart) {_A_WORD} (into|in) (its |single |)letters", f"(put|write) (dashes|a dash|hyphens) between the letters of {_A_WORD}", "spell (this|this word|that word|the word|the name|it)(| out| letter by letter)"),
+    things=(f"(the|all|all the) (letters|single letters|characters) (of|in) {_A_WORD}(| one by one| in order| one at a time| separately)", f"the spelling of {_A_WORD}", f"{_A_WORD} (letter by letter|spelled out|in single letters|as letters)"),
+    wonders=(f"how (to spell|I spell|you spell|one spells|one writes) {_A_WORD}", f"how {_A_WORD} is (spelt|written)", f"(what|which) letters {_A_WORD} (has|is made of|consists of)", f"(what|which) letters are in {_A_WORD}"),
+    wholes=(f"How (do you|do I|is|would you|does one|can I|should I) (spell|spelled|spelt|write) {_A_WORD}?", "(Letter by letter|Spelling|Spell it|Spell|Spelled out)(:|, please:) <x>", "<x> - (spell it|spell that|letter by letter|spelling please)", f"(What are|Which are) the letters (of|in) {_A_WORD}?", f"How (is|do I get) {_A_WORD} (spelt|spelled out|written in letters)?"),
+)  # fmt: skip
+_ENDS = Asks(
     ["I want the <which> word of this text: <x>", "Please tell me the <which> word here: <x>"],
+    orders=(f"(give|say|write|name|print|find|pick|take|repeat|copy|show|return|output|read|choose|select|fetch) (only |just |)the <which> word(| (of|in|from) {_OF}| here)", f"(leave|drop|skip|remove) all but the <which> word(| (of|in|from) {_OF})"),
+    things=(f"(only |just |)the <which> word(| (of|in|from) {_OF}| that I write| below)", f"the word that (is|comes|stands) <which>(| (in|of) {_OF})"),
+    wonders=(f"(what|which) word (is|comes|stands|I write) <which>(| (in|of) {_OF})", f"what the <which> word (is|was|says)(| (in|of) {_OF})"),
+    wholes=(f"(Which|What) word (is|comes|stands|do you see|do you find|do you read) <which>(| (in|of) {_OF})?", "<which> word(|, please)", "(Which|What) is the <which> word(| of this| here| in this text| of my text)?"),
 )  # fmt: skip
 
 
@@ -106,7 +157,7 @@ def repeat(rng: random.Random, held: bool, longest: int = 16) -> Exchange:
 
 def upper(rng: random.Random, held: bool) -> Exchange:
     text = _text(rng, held, 6)
-    lower = rng.random() < 0.25
+    lower = rng.random() < (0.25 if held else 0.45)
     phrases, answer = (_LOWER, text.lower()) if lower else (_UPPER, text.upper())
     if lower:
         text = text.upper() if rng.random() < 0.5 else text.title()
@@ -136,17 +187,18 @@ def count(rng: random.Random, held: bool) -> Exchange:
     if rng.random() < 0.3:
         text = rng.choice((NOUNS, FIRST_NAMES, INVENTED)).pick(rng, held)
         if " " not in text:
-            answer = f"{len(text)} letters."
+            # Spelled first: what is written can be counted.
+            answer = f"{'-'.join(text)}: {len(text)} letters."
             thought = ", ".join(f"{letter} {i}" for i, letter in enumerate(text, 1)) + "."
-            return Exchange(
-                "count", _asked(rng, _LETTERS, text, held), answer, thought, ("number", len(text)), str(len(text))
-            )
+            short = str(len(text)) if len(text) < 8 else None
+            return Exchange("count", _asked(rng, _LETTERS, text, held), answer, thought, ("number", len(text)), short)
     words = _words(rng, held, 2, 10)
+    if rng.random() < 0.1:
+        words = sentence(rng, held).split(" ")
     answer = f"{len(words)} words."
     thought = ", ".join(f"{w} {i}" for i, w in enumerate(words, 1)) + "."
-    return Exchange(
-        "count", _asked(rng, _COUNT, " ".join(words), held), answer, thought, ("number", len(words)), str(len(words))
-    )
+    asked = _asked(rng, _COUNT, " ".join(words), held)
+    return Exchange("count", asked, answer, thought, ("number", len(words)), str(len(words)))
 
 
 def spell(rng: random.Random, held: bool) -> Exchange:
@@ -169,17 +221,26 @@ def ends(rng: random.Random, held: bool) -> Exchange:
     return Exchange("pick a word", asked, words[place], f"The {which} word.", ("exact", words[place]), words[place])
 
 
-_PLUS = Phrases(
-    ["(What is|What's|Calculate|Compute|How much is|Work out|Add|) <a> (+|plus) <b>(|?)", "(What is|Tell me|Give me|Calculate) the sum of <a> and <b>(|?)", "Add <a> (and|to) <b>(|.)", "<a> (+|plus) <b>( =|=|?|)", "I have <a> <n>s and (get|buy|find) <b> more. How many (<n>s |)do I have(| now)?", "<a>+<b>(|=|?)"],
+_PLUS = Asks(
     ["Please add up <a> and <b>.", "How much do <a> and <b> make together?", "I want to know what <a> plus <b> is.", "Can you compute <a> + <b>?"],
+    orders=("(calculate|compute|work out|solve|evaluate|find|do|say|figure out|determine|add|sum|sum up|total) <a> (+|plus) <b>", "add <a> (and|to|with|plus) <b>(| together| up)", "add <b> to <a>", "(sum|total|put together|take together|count together|add together|join) <a> and <b>", "(calculate|compute|find|work out|get|build|give|say) the (sum|total) of <a> and <b>", "increase <a> by <b>", "(take|start with|begin with) <a> and (add|put|then add) <b>"),
+    things=("the (sum|total|result|answer) (of|for) <a> (and|plus|+) <b>", "<a> (+|plus|and) <b>", "the (sum|total) when I add <a> and <b>", "<a> and <b> (added|summed|taken together|added up|together)", "(the value|the result) of <a> + <b>"),
+    wonders=("(how much|what) <a> and <b> (are|is|give|gives|make|add up to|come to)(| in total)", "(how much|what) <a> (+|plus) <b> (makes|gives|equals|comes to|adds up to)", "(what|how much) I get when I add <a> and <b>", "how much <a> plus <b> is"),
+    wholes=("<a> (+|plus) <b>( =|=|?|)", "<a>+<b>(|=|?)", "(How much|What) (is|are|makes|gives|would be) <a> (+|plus|and|added to) <b>?", "(What|How much) (do|does) <a> (and|plus|+) <b> (give|equal|come to|add up to|sum to|yield)?", "(I|We|They|You) have <a> <n>s and (get|buy|find|receive|win|make|collect|earn) <b> (more|others|new ones). How many (<n>s |)(do I|do we|are there|is that|have I)(| have)(| now| in total| altogether)?", "There are <a> <n>s here and <b> <n>s there. How many (are there|<n>s are there|in total|is that)(| together| in all)?", "What (comes out|results|is the result|do I get|do you get) (when|if) (I|you|we) add <a> and <b>?", "(A|One) (box|shop|bag|room) has <a> <n>s, (another|the other) one <b>. How many (is that|are there) together?"),
 )  # fmt: skip
-_MINUS = Phrases(
-    ["(What is|What's|Calculate|Compute|How much is|Work out|) <a> (-|minus) <b>(|?)", "(What is|Tell me|Calculate) the difference (of|between) <a> and <b>(|?)", "(Take|Subtract) <b> from <a>(|.)", "<a> (-|minus) <b>( =|=|?|)", "I have <a> <n>s and (lose|sell|give away) <b>. How many (<n>s |)(do I have|are left)(| now)?"],
+_MINUS = Asks(
     ["I want to know what <a> minus <b> is.", "Can you compute <a> - <b>?", "What remains when I take <b> from <a>?"],
+    orders=("(calculate|compute|work out|solve|evaluate|find|do|say|figure out|determine) <a> (-|minus|less) <b>", "(take|subtract|deduct|remove) <b> (from|away from) <a>", "take <b> away from <a>", "(calculate|compute|find|work out|get|give|say) the difference (of|between) <a> and <b>", "(decrease|reduce|lower|diminish) <a> by <b>", "(take|start with|begin with) <a> and (subtract|remove|take away) <b>"),
+    things=("the difference (of|between) <a> and <b>", "<a> (-|minus|less) <b>", "(the result|the answer|the value) (of|for) <a> (-|minus) <b>", "(the rest|what is left|the remainder|what stays) (when|if|after) (I|you|we) (take|subtract|remove) <b> from <a>", "<a> (reduced|decreased|lowered) by <b>"),
+    wonders=("(how much|what) <a> (-|minus|less) <b> (makes|gives|equals|leaves|comes to)", "(how much|what|how many) (is left|stays|I have left|are left) (when|if) I take <b> (from|off) <a>", "how much <a> minus <b> is", "the difference between <a> and <b>"),
+    wholes=("<a> (-|minus) <b>( =|=|?|)", "<a>-<b>(|=|?)", "(How much|What) (is|are|makes|gives|would be) <a> (-|minus|less|without) <b>?", "(What|How much) does <a> (minus|-) <b> (give|equal|come to|leave|yield|make)?", "(I|We) have <a> <n>s and (lose|sell|give away|eat|break|drop|use|spend) <b>(| of them). How many (<n>s |)(do I have|are left|do we have|stay|do I keep)(| now| in the end)?", "There (were|are) <a> <n>s and <b> (went|go|fell|are taken) away. How many (are left|<n>s are left|stay|are there now)?", "How much is left (when|if|after) (I|you|we) (take|subtract|remove) <b> from <a>?", "How much (bigger|larger|more) is <a> than <b>?", "What (stays|is left|is the rest|do I get) (when|if|after) (I|you|we) (take|subtract|remove) <b> (from|off|out of) <a>?"),
 )  # fmt: skip
-_TIMES = Phrases(
-    ["(What is|What's|Calculate|Compute|How much is|Work out|) <a> (*|times|x|multiplied by) <b>(|?)", "(What is|Tell me|Calculate) the product of <a> and <b>(|?)", "Multiply <a> (by|with|and) <b>(|.)", "<a> (*|times|x) <b>( =|=|?|)"],
+_TIMES = Asks(
     ["I want to know what <a> times <b> is.", "Can you compute <a> * <b>?", "How much does <a> times <b> make?"],
+    orders=("(calculate|compute|work out|solve|evaluate|find|do|say|figure out|determine) <a> (*|times|x|multiplied by|×) <b>", "multiply <a> (by|with|and|times) <b>", "(calculate|compute|find|work out|get|give|say) the product of <a> and <b>", "take <a> <b> times", "(take|start with) <a> and multiply (it |)(by|with) <b>"),
+    things=("the product (of|from) <a> and <b>", "<a> (*|times|x|multiplied by|×) <b>", "(the result|the answer|the value) (of|for) <a> (*|times|x) <b>", "<a> and <b> multiplied"),
+    wonders=("(how much|what) <a> (*|times|x) <b> (makes|gives|equals|comes to)", "(what|how much) I get when I multiply <a> (and|by|with) <b>", "how much <a> times <b> is"),
+    wholes=("<a> (*|times|x|×) <b>( =|=|?|)", "<a>*<b>(|=|?)", "(How much|What) (is|are|makes|gives|would be) <a> (*|times|x|multiplied by) <b>?", "(What|How much) does <a> (times|*|x) <b> (give|equal|come to|yield)?", "(There are|I have|We have) <a> (boxes|bags|rooms|rows|groups) (with|of) <b> <n>s(| each). How many (<n>s |)(are there|is that|do I have|are these)(| in total| altogether| together)?", "What (comes out|do I get|is the result) (when|if) (I|you|we) multiply <a> (and|by|with) <b>?"),
 )  # fmt: skip
 
 
@@ -215,7 +276,8 @@ def _subtracted(a: int, b: int) -> str:
 
 def arithmetic(rng: random.Random, held: bool) -> Exchange:
     roll = rng.random()
-    high = 999 if rng.random() < 0.15 else 99 if held or rng.random() < 0.75 else 20
+    high = 999 if rng.random() < 0.15 else 99 if held or rng.random() < 0.8 else 20
+    worked = ""
     if roll < 0.45:
         a, b = _pair(rng, held, 0, high)
         phrases, sign, result, thought = _PLUS, "+", a + b, _added(a, b)
@@ -228,17 +290,20 @@ def arithmetic(rng: random.Random, held: bool) -> Exchange:
         phrases, sign, result, thought = _MINUS, "-", a - b, _subtracted(a, b)
     else:
         a, b = rng.randint(0, 12), rng.randint(0, 12)
-        if held or rng.random() < 0.3:
+        if held or rng.random() < 0.6:
             a, b = _pair(rng, held, 2, 99)
             b = b % 10 if a > 9 else b
             if (max(a, b) > 12 and is_held(f"{a},{b}")) != held:
                 return arithmetic(rng, held)
         phrases, sign, result = _TIMES, "*", a * b
-        tens, ones = a // 10 * 10, a % 10
-        thought = (
-            f"{tens} * {b} = {tens * b}, {ones} * {b} = {ones * b}, {tens * b} + {ones * b} = {result}."
-            if tens
-            else f"{a} * {b} = {result}."
-        )
-    asked = phrases.pick(rng, held).replace("<a>", str(a)).replace("<b>", str(b)).replace("<n>", NOUNS.pick(rng, held))
-    return Exchange("arithmetic", asked, f"{a} {sign} {b} = {result}", thought, ("number", result), str(result))
+        big, small = max(a, b), min(a, b)
+        tens, ones = big // 10 * 10, big % 10
+        if tens and ones and result > 100:
+            # In parts also when not thinking: a small model does not multiply in one step.
+            worked = f"{tens * small} + {ones * small} = "
+            thought = f"{tens} * {small} = {tens * small}, {ones} * {small} = {ones * small}, {worked}{result}."
+        else:
+            worked, thought = "", f"{a} * {b} = {result}."
+    asked = phrases.pick(rng, held).replace("<a>", str(a)).replace("<b>", str(b)).replace("<n>", noun(rng, held))
+    answer = f"{a} {sign} {b} = {worked}{result}"
+    return Exchange("arithmetic", asked, answer, thought, ("number", result), None if worked else str(result))
