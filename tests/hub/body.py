@@ -20,9 +20,9 @@ class Ended(Exception):
 
 
 class Line(Protocol):
-    """What a body needs of its connection; all but `count` raise Ended."""
+    """What a body needs of its connection; all but `count` raise Ended. `descriptor`: the socket, None with TLS."""
 
-    descriptor: int
+    descriptor: int | None
 
     def send(self, data: bytes | memoryview) -> None: ...
     def count(self, sent: int) -> None: ...
@@ -78,15 +78,15 @@ class Body:
     def _stretch(self, content: Content, start: int, stop: int) -> None:
         while start < stop:
             count = min(stop - start, self._room())
-            if content.descriptor is None or self._chunked:
+            if content.descriptor is None or self._line.descriptor is None or self._chunked:
                 self._data(content.read(start, start + count))
             else:
-                self._copy(content.descriptor, start, count)
+                self._copy(self._line.descriptor, content.descriptor, start, count)
             start += count
 
-    def _copy(self, descriptor: int, start: int, count: int) -> None:
+    def _copy(self, peer: int, descriptor: int, start: int, count: int) -> None:
         while count:
-            sent = os.sendfile(self._line.descriptor, descriptor, start, count)
+            sent = os.sendfile(peer, descriptor, start, count)
             if sent == 0:
                 raise Ended
             start, count = start + sent, count - sent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -31,7 +32,7 @@ class Connection:
         journal: Journal,
         closing: threading.Event,
     ) -> None:
-        self.descriptor = peer.fileno()
+        self.descriptor = None if isinstance(peer, ssl.SSLSocket) else peer.fileno()
         self._peer = peer
         self._host = host
         self._route = route
@@ -43,6 +44,8 @@ class Connection:
 
     def run(self) -> None:
         try:
+            if isinstance(self._peer, ssl.SSLSocket):
+                self._peer.do_handshake()
             while (request := self._next()) is not None:
                 self._request = request
                 try:
@@ -108,9 +111,16 @@ class Connection:
         """Until the gate opens, the hub ends or the other side hangs up."""
         gate.reached.set()
         while not gate.opened.wait(0.02):
-            hung_up = select.select([self._peer], [], [], 0)[0] and not self._peer.recv(1, socket.MSG_PEEK)
+            hung_up = select.select([self._peer], [], [], 0)[0] and not self._more()
             if hung_up or self._closing.is_set():
                 raise Ended
+
+    def _more(self) -> bool:
+        """Whether the other side has sent something, and not its end."""
+        if isinstance(self._peer, ssl.SSLSocket):
+            self._read += (data := self._peer.recv(_HEAD_LIMIT))
+            return bool(data)
+        return bool(self._peer.recv(1, socket.MSG_PEEK))
 
     def pace(self, until: float) -> None:
         if self._closing.wait(max(0.0, until - time.monotonic())):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -24,9 +25,15 @@ from hub.journal import Journal, Request
 from hub.repository import Data, Lfs, Repository
 from hub.routes import Routes
 
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+"""For SSL_CERT_FILE of whoever talks to a secure hub; the key in it protects nothing."""
+
 
 class Hub:
-    """`folder`: every `owner/name` below it becomes a repository. `tokens`: those that belong to somebody."""
+    """`folder`: every `owner/name` below it becomes a repository. `tokens`: those that belong to somebody.
+
+    `secure`: https, with the certificate CERTIFICATE, which is good for both names and known to nobody else.
+    """
 
     def __init__(
         self,
@@ -36,17 +43,21 @@ class Hub:
         tokens: Collection[str] = ("hf_reader",),
         page_size: int = 1000,
         send_buffer: int | None = None,
+        secure: bool = False,
     ) -> None:
         self.journal = Journal()
         self._faults = Faults()
         self._routes = Routes(tokens, page_size)
         self._closing = threading.Event()
         self._send_buffer = send_buffer
+        self._tls = _tls() if secure else None
         self._lock = threading.Lock()
         self._peers: dict[socket.socket, threading.Thread] = {}
         self._listeners = [_listen(port), _listen(0)]
-        self.url = self._routes.hub_url = f"http://127.0.0.1:{self._listeners[0].getsockname()[1]}"
-        self.cdn_url = self._routes.cdn_url = f"http://localhost:{self._listeners[1].getsockname()[1]}"
+        scheme = "https" if secure else "http"
+        ports = [listener.getsockname()[1] for listener in self._listeners]
+        self.url = self._routes.hub_url = f"{scheme}://127.0.0.1:{ports[0]}"
+        self.cdn_url = self._routes.cdn_url = f"{scheme}://localhost:{ports[1]}"
         if folder is not None:
             for place in sorted(folder.glob("*/*")):
                 self.add_folder(f"{place.parent.name}/{place.name}", place)
@@ -172,6 +183,8 @@ class Hub:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._send_buffer is not None:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
+            if self._tls is not None:
+                peer = self._tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
             thread = threading.Thread(target=self._serve, args=(peer, host), daemon=True)
             with self._lock:
                 self._peers[peer] = thread
@@ -184,6 +197,12 @@ class Hub:
             with self._lock:
                 del self._peers[peer]
                 peer.close()
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context
 
 
 def _listen(port: int) -> socket.socket:

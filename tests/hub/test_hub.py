@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from hub import faults
 from hub.body import pieces
 from hub.contents import Content
 from hub.faults import Fault, Gate
-from hub.server import Hub
+from hub.server import CERTIFICATE, Hub
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -207,6 +210,20 @@ def test_the_journal_knows_who_asked_for_what(hub: Hub) -> None:
     assert second.headers["host"].startswith("localhost:") and first.headers["host"].startswith("127.0.0.1:")
     hub.journal.wait_for_bytes(10)
     assert hub.bytes_sent == second.sent == 10
+
+
+def test_a_secure_hub_speaks_tls_on_both_hosts(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(WEIGHTS)
+    with Hub(secure=True) as hub:
+        hub.add("owner/name", {"model.safetensors": tmp_path / "weights", "config.json": CONFIG})
+        trust = ssl.create_default_context(cafile=str(CERTIFICATE))
+        for url, size in ((hub.url, len(CONFIG)), (hub.url, len(WEIGHTS))):
+            path = "config.json" if size == len(CONFIG) else "model.safetensors"
+            with urllib.request.urlopen(f"{url}/owner/name/resolve/main/{path}", context=trust) as answer:
+                assert len(answer.read()) == size
+        assert {request.host for request in hub.requests} == {"hub", "cdn"}
+        with pytest.raises(urllib.error.URLError):
+            urllib.request.urlopen(f"{hub.url}/api/models/owner/name")
 
 
 # faults
