@@ -14,11 +14,13 @@ _SHIPPED = Path(__file__).parent / "builtins"
 
 @dataclass(frozen=True)
 class Builtin:
-    """`description` is honest about what the model can do."""
+    """`description` is honest about what the model can do; `created` (RFC 3339) is when its files were made, so that
+    its manifest is the same everywhere."""
 
     name: str
     kind: Kind
     description: str
+    created: str
 
     @property
     def full_name(self) -> Name:
@@ -35,6 +37,7 @@ BUILTINS: dict[str, Builtin] = {
         "starter",
         "llm",
         "a Qwen3 of 8 million parameters, trained on synthetic text, for trying and testing",
+        "2026-11-22T17:12:50Z",
     ),
 }
 

@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ LASTING = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG)
 """What `read_regular` says of a file that is no such file; any other error may be gone at the next try."""
 
 
+_KEEP_SIZE = 1  # linux/falloc.h
+
+
 class Disk:
     """The real disk. A subclass in the tests counts, fails or dies at the n-th call."""
 
@@ -25,6 +29,30 @@ class Disk:
         view = memoryview(data).cast("B")
         while view:
             view = view[os.write(descriptor, view) :]
+
+    def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, position: int) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            count = os.pwrite(descriptor, view, position)
+            view, position = view[count:], position + count
+
+    def allocate(self, descriptor: int, size: int) -> None:
+        """Take the room for `size` bytes from the disk, where it can promise room; the file's length stays.
+
+        Raises OSError when there is none. posix_fallocate would write zeros where the file system cannot.
+        """
+        if sys.platform != "linux" or size == 0:
+            return
+        import ctypes
+
+        try:
+            library = ctypes.CDLL(None, use_errno=True)
+            done = library.fallocate(descriptor, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size))
+        except (OSError, AttributeError):
+            return
+        code = ctypes.get_errno()
+        if done != 0 and code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise OSError(code, os.strerror(code))
 
     def sync(self, descriptor: int) -> None:
         """Make a file's content durable. On macOS plain fsync leaves it in the drive's cache."""

@@ -32,12 +32,15 @@ class SourceFile:
         return (status.st_size, status.st_ino, status.st_mtime_ns) == (self.size, self.inode, self.modified_ns)
 
 
-def take(blobs: Blobs, source: SourceFile, to_come: int, report: Callable[[int], None]) -> Blob:
+def take(
+    blobs: Blobs, source: SourceFile, to_come: int, report: Callable[[int], None], expected: str | None = None
+) -> Blob:
     """Store one file; `report` gets the bytes done so far, of this file.
 
     What is here already is hashed on both sides instead of copied, so that a damaged blob is replaced. A file of
     another content-addressed store is linked, a disk that can share blocks shares them, the rest is copied.
-    `to_come`: bytes that this pull may still write, for the check of free space. Raises SourceError, NoSpace.
+    `to_come`: bytes that this pull may still write, for the check of free space. Raises SourceError, NoSpace, and
+    DamagedModel when the content is not `expected` (hex).
     """
     with _opened(source) as origin:
         if any(status.st_size == source.size and stat.S_ISREG(status.st_mode) for _, status in blobs.entries()):
@@ -55,7 +58,7 @@ def take(blobs: Blobs, source: SourceFile, to_come: int, report: Callable[[int],
             else:
                 need(blobs, to_come)
                 hex_digest = _hash(origin, source, report, lambda data: blobs.disk.write(descriptor, data))
-            return blobs.settle(descriptor, path, hex_digest, source.size, None)
+            return blobs.settle(descriptor, path, hex_digest, source.size, expected)
 
 
 def need(blobs: Blobs, size: int) -> None:

