@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..store.builtin import ALIASES, find_builtin
-from ..store.names import Name, is_full
+from ..store.names import BUILTIN_OWNER, LOCAL_OWNER, Name, is_full
 from ..store.progress import Progress, Report
 from .errors import PullStopped
 from .quantizing import QuantizeOrder
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("mlx_serve.pulls")
 
+_OWN = (LOCAL_OWNER, BUILTIN_OWNER)
 _GOODBYE_SECONDS = 2.0
 
 
@@ -159,7 +160,10 @@ def downloadable(name: str, aliases: Mapping[str, str]) -> str | None:
     """
     if name.lower() in {alias.lower() for alias in aliases} or name.lower() in ALIASES or find_builtin(name):
         return name
-    return name.removesuffix(":latest") if is_full(name) and ":" not in name.removesuffix(":latest") else None
+    repository = name.removesuffix(":latest")
+    if not is_full(name) or ":" in repository or Name.parse(repository).owner.lower() in _OWN:
+        return None
+    return repository
 
 
 def _subject(progress: Progress) -> Hashable:

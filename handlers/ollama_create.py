@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sanic import Request
 from sanic.response import HTTPResponse
 
-from ..store.errors import DamagedModel, InvalidName
-from ..store.manifests import Overrides
+from ..daemon.pulls import PullOrder, downloadable
+from ..daemon.quantizing import QuantizeOrder, check
+from ..store.errors import DamagedModel, InvalidName, UnknownModel
+from ..store.manifests import Overrides, Quantization
 from ..store.names import Name
+from ..store.progress import Progress
 from . import ranges
 from .endpoint import decoded, document, serving
-from .errors import note
-from .failure import RequestError, describe
+from .failure import RequestError
 from .jsontext import encode
-from .ollama_answers import record
 from .ollama_blobs import digest_of
 from .ollama_chat import template_messages
 from .ollama_options import known
-from .ollama_run import find, invalid
-from .stream import NDJSON, Stream
+from .ollama_pull import lines, send
+from .ollama_run import invalid, unknown
 from .wire_ollama import Message, Named
 
 if TYPE_CHECKING:
-    from ..store.store import Installed
+    from ..store.store import Installed, Store
 
 MAX_TEMPLATE = 1 << 20
 MAX_TEXT = 4 << 20
@@ -56,30 +60,115 @@ class Create(Named, kw_only=True):
 
 
 _REFUSED = ("adapters", "draft_files", "draft_quantize", "renderer", "parser", "remote_host")
+_PRECISIONS = re.compile(r"(?:q|int)?([2-68])(?:_[01]|_k(?:_[sml])?)?|(mxfp4|nvfp4|mxfp8)")
 _decoder = msgspec.json.Decoder(Create | None)
 
 
 async def create(request: Request) -> HTTPResponse | None:
     body = await decoded(request, _decoder) or Create()
+    order = await asyncio.to_thread(_order, body)
+    async with aclosing(_steps(request, order)) as told:
+        if body.stream is not False:
+            await send(request, told)
+            return None
+        async for _ in told:
+            pass
+    return document({"status": "success"})
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A checked request: `origin` is another model's name, or "" for `files`."""
+
+    target: str
+    origin: str
+    files: Mapping[str, str]
+    overrides: Overrides
+    precision: Quantization | None
+
+
+def _order(body: Create) -> _Order:
+    """Everything that can be wrong with the request is said before anything begins. Raises RequestError."""
     target = _target(body)
     for field in _REFUSED:
         if getattr(body, field):
             raise RequestError(f"'{field}' is not supported", param=field, code="unsupported_parameter")
-    overrides = await asyncio.to_thread(_overrides, body)
-    if body.stream is False:
-        await _make(request, body, target, overrides)
-        return document({"status": "success"})
-    out = await Stream.open(request, NDJSON)
+    precision = _precision(body.quantize or body.quantization)
+    if precision is not None and body.files:
+        raise RequestError(
+            "'quantize' is not supported together with 'files'; create the model, then quantize it from its name",
+            param="quantize",
+            code="unsupported_parameter",
+        )
+    return _Order(target, body.origin or "", body.files or {}, _overrides(body), precision)
+
+
+def _precision(name: str | None) -> Quantization | None:
+    """Ollama's names of GGUF types mean the same number of bits here."""
+    if not name:
+        return None
+    if (found := _PRECISIONS.fullmatch(name.lower())) is None:
+        raise RequestError(
+            f"unsupported quantization type {name[:40]}: use q2_K to q8_0, int4, int8, mxfp4, nvfp4 or mxfp8",
+            param="quantize",
+            code="invalid_value",
+        )
+    bits, mode = found.groups()
+    return check(int(bits) if bits else None, None, mode or "affine")
+
+
+async def _steps(request: Request, order: _Order) -> AsyncGenerator[bytes]:
+    """Makes the model, and says so line by line."""
+    context = serving(request)
+    store, pulls = context.store, context.pulls
+    if order.files:
+        made = await asyncio.to_thread(_of_files, store, order)
+    else:
+        try:
+            origin = await asyncio.to_thread(store.find, order.origin)
+        except InvalidName:
+            raise invalid() from None
+        except UnknownModel:
+            source = downloadable(order.origin, context.settings.models.aliases)
+            if source is None:
+                raise unknown(order.origin) from None
+            async with aclosing(lines(pulls.follow(PullOrder(source)))) as pulling:
+                async for line in pulling:
+                    yield line
+            origin = await asyncio.to_thread(store.find, order.origin)
+        name = str(origin.name)
+        if order.precision is not None:
+            wanted = order.precision
+            quantizing = QuantizeOrder(name, wanted.bits, wanted.group_size, wanted.mode, order.target)
+            async with aclosing(pulls.follow(quantizing)) as events:
+                async for event in events:
+                    if isinstance(event, Progress):
+                        yield _quantizing(event, wanted)
+            name = order.target
+        made = await asyncio.to_thread(_variant, store, name, order)
+    for layer in made.manifest.layers:
+        yield encode({"status": f"using existing layer {layer.digest}"}) + b"\n"
+    yield b'{"status":"writing manifest"}\n'
+
+
+def _quantizing(event: Progress, precision: Quantization) -> bytes:
+    document: dict[str, Any] = {"status": f"quantizing model to {precision.bits} bits ({precision.mode})"}
+    if event.total:
+        document |= {"total": event.total, "completed": event.completed}
+    return encode(document) + b"\n"
+
+
+def _of_files(store: Store, order: _Order) -> Installed:
     try:
-        made = await _make(request, body, target, overrides)
-        for layer in made.manifest.layers:
-            await out.send(encode({"status": f"using existing layer {layer.digest}"}) + b"\n")
-        await out.send(b'{"status":"writing manifest"}\n')
-        await out.end(b'{"status":"success"}\n')
-    except Exception as error:
-        note(error)
-        await out.fail(record(describe(error)))
-    return None
+        return store.create_from_files(order.files, order.target, order.overrides)
+    except DamagedModel as error:  # the client's files, not ours
+        raise RequestError(str(error), param="files", code="invalid_value") from error
+
+
+def _variant(store: Store, name: str, order: _Order) -> Installed:
+    if order.overrides != Overrides():
+        return store.create(name, order.target, order.overrides)
+    return store.find(name) if name == order.target else store.copy(name, order.target)
 
 
 def _target(body: Create) -> str:
@@ -100,21 +189,8 @@ def _target(body: Create) -> str:
     return body.text
 
 
-async def _make(request: Request, body: Create, target: str, overrides: Overrides) -> Installed:
-    store = serving(request).store
-    if body.files:
-        try:
-            return await asyncio.to_thread(store.create_from_files, body.files, target, overrides)
-        except DamagedModel as error:  # the client's files, not ours
-            raise RequestError(str(error), param="files", code="invalid_value") from error
-    origin = await find(request, body.origin or "")
-    if overrides == Overrides():
-        return await asyncio.to_thread(store.copy, str(origin.name), target)
-    return await asyncio.to_thread(store.create, str(origin.name), target, overrides)
-
-
 def _overrides(body: Create) -> Overrides:
-    """Everything that can be wrong with the settings is said now and not at the first chat. Raises RequestError."""
+    """Raises RequestError."""
     for field, text in (("system", body.system), ("template", body.template)):
         if text is not None and len(text) > (MAX_TEMPLATE if field == "template" else MAX_TEXT):
             raise RequestError(f"'{field}' is too long", param=field, code="invalid_value")

@@ -40,7 +40,7 @@ async def pull(request: Request) -> HTTPResponse | None:
         await pulls.run(PullOrder(source))
         return HTTPResponse(encode({"status": "success"}), content_type="application/json")
     async with aclosing(lines(pulls.follow(PullOrder(source)))) as told:
-        await _send(request, told)
+        await send(request, told, b'{"status":"pulling manifest"}\n')
     return None
 
 
@@ -58,8 +58,9 @@ def repository(text: str) -> str:
     return name + at + revision
 
 
-async def _send(request: Request, told: AsyncGenerator[bytes]) -> None:
-    """The head waits a moment for a pull that fails at once, so that its failure has a status."""
+async def send(request: Request, told: AsyncGenerator[bytes], opening: bytes = b"") -> None:
+    """Lines, and success at their end. The head waits a moment for work that fails at once, so that its failure has a
+    status."""
     first = asyncio.ensure_future(anext(told))
     out: Stream | None = None
     try:
@@ -68,7 +69,7 @@ async def _send(request: Request, told: AsyncGenerator[bytes]) -> None:
             if first.done():
                 first.result()
             out = await Stream.open(request, NDJSON)
-            await out.send(b'{"status":"pulling manifest"}\n')
+            await out.send(opening)
             await out.send(await first)
         finally:
             first.cancel()

@@ -169,6 +169,19 @@ def test_a_model_with_a_system_prompt_and_settings_of_its_own(client: ollama.Cli
     assert client.chat("scripted", SAY_H).message.content == HELLO.text
 
 
+def test_a_quantized_model_with_settings(client: ollama.Client) -> None:
+    """Ollama's names of GGUF types; the result answers, and names its parent."""
+    parts = list(client.create("local/small", from_="scripted", quantize="q8_0", system="x", stream=True))
+    try:
+        assert parts[-1].status == "success"
+        assert any(part.status == "quantizing model to 8 bits (affine)" for part in parts)
+        shown = client.show("local/small")
+        assert shown.details is not None and shown.details.quantization_level == "int8"
+        assert client.chat("local/small", SAY_H).message.content
+    finally:
+        client.delete("local/small")
+
+
 def test_files_that_the_client_uploads(client: ollama.Client, tmp_path: Path) -> None:
     """create_blob streams without a length; what nobody can make a model of is refused in words."""
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')

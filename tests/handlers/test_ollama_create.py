@@ -209,6 +209,8 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"from": "local/base", "messages": [{"role": "king", "content": "x"}]}, 400, "must be one of"),
     ({"from": "local/base", "adapters": {"a": "b"}}, 400, "'adapters' is not supported"),
     ({"from": "local/base", "renderer": "x"}, 400, "'renderer' is not supported"),
+    ({"from": "local/base", "quantize": "q9_K"}, 400, "unsupported quantization type q9_K"),
+    ({"files": {"config.json": "sha256:" + "0" * 64}, "quantize": "q8_0"}, 400, "together with 'files'"),
     ({"files": {"config.json": "sha256:" + "0" * 64}}, 400, "has not been uploaded"),
     ({"files": {"../config.json": "sha256:" + "0" * 64}}, 400, "file path must be relative"),
     ({"files": {"evil.py": "sha256:" + "0" * 64}}, 400, "is no file of a model"),
