@@ -165,7 +165,7 @@ def _check_source(source: Installed) -> None:
 
 
 def _estimate(source: Installed, folder: Path, settings: Quantization) -> int:
-    """Bytes of the result, rather too many. Reads the headers of the weights."""
+    """Bytes of the result, all but exactly; reads the headers of the weights. A workspace's reserve covers the rest."""
     total = 1 << 20
     for layer in source.manifest.layers:
         if "/" not in layer.path and layer.path.endswith(".safetensors"):
