@@ -19,6 +19,11 @@ _log = logging.getLogger("mlx_serve.control")
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BadBody, 400),
     (store.InvalidName, 400),
+    (store.RepositoryNotFound, 404),
+    (store.AccessDenied, 403),
+    (store.RateLimited, 429),
+    (store.HubUnreachable, 503),
+    (store.HubError, 502),
     (store.SourceError, 400),
     (store.UnknownModel, 404),
     (store.AmbiguousName, 409),

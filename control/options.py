@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from .precision import BITS, GROUP_SIZES, MODES
 from .target import UsageError
 from .terminal import width
 
@@ -71,6 +72,12 @@ def port(text: str) -> int:
     return int(text)
 
 
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines")
@@ -94,10 +101,31 @@ def _stop(parser: argparse.ArgumentParser) -> None:
 
 
 def _pull(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a local folder, or a built-in model (starter)")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="owner/name of the Hugging Face hub, an alias, a local folder, or starter"
+    )
     parser.add_argument("--type", choices=KINDS, help="what kind of model it is (detected when not given)")
     parser.add_argument("--name", metavar="NAME", help="the name to store it under")
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the source")
+    parser.add_argument(
+        "--quantize", type=_whole, choices=BITS, metavar="BITS", help="make the weights smaller: bits each"
+    )
+    _precision(parser)
+    parser.add_argument("--keep-source", action="store_true", help="after --quantize, keep the full model too")
+
+
+def _quantize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="an installed model that is not quantized yet")
+    parser.add_argument("--bits", type=_whole, choices=BITS, metavar="BITS", help="bits of each weight (default 4)")
+    _precision(parser)
+    parser.add_argument("--name", dest="target", metavar="NAME", help="the result's name (default NAME-4bit and such)")
+
+
+def _precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", choices=MODES, help="number format (default affine)")
+    parser.add_argument(
+        "--group-size", type=_whole, choices=GROUP_SIZES, metavar="G", help="weights that share a scale (default 64)"
+    )
 
 
 def _list(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +185,7 @@ COMMANDS = (
     Command("status", "what runs: process, address, memory, models, queue", "daemon:status"),
     Command("stop", "finish what runs, then stop the daemon", "daemon:stop", _stop),
     Command("pull", "bring a model into the store", "pull:pull", _pull),
+    Command("quantize", "make a smaller copy of a model", "pull:quantize", _quantize, models=True),
     Command("list", "installed models", "models:list_models", _list, alias="ls"),
     Command("show", "one model in full", "models:show", _name, models=True),
     Command("remove", "remove models", "models:remove", _names, alias="rm", models=True),

@@ -29,6 +29,13 @@ def width(stream: TextIO, default: int = 80) -> int:
         return default
 
 
+def height(stream: TextIO, default: int = 24) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).lines or default
+    except (OSError, ValueError):
+        return default
+
+
 def dim(text: str, stream: TextIO) -> str:
     return f"\x1b[2m{text}\x1b[0m" if colours(stream) else text
 

@@ -1,14 +1,17 @@
-"""pull: bring a model into the store, with bars."""
+"""pull, quantize: bring a model into the store, make a smaller one of it; with bars."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+from .. import precision
 from ..client import DaemonGone
 from ..progress import Progress
 from ..session import Failure, Session
 from ..tables import size
+from ..target import UsageError
+from ..terminal import note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,29 +19,72 @@ if TYPE_CHECKING:
 
     from ..client import Client
 
+PULL = "/control/v1/pull"
+QUANTIZE = "/control/v1/quantize"
+
 
 def pull(session: Session) -> int:
     options = session.options
-    wanted = {"type": options.type, "name": options.name, "revision": options.revision}
-    body = {"source": _source(options.source), **{key: value for key, value in wanted.items() if value is not None}}
+    quantized = options.quantize is not None or options.mode is not None
+    precision.check(options.mode, options.quantize, options.group_size, "--quantize")
+    for flag, given in (("--group-size", options.group_size is not None), ("--keep-source", options.keep_source)):
+        if given and not quantized:
+            raise UsageError(f"{flag} goes with --quantize")
+    body = _given(
+        source=_source(options.source),
+        type=options.type,
+        name=options.name,
+        revision=options.revision,
+        quantize=options.quantize,
+        mode=options.mode,
+        group_size=options.group_size,
+        keep_source=options.keep_source or None,
+        token=os.environ.get("HF_TOKEN", "").strip() or None,
+    )
+    return _run(session, PULL, body, "pulled")
+
+
+def quantize(session: Session) -> int:
+    options = session.options
+    precision.check(options.mode, options.bits, options.group_size, "--bits")
+    body = _given(
+        name=options.name,
+        bits=options.bits,
+        mode=options.mode,
+        group_size=options.group_size,
+        target=options.target,
+    )
+    return _run(session, QUANTIZE, body, "made")
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _run(session: Session, route: str, body: dict[str, Any], verb: str) -> int:
     client = session.daemon()
     if session.json:
-        for document in client.stream("POST", "/control/v1/pull", body):
+        for document in client.stream("POST", route, body):
             session.print_json(document)
         return 0
-    done = fetch(client, body)
-    print(f"pulled {done['name']} ({size(done['size'])})")
+    done = fetch(client, body, route)
+    print(f"{verb} {done['name']} ({size(done['size'])})")
     return 0
 
 
-def fetch(client: Client, body: dict[str, Any]) -> dict[str, Any]:
-    """Run one pull with its progress on stderr; the last line, which names the model."""
+def fetch(client: Client, body: dict[str, Any], route: str = PULL) -> dict[str, Any]:
+    """Run one pull or quantization with its progress on stderr; the last line, which names the model."""
     progress = Progress(sys.stderr)
     last: dict[str, Any] = {}
     try:
-        for last in client.stream("POST", "/control/v1/pull", body):
+        for last in client.stream("POST", route, body):
             if last.get("status") != "success":
                 progress.show(last)
+    except KeyboardInterrupt:
+        progress.close()
+        if last.get("status") != "quantizing":
+            note("stopped; pulling again goes on from here")
+        raise
     finally:
         progress.close()
     if last.get("status") != "success":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from ..client import ApiError
 from ..progress import Progress
-from ..session import Session
+from ..session import Session, path_of
 from ..tables import size
 from ..terminal import note
 
@@ -13,30 +14,54 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..client import Client
+
 
 def verify(session: Session) -> int:
     """Exit status 1 when a file is not what it was."""
     name = session.options.name
-    stream = session.daemon().stream("POST", "/control/v1/verify", {} if name is None else {"name": name})
-    progress = None if session.json else Progress(sys.stderr)
+    client = session.daemon()
+    stream = client.stream("POST", "/control/v1/verify", {} if name is None else {"name": name})
     last: dict[str, Any] = {}
-    bad = []
-    for last in stream:
-        if progress is None:
+    if session.json:
+        for last in stream:
             session.print_json(last)
-        elif last["status"] != "done":
+        return 1 if last.get("bad") else 0
+    progress = Progress(sys.stderr)
+    damaged: dict[str | None, list[dict[str, Any]]] = {}
+    try:
+        for last in stream:
+            if last["status"] == "done":
+                break
             # Bytes count over the whole run: one bar.
-            progress.show({**last, "path": "files"})
+            amounts = {"overall_completed": last.get("completed", 0), "overall_total": last.get("total", 0)}
+            progress.show({"status": last["status"], **amounts})
             if not last.get("ok", True):
-                bad.append(last)
-    if progress is not None:
+                damaged.setdefault(last.get("name"), []).append(last)
+    finally:
         progress.close()
-        for each in bad:
-            print(f"{each.get('name') or 'unnamed'}: {each.get('path')}: {each.get('problem')}")
-        print(f"{_files(last.get('files', 0))} checked, {last.get('bad', 0)} bad")
-        if bad:
-            note("pull the damaged models again")
-    return 1 if last.get("bad") else 0
+    for model, files in damaged.items():
+        print(f"{model or 'files that no model names'}:")
+        for each in files:
+            print(f"  {each.get('path')}: {each.get('problem')}")
+    print(f"{_files(last.get('files', 0))} checked, {last.get('bad', 0)} bad")
+    for model in damaged:
+        note(_cure(client, model))
+    return 1 if damaged else 0
+
+
+def _cure(client: Client, model: str | None) -> str:
+    """What repairs the damage, which depends on where the files came from."""
+    if model is None:
+        return "mlx-serve gc removes files that no model names"
+    try:
+        found = client.get(path_of(model))
+    except ApiError:  # so damaged that nothing is known of it
+        return f"mlx-serve pull {model} repairs it"
+    kind, _, location = found["source"].partition(" ")
+    if found["parent"]:
+        return f"{model} was made here: mlx-serve remove {model}, then make it again"
+    return f"mlx-serve pull {model if kind == 'hub' else location} repairs {'it' if kind == 'hub' else model}"
 
 
 def _files(count: int) -> str:

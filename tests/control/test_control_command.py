@@ -84,6 +84,54 @@ def test_pull_that_breaks_is_one_sentence(daemon: FakeDaemon, run: Run) -> None:
     assert done.stderr.splitlines()[-1] == "mlx-serve: the folder went away; plug the disk in"
 
 
+def test_pull_quantized_passes_everything_on(
+    daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    """The user's own token goes along; the full model's name goes when the smaller one is there."""
+    environment["HF_TOKEN"] = "hf_mine"
+    done = run("pull", "acme/big", "--quantize", "4", "--group-size", "32")
+    assert (done.returncode, done.stdout) == (0, "pulled mlx-serve/big-4bit (1.5 MB)\n")
+    assert done.stderr.splitlines()[-1] == "quantizing"
+    assert daemon.store.tokens == ["hf_mine"]
+    [order] = daemon.quantizing.orders
+    assert (order.name, order.bits, order.group_size, order.mode) == ("mlx-serve/big", 4, 32, "affine")
+    assert [model.name.display() for model in daemon.store.models()] == ["mlx-serve/big-4bit"]
+    assert "hf_mine" not in done.stderr
+
+
+def test_pull_in_a_float_format_keeps_the_source_when_told_to(daemon: FakeDaemon, run: Run) -> None:
+    assert run("pull", "acme/big", "--mode", "mxfp8", "--keep-source", "--name", "small").returncode == 0
+    [order] = daemon.quantizing.orders
+    assert (order.bits, order.group_size, order.mode, order.target) == (8, 32, "mxfp8", "small")
+    assert [model.name.display() for model in daemon.store.models()] == ["mlx-serve/big", "local/small"]
+
+
+def test_quantize_makes_a_smaller_copy(starter: FakeDaemon, run: Run) -> None:
+    assert run("quantize", "starter", "--bits", "8").stdout == "made mlx-serve/starter-8bit (1.5 MB)\n"
+    assert run("quantize", "starter", "--mode", "nvfp4", "--name", "tiny").stdout == "made local/tiny (1.5 MB)\n"
+    lines = [json.loads(line) for line in run("quantize", "starter", "--json").stdout.splitlines()]
+    assert lines[0] == {"status": "quantizing", "overall_completed": 750_000, "overall_total": 1_500_000}
+    assert (lines[-1]["status"], lines[-1]["name"]) == ("success", "mlx-serve/starter-4bit")
+    assert [(each.bits, each.group_size, each.mode) for each in starter.quantizing.orders] == [
+        (8, 64, "affine"),
+        (4, 16, "nvfp4"),
+        (4, 64, "affine"),
+    ]
+
+
+def test_ctrl_c_during_a_pull_says_how_to_go_on(daemon: FakeDaemon, environment: dict[str, str]) -> None:
+    line = [sys.executable, "-m", "mlx_serve", "pull", "slow"]
+    with subprocess.Popen(
+        line, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "copying model.safetensors 100 KB\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == "stopped; pulling again goes on from here\n"
+    assert daemon.store.stopped.wait(10)
+
+
 def test_pull_of_a_folder_that_is_not_there_needs_no_daemon(run: Run) -> None:
     done = run("pull", "./nowhere")
     assert done.returncode == 1
@@ -96,8 +144,12 @@ def test_verify_fails_when_a_file_is_damaged(daemon: FakeDaemon, run: Run) -> No
     daemon.store.held["b"] = installed("damaged")
     done = run("verify")
     assert done.returncode == 1
-    assert "local/damaged: model.safetensors: its bytes have changed" in done.stdout
-    assert "2 files checked, 1 bad" in done.stdout
+    assert done.stdout.splitlines() == [
+        "local/damaged:",
+        "  model.safetensors: its bytes have changed",
+        "2 files checked, 1 bad",
+    ]
+    assert done.stderr.splitlines()[-1] == "mlx-serve pull /somewhere/tiny repairs local/damaged"
 
 
 def test_gc_says_what_went(daemon: FakeDaemon, run: Run) -> None:
@@ -249,9 +301,16 @@ def test_no_daemon_is_status_3(run: Run, command: str) -> None:
         (["list", "--bogus"], "--bogus"),
         (["list", "--port", "99999"], "between 1 and 65535"),
         (["show"], "NAME"),
-        (["pull", "x", "--quantize", "4"], "--quantize"),
+        (["pull", "x", "--quantize", "7"], "--quantize"),
+        (["pull", "x", "--quantize", "6", "--mode", "mxfp4"], "always 4"),
+        (["pull", "x", "--mode", "nvfp4", "--group-size", "64"], "always 16"),
+        (["pull", "x", "--keep-source"], "goes with --quantize"),
+        (["pull", "x", "--group-size", "64"], "goes with --quantize"),
         (["pull", "x", "--type", "gguf"], "gguf"),
-        (["quantize", "x"], "no command 'quantize'"),
+        (["quantize"], "NAME"),
+        (["quantize", "x", "--mode", "gguf"], "gguf"),
+        (["quantize", "x", "--bits", "8", "--mode", "mxfp4"], "always 4"),
+        (["quantize", "x", "--group-size", "16"], "choose 32, 64 or 128"),
         (["start", "--log-level", "loud"], "LOUD"),
     ],
 )
@@ -303,6 +362,8 @@ def test_bash_completion_completes(run: Run, environment: dict[str, str]) -> Non
     script = run("completion", "bash").stdout
     for words, found in {
         "pull --t": "--type",
+        "pull --mode n": "nvfp4",
+        "quantize --group-size 3": "32",
         "pull --type re": "reranker",
         "unl": "unload",
         "stop --f": "--force",

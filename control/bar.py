@@ -1,0 +1,84 @@
+"""One bar: how much of how much, how fast, how long still. Pure values; it knows no terminal."""
+
+from __future__ import annotations
+
+from .tables import size
+
+_SPEED_SECONDS = 5.0
+_WIDEST = 40
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+class Bar:
+    """One file, or the whole. The speed is that of the last seconds, so that a stall shows.
+
+    `remark` takes the place of speed and time left while there is something better to say.
+    """
+
+    def __init__(self, label: str, now: float) -> None:
+        self.label = label
+        self.remark = ""
+        self.completed = 0
+        self.total = 0
+        self.finished = False
+        self._marks = [(now, 0)]
+
+    def update(self, completed: int, total: int, now: float) -> None:
+        first = len(self._marks) == 1 and self.completed == 0 and completed
+        if first or completed < self.completed:
+            self._marks = [(now, completed)]  # what was there before is not speed, nor is what has to be done again
+        self.completed, self.total = completed, total
+        self._marks.append((now, completed))
+        while len(self._marks) > 2 and self._marks[1][0] < now - _SPEED_SECONDS:
+            del self._marks[0]
+
+    @property
+    def done(self) -> bool:
+        return self.finished or 0 < self.total <= self.completed
+
+    def speed(self) -> float:
+        """Bytes per second."""
+        (first, start), (last, end) = self._marks[0], self._marks[-1]
+        return (end - start) / (last - first) if last > first else 0.0
+
+    def line(self, columns: int, now: float, label_width: int = 0) -> str:
+        """At most `columns` - 1 characters."""
+        label = _cut(self.label, max(8, columns // 2)).ljust(label_width)
+        if not self.total:
+            return f"{label.rstrip()} {self.remark or spinner(now)}"[: columns - 1]
+        fraction = min(1.0, self.completed / self.total)
+        start = f"{label}: {int(fraction * 100):3d}% "
+        right = f" {self._right()}".rstrip()
+        room = min(_WIDEST, columns - len(start) - len(right) - 3)
+        if room < 5:
+            return (start + right.strip())[: columns - 1]
+        filled = int(fraction * room)
+        return f"{start}▕{'█' * filled}{' ' * (room - filled)}▏{right}"
+
+    def _right(self) -> str:
+        if self.done:
+            return f"{size(self.total):>8}"
+        if self.remark:
+            return self.remark
+        speed = self.speed()
+        fast = f"{size(speed)}/s" if speed > 0 else ""
+        left = clock((self.total - self.completed) / speed) if speed > 0 else ""
+        return f"{size(self.completed)}/{size(self.total)} {fast:>10} {left:>6}"
+
+
+def spinner(now: float) -> str:
+    return _SPINNER[int(now * 10) % len(_SPINNER)]
+
+
+def clock(seconds: float) -> str:
+    whole = round(seconds)
+    if whole >= 360_000:
+        return "> 99h"
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60}m"
+    return f"{whole // 60}m{whole % 60}s" if whole >= 60 else f"{whole}s"
+
+
+def _cut(text: str, most: int) -> str:
+    """The end of a long name says more than its beginning."""
+    return text if len(text) <= most else "…" + text[-(most - 1) :]
