@@ -19,8 +19,12 @@ from .conversation import conversation, long_conversation
 from .sample import Sample
 from .tokenizer import END_OF_TEXT
 
-ROUGH_SHARE, DROPOUT = 0.1, 0.15  # some conversations are cut into other tokens: what a token spells must be known
-CONTEXT_WEIGHT, CONTEXT_SHARE = 0.3, 0.25  # what others write is learnt a little: it teaches the words
+# Some conversations are cut into other tokens, mostly where others write: what a token spells must be known.
+ROUGH_SHARE, ROUGH_ALL, DROPOUT = 0.1, 0.3, 0.15
+CONTEXT_WEIGHT, CONTEXT_SHARE = (
+    0.3,
+    0.25,
+)  # what others write is learnt a little: it teaches the words
 
 
 @dataclass
@@ -41,12 +45,22 @@ def rough(tokenizer: Tokenizer) -> Tokenizer:
     return other
 
 
-def encoded(tokenizer: Tokenizer, sample: Sample, rng: random.Random) -> tuple[list[int], list[float]]:
+def encoded(
+    tokenizers: tuple[Tokenizer, Tokenizer], sample: Sample, rng: random.Random
+) -> tuple[list[int], list[float]]:
     """Tokens and their weights. Prompt and answer are cut apart as generation cuts them."""
     ids: list[int] = []
     weights: list[float] = []
     pieces = template.pieces(sample)
-    encodings = tokenizer.encode_batch_fast([text for text, _ in pieces], add_special_tokens=False)
+    exact, other = tokenizers
+    roughly = rng.random() < ROUGH_SHARE
+    encodings = exact.encode_batch_fast([text for text, _ in pieces], add_special_tokens=False)
+    if roughly:
+        all_of_it = rng.random() < ROUGH_ALL
+        encodings = [
+            other.encode(text, add_special_tokens=False) if all_of_it or not ours else encoding
+            for (text, ours), encoding in zip(pieces, encodings, strict=True)
+        ]
     for i, ((text, ours), encoding) in enumerate(zip(pieces, encodings, strict=True)):
         tokens = encoding.ids
         if ours:
@@ -79,7 +93,7 @@ def _packed(
         while at < stop:
             while len(waiting) < 24:
                 sample = long_conversation(rng) if row > 1024 and rng.random() < 0.8 else conversation(rng)
-                pair = encoded(tokenizers[rng.random() < ROUGH_SHARE], sample, rng)
+                pair = encoded(tokenizers, sample, rng)
                 if 1 < len(pair[0]) <= row:
                     waiting.append(pair)
             room = stop - at
@@ -118,13 +132,23 @@ class Feed:
     """Fresh batches while the workers keep up, old ones again while they do not."""
 
     def __init__(
-        self, tokenizer: Tokenizer, seed: int, tokens: int, long_share: float, workers: int, keep: int = 600
+        self,
+        tokenizer: Tokenizer,
+        seed: int,
+        tokens: int,
+        long_share: float,
+        workers: int,
+        keep: int = 600,
     ) -> None:
         context = multiprocessing.get_context("fork")
         self._queue: Queue[Batch] = context.Queue(maxsize=workers * 4)
         text = tokenizer.to_str()
         self._workers = [
-            context.Process(target=_work, args=(text, f"{seed} {i}", tokens, long_share, self._queue), daemon=True)
+            context.Process(
+                target=_work,
+                args=(text, f"{seed} {i}", tokens, long_share, self._queue),
+                daemon=True,
+            )
             for i in range(workers)
         ]
         for worker in self._workers:

@@ -49,8 +49,16 @@ class _Draft:
     def system(self, text: str) -> None:
         self.messages.insert(0, {"role": "system", "content": text})
 
-    def answer(self, exchange: Exchange, calls: list[Message] | None = None, keep_thought: bool = False) -> None:
-        message: Message = {"role": "assistant", "content": "" if calls else exchange.answer}
+    def answer(
+        self,
+        exchange: Exchange,
+        calls: list[Message] | None = None,
+        keep_thought: bool = False,
+    ) -> None:
+        message: Message = {
+            "role": "assistant",
+            "content": "" if calls else exchange.answer,
+        }
         if calls:
             message["tool_calls"] = calls
         self.messages.append(message)
@@ -85,7 +93,13 @@ class _Draft:
             final.pop("reasoning_content", None)
             for message in self.messages:
                 message.pop("reasoning_content", None)
-        return Sample(task or self.last.task, self.messages, self.tools, self.thinking, self.last.check)
+        return Sample(
+            task or self.last.task,
+            self.messages,
+            self.tools,
+            self.thinking,
+            self.last.check,
+        )
 
 
 def _plain_system(draft: _Draft, share: float = 0.25) -> None:
@@ -105,7 +119,11 @@ def several(draft: _Draft, low: int = 2, high: int = 5) -> Sample:
     for _ in range(draft.rng.randint(low, high)):
         if len(draft.messages) > 1 and draft.rng.random() < 0.1:
             draft.turn(
-                memory.recall(draft.rng, draft.held, [m["content"] for m in draft.messages if m["role"] == "user"])
+                memory.recall(
+                    draft.rng,
+                    draft.held,
+                    [m["content"] for m in draft.messages if m["role"] == "user"],
+                )
             )
         else:
             draft.turn(_any(draft.rng, draft.held))
@@ -154,7 +172,13 @@ def remembering(draft: _Draft, fill: int = 2) -> Sample:
 def recalling(draft: _Draft) -> Sample:
     for _ in range(draft.rng.randint(1, 3)):
         draft.turn(_any(draft.rng, draft.held))
-    draft.turn(memory.recall(draft.rng, draft.held, [m["content"] for m in draft.messages if m["role"] == "user"]))
+    draft.turn(
+        memory.recall(
+            draft.rng,
+            draft.held,
+            [m["content"] for m in draft.messages if m["role"] == "user"],
+        )
+    )
     return draft.done()
 
 
@@ -210,7 +234,10 @@ def calling(draft: _Draft, finish: bool | None = None) -> Sample:
         if rng.random() < 0.15 and finish is None:
             draft.turn(_any(rng, held))
         else:
-            draft.call(box, finish=(rng.random() < 0.5 if finish is None else finish) if last else True)
+            draft.call(
+                box,
+                finish=(rng.random() < 0.5 if finish is None else finish) if last else True,
+            )
     return draft.done()
 
 

@@ -60,7 +60,13 @@ def _fact(
 
 
 def _command(
-    command: str, answer: str, must: str, tasks: str, held_tasks: str, asks: str = "", held_asks: str = ""
+    command: str,
+    answer: str,
+    must: str,
+    tasks: str,
+    held_tasks: str,
+    asks: str = "",
+    held_asks: str = "",
 ) -> None:
     """A command can be asked for by its name and by what it is good for."""
     word = command.removeprefix("mlx-serve ")
@@ -316,6 +322,54 @@ _command(
     tasks="(give|choose|set) (a|the|my own|another) name (when|while) pulling; (pull|store|save|get) a model under (another|my own|a different) name; name (a|the) model (I pull|when I pull it|myself)",
     held_tasks="choose a name for the model that I pull; pull a model under a name of my own",
     asks="What does (the|) --name (flag|option|) (do|mean)?",
+)
+_command(
+    "mlx-serve pull --keep-source",
+    "`mlx-serve pull SOURCE --quantize BITS --keep-source` keeps the full model too; without it only the quantized one stays.",
+    "--keep-source",
+    tasks="(keep|have|store|save) (the full model|the original|both models|the unquantized model|the source)(| too| as well)(| when quantizing| after quantizing| while I quantize); pull a quantized model (and|but) keep the (original|full one|full model)",
+    held_tasks="quantize at the pull without losing the original; have both the full model and the small one",
+    asks="What does (the|) --keep-source (flag|option|) (do|mean)?; Is the (full model|original|source) (kept|deleted|removed|thrown away) (after|when|while) (quantizing|--quantize|a pull with --quantize)?",
+    held_asks="What happens to the full model when I pull with --quantize?",
+)
+_fact(
+    "`mlx-serve pull owner/name` takes a model from the Hugging Face hub: the files are checked as they arrive, and an interrupted pull goes on where it stopped.",
+    "owner/name|hub",
+    names="the hub; the Hugging Face hub; pulling from the hub; a pull from Hugging Face; an interrupted (pull|download)",
+    tasks="(resume|continue|go on with) (a|an interrupted|my|the) (pull|download); pull (owner/name|from the hub|a repository of the hub); (use|reach) the (hub|Hugging Face hub)",
+    asks="What happens (when|if) (a|the) (pull|download) is (interrupted|stopped|cut off)?; Does a pull (resume|go on|continue|start again)?; (Does|Can) mlx-serve (download|pull|fetch) from (Hugging Face|the hub)?; Are (downloads|pulled files|the files of a pull) (checked|verified|resumed)?",
+    held_names="models from the Hugging Face hub",
+    held_tasks="go on with a pull that was interrupted",
+    held_asks="Can a broken download be continued?; What if my connection fails in the middle of a pull?",
+)
+_fact(
+    "Set `HF_TOKEN` to pull private or gated models; the token that the hub's own command has saved is found too.",
+    "HF_TOKEN",
+    names="`HF_TOKEN`; HF_TOKEN; the (hub token|token of the hub|token for the hub|Hugging Face token)",
+    tasks="(pull|download|get|use) (a|my) (private|gated) (model|repository)(| from the hub); (give|set|use|pass) (a|my|the) (token|Hugging Face token|hub token)(| for the hub| to a pull); log in to (the hub|Hugging Face)",
+    asks="(Which|What) variable (holds|has|sets) the (token|hub token|Hugging Face token)?; (Can I|How do I) pull (gated|private) models?; Do I need a (token|login) (to pull|for private models|for gated models)?",
+    held_names="the variable HF_TOKEN",
+    held_tasks="fetch a gated model with my token",
+    held_asks="Where do I put my Hugging Face token?",
+)
+_fact(
+    "Set `HF_ENDPOINT` to the address of another hub or mirror; `HF_HUB_OFFLINE=1` fetches nothing and uses the hub's cache alone.",
+    "HF_ENDPOINT|HF_HUB_OFFLINE",
+    names="`HF_ENDPOINT`; HF_ENDPOINT; `HF_HUB_OFFLINE`; HF_HUB_OFFLINE; a mirror of the hub",
+    tasks="(use|pull from|set) (a mirror|another hub|a mirror of the hub|a hub of my own); (work|pull|stay) offline; pull without (the|a) network",
+    asks="(Which|What) variable (sets|names|changes) the (hub|mirror|address of the hub)?; Can I use (a mirror|another hub)?; Does (a pull|pull) work offline?",
+    held_names="the variable HF_HUB_OFFLINE",
+    held_tasks="pull from a mirror of Hugging Face",
+    held_asks="How can pulls go to another hub?",
+)
+_command(
+    "mlx-serve quantize --bits",
+    "`mlx-serve quantize NAME --bits B` sets the bits of each weight: 2, 3, 4, 5, 6 or 8; the default is 4.",
+    "--bits|2, 3, 4, 5, 6 or 8",
+    tasks="(choose|set|change) (the bits|how many bits|the number of bits)(| of each weight| of a quantized model); quantize (to|with|in) (2|3|5|6|8) bits",
+    held_tasks="pick the bits for a quantized copy; tell quantize how many bits to use",
+    asks="What does (the|) --bits (flag|option|) (do|mean)?; (Which|What|How many) bits (are possible|can I use|does quantize take|are allowed|are there)?; What is the default number of bits?",
+    held_asks="How many bits can a weight have?; Which numbers of bits exist?",
 )
 _command(
     "mlx-serve list",
@@ -611,8 +665,18 @@ def _variable(name: str, default: str, meaning: str, wordings: str, short: str |
     )
 
 
-_variable("MLX_SERVE_HOST", "0.0.0.0", "is the address to bind", "(sets|changes|holds) the (address|host|bind address)")
-_variable("MLX_SERVE_PORT", "8000", "is the port of the HTTP server", "(sets|changes|holds) the (port|HTTP port)")
+_variable(
+    "MLX_SERVE_HOST",
+    "0.0.0.0",
+    "is the address to bind",
+    "(sets|changes|holds) the (address|host|bind address)",
+)
+_variable(
+    "MLX_SERVE_PORT",
+    "8000",
+    "is the port of the HTTP server",
+    "(sets|changes|holds) the (port|HTTP port)",
+)
 _variable(
     "MLX_SERVE_MODELS_DIR",
     "~/.mlx-serve/models",
@@ -620,7 +684,10 @@ _variable(
     "(sets|changes|holds) the (models folder|folder of the models|models directory)",
 )
 _variable(
-    "MLX_SERVE_LOG_LEVEL", "INFO", "says how much is logged", "(sets|changes|holds) the (log level|level of the log)"
+    "MLX_SERVE_LOG_LEVEL",
+    "INFO",
+    "says how much is logged",
+    "(sets|changes|holds) the (log level|level of the log)",
 )
 _variable(
     "MLX_SERVE_PRELOAD_MODELS",
@@ -637,7 +704,14 @@ _variable(
 
 
 def _setting(
-    section: str, key: str, default: str, meaning: str, wordings: str, held: str, more: str = "", held_more: str = ""
+    section: str,
+    key: str,
+    default: str,
+    meaning: str,
+    wordings: str,
+    held: str,
+    more: str = "",
+    held_more: str = "",
 ) -> None:
     """`wordings` finish "Which setting …?"."""
     full = f"{section}.{key}"
@@ -927,7 +1001,15 @@ _setting(
 # --- HTTP ---
 
 
-def _endpoint(path: str, answer: str, must: str, purposes: str, held: str, more: str = "", held_more: str = "") -> None:
+def _endpoint(
+    path: str,
+    answer: str,
+    must: str,
+    purposes: str,
+    held: str,
+    more: str = "",
+    held_more: str = "",
+) -> None:
     """`purposes` finish "Which endpoint …?"."""
     _fact(
         answer,
@@ -1087,6 +1169,13 @@ _endpoint(
     "/api/create",
     "(creates a model|makes a new model|creates models)",
     "creates a model",
+)
+_endpoint(
+    "/api/blobs",
+    "`POST /api/blobs/:digest` uploads a file for `/api/create`, in Ollama's style.",
+    "/api/blobs",
+    "(uploads a file|uploads files|takes blobs|takes a file for create|is for uploads)",
+    "takes uploaded files",
 )
 _endpoint(
     "/api/version",

@@ -76,7 +76,14 @@ def _asks(
     """What is asked for by its name, and in ways of its own."""
     named = "(" + "|".join(label) + ")"
     parts = [tuple(pattern.replace("<l>", named) for pattern in patterns) for patterns in _ASKS_FOR]
-    return Asks(held, parts[0] + orders, parts[1] + things, parts[2] + wonders, parts[3] + wholes * 3, (3, 3, 2, 6))
+    return Asks(
+        held,
+        parts[0] + orders,
+        parts[1] + things,
+        parts[2] + wonders,
+        parts[3] + wholes * 3,
+        (3, 3, 2, 6),
+    )
 
 
 def _tells(held: list[str], label: tuple[str, ...], wholes: tuple[str, ...] = ()) -> Phrases:
@@ -122,7 +129,10 @@ def _other(rng: random.Random) -> tuple[Topic, str]:
     else:
         label = rng.choice(("", "favourite ", "new ", "old ", "first ", "", "", "secret ")) + noun(rng, False)
         words = rng.choice((FIRST_NAMES, INVENTED, CITIES, COLOURS, NOUNS))
-    tell, ask = Filled(_OTHER_TELLS, "<label>", label), Filled(_OTHER_ASKS, "<label>", label)
+    tell, ask = (
+        Filled(_OTHER_TELLS, "<label>", label),
+        Filled(_OTHER_ASKS, "<label>", label),
+    )
     value = str(number(rng, False, 1, 9999)) if rng.random() < 0.15 else words.pick(rng, False)
     return Topic(label, words.pick, tell, ask), value
 
@@ -183,7 +193,12 @@ def telling(rng: random.Random, held: bool, facts: list[tuple[Topic, str]]) -> E
     first, value = facts[0]
     answer = f"Nice to meet you, {value}! I will remember that." if first.label == "name" else _ACKS[0]
     return Exchange(
-        "memory", told, answer, "The user tells me something. I keep it in mind.", ("contains", ("remember",)), "Noted."
+        "memory",
+        told,
+        answer,
+        "The user tells me something. I keep it in mind.",
+        ("contains", ("remember",)),
+        "Noted.",
     )
 
 
@@ -194,7 +209,12 @@ def change(rng: random.Random, held: bool, topic: Topic) -> tuple[Exchange, str]
     told = topic.tell.pick(rng, held).replace("<v>", value)
     told = opening + (told if told.startswith(("I ", "I'", value)) else told[:1].lower() + told[1:])
     exchange = Exchange(
-        "memory", told, _ACKS[0], "The user corrects it. The new one counts.", ("contains", ("remember",)), "Noted."
+        "memory",
+        told,
+        _ACKS[0],
+        "The user corrects it. The new one counts.",
+        ("contains", ("remember",)),
+        "Noted.",
     )
     return exchange, value
 
@@ -204,11 +224,21 @@ def asking(rng: random.Random, held: bool, topic: Topic, value: str | None) -> E
     if value is None:
         answer = f"You have not told me your {topic.label}."
         return Exchange(
-            "memory", asked, answer, f"Your {topic.label} was not mentioned.", ("contains", ("not told",)), "Unknown."
+            "memory",
+            asked,
+            answer,
+            f"Your {topic.label} was not mentioned.",
+            ("contains", ("not told",)),
+            "Unknown.",
         )
     answer = f"Your {topic.label} is {value}."
     return Exchange(
-        "memory", asked, answer, f"Earlier the user said: {topic.label} is {value}.", ("contains", (value,)), value
+        "memory",
+        asked,
+        answer,
+        f"Earlier the user said: {topic.label} is {value}.",
+        ("contains", (value,)),
+        value,
     )
 
 

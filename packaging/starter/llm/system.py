@@ -165,7 +165,9 @@ def style(rng: random.Random, held: bool) -> Style:
     text = phrase(rng, held)
     if roll < 0.62:
         return Style(
-            "system: ending", _ENDING.pick(rng, held).replace("<p>", text), lambda e: _changed(e, f"{e.answer} {text}")
+            "system: ending",
+            _ENDING.pick(rng, held).replace("<p>", text),
+            lambda e: _changed(e, f"{e.answer} {text}"),
         )
     if roll < 0.8:
         return Style(
@@ -232,7 +234,14 @@ def _known(
     return (
         label,
         told,
-        Asks([held], orders, (f"the {label_words}", f"your {label_words}"), wonders, wholes * 2, (2, 3, 3, 5)),
+        Asks(
+            [held],
+            orders,
+            (f"the {label_words}", f"your {label_words}"),
+            wonders,
+            wholes * 2,
+            (2, 3, 3, 5),
+        ),
     )
 
 
@@ -271,7 +280,15 @@ def knowledge(rng: random.Random, held: bool) -> tuple[str, Callable[[random.Ran
             value = FIRST_NAMES.pick(rng, held)
         told = expand(rng, tell).replace("<v>", value).replace("<noun>", thing)
         facts.append((told, asks, value, label))
-    shop = rng.choice(("<n>'s <t> shop", "<n>'s <t> shop", "the <t> shop <n>", "<n>'s store", "the shop of <n>"))
+    shop = rng.choice(
+        (
+            "<n>'s <t> shop",
+            "<n>'s <t> shop",
+            "the <t> shop <n>",
+            "<n>'s store",
+            "the shop of <n>",
+        )
+    )
     shop = shop.replace("<n>", FIRST_NAMES.pick(rng, held)).replace("<t>", thing)
     prompt = _SHOPS.pick(rng, held).replace("<s>", shop)
     prompt = " ".join([prompt, *(fact[0] for fact in facts)])

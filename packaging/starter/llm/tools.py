@@ -57,7 +57,17 @@ def _choice(rng: random.Random, held: bool) -> Parameter:
     if rng.random() < 0.5:
         name, values = rng.choice(_CHOICES)
     else:
-        name = rng.choice(("kind", "type", "style", "option", "group", "status", INVENTED.pick(rng, held)))
+        name = rng.choice(
+            (
+                "kind",
+                "type",
+                "style",
+                "option",
+                "group",
+                "status",
+                INVENTED.pick(rng, held),
+            )
+        )
         values = tuple({word(rng, held): None for _ in range(rng.randint(2, 5))})
     return Parameter(
         (name,),
@@ -112,10 +122,18 @@ PARAMETERS = (
     Parameter(("file", "path", "filename"), "string", "The (file|name of the file)", lambda r, h: f"{INVENTED.pick(r, h)}.{r.choice(('txt', 'pdf', 'csv', 'md', 'json', 'png'))}", ("(from|in|of|for) <v>", "with the file <v>")),
 )  # fmt: skip
 _INTO = Parameter(
-    ("source", "origin", "from_city", "start"), "string", "Where (to start|it begins)", CITIES.pick, ("from <v>",)
+    ("source", "origin", "from_city", "start"),
+    "string",
+    "Where (to start|it begins)",
+    CITIES.pick,
+    ("from <v>",),
 )
 _GOAL = Parameter(
-    ("destination", "target", "to_city", "goal"), "string", "Where (to go|it ends)", CITIES.pick, ("to <v>",)
+    ("destination", "target", "to_city", "goal"),
+    "string",
+    "Where (to go|it ends)",
+    CITIES.pick,
+    ("to <v>",),
 )
 _VERBS = Words.split(
     ["get", "find", "search", "show", "list", "create", "add", "delete", "remove", "send", "book", "cancel", "start", "stop", "open", "close", "play", "pause", "set", "update", "change", "check", "order", "buy", "sell", "schedule", "plan", "make", "write", "read", "print", "convert", "translate", "count", "measure", "compare", "rate", "share", "post", "upload", "download", "move", "copy", "rename", "archive", "restore", "lock", "unlock", "call", "notify", "invite", "reserve", "rent", "track", "locate", "describe", "calculate", "estimate", "draw", "render", "record", "scan", "sort", "filter", "merge", "split", "pack", "ship", "return", "refund", "pay", "charge", "transfer", "fetch", "load", "save", "clean", "repair", "paint", "wash", "feed", "water", "cook", "bake", "mix", "grind", "polish", "fold", "wrap", "label", "store", "collect", "deliver", "enable", "disable", "turn_on", "turn_off", "look_up", "register", "approve", "reject", "assign", "publish", "import", "export", "test", "inspect", "activate", "block", "mute", "tag", "request", "report", "review", "confirm"]
@@ -224,7 +242,14 @@ def tool(rng: random.Random, held: bool, like: tuple[str, str] = ("", "")) -> To
     function["parameters"] = {"type": "object", "properties": properties}
     if required or rng.random() < 0.3:
         function["parameters"]["required"] = list(required)
-    return Tool(verb, thing, name, tuple(chosen), required, {"type": "function", "function": function})
+    return Tool(
+        verb,
+        thing,
+        name,
+        tuple(chosen),
+        required,
+        {"type": "function", "function": function},
+    )
 
 
 _ONE = "(a|the|my|an|some|one|our|this|that|another|the new|)"
@@ -244,7 +269,19 @@ _NOUN_REQUEST = Asks(
 _CLAUSES = (
     "with the <n> <v>", "with the <n> <v>", "with <n> <v>", "with a <n> of <v>", "<n> <v>", "<n>: <v>", "<n> = <v>", "(<n> <v>)", "using <v> as (the |)<n>", "with <v> as (the |its |)<n>", "and set (the |)<n> to <v>", "where the <n> is <v>", "the <n> is <v>", "and the <n> should be <v>", "and make the <n> <v>", "at <n> <v>", "whose <n> is <v>", "having the <n> <v>", "- <n> <v> -", "by <n> <v>", "under the <n> <v>", "for the <n> <v>",
 )  # fmt: skip
-_ASKING_VERBS = {"get", "find", "show", "check", "fetch", "look up", "list", "search", "retrieve", "query", "read"}
+_ASKING_VERBS = {
+    "get",
+    "find",
+    "show",
+    "check",
+    "fetch",
+    "look up",
+    "list",
+    "search",
+    "retrieve",
+    "query",
+    "read",
+}
 
 
 def request(rng: random.Random, held: bool, wanted: Tool, nouns_unique: bool = True) -> tuple[str, dict[str, Any]]:
@@ -258,7 +295,8 @@ def request(rng: random.Random, held: bool, wanted: Tool, nouns_unique: bool = T
         arguments[key] = value
         known = key in kind.names and (held or rng.random() < 0.75)
         clause = expand(
-            rng, rng.choice(kind.clauses) if known else "with the <n> <v>" if held else rng.choice(_CLAUSES)
+            rng,
+            rng.choice(kind.clauses) if known else "with the <n> <v>" if held else rng.choice(_CLAUSES),
         )
         clauses.append(clause.replace("<n>", key.replace("_", " ")).replace("<v>", str(value)))
     said = list(clauses)
@@ -288,7 +326,9 @@ def toolbox(rng: random.Random, held: bool, count: int) -> list[Tool]:
     while len(box) < count:
         near = not held and box and rng.random() < 0.2
         made = tool(
-            rng, held, (box[0].verb, "") if near and rng.random() < 0.5 else ("", box[0].thing) if near else ("", "")
+            rng,
+            held,
+            (box[0].verb, "") if near and rng.random() < 0.5 else ("", box[0].thing) if near else ("", ""),
         )
         if all(made.name != other.name and (made.verb, made.thing) != (other.verb, other.thing) for other in box):
             box.append(made)
@@ -304,12 +344,23 @@ def _result(rng: random.Random, held: bool) -> tuple[str, str, list[str]]:
     if roll < 0.12:
         problem = (
             rng.choice(
-                ("not found", "no permission", "timed out", "service unavailable", "invalid value", "already exists")
+                (
+                    "not found",
+                    "no permission",
+                    "timed out",
+                    "service unavailable",
+                    "invalid value",
+                    "already exists",
+                )
             )
             if rng.random() < 0.5
             else f"{word(rng, held)} {rng.choice(('not found', 'is missing', 'failed', 'is full'))}"
         )
-        return json.dumps({"error": problem}), f"That did not work: {problem}.", [problem]
+        return (
+            json.dumps({"error": problem}),
+            f"That did not work: {problem}.",
+            [problem],
+        )
     if roll < 0.27:
         text = sentence(rng, held) if rng.random() < 0.6 else f"{number(rng, held, 0, 9999)} {word(rng, held)}"
         return text, f"The result is: {text}", [text]

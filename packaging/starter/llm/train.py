@@ -41,7 +41,7 @@ _STARTED = time.monotonic()
 class Placed:
     """A batch on the device, with what the model needs beside the tokens."""
 
-    def __init__(self, batch: Batch, device: torch.device, use_flash: bool) -> None:
+    def __init__(self, batch: Batch, device: torch.device, use_flash: bool, context: float = 1.0) -> None:
         count = len(batch.ids)
         lengths = np.diff(batch.bounds)
         starts = np.repeat(batch.bounds[:-1], lengths)
@@ -51,6 +51,7 @@ class Placed:
         # Filled up with tokens of no weight, each once: gradients that meet in one place are slow.
         chosen = np.concatenate([targets[:size], np.flatnonzero(batch.weights[1:] == 0)[: room - size] + 1])
         weights = batch.weights[chosen].astype(np.float32)
+        weights[weights < 0.9] *= context
         self.ids = self._put(batch.ids.astype(np.int64), device)
         self.positions = self._put(np.arange(count) - starts, device)
         self.chosen = self._put(chosen, device)
@@ -108,6 +109,11 @@ def schedule(share: float) -> float:
     return min(1.0, share / 0.02) * min(1.0, max(0.0, (1.0 - share) / 0.5))
 
 
+def fading(share: float) -> float:
+    """What others write is learnt in the beginning; later its noise would drown what is left to learn."""
+    return max(0.0, 1.0 - share / 0.4)
+
+
 def train(
     options: argparse.Namespace, shape: Shape, feed: Feed, device: torch.device
 ) -> tuple[Starter, dict[str, Any]]:
@@ -127,7 +133,11 @@ def train(
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             hidden = model.hidden(batch.ids, batch.positions, batch.attention, dtype)
             loss, ours = head(
-                hidden, model.model.embed_tokens.weight, batch.chosen, batch.ids[batch.chosen], batch.weights
+                hidden,
+                model.model.embed_tokens.weight,
+                batch.chosen,
+                batch.ids[batch.chosen],
+                batch.weights,
             )
         loss.backward()
         return ours
@@ -161,7 +171,7 @@ def train(
         recent.append(ours)
         batch = feed.take()  # while the device works
         repeated += not batch.fresh
-        placed = Placed(batch, device, fast)
+        placed = Placed(batch, device, fast, fading(elapsed / total))
         if device.type == "cuda":
             # The host runs a few steps ahead, no more: the schedule goes by the clock.
             event = torch.cuda.Event()
@@ -197,7 +207,13 @@ def train(
                 "repeated": repeated,
             }
         )
-    return model, {"steps": step, "tokens": tokens, "repeated_batches": repeated, "curve": curve, "flash": fast}
+    return model, {
+        "steps": step,
+        "tokens": tokens,
+        "repeated_batches": repeated,
+        "curve": curve,
+        "flash": fast,
+    }
 
 
 def main() -> None:
@@ -206,15 +222,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=131072, help="tokens of a batch")
-    parser.add_argument("--long-share", type=float, default=0.15, help="share of batches with rows of 8,192 tokens")
+    parser.add_argument(
+        "--long-share",
+        type=float,
+        default=0.15,
+        help="share of batches with rows of 8,192 tokens",
+    )
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 3))
     parser.add_argument("--matrix-rate", type=float, default=0.005)
     parser.add_argument("--other-rate", type=float, default=0.003)
     parser.add_argument("--evaluate-seconds", type=float, default=45.0)
-    parser.add_argument("--evaluate-cases", type=int, default=192)
+    parser.add_argument("--evaluate-cases", type=int, default=256)
     parser.add_argument("--say", type=float, default=5.0, help="seconds between lines of the log")
     parser.add_argument("--eager", action="store_true", help="no torch.compile")
-    parser.add_argument("--tiny", action="store_true", help="a rehearsal on a CPU: a model that learns nothing")
+    parser.add_argument(
+        "--tiny",
+        action="store_true",
+        help="a rehearsal on a CPU: a model that learns nothing",
+    )
     parser.add_argument("--count-start", action="store_true", help="the minutes include the start")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -226,7 +251,13 @@ def main() -> None:
     say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")
     shape = Shape(tokenizer.get_vocab_size(), **(TINY if options.tiny else {}))
     # The workers are forked before anything touches the GPU.
-    feed = Feed(tokenizer, options.seed, options.tokens, 0.15 if options.tiny else options.long_share, options.workers)
+    feed = Feed(
+        tokenizer,
+        options.seed,
+        options.tokens,
+        0.15 if options.tiny else options.long_share,
+        options.workers,
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, log = train(options, shape, feed, device)
     feed.close()
@@ -254,7 +285,7 @@ def main() -> None:
     export.card(options.out, parameters, log, "Not evaluated.")
     try:
         answers = torch_answers(options.out)
-        scores = evaluate(answers, options.evaluate_cases, 256, options.evaluate_seconds, list(CASES))
+        scores = evaluate(answers, options.evaluate_cases, 640, options.evaluate_seconds, list(CASES))
         (options.out / "evaluation.json").write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
         export.card(options.out, parameters, log, table(scores))
         print(table(scores), flush=True)

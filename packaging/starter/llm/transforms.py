@@ -8,7 +8,16 @@ import random
 import string
 
 from ..common.phrases import Phrases
-from ..common.words import FIRST_NAMES, INVENTED, NOUNS, is_held, noun, number, sentence, word
+from ..common.words import (
+    FIRST_NAMES,
+    INVENTED,
+    NOUNS,
+    is_held,
+    noun,
+    number,
+    sentence,
+    word,
+)
 from .sample import Exchange
 from .wording import Asks, with_text
 
@@ -152,7 +161,13 @@ _ENDS = Asks(
 
 def repeat(rng: random.Random, held: bool, longest: int = 16) -> Exchange:
     text = _text(rng, held, longest)
-    return Exchange("repeat", _asked(rng, _REPEAT, text, held), text, "I repeat the text exactly.", ("exact", text))
+    return Exchange(
+        "repeat",
+        _asked(rng, _REPEAT, text, held),
+        text,
+        "I repeat the text exactly.",
+        ("exact", text),
+    )
 
 
 def upper(rng: random.Random, held: bool) -> Exchange:
@@ -191,7 +206,14 @@ def count(rng: random.Random, held: bool) -> Exchange:
             answer = f"{'-'.join(text)}: {len(text)} letters."
             thought = ", ".join(f"{letter} {i}" for i, letter in enumerate(text, 1)) + "."
             short = str(len(text)) if len(text) < 8 else None
-            return Exchange("count", _asked(rng, _LETTERS, text, held), answer, thought, ("number", len(text)), short)
+            return Exchange(
+                "count",
+                _asked(rng, _LETTERS, text, held),
+                answer,
+                thought,
+                ("number", len(text)),
+                short,
+            )
     words = _words(rng, held, 2, 10)
     if rng.random() < 0.1:
         words = sentence(rng, held).split(" ")
@@ -208,7 +230,11 @@ def spell(rng: random.Random, held: bool) -> Exchange:
         text = text.capitalize()
     answer = "-".join(text)
     return Exchange(
-        "spell", _asked(rng, _SPELL, text, held), answer, "I write one letter after the other.", ("exact", answer)
+        "spell",
+        _asked(rng, _SPELL, text, held),
+        answer,
+        "I write one letter after the other.",
+        ("exact", answer),
     )
 
 
@@ -218,7 +244,14 @@ def ends(rng: random.Random, held: bool) -> Exchange:
     place = {"first": 0, "last": -1, "second": 1, "third": 2 if len(words) > 2 else 1}[which]
     which = "second" if which == "third" and len(words) < 3 else which
     asked = _asked(rng, _ENDS, " ".join(words), held).replace("<which>", which)
-    return Exchange("pick a word", asked, words[place], f"The {which} word.", ("exact", words[place]), words[place])
+    return Exchange(
+        "pick a word",
+        asked,
+        words[place],
+        f"The {which} word.",
+        ("exact", words[place]),
+        words[place],
+    )
 
 
 _PLUS = Asks(
@@ -306,4 +339,11 @@ def arithmetic(rng: random.Random, held: bool) -> Exchange:
             worked, thought = "", f"{a} * {b} = {result}."
     asked = phrases.pick(rng, held).replace("<a>", str(a)).replace("<b>", str(b)).replace("<n>", noun(rng, held))
     answer = f"{a} {sign} {b} = {worked}{result}"
-    return Exchange("arithmetic", asked, answer, thought, ("number", result), None if worked else str(result))
+    return Exchange(
+        "arithmetic",
+        asked,
+        answer,
+        thought,
+        ("number", result),
+        None if worked else str(result),
+    )
