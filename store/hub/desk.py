@@ -126,7 +126,7 @@ class Desk:
             try:
                 if outcome is None:
                     task.failures = 0
-                elif not isinstance(outcome, Stopped) and not piece.stale:
+                elif not isinstance(outcome, Stopped) and not piece.stale and not task.complete:
                     self._consider(task, piece, outcome)
             except StoreError as error:
                 self._fail(error)
@@ -136,17 +136,21 @@ class Desk:
 
     def finished(self, task: Task, outcome: Digests | BaseException) -> None:
         """A file is there to the last byte: give it its name, or begin again."""
-        try:
+        with self._changed:
             if isinstance(outcome, BaseException):
-                raise outcome
+                return self._fail(outcome)
+            if task.restarting:
+                return None
             if not outcome.fit(task.file):
                 return self._doubt(task, outcome)
+            # From here on nobody may write to it or cut it off: it is about to be a blob.
+            task.complete = True
+        try:
             blob = self._name(task, outcome.sha256)
         except BaseException as error:
             with self._changed:
                 return self._fail(error)
         with self._changed:
-            task.complete = True
             self._settled.append((task, blob))
             self._changed.notify_all()
         return None
@@ -155,14 +159,13 @@ class Desk:
 
     def _doubt(self, task: Task, found: Digests) -> None:
         """What an earlier pull left may have been bad, so that does not count."""
-        with self._changed:
-            if task.resumed:
-                task.begin_again(whole=False)
-            else:
-                wanted = f"sha256:{task.file.sha256}" if task.file.sha256 else f"git id {task.file.git_id}"
-                actual = f"sha256:{found.sha256}" if task.file.sha256 else f"git id {found.git}"
-                self._wrong(task, f"digest mismatch, expected {wanted}, got {actual}")
-            self._changed.notify_all()
+        if task.resumed:
+            task.begin_again(whole=False)
+        else:
+            wanted = f"sha256:{task.file.sha256}" if task.file.sha256 else f"git id {task.file.git_id}"
+            actual = f"sha256:{found.sha256}" if task.file.sha256 else f"git id {found.git}"
+            self._wrong(task, f"digest mismatch, expected {wanted}, got {actual}")
+        self._changed.notify_all()
 
     def _wrong(self, task: Task, what: str) -> None:
         task.wrong += 1
