@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..store.builtin import ALIASES, find_builtin
+from ..store.aliases import ALIASES
+from ..store.builtin import find_builtin
 from ..store.names import BUILTIN_OWNER, LOCAL_OWNER, Name, is_full
 from ..store.progress import Progress, Report
 from .errors import PullStopped

@@ -1,4 +1,4 @@
-"""The models that come with the program, and common names for models that do not."""
+"""The models that come with the program."""
 
 from __future__ import annotations
 
@@ -39,22 +39,6 @@ BUILTINS: dict[str, Builtin] = {
         "a Qwen3 of 8 million parameters, trained on synthetic text, for trying and testing",
         "2026-11-22T17:12:50Z",
     ),
-}
-
-ALIASES: dict[str, str] = {
-    **{name: str(builtin.full_name) for name, builtin in BUILTINS.items()},
-    "qwen3:0.6b": "mlx-community/Qwen3-0.6B-4bit",
-    "qwen3:1.7b": "mlx-community/Qwen3-1.7B-4bit",
-    "qwen3:4b": "mlx-community/Qwen3-4B-4bit",
-    "qwen3:8b": "mlx-community/Qwen3-8B-4bit",
-    "llama3.2:1b": "mlx-community/Llama-3.2-1B-Instruct-4bit",
-    "llama3.2:3b": "mlx-community/Llama-3.2-3B-Instruct-4bit",
-    "gemma3:1b": "mlx-community/gemma-3-1b-it-4bit",
-    "gemma3:4b": "mlx-community/gemma-3-4b-it-4bit",
-    "all-minilm": "sentence-transformers/all-MiniLM-L6-v2",
-    "bge-m3": "BAAI/bge-m3",
-    "qwen3-embedding:0.6b": "Qwen/Qwen3-Embedding-0.6B",
-    "qwen3-reranker:0.6b": "Qwen/Qwen3-Reranker-0.6B",
 }
 
 

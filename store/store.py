@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .adoption import Adoption, workspace
+from .aliases import ALIASES
 from .blobs import Blobs, Incoming, hex_of
-from .builtin import ALIASES
 from .creation import Creator
 from .disk import Disk
 from .errors import DamagedModel, ReadOnlyStore, StoreBusy, UnknownModel, translated
