@@ -72,7 +72,19 @@ def test_invented_names_of_the_evaluation_are_never_generated() -> None:
 def _all_phrases() -> list[phrases.Phrases]:
     modules = [
         _module(f"llm.{name}")
-        for name in ("talk", "transforms", "memory", "system", "extract", "tools", "conversation")
+        for name in (
+            "talk",
+            "transforms",
+            "memory",
+            "arithmetic",
+            "recall",
+            "system",
+            "part",
+            "extract",
+            "tools",
+            "calls",
+            "haystack",
+        )
     ]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, phrases.Phrases)]
     for topic in modules[2].TOPICS:

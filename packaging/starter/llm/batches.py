@@ -21,10 +21,7 @@ from .tokenizer import END_OF_TEXT
 
 # Some conversations are cut into other tokens, mostly where others write: what a token spells must be known.
 ROUGH_SHARE, ROUGH_ALL, DROPOUT = 0.1, 0.3, 0.15
-CONTEXT_WEIGHT, CONTEXT_SHARE = (
-    0.3,
-    0.25,
-)  # what others write is learnt a little: it teaches the words
+CONTEXT_WEIGHT, CONTEXT_SHARE = (0.3, 0.25)  # what others write is learnt a little: it teaches the words
 
 
 @dataclass
@@ -132,23 +129,13 @@ class Feed:
     """Fresh batches while the workers keep up, old ones again while they do not."""
 
     def __init__(
-        self,
-        tokenizer: Tokenizer,
-        seed: int,
-        tokens: int,
-        long_share: float,
-        workers: int,
-        keep: int = 600,
+        self, tokenizer: Tokenizer, seed: int, tokens: int, long_share: float, workers: int, keep: int = 600
     ) -> None:
         context = multiprocessing.get_context("fork")
         self._queue: Queue[Batch] = context.Queue(maxsize=workers * 4)
         text = tokenizer.to_str()
         self._workers = [
-            context.Process(
-                target=_work,
-                args=(text, f"{seed} {i}", tokens, long_share, self._queue),
-                daemon=True,
-            )
+            context.Process(target=_work, args=(text, f"{seed} {i}", tokens, long_share, self._queue), daemon=True)
             for i in range(workers)
         ]
         for worker in self._workers:

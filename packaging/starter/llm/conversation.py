@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
-from ..common.words import INVENTED, noun, number, sentence
-from . import extract, memory, system, talk, tools, transforms
-from .sample import Exchange, Message, Sample
-from .wording import Asks
+from . import arithmetic, extract, memory, part, recall, system, talk, tools, transforms
+from .draft import Draft
+from .haystack import haystack
+from .sample import Exchange, Sample
 
 Maker = Callable[[random.Random, bool], Exchange]
 
@@ -25,7 +24,7 @@ TASKS: dict[str, tuple[Maker, float]] = {
     "count": (transforms.count, 7),
     "spell": (transforms.spell, 6),
     "pick a word": (transforms.ends, 3),
-    "arithmetic": (transforms.arithmetic, 13),
+    "arithmetic": (arithmetic.arithmetic, 13),
     "extract JSON": (extract.extract, 18),
 }
 _NAMES = tuple(TASKS)
@@ -37,77 +36,12 @@ def _any(rng: random.Random, held: bool) -> Exchange:
     return rng.choices(_MAKERS, _WEIGHTS)[0](rng, held)
 
 
-class _Draft:
-    """A conversation while it grows."""
-
-    def __init__(self, rng: random.Random, held: bool, thinking: bool) -> None:
-        self.rng, self.held, self.thinking = rng, held, thinking
-        self.messages: list[Message] = []
-        self.tools: list[dict[str, Any]] = []
-        self.last: Exchange | None = None
-
-    def system(self, text: str) -> None:
-        self.messages.insert(0, {"role": "system", "content": text})
-
-    def answer(
-        self,
-        exchange: Exchange,
-        calls: list[Message] | None = None,
-        keep_thought: bool = False,
-    ) -> None:
-        message: Message = {
-            "role": "assistant",
-            "content": "" if calls else exchange.answer,
-        }
-        if calls:
-            message["tool_calls"] = calls
-        self.messages.append(message)
-        self.last = exchange
-        if keep_thought and self.thinking:
-            message["reasoning_content"] = exchange.thought
-
-    def turn(self, exchange: Exchange) -> None:
-        self.messages.append({"role": "user", "content": exchange.user})
-        self.answer(exchange)
-
-    def call(self, box: list[tools.Tool], finish: bool) -> None:
-        """A request, its call, and unless the conversation ends with the call, results and report."""
-        exchange, calls = tools.call(self.rng, self.held, box)
-        self.messages.append({"role": "user", "content": exchange.user})
-        self.answer(
-            exchange,
-            [tools.called(tool.name, arguments) for tool, arguments in calls],
-            keep_thought=self.rng.random() < 0.5,
-        )
-        if finish:
-            results, said = tools.report(self.rng, self.held, len(calls))
-            self.messages += [{"role": "tool", "content": result} for result in results]
-            self.answer(said)
-
-    def done(self, task: str | None = None) -> Sample:
-        assert self.last is not None
-        final = self.messages[-1]
-        if self.thinking:
-            final["reasoning_content"] = self.last.thought
-        else:
-            final.pop("reasoning_content", None)
-            for message in self.messages:
-                message.pop("reasoning_content", None)
-        return Sample(
-            task or self.last.task,
-            self.messages,
-            self.tools,
-            self.thinking,
-            self.last.check,
-        )
-
-
-def _plain_system(draft: _Draft, share: float = 0.25) -> None:
+def _plain_system(draft: Draft, share: float = 0.25) -> None:
     if draft.rng.random() < share:
         draft.system(system.PLAIN.pick(draft.rng, draft.held).replace("<name>", "me"))
 
 
-def single(draft: _Draft, task: str | None = None) -> Sample:
+def single(draft: Draft, task: str | None = None) -> Sample:
     """One exchange; an evaluation names its task."""
     draft.turn(TASKS[task][0](draft.rng, draft.held) if task else _any(draft.rng, draft.held))
     if not task:
@@ -115,15 +49,11 @@ def single(draft: _Draft, task: str | None = None) -> Sample:
     return draft.done()
 
 
-def several(draft: _Draft, low: int = 2, high: int = 5) -> Sample:
+def several(draft: Draft, low: int = 2, high: int = 5) -> Sample:
     for _ in range(draft.rng.randint(low, high)):
         if len(draft.messages) > 1 and draft.rng.random() < 0.1:
             draft.turn(
-                memory.recall(
-                    draft.rng,
-                    draft.held,
-                    [m["content"] for m in draft.messages if m["role"] == "user"],
-                )
+                recall.recall(draft.rng, draft.held, [m["content"] for m in draft.messages if m["role"] == "user"])
             )
         else:
             draft.turn(_any(draft.rng, draft.held))
@@ -131,7 +61,7 @@ def several(draft: _Draft, low: int = 2, high: int = 5) -> Sample:
     return draft.done()
 
 
-def remembering(draft: _Draft, fill: int = 2) -> Sample:
+def remembering(draft: Draft, fill: int = 2) -> Sample:
     """Things are told, other talk follows, then they are asked for."""
     rng, held = draft.rng, draft.held
     if rng.random() < 0.25:
@@ -169,20 +99,14 @@ def remembering(draft: _Draft, fill: int = 2) -> Sample:
     return draft.done("memory")
 
 
-def recalling(draft: _Draft) -> Sample:
+def recalling(draft: Draft) -> Sample:
     for _ in range(draft.rng.randint(1, 3)):
         draft.turn(_any(draft.rng, draft.held))
-    draft.turn(
-        memory.recall(
-            draft.rng,
-            draft.held,
-            [m["content"] for m in draft.messages if m["role"] == "user"],
-        )
-    )
+    draft.turn(recall.recall(draft.rng, draft.held, [m["content"] for m in draft.messages if m["role"] == "user"]))
     return draft.done()
 
 
-def styled(draft: _Draft) -> Sample:
+def styled(draft: Draft) -> Sample:
     """A system prompt that changes every answer."""
     rng, held = draft.rng, draft.held
     style = system.style(rng, held)
@@ -205,16 +129,16 @@ def styled(draft: _Draft) -> Sample:
     return draft.done(style.task)
 
 
-def playing(draft: _Draft) -> Sample:
+def playing(draft: Draft) -> Sample:
     """A system prompt with a part to play or with things to know."""
     rng, held = draft.rng, draft.held
-    prompt, ask = (system.character if rng.random() < 0.5 else system.knowledge)(rng, held)
+    prompt, ask = (part.character if rng.random() < 0.5 else part.knowledge)(rng, held)
     turns = rng.randint(1, 3)
     for i in range(turns):
         draft.turn(
             ask(rng, held)
             if i + 1 == turns or rng.random() < 0.5
-            else transforms.arithmetic(rng, held)
+            else arithmetic.arithmetic(rng, held)
             if rng.random() < 0.5
             else transforms.repeat(rng, held)
         )
@@ -222,7 +146,7 @@ def playing(draft: _Draft) -> Sample:
     return draft.done()
 
 
-def calling(draft: _Draft, finish: bool | None = None) -> Sample:
+def calling(draft: Draft, finish: bool | None = None) -> Sample:
     """Tools are given; most requests need one of them, some need none."""
     rng, held = draft.rng, draft.held
     box = tools.toolbox(rng, held, rng.choices((1, 2, 3, 4, 5, 6), (20, 24, 24, 16, 10, 6))[0])
@@ -234,61 +158,18 @@ def calling(draft: _Draft, finish: bool | None = None) -> Sample:
         if rng.random() < 0.15 and finish is None:
             draft.turn(_any(rng, held))
         else:
-            draft.call(
-                box,
-                finish=(rng.random() < 0.5 if finish is None else finish) if last else True,
-            )
+            draft.call(box, finish=(rng.random() < 0.5 if finish is None else finish) if last else True)
     return draft.done()
 
 
-def untooled(draft: _Draft) -> Sample:
+def untooled(draft: Draft) -> Sample:
     """Tools are given and the question needs none."""
     draft.tools = [tool.schema for tool in tools.toolbox(draft.rng, draft.held, draft.rng.randint(1, 4))]
     draft.turn(_any(draft.rng, draft.held))
     return draft.done("no tool needed")
 
 
-_NEEDLE = Asks(
-    ["Please look up the code of the <n>.", "Can you find which code the <n> has?"],
-    orders=("(find|tell me|give me|search for|say|name|write|extract|read out|get|locate|report|determine|fetch|spot) the (code|number|key) (of|for|that belongs to|given for) the <n>(| in the text| in this text| above| from the text)", "(search|read|go through|check|scan) the text and (give|tell|say|find)(| me) the code (of|for) the <n>", "(find|look for) the <n> and (say|give|tell me) its code"),
-    things=("the code (of|for|that belongs to) the <n>(| in the text| above)", "the <n>'s code", "the code that the text (names|gives) for the <n>"),
-    wonders=("(what|which) the code of the <n> is", "(what|which) code (belongs to|was given to|is given for|stands for|is that of) the <n>", "(what|which) code the <n> (was given|got|carries)"),
-    wholes=("What (is|was) the code (of|for) the <n>(| in the text| in this text| above)?", "(Which|What) code (has|belongs to|goes with|is for|is that of|was given to|does the text give for|is named for) the <n>?", "The text (names|gives|mentions) a code for the <n>. (What|Which one) is it?", "(Which|What) code does the <n> have?", "Code of the <n>?", "The <n>: what is its code?", "(How|What) (is|does) the code of the <n>(| read| go)?"),
-)  # fmt: skip
-_CODED = ("The code of the <n> is <c>.", "The code of the <n> is <c>.", "The code of the <n> is <c>.", "The <n> has the code <c>.", "The code for the <n> is <c>.", "<c> is the code of the <n>.", "Remember the code of the <n>: <c>.", "The code of the <n> was <c>.")  # fmt: skip
-
-
-def haystack(draft: _Draft, sentences: int) -> Sample:
-    """A long text with a few codes in it, and the question for one of them."""
-    rng, held = draft.rng, draft.held
-    lines = [f"{line[:1].upper()}{line[1:]}." for line in (sentence(rng, held) for _ in range(sentences))]
-    codes: dict[str, str] = {}
-    for _ in range(rng.randint(1, 4 if held else 6)):
-        codes[noun(rng, held)] = str(number(rng, held, 100, 99999)) if rng.random() < 0.7 else INVENTED.pick(rng, held)
-    for thing, code in codes.items():
-        told = _CODED[0] if held else rng.choice(_CODED)
-        lines.insert(rng.randint(0, len(lines)), told.replace("<n>", thing).replace("<c>", code))
-
-    def asked(thing: str) -> Exchange:
-        return Exchange(
-            "long context",
-            _NEEDLE.pick(rng, held).replace("<n>", thing),
-            f"The code of the {thing} is {codes[thing]}.",
-            f"The text says: {thing}, {codes[thing]}.",
-            ("contains", (codes[thing],)),
-        )
-
-    exchange = asked(rng.choice(list(codes)))
-    text = (" " if rng.random() < 0.7 else "\n").join(lines)
-    exchange.user = f"{text}\n\n{exchange.user}" if rng.random() < 0.7 else f"{exchange.user}\n\n{text}"
-    draft.turn(exchange)
-    if not held:
-        for _ in range(rng.choice((0, 1, 2, 3, 4))):
-            draft.turn(asked(rng.choice(list(codes))))
-    return draft.done("long context")
-
-
-def long(draft: _Draft) -> Sample:
+def long(draft: Draft) -> Sample:
     """1,000 to 8,000 tokens."""
     rng = draft.rng
     roll = rng.random()
@@ -299,7 +180,7 @@ def long(draft: _Draft) -> Sample:
     return several(draft, 12, rng.choice((20, 35, 50)))
 
 
-_KINDS: tuple[tuple[Callable[[_Draft], Sample], float], ...] = (
+_KINDS: tuple[tuple[Callable[[Draft], Sample], float], ...] = (
     (single, 40),
     (several, 8),
     (remembering, 14),
@@ -316,17 +197,17 @@ THINKING_SHARE = 0.4
 
 def conversation(rng: random.Random) -> Sample:
     """One training conversation, mostly below a thousand tokens."""
-    draft = _Draft(rng, False, rng.random() < THINKING_SHARE)
+    draft = Draft(rng, False, rng.random() < THINKING_SHARE)
     if rng.random() < 0.01:
         return haystack(draft, rng.randint(5, 40))
     return rng.choices(_KIND_MAKERS, _KIND_WEIGHTS)[0](draft)
 
 
 def long_conversation(rng: random.Random) -> Sample:
-    return long(_Draft(rng, False, rng.random() < THINKING_SHARE))
+    return long(Draft(rng, False, rng.random() < THINKING_SHARE))
 
 
-CASES: dict[str, Callable[[_Draft], Sample]] = {
+CASES: dict[str, Callable[[Draft], Sample]] = {
     **{name: (lambda draft, name=name: single(draft, name)) for name in TASKS},  # type: ignore[misc]
     "memory": remembering,
     "recall": recalling,
@@ -342,6 +223,6 @@ CASES: dict[str, Callable[[_Draft], Sample]] = {
 def case(task: str, seed: int) -> Sample:
     """One evaluation case: only wordings, names, numbers and tools that training never sees."""
     rng = random.Random(f"{task} {seed}")
-    sample = CASES[task](_Draft(rng, True, seed % 2 == 1))
+    sample = CASES[task](Draft(rng, True, seed % 2 == 1))
     sample.task = task
     return sample

@@ -42,10 +42,7 @@ class Score:
 
 def _budget(samples: list[Sample]) -> int:
     """Enough tokens for the longest expected answer, and a little more to be seen to run on."""
-    return min(
-        900,
-        40 + max(len(template.pieces(sample)[-1][0].encode()) for sample in samples),
-    )
+    return min(900, 40 + max(len(template.pieces(sample)[-1][0].encode()) for sample in samples))
 
 
 def torch_answers(folder: Path) -> Answer:
@@ -62,24 +59,13 @@ def torch_answers(folder: Path) -> Answer:
     def answers(samples: list[Sample]) -> list[tuple[str, bool]]:
         prompts = [tokenizer.encode(template.prompt(sample), add_special_tokens=False) for sample in samples]
         longest = max(map(len, prompts))
-        ids = torch.tensor(
-            [[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts],
-            device=device,
-        )
+        ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts], device=device)
         mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
         out = model.generate(ids, attention_mask=mask, max_new_tokens=_budget(samples), do_sample=False)
         texts = []
         for row in out[:, longest:].tolist():
             ended = end in row
-            texts.append(
-                (
-                    tokenizer.decode(
-                        row[: row.index(end)] if ended else row,
-                        skip_special_tokens=False,
-                    ),
-                    ended,
-                )
-            )
+            texts.append((tokenizer.decode(row[: row.index(end)] if ended else row, skip_special_tokens=False), ended))
         return texts
 
     return answers
@@ -116,10 +102,7 @@ def http_answers(url: str, model: str) -> Answer:
             {
                 **call,
                 "id": f"call_{i}",
-                "function": {
-                    **call["function"],
-                    "arguments": json.dumps(call["function"]["arguments"]),
-                },
+                "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"])},
             }
             for i, call in enumerate(message.get("tool_calls", []))
         ]
@@ -135,11 +118,7 @@ def http_answers(url: str, model: str) -> Answer:
             "chat_template_kwargs": {"enable_thinking": sample.thinking},
             **({"tools": sample.tools} if sample.tools else {}),
         }
-        request = Request(
-            f"{url}/chat/completions",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-        )
+        request = Request(f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
         with opener.open(request) as response:
             choice = json.load(response)["choices"][0]
         said = choice["message"]
@@ -166,15 +145,7 @@ def _chunks(samples: list[Sample], batch: int) -> list[list[Sample]]:
 def evaluate(answers: Answer, cases: int, batch: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
     """Rounds of up to 64 cases of every task until all are done; none is begun that should not fit into the time."""
     scores = {task: Score() for task in tasks}
-    whole = {
-        name: Score()
-        for name in (
-            "thinks when on",
-            "does not think when off",
-            "ends its turn",
-            _CALLS,
-        )
-    }
+    whole = {name: Score() for name in ("thinks when on", "does not think when off", "ends its turn", _CALLS)}
     began = time.monotonic()
     done, slowest = 0, 0.0
     while done < cases and (not done or time.monotonic() - began + slowest < seconds):
@@ -193,13 +164,7 @@ def evaluate(answers: Answer, cases: int, batch: int, seconds: float, tasks: lis
                 if not right and len(score.failures) < 12:
                     gold = template.pieces(sample)[-1][0].removesuffix("<|im_end|>")
                     asked = next(m["content"] for m in reversed(sample.messages) if m["role"] == "user")
-                    score.failures.append(
-                        {
-                            "asked": asked[-600:],
-                            "said": text[:600],
-                            "wanted": gold[:600],
-                        }
-                    )
+                    score.failures.append({"asked": asked[-600:], "said": text[:600], "wanted": gold[:600]})
         done += size
         slowest = max(slowest, time.monotonic() - round_began)
     return {**scores, **whole}
@@ -212,12 +177,7 @@ def table(scores: dict[str, Score]) -> str:
 
 def as_json(scores: dict[str, Score]) -> dict[str, Any]:
     return {
-        task: {
-            "cases": s.cases,
-            "accuracy": round(s.accuracy, 4),
-            "failures": s.failures,
-        }
-        for task, s in scores.items()
+        task: {"cases": s.cases, "accuracy": round(s.accuracy, 4), "failures": s.failures} for task, s in scores.items()
     }
 
 
@@ -239,13 +199,7 @@ def main() -> None:
         parser.error("name a folder, or a server with --url")
     else:
         answers = torch_answers(options.folder) if options.backend == "torch" else mlx_answers(options.folder)
-    scores = evaluate(
-        answers,
-        options.cases,
-        options.batch,
-        options.seconds,
-        options.task or list(CASES),
-    )
+    scores = evaluate(answers, options.cases, options.batch, options.seconds, options.task or list(CASES))
     print(table(scores))
     if options.json:
         options.json.write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")

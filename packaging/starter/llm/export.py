@@ -32,10 +32,7 @@ def _write(path: Path, values: dict[str, Any]) -> None:
 
 
 def configs(shape: Shape, tokenizer: Tokenizer, folder: Path) -> None:
-    end, pad = (
-        tokenizer.token_to_id(words.END),
-        tokenizer.token_to_id(words.END_OF_TEXT),
-    )
+    end, pad = (tokenizer.token_to_id(words.END), tokenizer.token_to_id(words.END_OF_TEXT))
     _write(
         folder / "config.json",
         {
@@ -69,10 +66,7 @@ def configs(shape: Shape, tokenizer: Tokenizer, folder: Path) -> None:
             "vocab_size": shape.vocabulary,
         },
     )
-    _write(
-        folder / "generation_config.json",
-        {"do_sample": False, "eos_token_id": [end, pad], "pad_token_id": pad},
-    )
+    _write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": [end, pad], "pad_token_id": pad})
     words.save(tokenizer, folder, shape.context)
 
 

@@ -163,10 +163,7 @@ def _record(rng: random.Random, held: bool) -> tuple[str, dict[str, Value]]:
         values[_key(key, rng)] = value
         clauses.append(clause)
     if not held and rng.random() < 0.15:
-        clauses.insert(
-            rng.randint(0, len(clauses)),
-            rng.choice(_SIDE) if rng.random() < 0.5 else sentence(rng, False),
-        )
+        clauses.insert(rng.randint(0, len(clauses)), rng.choice(_SIDE) if rng.random() < 0.5 else sentence(rng, False))
     joint = rng.choice((", ", ". ", ", ", "; ", " and ", "\n"))
     text = clauses[0]
     for clause in clauses[1:]:
@@ -197,15 +194,7 @@ def _pairs(rng: random.Random, held: bool) -> tuple[str, dict[str, Value]]:
             )
         )
     template = rng.choice(
-        (
-            "<k>: <v>",
-            "<k> = <v>",
-            "the <k> is <v>",
-            "<k> is <v>",
-            "<k> has the value <v>",
-            "<k>=<v>",
-            "<k> -> <v>",
-        )
+        ("<k>: <v>", "<k> = <v>", "the <k> is <v>", "<k> is <v>", "<k> has the value <v>", "<k>=<v>", "<k> -> <v>")
     )
     if not held and rng.random() < 0.4:
         template = rng.choice(_PLAIN)
@@ -247,11 +236,4 @@ def extract(rng: random.Random, held: bool) -> Exchange:
     asked = wording.replace("<f>", _named(rng, list(wanted))).replace("<e>", empty)
     asked = asked.replace("<x>", quote.replace("<x>", text))
     answer = json.dumps(wanted, ensure_ascii=False)
-    return Exchange(
-        "extract JSON",
-        asked,
-        answer,
-        f"Fields: {', '.join(wanted)}.",
-        ("json", wanted),
-        styled=False,
-    )
+    return Exchange("extract JSON", asked, answer, f"Fields: {', '.join(wanted)}.", ("json", wanted), styled=False)

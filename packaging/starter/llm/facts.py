@@ -60,13 +60,7 @@ def _fact(
 
 
 def _command(
-    command: str,
-    answer: str,
-    must: str,
-    tasks: str,
-    held_tasks: str,
-    asks: str = "",
-    held_asks: str = "",
+    command: str, answer: str, must: str, tasks: str, held_tasks: str, asks: str = "", held_asks: str = ""
 ) -> None:
     """A command can be asked for by its name and by what it is good for."""
     word = command.removeprefix("mlx-serve ")
@@ -665,18 +659,8 @@ def _variable(name: str, default: str, meaning: str, wordings: str, short: str |
     )
 
 
-_variable(
-    "MLX_SERVE_HOST",
-    "0.0.0.0",
-    "is the address to bind",
-    "(sets|changes|holds) the (address|host|bind address)",
-)
-_variable(
-    "MLX_SERVE_PORT",
-    "8000",
-    "is the port of the HTTP server",
-    "(sets|changes|holds) the (port|HTTP port)",
-)
+_variable("MLX_SERVE_HOST", "0.0.0.0", "is the address to bind", "(sets|changes|holds) the (address|host|bind address)")
+_variable("MLX_SERVE_PORT", "8000", "is the port of the HTTP server", "(sets|changes|holds) the (port|HTTP port)")
 _variable(
     "MLX_SERVE_MODELS_DIR",
     "~/.mlx-serve/models",
@@ -684,10 +668,7 @@ _variable(
     "(sets|changes|holds) the (models folder|folder of the models|models directory)",
 )
 _variable(
-    "MLX_SERVE_LOG_LEVEL",
-    "INFO",
-    "says how much is logged",
-    "(sets|changes|holds) the (log level|level of the log)",
+    "MLX_SERVE_LOG_LEVEL", "INFO", "says how much is logged", "(sets|changes|holds) the (log level|level of the log)"
 )
 _variable(
     "MLX_SERVE_PRELOAD_MODELS",
@@ -704,14 +685,7 @@ _variable(
 
 
 def _setting(
-    section: str,
-    key: str,
-    default: str,
-    meaning: str,
-    wordings: str,
-    held: str,
-    more: str = "",
-    held_more: str = "",
+    section: str, key: str, default: str, meaning: str, wordings: str, held: str, more: str = "", held_more: str = ""
 ) -> None:
     """`wordings` finish "Which setting …?"."""
     full = f"{section}.{key}"
@@ -1001,15 +975,7 @@ _setting(
 # --- HTTP ---
 
 
-def _endpoint(
-    path: str,
-    answer: str,
-    must: str,
-    purposes: str,
-    held: str,
-    more: str = "",
-    held_more: str = "",
-) -> None:
+def _endpoint(path: str, answer: str, must: str, purposes: str, held: str, more: str = "", held_more: str = "") -> None:
     """`purposes` finish "Which endpoint …?"."""
     _fact(
         answer,

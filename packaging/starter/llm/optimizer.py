@@ -5,11 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-_A, _B, _C = (
-    3.4445,
-    -4.7750,
-    2.0315,
-)  # Keller Jordan's quintic; https://kellerjordan.github.io/posts/muon/
+_A, _B, _C = (3.4445, -4.7750, 2.0315)  # Keller Jordan's quintic; https://kellerjordan.github.io/posts/muon/
 
 
 def _orthogonal(stack: Tensor, steps: int = 5) -> Tensor:
@@ -24,13 +20,7 @@ def _orthogonal(stack: Tensor, steps: int = 5) -> Tensor:
 
 
 class Optimizer:
-    def __init__(
-        self,
-        model: nn.Module,
-        matrix_rate: float,
-        other_rate: float,
-        decay: float = 0.05,
-    ) -> None:
+    def __init__(self, model: nn.Module, matrix_rate: float, other_rate: float, decay: float = 0.05) -> None:
         self.matrix_rate, self.other_rate, self.decay = matrix_rate, other_rate, decay
         others: list[Tensor] = []
         by_shape: dict[tuple[int, ...], list[Tensor]] = {}

@@ -59,14 +59,8 @@ def _ask(rng: random.Random, fact: Fact, held: bool) -> str:
         if fact.asks and (roll < 0.35 or not (fact.names or fact.tasks)):
             return roughened(rng, expand(rng, rng.choice(fact.asks)))
         if fact.tasks and (roll < 0.75 or not fact.names):
-            return roughened(
-                rng,
-                _TASK_FRAMES.pick(rng, False).replace("<x>", expand(rng, rng.choice(fact.tasks))),
-            )
-        return roughened(
-            rng,
-            _NAME_FRAMES.pick(rng, False).replace("<x>", expand(rng, rng.choice(fact.names))),
-        )
+            return roughened(rng, _TASK_FRAMES.pick(rng, False).replace("<x>", expand(rng, rng.choice(fact.tasks))))
+        return roughened(rng, _NAME_FRAMES.pick(rng, False).replace("<x>", expand(rng, rng.choice(fact.names))))
     kinds = []
     if fact.held_asks:
         kinds.append("ask")
@@ -174,12 +168,7 @@ def unknown(rng: random.Random, held: bool) -> Exchange:
         text = _filled(rng, _UNKNOWN.pick(rng, held), held)
     elif rng.random() < 0.5:
         text = roughened(
-            rng,
-            _filled(
-                rng,
-                _NAME_FRAMES.pick(rng, False).replace("<x>", expand(rng, rng.choice(_FOREIGN))),
-                False,
-            ),
+            rng, _filled(rng, _NAME_FRAMES.pick(rng, False).replace("<x>", expand(rng, rng.choice(_FOREIGN))), False)
         )
     else:
         task = expand(rng, rng.choice(_FOREIGN_TASKS))

@@ -133,11 +133,7 @@ def train(
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             hidden = model.hidden(batch.ids, batch.positions, batch.attention, dtype)
             loss, ours = head(
-                hidden,
-                model.model.embed_tokens.weight,
-                batch.chosen,
-                batch.ids[batch.chosen],
-                batch.weights,
+                hidden, model.model.embed_tokens.weight, batch.chosen, batch.ids[batch.chosen], batch.weights
             )
         loss.backward()
         return ours
@@ -207,13 +203,7 @@ def train(
                 "repeated": repeated,
             }
         )
-    return model, {
-        "steps": step,
-        "tokens": tokens,
-        "repeated_batches": repeated,
-        "curve": curve,
-        "flash": fast,
-    }
+    return model, {"steps": step, "tokens": tokens, "repeated_batches": repeated, "curve": curve, "flash": fast}
 
 
 def main() -> None:
@@ -222,12 +212,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=131072, help="tokens of a batch")
-    parser.add_argument(
-        "--long-share",
-        type=float,
-        default=0.15,
-        help="share of batches with rows of 8,192 tokens",
-    )
+    parser.add_argument("--long-share", type=float, default=0.15, help="share of batches with rows of 8,192 tokens")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 3))
     parser.add_argument("--matrix-rate", type=float, default=0.005)
     parser.add_argument("--other-rate", type=float, default=0.003)
@@ -235,11 +220,7 @@ def main() -> None:
     parser.add_argument("--evaluate-cases", type=int, default=256)
     parser.add_argument("--say", type=float, default=5.0, help="seconds between lines of the log")
     parser.add_argument("--eager", action="store_true", help="no torch.compile")
-    parser.add_argument(
-        "--tiny",
-        action="store_true",
-        help="a rehearsal on a CPU: a model that learns nothing",
-    )
+    parser.add_argument("--tiny", action="store_true", help="a rehearsal on a CPU: a model that learns nothing")
     parser.add_argument("--count-start", action="store_true", help="the minutes include the start")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -251,13 +232,7 @@ def main() -> None:
     say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")
     shape = Shape(tokenizer.get_vocab_size(), **(TINY if options.tiny else {}))
     # The workers are forked before anything touches the GPU.
-    feed = Feed(
-        tokenizer,
-        options.seed,
-        options.tokens,
-        0.15 if options.tiny else options.long_share,
-        options.workers,
-    )
+    feed = Feed(tokenizer, options.seed, options.tokens, 0.15 if options.tiny else options.long_share, options.workers)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, log = train(options, shape, feed, device)
     feed.close()
