@@ -1,7 +1,5 @@
 """Whole conversations: exchanges of every kind in a row, with system prompts, tools, and long ones."""
 
-# ruff: noqa: E501 - wordings read best one list a line
-
 from __future__ import annotations
 
 import random
