@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from e2e.pulling import Pulling, environment
 from e2e.scripts import write_scripted
+from hub.server import Hub
 from live_daemon import LiveDaemon
+from nursery import Nursery
 from reference.checkpoints import make
 
 from mlx_serve.store.store import Store
 
 Start = Callable[..., LiveDaemon]
+StartPulling = Callable[..., Pulling]
 
 
 @pytest.fixture(scope="session")
@@ -45,5 +49,47 @@ def start(models: Path) -> Iterator[Start]:
         return started[-1].ready() if wait else started[-1]
 
     yield begin
+    for each in started:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def hub() -> Iterator[Hub]:
+    """One hub for all; a test has repositories of its own, and plans faults for these only."""
+    with Hub(send_buffer=64 << 10) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def _pulling(hub: Hub, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulling]:
+    with nursery.daemon(environ=environment(hub, tmp_path_factory.mktemp("hub-home"))) as daemon:
+        yield Pulling(hub, daemon.ready())
+
+
+@pytest.fixture
+def pulling(_pulling: Pulling) -> Iterator[Pulling]:
+    """One daemon that pulls, for every test that lets it live. The hub is well again afterwards."""
+    yield _pulling
+    _pulling.hub.heal()
+
+
+@pytest.fixture
+def start_pulling(hub: Hub, nursery: Nursery, tmp_path: Path) -> Iterator[StartPulling]:
+    """Starts daemons of a test's own that pull from the hub, and ends them."""
+    started: list[LiveDaemon] = []
+
+    def begin(home: Path | None = None, *, environ: dict[str, str] | None = None, **options: object) -> Pulling:
+        everything = environment(hub, tmp_path) | (environ or {})
+        started.append(nursery.daemon(home=home, environ=everything, **options))
+        return Pulling(hub, started[-1].ready())
+
+    yield begin
+    hub.heal()
     for each in started:
         each.close()
