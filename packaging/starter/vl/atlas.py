@@ -154,7 +154,7 @@ def draw(atlas: Tensor, whole: Tensor, rows: Tensor, image: Tensor, row: Tensor,
         upper = flat[at] * (1 - da) + flat[at + 1] * da
         lower = flat[at + TEXELS] * (1 - da) + flat[at + TEXELS + 1] * da
         distance = upper * (1 - db) + lower * db
-        soft = blur / size.clamp_min(0.01)
+        soft = blur.clamp_min(1e-4) / size.clamp_min(0.01)
         inside = (0.5 - distance / soft).clamp(0, 1)
         hollow = (0.5 - (distance + thing[:, 5]) / soft).clamp(0, 1)
         core = (0.5 - (distance + thing[:, 6]) / soft).clamp(0, 1)

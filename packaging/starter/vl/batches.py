@@ -116,7 +116,7 @@ def packed(samples: list[Encoded], tokens: int, patches: int, pictures: int, end
 def batches(tokenizer: Tokenizer, seed: str, tokens: int, patches: int, easy: float) -> Iterator[Batch]:
     rng = random.Random(seed)
     image, end = tokenizer.token_to_id(IMAGE), tokenizer.token_to_id(END_OF_TEXT)
-    most = patches // 64
+    most = patches // 32  # pictures; none is smaller
     held: list[Encoded] = []
     while True:
         room_tokens, room_patches, taken = tokens, patches, held
@@ -140,7 +140,10 @@ def spread(batch: Batch, side: int, patches: int) -> tuple[NDArray[np.int64], li
     rest = patches - sum(lengths)
     picture = np.concatenate((np.repeat(np.arange(batch.pictures), lengths), np.full(rest, len(batch.grids))))
     blank = Places(
-        np.zeros(rest, np.int64), np.zeros(rest, np.int64), np.zeros((rest, 4), np.int64), np.zeros((rest, 4), np.float32)
+        np.zeros(rest, np.int64),
+        np.zeros(rest, np.int64),
+        np.zeros((rest, 4), np.int64),
+        np.zeros((rest, 4), np.float32),
     )
     found.append(blank)
     joined = Places(
@@ -165,7 +168,14 @@ class Feed:
     """Fresh batches while the workers keep up, old ones again (redrawn: noise and blur differ) while they do not."""
 
     def __init__(
-        self, tokenizer: Tokenizer, seed: int, tokens: int, patches: int, workers: int, easy: float = 0.2, keep: int = 400
+        self,
+        tokenizer: Tokenizer,
+        seed: int,
+        tokens: int,
+        patches: int,
+        workers: int,
+        easy: float = 0.2,
+        keep: int = 400,
     ) -> None:
         context = multiprocessing.get_context("fork")
         self._queue: Queue[Batch] = context.Queue(maxsize=workers * 3)

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from starter.vl.talk import TASKS, Sample, case
 
 LONGEST = 80
 Answer = tuple[str, bool]  # the text, and whether the turn was ended
+Picture = tuple[NDArray[np.float32], tuple[int, int]]
+Painting = Callable[[Callable[[Sample], list[Picture]], list[Sample]], Iterable[list[Picture]]]
 Answers = Callable[[list[Sample]], Iterator[Answer]]
 
 
@@ -48,7 +50,7 @@ def is_right(sample: Sample, text: str) -> bool:
     return said == wanted
 
 
-def pixels(image: Image.Image) -> tuple[NDArray[np.float32], tuple[int, int]]:
+def pixels(image: Image.Image) -> Picture:
     """What Qwen's processor makes of a picture: [patches, 3 * 2 * 16 * 16], and high and wide in patches."""
     high, wide = resized(image.height, image.width)
     scaled = image.convert("RGB").resize((wide, high), Image.Resampling.BICUBIC)
@@ -59,15 +61,20 @@ def pixels(image: Image.Image) -> tuple[NDArray[np.float32], tuple[int, int]]:
     return np.repeat(flat, 2, 2).reshape(rows * columns, -1), (rows, columns)
 
 
-def torch_inputs(samples: list[Sample], tokenizer: Any, image: int, pad: int) -> dict[str, Any]:
+def painted(sample: Sample) -> list[Picture]:
+    return [pixels(paint(scene)) for scene in sample.scenes]
+
+
+def torch_inputs(
+    samples: list[Sample], tokenizer: Any, image: int, pad: int, paint_all: Painting = map
+) -> dict[str, Any]:
     """A batch for Transformers' model, padded on the left."""
     import torch
 
     rows, seen, grids = [], [], []
-    for sample in samples:
+    for sample, pictures in zip(samples, paint_all(painted, samples), strict=True):
         sizes = []
-        for scene in sample.scenes:
-            values, (high, wide) = pixels(paint(scene))
+        for values, (high, wide) in pictures:
             seen.append(values)
             grids.append((1, high, wide))
             sizes.append(high * wide // MERGE**2)
@@ -86,7 +93,7 @@ def torch_inputs(samples: list[Sample], tokenizer: Any, image: int, pad: int) ->
     return inputs
 
 
-def torch_answers(folder: Path, batch: int = 96) -> Answers:
+def torch_answers(folder: Path, paint_all: Painting = map, batch: int = 128) -> Answers:
     import torch
     import transformers
 
@@ -100,11 +107,13 @@ def torch_answers(folder: Path, batch: int = 96) -> Answers:
     def answers(samples: list[Sample]) -> Iterator[Answer]:
         for at in range(0, len(samples), batch):
             some = samples[at : at + batch]
-            inputs = torch_inputs(some, tokenizer, model.config.image_token_id, pad)
+            inputs = torch_inputs(some, tokenizer, model.config.image_token_id, pad, paint_all)
             model.model.rope_deltas = None
             with torch.inference_mode():
                 out = model.generate(
-                    **{name: value.to(device) for name, value in inputs.items()}, max_new_tokens=LONGEST, do_sample=False
+                    **{name: value.to(device) for name, value in inputs.items()},
+                    max_new_tokens=LONGEST,
+                    do_sample=False,
                 )
             for row in out[:, inputs["input_ids"].shape[1] :].tolist():
                 ended = end in row
@@ -116,10 +125,8 @@ def torch_answers(folder: Path, batch: int = 96) -> Answers:
 def mlx_answers(folder: Path) -> Answers:
     """Through mlx-vlm, its own processor and its own template rendering."""
     import mlx_vlm
-    from mlx_vlm.utils import load_config
 
     model, processor = mlx_vlm.load(str(folder))
-    load_config(str(folder))
 
     def answers(samples: list[Sample]) -> Iterator[Answer]:
         for sample in samples:

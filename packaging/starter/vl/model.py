@@ -36,7 +36,9 @@ class Shape:
 
 def text_shape(vocabulary: int, tiny: bool = False) -> Words:
     if tiny:
-        return Words(vocabulary, hidden=64, layers=2, heads=2, kv_heads=1, intermediate=128, theta=10_000.0, context=4096)
+        return Words(
+            vocabulary, hidden=64, layers=2, heads=2, kv_heads=1, intermediate=128, theta=10_000.0, context=4096
+        )
     return Words(vocabulary, hidden=192, layers=4, heads=4, kv_heads=2, intermediate=512, theta=10_000.0, context=4096)
 
 

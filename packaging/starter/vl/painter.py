@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from .outlines import DIGITS, Point, outline, strokes
 from .scene import Background, Scene, Thing
 
-FINER = 4  # drawn so much larger, then scaled down
+FINER = 3  # drawn so much larger, then scaled down
 _FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf")
 
 
@@ -37,18 +37,21 @@ def fonts() -> tuple[str, ...]:
 def _ground(ground: Background, scene: Scene) -> Image.Image:
     width, height = scene.size
     y, x = np.meshgrid(
-        (np.arange(scene.height * FINER) + 0.5) / (scene.height * FINER) * height,
-        (np.arange(scene.width * FINER) + 0.5) / (scene.width * FINER) * width,
+        (np.arange(scene.height, dtype=np.float32) + 0.5) / scene.height * height,
+        (np.arange(scene.width, dtype=np.float32) + 0.5) / scene.width * width,
         indexing="ij",
     )
-    u, v = x * math.cos(ground.angle) + y * math.sin(ground.angle), y * math.cos(ground.angle) - x * math.sin(ground.angle)
-    mix = (
-        np.zeros_like(u),
-        np.clip(u * 0.6 + 0.3, 0, 1),
-        np.floor(u / ground.period) % 2,
-        (np.floor(u / ground.period) + np.floor(v / ground.period)) % 2,
-    )[ground.kind][..., None]
-    colour = np.asarray(ground.first) * (1 - mix) + np.asarray(ground.second) * mix
+    cos, sin = math.cos(ground.angle), math.sin(ground.angle)
+    u, v = x * cos + y * sin, y * cos - x * sin
+    mix = np.zeros_like(u)
+    if ground.kind == 1:
+        mix = np.clip(u * 0.6 + 0.3, 0, 1)
+    elif ground.kind == 2:
+        mix = np.floor(u / ground.period) % 2
+    elif ground.kind == 3:
+        mix = (np.floor(u / ground.period) + np.floor(v / ground.period)) % 2
+    first, second = np.asarray(ground.first, np.float32), np.asarray(ground.second, np.float32)
+    colour = first + (second - first) * mix[..., None]
     return Image.fromarray((colour * 255).round().astype(np.uint8))
 
 
@@ -63,60 +66,71 @@ def _line(draw: ImageDraw.ImageDraw, points: list[Point], radius: float, value: 
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), value)
 
 
-def _digit(thing: Thing, size: tuple[int, int], scale: float, rng: random.Random) -> Image.Image:
-    mask = Image.new("L", size)
+def _digit(thing: Thing, side: int, scale: float, rng: random.Random) -> Image.Image:
+    """A mask of `side` pixels with the digit in its middle."""
+    mask = Image.new("L", (side, side))
     draw = ImageDraw.Draw(mask)
-    x, y, high = thing.x * scale, thing.y * scale, 1.8 * thing.size * scale
+    middle, high = side / 2, 1.8 * thing.size * scale
     if fonts() and rng.random() < 0.5:
         path = rng.choice(fonts())
         left, top, right, bottom = ImageFont.truetype(path, 100).getbbox(thing.name)
         font = ImageFont.truetype(path, 100 * high / (bottom - top))
         left, top, right, bottom = font.getbbox(thing.name)
-        draw.text((x - (left + right) / 2, y - (top + bottom) / 2), thing.name, 255, font)
-        return mask.rotate(-math.degrees(thing.angle), Image.Resampling.BILINEAR, center=(x, y))
+        draw.text((middle - (left + right) / 2, middle - (top + bottom) / 2), thing.name, 255, font)
+        return mask.rotate(-math.degrees(thing.angle), Image.Resampling.BILINEAR)
     drawn = strokes(thing.name, rng, True)
     cos, sin = math.cos(thing.angle), math.sin(thing.angle)
-    unit = high / 2
     for line in drawn.lines:
-        points = [(x + (u * cos - v * sin) * unit, y + (u * sin + v * cos) * unit) for u, v in line]
+        points = [(middle + (u * cos - v * sin) * high / 2, middle + (u * sin + v * cos) * high / 2) for u, v in line]
         _line(draw, points, drawn.pen[0] * thing.size * scale, 255)
     return mask
 
 
-def _paint(picture: Image.Image, thing: Thing, scale: float) -> None:
-    rng = random.Random(f"form {thing.variant} {thing.x} {thing.y}")
-    if thing.name in DIGITS:
-        picture.paste(_ink(thing.rgb), mask=_digit(thing, picture.size, scale, rng))
-        return
-    cos, sin = math.cos(thing.angle), math.sin(thing.angle)
-    points = [
-        ((thing.x + (u * cos - v * sin) * thing.size) * scale, (thing.y + (u * sin + v * cos) * thing.size) * scale)
-        for u, v in outline(thing.name, rng, True)
-    ]
-    mask = Image.new("L", picture.size)
+def _masks(thing: Thing, side: int, scale: float, rng: random.Random) -> tuple[Image.Image, Image.Image]:
+    """All of a shape, and its inside."""
+    cos, sin = math.cos(thing.angle) * thing.size * scale, math.sin(thing.angle) * thing.size * scale
+    points = [(side / 2 + u * cos - v * sin, side / 2 + u * sin + v * cos) for u, v in outline(thing.name, rng, True)]
+    mask = Image.new("L", (side, side))
     ImageDraw.Draw(mask).polygon(points, 255)
-    if thing.fill is None and thing.edge is None:
-        picture.paste(_ink(thing.rgb), mask=mask)
-        return
     core = mask.copy()
-    depth = (0.12 if thing.fill is None else thing.fill) * thing.size * scale
-    _line(ImageDraw.Draw(core), [*points, points[0]], depth, 0)
+    if thing.fill is not None or thing.edge is not None:
+        depth = (0.12 if thing.fill is None else thing.fill) * thing.size * scale
+        _line(ImageDraw.Draw(core), [*points, points[0]], depth, 0)
+    return mask, core
+
+
+def _paint(picture: Image.Image, thing: Thing) -> None:
+    """The thing is drawn larger, on a square of its own, which falls on whole pixels of the picture."""
+    rng = random.Random(f"form {thing.variant} {thing.x} {thing.y}")
+    scale = min(picture.size)
+    half = math.ceil(1.5 * thing.size * scale) + 1
+    x, y = thing.x * scale, thing.y * scale
+    left, top = math.floor(x) - half, math.floor(y) - half
+    shift = ((x - left - half) * FINER, (y - top - half) * FINER)
+    side = 2 * half * FINER
+
+    def small(mask: Image.Image) -> Image.Image:
+        moved = mask.transform(mask.size, Image.Transform.AFFINE, (1, 0, -shift[0], 0, 1, -shift[1]))
+        return moved.resize((2 * half, 2 * half), Image.Resampling.BOX)
+
+    if thing.name in DIGITS:
+        picture.paste(_ink(thing.rgb), (left, top), small(_digit(thing, side, scale * FINER, rng)))
+        return
+    mask, core = _masks(thing, side, scale * FINER, rng)
     if thing.edge is not None:
-        picture.paste(_ink(thing.edge), mask=mask)
-        picture.paste(_ink(thing.rgb), mask=core)
-    else:
-        rim = Image.fromarray(np.asarray(mask) - np.minimum(np.asarray(core), np.asarray(mask)))
-        picture.paste(_ink(thing.rgb), mask=rim)
+        picture.paste(_ink(thing.edge), (left, top), small(mask))
+    if thing.fill is not None:
+        mask = ImageChops.subtract(mask, core)
+    picture.paste(_ink(thing.rgb), (left, top), small(core if thing.edge is not None else mask))
 
 
 def paint(scene: Scene) -> Image.Image:
     """The picture in its own size."""
     picture = _ground(scene.background, scene)
-    scale = min(scene.width, scene.height) * FINER
     for thing in scene.things:
-        _paint(picture, thing, scale)
-    small = picture.resize((scene.width, scene.height), Image.Resampling.BOX)
+        _paint(picture, thing)
     if not scene.background.noise:
-        return small
-    noise = np.random.default_rng(scene.width * 1000 + scene.height).normal(0, scene.background.noise * 255, (scene.height, scene.width, 3))
-    return Image.fromarray(np.clip(np.asarray(small) + noise, 0, 255).astype(np.uint8))
+        return picture
+    spread = scene.background.noise * 255
+    noise = np.random.default_rng(scene.width * 1000 + scene.height).normal(0, spread, (scene.height, scene.width, 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))

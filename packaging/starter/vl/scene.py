@@ -183,9 +183,7 @@ def _thing(rng: random.Random, name: str, ground: Background, held: bool, colour
 
 
 def _placed(thing: Thing, x: float, y: float, size: float) -> Thing:
-    return Thing(
-        thing.name, thing.colour, thing.rgb, x, y, size, thing.angle, thing.fill, thing.edge, thing.variant
-    )
+    return Thing(thing.name, thing.colour, thing.rgb, x, y, size, thing.angle, thing.fill, thing.edge, thing.variant)
 
 
 def _canvas(rng: random.Random, held: bool) -> tuple[int, int]:

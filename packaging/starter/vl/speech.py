@@ -1,5 +1,7 @@
 """Turns without a picture: greetings, what the model is, and that it sees none."""
 
+# ruff: noqa: E501 - texts are kept as they come out
+
 from __future__ import annotations
 
 import random
@@ -42,11 +44,18 @@ ABLE = Phrases(
     ["What (things|tasks) can you do", "What would you be able to do", "What do you know how to do"],
 )
 HELLO = Phrases(
-    ["(Hi|Hello|Hey|Good morning|Good evening|Good day|Hi there|Hello there)", "Hello (you|model|starter)", "Hey there"],
+    [
+        "(Hi|Hello|Hey|Good morning|Good evening|Good day|Hi there|Hello there)",
+        "Hello (you|model|starter)",
+        "Hey there",
+    ],
     ["Good afternoon", "Greetings", "Hiya", "Hello again"],
 )
 THANKS = Phrases(
-    ["(Thanks|Thank you|Thank you very much|Great, thanks|Thanks a lot|Cool, thank you)", "(Good|Well done|Nice|Perfect)"],
+    [
+        "(Thanks|Thank you|Thank you very much|Great, thanks|Thanks a lot|Cool, thank you)",
+        "(Good|Well done|Nice|Perfect)",
+    ],
     ["Many thanks", "Thanks, that helps", "Thank you so much"],
 )
 BYE = Phrases(["(Bye|Goodbye|See you|Good night|Bye bye)"], ["See you later", "Farewell"])

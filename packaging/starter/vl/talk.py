@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ..common.phrases import Phrases
@@ -49,9 +50,7 @@ def spot(cell: tuple[int, int]) -> str:
     return f"at the {row}" if row else f"on the {column}" if column else "in the middle"
 
 
-def ask(
-    rng: random.Random, phrases: Phrases, held: bool, *, brief: bool = False, **slots: str
-) -> tuple[str, bool]:
+def ask(rng: random.Random, phrases: Phrases, held: bool, *, brief: bool = False, **slots: str) -> tuple[str, bool]:
     """A question, and whether one word is wanted."""
     text = phrases.pick(rng, held)
     text = text.replace("{c}", "colour" if rng.random() < 0.5 else "color")
@@ -59,7 +58,8 @@ def ask(
         text = text.replace("{" + name + "}", value)
     text = finished(rng, text)
     if brief and rng.random() < 0.25:
-        text = f"{text if text[-1] in '?.!' else text + '.'} {wordings.BRIEF.pick(rng, held)}{rng.choice(('.', '.', '!', ''))}"
+        end = "" if text[-1] in "?.!" else "."
+        text = f"{text}{end} {wordings.BRIEF.pick(rng, held)}{rng.choice(('.', '.', '!', ''))}"
         return text, True
     return text, False
 
@@ -186,7 +186,7 @@ def describe(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
         at = f" {spot(cell)}" if cell else ""
         return "describe", text, f"{article(called(thing)).capitalize()}{at}."
     ordered = sorted(scene.things, key=lambda thing: thing.x)
-    if any(b.x - a.x < 0.09 for a, b in zip(ordered, ordered[1:], strict=False)):
+    if any(b.x - a.x < 0.09 for a, b in pairwise(ordered)):
         return None
     parts = [article(called(thing)) for thing in ordered]
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -260,7 +260,7 @@ def beside(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     short = a.name != b.name and _alone(scene, a, "name") and _alone(scene, b, "name") and rng.random() < 0.6
     first, second = (a.name, b.name) if short else (called(a), called(b))
     if len(scene.things) == 2 and rng.random() < 0.5:
-        text, brief = ask(rng, wordings.WHICH_SIDE, held, t=f"{_side(rng, relation)} the {grey(rng, second)}")
+        text, _ = ask(rng, wordings.WHICH_SIDE, held, t=f"{_side(rng, relation)} the {grey(rng, second)}")
         return "relation", text, f"{article(called(a)).capitalize()}."
     pair = next(pair for pair in _SIDES if relation in pair)
     claimed = rng.choice(pair)
@@ -274,7 +274,19 @@ def beside(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
 Ask = Callable[[random.Random, bool, Scene], Turn | None]
 _ONE: Sequence[Ask] = (shape, shape, colour, where, where, describe, is_it, count)
 _DIGIT: Sequence[Ask] = (digit, digit, digit, colour, describe, is_it)
-_SOME: Sequence[Ask] = (count, count, count_of, count_of, colour_of, shape_of, where, describe, is_there, beside, beside)
+_SOME: Sequence[Ask] = (
+    count,
+    count,
+    count_of,
+    count_of,
+    colour_of,
+    shape_of,
+    where,
+    describe,
+    is_there,
+    beside,
+    beside,
+)
 _BLANK: Sequence[Ask] = (describe, count)
 _BEGINNINGS: dict[str, tuple[tuple[Ask, ...], str]] = {
     "shape": ((shape,), "one"),
@@ -345,7 +357,13 @@ def _two(rng: random.Random, held: bool) -> Sample:
 def _without(rng: random.Random, held: bool) -> Turn:
     """Any question about a picture, and there is none."""
     draw = rng.random()
-    scene = scenes.single(rng, held) if draw < 0.4 else scenes.several(rng, held, 3) if draw < 0.8 else scenes.digit(rng, held)
+    scene = (
+        scenes.single(rng, held)
+        if draw < 0.4
+        else scenes.several(rng, held, 3)
+        if draw < 0.8
+        else scenes.digit(rng, held)
+    )
     asks = _ONE if draw < 0.4 else _SOME if draw < 0.8 else _DIGIT
     while True:
         turn = rng.choice(asks)(rng, held, scene)

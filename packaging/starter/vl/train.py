@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import sys
@@ -71,7 +72,13 @@ class Placed:
     """A batch on the device: the pictures drawn, and what the model needs beside the tokens."""
 
     def __init__(
-        self, batch: Batch, textures: Tensor, shape: Shape, patches: int, drawer: Drawer, attention: Callable[..., Attention]
+        self,
+        batch: Batch,
+        textures: Tensor,
+        shape: Shape,
+        patches: int,
+        drawer: Drawer,
+        attention: Callable[..., Attention],
     ) -> None:
         device = textures.device
         picture, ends, where = spread(batch, shape.side, patches)
@@ -85,11 +92,19 @@ class Placed:
             pixels = drawer(textures, put(batch.whole), put(batch.rows), put(picture), row, column)
         ends = np.asarray(ends, np.int32)
         self.seen = Seen(
-            pixels, row, column, put(where.index), put(where.weight), attention(put(ends), int(np.diff(ends).max()), False)
+            pixels,
+            row,
+            column,
+            put(where.index),
+            put(where.weight),
+            attention(put(ends), int(np.diff(ends).max()), False),
         )
         longest = int(np.diff(batch.bounds).max())
         self.read = Read(
-            put(batch.ids.astype(np.int64)), put(batch.position), put(batch.slots), attention(put(batch.bounds), longest, True)
+            put(batch.ids.astype(np.int64)),
+            put(batch.position),
+            put(batch.slots),
+            attention(put(batch.bounds), longest, True),
         )
         # Targets in a fixed number, so that the compiled loss serves every batch.
         targets = np.flatnonzero(batch.weights)
@@ -196,9 +211,16 @@ def train(
         recent.clear()
         seconds = time.monotonic() - began
         curve.append(
-            {"seconds": round(seconds, 1), "step": step, "loss": round(loss, 5), "pictures": pictures, "repeated": repeated}
+            {
+                "seconds": round(seconds, 1),
+                "step": step,
+                "loss": round(loss, 5),
+                "pictures": pictures,
+                "repeated": repeated,
+            }
         )
-        say(f"step {step} loss {loss:.4f} pictures {pictures / 1e6:.3f} M, {pictures / seconds:.0f}/s, repeated {repeated}")
+        rate = pictures / seconds
+        say(f"step {step} loss {loss:.4f} pictures {pictures / 1e6:.3f} M, {rate:.0f}/s, repeated {repeated}")
 
     batch = first
     while (elapsed := time.monotonic() - began) < total:
@@ -250,7 +272,8 @@ def main() -> None:
     tokenizer = words.train(options.seed, 1500 if options.tiny else 8000)
     say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")
     shape = Shape(tokenizer.get_vocab_size(), text=text_shape(tokenizer.get_vocab_size(), options.tiny))
-    # The workers are forked before anything touches the GPU.
+    # The workers and the evaluation's painters are forked before anything touches the GPU.
+    painters = multiprocessing.get_context("fork").Pool(options.workers)
     feed = Feed(tokenizer, options.seed, options.tokens, options.patches, options.workers, options.easy)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, log = train(options, shape, feed, device)
@@ -279,13 +302,14 @@ def main() -> None:
     export.card(options.out, parameters, log, "Not evaluated.")
     try:
         scores = evaluate(
-            torch_answers(options.out), options.evaluate_cases, options.evaluate_seconds, list(TASKS)
+            torch_answers(options.out, painters.map), options.evaluate_cases, options.evaluate_seconds, list(TASKS)
         )
         (options.out / "evaluation.json").write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
         export.card(options.out, parameters, log, table(scores))
         print(table(scores), flush=True)
     except Exception:
         say("the evaluation failed; the weights are safe\n" + traceback.format_exc())
+    painters.terminate()
     say("done")
 
 

@@ -4,6 +4,8 @@
 the plural, `{n}` for "first" or "second".
 """
 
+# ruff: noqa: E501 - a wording is one line
+
 from __future__ import annotations
 
 from ..common.phrases import Phrases
