@@ -1,0 +1,237 @@
+"""Examples for retrieval: a query, the text that fits, and texts near it that do not."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import scenes, serving
+from .kinds import Kind, Meaning, kinds
+from .scenes import Scene
+from .slots import pool
+
+INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+SAME_MEANING = "Retrieve semantically similar text"
+
+
+@dataclass(frozen=True)
+class Text:
+    """`keys` name what it says; a query with one of them is answered by it."""
+
+    text: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    task: str
+    domain: str
+    query: str
+    key: str
+    fits: Text
+    others: tuple[Text, ...]
+
+    @property
+    def same_meaning(self) -> bool:
+        """Whether the query is itself a statement."""
+        return "paraphrase" in self.task
+
+
+_DOMAINS = tuple(kinds())
+_TRAINED: dict[str, tuple[Kind, ...]] = {name: tuple(k for k in found if not k.held) for name, found in kinds().items()}
+_NEW: tuple[Kind, ...] = tuple(k for found in kinds().values() for k in found if k.held)
+
+
+def _told(rng: random.Random, meaning: Meaning, held: bool) -> Text:
+    return Text(meaning.tell(rng, held), (meaning.question_key, meaning.key))
+
+
+def _other_keys(rng: random.Random, meaning: Meaning, held: bool, any_slot: bool) -> Meaning:
+    """The same kind of fact about something else; for paraphrases one with another value counts as well."""
+    values = dict(meaning.values)
+    may_change = list(values) if any_slot else list(meaning.kind.keys)
+    lost = rng.sample(may_change, 1 if rng.random() < 0.6 else rng.randint(1, len(may_change)))
+    kept = {slot: value for slot, value in values.items() if slot not in lost}
+    if not any_slot and rng.random() < 0.5:
+        kept = {slot: value for slot, value in kept.items() if slot in meaning.kind.keys}
+    return meaning.kind.meaning(rng, held, kept)
+
+
+def _same_subject(rng: random.Random, meaning: Meaning, held: bool) -> Meaning | None:
+    """Another kind of fact about the same subject."""
+    subjects = {pool(slot): value for slot, value in meaning.values if slot in meaning.kind.keys}
+    found = [
+        kind
+        for kind in _TRAINED[meaning.kind.domain]
+        if kind.name != meaning.kind.name and any(pool(slot) in subjects for slot in kind.slots)
+    ]
+    if not found:
+        return None
+    kind = rng.choice(found)
+    given = {slot: subjects[slot] for slot in kind.slots if slot in subjects}
+    return kind.meaning(rng, held, given)
+
+
+def _near(rng: random.Random, meaning: Meaning, held: bool, paraphrase: bool, tries: int = 0) -> Meaning:
+    """A fact that does not answer a question for this one, however near it is."""
+    held = held and tries < 6  # some lists keep back one word only
+    roll = rng.random()
+    if roll < 0.5:
+        found = _other_keys(rng, meaning, held, paraphrase)
+    elif roll < 0.85:
+        found = _same_subject(rng, meaning, held) or _other_keys(rng, meaning, held, paraphrase)
+    else:
+        found = rng.choice(_TRAINED[meaning.kind.domain]).meaning(rng, held)
+    clash = found.key == meaning.key if paraphrase else found.question_key == meaning.question_key
+    return _near(rng, meaning, held, paraphrase, tries + 1) if clash else found
+
+
+def _passage(rng: random.Random, text: Text, sentences: int, more: Callable[[], Text], forbidden: str) -> Text:
+    """The text among others that do not say what is asked for."""
+    others: list[Text] = []
+    while len(others) < sentences - 1:
+        other = more()
+        if forbidden not in other.keys:
+            others.append(other)
+    others.insert(rng.randint(0, len(others)), text)
+    return Text(" ".join(t.text for t in others), tuple(k for t in others for k in t.keys))
+
+
+def _length(rng: random.Random, longest: int) -> int:
+    if longest <= 3:
+        return 1 if rng.random() < 0.65 else rng.randint(2, longest)
+    return rng.randint(longest // 4, longest)
+
+
+def _about(rng: random.Random, kind: Kind, held: bool, others: int, longest: int, paraphrase: bool) -> Example:
+    meaning = kind.meaning(rng, held)
+    wanted = meaning.key if paraphrase else meaning.question_key
+
+    def more() -> Text:
+        if rng.random() < 0.5:
+            return _told(rng, _near(rng, meaning, held, paraphrase), held)
+        return _told(rng, rng.choice(_TRAINED[kind.domain]).meaning(rng, held), held)
+
+    def passage(text: Text) -> Text:
+        return text if paraphrase else _passage(rng, text, _length(rng, longest), more, wanted)
+
+    near = [_told(rng, _near(rng, meaning, held, paraphrase), held) for _ in range(others)]
+    # A paraphrase is told once in words of training, so that only one side is new.
+    query = meaning.tell(rng, held) if paraphrase else meaning.ask(rng, held)
+    return Example(
+        "paraphrase" if paraphrase else "new kind of question" if kind.held else "question",
+        kind.domain,
+        query,
+        wanted,
+        passage(_told(rng, meaning, held and not paraphrase)),
+        tuple(passage(text) for text in near),
+    )
+
+
+def _trained_kind(rng: random.Random) -> Kind:
+    return rng.choice(_TRAINED[rng.choice(_DOMAINS)])
+
+
+def question(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    return _about(rng, _trained_kind(rng), held, others, longest, False)
+
+
+def paraphrase(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    return _about(rng, _trained_kind(rng), held, others, longest, True)
+
+
+def new_kind(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    return _about(rng, rng.choice(_NEW), held, others, longest, False)
+
+
+def long_passage(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    found = _about(rng, _trained_kind(rng), held, others, max(longest, 12), False)
+    return Example("long passage", found.domain, found.query, found.key, found.fits, found.others)
+
+
+def _scene_text(rng: random.Random, of: Scene, held: bool, key: str = "") -> Text:
+    return Text(scenes.tell(rng, of, held), (of.key, key) if key else (of.key,))
+
+
+def scene_paraphrase(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    of = scenes.scene(rng, held)
+    near = tuple(_scene_text(rng, scenes.changed(rng, of, held), held) for _ in range(others))
+    return Example(
+        "scene paraphrase", "daily life", scenes.tell(rng, of, held), of.key, _scene_text(rng, of, False), near
+    )
+
+
+def scene_question(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    of = scenes.scene(rng, held)
+    text, parts = scenes.question(rng, of, held)
+    key = scenes.asked_key(of, parts)
+    near = []
+    while len(near) < others:
+        other = scenes.changed(rng, of, held, parts)
+        if scenes.asked_key(other, parts) != key:
+            near.append(_scene_text(rng, other, held))
+    return Example("scene question", "daily life", text, key, _scene_text(rng, of, held, key), tuple(near))
+
+
+def mlx_serve(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    facts = serving.FACTS
+    at = rng.randrange(len(facts))
+    fact = facts[at]
+    alike = serving.alike(at)
+
+    def more() -> Text:
+        other = facts[rng.choice(alike)] if rng.random() < 0.6 else rng.choice(facts)
+        return Text(other.answer, (serving.key(other),))
+
+    near: list[Text] = []
+    while len(near) < others:
+        other = more()
+        if serving.key(fact) not in other.keys and (other not in near or rng.random() < 0.2):
+            near.append(other)
+
+    def passage(text: Text) -> Text:
+        return _passage(rng, text, _length(rng, longest), more, serving.key(fact)) if longest > 3 else text
+
+    return Example(
+        "mlx-serve",
+        "mlx-serve",
+        serving.ask(rng, fact, held),
+        serving.key(fact),
+        passage(Text(fact.answer, (serving.key(fact),))),
+        tuple(passage(text) for text in near),
+    )
+
+
+Make = Callable[[random.Random, bool, int, int], Example]
+TRAINED: dict[str, tuple[float, Make]] = {
+    "question": (0.36, question),
+    "paraphrase": (0.16, paraphrase),
+    "scene paraphrase": (0.14, scene_paraphrase),
+    "scene question": (0.10, scene_question),
+    "mlx-serve": (0.24, mlx_serve),
+}
+TASKS: dict[str, Make] = {
+    **{task: make for task, (_, make) in TRAINED.items()},
+    "long passage": long_passage,
+    "new kind of question": new_kind,
+}
+_NAMES, _SHARES = list(TRAINED), [share for share, _ in TRAINED.values()]
+
+
+def example(rng: random.Random, others: int, longest: int = 3) -> Example:
+    """One for training. `longest` is how many sentences a passage may have."""
+    task = rng.choices(_NAMES, _SHARES)[0]
+    if longest > 3 and task not in ("question", "mlx-serve"):
+        task = "question"
+    return TRAINED[task][1](rng, False, others, longest)
+
+
+def case(task: str, number: int, others: int) -> Example:
+    """One of the evaluation: a task and a number name it."""
+    return TASKS[task](random.Random(f"case {task} {number}"), True, others, 3)
+
+
+def hashed(key: str) -> int:
+    return zlib.crc32(key.encode())

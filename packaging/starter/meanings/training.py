@@ -1,0 +1,167 @@
+"""The loop that trains a retrieval model in a given time; what the loss is, the model's own recipe says."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..llm.model import Shape, Starter
+from ..llm.optimizer import Optimizer
+from .feed import Batch, Feed
+
+Loss = Callable[[Tensor, Tensor, "Placed"], tuple[Tensor, Tensor]]  # last states, embeddings -> the loss, share right
+_STARTED = time.monotonic()
+
+
+def say(text: str) -> None:
+    print(f"{time.monotonic() - _STARTED:7.1f} s  {text}", flush=True)
+
+
+class Placed:
+    """A batch on the device."""
+
+    def __init__(self, batch: Batch, device: torch.device) -> None:
+        self.row, self.groups = batch.row, batch.groups
+        self.ids = self._put(batch.ids.astype(np.int64), device)
+        self.ends = self._put(batch.ends.astype(np.int64), device)
+        self.labels = self._put(batch.labels.astype(np.int64), device)
+        self.clash = None if batch.clash is None else self._put(batch.clash, device)
+        self.positions = torch.arange(batch.row, device=device).repeat(len(batch.ends))
+
+    @staticmethod
+    def _put(values: Any, device: torch.device) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(values))
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def rows(row: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Causal attention in rows of one length; what fills a row up comes after all that counts."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (x.unflatten(0, (-1, row)).transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(0, 1)
+
+    return attend
+
+
+def schedule(share: float) -> float:
+    """Warm-up, plateau, and a straight way down over the second half of the time."""
+    return min(1.0, share / 0.02) * min(1.0, max(0.0, (1.0 - share) / 0.5))
+
+
+def arguments(description: str | None, minutes: float) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--minutes", type=float, default=minutes, help="of training alone")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=131072, help="tokens of a batch")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
+    parser.add_argument("--matrix-rate", type=float, default=0.005)
+    parser.add_argument("--other-rate", type=float, default=0.003)
+    parser.add_argument("--evaluate-seconds", type=float, default=35.0)
+    parser.add_argument("--evaluate-cases", type=int, default=500)
+    parser.add_argument("--say", type=float, default=5.0, help="seconds between lines of the log")
+    parser.add_argument("--eager", action="store_true", help="no torch.compile")
+    parser.add_argument("--tiny", action="store_true", help="a rehearsal on a CPU: smaller batches, fewer cases")
+    return parser
+
+
+def train(
+    options: argparse.Namespace, shape: Shape, feed: Feed, device: torch.device, loss_of: Loss
+) -> tuple[Starter, dict[str, Any]]:
+    torch.manual_seed(options.seed)
+    torch.set_float32_matmul_precision("high")
+    model = Starter(shape).to(device)
+    optimizer = Optimizer(model, options.matrix_rate, options.other_rate)
+    cuda = device.type == "cuda"
+    if cuda and not options.eager:
+        torch._dynamo.config.recompile_limit = 64
+        model.compile()
+    dtype = torch.bfloat16 if cuda else torch.float32
+
+    def one(batch: Placed) -> tuple[Tensor, Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
+            hidden = model.hidden(batch.ids, batch.positions, rows(batch.row), dtype)
+        loss, right = loss_of(hidden[batch.ends].float(), model.model.embed_tokens.weight, batch)
+        loss.backward()
+        return loss.detach(), right.detach()
+
+    placed = Placed(feed.take(), device)
+    try:
+        one(placed)
+    except Exception:
+        say("the compiled model failed: eager instead\n" + traceback.format_exc(limit=3))
+        fresh = Starter(shape)
+        model.before, model.after = fresh.before, fresh.after
+        one(placed)
+    for parameter in model.parameters():
+        parameter.grad = None
+    say("first pass done")
+
+    began = said = time.monotonic()
+    total = options.minutes * 60
+    curve: list[dict[str, float]] = []
+    recent: list[Tensor] = []
+    ahead: deque[Any] = deque()
+    step = texts = repeated = 0
+
+    def note() -> None:
+        if not recent:
+            return
+        loss, right = torch.stack(recent).mean(0).tolist()
+        recent.clear()
+        point = {"seconds": round(time.monotonic() - began, 1), "step": step, "loss": round(loss, 5)}
+        curve.append({**point, "right": round(right, 5), "texts": texts, "repeated": repeated})
+        say(f"step {step} loss {loss:.4f} right {right:.4f} texts {texts} repeated {repeated}")
+
+    while (elapsed := time.monotonic() - began) < total:
+        recent.append(torch.stack(one(placed)))
+        optimizer.step(schedule(elapsed / total))
+        step += 1
+        texts += len(placed.ends)
+        batch = feed.take()  # while the device works
+        repeated += not batch.fresh
+        placed = Placed(batch, device)
+        if cuda:
+            # The host runs a few steps ahead, no more: the schedule goes by the clock.
+            event = torch.cuda.Event()
+            event.record()
+            ahead.append(event)
+            if len(ahead) > 4:
+                ahead.popleft().synchronize()
+        if time.monotonic() - said > options.say:
+            said = time.monotonic()
+            note()
+    note()
+    import tokenizers
+    import transformers
+
+    log = {
+        "steps": step,
+        "texts": texts,
+        "repeated_batches": repeated,
+        "curve": curve,
+        "seed": options.seed,
+        "minutes": options.minutes,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        "options": {name: str(value) for name, value in vars(options).items() if name != "out"},
+        "versions": {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
+    }
+    return model, log

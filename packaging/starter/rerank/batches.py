@@ -1,0 +1,78 @@
+"""Batches of the reranker: prompts in groups of one query, the text that answers first."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from ..meanings.examples import INSTRUCTION, SAME_MEANING, Example, example
+from ..meanings.feed import GROUP_ROWS, Batch, laid_out
+from ..meanings.roughness import roughened
+from ..meanings.vocabulary import END_OF_TEXT, dropping
+from .prompt import Prompts
+
+OTHERS = 5  # texts beside the right one
+DROPPED = 0.15  # share of texts in other pieces than usual
+_PROMPT_ROOM = 96  # tokens more than an embedding's row has
+INSTRUCTIONS = (
+    "Given a question, retrieve passages that answer the question",
+    "Does the document answer the question?",
+    "Find the sentence that holds the answer",
+    "Given a search query, retrieve relevant candidates that answer the query",
+)
+_ECHOES = (
+    "Somebody asked: {}",
+    "{} Nobody could say.",
+    "Many people want to know: {}",
+    "{} That is a good question.",
+    "I do not know the answer to this: {}",
+)
+
+
+def instruction(rng: random.Random, found: Example) -> str:
+    if found.same_meaning and rng.random() < 0.7:
+        return SAME_MEANING
+    return INSTRUCTION if rng.random() < 0.8 else rng.choice(INSTRUCTIONS)
+
+
+def _documents(rng: random.Random, one: Example, last: Example | None) -> list[str]:
+    """The right one, near ones; now and then the question itself, which is no answer, or a text about something else."""
+    documents = [one.fits.text, *(text.text for text in one.others)]
+    if not one.same_meaning and rng.random() < 0.3:
+        documents[-1] = rng.choice(_ECHOES).format(one.query)
+    if last is not None and last.domain != one.domain and one.key not in last.fits.keys:
+        documents[-2] = last.fits.text
+    return documents
+
+
+def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
+    rng = random.Random(seed)
+    rough = dropping(tokenizer)
+    prompts = Prompts(tokenizer)
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    last: Example | None = None
+    while True:
+        row, sentences, _ = rng.choices(GROUP_ROWS, [share for *_, share in GROUP_ROWS])[0]
+        row += _PROMPT_ROOM if row < 1024 else 0
+        groups = tokens // row // (1 + OTHERS)
+        rows: list[list[int]] = []
+        while len(rows) < groups * (1 + OTHERS):
+            one = example(rng, OTHERS, sentences)
+            task, query = instruction(rng, one), one.query if one.same_meaning else roughened(rng, one.query)
+            group = [
+                prompts.ids(task, query, document, rough if rng.random() < DROPPED else None)
+                for document in _documents(rng, one, last)
+            ]
+            last = one
+            if max(map(len, group)) <= row:
+                rows += group
+        flat, ends = laid_out(rows, row, end)
+        yield Batch(row, groups, flat, ends, np.zeros(groups, np.int16))
+
+
+def maker(tokenizer: Tokenizer, tokens: int) -> partial[Iterator[Batch]]:
+    return partial(batches, tokenizer, tokens)
