@@ -14,7 +14,6 @@ import pytest
 
 def _import_mlx() -> None:
     """Importing mlx_lm lowers the limit of open files for good, so it meets a setrlimit that does nothing."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     original: Any = resource.setrlimit
@@ -36,6 +35,13 @@ from reference.checkpoints import make  # noqa: E402
 
 from mlx_serve.daemon.engine.load import LanguageModel, load  # noqa: E402
 from mlx_serve.daemon.protocol import Load  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here asks the hub. Only here: other tests let the same library ask a hub of their own."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture(scope="session")
