@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import stat
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from .blobs import Blobs
-from .disk import LASTING, TEMPORARY, Disk, read_regular
+from .disk import LASTING, Disk, read_regular
 from .errors import DamagedModel, StoreError
+from .leftovers import Leftovers
 from .manifests import Manifests
 from .promised import Promised
 from .refs import Refs
 from .views import Views
-
-PARTIAL_SECONDS = 14 * 24 * 3600
-"""How long a download that nobody resumed is kept."""
 
 _SALVAGE_LIMIT = 16 << 20
 _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
@@ -40,7 +34,7 @@ class Collector:
     """One sweep of one store. Whoever calls `run` holds the store's lock: exclusive, or shared for a dry run."""
 
     disk: Disk
-    partial: Path
+    leftovers: Leftovers
     blobs: Blobs
     manifests: Manifests
     refs: Refs
@@ -55,7 +49,10 @@ class Collector:
                 raise StoreError(f"the name {ref.name.display()} cannot be read ({ref.problem}); nothing was removed")
             if ref.problem is None:
                 roots.add(ref.hex)
-        partials = list(self._old_partials(dry_run))
+        partials = self.leftovers.old(settle=not dry_run)
+        # Under the exclusive lock nobody writes a temporary file; under the shared one somebody may.
+        taken = {path for paths in partials for path in paths}
+        dead = [] if dry_run else [path for path in self.leftovers.dead() if path not in taken]
         kept = self._mark(roots) | self.promised.all()
         count = size = 0
         for hex_digest, status in list(self.blobs.entries()):
@@ -66,14 +63,13 @@ class Collector:
             count += 1
             size += status.st_size if stat.S_ISREG(status.st_mode) else 0
         if not dry_run:
-            for path in partials:
-                self._remove(path)
-            for view in self.views.stale(roots):
-                self._remove(view)
+            for paths in (*partials, dead):
+                self.leftovers.remove(paths)
+            self.leftovers.remove(self.views.stale(roots))
             if count:
                 self.disk.sync_folder(self.blobs.folder)
             self.manifests.forget(roots)
-        return Collected(count, size, len(partials))
+        return Collected(count, size, len(partials) + len(dead))
 
     def _mark(self, roots: set[str]) -> set[str]:
         marked = set(roots)
@@ -95,19 +91,3 @@ class Collector:
                 return set()
             raise
         return {match.decode() for match in _DIGEST.findall(data)}
-
-    def _old_partials(self, dry_run: bool) -> Iterator[Path]:
-        now = time.time()
-        with os.scandir(self.partial) as entries:
-            for entry in entries:
-                # Under the exclusive lock nobody writes a temporary file; under the shared one somebody may.
-                orphan = entry.name.endswith(TEMPORARY) and not dry_run
-                age = now - entry.stat(follow_symlinks=False).st_mtime
-                if orphan or age > PARTIAL_SECONDS:
-                    yield Path(entry.path)
-
-    def _remove(self, path: Path) -> None:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            self.disk.unlink(path)

@@ -12,12 +12,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from .disk import TEMPORARY, Disk, read_regular
+from .disk import Disk, read_regular
 from .errors import ReadOnlyStore, StoreError, StoreVersion, translated
 from .locks import Lock
 
@@ -83,17 +82,6 @@ def open_layout(directory: Path, disk: Disk) -> Layout:
             disk.sync_folder(directory)
             disk.replace(directory / "version", f"{VERSION}\n".encode(), layout.partial)
         return layout
-
-
-def clear_temporaries(layout: Layout, disk: Disk) -> None:
-    """Remove what a killed process left and nobody can resume. Only under the exclusive lock."""
-    for path in layout.partial.iterdir():
-        if not path.name.endswith(TEMPORARY):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)  # its writer dies with its daemon, but maybe a moment later
-        else:
-            disk.unlink(path)
 
 
 def _version(directory: Path) -> str | None:

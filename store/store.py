@@ -17,7 +17,8 @@ from .errors import DamagedModel, ReadOnlyStore, StoreBusy, UnknownModel, transl
 from .gc import Collected, Collector
 from .installed import Installed, Removed
 from .intake import need
-from .layout import Layout, clear_temporaries, open_layout
+from .layout import Layout, open_layout
+from .leftovers import Leftovers
 from .locks import Lock
 from .lookup import look_up
 from .manifests import Kind, Manifests, Overrides
@@ -54,8 +55,9 @@ class Store:
         self._promised = Promised(layout.partial, disk)
         self._puller = Puller(self._blobs, self._manifests, self._refs, self._promised, self._aliases)
         self._creator = Creator(self._blobs, self._manifests, self._refs, self._promised)
+        self._leftovers = Leftovers(layout.partial, disk)
         self._collector = Collector(
-            disk, layout.partial, self._blobs, self._manifests, self._refs, self._views, self._promised
+            disk, self._leftovers, self._blobs, self._manifests, self._refs, self._views, self._promised
         )
         self._verifier = Verifier(self._blobs, self._manifests, self._refs, self._lock)
         self._warned: set[tuple[Name, str]] = set()
@@ -295,6 +297,6 @@ class Store:
             log.warning("locks do not work on this disk; use the models folder from one daemon only")
         try:
             with translated("tidy the model store"), self._lock.exclusive(0):
-                clear_temporaries(self._layout, self._disk)
+                self._leftovers.remove(self._leftovers.dead())
         except StoreBusy:
             log.debug("skip tidying reason=busy")

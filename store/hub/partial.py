@@ -18,11 +18,11 @@ from pathlib import Path
 from ..blobs import Blob, Blobs
 from ..disk import Disk
 from ..errors import StoreError
+from ..leftovers import PART, PIECES
 from . import boot
 from .repository import HubFile
 from .spans import Spans
 
-PART, PIECES = ".part", ".pieces"
 _HEAD = struct.Struct("<16sQ40s")
 _SLOT = struct.Struct("<QQQ")
 _MAGIC = b"mlx-serve pieces"
@@ -41,6 +41,7 @@ class Partial:
         self._lock = threading.Lock()
         self._slots: list[list[int]] = []
         self._spans = Spans()
+        self._settled = False
 
     @classmethod
     def open(cls, folder: Path, key: str, size: int, disk: Disk) -> Partial | None:
@@ -101,6 +102,8 @@ class Partial:
 
     def write(self, slot: int, position: int, data: memoryview) -> None:
         """The next bytes of a piece, which follow those written before."""
+        if self._settled:
+            return
         self._disk.write_at(self._descriptor, data, position)
         with self._lock:
             noted = self._slots[slot]
@@ -122,6 +125,8 @@ class Partial:
     def clear(self) -> None:
         """Begin from nothing."""
         with self._lock:
+            if self._settled:
+                raise StoreError("a file that is stored was about to be written again")
             self._slots = []
             self._spans = Spans()
             os.ftruncate(self._notes, 0)
@@ -129,7 +134,8 @@ class Partial:
             self._write_head()
 
     def settle(self, blobs: Blobs, hex_digest: str) -> Blob:
-        """The whole file gets its name. The lock stays until `close`."""
+        """The whole file gets its name. The lock stays until `close`, but nothing of it changes any more."""
+        self._settled = True
         try:
             blob = blobs.settle(self._descriptor, self._path, hex_digest, self._size, None)
         except OSError as error:

@@ -29,6 +29,9 @@ class Patience:
         return min(self.longest_pause, self.first_pause * 4.0 ** (failures - 1)) if failures > 0 else 0.0
 
 
+USUAL = Patience()
+
+
 class Stopped(Exception):
     """Nobody wants the bytes of this stream any more."""
 

@@ -19,6 +19,7 @@ from ..promised import Promised
 from ..recording import Order, Recorder
 from ..refs import Ref
 from ..weightsets import INDEX
+from . import patience
 from .address import Address
 from .download import Downloader
 from .endpoint import Endpoint
@@ -32,6 +33,8 @@ from .selection import select
 from .stream import Site
 from .tally import Tally
 
+_FIRST = "config.json"
+
 
 @dataclass
 class HubPull:
@@ -43,7 +46,7 @@ class HubPull:
     recorder: Recorder
     promised: Promised
     report: Report
-    patience: Patience = field(default_factory=Patience)
+    patience: Patience = field(default_factory=lambda: patience.USUAL)
 
     def run(self, address: Address, name: Name | None, kind: Kind | None) -> Ref:
         """The name, pointing at the new manifest, or at the old one when nothing has changed."""
@@ -68,8 +71,11 @@ class HubPull:
         tally.expect((*selection.small, *selection.weights))
         tally.say("checking files")
         bringing = _Bringing(self, repository, tally)
-        found = bringing.bring(selection.small)
-        files = Files({path: self.blobs.path(blob.hex) for path, blob in found.items()})
+        # The first file alone shows whether this user may have any, and whether the model can be served.
+        found = bringing.bring([file for file in selection.small if file.path == _FIRST])
+        _refuse(self._files(found), kind)
+        found |= bringing.bring([file for file in selection.small if file.path != _FIRST])
+        files = self._files(found)
         _refuse(files, kind)
         chosen = selection.settled(files.json(INDEX) if selection.has_index else None)
         tally.expect(chosen)
@@ -88,6 +94,9 @@ class HubPull:
         self.promised.fulfil(blob.hex for blob in found.values())
         tally.say("success", f"sha256:{ref.hex}")
         return ref
+
+    def _files(self, found: Mapping[str, Blob]) -> Files:
+        return Files({path: self.blobs.path(blob.hex) for path, blob in found.items()})
 
 
 class _Bringing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -102,12 +103,43 @@ def test_only_old_partials_go_and_orphans_of_dead_processes(store: Store) -> Non
         (partial / name).write_bytes(b"x")
         os.utime(partial / name, (now - age, now - age))
     (partial / "1-dead.tmp").write_bytes(b"x")
-    assert store.gc(dry_run=True).partials == 2
-    assert store.gc().partials == 3
-    assert {path.name for path in partial.iterdir()} == {"fresh", "young", "future"}
+    assert store.gc(dry_run=True).partials == 1
+    assert store.gc().partials == 2
+    kept = {"fresh", "young", "future", "1970"}
+    assert {path.name for path in partial.iterdir()} == kept
     (partial / "2-dead.tmp").write_bytes(b"x")
+    (partial / "3-dead.tmp").mkdir()
+    (partial / "note-of-nothing.pieces").write_bytes(b"x")
     Store.open(store.directory)
-    assert {path.name for path in partial.iterdir()} == {"fresh", "young", "future"}
+    assert {path.name for path in partial.iterdir()} == kept
+
+
+def test_a_clock_that_was_wrong_costs_no_download_and_keeps_none_for_ever(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = store.directory / "partial"
+    for name, when in {"1970": 0.0, "future": time.time() + 400 * DAY}.items():
+        (partial / name).write_bytes(b"x")
+        os.utime(partial / name, (when, when))
+    assert store.gc().partials == 0
+    later = time.time() + 15 * DAY
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert store.gc().partials == 2
+
+
+def test_the_files_of_one_download_grow_old_together_and_not_while_somebody_writes(store: Store) -> None:
+    partial = store.directory / "partial"
+    old = time.time() - 15 * DAY
+    for name in ("a.part", "a.pieces", "b.part", "b.pieces", "c.part", "c.promised"):
+        (partial / name).write_bytes(b"x")
+        os.utime(partial / name, (old, old))
+    os.utime(partial / "a.pieces")
+    with (partial / "b.part").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert store.gc().partials == 1
+    assert {path.name for path in partial.iterdir()} == {"a.part", "a.pieces", "b.part", "b.pieces"}
+    assert store.gc().partials == 1
+    assert {path.name for path in partial.iterdir()} == {"a.part", "a.pieces"}
 
 
 def test_views_go_with_their_models(store: Store, make_model: MakeModel) -> None:
