@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -222,3 +224,17 @@ def test_a_damaged_header_is_the_models_fault(tmp_path: Path) -> None:
     (source / "model.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(BadModel, match=r"model\.safetensors"):
         quantized(source, tmp_path / "ours")
+
+
+def test_a_disk_that_fills_up_midway_ends_the_work_at_once(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: memoryview, offset: int) -> int:
+        if offset > 40_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(descriptor, data, offset)
+
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="No space left"):
+        quantized(checkpoint("llama"), tmp_path / "ours")
