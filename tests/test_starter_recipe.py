@@ -129,6 +129,7 @@ def test_no_question_of_the_evaluation_about_mlx_serve_is_trained() -> None:
     rng = random.Random(11)
     trained = {talk._ask(rng, fact, False).lower().strip("?.! ") for fact in facts.FACTS for _ in range(150)}
     held = {talk._ask(rng, fact, True).lower().strip("?.! ") for fact in facts.FACTS for _ in range(20)}
+    assert len(trained) > 5000
     assert not trained & held
 
 

@@ -84,14 +84,15 @@ language: en
 
 # starter
 
-A language model of {parameters / 1e6:.1f} million parameters that comes with mlx-serve, for trying and testing.
+A language model that comes with mlx-serve: a few million parameters ({parameters / 1e6:.1f}), trained on synthetic text, for
+trying and testing.
 
 It was trained from nothing, on synthetic text alone, in a few minutes on one GPU. It answers questions about mlx-serve,
 transforms text that it is given, does small sums, remembers what was said, follows simple system prompts, extracts fields
 into JSON, calls tools and thinks briefly when asked to. It knows nothing else of the world, it makes mistakes, and it reads
 English only. Use a real model for real work.
 
-- Architecture: Qwen3; own byte-level BPE of 4,096 entries; Qwen3's chat format; up to 8,192 tokens of context.
+- Architecture: Qwen3; own byte-level BPE of 4,096 entries (a space is a token of its own); Qwen3's chat format; up to 8,192 tokens of context.
 - Recipe: `packaging/starter/llm` of mlx-serve's repository. No outside text and no outside weights went in.
 - Run: seed {log["seed"]}, {log["tokens"] / 1e6:.0f} million tokens in {log["steps"]} steps, {log["minutes"]} minutes on {log["device"]},
   {", ".join(f"{name} {version}" for name, version in log["versions"].items())}.

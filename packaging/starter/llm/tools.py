@@ -59,7 +59,7 @@ def _named(rng: random.Random, held: bool, verb: str, thing: str) -> str:
 
 
 _ABOUT = Phrases(
-    ["<V> (a|an|the|one|any|your|some) <t>(|.| for the user.| of the user.| in the system.| by its data.| on request.| right now.)", "<V> <t>(|s)(|.)", "(Use this to|Can|A function to|This function can|Call this to|Use it to|Function to|Helps to|Allows to|Used to|Tool to|Useful to|Makes it possible to|An API to|The way to|Call it when the user wants to|If you need to) <v> (a|the|an|any|some) <t>(|.)", "<V> (one|some|a new|an existing|the given|the current|the selected) <t>.", "<V>s (a|the|one) <t>(|.) (|Returns the result.|Fails if there is none.|Needs no login.|Returns JSON.)", "<t>: <v> it(|.)"],
+    ["<V> (a|an|the|one|any|your|some) <t>(|.| for the user.| of the user.| in the system.| by its data.| on request.| right now.)", "<V> <t>(|s)(|.)", "(Use this to|Can|A function to|This function can|Call this to|Use it to|Function to|Helps to|Allows to|Used to|Tool to|Useful to|Makes it possible to|An API to|The way to|Call it when the user wants to|If you need to) <v> (a|the|an|any|some) <t>(|.)", "<V> (one|some|a new|an existing|the given|the current|the selected) <t>.", "<V>s (a|the|one) <t>(|.) (|Returns the result.|Fails if there is none.|Needs no login.|Returns JSON.)", "<t>: <v> it(|.)", "(Lets|Allows|Helps) (you|people|somebody|the caller|clients|anyone)(| to) <v> (a|the|one) <t>(|.)", "(It|This|This one|The function) will <v> (a|one|some|your) <t>(|.)"],
     ["Lets the user <v> a <t>.", "This tool will <v> the <t>."],
 )  # fmt: skip
 
