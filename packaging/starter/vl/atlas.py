@@ -120,10 +120,9 @@ def described(scene: Scene, pixels: tuple[int, int], rng: random.Random) -> tupl
         edge = thing.edge or thing.rgb
         fill = 9.0 if thing.fill is None else thing.fill
         border = 0.0 if thing.edge is None else 0.12
-        rows.append(
-            [float(_INDEX[thing.name] + thing.variant), thing.x, thing.y, thing.size, thing.angle, fill, border]
-            + [*thing.rgb, *edge, 0.0, 0.0, 0.0]
-        )
+        texture = float(_INDEX[thing.name] + thing.variant)
+        placed = [texture, thing.x, thing.y, thing.size, thing.angle, fill, border]
+        rows.append([*placed, *thing.rgb, *edge, 0.0, 0.0, 0.0])
     return whole, rows + [[0.0] * FIELDS] * (MOST - len(rows))
 
 

@@ -23,6 +23,7 @@ from starter.vl.patches import MERGE, PATCH, resized
 from starter.vl.talk import TASKS, Sample, case
 
 LONGEST = 80
+_NAMED = re.compile(r"\ban? (\w+ \w+)")
 Answer = tuple[str, bool]  # the text, and whether the turn was ended
 Picture = tuple[NDArray[np.float32], tuple[int, int]]
 Painting = Callable[[Callable[[Sample], list[Picture]], list[Sample]], Iterable[list[Picture]]]
@@ -45,8 +46,8 @@ def is_right(sample: Sample, text: str) -> bool:
     """Word by word; of a description every thing must be named, in whatever order."""
     wanted, said = _said(sample.must[0]), _said(text)
     if "from left to right:" in wanted:
-        things = re.compile(r"an? (\w+ \w+)")
-        return sorted(things.findall(said)) == sorted(things.findall(wanted)) and said.split()[0] == wanted.split()[0]
+        named, rest = sorted(_NAMED.findall(said)), _NAMED.sub("-", said)
+        return named == sorted(_NAMED.findall(wanted)) and rest == _NAMED.sub("-", wanted)
     return said == wanted
 
 
