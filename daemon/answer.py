@@ -122,7 +122,7 @@ class Answers:
         self.response_func = None
         self.stage = Stage.IDLE
 
-    def last_words(self, error: Exception) -> bytes:
+    def last_words(self, error: BaseException) -> bytes:
         """The error as the last record of the stream under way; empty when the answer is no stream of records."""
         kind = str(self.response.headers.get("content-type") or self.response.content_type or "")
         body: bytes = self.protocol.app.error_handler.response(self.request, error).body or b""

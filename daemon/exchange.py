@@ -106,17 +106,22 @@ class Exchange(Answers, Bodies, Http):
         """The daemon stops and this request has to go: it gets its error, as a record where a stream is under way."""
         if self.stage is Stage.HANDLER:
             await self.error_response(Draining())
-        elif self.stage is Stage.RESPONSE:
-            self.fail()
-            if words := self.last_words(Draining()):
-                await self.response_func(words, False)
+        else:
+            await self.break_off(Draining())
 
-    def fail(self, error: BaseException | None = None) -> None:
+    async def break_off(self, error: BaseException) -> None:
+        """Something was sent already: the error is the last record of a stream, and the one honest end is a broken
+        one."""
+        told = self.failed
+        self.fail()
+        words = self.last_words(error)  # which notes in the log what nobody foresaw
+        if self.stage is Stage.RESPONSE and not told and words:
+            await self.response_func(words, False)
+
+    def fail(self) -> None:
         """The answer under way cannot be finished: the connection will close without the end mark."""
         self.failed = True
         self.keep_alive = False
-        if error is not None:
-            log.error("fail answer path=%s reason=%s", self.request.path, type(error).__name__, exc_info=error)
         if self.request.version == "1.0" and self.stage is Stage.RESPONSE:
             # Such an answer ends with the connection; only a reset tells a broken one from a whole one.
             held = self.protocol.transport and self.protocol.transport.get_extra_info("socket")

@@ -57,8 +57,7 @@ class App(Sanic[Config, SimpleNamespace]):
         if stream is None:
             return
         if stream.stage is not Stage.HANDLER:
-            # Something was sent already: the one honest end is a broken one.
-            stream.fail(exception)
+            await stream.break_off(exception)
             return
         response = None
         if run_middleware:

@@ -20,6 +20,7 @@ from .openai_answers import finite, identity, usage
 from .ranges import stops
 from .sequences import Item, answers, merged
 from .stream import DONE, SSE, Stream, relay
+from .waiting import COMMENTS
 from .wire_openai import CompletionBody
 
 MAX_SEQUENCES = 128
@@ -31,7 +32,8 @@ async def complete(request: Request) -> HTTPResponse | None:
     wire_openai.check_completion(body)
     requests = _requests(body)
     copies = body.n or 1
-    async with leased(request, body.model, keep_alive(body.keep_alive), "completion") as model:
+    signs = COMMENTS if body.stream else None
+    async with leased(request, body.model, keep_alive(body.keep_alive), "completion", signs) as model:
         wire_openai.fits(body.max_tokens, model.info.context_length, "max_tokens")
         async with sequences(request, model, requests) as running:
             accepted = await running.accepted()

@@ -22,6 +22,7 @@ from .failure import describe
 from .jsontext import encode
 from .overrides import laid_over
 from .sequences import Sequences
+from .waiting import Signs, company
 
 if TYPE_CHECKING:
     from ..daemon.entry import Model
@@ -67,14 +68,20 @@ def document(value: object, status: int = 200) -> HTTPResponse:
 
 
 @asynccontextmanager
-async def leased(request: Request, name: str, keep_alive: float | None, capability: str) -> AsyncIterator[Model]:
-    """A model that generates text, in memory while the block lasts. `capability` is what its lack is called."""
+async def leased(
+    request: Request, name: str, keep_alive: float | None, capability: str, signs: Signs | None = None
+) -> AsyncIterator[Model]:
+    """A model that generates text, in memory while the block lasts. `capability` is what its lack is called; `signs`
+    are for a client whose answer is a stream, while it waits."""
     context = serving(request)
     known: set[str] = request.app.ctx.known_to_generate
     if name not in known:
         await _look_before_loading(context, name, capability)
     async with AsyncExitStack() as stack:
-        async with asyncio.timeout(context.settings.server.request_timeout_seconds or None):
+        async with (
+            asyncio.timeout(context.settings.server.request_timeout_seconds or None),
+            company(request, signs),
+        ):
             model = await stack.enter_async_context(context.residency.use(name, keep_alive=keep_alive))
         require_text(model.installed.manifest.kind, name, capability)
         if len(known) < MAX_KNOWN:

@@ -95,6 +95,10 @@ class Lines:
             part = {"message": {"role": "assistant"} | part}
         return self._head + now().encode() + b'",' + encode(part | more)[1:]
 
+    def nothing(self) -> bytes:
+        """A line that adds nothing to the answer."""
+        return self.document("", "", [], {"done": False}) + b"\n"
+
     def whole(self, answer: Answer, more: dict[str, Any]) -> bytes:
         """The one document of an answer that is not streamed."""
         probabilities = {"logprobs": logprobs(answer.logprobs)} if self._with_logprobs else {}

@@ -44,12 +44,13 @@ async def chat(request: Request) -> HTTPResponse | None:
         drop_oldest=body.truncate is not False,
     )
     wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))
-    async with lent(request, name, seconds, "chat") as model:
+    stream = body.stream is not False
+    async with lent(request, name, seconds, "chat", lines if stream else None) as model:
         if tools:
             require_tools(name, model)
         prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
         wanted = msgspec.structs.replace(wanted, prompt=prompt)
-        return await run(request, model, wanted, lines, stream=body.stream is not False)
+        return await run(request, model, wanted, lines, stream=stream)
 
 
 def template_messages(messages: list[Message]) -> tuple[dict[str, Any], ...]:

@@ -35,7 +35,8 @@ async def generate(request: Request) -> HTTPResponse | None:
         return await load_or_unload(request, lines, name, seconds, "generate")
     wire_ollama.thinking(body)
     wanted = requested(body, _prompt(body))
-    async with lent(request, name, seconds, "generate") as model:
+    stream = body.stream is not False
+    async with lent(request, name, seconds, "generate", lines if stream else None) as model:
         return await _generate(request, body, name, model, wanted, lines)
 
 

@@ -20,6 +20,7 @@ from .ollama_answers import Lines, final, record
 from .ollama_options import options
 from .sequences import answers
 from .stream import NDJSON, Stream, relay
+from .waiting import Signs
 from .wire_ollama import FALLBACK, Body, Thinking, grammar, logprobs, thinking
 
 if TYPE_CHECKING:
@@ -48,10 +49,13 @@ async def find(request: Request, name: str) -> Installed:
 
 
 @asynccontextmanager
-async def lent(request: Request, name: str, keep_alive: float | None, capability: str) -> AsyncIterator[Model]:
-    """A lease whose failures to find the model are in Ollama's words."""
+async def lent(
+    request: Request, name: str, keep_alive: float | None, capability: str, lines: Lines | None
+) -> AsyncIterator[Model]:
+    """A lease whose failures to find the model are in Ollama's words. `lines` of an answer that is a stream."""
+    signs = None if lines is None else Signs(NDJSON, lines.nothing)
     try:
-        async with leased(request, name, keep_alive, capability) as model:
+        async with leased(request, name, keep_alive, capability, signs) as model:
             yield model
     except UnknownModel:
         raise unknown(name) from None
@@ -67,13 +71,13 @@ async def load_or_unload(
     request: Request, lines: Lines, name: str, keep_alive: float | None, capability: str
 ) -> HTTPResponse:
     """A request without a prompt: bring the model in, or with keep_alive 0 put it out without ever loading it."""
-    installed = await find(request, name)
-    require_text(installed.manifest.kind, name, capability)
     residency = serving(request).residency
     if keep_alive == 0:
+        require_text((await find(request, name)).manifest.kind, name, capability)
         await residency.unload(name)
         return answer(lines.document("", "", [], {"done": True, "done_reason": "unload"}))
-    await residency.load(name, keep_alive=keep_alive)
+    async with lent(request, name, keep_alive, capability, None):
+        pass
     return answer(lines.document("", "", [], {"done": True, "done_reason": "load"}))
 
 
@@ -122,7 +126,11 @@ async def run(request: Request, model: Model, wanted: Generate, lines: Lines, *,
         accepted = (await running.accepted())[0]
         if accepted.rendered is not None:
             debug = {"done": False, "_debug_info": {"rendered_template": accepted.rendered}}
-            return answer(lines.document("", "", [], debug))
+            document = lines.document("", "", [], debug)
+            if (begun := Stream.of(request)) is None:
+                return answer(document)
+            await begun.end(document + b"\n")
+            return None
         if not stream:
             whole = (await answers(running))[0]
             return answer(lines.whole(whole, final(whole.end, accepted, **_times(request, model))))

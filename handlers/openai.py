@@ -17,6 +17,7 @@ from .openai_answers import ChatChunks, completion
 from .ranges import stops
 from .sequences import answers
 from .stream import SSE, Stream, relay
+from .waiting import COMMENTS
 from .wire_openai import ChatBody
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ async def chat(request: Request) -> HTTPResponse | None:
     wire_openai.check_chat(body)
     prompt = messages.prompt(body)
     requests = _requests(body, prompt)
-    async with leased(request, body.model, keep_alive(body.keep_alive), "chat") as model:
+    signs = COMMENTS if body.stream else None
+    async with leased(request, body.model, keep_alive(body.keep_alive), "chat", signs) as model:
         _check_model(body, prompt, model)
         async with sequences(request, model, requests) as running:
             accepted = await running.accepted()

@@ -32,8 +32,20 @@ class Stream:
 
     @classmethod
     async def open(cls, request: Request, content_type: str) -> Stream:
-        """The head leaves with the first bytes, be they none."""
-        return cls(request, await request.respond(content_type=content_type, headers={"x-accel-buffering": "no"}))
+        """The head leaves with the first bytes, be they none. An answer that has begun goes on."""
+        opened = cls.of(request)
+        if opened is None:
+            headers = {"x-accel-buffering": "no"}
+            opened = request.ctx.stream = cls(
+                request, await request.respond(content_type=content_type, headers=headers)
+            )
+        return opened
+
+    @staticmethod
+    def of(request: Request) -> Stream | None:
+        """The answer that has begun already."""
+        opened: Stream | None = getattr(request.ctx, "stream", None)
+        return opened
 
     async def send(self, data: bytes) -> None:
         await self._response.send(data, end_stream=False)

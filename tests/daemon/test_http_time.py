@@ -125,11 +125,14 @@ async def test_a_reader_that_takes_nothing_is_dropped() -> None:
         writer.close()
 
 
-async def test_a_stream_that_fails_ends_without_the_end_mark(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stream_that_fails_ends_with_its_error_and_without_the_end_mark(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with wire() as server:
         with caplog.at_level(logging.INFO, "mlx_serve"):
             answer = await server.ask(b"GET /stream?end=fail HTTP/1.1\r\n" + HOST + b"\r\n")
-    assert answer.wire == b"9\r\ndata: 1\n\n\r\n" and not answer.whole
+    assert answer.wire.startswith(b"9\r\ndata: 1\n\n\r\n") and b'data: {"error":' in answer.wire and not answer.whole
+    assert b"secret" not in answer.wire
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
     assert caplog.records[1].__dict__["fields"]["end"] == "broken"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import AsyncGenerator, Callable
@@ -186,6 +187,8 @@ class FakeResidency:
             capabilities=("completion", "tools", "thinking"),
         )
         self.failure: Exception | None = None
+        self.hold_load: asyncio.Event | None = None
+        self.late_failure: Exception | None = None
         self.leases = 0
         self.idle = asyncio.Event()
         self.keep_alive: list[float | None] = []
@@ -198,16 +201,17 @@ class FakeResidency:
             raise self.failure
         self.keep_alive.append(keep_alive)
         found = self.store.find(name)
+        self.loaded.append(name)
         self.leases += 1
         try:
+            if self.hold_load is not None:
+                await self.hold_load.wait()
+            if self.late_failure is not None:
+                raise self.late_failure
             yield FakeModel(found, self.engine, self.info)
         finally:
             self.leases -= 1
             self.idle.set()
-
-    async def load(self, name: str, *, keep_alive: float | None = None) -> None:
-        self.keep_alive.append(keep_alive)
-        self.loaded.append(name)
 
     async def unload(self, name: str) -> bool:
         self.unloaded.append(name)
@@ -286,3 +290,14 @@ async def daemon(
         server_.abort()
         await server_.finished(5)
         await context.pulls.close()
+
+
+async def raw(
+    serving: Serving, path: str, document: dict[str, object]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+    data = json.dumps(document).encode()
+    writer.write(
+        b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(data), data)
+    )
+    return reader, writer

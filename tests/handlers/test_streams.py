@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes_serving import MODEL, Serving, daemon, finished, says
+from fakes_serving import MODEL, Serving, daemon, finished, raw, says
 
 from mlx_serve.daemon.errors import RunnerDied
 from mlx_serve.daemon.limits import Limits
@@ -22,17 +22,6 @@ PATHS = ["/v1/chat/completions", "/v1/completions", "/api/chat", "/api/generate"
 
 def body(**more: object) -> dict[str, object]:
     return {"model": MODEL, "messages": MESSAGES, "prompt": "hi"} | more
-
-
-async def raw(
-    serving: Serving, path: str, document: dict[str, object]
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
-    data = json.dumps(document).encode()
-    writer.write(
-        b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(data), data)
-    )
-    return reader, writer
 
 
 @pytest.mark.parametrize("path", PATHS)
