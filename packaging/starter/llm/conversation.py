@@ -59,13 +59,13 @@ def several(draft: Draft, low: int = 2, high: int = 5) -> Sample:
     return draft.done()
 
 
-def remembering(draft: Draft, fill: int = 2) -> Sample:
+def remembering(draft: Draft, fill: int = 2, least: int = 0) -> Sample:
     """Things are told, other talk follows, then they are asked for."""
     rng, held = draft.rng, draft.held
     if rng.random() < 0.25:
         exchange, placed = memory.things(rng, held, rng.randint(1, 5))
         draft.turn(exchange)
-        for _ in range(rng.randint(0, fill)):
+        for _ in range(rng.randint(least, fill)):
             draft.turn(_any(rng, held))
         rng.shuffle(placed)
         for thing, place in placed[: rng.randint(1, 3)]:
@@ -85,7 +85,7 @@ def remembering(draft: Draft, fill: int = 2) -> Sample:
         exchange, value = memory.change(rng, held, known[which][0])
         draft.turn(exchange)
         known[which] = (known[which][0], value)
-    for _ in range(rng.randint(0, fill)):
+    for _ in range(rng.randint(least, fill)):
         draft.turn(_any(rng, held))
     for _ in range(rng.randint(1, 3)):
         if rng.random() < 0.12:
@@ -174,7 +174,7 @@ def long(draft: Draft) -> Sample:
     if roll < 0.4:
         return haystack(draft, int(25 * 16 ** rng.random()))
     if roll < 0.75:
-        return remembering(draft, fill=rng.choice((15, 30, 60)))
+        return remembering(draft, fill=rng.choice((15, 30, 60, 90)))
     return several(draft, 12, rng.choice((20, 35, 50)))
 
 
@@ -214,6 +214,7 @@ CASES: dict[str, Callable[[Draft], Sample]] = {
     "tool call": lambda draft: calling(draft, finish=False),
     "tool result": lambda draft: calling(draft, finish=True),
     "no tool needed": untooled,
+    "long conversation": lambda draft: remembering(draft, fill=80, least=15),
     "long context": lambda draft: haystack(draft, draft.rng.randint(100, 370)),
 }
 

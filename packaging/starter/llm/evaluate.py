@@ -22,6 +22,7 @@ from starter.llm.tools import written
 Answer = Callable[[list[Sample]], list[tuple[str, bool]]]  # the text without its end marker, and whether it ended
 
 
+_LONG = ("long context", "long conversation")
 _CALLS = "calls parse and name the right tool"
 
 
@@ -134,9 +135,8 @@ def http_answers(url: str, model: str) -> Answer:
 
 def _chunks(samples: list[Sample], batch: int) -> list[list[Sample]]:
     """Together what is about as long: a batch runs until its last answer has ended."""
-    ordered = sorted(samples, key=lambda sample: (sample.task == "long context", _budget([sample])))
-    short = [sample for sample in ordered if sample.task != "long context"]
-    long = ordered[len(short) :]
+    short = sorted((sample for sample in samples if sample.task not in _LONG), key=lambda sample: _budget([sample]))
+    long = sorted((sample for sample in samples if sample.task in _LONG), key=lambda sample: sample.task)
     return [short[i : i + batch] for i in range(0, len(short), batch)] + [
         long[i : i + 16] for i in range(0, len(long), 16)
     ]
