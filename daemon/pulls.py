@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Mapp
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..store.aliases import ALIASES
 from ..store.builtin import find_builtin
@@ -125,9 +125,8 @@ class Pulls:
         return await self._pull_quantized(order, order.quantize, told)
 
     def _pull(self, order: PullOrder, name: str | None, report: Report) -> Installed:
-        token: dict[str, Any] = {} if order.token is None else {"token": order.token}
         return self._store.pull(
-            order.source, kind=order.kind, name=name, revision=order.revision, progress=report, **token
+            order.source, kind=order.kind, name=name, revision=order.revision, token=order.token, progress=report
         )
 
     async def _pull_quantized(self, order: PullOrder, precision: Quantization, report: Report) -> Installed:
