@@ -20,7 +20,8 @@ from starter.meanings.scoring import Score, save
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[list[str]], Vectors]  # rows of length one
-OTHERS = 7
+OTHERS = 7  # near texts of a case
+TOGETHER = 16  # cases whose texts are all candidates
 
 
 def torch_embed(folder: Path) -> Embed:
@@ -70,21 +71,19 @@ def _shortened(vectors: Vectors, size: int) -> Vectors:
     return cut / np.linalg.norm(cut, axis=1, keepdims=True)
 
 
-def _first(task: str, found: list[Example], queries: Vectors, texts: Vectors, score: Score, example_size: int) -> None:
-    """Texts stand in groups, the right one first. One that answers as well does not count against it."""
-    keys = [text.keys for one in found for text in (one.fits, *one.others)]
-    similar = queries @ texts.T
-    for i, one in enumerate(found):
-        own = i * example_size
-        rivals = [j for j in range(own + 1, own + example_size)]
-        if task != "long passage":
-            rivals += [j for j in range(len(keys)) if not own <= j < own + example_size]
-        rivals = [j for j in rivals if one.key not in keys[j]]
-        best = max(rivals, key=lambda j: similar[i, j])
-        right = bool(similar[i, own] > similar[i, best])
-        wrong = found[best // example_size]
-        text = (wrong.fits, *wrong.others)[best % example_size].text
-        score.add(right, asked=one.query, wanted=one.fits.text[:400], first=text[:400])
+def _score(found: list[Example], queries: Vectors, texts: Vectors) -> Score:
+    """`texts` stand in groups, the right one first. One that answers as well does not count against it."""
+    score, size = Score(), OTHERS + 1
+    for start in range(0, len(found), TOGETHER):
+        some = found[start : start + TOGETHER]
+        candidates = [text for one in some for text in (one.fits, *one.others)]
+        similar = queries[start : start + len(some)] @ texts[start * size : (start + len(some)) * size].T
+        for i, one in enumerate(some):
+            rivals = [j for j, text in enumerate(candidates) if j != i * size and one.key not in text.keys]
+            best = max(rivals, key=lambda j: float(similar[i, j]))
+            right = bool(similar[i, i * size] > similar[i, best])
+            score.add(right, asked=one.query, wanted=one.fits.text[:400], first=candidates[best].text[:400])
+    return score
 
 
 def evaluate(embed: Embed, cases: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
@@ -99,16 +98,12 @@ def evaluate(embed: Embed, cases: int, seconds: float, tasks: list[str]) -> dict
         plain = [one.query for one in found]
         asked = plain if found[0].same_meaning else [prompted(INSTRUCTION, text) for text in plain]
         queries = embed(asked)
-        scores[task] = Score()
-        _first(task, found, queries, texts, scores[task], OTHERS + 1)
+        scores[task] = _score(found, queries, texts)
         if task == "question":
             for size in DIMENSIONS[:-1]:
-                name = f"question, {size} dimensions"
-                scores[name] = Score()
-                _first(task, found, _shortened(queries, size), _shortened(texts, size), scores[name], OTHERS + 1)
-            name = "question, no instruction"
-            scores[name] = Score()
-            _first(task, found, embed(plain), texts, scores[name], OTHERS + 1)
+                short = _shortened(queries, size), _shortened(texts, size)
+                scores[f"question, {size} dimensions"] = _score(found, *short)
+            scores["question, no instruction"] = _score(found, embed(plain), texts)
     return scores
 
 

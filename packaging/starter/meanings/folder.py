@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
-from ..llm.model import Shape
 from .scoring import Score
 from .vocabulary import END, END_OF_TEXT
+
+if TYPE_CHECKING:
+    from ..llm.model import Shape  # needs torch
 
 _LICENCE = Path(__file__).parents[3] / "LICENSE"
 
@@ -75,6 +77,6 @@ def losses(log: dict[str, Any]) -> str:
 def run(log: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in log["versions"].items())
     return (
-        f"seed {log['seed']}, {log['texts'] / 1e6:.1f} million texts in {log['steps']} steps, {log['minutes']} minutes on "
-        f"{log['device']},\n  {versions}"
+        f"seed {log['seed']}, {log['texts'] / 1e6:.1f} million texts in {log['steps']} steps, {log['minutes']} minutes "
+        f"on {log['device']},\n  {versions}"
     )

@@ -1,8 +1,9 @@
 """Kinds of facts, read from topics/*.txt: how each is told and asked for, in words for training and words held back.
 
 A file is a domain. `[kind]` begins a kind, `[kind held]` one that training never meets. `s:` and `q:` are wordings of
-statements and questions, `S:` and `Q:` those for the evaluation alone; `;` stands between wordings, `(a|b)` is a choice,
-`<slot>` a gap, `<Slot>` the same with a capital letter. Slots of a question are what it asks about, the others its answer.
+statements and questions, `S:` and `Q:` those for the evaluation alone; `;` stands between wordings, `(a|b)` is a
+choice, `<slot>` a gap, `<Slot>` the same with a capital letter. Slots of a question are what it asks about, the others
+its answer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What fills the gaps of a wording: `<name>`, `<dish>`, `<minutes>`. Every list is cut into what training sees and what it does not."""
 
-# ruff: noqa: E501 - words read best as running text
+# ruff: noqa: E501, SIM905 - words read best as running text
 
 from __future__ import annotations
 

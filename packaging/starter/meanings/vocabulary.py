@@ -1,4 +1,4 @@
-"""The tokenizer of the retrieval models: byte-level BPE with Qwen's splitting and markers, trained on the generators' own text."""
+"""The tokenizer of the retrieval models: Qwen's byte-level BPE, trained on the generators' own text."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from .prompt import Prompts
 
 OTHERS = 5  # texts beside the right one
 DROPPED = 0.15  # share of texts in other pieces than usual
-_PROMPT_ROOM = 96  # tokens more than an embedding's row has
+_PROMPT_ROOM = 64  # tokens more than an embedding's row has
 INSTRUCTIONS = (
     "Given a question, retrieve passages that answer the question",
     "Does the document answer the question?",
@@ -40,7 +40,7 @@ def instruction(rng: random.Random, found: Example) -> str:
 
 
 def _documents(rng: random.Random, one: Example, last: Example | None) -> list[str]:
-    """The right one, near ones; now and then the question itself, which is no answer, or a text about something else."""
+    """The right one, near ones; now and then the question itself, which is no answer, or a text from elsewhere."""
     documents = [one.fits.text, *(text.text for text in one.others)]
     if not one.same_meaning and rng.random() < 0.3:
         documents[-1] = rng.choice(_ECHOES).format(one.query)

@@ -1,16 +1,20 @@
 """The reranker's folder, file by file as Qwen3-Reranker's repository has them."""
 
+# ruff: noqa: E501 - texts are kept as they come out
+
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
-from ..llm.model import Shape
 from ..meanings import folder as common
 from ..meanings import vocabulary
 from .prompt import TEMPLATE
+
+if TYPE_CHECKING:
+    from ..llm.model import Shape  # needs torch
 
 
 def describe(shape: Shape, tokenizer: Tokenizer, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Qwen3-Reranker's prompt, word for word, and the answer's two tokens."""
 
+# ruff: noqa: E501 - texts are kept as they come out
+
 from __future__ import annotations
 
 from tokenizers import Tokenizer
