@@ -14,11 +14,11 @@ from ..inspection import inspect
 from ..intake import need
 from ..manifests import KINDS, Kind, Layer, Source
 from ..names import Name
+from ..preview import preview
 from ..progress import Report
 from ..promised import Promised
 from ..recording import Order, Recorder
 from ..refs import Ref
-from ..weightsets import INDEX
 from . import patience
 from .address import Address
 from .download import Downloader
@@ -75,19 +75,16 @@ class HubPull:
         found = bringing.bring([file for file in selection.small if file.path == _FIRST])
         _refuse(self._files(found), kind)
         found |= bringing.bring([file for file in selection.small if file.path != _FIRST])
-        files = self._files(found)
-        _refuse(files, kind)
-        chosen = selection.settled(files.json(INDEX) if selection.has_index else None)
+        owner, model = repository.id.split("/")
+        target = name or Name(owner, model)
+        hints = tuple(dict.fromkeys((model, target.model)))
+        paths = [file.path for file in (*selection.small, *selection.weights)]
+        foreseen = preview({path: self.blobs.path(blob.hex) for path, blob in found.items()}, paths, hints, kind)
+        chosen = selection.settled(foreseen.index)
         tally.expect(chosen)
         found |= bringing.bring([file for file in chosen if file.path not in found])
         layers = tuple([_layer(file, found[file.path]) for file in chosen])
-        owner, model = repository.id.split("/")
-        target = name or Name(owner, model)
-        findings = inspect(
-            {layer.path: self.blobs.path(layer.hex) for layer in layers},
-            tuple(dict.fromkeys((model, target.model))),
-            kind,
-        )
+        findings = inspect({layer.path: self.blobs.path(layer.hex) for layer in layers}, hints, kind)
         source = Source(kind="hub", location=repository.id, revision=repository.commit)
         tally.say("writing manifest")
         ref = self.recorder.record(Order(target, source, (), findings.kind), findings, layers)
@@ -144,7 +141,7 @@ class _Bringing:
 
 
 def _refuse(files: Files, kind: Kind | None) -> None:
-    """What can be told from the small files alone, before a byte of weights is fetched."""
+    """What can be told from the first file alone."""
     refuse_remote_code(files)
     model_type = files.object("config.json").get("model_type")
     if isinstance(model_type, str) and not any(
