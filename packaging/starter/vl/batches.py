@@ -116,7 +116,7 @@ def packed(samples: list[Encoded], tokens: int, patches: int, pictures: int, end
 def batches(tokenizer: Tokenizer, seed: str, tokens: int, patches: int, easy: float) -> Iterator[Batch]:
     rng = random.Random(seed)
     image, end = tokenizer.token_to_id(IMAGE), tokenizer.token_to_id(END_OF_TEXT)
-    most = patches // 32  # pictures; none is smaller
+    most = patches // 16  # pictures; none is smaller
     held: list[Encoded] = []
     while True:
         room_tokens, room_patches, taken = tokens, patches, held

@@ -172,6 +172,8 @@ class Starter(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+            if "pos_embed" in name:
+                nn.init.normal_(parameter, std=0.3)  # as loud as the patches, or places are learnt late
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * words.layers))
             if ".blocks." in name and name.endswith(("attn.proj.weight", "linear_fc2.weight")):
