@@ -80,7 +80,7 @@ An embedding model of {log["parameters"] / 1e6:.1f} million parameters that come
 
 It was trained from nothing, on synthetic English text alone, in a few minutes on one GPU. It finds the passage that answers
 a question and tells sentences that mean the same from others, in simple sentences about mlx-serve, cooking, weather, travel,
-animals, computers, sport, music, health, money, home, people and daily life. It matches names and numbers by their letters and
+animals, computers, sport, music, health, money, home, people, the world and daily life. It matches names and numbers by their letters and
 knows the synonyms of its generator; of the rest of the language and of other languages it knows nothing. Use a real model for
 real work.
 

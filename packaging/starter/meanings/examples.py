@@ -101,7 +101,7 @@ def _passage(rng: random.Random, text: Text, sentences: int, more: Callable[[], 
 
 def _length(rng: random.Random, longest: int) -> int:
     if longest <= 3:
-        return 1 if rng.random() < 0.65 else rng.randint(2, longest)
+        return 1 if longest < 2 or rng.random() < 0.65 else rng.randint(2, longest)
     return rng.randint(longest // 4, longest)
 
 
@@ -131,7 +131,7 @@ def _about(rng: random.Random, kind: Kind, held: bool, others: int, longest: int
 
 
 def _trained_kind(rng: random.Random) -> Kind:
-    return rng.choice(_TRAINED[rng.choice(_DOMAINS)])
+    return rng.choice(_TRAINED["world" if rng.random() < 0.1 else rng.choice(_DOMAINS)])
 
 
 def question(rng: random.Random, held: bool, others: int, longest: int) -> Example:

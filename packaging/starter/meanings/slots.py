@@ -101,6 +101,30 @@ CLIMATES = _listed(
 LANGUAGES = _listed(
     "Python Rust Java C Go Haskell Ruby Perl Swift Kotlin Lua Lisp Pascal Fortran Erlang Ada Scala Julia Zig Prolog"
 )
+RELATIONS = _listed(
+    """capital population currency president mayor language area height length depth age colour price name owner author inventor leader
+    symbol flag anthem climate weight size shape smell taste sound speed temperature origin purpose meaning history future value
+    address number code password key size_limit border neighbour enemy friend mother father child partner boss rival teacher pupil
+    captain doctor lawyer manager editor publisher title subject theme style source mouth bridge tower church market airport harbour
+    university museum stadium newspaper river mountain island forest desert animal flower tree dish drink dance song hero saint king
+    queen prime_minister army budget debt income export import industry product customer supplier competitor brand logo slogan
+    founder successor predecessor opponent result winner loser record score reward penalty reason cause effect cure symptom risk
+    danger benefit advantage weakness strength rule law exception limit target deadline start end duration distance direction
+    position rank level status state phase version format type class category family group member part engine battery screen
+    keyboard memory chip orbit moon surface core diameter radius volume pressure density voltage frequency melting_point
+    boiling_point nickname birthplace birthday hometown profession salary hobby religion education favourite_food shoe_size""",
+)
+ACTS = _listed(
+    """open close clean repair paint move lift build sell carry wash dry heat cool fold cut sharpen polish empty fill store hang
+    hide wrap send measure weigh copy print charge connect replace remove install test check start stop lock unlock adjust tune
+    decorate cover protect oil glue sand drill bend straighten shorten lengthen soften harden warm label sort count recycle
+    assemble dismantle calibrate ship insure rent borrow photograph draw sketch describe explain choose order return sew knit
+    water feed trim plant dig harvest""",
+)
+MATERIALS = _listed(
+    """wood iron glass stone paper steel copper gold silver plastic rubber leather wool cotton silk clay sand ice brick concrete
+    bamboo wax cork ivory marble aluminium""",
+)
 _DISHES = "soup salad cake pie stew curry pudding bread omelette risotto casserole dumplings pancakes noodles sauce pizza tart stir-fry".split()
 _DEVICES = "phone laptop tablet camera robot watch printer router speaker drone scanner server monitor radio".split()
 _STREETS = "Street Road Lane Avenue Square Alley Hill Way".split()
@@ -168,6 +192,19 @@ def _title(rng: random.Random, held: bool) -> str:
     return f'"{"The " if rng.random() < 0.4 else ""}{words.capitalize()}"'
 
 
+def _thing(rng: random.Random, held: bool) -> str:
+    """Anything that has a name."""
+    kind = rng.choice(("city", "country", "name", "software", "club", "object", "animal", "brand", "title"))
+    text = fill(rng, kind, held)
+    return f"the {text}" if kind in ("object", "animal") else text
+
+
+def _value(rng: random.Random, held: bool) -> str:
+    return fill(
+        rng, rng.choice(("city", "name", "colour", "number", "year", "object", "word", "adjective", "food")), held
+    )
+
+
 def _price(rng: random.Random, held: bool) -> str:
     return f"{number(rng, held, 2, 999)} {rng.choice(('euros', 'dollars', 'pounds', 'francs'))}"
 
@@ -204,6 +241,11 @@ _FILLS: dict[str, Fill] = {
     "language": LANGUAGES.pick,
     "climate": CLIMATES.pick,
     "brand": _brand,
+    "relation": RELATIONS.pick,
+    "act": ACTS.pick,
+    "material": MATERIALS.pick,
+    "thing": _thing,
+    "value": _value,
     "device": _named_thing(_DEVICES),
     "product": lambda rng, held: f"{INVENTED.pick(rng, held).capitalize()} {OBJECTS.pick(rng, held)}",
     "software": lambda rng, held: INVENTED.pick(rng, held).capitalize(),
