@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import allowlist
-from ..errors import SourceError, UnsupportedModel, size_text
+from ..errors import HubUnreachable, SourceError, UnsupportedModel, size_text
 from ..weightsets import INDEX, WEIGHTS, chosen
 from .refusals import offline
 from .repository import HubFile, Repository
@@ -26,6 +26,7 @@ _BROKEN = "the repository is incomplete or its upload is not finished; tell its 
 class Selection:
     """`small` files come first and say what the model is; `weights` may hold more sets than one until `settled`."""
 
+    repository: Repository
     small: tuple[HubFile, ...]
     weights: tuple[HubFile, ...]
 
@@ -37,10 +38,15 @@ class Selection:
     def settled(self, index: Any | None) -> tuple[HubFile, ...]:
         """All files of the model by path, once the index of the weights is known (None: there is none).
 
-        Raises SourceError, DamagedModel.
+        Raises SourceError, DamagedModel; HubUnreachable where the repository is only what a cache has of it.
         """
         own = [file.path for file in self.weights if "/" not in file.path]
-        kept = chosen(own, index, where=_WHERE, hint=_BROKEN)
+        try:
+            kept = chosen(own, index, where=_WHERE, hint=_BROKEN)
+        except SourceError as error:
+            if self.repository.cached:
+                raise _part_only(self.repository) from error
+            raise
         files = [file for file in self.small if file.path != INDEX or INDEX in kept]
         files += [file for file in self.weights if "/" in file.path or file.path in kept]
         return tuple(sorted(files, key=lambda file: file.path))
@@ -56,11 +62,11 @@ def select(repository: Repository) -> Selection:
     small = tuple(file for file in kept if not file.path.endswith(WEIGHTS))
     if not any(file.path == "config.json" for file in small) or not any("/" not in file.path for file in weights):
         if repository.cached:
-            raise offline(f"the hub's cache has only a part of {repository.id}, and nothing is fetched")
+            raise _part_only(repository)
         raise _no_model(repository)
     for file in kept:
         _check(repository, file)
-    return Selection(small, weights)
+    return Selection(repository, small, weights)
 
 
 def _check(repository: Repository, file: HubFile) -> None:
@@ -72,6 +78,10 @@ def _check(repository: Repository, file: HubFile) -> None:
         raise SourceError(f"{file.path} of {repository.id} has {size_text(file.size)}; such a file may have {most}")
     if file.path.endswith(WEIGHTS) and file.size <= _EMPTY:
         raise SourceError(f"{file.path} of {repository.id} is empty", hint=_BROKEN)
+
+
+def _part_only(repository: Repository) -> HubUnreachable:
+    return offline(f"the hub's cache has only a part of {repository.id}, and nothing is fetched")
 
 
 def _no_model(repository: Repository) -> SourceError | UnsupportedModel:
