@@ -18,7 +18,7 @@ from . import folder as folders
 from .allowlist import media_type
 from .blobs import Blobs, chunks
 from .disk import TEMPORARY, Disk
-from .errors import DamagedModel, NoSpace
+from .errors import DamagedModel, NoSpace, translated
 from .inspection import Findings, inspect
 from .manifests import Layer, Manifest, Manifests, Overrides, Quantization, encode
 from .names import Name
@@ -30,11 +30,12 @@ _RESERVE = 1 << 30
 @contextmanager
 def workspace(partial: Path, disk: Disk, needed: int) -> Iterator[Path]:
     """A new private folder that is gone at the end. The caller holds the store's lock shared. Raises NoSpace."""
-    wanted, have = needed + min(_RESERVE, needed // 10 + (1 << 20)), disk.free(partial)
-    if have < wanted:
-        raise NoSpace(wanted, have)
     path = partial / f"{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY}"
-    disk.make_folder(path)
+    with translated("make room for the model"):
+        wanted, have = needed + min(_RESERVE, needed // 10 + (1 << 20)), disk.free(partial)
+        if have < wanted:
+            raise NoSpace(wanted, have)
+        disk.make_folder(path)
     try:
         yield path
     finally:
