@@ -1,23 +1,24 @@
-"""Conversations about pictures: questions with their answers, read off the scene."""
+"""Conversations about pictures, to learn from or to be graded."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from ..common.phrases import Phrases
+from . import questions as q
 from . import scene as scenes
 from . import speech, wordings
-from .scene import COLOURS, SHAPES, Scene, Thing
-from .speech import Turn, finished
+from .scene import Scene
+from .speech import Turn
 
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
-_PLURALS = {"cross": "crosses"}
-_SYSTEMS = ("You are a helpful assistant.", "You look at pictures.", "Answer briefly.", "You are starter-vl.")
+_SYSTEMS = (
+    "You are a helpful assistant.",
+    "You look at pictures.",
+    "Answer briefly.",
+    "You are starter-vl.",
+)
 
 
 @dataclass(frozen=True)
@@ -30,278 +31,54 @@ class Sample:
     must: tuple[str, ...]
 
 
-def plural(shape: str) -> str:
-    return _PLURALS.get(shape, shape + "s")
-
-
-def article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
-
-
-def called(thing: Thing) -> str:
-    return f"{thing.colour} {thing.name}"
-
-
-def spot(cell: tuple[int, int]) -> str:
-    """A cell of nine as it follows "is"."""
-    row, column = scenes.ROWS[cell[0]], scenes.COLUMNS[cell[1]]
-    if row and column:
-        return f"in the {row} {column}"
-    return f"at the {row}" if row else f"on the {column}" if column else "in the middle"
-
-
-def ask(rng: random.Random, phrases: Phrases, held: bool, *, brief: bool = False, **slots: str) -> tuple[str, bool]:
-    """A question, and whether one word is wanted."""
-    text = phrases.pick(rng, held)
-    text = text.replace("{c}", "colour" if rng.random() < 0.5 else "color")
-    for name, value in slots.items():
-        text = text.replace("{" + name + "}", value)
-    text = finished(rng, text)
-    if brief and rng.random() < 0.25:
-        end = "" if text[-1] in "?.!" else "."
-        text = f"{text}{end} {wordings.BRIEF.pick(rng, held)}{rng.choice(('.', '.', '!', ''))}"
-        return text, True
-    return text, False
-
-
-def grey(rng: random.Random, text: str) -> str:
-    """In a question grey may be gray."""
-    return text.replace("grey", "gray") if rng.random() < 0.3 else text
-
-
-def shape(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    thing = scene.things[0]
-    text, brief = ask(rng, wordings.SHAPE, held, brief=True)
-    return "shape", text, thing.name.capitalize() if brief else f"It is {article(thing.name)}."
-
-
-def colour(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    thing = scene.things[0]
-    if rng.random() < 0.5:
-        text, brief = ask(rng, wordings.COLOUR, held, brief=True)
-        return "colour", text, thing.colour.capitalize() if brief else f"It is {thing.colour}."
-    name = rng.choice(("digit", "number")) if thing.is_digit else thing.name
-    text, brief = ask(rng, wordings.COLOUR_OF, held, brief=True, t=name)
-    return "colour", text, thing.colour.capitalize() if brief else f"The {name} is {thing.colour}."
-
-
-def digit(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    text, brief = ask(rng, wordings.DIGIT, held, brief=True)
-    return "digit", text, scene.things[0].name if brief else f"It is a {scene.things[0].name}.".replace("a 8", "an 8")
-
-
-def where(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
-    clear = [thing for thing in _unique(scene) if scene.cell(thing)]
-    if not clear:
-        return None
-    thing = rng.choice(clear)
-    cell = scene.cell(thing)
-    if cell is None:
-        return None
-    name = thing.name if _alone(scene, thing, "name") and rng.random() < 0.6 else called(thing)
-    if len(scene.things) == 1 and rng.random() < 0.3:
-        name = "shape"
-    text, _ = ask(rng, wordings.WHERE, held, t=grey(rng, name))
-    if len(scene.things) > 1:
-        text = text.replace(" it ", f" the {name} ")
-        if name not in text and "gray" not in text:
-            return None
-    subject = "The " + name if name in text.replace("gray", "grey") else "It"
-    return "position", text, f"{subject} is {spot(cell)}."
-
-
-def _alone(scene: Scene, thing: Thing, field: str) -> bool:
-    return sum(getattr(other, field) == getattr(thing, field) for other in scene.things) == 1
-
-
-def _unique(scene: Scene) -> list[Thing]:
-    counted = Counter(called(thing) for thing in scene.things)
-    return [thing for thing in scene.things if counted[called(thing)] == 1]
-
-
-def colour_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
-    """The colour of the only star, say."""
-    single = [thing for thing in scene.things if _alone(scene, thing, "name")]
-    if not single:
-        return None
-    thing = rng.choice(single)
-    text, brief = ask(rng, wordings.COLOUR_OF, held, brief=True, t=thing.name)
-    return "colour of a shape", text, thing.colour.capitalize() if brief else f"The {thing.name} is {thing.colour}."
-
-
-def shape_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
-    single = [thing for thing in scene.things if _alone(scene, thing, "colour")]
-    if not single:
-        return None
-    thing = rng.choice(single)
-    text, brief = ask(rng, wordings.SHAPE_OF, held, brief=True, t=grey(rng, thing.colour))
-    answer = thing.name.capitalize() if brief else f"The {thing.colour} shape is {article(thing.name)}."
-    return "shape of a colour", text, answer
-
-
-def _many(number: int, noun: str, nouns: str) -> str:
-    if number == 1:
-        return f"There is one {noun}."
-    return f"There are {NUMBERS[number]} {nouns}."
-
-
-def _numbered(number: int) -> str:
-    return "None" if not number else NUMBERS[number].capitalize()
-
-
-def count(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    text, brief = ask(rng, wordings.COUNT, held, brief=True)
-    number = len(scene.things)
-    return "count", text, _numbered(number) if brief else _many(number, "shape", "shapes")
-
-
-def count_of(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    present = rng.choice(scene.things)
-    kind, hue = present.name, present.colour
-    if rng.random() < 0.12:
-        kind, hue = rng.choice(SHAPES), rng.choice(COLOURS)
-    draw = rng.random()
-    if draw < 0.45:
-        noun, nouns, number = kind, plural(kind), sum(t.name == kind for t in scene.things)
-    elif draw < 0.9:
-        what = rng.choice(("shape", "thing", "object"))
-        noun, nouns, number = f"{hue} {what}", f"{hue} {what}s", sum(t.colour == hue for t in scene.things)
-    else:
-        number = sum(t.colour == hue and t.name == kind for t in scene.things)
-        noun, nouns = f"{hue} {kind}", f"{hue} {plural(kind)}"
-    text, brief = ask(rng, wordings.COUNT_OF, held, brief=True, k=grey(rng, nouns))
-    return "count of a kind", text, _numbered(number) if brief else _many(number, noun, nouns)
-
-
-def describe(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
-    """From left to right, where that is clear."""
-    text, _ = ask(rng, wordings.DESCRIBE, held)
-    if not scene.things:
-        return "describe", text, "The picture is empty."
-    if len(scene.things) == 1:
-        thing = scene.things[0]
-        if thing.is_digit:
-            return "describe", text, f"The digit {thing.name} in {thing.colour}."
-        cell = scene.cell(thing)
-        at = f" {spot(cell)}" if cell else ""
-        return "describe", text, f"{article(called(thing)).capitalize()}{at}."
-    ordered = sorted(scene.things, key=lambda thing: thing.x)
-    if any(b.x - a.x < 0.09 for a, b in pairwise(ordered)):
-        return None
-    parts = [article(called(thing)) for thing in ordered]
-    listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return "describe", text, f"{NUMBERS[len(parts)].capitalize()} shapes, from left to right: {listed}."
-
-
-def is_it(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    thing = scene.things[0]
-    if thing.is_digit:
-        other = thing.name if rng.random() < 0.5 else rng.choice(scenes.DIGITS)
-        text, _ = ask(rng, wordings.IS_IT, held, t="an 8" if other == "8" else f"a {other}")
-        right = "an 8" if thing.name == "8" else f"a {thing.name}"
-        return "yes or no", text, f"Yes, it is {right}." if other == thing.name else f"No, it is {right}."
-    if rng.random() < 0.7:
-        other = thing.name if rng.random() < 0.5 else rng.choice(SHAPES)
-        text, _ = ask(rng, wordings.IS_IT, held, t=article(other))
-        yes = other == thing.name
-        return "yes or no", text, f"{'Yes' if yes else 'No'}, it is {article(thing.name)}."
-    hue = thing.colour if rng.random() < 0.5 else rng.choice(COLOURS)
-    text = f"{rng.choice(('Is it', 'Is the shape', f'Is the {thing.name}', 'Is this shape'))} {grey(rng, hue)}"
-    if held:
-        text = f"{rng.choice(('Would you say it is', 'Was it drawn in', 'Is its colour'))} {grey(rng, hue)}"
-    yes = hue == thing.colour
-    return "yes or no", finished(rng, text), f"{'Yes' if yes else 'No'}, it is {thing.colour}."
-
-
-def is_there(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    """A shape, or a shape of a colour: half of those that are not there share one of both with one that is."""
-    known = rng.choice(scene.things)
-    kind, hue = known.name, known.colour
-    if rng.random() < 0.5:
-        draw = rng.random()
-        kind = rng.choice(SHAPES) if draw < 0.6 else kind
-        hue = rng.choice(COLOURS) if draw > 0.4 else hue
-    if rng.random() < 0.4:
-        what, yes = kind, any(t.name == kind for t in scene.things)
-    else:
-        what, yes = f"{hue} {kind}", any((t.name, t.colour) == (kind, hue) for t in scene.things)
-    text, _ = ask(rng, wordings.IS_THERE, held, t=article(grey(rng, what)))
-    return "yes or no", text, f"Yes, there is {article(what)}." if yes else f"No, there is no {what}."
-
-
-_SIDES = (("left of", "right of"), ("above", "below"))
-
-
-def _relation(a: Thing, b: Thing) -> str | None:
-    """How a stands to b, where one direction clearly wins."""
-    dx, dy = a.x - b.x, a.y - b.y
-    if abs(dx) > max(0.2, 1.5 * abs(dy)):
-        return _SIDES[0][dx > 0]
-    if abs(dy) > max(0.2, 1.5 * abs(dx)):
-        return _SIDES[1][dy > 0]
-    return None
-
-
-def _side(rng: random.Random, relation: str) -> str:
-    if relation.endswith("of"):
-        return f"{rng.choice(('', 'to the ', 'on the '))}{relation}" if rng.random() < 0.8 else f"to the {relation}"
-    return rng.choice((relation, {"above": "over", "below": "under"}[relation])) if rng.random() < 0.3 else relation
-
-
-def beside(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
-    """Whether one stands left of another, or what stands there when they are two."""
-    unique = _unique(scene)
-    if len(unique) < 2:
-        return None
-    a, b = rng.sample(unique, 2)
-    relation = _relation(a, b)
-    if relation is None:
-        return None
-    short = a.name != b.name and _alone(scene, a, "name") and _alone(scene, b, "name") and rng.random() < 0.6
-    first, second = (a.name, b.name) if short else (called(a), called(b))
-    if len(scene.things) == 2 and rng.random() < 0.5:
-        text, _ = ask(rng, wordings.WHICH_SIDE, held, t=f"{_side(rng, relation)} the {grey(rng, second)}")
-        return "relation", text, f"{article(called(a)).capitalize()}."
-    pair = next(pair for pair in _SIDES if relation in pair)
-    claimed = rng.choice(pair)
-    phrase = wordings.BESIDE.pick(rng, held)
-    verb = "" if phrase.startswith(("Is the", "Do", "Can")) else "is "
-    text = phrase.replace("{t}", f"{grey(rng, first)} {verb}{_side(rng, claimed)} the {grey(rng, second)}")
-    yes = claimed == relation
-    return "relation", finished(rng, text), f"{'Yes' if yes else 'No'}, the {first} is {relation} the {second}."
-
-
 Ask = Callable[[random.Random, bool, Scene], Turn | None]
-_ONE: Sequence[Ask] = (shape, shape, colour, where, where, describe, is_it, count)
-_DIGIT: Sequence[Ask] = (digit, digit, digit, colour, describe, is_it)
-_SOME: Sequence[Ask] = (
-    count,
-    count,
-    count_of,
-    count_of,
-    colour_of,
-    shape_of,
-    where,
-    describe,
-    is_there,
-    beside,
-    beside,
+_ONE: Sequence[Ask] = (
+    q.shape,
+    q.shape,
+    q.colour,
+    q.where,
+    q.where,
+    q.describe,
+    q.is_it,
+    q.count,
 )
-_BLANK: Sequence[Ask] = (describe, count)
+_DIGIT: Sequence[Ask] = (q.digit, q.digit, q.digit, q.colour, q.describe, q.is_it)
+_SOME: Sequence[Ask] = (
+    q.count,
+    q.count,
+    q.count_of,
+    q.count_of,
+    q.colour_of,
+    q.shape_of,
+    q.where,
+    q.describe,
+    q.is_there,
+    q.beside,
+    q.beside,
+)
+_BLANK: Sequence[Ask] = (q.describe, q.count)
 _BEGINNINGS: dict[str, tuple[tuple[Ask, ...], str]] = {
-    "shape": ((shape,), "one"),
-    "colour": ((colour,), "one"),
-    "position": ((where,), "one or some"),
-    "digit": ((digit,), "digit"),
-    "count": ((count,), "some"),
-    "count of a kind": ((count_of,), "some"),
-    "colour of a shape": ((colour_of,), "some"),
-    "shape of a colour": ((shape_of,), "some"),
-    "describe": ((describe,), "any"),
-    "yes or no": ((is_it, is_there), "one or some"),
-    "relation": ((beside,), "few"),
+    "shape": ((q.shape,), "one"),
+    "colour": ((q.colour,), "one"),
+    "position": ((q.where,), "one or some"),
+    "digit": ((q.digit,), "digit"),
+    "count": ((q.count,), "some"),
+    "count of a kind": ((q.count_of,), "some"),
+    "colour of a shape": ((q.colour_of,), "some"),
+    "shape of a colour": ((q.shape_of,), "some"),
+    "describe": ((q.describe,), "any"),
+    "yes or no": ((q.is_it, q.is_there), "one or some"),
+    "relation": ((q.beside,), "few"),
 }
-TASKS = (*_BEGINNINGS, "several turns", "two pictures", "no picture", "identity", "greetings", "unknown")
+TASKS = (
+    *_BEGINNINGS,
+    "several turns",
+    "two pictures",
+    "no picture",
+    "identity",
+    "greetings",
+    "unknown",
+)
 _PICTURE = {"type": "image"}
 
 
@@ -310,11 +87,18 @@ def _user(rng: random.Random, text: str, pictures: int) -> dict[str, Any]:
         return {"role": "user", "content": text}
     parts: list[dict[str, Any]] = [_PICTURE] * pictures
     spoken = [{"type": "text", "text": text}]
-    return {"role": "user", "content": parts + spoken if rng.random() < 0.9 else spoken + parts}
+    return {
+        "role": "user",
+        "content": parts + spoken if rng.random() < 0.9 else spoken + parts,
+    }
 
 
 def _conversation(
-    rng: random.Random, turns: Sequence[Turn], pictures: tuple[Scene, ...], held: bool, task: str | None = None
+    rng: random.Random,
+    turns: Sequence[Turn],
+    pictures: tuple[Scene, ...],
+    held: bool,
+    task: str | None = None,
 ) -> Sample:
     messages: list[dict[str, Any]] = []
     if rng.random() < 0.15:
@@ -329,22 +113,25 @@ def _two(rng: random.Random, held: bool) -> Sample:
     first = scenes.single(rng, held)
     thing = first.things[0]
     second = scenes.single(
-        rng, held, thing.colour if rng.random() < 0.4 else None, thing.name if rng.random() < 0.4 else None
+        rng,
+        held,
+        thing.colour if rng.random() < 0.4 else None,
+        thing.name if rng.random() < 0.4 else None,
     )
     other = second.things[0]
     draw = rng.random()
     if draw < 0.5:
         at = rng.randrange(2)
-        text, _ = ask(rng, wordings.OF_TWO, held, n=("first", "second")[at])
-        answer = f"{article(called((thing, other)[at])).capitalize()}."
+        text, _ = q.ask(rng, wordings.OF_TWO, held, n=("first", "second")[at])
+        answer = f"{q.article(q.called((thing, other)[at])).capitalize()}."
     elif draw < 0.75:
-        text, _ = ask(rng, wordings.SAME_SHAPE, held)
+        text, _ = q.ask(rng, wordings.SAME_SHAPE, held)
         if thing.name == other.name:
-            answer = f"Yes, both are {plural(thing.name)}."
+            answer = f"Yes, both are {q.plural(thing.name)}."
         else:
-            answer = f"No, the first is {article(thing.name)} and the second is {article(other.name)}."
+            answer = f"No, the first is {q.article(thing.name)} and the second is {q.article(other.name)}."
     else:
-        text, _ = ask(rng, wordings.SAME_COLOUR, held)
+        text, _ = q.ask(rng, wordings.SAME_COLOUR, held)
         same = thing.colour == other.colour
         answer = (
             f"Yes, both are {thing.colour}."
@@ -403,7 +190,10 @@ def conversation(rng: random.Random, easy: float = 0.0) -> Sample:
     elif draw < 0.45 or simple:
         scene, asks = scenes.digit(rng, False), _DIGIT
     else:
-        scene, asks = scenes.several(rng, False, rng.choice((2, 2, 3, 3, 4, 5, 6))), _SOME
+        scene, asks = (
+            scenes.several(rng, False, rng.choice((2, 2, 3, 3, 4, 5, 6))),
+            _SOME,
+        )
     turns = []
     wanted = rng.choice((1, 2, 3, 4, 4))
     for _ in range(20):
@@ -439,7 +229,7 @@ def case(task: str, number: int) -> Sample:
         if task == "several turns":
             asks = tuple(_DIGIT if scene.things[0].is_digit else _ONE if len(scene.things) == 1 else _SOME)
         elif name == "yes or no":
-            asks = (is_it,) if len(scene.things) == 1 else (is_there,)
+            asks = (q.is_it,) if len(scene.things) == 1 else (q.is_there,)
         turns = [turn for turn in (rng.choice(asks)(rng, True, scene) for _ in range(wanted)) if turn]
         if len(turns) == wanted:
             return _conversation(rng, turns, (scene,), True, task)

@@ -199,7 +199,11 @@ BESIDE = Phrases(
         "(Do|Can) you see the {t}",
         "(Tell me|Say) whether the {t}",
     ],
-    ["Would you say that the {t}", "(Please|) tell me if the {t}", "Is it true that the {t}"],
+    [
+        "Would you say that the {t}",
+        "(Please|) tell me if the {t}",
+        "Is it true that the {t}",
+    ],
 )
 WHICH_SIDE = Phrases(
     [
@@ -207,7 +211,11 @@ WHICH_SIDE = Phrases(
         "What (do|can) you see {t}",
         "(Name|Tell me) (the shape|what is) {t}",
     ],
-    ["(Please|) tell me which shape is {t}", "What (has been|was) drawn {t}", "What would I find {t}"],
+    [
+        "(Please|) tell me which shape is {t}",
+        "What (has been|was) drawn {t}",
+        "What would I find {t}",
+    ],
 )
 SAME_SHAPE = Phrases(
     [
@@ -215,7 +223,10 @@ SAME_SHAPE = Phrases(
         "Is the shape the same (in both (pictures|images)|)",
         "Do (both|the two) (pictures|images) (show|have) the same shape",
     ],
-    ["Is it the same shape (twice|both times)", "Do the shapes in the two pictures match"],
+    [
+        "Is it the same shape (twice|both times)",
+        "Do the shapes in the two pictures match",
+    ],
 )
 SAME_COLOUR = Phrases(
     [
@@ -232,7 +243,10 @@ OF_TWO = Phrases(
         "What does the {n} (picture|image) show",
         "What is in the {n} one",
     ],
-    ["(Please|) tell me what the {n} picture shows", "Look at the {n} picture. What do you see"],
+    [
+        "(Please|) tell me what the {n} picture shows",
+        "Look at the {n} picture. What do you see",
+    ],
 )
 # How an answer in one word is asked for; with it, only that word is said.
 BRIEF = Phrases(
@@ -244,5 +258,10 @@ BRIEF = Phrases(
         "One word only",
         "(Answer|Reply) with (only|just) one word",
     ],
-    ["Use (only|just) one word", "(Please|) keep it to one word", "Say it in a single word", "Only one word"],
+    [
+        "Use (only|just) one word",
+        "(Please|) keep it to one word",
+        "Say it in a single word",
+        "Only one word",
+    ],
 )
