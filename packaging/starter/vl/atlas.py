@@ -113,16 +113,7 @@ def described(scene: Scene, pixels: tuple[int, int], rng: random.Random) -> tupl
     high, wide = pixels
     blur = max(width / scene.width, width / wide, height / high) * rng.uniform(0.7, 1.7)
     ground = scene.background
-    whole = [
-        width / wide,
-        height / high,
-        float(ground.kind),
-        ground.angle,
-        ground.period,
-        ground.noise,
-        blur,
-        0.0,
-    ]
+    whole = [width / wide, height / high, float(ground.kind), ground.angle, ground.period, ground.noise, blur, 0.0]
     whole += [*ground.first, *ground.second]
     rows = []
     for thing in scene.things:
@@ -135,14 +126,7 @@ def described(scene: Scene, pixels: tuple[int, int], rng: random.Random) -> tupl
     return whole, rows + [[0.0] * FIELDS] * (MOST - len(rows))
 
 
-def draw(
-    atlas: Tensor,
-    whole: Tensor,
-    rows: Tensor,
-    image: Tensor,
-    row: Tensor,
-    column: Tensor,
-) -> Tensor:
+def draw(atlas: Tensor, whole: Tensor, rows: Tensor, image: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """Patches [n, 3, PATCH * PATCH], from -1 to 1. `whole` [images, 14], `rows` [images, MOST, FIELDS], others [n]."""
     scene = whole[image].unsqueeze(-1)
     cell = torch.arange(PATCH * PATCH, device=atlas.device)
@@ -153,20 +137,13 @@ def draw(
     stripe = ((u / period).floor() % 2).float()
     chequer = (((u / period).floor() + (v / period).floor()) % 2).float()
     slope = (u * 0.6 + 0.3).clamp(0, 1)
-    mix = torch.where(
-        kind == 1,
-        slope,
-        torch.where(kind == 2, stripe, torch.where(kind == 3, chequer, 0.0)),
-    )
+    mix = torch.where(kind == 1, slope, torch.where(kind == 2, stripe, torch.where(kind == 3, chequer, 0.0)))
     out = [scene[:, 8 + c] + (scene[:, 11 + c] - scene[:, 8 + c]) * mix for c in range(3)]
     flat = atlas.view(-1)
     for k in range(MOST):
         thing = rows[image, k].unsqueeze(-1)
         size = thing[:, 3]
-        dx, dy = (
-            (x - thing[:, 1]) / size.clamp_min(0.01),
-            (y - thing[:, 2]) / size.clamp_min(0.01),
-        )
+        dx, dy = ((x - thing[:, 1]) / size.clamp_min(0.01), (y - thing[:, 2]) / size.clamp_min(0.01))
         cos, sin = thing[:, 4].cos(), thing[:, 4].sin()
         a = (((dx * cos + dy * sin) / REACH + 1) * (TEXELS / 2) - 0.5).clamp(0, TEXELS - 1.001)
         b = (((dy * cos - dx * sin) / REACH + 1) * (TEXELS / 2) - 0.5).clamp(0, TEXELS - 1.001)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,8 +50,5 @@ def disagreement(device: torch.device) -> float:
             (out.float() * torch.arange(head, device=device)).sum().backward()
             found.append([out, q.grad, k.grad, v.grad])
         for fast, plain in zip(*found, strict=True):
-            largest = max(
-                largest,
-                float((fast.float() - plain.float()).norm() / plain.float().norm()),
-            )
+            largest = max(largest, float((fast.float() - plain.float()).norm() / plain.float().norm()))
     return largest

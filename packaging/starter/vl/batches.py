@@ -110,17 +110,7 @@ def packed(samples: list[Encoded], tokens: int, patches: int, pictures: int, end
     while at < tokens:  # what is left over is cut, so that no attention runs far
         at = min(tokens, at + 256)
         bounds.append(at)
-    return Batch(
-        ids,
-        weights,
-        position,
-        slots,
-        np.asarray(bounds, np.int32),
-        whole,
-        rows,
-        grids,
-        shown,
-    )
+    return Batch(ids, weights, position, slots, np.asarray(bounds, np.int32), whole, rows, grids, shown)
 
 
 def batches(tokenizer: Tokenizer, seed: str, tokens: int, patches: int, easy: float) -> Iterator[Batch]:
@@ -132,20 +122,14 @@ def batches(tokenizer: Tokenizer, seed: str, tokens: int, patches: int, easy: fl
         room_tokens, room_patches, taken = tokens, patches, held
         held = []
         for sample in taken:
-            room_tokens, room_patches = (
-                room_tokens - len(sample.ids),
-                room_patches - sample.patches,
-            )
+            room_tokens, room_patches = (room_tokens - len(sample.ids), room_patches - sample.patches)
         while not held:
             sample = encoded(tokenizer, conversation(rng, easy), rng, image)
             if len(sample.ids) > room_tokens or sample.patches > room_patches:
                 held.append(sample)
             else:
                 taken.append(sample)
-                room_tokens, room_patches = (
-                    room_tokens - len(sample.ids),
-                    room_patches - sample.patches,
-                )
+                room_tokens, room_patches = (room_tokens - len(sample.ids), room_patches - sample.patches)
         yield packed(taken, tokens, patches, most, end)
 
 
@@ -197,11 +181,7 @@ class Feed:
         self._queue: Queue[Batch] = context.Queue(maxsize=workers * 3)
         text = tokenizer.to_str()
         self._workers = [
-            context.Process(
-                target=_work,
-                args=(text, f"{seed} {i}", tokens, patches, easy, self._queue),
-                daemon=True,
-            )
+            context.Process(target=_work, args=(text, f"{seed} {i}", tokens, patches, easy, self._queue), daemon=True)
             for i in range(workers)
         ]
         for worker in self._workers:

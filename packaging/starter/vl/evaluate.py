@@ -67,11 +67,7 @@ def painted(sample: Sample) -> list[Picture]:
 
 
 def torch_inputs(
-    samples: list[Sample],
-    tokenizer: Any,
-    image: int,
-    pad: int,
-    paint_all: Painting = map,
+    samples: list[Sample], tokenizer: Any, image: int, pad: int, paint_all: Painting = map
 ) -> dict[str, Any]:
     """A batch for Transformers' model, padded on the left."""
     import torch
@@ -122,13 +118,7 @@ def torch_answers(folder: Path, paint_all: Painting = map, batch: int = 128) -> 
                 )
             for row in out[:, inputs["input_ids"].shape[1] :].tolist():
                 ended = end in row
-                yield (
-                    tokenizer.decode(
-                        row[: row.index(end)] if ended else row,
-                        skip_special_tokens=True,
-                    ),
-                    ended,
-                )
+                yield (tokenizer.decode(row[: row.index(end)] if ended else row, skip_special_tokens=True), ended)
 
     return answers
 
@@ -146,13 +136,7 @@ def mlx_answers(folder: Path) -> Answers:
             )
             images = [paint(scene) for scene in sample.scenes]
             result = mlx_vlm.generate(
-                model,
-                processor,
-                prompt,
-                image=images or None,
-                max_tokens=LONGEST,
-                temperature=0.0,
-                verbose=False,
+                model, processor, prompt, image=images or None, max_tokens=LONGEST, temperature=0.0, verbose=False
             )
             yield result.text, result.generation_tokens < LONGEST
 

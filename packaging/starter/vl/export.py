@@ -32,16 +32,9 @@ def _write(path: Path, values: dict[str, Any]) -> None:
 
 
 def configs(shape: Shape, tokenizer: Tokenizer, folder: Path) -> None:
-    end, pad = (
-        tokenizer.token_to_id(words.END),
-        tokenizer.token_to_id(words.END_OF_TEXT),
-    )
+    end, pad = (tokenizer.token_to_id(words.END), tokenizer.token_to_id(words.END_OF_TEXT))
     text = shape.text
-    rope = {
-        "mrope_interleaved": True,
-        "mrope_section": list(shape.sections),
-        "rope_type": "default",
-    }
+    rope = {"mrope_interleaved": True, "mrope_section": list(shape.sections), "rope_type": "default"}
     _write(
         folder / "config.json",
         {
@@ -99,10 +92,7 @@ def configs(shape: Shape, tokenizer: Tokenizer, folder: Path) -> None:
             },
         },
     )
-    _write(
-        folder / "generation_config.json",
-        {"do_sample": False, "eos_token_id": [end, pad], "pad_token_id": pad},
-    )
+    _write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": [end, pad], "pad_token_id": pad})
     picture = {
         "size": {"longest_edge": patches.MOST, "shortest_edge": patches.FEWEST},
         "patch_size": patches.PATCH,
@@ -112,14 +102,8 @@ def configs(shape: Shape, tokenizer: Tokenizer, folder: Path) -> None:
         "image_std": [0.5, 0.5, 0.5],
         "processor_class": "Qwen3VLProcessor",
     }
-    _write(
-        folder / "preprocessor_config.json",
-        {**picture, "image_processor_type": "Qwen2VLImageProcessorFast"},
-    )
-    _write(
-        folder / "video_preprocessor_config.json",
-        {**picture, "video_processor_type": "Qwen3VLVideoProcessor"},
-    )
+    _write(folder / "preprocessor_config.json", {**picture, "image_processor_type": "Qwen2VLImageProcessorFast"})
+    _write(folder / "video_preprocessor_config.json", {**picture, "video_processor_type": "Qwen3VLVideoProcessor"})
     words.save(tokenizer, folder, text.context)
     if _LICENSE.is_file():
         shutil.copyfile(_LICENSE, folder / "LICENSE")

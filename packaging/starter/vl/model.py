@@ -37,25 +37,9 @@ class Shape:
 def text_shape(vocabulary: int, tiny: bool = False) -> Words:
     if tiny:
         return Words(
-            vocabulary,
-            hidden=64,
-            layers=2,
-            heads=2,
-            kv_heads=1,
-            intermediate=128,
-            theta=10_000.0,
-            context=4096,
+            vocabulary, hidden=64, layers=2, heads=2, kv_heads=1, intermediate=128, theta=10_000.0, context=4096
         )
-    return Words(
-        vocabulary,
-        hidden=192,
-        layers=4,
-        heads=4,
-        kv_heads=2,
-        intermediate=512,
-        theta=10_000.0,
-        context=4096,
-    )
+    return Words(vocabulary, hidden=192, layers=4, heads=4, kv_heads=2, intermediate=512, theta=10_000.0, context=4096)
 
 
 class Projection(nn.Module):
@@ -201,11 +185,7 @@ class Starter(nn.Module):
         x = visual.patch_embed(seen.pixels).to(dtype)
         x = x + (visual.pos_embed(seen.index) * seen.weight.unsqueeze(-1)).sum(1).to(dtype)
         angles = torch.cat(
-            (
-                seen.row[:, None] * self.seen_frequencies,
-                seen.column[:, None] * self.seen_frequencies,
-            ),
-            -1,
+            (seen.row[:, None] * self.seen_frequencies, seen.column[:, None] * self.seen_frequencies), -1
         ).unsqueeze(1)
         cos, sin = angles.cos(), angles.sin()
         deep = x
@@ -234,7 +214,4 @@ class Starter(nn.Module):
 
     def compile(self) -> None:  # type: ignore[override]
         self.before, self.after = torch.compile(before), torch.compile(after)
-        self.block_before, self.block_after = (
-            torch.compile(block_before),
-            torch.compile(block_after),
-        )
+        self.block_before, self.block_after = (torch.compile(block_before), torch.compile(block_after))

@@ -7,17 +7,7 @@ import random
 from dataclasses import dataclass
 
 Point = tuple[float, float]
-SHAPES = (
-    "circle",
-    "square",
-    "rectangle",
-    "triangle",
-    "oval",
-    "star",
-    "heart",
-    "cross",
-    "diamond",
-)
+SHAPES = ("circle", "square", "rectangle", "triangle", "oval", "star", "heart", "cross", "diamond")
 DIGITS = tuple("0123456789")
 NAMES = (*SHAPES, *DIGITS)
 
@@ -40,13 +30,7 @@ def band(rng: random.Random, low: float, high: float, held: bool) -> float:
             return low + (high - low) * (0.5 + share / 8)
 
 
-def _ring(
-    corners: int,
-    start: float,
-    radius: float = 1.0,
-    wide: float = 1.0,
-    high: float = 1.0,
-) -> list[Point]:
+def _ring(corners: int, start: float, radius: float = 1.0, wide: float = 1.0, high: float = 1.0) -> list[Point]:
     turns = (start + 2 * math.pi * i / corners for i in range(corners))
     return [(radius * wide * math.cos(turn), radius * high * math.sin(turn)) for turn in turns]
 
@@ -128,11 +112,7 @@ def _digit(digit: str, rng: random.Random) -> list[list[Point]]:
     if digit == "0":
         return [_arc(0.5, 0.5, 0.48, 0.5, 0, 360)]
     if digit == "1":
-        flag = [
-            (rng.uniform(0.1, 0.3), rng.uniform(0.12, 0.32)),
-            (0.55, 0.0),
-            (0.55, 1.0),
-        ]
+        flag = [(rng.uniform(0.1, 0.3), rng.uniform(0.12, 0.32)), (0.55, 0.0), (0.55, 1.0)]
         base = [(0.2, 1.0), (0.9, 1.0)]
         return [[(0.5, 0.0), (0.5, 1.0)]] if choice < 0.12 else [flag, base] if choice < 0.5 else [flag]
     if digit == "2":
@@ -151,22 +131,12 @@ def _digit(digit: str, rng: random.Random) -> list[list[Point]]:
     if digit == "4":
         bar, stem = rng.uniform(0.6, 0.76), rng.uniform(0.62, 0.78)
         if choice < 0.25:
-            return [
-                [(0.16, 0.0), (0.06, bar), (0.98, bar)],
-                [(stem, rng.uniform(0.1, 0.4)), (stem, 1.0)],
-            ]
+            return [[(0.16, 0.0), (0.06, bar), (0.98, bar)], [(stem, rng.uniform(0.1, 0.4)), (stem, 1.0)]]
         return [[(stem, 0.0), (0.02, bar), (1.0, bar)], [(stem, 0.0), (stem, 1.0)]]
     if digit == "5":
         start = rng.uniform(-150, -115)
         bowl = _arc(0.46, 0.67, 0.45, 0.33, start, rng.uniform(135, 165))
-        return [
-            [
-                (0.9, 0.0),
-                (0.17, 0.0),
-                (rng.uniform(0.06, 0.14), bowl[0][1] + 0.02),
-                *bowl,
-            ]
-        ]
+        return [[(0.9, 0.0), (0.17, 0.0), (rng.uniform(0.06, 0.14), bowl[0][1] + 0.02), *bowl]]
     if digit == "6":
         return _six(rng)
     if digit == "7":
@@ -181,21 +151,14 @@ def _digit(digit: str, rng: random.Random) -> list[list[Point]]:
         return lines
     if digit == "8":
         waist, top = rng.uniform(0.44, 0.5), rng.uniform(0.34, 0.44)
-        return [
-            _arc(0.5, waist / 2, top, waist / 2, 0, 360),
-            _arc(0.5, (1 + waist) / 2, 0.46, (1 - waist) / 2, 0, 360),
-        ]
+        return [_arc(0.5, waist / 2, top, waist / 2, 0, 360), _arc(0.5, (1 + waist) / 2, 0.46, (1 - waist) / 2, 0, 360)]
     return [[(1 - x, 1 - y) for x, y in line] for line in _six(rng)]
 
 
 def strokes(digit: str, rng: random.Random, held: bool) -> Strokes:
     """A digit in a hand of its own: pen, width, slant and a soft bend."""
     wide, slant = band(rng, 0.42, 0.78, held), band(rng, -0.12, 0.28, held)
-    bend, phase, wave = (
-        band(rng, 0.0, 0.07, held),
-        rng.random() * 6.3,
-        rng.uniform(2.0, 5.0),
-    )
+    bend, phase, wave = (band(rng, 0.0, 0.07, held), rng.random() * 6.3, rng.uniform(2.0, 5.0))
     heavy = band(rng, 0.06, 0.2, held)
     contrast = rng.choice((1.0, 1.0, 1.0, rng.uniform(0.5, 1.0)))
     lines = []
@@ -203,11 +166,6 @@ def strokes(digit: str, rng: random.Random, held: bool) -> Strokes:
         moved = []
         for x, y in line:
             u, v = (2 * x - 1) * wide, 2 * y - 1
-            moved.append(
-                (
-                    u - slant * v + bend * math.sin(wave * v + phase),
-                    v + bend * math.sin(wave * u + phase),
-                )
-            )
+            moved.append((u - slant * v + bend * math.sin(wave * v + phase), v + bend * math.sin(wave * u + phase)))
         lines.append(tuple(moved))
     return Strokes(tuple(lines), (heavy, heavy * contrast))

@@ -14,12 +14,7 @@ from .outlines import DIGITS, Point, outline, strokes
 from .scene import Background, Scene, Thing
 
 FINER = 3  # drawn so much larger, then scaled down
-_FONTS = (
-    "DejaVuSans.ttf",
-    "DejaVuSans-Bold.ttf",
-    "DejaVuSerif.ttf",
-    "DejaVuSansMono.ttf",
-)
+_FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf")
 
 
 @cache
@@ -55,10 +50,7 @@ def _ground(ground: Background, scene: Scene) -> Image.Image:
         mix = np.floor(u / ground.period) % 2
     elif ground.kind == 3:
         mix = (np.floor(u / ground.period) + np.floor(v / ground.period)) % 2
-    first, second = (
-        np.asarray(ground.first, np.float32),
-        np.asarray(ground.second, np.float32),
-    )
+    first, second = (np.asarray(ground.first, np.float32), np.asarray(ground.second, np.float32))
     colour = first + (second - first) * mix[..., None]
     return Image.fromarray((colour * 255).round().astype(np.uint8))
 
@@ -84,33 +76,19 @@ def _digit(thing: Thing, side: int, scale: float, rng: random.Random) -> Image.I
         left, top, right, bottom = ImageFont.truetype(path, 100).getbbox(thing.name)
         font = ImageFont.truetype(path, 100 * high / (bottom - top))
         left, top, right, bottom = font.getbbox(thing.name)
-        draw.text(
-            (middle - (left + right) / 2, middle - (top + bottom) / 2),
-            thing.name,
-            255,
-            font,
-        )
+        draw.text((middle - (left + right) / 2, middle - (top + bottom) / 2), thing.name, 255, font)
         return mask.rotate(-math.degrees(thing.angle), Image.Resampling.BILINEAR)
     drawn = strokes(thing.name, rng, True)
     cos, sin = math.cos(thing.angle), math.sin(thing.angle)
     for line in drawn.lines:
-        points = [
-            (
-                middle + (u * cos - v * sin) * high / 2,
-                middle + (u * sin + v * cos) * high / 2,
-            )
-            for u, v in line
-        ]
+        points = [(middle + (u * cos - v * sin) * high / 2, middle + (u * sin + v * cos) * high / 2) for u, v in line]
         _line(draw, points, drawn.pen[0] * thing.size * scale, 255)
     return mask
 
 
 def _masks(thing: Thing, side: int, scale: float, rng: random.Random) -> tuple[Image.Image, Image.Image]:
     """All of a shape, and its inside."""
-    cos, sin = (
-        math.cos(thing.angle) * thing.size * scale,
-        math.sin(thing.angle) * thing.size * scale,
-    )
+    cos, sin = (math.cos(thing.angle) * thing.size * scale, math.sin(thing.angle) * thing.size * scale)
     points = [(side / 2 + u * cos - v * sin, side / 2 + u * sin + v * cos) for u, v in outline(thing.name, rng, True)]
     mask = Image.new("L", (side, side))
     ImageDraw.Draw(mask).polygon(points, 255)

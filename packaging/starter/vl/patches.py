@@ -50,14 +50,6 @@ def places(high: int, wide: int, side: int) -> Places:
     top, left = y.astype(np.int64), x.astype(np.int64)
     bottom, right = np.minimum(top + 1, side - 1), np.minimum(left + 1, side - 1)
     dy, dx = y - top, x - left
-    index = np.stack(
-        (
-            top * side + left,
-            top * side + right,
-            bottom * side + left,
-            bottom * side + right,
-        ),
-        -1,
-    )
+    index = np.stack((top * side + left, top * side + right, bottom * side + left, bottom * side + right), -1)
     weight = np.stack(((1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx), -1)
     return Places(row, column, index, weight.astype(np.float32))

@@ -36,14 +36,7 @@ def spot(cell: tuple[int, int]) -> str:
     return f"at the {row}" if row else f"on the {column}" if column else "in the middle"
 
 
-def ask(
-    rng: random.Random,
-    phrases: Phrases,
-    held: bool,
-    *,
-    brief: bool = False,
-    **slots: str,
-) -> tuple[str, bool]:
+def ask(rng: random.Random, phrases: Phrases, held: bool, *, brief: bool = False, **slots: str) -> tuple[str, bool]:
     """A question, and whether one word is wanted."""
     text = phrases.pick(rng, held)
     text = text.replace("{c}", "colour" if rng.random() < 0.5 else "color")
@@ -65,38 +58,22 @@ def grey(rng: random.Random, text: str) -> str:
 def shape(rng: random.Random, held: bool, scene: Scene) -> Turn:
     thing = scene.things[0]
     text, brief = ask(rng, wordings.SHAPE, held, brief=True)
-    return (
-        "shape",
-        text,
-        thing.name.capitalize() if brief else f"It is {article(thing.name)}.",
-    )
+    return ("shape", text, thing.name.capitalize() if brief else f"It is {article(thing.name)}.")
 
 
 def colour(rng: random.Random, held: bool, scene: Scene) -> Turn:
     thing = scene.things[0]
     if rng.random() < 0.5:
         text, brief = ask(rng, wordings.COLOUR, held, brief=True)
-        return (
-            "colour",
-            text,
-            thing.colour.capitalize() if brief else f"It is {thing.colour}.",
-        )
+        return ("colour", text, thing.colour.capitalize() if brief else f"It is {thing.colour}.")
     name = rng.choice(("digit", "number")) if thing.is_digit else thing.name
     text, brief = ask(rng, wordings.COLOUR_OF, held, brief=True, t=name)
-    return (
-        "colour",
-        text,
-        thing.colour.capitalize() if brief else f"The {name} is {thing.colour}.",
-    )
+    return ("colour", text, thing.colour.capitalize() if brief else f"The {name} is {thing.colour}.")
 
 
 def digit(rng: random.Random, held: bool, scene: Scene) -> Turn:
     text, brief = ask(rng, wordings.DIGIT, held, brief=True)
-    return (
-        "digit",
-        text,
-        scene.things[0].name if brief else f"It is a {scene.things[0].name}.".replace("a 8", "an 8"),
-    )
+    return ("digit", text, scene.things[0].name if brief else f"It is a {scene.things[0].name}.".replace("a 8", "an 8"))
 
 
 def where(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
@@ -135,11 +112,7 @@ def colour_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
         return None
     thing = rng.choice(single)
     text, brief = ask(rng, wordings.COLOUR_OF, held, brief=True, t=thing.name)
-    return (
-        "colour of a shape",
-        text,
-        thing.colour.capitalize() if brief else f"The {thing.name} is {thing.colour}.",
-    )
+    return ("colour of a shape", text, thing.colour.capitalize() if brief else f"The {thing.name} is {thing.colour}.")
 
 
 def shape_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
@@ -165,11 +138,7 @@ def _numbered(number: int) -> str:
 def count(rng: random.Random, held: bool, scene: Scene) -> Turn:
     text, brief = ask(rng, wordings.COUNT, held, brief=True)
     number = len(scene.things)
-    return (
-        "count",
-        text,
-        _numbered(number) if brief else _many(number, "shape", "shapes"),
-    )
+    return ("count", text, _numbered(number) if brief else _many(number, "shape", "shapes"))
 
 
 def count_of(rng: random.Random, held: bool, scene: Scene) -> Turn:
@@ -179,27 +148,15 @@ def count_of(rng: random.Random, held: bool, scene: Scene) -> Turn:
         kind, hue = rng.choice(SHAPES), rng.choice(COLOURS)
     draw = rng.random()
     if draw < 0.45:
-        noun, nouns, number = (
-            kind,
-            plural(kind),
-            sum(t.name == kind for t in scene.things),
-        )
+        noun, nouns, number = (kind, plural(kind), sum(t.name == kind for t in scene.things))
     elif draw < 0.9:
         what = rng.choice(("shape", "thing", "object"))
-        noun, nouns, number = (
-            f"{hue} {what}",
-            f"{hue} {what}s",
-            sum(t.colour == hue for t in scene.things),
-        )
+        noun, nouns, number = (f"{hue} {what}", f"{hue} {what}s", sum(t.colour == hue for t in scene.things))
     else:
         number = sum(t.colour == hue and t.name == kind for t in scene.things)
         noun, nouns = f"{hue} {kind}", f"{hue} {plural(kind)}"
     text, brief = ask(rng, wordings.COUNT_OF, held, brief=True, k=grey(rng, nouns))
-    return (
-        "count of a kind",
-        text,
-        _numbered(number) if brief else _many(number, noun, nouns),
-    )
+    return ("count of a kind", text, _numbered(number) if brief else _many(number, noun, nouns))
 
 
 def describe(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
@@ -219,11 +176,7 @@ def describe(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
         return None
     parts = [article(called(thing)) for thing in ordered]
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return (
-        "describe",
-        text,
-        f"{NUMBERS[len(parts)].capitalize()} shapes, from left to right: {listed}.",
-    )
+    return ("describe", text, f"{NUMBERS[len(parts)].capitalize()} shapes, from left to right: {listed}.")
 
 
 def is_it(rng: random.Random, held: bool, scene: Scene) -> Turn:
@@ -232,30 +185,18 @@ def is_it(rng: random.Random, held: bool, scene: Scene) -> Turn:
         other = thing.name if rng.random() < 0.5 else rng.choice(scenes.DIGITS)
         text, _ = ask(rng, wordings.IS_IT, held, t="an 8" if other == "8" else f"a {other}")
         right = "an 8" if thing.name == "8" else f"a {thing.name}"
-        return (
-            "yes or no",
-            text,
-            f"Yes, it is {right}." if other == thing.name else f"No, it is {right}.",
-        )
+        return ("yes or no", text, f"Yes, it is {right}." if other == thing.name else f"No, it is {right}.")
     if rng.random() < 0.7:
         other = thing.name if rng.random() < 0.5 else rng.choice(SHAPES)
         text, _ = ask(rng, wordings.IS_IT, held, t=article(other))
         yes = other == thing.name
-        return (
-            "yes or no",
-            text,
-            f"{'Yes' if yes else 'No'}, it is {article(thing.name)}.",
-        )
+        return ("yes or no", text, f"{'Yes' if yes else 'No'}, it is {article(thing.name)}.")
     hue = thing.colour if rng.random() < 0.5 else rng.choice(COLOURS)
     text = f"{rng.choice(('Is it', 'Is the shape', f'Is the {thing.name}', 'Is this shape'))} {grey(rng, hue)}"
     if held:
         text = f"{rng.choice(('Would you say it is', 'Was it drawn in', 'Is its colour'))} {grey(rng, hue)}"
     yes = hue == thing.colour
-    return (
-        "yes or no",
-        finished(rng, text),
-        f"{'Yes' if yes else 'No'}, it is {thing.colour}.",
-    )
+    return ("yes or no", finished(rng, text), f"{'Yes' if yes else 'No'}, it is {thing.colour}.")
 
 
 def is_there(rng: random.Random, held: bool, scene: Scene) -> Turn:
@@ -269,16 +210,9 @@ def is_there(rng: random.Random, held: bool, scene: Scene) -> Turn:
     if rng.random() < 0.4:
         what, yes = kind, any(t.name == kind for t in scene.things)
     else:
-        what, yes = (
-            f"{hue} {kind}",
-            any((t.name, t.colour) == (kind, hue) for t in scene.things),
-        )
+        what, yes = (f"{hue} {kind}", any((t.name, t.colour) == (kind, hue) for t in scene.things))
     text, _ = ask(rng, wordings.IS_THERE, held, t=article(grey(rng, what)))
-    return (
-        "yes or no",
-        text,
-        f"Yes, there is {article(what)}." if yes else f"No, there is no {what}.",
-    )
+    return ("yes or no", text, f"Yes, there is {article(what)}." if yes else f"No, there is no {what}.")
 
 
 _SIDES = (("left of", "right of"), ("above", "below"))
@@ -312,12 +246,7 @@ def beside(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     short = a.name != b.name and _alone(scene, a, "name") and _alone(scene, b, "name") and rng.random() < 0.6
     first, second = (a.name, b.name) if short else (called(a), called(b))
     if len(scene.things) == 2 and rng.random() < 0.5:
-        text, _ = ask(
-            rng,
-            wordings.WHICH_SIDE,
-            held,
-            t=f"{_side(rng, relation)} the {grey(rng, second)}",
-        )
+        text, _ = ask(rng, wordings.WHICH_SIDE, held, t=f"{_side(rng, relation)} the {grey(rng, second)}")
         return "relation", text, f"{article(called(a)).capitalize()}."
     pair = next(pair for pair in _SIDES if relation in pair)
     claimed = rng.choice(pair)
@@ -325,8 +254,4 @@ def beside(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     verb = "" if phrase.startswith(("Is the", "Do", "Can")) else "is "
     text = phrase.replace("{t}", f"{grey(rng, first)} {verb}{_side(rng, claimed)} the {grey(rng, second)}")
     yes = claimed == relation
-    return (
-        "relation",
-        finished(rng, text),
-        f"{'Yes' if yes else 'No'}, the {first} is {relation} the {second}.",
-    )
+    return ("relation", finished(rng, text), f"{'Yes' if yes else 'No'}, the {first} is {relation} the {second}.")

@@ -23,10 +23,7 @@ _SHADES: dict[str, tuple[tuple[Range, Range, Range], ...]] = {
     "blue": (((206, 246), (0.6, 1), (0.5, 1)),),
     "purple": (((268, 302), (0.5, 1), (0.4, 0.82)),),
     "pink": (((318, 351), (0.24, 0.65), (0.93, 1)),),
-    "brown": (
-        ((14, 32), (0.5, 0.9), (0.34, 0.62)),
-        ((0, 14), (0.6, 0.78), (0.4, 0.66)),
-    ),
+    "brown": (((14, 32), (0.5, 0.9), (0.34, 0.62)), ((0, 14), (0.6, 0.78), (0.4, 0.66))),
     "black": (((0, 360), (0, 0.3), (0, 0.13)),),
     "white": (((0, 360), (0, 0.03), (0.96, 1)),),
     "grey": (((0, 360), (0, 0.05), (0.38, 0.7)),),
@@ -50,11 +47,7 @@ HELD_PAIRS = frozenset(
 )
 _HELD_PAIRS = sorted(HELD_PAIRS)
 ROWS, COLUMNS = ("top", "", "bottom"), ("left", "", "right")
-_CLEAR: tuple[Range, ...] = (
-    (0.0, 0.32),
-    (0.4, 0.6),
-    (0.68, 1.0),
-)  # a place between is asked about by nobody
+_CLEAR: tuple[Range, ...] = ((0.0, 0.32), (0.4, 0.6), (0.68, 1.0))  # a place between is asked about by nobody
 
 
 @dataclass(frozen=True)
@@ -155,22 +148,11 @@ def background(rng: random.Random, held: bool) -> Background:
     second = tuple(min(1.0, max(0.0, part + rng.choice((-spread, spread)))) for part in first)
     noise = rng.choice((0.0, 0.0, rng.uniform(0.0, 0.05)))
     return Background(
-        kind,
-        first,
-        (second[0], second[1], second[2]),
-        band(rng, 0.0, 3.2, held),
-        band(rng, 0.12, 0.5, held),
-        noise,
+        kind, first, (second[0], second[1], second[2]), band(rng, 0.0, 3.2, held), band(rng, 0.12, 0.5, held), noise
     )
 
 
-def _thing(
-    rng: random.Random,
-    name: str,
-    ground: Background,
-    held: bool,
-    colour: str | None = None,
-) -> Thing:
+def _thing(rng: random.Random, name: str, ground: Background, held: bool, colour: str | None = None) -> Thing:
     if held and name not in DIGITS and rng.random() < 0.4:
         name, colour = rng.choice(_HELD_PAIRS)
     while True:
@@ -186,13 +168,7 @@ def _thing(
     if name in DIGITS:
         turn = 0.2
     else:
-        turn = {
-            "circle": 3.2,
-            "oval": 3.2,
-            "rectangle": 3.2,
-            "square": 0.35,
-            "diamond": 0.14,
-        }.get(name, 0.5)
+        turn = {"circle": 3.2, "oval": 3.2, "rectangle": 3.2, "square": 0.35, "diamond": 0.14}.get(name, 0.5)
         if rng.random() < 0.4:
             turn = 0.0
         if draw < 0.2:
@@ -207,18 +183,7 @@ def _thing(
 
 
 def _placed(thing: Thing, x: float, y: float, size: float) -> Thing:
-    return Thing(
-        thing.name,
-        thing.colour,
-        thing.rgb,
-        x,
-        y,
-        size,
-        thing.angle,
-        thing.fill,
-        thing.edge,
-        thing.variant,
-    )
+    return Thing(thing.name, thing.colour, thing.rgb, x, y, size, thing.angle, thing.fill, thing.edge, thing.variant)
 
 
 def _canvas(rng: random.Random, held: bool) -> tuple[int, int]:
@@ -258,10 +223,7 @@ def digit(rng: random.Random, held: bool) -> Scene:
     thing = _thing(rng, rng.choice(DIGITS), ground, held)
     size = band(rng, 0.24, 0.47, held)
     slack_x, slack_y = max(0.0, width / 2 - size), max(0.0, height / 2 - size)
-    x, y = (
-        width / 2 + rng.uniform(-1, 1) * slack_x,
-        height / 2 + rng.uniform(-1, 1) * slack_y,
-    )
+    x, y = (width / 2 + rng.uniform(-1, 1) * slack_x, height / 2 + rng.uniform(-1, 1) * slack_y)
     return Scene(*canvas, ground, (_placed(thing, x, y, size),))
 
 

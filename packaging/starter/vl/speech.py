@@ -40,17 +40,8 @@ IDENTITY = Phrases(
     ],
 )
 ABLE = Phrases(
-    [
-        "What can you (do|see|tell me)",
-        "(How|What) can you help (me|) (with|)",
-        "What are you (for|good at)",
-        "Help",
-    ],
-    [
-        "What (things|tasks) can you do",
-        "What would you be able to do",
-        "What do you know how to do",
-    ],
+    ["What can you (do|see|tell me)", "(How|What) can you help (me|) (with|)", "What are you (for|good at)", "Help"],
+    ["What (things|tasks) can you do", "What would you be able to do", "What do you know how to do"],
 )
 HELLO = Phrases(
     [
@@ -98,11 +89,7 @@ def finished(rng: random.Random, text: str, ends: str = "?") -> str:
 def spoken(rng: random.Random, held: bool) -> Turn:
     """A turn that needs no picture."""
     task, asks, answer = rng.choice(_SPOKEN)
-    return (
-        task,
-        finished(rng, asks.pick(rng, held), "?" if task == "identity" else rng.choice("!.")),
-        answer,
-    )
+    return (task, finished(rng, asks.pick(rng, held), "?" if task == "identity" else rng.choice("!.")), answer)
 
 
 def unknown(rng: random.Random, held: bool) -> Turn:

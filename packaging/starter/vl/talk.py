@@ -13,12 +13,7 @@ from . import speech, wordings
 from .scene import Scene
 from .speech import Turn
 
-_SYSTEMS = (
-    "You are a helpful assistant.",
-    "You look at pictures.",
-    "Answer briefly.",
-    "You are starter-vl.",
-)
+_SYSTEMS = ("You are a helpful assistant.", "You look at pictures.", "Answer briefly.", "You are starter-vl.")
 
 
 @dataclass(frozen=True)
@@ -32,16 +27,7 @@ class Sample:
 
 
 Ask = Callable[[random.Random, bool, Scene], Turn | None]
-_ONE: Sequence[Ask] = (
-    q.shape,
-    q.shape,
-    q.colour,
-    q.where,
-    q.where,
-    q.describe,
-    q.is_it,
-    q.count,
-)
+_ONE: Sequence[Ask] = (q.shape, q.shape, q.colour, q.where, q.where, q.describe, q.is_it, q.count)
 _DIGIT: Sequence[Ask] = (q.digit, q.digit, q.digit, q.colour, q.describe, q.is_it)
 _SOME: Sequence[Ask] = (
     q.count,
@@ -70,15 +56,7 @@ _BEGINNINGS: dict[str, tuple[tuple[Ask, ...], str]] = {
     "yes or no": ((q.is_it, q.is_there), "one or some"),
     "relation": ((q.beside,), "few"),
 }
-TASKS = (
-    *_BEGINNINGS,
-    "several turns",
-    "two pictures",
-    "no picture",
-    "identity",
-    "greetings",
-    "unknown",
-)
+TASKS = (*_BEGINNINGS, "several turns", "two pictures", "no picture", "identity", "greetings", "unknown")
 _PICTURE = {"type": "image"}
 
 
@@ -87,18 +65,11 @@ def _user(rng: random.Random, text: str, pictures: int) -> dict[str, Any]:
         return {"role": "user", "content": text}
     parts: list[dict[str, Any]] = [_PICTURE] * pictures
     spoken = [{"type": "text", "text": text}]
-    return {
-        "role": "user",
-        "content": parts + spoken if rng.random() < 0.9 else spoken + parts,
-    }
+    return {"role": "user", "content": parts + spoken if rng.random() < 0.9 else spoken + parts}
 
 
 def _conversation(
-    rng: random.Random,
-    turns: Sequence[Turn],
-    pictures: tuple[Scene, ...],
-    held: bool,
-    task: str | None = None,
+    rng: random.Random, turns: Sequence[Turn], pictures: tuple[Scene, ...], held: bool, task: str | None = None
 ) -> Sample:
     messages: list[dict[str, Any]] = []
     if rng.random() < 0.15:
@@ -113,10 +84,7 @@ def _two(rng: random.Random, held: bool) -> Sample:
     first = scenes.single(rng, held)
     thing = first.things[0]
     second = scenes.single(
-        rng,
-        held,
-        thing.colour if rng.random() < 0.4 else None,
-        thing.name if rng.random() < 0.4 else None,
+        rng, held, thing.colour if rng.random() < 0.4 else None, thing.name if rng.random() < 0.4 else None
     )
     other = second.things[0]
     draw = rng.random()
@@ -190,10 +158,7 @@ def conversation(rng: random.Random, easy: float = 0.0) -> Sample:
     elif draw < 0.45 or simple:
         scene, asks = scenes.digit(rng, False), _DIGIT
     else:
-        scene, asks = (
-            scenes.several(rng, False, rng.choice((2, 2, 3, 3, 4, 5, 6))),
-            _SOME,
-        )
+        scene, asks = (scenes.several(rng, False, rng.choice((2, 2, 3, 3, 4, 5, 6))), _SOME)
     turns = []
     wanted = rng.choice((1, 2, 3, 4, 4))
     for _ in range(20):

@@ -7,38 +7,15 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokenizers import (
-    AddedToken,
-    Regex,
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    trainers,
-)
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from . import template
 from .talk import conversation
 
 VOCABULARY = 1024
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-VISION_START, VISION_END, IMAGE, VIDEO = (
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
-SPECIAL = (
-    END_OF_TEXT,
-    START,
-    END,
-    VISION_START,
-    VISION_END,
-    "<|vision_pad|>",
-    IMAGE,
-    VIDEO,
-)
+VISION_START, VISION_END, IMAGE, VIDEO = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+SPECIAL = (END_OF_TEXT, START, END, VISION_START, VISION_END, "<|vision_pad|>", IMAGE, VIDEO)
 
 # Qwen's split: digits stand alone, words take their space along.
 _SPLIT = (
@@ -66,9 +43,7 @@ def train(seed: int = 1, conversations: int = 8000) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+        vocab_size=VOCABULARY - len(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
     tokenizer.train_from_iterator(_texts(conversations, seed), trainer)
     tokenizer.add_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL])

@@ -152,11 +152,7 @@ def train(
         say("the compiled model failed: eager instead\n" + traceback.format_exc(limit=3))
         fresh = Starter(shape)
         model.before, model.after, head = fresh.before, fresh.after, loss_of
-        model.block_before, model.block_after, drawer = (
-            fresh.block_before,
-            fresh.block_after,
-            atlas.draw,
-        )
+        model.block_before, model.block_after, drawer = (fresh.block_before, fresh.block_after, atlas.draw)
         for parameter in model.parameters():
             parameter.grad = None
         ready = placed(first)
@@ -211,13 +207,7 @@ def train(
             note()
     if recent:
         note()
-    return model, {
-        "steps": step,
-        "pictures": pictures,
-        "repeated_batches": repeated,
-        "curve": curve,
-        "flash": fast,
-    }
+    return model, {"steps": step, "pictures": pictures, "repeated_batches": repeated, "curve": curve, "flash": fast}
 
 
 def main() -> None:
@@ -230,48 +220,24 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 3))
     parser.add_argument("--matrix-rate", type=float, default=0.005)
     parser.add_argument("--other-rate", type=float, default=0.003)
-    parser.add_argument(
-        "--easy",
-        type=float,
-        default=0.2,
-        help="share of conversations kept to one shape or digit",
-    )
+    parser.add_argument("--easy", type=float, default=0.2, help="share of conversations kept to one shape or digit")
     parser.add_argument("--evaluate-seconds", type=float, default=50.0)
     parser.add_argument("--evaluate-cases", type=int, default=320)
     parser.add_argument("--say", type=float, default=5.0, help="seconds between lines of the log")
     parser.add_argument("--eager", action="store_true", help="no torch.compile")
-    parser.add_argument(
-        "--tiny",
-        action="store_true",
-        help="a rehearsal on a CPU: a model that learns nothing",
-    )
+    parser.add_argument("--tiny", action="store_true", help="a rehearsal on a CPU: a model that learns nothing")
     parser.add_argument("--count-start", action="store_true", help="the minutes include the start")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.tiny:
-        options.tokens, options.patches, options.workers, options.evaluate_cases = (
-            4096,
-            4096,
-            1,
-            2,
-        )
+        options.tokens, options.patches, options.workers, options.evaluate_cases = (4096, 4096, 1, 2)
 
     tokenizer = words.train(options.seed, 1500 if options.tiny else 8000)
     say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")
-    shape = Shape(
-        tokenizer.get_vocab_size(),
-        text=text_shape(tokenizer.get_vocab_size(), options.tiny),
-    )
+    shape = Shape(tokenizer.get_vocab_size(), text=text_shape(tokenizer.get_vocab_size(), options.tiny))
     # The workers and the evaluation's painters are forked before anything touches the GPU.
     painters = multiprocessing.get_context("fork").Pool(options.workers)
-    feed = Feed(
-        tokenizer,
-        options.seed,
-        options.tokens,
-        options.patches,
-        options.workers,
-        options.easy,
-    )
+    feed = Feed(tokenizer, options.seed, options.tokens, options.patches, options.workers, options.easy)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, log = train(options, shape, feed, device)
     feed.close()
@@ -299,10 +265,7 @@ def main() -> None:
     export.card(options.out, parameters, log, "Not evaluated.")
     try:
         scores = evaluate(
-            torch_answers(options.out, painters.map),
-            options.evaluate_cases,
-            options.evaluate_seconds,
-            list(TASKS),
+            torch_answers(options.out, painters.map), options.evaluate_cases, options.evaluate_seconds, list(TASKS)
         )
         (options.out / "evaluation.json").write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
         export.card(options.out, parameters, log, table(scores))

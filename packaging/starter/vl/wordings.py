@@ -194,28 +194,12 @@ IS_THERE = Phrases(
     ],
 )
 BESIDE = Phrases(
-    [
-        "Is the {t}",
-        "(Do|Can) you see the {t}",
-        "(Tell me|Say) whether the {t}",
-    ],
-    [
-        "Would you say that the {t}",
-        "(Please|) tell me if the {t}",
-        "Is it true that the {t}",
-    ],
+    ["Is the {t}", "(Do|Can) you see the {t}", "(Tell me|Say) whether the {t}"],
+    ["Would you say that the {t}", "(Please|) tell me if the {t}", "Is it true that the {t}"],
 )
 WHICH_SIDE = Phrases(
-    [
-        "(What|Which shape) is {t}",
-        "What (do|can) you see {t}",
-        "(Name|Tell me) (the shape|what is) {t}",
-    ],
-    [
-        "(Please|) tell me which shape is {t}",
-        "What (has been|was) drawn {t}",
-        "What would I find {t}",
-    ],
+    ["(What|Which shape) is {t}", "What (do|can) you see {t}", "(Name|Tell me) (the shape|what is) {t}"],
+    ["(Please|) tell me which shape is {t}", "What (has been|was) drawn {t}", "What would I find {t}"],
 )
 SAME_SHAPE = Phrases(
     [
@@ -223,10 +207,7 @@ SAME_SHAPE = Phrases(
         "Is the shape the same (in both (pictures|images)|)",
         "Do (both|the two) (pictures|images) (show|have) the same shape",
     ],
-    [
-        "Is it the same shape (twice|both times)",
-        "Do the shapes in the two pictures match",
-    ],
+    ["Is it the same shape (twice|both times)", "Do the shapes in the two pictures match"],
 )
 SAME_COLOUR = Phrases(
     [
@@ -243,10 +224,7 @@ OF_TWO = Phrases(
         "What does the {n} (picture|image) show",
         "What is in the {n} one",
     ],
-    [
-        "(Please|) tell me what the {n} picture shows",
-        "Look at the {n} picture. What do you see",
-    ],
+    ["(Please|) tell me what the {n} picture shows", "Look at the {n} picture. What do you see"],
 )
 # How an answer in one word is asked for; with it, only that word is said.
 BRIEF = Phrases(
@@ -258,10 +236,5 @@ BRIEF = Phrases(
         "One word only",
         "(Answer|Reply) with (only|just) one word",
     ],
-    [
-        "Use (only|just) one word",
-        "(Please|) keep it to one word",
-        "Say it in a single word",
-        "Only one word",
-    ],
+    ["Use (only|just) one word", "(Please|) keep it to one word", "Say it in a single word", "Only one word"],
 )
