@@ -96,6 +96,10 @@ class Desk:
             self.stopped = True
             self._changed.notify_all()
 
+    def fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._fail(error)
+
     def rate_pause(self) -> float:
         """Seconds until the hub's limit allows to go on; 0 when there is none."""
         return max(0.0, self._paused_until - time.monotonic())

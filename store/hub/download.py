@@ -17,6 +17,7 @@ from .follower import Buffers
 from .partial import Partial, key_of
 from .repository import HubFile, file_url
 from .stream import Site, Stream
+from .syncer import Syncer
 from .tally import Tally
 from .task import Task
 
@@ -26,6 +27,7 @@ _FILES = 8
 _TICK = 0.1
 _BEAT = 0.25
 _END_SECONDS = 0.8
+_CLOCK_GRAIN = 1.0
 
 
 class Downloader:
@@ -79,6 +81,7 @@ class _Download:
         self._dialer = dialer
         self._desk = desk
         self._buffers = Buffers(_BUFFERS)
+        self._syncer = Syncer(desk)
         self._streams: list[Stream] = []
         self._tasks: list[Task] = []
         self._queue: deque[HubFile] = deque()
@@ -86,11 +89,13 @@ class _Download:
         self._found: dict[str, Blob] = {}
         self._told: dict[str, tuple[str, int]] = {}
         self._fetched_before = tally.fetched
+        self._began = time.time() - _CLOCK_GRAIN
 
     def run(self, files: Sequence[HubFile]) -> dict[str, Blob]:
         self._queue = deque(files)
         self._desk.wanted = max(1, min(_STREAMS // 2, len(files)))
         beat = 0.0
+        self._syncer.start()
         try:
             while len(self._found) < len(files):
                 self._open()
@@ -110,7 +115,8 @@ class _Download:
                     beat = now
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                missing = sum(file.size for file in files) - sum(task.done for task in self._tasks)
+                missing = sum(file.size for file in files if file.path not in self._found)
+                missing -= sum(task.done for task in self._tasks)
                 raise NoSpace(missing, self._blobs.disk.free(self._blobs.folder)) from error
             raise
         finally:
@@ -130,8 +136,9 @@ class _Download:
                     self._waiting.add(file.path)
                     self._tally.tell("waiting for another pull", file, 0)
                 continue
-            if file.path in self._waiting and (blob := self._look(partial, file)) is not None:
+            if self._others(file) and (blob := self._look(partial, file)) is not None:
                 self._found[file.path] = blob
+                self._tally.tell("already here", file, file.size, blob.digest)
                 continue
             try:
                 partial.allocate()
@@ -142,6 +149,15 @@ class _Download:
             task = Task(file, url, partial, self._buffers, self._site.patience, self._desk.finished)
             self._tasks.append(task)
             self._desk.add(task)
+
+    def _others(self, file: HubFile) -> bool:
+        """Whether another pull may have finished the file since this one looked."""
+        if file.path in self._waiting or file.sha256 is None:
+            return file.path in self._waiting
+        try:
+            return self._blobs.path(file.sha256).lstat().st_ctime >= self._began
+        except OSError:
+            return False
 
     def _look(self, partial: Partial, file: HubFile) -> Blob | None:
         try:
@@ -183,6 +199,7 @@ class _Download:
     def _end(self) -> None:
         """All threads end; a stream that hangs in a call that nobody can interrupt gives its file back when it can."""
         self._desk.stop()
+        self._syncer.end()
         ending = threading.Thread(target=self._close, name="hub-end", daemon=True)
         ending.start()
         ending.join(_END_SECONDS)

@@ -41,7 +41,7 @@ class Partial:
         self._lock = threading.Lock()
         self._slots: list[list[int]] = []
         self._spans = Spans()
-        self._settled = False
+        self._settled = self._closed = False
 
     @classmethod
     def open(cls, folder: Path, key: str, size: int, disk: Disk) -> Partial | None:
@@ -114,13 +114,20 @@ class Partial:
     def sync(self) -> None:
         """Make durable what is written, and note that it is. After an OSError the file must be discarded."""
         with self._lock:
-            written = [slot[1] for slot in self._slots]
-        os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
+            if self._closed or self._settled:
+                return
+            slots, written = self._slots, [slot[1] for slot in self._slots]
+            descriptor = os.dup(self._descriptor)
+        try:
+            self._disk.flush(descriptor)
+        finally:
+            os.close(descriptor)
         with self._lock:
-            for slot, length in zip(self._slots, written, strict=False):
+            if self._closed or self._settled or self._slots is not slots:
+                return
+            for slot, length in zip(slots, written, strict=False):
                 slot[2] = length
-            data = b"".join(_SLOT.pack(*slot) for slot in self._slots)
-            self._disk.write_at(self._notes, data, _HEAD.size)
+            self._disk.write_at(self._notes, b"".join(_SLOT.pack(*slot) for slot in slots), _HEAD.size)
 
     def clear(self) -> None:
         """Begin from nothing."""
@@ -159,11 +166,12 @@ class Partial:
             self.discard()
 
     def close(self) -> None:
-        os.close(self._notes)
-        os.close(self._descriptor)
+        with self._lock:
+            self._closed = True
+            os.close(self._notes)
+            os.close(self._descriptor)
 
     def _resume(self) -> None:
-        os.fchmod(self._descriptor, 0o600)
         os.utime(self._descriptor)
         length = os.fstat(self._descriptor).st_size
         if length > self._size:
@@ -225,6 +233,7 @@ def _open(path: Path) -> int:
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
         os.close(descriptor)
         raise _foreign(path)
+    os.fchmod(descriptor, 0o600)  # whatever the umask
     return descriptor
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub.server import Hub
 
+from mlx_serve.store.hub import patience
 from mlx_serve.store.store import Store
 
 BYTES = {"F32": 4, "BF16": 2, "F16": 2, "U32": 4, "U8": 1, "I32": 4}
@@ -81,6 +84,29 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The hub that pulls of this test go to, and no long pauses when it misbehaves."""
+    monkeypatch.setattr(patience, "USUAL", patience.Patience(first_pause=0.01, longest_pause=0.05))
+    with Hub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+@pytest.fixture
+def make_files() -> Callable[..., dict[str, bytes]]:
+    """The files of a repository that can be served; weights of about `size` bytes, different for each `seed`."""
+
+    def make(size: int = 1000, seed: int = 0, **files: bytes) -> dict[str, bytes]:
+        header = json.dumps({"model.norm.weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+        weights = len(header).to_bytes(8, "little") + header + random.Random(seed).randbytes(size)
+        return {"config.json": json.dumps(CONFIG).encode(), "tokenizer.json": b"{}", "model.safetensors": weights} | {
+            path.replace("__", "."): data for path, data in files.items()
+        }
+
+    return make
 
 
 @pytest.fixture
