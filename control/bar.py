@@ -6,6 +6,7 @@ from .tables import size
 
 _SPEED_SECONDS = 5.0
 _WIDEST = 40
+_RIGHT = 32
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -23,14 +24,20 @@ class Bar:
         self.finished = False
         self._marks = [(now, 0)]
 
-    def update(self, completed: int, total: int, now: float) -> None:
-        first = len(self._marks) == 1 and self.completed == 0 and completed
-        if first or completed < self.completed:
-            self._marks = [(now, completed)]  # what was there before is not speed, nor is what has to be done again
+    def update(self, completed: int, total: int, now: float, moved: int | None = None) -> None:
+        """`moved`: the bytes that count for the speed, where not all that is completed came just now."""
+        moved = completed if moved is None else moved
+        last = self._marks[-1][1]
+        if last == 0 or moved < last:
+            self._marks = [(now, moved)]  # what was there before is not speed, nor is what has to be done again
         self.completed, self.total = completed, total
-        self._marks.append((now, completed))
+        self._marks.append((now, moved))
         while len(self._marks) > 2 and self._marks[1][0] < now - _SPEED_SECONDS:
             del self._marks[0]
+
+    @property
+    def begun(self) -> bool:
+        return self.completed > 0 or bool(self.remark)
 
     @property
     def done(self) -> bool:
@@ -43,13 +50,13 @@ class Bar:
 
     def line(self, columns: int, now: float, label_width: int = 0) -> str:
         """At most `columns` - 1 characters."""
-        label = _cut(self.label, max(8, columns // 2)).ljust(label_width)
+        label = _cut(self.label, max(8, columns // 2))
         if not self.total:
-            return f"{label.rstrip()} {self.remark or spinner(now)}"[: columns - 1]
+            return f"{label} {self.remark or spinner(now)}"[: columns - 1]
         fraction = min(1.0, self.completed / self.total)
-        start = f"{label}: {int(fraction * 100):3d}% "
+        start = f"{f'{label}:'.ljust(label_width + 1)} {int(fraction * 100):3d}% "
         right = f" {self._right()}".rstrip()
-        room = min(_WIDEST, columns - len(start) - len(right) - 3)
+        room = min(_WIDEST, columns - len(start) - _RIGHT - 3)
         if room < 5:
             return (start + right.strip())[: columns - 1]
         filled = int(fraction * room)
@@ -57,13 +64,13 @@ class Bar:
 
     def _right(self) -> str:
         if self.done:
-            return f"{size(self.total):>8}"
+            return size(self.total)
         if self.remark:
             return self.remark
         speed = self.speed()
         fast = f"{size(speed)}/s" if speed > 0 else ""
         left = clock((self.total - self.completed) / speed) if speed > 0 else ""
-        return f"{size(self.completed)}/{size(self.total)} {fast:>10} {left:>6}"
+        return f"{f'{size(self.completed)}/{size(self.total)}':<15} {fast:>8} {left:>6}"
 
 
 def spinner(now: float) -> str:

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(command, session)
         sys.stdout.flush()
         return code
-    except SystemExit as end:  # argparse has printed a command's help
+    except SystemExit as end:  # argparse has printed a command's help, or a command has said why it ends
         return DONE if end.code is None else int(end.code)
     except KeyboardInterrupt:
         _newline()

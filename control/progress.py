@@ -74,7 +74,8 @@ class Progress:
         bar = self._wholes.get(label)
         if bar is None:
             bar = self._wholes[label] = Bar(label, now)
-        bar.update(int(document.get("overall_completed") or 0), total, now)
+        fetched = int(document.get("fetched") or 0)
+        bar.update(int(document.get("overall_completed") or 0), total, now, fetched or None)
         return bar
 
     # away from a terminal
@@ -83,7 +84,7 @@ class Progress:
         """One line for each step begun, each file done and each trouble: a log is no place for percentages."""
         if file is None:
             key, text = status, status
-        elif file.done:
+        elif file.finished:
             key, text = path, f"{status} {path} {size(file.total)}"
         elif file.remark:
             key = f"{path} {''.join(each for each in status if not each.isdigit())}"
@@ -114,7 +115,8 @@ class Progress:
     def _draw(self, now: float, *, last: bool = False) -> None:
         columns = width(self._stream)
         files = list(self._files.values())
-        busy = [bar for bar in files if not bar.done]
+        left = [bar for bar in files if not bar.done]
+        busy = [bar for bar in left if bar.begun] or left[:1]
         room = max(1, min(_MOST_BUSY, height(self._stream) - len(self._wholes) - 2))
         shown = files if len(files) <= min(_FEW, room) else busy[:room]
         wholes = [bar for bar in self._wholes.values() if len(files) > 1 or bar.label != "total"]

@@ -120,6 +120,7 @@ class FakeStore:
         try:
             for done in range(0, 101, 25):
                 progress(Progress("copying", path="model.safetensors", completed=done * 1000, total=100_000))
+            progress(Progress("stored", path="model.safetensors", completed=100_000, total=100_000))
             if source == "breaks":
                 raise SourceError("the folder went away", hint="plug the disk in")
             while source == "slow":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..client import Client
 
+INTERRUPTED = 130
 PULL = "/control/v1/pull"
 QUANTIZE = "/control/v1/quantize"
 
@@ -84,7 +85,7 @@ def fetch(client: Client, body: dict[str, Any], route: str = PULL) -> dict[str, 
         progress.close()
         if last.get("status") != "quantizing":
             note("stopped; pulling again goes on from here")
-        raise
+        raise SystemExit(INTERRUPTED) from None
     finally:
         progress.close()
     if last.get("status") != "success":

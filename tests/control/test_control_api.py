@@ -94,7 +94,7 @@ def test_load_ps_and_unload(daemon: FakeDaemon, client: Client) -> None:
 def test_pull_streams_its_progress_and_ends_with_the_model(daemon: FakeDaemon, client: Client) -> None:
     body = {"source": "/a/tiny", "type": "embedding", "name": "me/tiny", "revision": "r1"}
     *lines, last = client.stream("POST", "/control/v1/pull", body)
-    assert lines[-1] == {"status": "copying", "path": "model.safetensors", "completed": 100_000, "total": 100_000}
+    assert lines[-1] == {"status": "stored", "path": "model.safetensors", "completed": 100_000, "total": 100_000}
     assert last == {"status": "success", "name": "me/tiny", "id": "b" * 64, "size": 1_500_000}
     assert daemon.store.pulls == [("/a/tiny", "embedding", "me/tiny", "r1")]
 
@@ -102,7 +102,7 @@ def test_pull_streams_its_progress_and_ends_with_the_model(daemon: FakeDaemon, c
 def test_pull_stops_when_the_client_hangs_up(daemon: FakeDaemon, client: Client) -> None:
     """The work behind an endless pull ends by itself soon after its only listener has gone."""
     stream = client.stream("POST", "/control/v1/pull", {"source": "slow"})
-    assert next(stream)["status"] == "copying"
+    assert next(stream)["path"] == "model.safetensors"
     assert not daemon.store.stopped.is_set()
     stream.close()
     assert daemon.store.stopped.wait(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -46,6 +47,13 @@ class Terminal:
         """Type a line, wait for the answer and for the next prompt."""
         self.type(text + "\n")
         return self.expect(answer) + self.expect(">>> ")
+
+    def interrupt(self, answer: str) -> str:
+        """Ctrl-C until it is heard: Python's own prompt misses one that comes in the moment before it listens."""
+        self.process.send_signal(signal.SIGINT)
+        while not select.select([self._near], [], [], 1.0)[0]:
+            self.process.send_signal(signal.SIGINT)
+        return self.expect(answer)
 
     def close(self) -> None:
         self.process.kill()
@@ -149,8 +157,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(chat: Terminal, daemon: FakeDa
 
 
 def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(chat: Terminal) -> None:
-    chat.process.send_signal(signal.SIGINT)
-    chat.expect("Use Ctrl-D or /bye to leave.")
+    chat.interrupt("Use Ctrl-D or /bye to leave.")
     chat.expect(">>> ")
     chat.type("\x04")
     assert chat.process.wait(20) == 0

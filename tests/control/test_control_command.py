@@ -68,13 +68,13 @@ def test_pull_away_from_a_terminal_prints_plain_lines(daemon: FakeDaemon, run: R
     assert done.returncode == 0
     assert done.stdout == f"pulled mlx-serve/{tmp_path.name} (1.5 MB)\n"
     assert "\x1b" not in done.stderr
-    assert done.stderr.splitlines() == ["copying model.safetensors 100 KB"]
+    assert done.stderr.splitlines() == ["stored model.safetensors 100 KB"]
     assert daemon.store.pulls[0][:2] == (str(tmp_path), "llm")
 
 
 def test_pull_with_json_is_one_document_a_line(daemon: FakeDaemon, run: Run) -> None:
     lines = [json.loads(line) for line in run("pull", "starter", "--json").stdout.splitlines()]
-    assert lines[0]["status"] == "copying"
+    assert lines[0]["path"] == "model.safetensors"
     assert lines[-1]["status"] == "success"
 
 
@@ -125,7 +125,7 @@ def test_ctrl_c_during_a_pull_says_how_to_go_on(daemon: FakeDaemon, environment:
         line, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        assert process.stderr.readline() == "copying model.safetensors 100 KB\n"
+        assert process.stderr.readline() == "stored model.safetensors 100 KB\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
         assert process.stderr.read() == "stopped; pulling again goes on from here\n"

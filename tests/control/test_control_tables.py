@@ -88,10 +88,12 @@ def test_table_aligns_and_leaves_no_blanks_at_the_end() -> None:
 def test_bar_shows_speed_and_time_left() -> None:
     bar = Bar("model.safetensors", 0.0)
     bar.update(0, 4_700_000_000, 0.0)
-    bar.update(800_000_000, 4_700_000_000, 10.0)
-    line = bar.line(120, 10.0)
+    bar.update(0, 4_700_000_000, 7.0)
+    bar.update(400_000_000, 4_700_000_000, 10.0)
+    bar.update(800_000_000, 4_700_000_000, 15.0)
+    line = bar.line(120, 15.0)
     assert line.startswith("model.safetensors:  17% ▕██")
-    assert line.endswith("800 MB/4.7 GB    80 MB/s    49s")
+    assert line.endswith("▏ 800 MB/4.7 GB    80 MB/s    49s")
 
 
 def test_bytes_that_were_there_already_are_not_speed() -> None:
@@ -102,7 +104,17 @@ def test_bytes_that_were_there_already_are_not_speed() -> None:
     assert bar.speed() == 100_000
     bar.update(0, 5_000_000, 3.0)
     bar.update(50_000, 5_000_000, 4.0)
+    bar.update(100_000, 5_000_000, 5.0)
     assert bar.speed() == 50_000
+
+
+def test_what_was_fetched_is_the_speed_of_the_whole() -> None:
+    """Files that were here are hashed at a gigabyte a second, which says nothing of the line."""
+    bar = Bar("total", 0.0)
+    bar.update(0, 10_000_000, 0.0, None)
+    bar.update(5_000_000, 10_000_000, 1.0, 100_000)
+    bar.update(9_000_000, 10_000_000, 2.0, 200_000)
+    assert bar.speed() == 100_000
 
 
 def test_speed_is_that_of_the_last_seconds() -> None:
@@ -142,7 +154,7 @@ def test_plain_progress_tells_each_step_and_each_trouble_once() -> None:
     assert stream.getvalue().splitlines() == [
         "checking files",
         "a/b.json: rate limited, going on in 12 s",
-        "copying a/b.json 2 B",
+        "stored a/b.json 2 B",
         "already here empty 0 B",
         "writing manifest",
     ]
