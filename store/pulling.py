@@ -113,7 +113,8 @@ class Puller:
 
         if wish.revision is not None:
             address = Address(address.repository, checked_revision(wish.revision))
-        pull = HubPull(endpoint, self.environ, self.blobs, self._recorder(), self.promised, wish.report)
+        promised = self.promised.towards(address.repository)
+        pull = HubPull(endpoint, self.environ, self.blobs, self._recorder(promised), promised, wish.report)
         return pull.run(address, name, wish.kind)
 
     def _installed(self, text: str) -> tuple[Name, Manifest] | None:
@@ -147,5 +148,5 @@ class Puller:
             )
         return self.folder(Path(source.location), again)
 
-    def _recorder(self) -> Recorder:
-        return Recorder(self.manifests, self.refs, self.promised)
+    def _recorder(self, promised: Promised | None = None) -> Recorder:
+        return Recorder(self.manifests, self.refs, promised or self.promised)

@@ -132,6 +132,7 @@ class Store:
         with translated("remove the model"):
             with self._lock.shared():
                 ref = self._ref(name)
+                self._withdraw(ref)
                 if not self._refs.remove(ref.name):
                     raise UnknownModel(name)
             try:
@@ -283,6 +284,15 @@ class Store:
         manifest = self._manifests.get(ref.hex)
         modified = datetime.datetime.fromtimestamp(ref.modified).astimezone()
         return Installed(ref.name, ref.hex, manifest, modified, manifest.size)
+
+    def _withdraw(self, ref: Ref) -> None:
+        """A pull of the model that was cut short is not to be gone on with: who removes it wants its room."""
+        try:
+            manifest = self._installed(ref).manifest
+        except DamagedModel:
+            return
+        if manifest.source.kind == "hub" and manifest.parent is None:
+            self._promised.towards(manifest.source.location).withdraw()
 
     def _writable(self) -> None:
         if self.read_only:
