@@ -11,7 +11,7 @@ from typing import Any
 from ..common.phrases import expand
 from ..common.words import number, sentence, word
 from .parameter import PARAMETERS
-from .sample import Exchange
+from .sample import Check, Exchange
 from .tools import Tool, written
 from .wording import Asks
 
@@ -131,7 +131,7 @@ def call(rng: random.Random, held: bool, box: list[Tool]) -> tuple[Exchange, lis
             calls.append((second, further))
     answer = "\n".join(written(tool.name, arguments) for tool, arguments in calls)
     thought = " ".join(f"The user wants to {tool.verb} {tool.thing}: {tool.name} fits." for tool, _ in calls)
-    check = ("calls", [(tool.name, arguments) for tool, arguments in calls])
+    check: Check = ("calls", [(tool.name, arguments) for tool, arguments in calls])
     return Exchange("tool call", text, answer, thought, check, styled=False), calls
 
 

@@ -38,7 +38,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
 
 
-_CHOICES = (
+_CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("unit", ("celsius", "fahrenheit", "kelvin")), ("units", ("metric", "imperial")), ("size", ("small", "medium", "large")), ("priority", ("low", "normal", "high", "urgent")),
     ("language", ("English", "French", "German", "Spanish", "Italian", "Chinese")), ("format", ("pdf", "csv", "json", "text")), ("mode", ("fast", "slow", "auto")),
     ("currency", ("euro", "dollar", "pound", "yen")), ("category", ("work", "home", "travel", "food")), ("order", ("ascending", "descending")),
