@@ -7,6 +7,7 @@ Format: a head of 64 bytes (magic, size of the file, boot), then 24 bytes a piec
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -149,7 +150,8 @@ class Partial:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 self.discard()
             raise
-        self._disk.unlink(self._path.with_suffix(PIECES))
+        with contextlib.suppress(OSError):
+            self._disk.unlink(self._path.with_suffix(PIECES))
         return blob
 
     def discard(self) -> None:

@@ -1,20 +1,27 @@
 """Kills a process at every step of one piece of the store's work and checks what is left. A program of its own.
 
-usage: crash_sweep.py WORK FOLDER FIRST-MODEL SECOND-MODEL
-It forks without threads, so that a sweep of fifty kills costs about a second.
+usage: crash_sweep.py WORK FOLDER FIRST-MODEL SECOND-MODEL [HUB]
+It forks without threads, so that a sweep of fifty kills costs about a second. HUB: the address of the hub that has the
+second model as local/second, for WORK "hub", where the threads of a download are killed with their process.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from huggingface_hub import HfApi
+
 from mlx_serve.store.disk import Disk
+from mlx_serve.store.hub import pull as hub_pull
+from mlx_serve.store.hub.repository import HubFile, Repository
 from mlx_serve.store.store import Store
 
 
@@ -51,6 +58,12 @@ class MortalDisk(QuickDisk):
         super().write(descriptor, memoryview(data)[:half])
         self.point()
         super().write(descriptor, memoryview(data)[half:])
+
+    def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, position: int) -> None:
+        half = len(data) // 2
+        super().write_at(descriptor, memoryview(data)[:half], position)
+        self.point()
+        super().write_at(descriptor, memoryview(data)[half:], position + half)
 
     def sync(self, descriptor: int) -> None:
         self.point()
@@ -108,13 +121,38 @@ def whole(store: Store) -> dict[str, str]:
     return {model.name.display(): model.digest for model in store.models()}
 
 
-def main(work: str, folder: Path, first: Path, second: Path) -> int:
+def content(directory: Path, *sources: Path) -> set[str]:
+    """Unfinished downloads, and those blobs that are files of the models; a manifest without a name may go."""
+    wanted = {hashlib.sha256(path.read_bytes()).hexdigest() for source in sources for path in source.iterdir()}
+    blobs = {path.name for path in (directory / "blobs").iterdir() if path.name.removeprefix("sha256-") in wanted}
+    return blobs | {path.name for path in (directory / "partial").iterdir()}
+
+
+def known(second: Path) -> Repository:
+    """What a listing of the hub would say; asking it anew each time would take longer than all the rest."""
+    files = []
+    for path in sorted(second.iterdir()):
+        data = path.read_bytes()
+        large = path.suffix == ".safetensors"
+        git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        digest = hashlib.sha256(data).hexdigest()
+        files.append(HubFile(path.name, len(data), digest if large else None, None if large else git))
+    return Repository("local/second", "", tuple(files))
+
+
+def main(work: str, folder: Path, first: Path, second: Path, hub: str = "") -> int:
+    if work == "hub":
+        commit = HfApi(endpoint=hub, token=False).model_info("local/second").sha
+        listed = replace(known(second), commit=str(commit))
+        hub_pull.list_repository = lambda *args, **more: listed  # type: ignore[assignment]
+        os.environ |= {"HF_ENDPOINT": hub, "HF_HOME": str(folder / "hf")}
     before = {path: path.read_bytes() for source in (first, second) for path in source.iterdir()}
     template, directory = folder / "template", folder / "models"
     if work != "open":
         store = Store.open(template, disk=QuickDisk())
         if work != "pull":
             store.pull_folder(first)
+        if work not in ("pull", "hub"):
             store.pull_folder(second)
         if work == "gc":
             shutil.rmtree(template / "refs/local/second")
@@ -127,6 +165,8 @@ def main(work: str, folder: Path, first: Path, second: Path) -> int:
         disk.begin()
         if work == "pull":
             return store.pull_folder(first)
+        if work == "hub":
+            return store.pull("local/second")
         if work == "update":
             return store.pull_folder(second, name="first")
         if work == "remove":
@@ -145,8 +185,15 @@ def main(work: str, folder: Path, first: Path, second: Path) -> int:
             break
         kills += 1
         store = Store.open(directory)
-        check(not list((directory / "partial").iterdir()), f"kill {kills}: leftovers")
+        leftovers = {path.suffix for path in (directory / "partial").iterdir()}
+        allowed = {".part", ".pieces", ".promised"} if work == "hub" else set()
+        check(leftovers <= allowed, f"kill {kills}: leftovers {leftovers}")
         left = whole(store)
+        if work == "hub":
+            # What is there can be resumed, and no sweep takes it.
+            kept = content(directory, first, second)
+            store.gc()
+            check(kept == content(directory, first, second), f"kill {kills}: gc took what a pull had brought")
         untouched = {name: digest for name, digest in old.items() if name != "local/second"}
         if work == "update":
             check(set(left) == set(old), f"kill {kills}: {left}")
@@ -156,8 +203,10 @@ def main(work: str, folder: Path, first: Path, second: Path) -> int:
         if work != "remove" or "local/second" in left:
             doing(QuickDisk())
         store.gc()
+        check(not list((directory / "partial").iterdir()), f"kill {kills}: leftovers at the end")
         expected = {
             "pull": {"local/first"}, "update": {"local/first", "local/second"}, "remove": {"local/first"},
+            "hub": {"local/first", "local/second"},
             "gc": {"local/first"}, "copy": {"local/first", "local/second", "new/copy"}, "open": set(),
         }[work]  # fmt: skip
         check(set(whole(store)) == expected, f"kill {kills}: {whole(store)} after the second try")
@@ -168,4 +217,4 @@ def main(work: str, folder: Path, first: Path, second: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], *(Path(argument) for argument in sys.argv[2:])))
+    sys.exit(main(sys.argv[1], *(Path(argument) for argument in sys.argv[2:5]), *sys.argv[5:]))

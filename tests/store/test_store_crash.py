@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hub.server import Hub
 
 from mlx_serve.store.disk import Disk
 from mlx_serve.store.errors import NoSpace, ReadOnlyStore, StoreError
@@ -43,6 +44,15 @@ class FailingDisk(Disk):
             super().write(descriptor, memoryview(data)[: len(data) // 2])
         self.step()
         super().write(descriptor, data)
+
+    def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, position: int) -> None:
+        if self.calls + 1 == self.failing:
+            super().write_at(descriptor, memoryview(data)[: len(data) // 2], position)
+        self.step()
+        super().write_at(descriptor, data, position)
+
+    def allocate(self, descriptor: int, size: int) -> None:
+        self.step()
 
     def sync(self, descriptor: int) -> None:
         self.step()
@@ -82,6 +92,10 @@ class RecordingDisk(Disk):
     def sync_folder(self, folder: Path) -> None:
         self.log.append(("sync folder", folder.name))
         super().sync_folder(folder)
+
+    def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, position: int) -> None:
+        self.unsynced.add(os.fstat(descriptor).st_ino)
+        super().write_at(descriptor, data, position)
 
     def rename(self, source: Path, target: Path) -> None:
         assert source.stat().st_ino not in self.unsynced, f"{target.name} would be visible before it is durable"
@@ -206,3 +220,62 @@ def test_a_process_killed_at_any_step_leaves_a_store_that_needs_no_repair(
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert outcome["kills"] >= {"pull": 30, "update": 15, "remove": 8, "gc": 4, "copy": 8, "open": 8}[work]
+
+
+def test_a_pull_from_the_hub_killed_at_any_step_goes_on_and_ends_whole(
+    tmp_path: Path, make_model: MakeModel, hub: Hub
+) -> None:
+    """Also at every write of a piece and of the note about it; what is finished is neither swept nor fetched again."""
+    first, second = make_model("first"), make_model("second", fill=1)
+    hub.add_folder("local/second", second)
+    done = subprocess.run(
+        [sys.executable, str(SWEEP), "hub", str(tmp_path), str(first), str(second), hub.url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kills"] >= 30
+
+
+def test_a_disk_that_fails_at_any_step_of_a_pull_from_the_hub_costs_nothing(
+    tmp_path: Path, make_model: MakeModel, hub: Hub
+) -> None:
+    hub.add_folder("local/tiny", make_model())
+    old = make_model("old", fill=3)
+    failing = 0
+    while True:
+        failing += 1
+        directory = tmp_path / f"models{failing}"
+        disk = FailingDisk(0, errno.EIO)
+        store = Store.open(directory, disk=disk)
+        store.pull_folder(old, name="local/tiny")
+        disk.calls, disk.failing, disk.switched = 0, failing, False
+        try:
+            store.pull("hf.co/local/tiny")
+        except StoreError as error:
+            assert "EIO" in str(error)
+            assert [file for file in store.verify() if not file.ok] == []
+            assert (store.find("tiny").manifest.source.kind == "local") is not disk.switched
+        else:
+            break
+        assert store.pull("hf.co/local/tiny").manifest.source.kind == "hub"
+        assert_sound(Store.open(directory), {"local/tiny"})
+    assert failing > 15
+
+
+def test_nothing_that_comes_from_the_hub_is_visible_before_it_is_durable(
+    tmp_path: Path, make_model: MakeModel, hub: Hub
+) -> None:
+    hub.add_folder("local/tiny", make_model())
+    disk = RecordingDisk()
+    store = Store.open(tmp_path / "models", disk=disk)
+    disk.log.clear()
+    files = len(store.pull("hf.co/local/tiny").manifest.layers)
+    renamed = [entry for entry in disk.log if entry[0] == "rename"]
+    assert renamed == [("rename", "blobs")] * (files + 1) + [("rename", "tiny")]
+    assert disk.log.count(("sync folder", "blobs")) == files + 1
+    assert disk.log[-1] == ("sync folder", "tiny")
+    assert disk.log.index(("rename", "tiny")) > max(
+        at for at, e in enumerate(disk.log) if e == ("sync folder", "blobs")
+    )
