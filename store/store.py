@@ -286,12 +286,14 @@ class Store:
         return Installed(ref.name, ref.hex, manifest, modified, manifest.size)
 
     def _withdraw(self, ref: Ref) -> None:
-        """A pull of the model that was cut short is not to be gone on with: who removes it wants its room."""
+        """A pull that was cut short is not to be gone on with: who removes the last of a model wants its room."""
         try:
             manifest = self._installed(ref).manifest
         except DamagedModel:
             return
-        if manifest.source.kind == "hub" and manifest.parent is None:
+        others = [model for model in self.models() if model.name != ref.name and model.manifest.parent is None]
+        last = all(model.manifest.source.location != manifest.source.location for model in others)
+        if manifest.source.kind == "hub" and manifest.parent is None and last:
             self._promised.towards(manifest.source.location).withdraw()
 
     def _writable(self) -> None:
