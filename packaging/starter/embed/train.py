@@ -50,13 +50,15 @@ def _topics(texts: Tensor, labels: Tensor) -> Tensor:
     return -(logs * same).sum(1).div(same.sum(1).clamp(min=1)).mean()
 
 
-def loss_of(states: Tensor, _table: Tensor, batch: Placed) -> tuple[Tensor, Tensor]:
-    assert batch.clash is not None
+def loss_of(hidden: Tensor, _table: Tensor, batch: Placed, _share: float) -> tuple[Tensor, Tensor]:
+    states, clash = hidden[batch.ends].float(), batch.clash
+    if clash is None:
+        raise ValueError("a batch for the contrast says which texts answer whose query")
     loss = states.new_zeros(())
     right = loss
     for size, share in _SHARES.items():
         vectors = F.normalize(states[:, :size], dim=-1)
-        part, right = _contrast(vectors[: batch.groups], vectors[batch.groups :], batch.clash)
+        part, right = _contrast(vectors[: batch.groups], vectors[batch.groups :], clash)
         loss = loss + share * part
     loss = loss / sum(_SHARES.values())
     return loss + TOPIC_SHARE * _topics(vectors[batch.groups : 2 * batch.groups], batch.labels), right
@@ -66,7 +68,7 @@ def main() -> None:
     options = arguments(__doc__, 2.5).parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.tiny:
-        options.tokens, options.workers, options.evaluate_cases = 16384, 1, 40
+        options.tokens, options.workers, options.evaluate_cases = 16384, 1, 8
         torch.set_num_threads(1)
     tokenizer = vocabulary.train(options.seed, 4000 if options.tiny else 30000)
     say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")

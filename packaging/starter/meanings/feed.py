@@ -20,7 +20,8 @@ GROUP_ROWS = ((96, 3, 0.82), (256, 9, 0.11), (1024, 34, 0.07))  # tokens of a ro
 class Batch:
     """`ids` are rows behind each other, filled up at the end; `ends` point to the last token of each.
 
-    `clash[i, j]` says that text j answers query i; only the embedding model has one. `labels` number the domains.
+    `clash[i, j]` says that text j answers query i; only the embedding model has one. `spots` are tokens whose next
+    one the reranker guesses while it learns the words. `labels` number the domains.
     """
 
     row: int
@@ -29,6 +30,7 @@ class Batch:
     ends: NDArray[np.int32]
     labels: NDArray[np.int16]
     clash: NDArray[np.bool_] | None = None
+    spots: NDArray[np.int32] | None = None
     fresh: bool = True
 
 

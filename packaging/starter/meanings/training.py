@@ -21,7 +21,8 @@ from ..llm.model import Shape, Starter
 from ..llm.optimizer import Optimizer
 from .feed import Batch, Feed
 
-Loss = Callable[[Tensor, Tensor, "Placed"], tuple[Tensor, Tensor]]  # last states, embeddings -> the loss, share right
+# Hidden states of all tokens, embeddings, batch, how much of the time is over -> the loss, share right.
+Loss = Callable[[Tensor, Tensor, "Placed", float], tuple[Tensor, Tensor]]
 _STARTED = time.monotonic()
 
 
@@ -38,6 +39,7 @@ class Placed:
         self.ends = self._put(batch.ends.astype(np.int64), device)
         self.labels = self._put(batch.labels.astype(np.int64), device)
         self.clash = None if batch.clash is None else self._put(batch.clash, device)
+        self.spots = None if batch.spots is None else self._put(batch.spots.astype(np.int64), device)
         self.positions = torch.arange(batch.row, device=device).repeat(len(batch.ends))
 
     @staticmethod
@@ -91,21 +93,21 @@ def train(
         model.compile()
     dtype = torch.bfloat16 if cuda else torch.float32
 
-    def one(batch: Placed) -> tuple[Tensor, Tensor]:
+    def one(batch: Placed, share: float) -> tuple[Tensor, Tensor]:
         with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
             hidden = model.hidden(batch.ids, batch.positions, rows(batch.row), dtype)
-        loss, right = loss_of(hidden[batch.ends].float(), model.model.embed_tokens.weight, batch)
+        loss, right = loss_of(hidden, model.model.embed_tokens.weight, batch, share)
         loss.backward()
         return loss.detach(), right.detach()
 
     placed = Placed(feed.take(), device)
     try:
-        one(placed)
+        one(placed, 0.0)
     except Exception:
         say("the compiled model failed: eager instead\n" + traceback.format_exc(limit=3))
         fresh = Starter(shape)
         model.before, model.after = fresh.before, fresh.after
-        one(placed)
+        one(placed, 0.0)
     for parameter in model.parameters():
         parameter.grad = None
     say("first pass done")
@@ -127,7 +129,7 @@ def train(
         say(f"step {step} loss {loss:.4f} right {right:.4f} texts {texts} repeated {repeated}")
 
     while (elapsed := time.monotonic() - began) < total:
-        recent.append(torch.stack(one(placed)))
+        recent.append(torch.stack(one(placed, elapsed / total)))
         optimizer.step(schedule(elapsed / total))
         step += 1
         texts += len(placed.ends)

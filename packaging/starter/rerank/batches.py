@@ -16,6 +16,7 @@ from ..meanings.vocabulary import END_OF_TEXT, dropping
 from .prompt import Prompts
 
 OTHERS = 5  # texts beside the right one
+SPOTS = 16384  # tokens of a batch whose next one is guessed
 DROPPED = 0.15  # share of texts in other pieces than usual
 _PROMPT_ROOM = 64  # tokens more than an embedding's row has
 INSTRUCTIONS = (
@@ -71,7 +72,13 @@ def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
             if max(map(len, group)) <= row:
                 rows += group
         flat, ends = laid_out(rows, row, end)
-        yield Batch(row, groups, flat, ends, np.zeros(groups, np.int16))
+        # Only what stands in the middle of a prompt: the rest is always the same.
+        first, last_but = len(prompts.prefix), len(prompts.suffix) + 1
+        places = np.concatenate(
+            [np.arange(i * row + first, i * row + len(ids) - last_but) for i, ids in enumerate(rows)]
+        )
+        spots = np.random.default_rng(rng.getrandbits(32)).choice(places, min(SPOTS, len(places)), replace=False)
+        yield Batch(row, groups, flat, ends, np.zeros(groups, np.int16), spots=spots.astype(np.int32))
 
 
 def maker(tokenizer: Tokenizer, tokens: int) -> partial[Iterator[Batch]]:
