@@ -18,7 +18,7 @@ from .task import Piece, Task
 
 _IDLE = 0.2
 _MAX_WRONG = 2
-_CLOSE, _TOO_FAR = 2 << 20, 64 << 20
+_BUSY, _IDLING = 0.1, 0.5
 
 
 class Desk:
@@ -75,14 +75,15 @@ class Desk:
             with self._changed:
                 self._changed.notify_all()
 
-    def adjust(self, limit: int) -> int:
-        """How many streams to add. More of them only while the digests wait for bytes, so while the line is slow."""
+    def adjust(self, limit: int, waiting: float | None) -> int:
+        """How many streams to add, when those that are there spent this share of their time `waiting` for the line.
+
+        Where the disk or the digest holds things up, more of them would only get into each other's way.
+        """
         with self._changed:
-            open_tasks = [task for task in self._tasks if not task.complete]
-            lag = max((task.follower.lag for task in open_tasks), default=0)
-            if lag > _TOO_FAR:
+            if waiting is not None and waiting < _BUSY:
                 self.wanted = max(1, self.wanted - 1)
-            elif lag < _CLOSE and any(task.waiting() for task in open_tasks):
+            elif waiting is not None and waiting > _IDLING and any(task.waiting() for task in self._tasks):
                 self.wanted = min(limit, self.wanted + 1)
             self._changed.notify_all()
             return max(0, self.wanted - self._working)

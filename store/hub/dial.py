@@ -107,6 +107,7 @@ class _Hurried(Watch):
 
     def __init__(self, watch: Watch, seconds: float) -> None:
         self._watch = watch
+        self.waits = watch.waits
         self._until = time.monotonic() + seconds
 
     def received(self, count: int) -> None:

@@ -83,6 +83,7 @@ class _Download:
         self._buffers = Buffers(_BUFFERS)
         self._syncer = Syncer(desk)
         self._streams: list[Stream] = []
+        self._looked = time.monotonic()
         self._tasks: list[Task] = []
         self._queue: deque[HubFile] = deque()
         self._waiting: set[str] = set()
@@ -100,7 +101,7 @@ class _Download:
             while len(self._found) < len(files):
                 self._open()
                 self._desk.rewind()
-                self._hire(self._desk.adjust(_STREAMS))
+                self._hire(self._desk.adjust(_STREAMS, self._waiting_share()))
                 self._desk.wait(_TICK)
                 self._tally.fetched = self._fetched_before + self._desk.bytes_fetched
                 self._settle()
@@ -177,6 +178,15 @@ class _Download:
             self._desk.hired()
             self._streams.append(stream)
             stream.start()
+
+    def _waiting_share(self) -> float | None:
+        """How much of their time the streams waited for the line since the last look; None: too early to say."""
+        now = time.monotonic()
+        if now - self._looked < _TICK / 2 or not self._streams:
+            return None
+        there = (now - self._looked) * len(self._streams)
+        self._looked = now
+        return sum(stream.waits.since() for stream in self._streams) / there
 
     def _settle(self) -> None:
         for task, blob in self._desk.settled():

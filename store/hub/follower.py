@@ -81,11 +81,6 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="hub-digest", daemon=True)
         self._thread.start()
 
-    @property
-    def lag(self) -> int:
-        """Bytes that could be hashed now. Near 0, the network is what holds things up."""
-        return self._partial.reach(self._hashed) - self._hashed
-
     def pass_on(self, position: int, buffer: memoryview, count: int) -> None:
         """Bytes that were just written. Takes the buffer over; waits while the one at the front is too quick."""
         with self._changed:

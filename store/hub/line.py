@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import ssl
+import time
 from typing import Any
 
 from .patience import Lost, Watch
@@ -67,8 +68,15 @@ class Line:
     def await_event(self, event: int) -> None:
         poll = select.poll()
         poll.register(self._socket, event)
-        while not poll.poll(_BLINK * 1000):
-            self.watch.heed()
+        began = time.monotonic()
+        ready = None
+        while not ready:
+            ready = poll.poll(_BLINK * 1000)
+            now = time.monotonic()
+            self.watch.waits.seconds += now - began
+            began = now
+            if not ready:
+                self.watch.heed()
 
     def connect(self, address: Any) -> None:
         """Raises OSError when it comes to nothing."""

@@ -40,11 +40,25 @@ class Lost(Exception):
     """The connection failed or went quiet; `str()` says how in a few words."""
 
 
+class Waits:
+    """How long a stream has waited for its line so far; what it does not wait for it does itself."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._told = 0.0
+
+    def since(self) -> float:
+        """Seconds since the last time that this was asked."""
+        before, self._told = self._told, self.seconds
+        return self._told - before
+
+
 class Watch:
     """What a stream heeds whenever it waits: that it shall end, and that its line has gone quiet."""
 
-    def __init__(self, stopped: Callable[[], bool], patience: Patience) -> None:
+    def __init__(self, stopped: Callable[[], bool], patience: Patience, waits: Waits) -> None:
         self._stopped = stopped
+        self.waits = waits
         self._patience = patience
         self._received = 0
         self._deadline = time.monotonic() + patience.window

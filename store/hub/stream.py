@@ -15,7 +15,7 @@ from .dial import Dialer
 from .endpoint import Endpoint, origin
 from .exchange import Exchange, Reply
 from .follower import Buffers
-from .patience import Lost, Patience, Stopped, Watch
+from .patience import Lost, Patience, Stopped, Waits, Watch
 from .refusals import TRANSIENT, refusal, resume_at
 from .repository import HubFile, Repository
 from .task import Piece
@@ -84,6 +84,7 @@ class Stream(threading.Thread):
         self._desk = desk
         self._buffers = buffers
         self._exchange = Exchange(dialer)
+        self.waits = Waits()
 
     def run(self) -> None:
         try:
@@ -100,7 +101,7 @@ class Stream(threading.Thread):
 
     def _fetch(self, piece: Piece) -> None:
         stopped = lambda: self._desk.stopped or piece.stale  # noqa: E731
-        watch = Watch(stopped, self._site.patience)
+        watch = Watch(stopped, self._site.patience, self.waits)
         reply = self._ask(piece, watch)
         stop = _checked(reply, piece)
         while piece.position < stop:
