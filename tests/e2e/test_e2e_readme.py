@@ -12,11 +12,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hub.server import Hub
 from live_daemon import clean_environment, free_port, run_command
 
 README = Path(__file__).parents[2] / "README.md"
 FENCE = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
-ELSEWHERE = ("Qwen3-0.6B-4bit",)  # needs the hub
+ELSEWHERE = ("./my-model",)
+STARTER = Path(__file__).parents[2] / "store" / "builtins" / "starter"
+REPOSITORIES = ("mlx-community/Qwen3-0.6B-4bit", "Qwen/Qwen3-0.6B")
 
 
 def steps() -> list[tuple[str, str]]:
@@ -33,13 +36,17 @@ def steps() -> list[tuple[str, str]]:
 
 
 def test_every_command_and_program_of_the_readme_works_as_written() -> None:
-    with tempfile.TemporaryDirectory(prefix="mlxs-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mlxs-") as folder, Hub() as hub:
+        for repository in REPOSITORIES:  # the names are the README's, the files those of a model that is small
+            hub.add(repository, {path.name: path for path in STARTER.iterdir()})
         port = str(free_port())
         environ = clean_environment() | {
             "MLX_SERVE_HOME": f"{folder}/home",
             "MLX_SERVE_PORT": port,
             "MLX_SERVE_HOST": "127.0.0.1",
             "TMPDIR": folder,
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": f"{folder}/hub",
         }
         try:
             for kind, text in steps():
@@ -65,6 +72,9 @@ def run(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("word", ["start", "pull", "run", "list", "show", "ps", "copy", "remove", "unload", "stop"])
+EVERYDAY = ("start", "pull", "quantize", "run", "list", "show", "ps", "copy", "remove", "unload", "stop")
+
+
+@pytest.mark.parametrize("word", EVERYDAY)
 def test_the_readme_shows_every_everyday_command(word: str) -> None:
     assert any(text.startswith(f"mlx-serve {word}") for kind, text in steps() if kind == "mlx-serve")
