@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,18 +10,18 @@ from pathlib import Path
 from .adoption import Adoption, workspace
 from .aliases import ALIASES
 from .blobs import Blobs, Incoming, hex_of
+from .catalogue import Catalogue
 from .creation import Creator
 from .disk import Disk
-from .errors import DamagedModel, ReadOnlyStore, StoreBusy, UnknownModel, translated
+from .errors import ReadOnlyStore, StoreBusy, UnknownModel, translated
 from .gc import Collected, Collector
 from .installed import Installed, Removed
 from .intake import need
 from .layout import Layout, open_layout
 from .leftovers import Leftovers
 from .locks import Lock
-from .lookup import look_up
 from .manifests import Kind, Manifests, Overrides
-from .names import Name, is_full
+from .names import Name
 from .progress import Report, silent
 from .promised import Promised
 from .pulling import Puller, Wish
@@ -51,6 +50,7 @@ class Store:
         self._blobs = Blobs(layout.blobs, layout.partial, disk)
         self._manifests = Manifests(self._blobs)
         self._refs = Refs(layout.refs, layout.partial, disk)
+        self._catalogue = Catalogue(self._manifests, self._refs, self._aliases)
         self._views = Views(layout.views, self._blobs)
         self._promised = Promised(layout.partial, disk)
         self._puller = Puller(self._blobs, self._manifests, self._refs, self._promised, self._aliases)
@@ -60,7 +60,6 @@ class Store:
             disk, self._leftovers, self._blobs, self._manifests, self._refs, self._views, self._promised
         )
         self._verifier = Verifier(self._blobs, self._manifests, self._refs, self._lock)
-        self._warned: set[tuple[Name, str]] = set()
 
     @classmethod
     def open(cls, directory: Path, aliases: Mapping[str, str] | None = None, *, disk: Disk | None = None) -> Store:
@@ -76,13 +75,12 @@ class Store:
     def models(self) -> list[Installed]:
         """Every readable model, newest first. A damaged one is left out, with one warning."""
         with translated("list the models"):
-            found = [model for ref in self._refs.all() if (model := self._readable(ref)) is not None]
-        return sorted(found, key=lambda model: (-model.modified.timestamp(), model.name.key))
+            return self._catalogue.models()
 
     def find(self, text: str) -> Installed:
         """By full name, alias or short name. Raises InvalidName, UnknownModel, AmbiguousName, DamagedModel."""
         with translated("look a model up"):
-            return self._installed(self._ref(text))
+            return self._catalogue.find(text)
 
     def resolve(self, text: str) -> Name:
         """The full name behind a short one or an alias; raises what `find` raises."""
@@ -96,32 +94,29 @@ class Store:
     def verify(self, name: str | None = None) -> Iterator[Verified]:
         """Read every byte again, one value per file. Damage is reported, nothing is deleted."""
         with translated("verify the models"):
-            yield from self._verifier.run(None if name is None else [self._ref(name)])
+            yield from self._verifier.run(None if name is None else [self._catalogue.ref(name)])
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
     def copy(self, source: str, destination: str) -> Installed:
         """Give a model a second name; it replaces what had that name before."""
-        self._writable()
         target = Name.parse(destination)
-        with translated("copy the model", self._free()), self._lock.shared():
+        with self._changing("copy the model"):
             model = self.find(source)
-            return self._installed(self._refs.set(target, model.digest))
+            return self._catalogue.installed(self._refs.set(target, model.digest))
 
     def create(self, source: str, destination: str, given: Overrides) -> Installed:
         """A model with another's files and `given` laid over its settings (see `creation.inherited`)."""
-        self._writable()
         target = Name.parse(destination)
-        with translated("create the model", self._free()), self._lock.shared():
+        with self._changing("create the model"):
             model = self.find(source)
-            return self._installed(self._creator.variant(model.manifest, model.base, target, given))
+            return self._catalogue.installed(self._creator.variant(model.manifest, model.base, target, given))
 
     def create_from_files(self, files: Mapping[str, str], destination: str, overrides: Overrides) -> Installed:
         """A model of uploaded blobs (path -> digest). Raises SourceError, UnsupportedModel, DamagedModel."""
-        self._writable()
         target = Name.parse(destination)
-        with translated("create the model", self._free()), self._lock.shared():
-            return self._installed(self._creator.from_files(files, target, overrides))
+        with self._changing("create the model"):
+            return self._catalogue.installed(self._creator.from_files(files, target, overrides))
 
     def remove(self, name: str, protect: Collection[str] = ()) -> Removed:
         """Take a name away, then free what nothing names any more (later, by `gc`, when a pull is running now).
@@ -131,8 +126,10 @@ class Store:
         self._writable()
         with translated("remove the model"):
             with self._lock.shared():
-                ref = self._ref(name)
-                self._withdraw(ref)
+                ref = self._catalogue.ref(name)
+                if (repository := self._catalogue.sole_repository(ref)) is not None:
+                    # A pull of it that was cut short is not to be gone on with: who removes it wants the room.
+                    self._promised.towards(repository).withdraw()
                 if not self._refs.remove(ref.name):
                     raise UnknownModel(name)
             try:
@@ -171,8 +168,7 @@ class Store:
 
         `size`: bytes that are announced, 0 when nobody knows. Raises NoSpace, ReadOnlyStore, DamagedModel.
         """
-        self._writable()
-        with translated("store the file", self._free()), self._lock.shared():
+        with self._changing("store the file"):
             need(self._blobs, size)
             self._promised.add(hex_of(digest))
             with self._blobs.incoming() as incoming:
@@ -222,10 +218,9 @@ class Store:
         revision: str | None = None,
         token: str | None = None,
     ) -> Installed:
-        self._writable()
         wish = Wish(kind, Name.parse(name) if name is not None else None, revision, token, progress)
-        with translated("store the model", self._free()), self._lock.shared():
-            return self._installed(work(wish))
+        with self._changing("store the model"):
+            return self._catalogue.installed(work(wish))
 
     # --- making models out of models ----------------------------------------------------------------------------------
 
@@ -252,56 +247,23 @@ class Store:
 
         `report` gets the bytes stored so far. Raises SourceError, DamagedModel, NoSpace.
         """
-        self._writable()
         target = Name.parse(name)
-        with translated("store the model", self._free()), self._lock.shared():
+        with self._changing("store the model"):
             adoption = Adoption(self._blobs, self._manifests, self._refs, report)
-            return self._installed(adoption.run(folder, target, parent.manifest, parent.digest, reason))
+            return self._catalogue.installed(adoption.run(folder, target, parent.manifest, parent.digest, reason))
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _ref(self, text: str) -> Ref:
-        # A full name, the usual case, needs no look at the other models.
-        ref = self._refs.get(Name.parse(text)) if is_full(text) else None
-        if ref is None:
-            ref = self._refs.get(look_up(text, list(self._refs.names()), self._aliases))
-        if ref is None:
-            raise UnknownModel(text)
-        return ref
-
-    def _readable(self, ref: Ref) -> Installed | None:
-        try:
-            return self._installed(ref)
-        except DamagedModel as error:
-            if self._refs.get(ref.name) == ref and (ref.name, ref.hex) not in self._warned:
-                self._warned.add((ref.name, ref.hex))
-                log.warning("skip model name=%s reason=%s", ref.name.display(), error)
-            return None
-
-    def _installed(self, ref: Ref) -> Installed:
-        if ref.problem is not None:
-            raise DamagedModel(f"the name {ref.name.display()} is damaged: {ref.problem}")
-        manifest = self._manifests.get(ref.hex)
-        modified = datetime.datetime.fromtimestamp(ref.modified).astimezone()
-        return Installed(ref.name, ref.hex, manifest, modified, manifest.size)
-
-    def _withdraw(self, ref: Ref) -> None:
-        """A pull that was cut short is not to be gone on with: who removes the last of a model wants its room."""
-        try:
-            manifest = self._installed(ref).manifest
-        except DamagedModel:
-            return
-        others = [model for model in self.models() if model.name != ref.name and model.manifest.parent is None]
-        last = all(model.manifest.source.location != manifest.source.location for model in others)
-        if manifest.source.kind == "hub" and manifest.parent is None and last:
-            self._promised.towards(manifest.source.location).withdraw()
+    @contextmanager
+    def _changing(self, action: str) -> Iterator[None]:
+        """Adding goes on beside everything but a sweep. `action` completes "could not …"."""
+        self._writable()
+        with translated(action, self._disk.free(self.directory)), self._lock.shared():
+            yield
 
     def _writable(self) -> None:
         if self.read_only:
             raise ReadOnlyStore
-
-    def _free(self) -> int:
-        return self._disk.free(self.directory)
 
     def _tidy(self) -> None:
         """What a killed process left behind goes, unless somebody is at work now."""
