@@ -7,6 +7,7 @@ from .tables import size
 _SPEED_SECONDS = 5.0
 _WIDEST = 40
 _RIGHT = 32
+_SLOWEST = 1000  # bytes a second; what is slower stands still, and says nothing of the time left
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -43,10 +44,10 @@ class Bar:
     def done(self) -> bool:
         return self.finished or 0 < self.total <= self.completed
 
-    def speed(self) -> float:
+    def speed(self, now: float) -> float:
         """Bytes per second."""
         (first, start), (last, end) = self._marks[0], self._marks[-1]
-        return (end - start) / (last - first) if last > first else 0.0
+        return (end - start) / (max(last, now) - first) if last > first else 0.0
 
     def line(self, columns: int, now: float, label_width: int = 0) -> str:
         """At most `columns` - 1 characters."""
@@ -55,21 +56,21 @@ class Bar:
             return f"{label} {self.remark or spinner(now)}"[: columns - 1]
         fraction = min(1.0, self.completed / self.total)
         start = f"{f'{label}:'.ljust(label_width + 1)} {int(fraction * 100):3d}% "
-        right = f" {self._right()}".rstrip()
+        right = f" {self._right(now)}".rstrip()
         room = min(_WIDEST, columns - len(start) - _RIGHT - 3)
         if room < 5:
             return (start + right.strip())[: columns - 1]
         filled = int(fraction * room)
         return f"{start}▕{'█' * filled}{' ' * (room - filled)}▏{right}"
 
-    def _right(self) -> str:
+    def _right(self, now: float) -> str:
         if self.done:
             return size(self.total)
         if self.remark:
             return self.remark
-        speed = self.speed()
-        fast = f"{size(speed)}/s" if speed > 0 else ""
-        left = clock((self.total - self.completed) / speed) if speed > 0 else ""
+        speed = self.speed(now)
+        fast = f"{size(speed)}/s" if speed >= _SLOWEST else ""
+        left = clock((self.total - self.completed) / speed) if speed >= _SLOWEST else ""
         return f"{f'{size(self.completed)}/{size(self.total)}':<15} {fast:>8} {left:>6}"
 
 

@@ -6,6 +6,7 @@ Few files have a bar each; of many the busy ones do, and all together one of the
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 from .bar import Bar, clock, spinner
 from .tables import size
@@ -39,9 +40,32 @@ class Progress:
         self._next = 0.0
         self._told: set[str] = set()
         self._tenth = (0, 0.0)
+        self._lock: Any = nullcontext()
+        self._stop: Any = None
+
+    def __enter__(self) -> Progress:
+        """While nothing is told the picture still moves: time passes, and the last news may not have been drawn."""
+        if self.drawing:
+            import threading
+
+            self._lock, self._stop = threading.Lock(), threading.Event()
+            threading.Thread(target=self._tick, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(whole=kind is None)
+
+    def _tick(self) -> None:
+        while not self._stop.wait(_REDRAW_SECONDS):
+            with self._lock:
+                if not self._stop.is_set() and (self._files or self._wholes or self._status):
+                    self._draw(self._clock())
 
     def show(self, document: dict[str, Any]) -> None:
-        now = self._clock()
+        with self._lock:
+            self._show(document, self._clock())
+
+    def _show(self, document: dict[str, Any], now: float) -> None:
         status, path = clean(str(document.get("status") or "")), clean(str(document.get("path") or ""))
         file = self._file(path, status, document, now) if path else None
         if file is None:
@@ -67,15 +91,16 @@ class Progress:
 
     def _whole(self, status: str, document: dict[str, Any], now: float) -> Bar | None:
         """The bar of everything together; a step after the download has one of its own."""
-        total = int(document.get("overall_total") or 0)
-        if not total:
-            return None
-        label = status if status in _STEPS else "total"
+        total, fetched = int(document.get("overall_total") or 0), int(document.get("fetched") or 0)
+        completed, label = int(document.get("overall_completed") or 0), status if status in _STEPS else "total"
+        if not total and status:
+            total, completed, label = int(document.get("total") or 0), int(document.get("completed") or 0), status
         bar = self._wholes.get(label)
         if bar is None:
+            if not total or (label not in ("total", *_STEPS) and completed >= total):
+                return None
             bar = self._wholes[label] = Bar(label, now)
-        fetched = int(document.get("fetched") or 0)
-        bar.update(int(document.get("overall_completed") or 0), total, now, fetched or None)
+        bar.update(completed, total or bar.total, now, fetched or None)
         return bar
 
     # away from a terminal
@@ -100,7 +125,7 @@ class Progress:
             self._tenth = (tenth, now)
         elif tenth < 10 and tenth != self._tenth[0] and now - when >= _TENTH_SECONDS:
             self._tenth = (tenth, now)
-            speed = bar.speed()
+            speed = bar.speed(now)
             left = f", {size(speed)}/s, {clock((bar.total - bar.completed) / speed)} left" if speed > 0 else ""
             self._say("", f"{bar.label} {10 * tenth}%: {size(bar.completed)} of {size(bar.total)}{left}")
 
@@ -131,8 +156,16 @@ class Progress:
         self._stream.flush()
         self._drawn = len(lines)
 
-    def close(self) -> None:
-        """Leave the last bars on the screen and the cursor below them."""
+    def close(self, *, whole: bool = False) -> None:
+        """Leave the last bars on the screen and the cursor below them. `whole`: all went well, to the last byte."""
+        with self._lock:
+            if self._stop is not None:
+                self._stop.set()
+            for bar in self._wholes.values() if whole else ():
+                bar.completed = bar.total
+            self._close()
+
+    def _close(self) -> None:
         if self.drawing and (self._files or self._wholes):
             self._draw(self._clock(), last=True)
         elif self._drawn:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..store.aliases import ALIASES
 from ..store.builtin import find_builtin
+from ..store.manifests import Overrides
 from ..store.names import BUILTIN_OWNER, LOCAL_OWNER, Name, is_full
 from ..store.progress import Progress, Report
 from .errors import PullStopped
-from .quantizing import QuantizeOrder
+from .quantizing import QuantizeOrder, name_after
 from .work import Work, in_thread
 
 if TYPE_CHECKING:
@@ -131,6 +132,10 @@ class Pulls:
 
     async def _pull_quantized(self, order: PullOrder, precision: Quantization, report: Report) -> Installed:
         """The full model first, under its own name; then the quantized one, and the full one's name goes."""
+        if not order.keep_source:
+            made = await in_thread(partial(self._made_before, order, precision, report), "pull")
+            if made is not None:
+                return made
         here = {model.name for model in await asyncio.to_thread(self._store.models)}
         full = await in_thread(partial(self._pull, order, None, report), "pull")
         if full.name not in here and not order.keep_source:
@@ -143,6 +148,31 @@ class Pulls:
         elif full.name in self._unwanted and made.name != full.name:
             await self._drop(full)
         return made
+
+    def _made_before(self, order: PullOrder, precision: Quantization, report: Report) -> Installed | None:
+        """What an earlier pull made of the same commit, whole: then the full model need not come again."""
+        known = [
+            model
+            for model in self._store.models()
+            if model.manifest.parent is not None
+            and model.manifest.quantization == precision
+            and model.manifest.overrides == Overrides()
+            and (order.kind is None or order.kind == model.manifest.kind)
+        ]
+        if not known:
+            return None
+        origin = self._store.origin(order.source, revision=order.revision, token=order.token, progress=report)
+        if origin is None:
+            return None
+        name = Name.parse(order.name) if order.name else name_after(Name(*origin.location.split("/")), precision)
+        found = next((model for model in known if model.name == name and model.manifest.source == origin), None)
+        if found is None:
+            return None
+        for file in self._store.verify(str(name)):
+            report(Progress("verifying", overall_completed=file.done_bytes, overall_total=file.total_bytes))
+            if not file.ok:
+                return None
+        return found
 
     async def _drop(self, full: Installed) -> None:
         self._unwanted.discard(full.name)

@@ -76,10 +76,13 @@ def check(bits: int | None, group_size: int | None, mode: str) -> Quantization:
 
 def target_name(installed: Installed, order: QuantizeOrder) -> str:
     """What the result is called when nobody says: `owner/NAME-4bit`, or `owner/NAME-mxfp4`."""
-    settings = check(order.bits, order.group_size, order.mode)
+    return name_after(installed.name, check(order.bits, order.group_size, order.mode)).display()
+
+
+def name_after(name: Name, settings: Quantization) -> Name:
+    """The usual name of what is made of a model of that name."""
     ending = f"{settings.bits}bit" if settings.mode == "affine" else settings.mode
-    name = installed.name
-    return Name(name.owner, f"{name.model}-{ending}", name.tag).display()
+    return Name(name.owner, f"{name.model}-{ending}", name.tag)
 
 
 class Quantizing:

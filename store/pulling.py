@@ -10,7 +10,7 @@ from pathlib import Path
 from . import folder as folders
 from .blobs import Blobs
 from .builtin import builtin, find_builtin
-from .errors import DamagedModel, InvalidName, SourceError, UnknownModel
+from .errors import DamagedModel, HubError, InvalidName, SourceError, UnknownModel
 from .hub.address import Address, checked_revision, parse
 from .hub.endpoint import Endpoint
 from .lookup import look_up
@@ -73,6 +73,28 @@ class Puller:
             return self.builtin(target, wish)
         address = parse(source if target is None else target + (f"@{stated}" if stated else ""), endpoint.url)
         return self._hub(address, endpoint, wish.name, wish)
+
+    def origin(self, source: str, wish: Wish) -> Source | None:
+        """What the hub has under a repository's name or an alias now; None where a source is not the hub's.
+
+        Raises HubError.
+        """
+        text, at, stated = source.partition("@")
+        target = self.aliases.get(text.lower(), text)
+        if source.startswith(("/", ".", "~")) or find_builtin(target):
+            return None
+        endpoint = Endpoint.from_environment(self.environ, wish.token)
+        try:
+            address = parse(target + at + stated, endpoint.url)
+        except HubError:
+            raise
+        except SourceError:  # an installed model's short name, or nothing at all: the pull will tell
+            return None
+        from .hub.listing import list_repository
+
+        revision = wish.revision or address.revision
+        found = list_repository(endpoint, address.repository, revision, report=wish.report, environ=self.environ)
+        return Source(kind="hub", location=found.id, revision=found.commit)
 
     def folder(self, folder: Path, wish: Wish) -> Ref:
         """Raises SourceError, UnsupportedModel, DamagedModel, NoSpace."""

@@ -20,7 +20,7 @@ from .intake import need
 from .layout import Layout, open_layout
 from .leftovers import Leftovers
 from .locks import Lock
-from .manifests import Kind, Manifests, Overrides
+from .manifests import Kind, Manifests, Overrides, Source
 from .names import Name
 from .progress import Report, silent
 from .promised import Promised
@@ -193,6 +193,15 @@ class Store:
         far is kept for the next one.
         """
         return self._pull(lambda wish: self._puller.pull(source, wish), kind, name, progress, revision, token)
+
+    def origin(
+        self, source: str, *, revision: str | None = None, token: str | None = None, progress: Report = silent
+    ) -> Source | None:
+        """The repository and the commit that a pull would fetch now; None where the source is not the hub's.
+
+        Raises HubError.
+        """
+        return self._puller.origin(source, Wish(None, None, revision, token, progress))
 
     def pull_folder(
         self, folder: Path, *, name: str | None = None, kind: Kind | None = None, progress: Report = silent

@@ -75,22 +75,18 @@ def _run(session: Session, route: str, body: dict[str, Any], verb: str) -> int:
 
 def fetch(client: Client, body: dict[str, Any], route: str = PULL) -> dict[str, Any]:
     """Run one pull or quantization with its progress on stderr; the last line, which names the model."""
-    progress = Progress(sys.stderr)
     last: dict[str, Any] = {}
     try:
-        for last in client.stream("POST", route, body):
-            if last.get("status") != "success":
+        with Progress(sys.stderr) as progress:
+            for last in client.stream("POST", route, body):
+                if last.get("status") == "success":
+                    return last
                 progress.show(last)
+            raise DaemonGone("the pull did not end")
     except KeyboardInterrupt:
-        progress.close()
         if last.get("status") != "quantizing":
             note("stopped; pulling again goes on from here")
         raise SystemExit(INTERRUPTED) from None
-    finally:
-        progress.close()
-    if last.get("status") != "success":
-        raise DaemonGone("the pull did not end")
-    return last
 
 
 def _source(text: str) -> str:

@@ -27,9 +27,8 @@ def verify(session: Session) -> int:
         for last in stream:
             session.print_json(last)
         return 1 if last.get("bad") else 0
-    progress = Progress(sys.stderr)
     damaged: dict[str | None, list[dict[str, Any]]] = {}
-    try:
+    with Progress(sys.stderr) as progress:
         for last in stream:
             if last["status"] == "done":
                 break
@@ -38,8 +37,6 @@ def verify(session: Session) -> int:
             progress.show({"status": last["status"], **amounts})
             if not last.get("ok", True):
                 damaged.setdefault(last.get("name"), []).append(last)
-    finally:
-        progress.close()
     for model, files in damaged.items():
         print(f"{model or 'files that no model names'}:")
         for each in files:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import time
 from typing import Any
 
 import pytest
@@ -101,11 +102,18 @@ def test_bytes_that_were_there_already_are_not_speed() -> None:
     bar = Bar("x", 0.0)
     bar.update(4_000_000, 5_000_000, 1.0)
     bar.update(4_100_000, 5_000_000, 2.0)
-    assert bar.speed() == 100_000
+    assert bar.speed(2.0) == 100_000
     bar.update(0, 5_000_000, 3.0)
     bar.update(50_000, 5_000_000, 4.0)
     bar.update(100_000, 5_000_000, 5.0)
-    assert bar.speed() == 50_000
+    assert bar.speed(5.0) == 50_000
+
+
+def test_a_stall_shows() -> None:
+    bar = Bar("x", 0.0)
+    bar.update(1, 10_000_000, 0.0)
+    bar.update(4_000_001, 10_000_000, 4.0)
+    assert [bar.speed(now) for now in (4.0, 8.0, 40.0)] == [1_000_000, 500_000, 100_000]
 
 
 def test_what_was_fetched_is_the_speed_of_the_whole() -> None:
@@ -114,14 +122,14 @@ def test_what_was_fetched_is_the_speed_of_the_whole() -> None:
     bar.update(0, 10_000_000, 0.0, None)
     bar.update(5_000_000, 10_000_000, 1.0, 100_000)
     bar.update(9_000_000, 10_000_000, 2.0, 200_000)
-    assert bar.speed() == 100_000
+    assert bar.speed(2.0) == 100_000
 
 
 def test_speed_is_that_of_the_last_seconds() -> None:
     bar = Bar("x", 0.0)
     for second in range(100):
         bar.update(min(second, 50) * 1000, 100_000, float(second))
-    assert bar.speed() == 0.0
+    assert bar.speed(99.0) == 0.0
 
 
 @pytest.mark.parametrize("columns", [10, 40, 80, 200])
@@ -235,6 +243,30 @@ def test_quantizing_has_a_bar_of_its_own_after_the_download(screen: tuple[Screen
     progress.show({"status": "quantizing", "overall_completed": 5, "overall_total": 20})
     labels = [(line.split(":")[0].rstrip(), line.partition("%")[0][-3:]) for line in stream.frame()]
     assert labels[-2:] == [("total", "100"), ("quantizing", " 25")]
+
+
+def test_what_was_told_last_is_drawn_though_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Screen()
+    with Progress(stream) as progress:
+        progress.show({"status": "checking files"})
+        progress.show({"status": "quantizing"})
+        for _ in range(500):
+            if "quantizing" in stream.frame()[0]:
+                break
+            time.sleep(0.01)
+        assert "quantizing" in stream.frame()[0]
+        progress.show(file("w", 5, 10, 5, 10))
+    assert "50%" in stream.frame()[0] and len(stream.frame()) == 1
+
+
+def test_storing_the_result_has_a_bar_while_it_lasts(screen: tuple[Screen, Progress]) -> None:
+    stream, progress = screen
+    progress.show({"status": "quantizing", "overall_completed": 15, "overall_total": 20})
+    progress.show({"status": "writing manifest", "completed": 2, "total": 10})
+    assert [line.split(":")[0] for line in stream.frame()] == ["quantizing", "writing manifest"]
+    progress.close(whole=True)
+    assert all("100%" in line for line in stream.frame())
 
 
 def test_text_from_elsewhere_cannot_drive_the_terminal(screen: tuple[Screen, Progress]) -> None:

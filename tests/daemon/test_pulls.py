@@ -7,8 +7,11 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from fake_store import FakeStore, installed
 
@@ -16,7 +19,7 @@ from mlx_serve.daemon.errors import PullStopped
 from mlx_serve.daemon.pulls import PullOrder, Pulls, downloadable
 from mlx_serve.daemon.quantizing import QuantizeOrder
 from mlx_serve.store.errors import HubUnreachable, UnsupportedModel
-from mlx_serve.store.manifests import Quantization
+from mlx_serve.store.manifests import Overrides, Quantization, Source
 from mlx_serve.store.names import Name
 from mlx_serve.store.progress import Progress
 from mlx_serve.store.store import Installed
@@ -36,9 +39,16 @@ class Remote(FakeStore):
         self.ended = threading.Semaphore(0)
         self.options: list[dict[str, Any]] = []
         self.removed: list[str] = []
+        self.verifies = True
 
     def models(self) -> list[Installed]:
         return list(self.models_by_name.values())
+
+    def origin(self, source: str, **options: Any) -> Source:
+        return ORIGIN
+
+    def verify(self, name: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(ok=self.verifies, done_bytes=1, total_bytes=1)]
 
     def remove(self, name: str, protect: object = ()) -> None:
         self.removed.append(name)
@@ -326,6 +336,51 @@ async def test_quantizing_alone_is_shared_and_ends_with_its_followers(yard: Yard
     for _ in range(3):
         await asyncio.sleep(0)
     assert yard.quantizing.killed and len(yard.quantizing.orders) == 1
+
+
+ORIGIN = Source(kind="hub", location="acme/a", revision="c" * 40)
+
+
+def made(yard: Yard, name: str = "acme/a-4bit", **facts: Any) -> None:
+    """What an earlier pull left in the store."""
+    model = yard.store.add(name)
+    known = {"parent": "f" * 64, "quantization": FOUR_BITS, "source": ORIGIN}
+    manifest = msgspec.structs.replace(model.manifest, **(known | facts))
+    yard.store.models_by_name[name] = replace(model, manifest=manifest)
+
+
+@pytest.mark.parametrize("name", [None, "small"])
+async def test_a_repeated_quantized_pull_of_the_same_commit_fetches_nothing(yard: Yard, name: str | None) -> None:
+    """It reads what is here instead, for a pull repairs."""
+    made(yard, "local/small" if name else "acme/a-4bit")
+    watcher = Watcher(yard, PullOrder("acme/a", quantize=FOUR_BITS, name=name))
+    assert (await watcher.result()).name == Name.parse(name or "acme/a-4bit")
+    assert yard.store.pulls == [] and yard.quantizing.orders == []
+    assert watcher.seen == [Progress("verifying", overall_completed=1, overall_total=1)]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"parent": None},
+        {"quantization": Quantization(bits=8, group_size=64, mode="affine")},
+        {"source": Source(kind="hub", location="acme/a", revision="d" * 40)},
+        {"kind": "vlm"},
+        {"overrides": Overrides(system="be brief")},
+        {"name": "acme/other"},
+        {"damaged": True},
+        {"keep": True},
+    ],
+    ids=lambda facts: str(next(iter(facts))),
+)
+async def test_anything_else_than_the_same_is_made_anew(yard: Yard, facts: dict[str, Any]) -> None:
+    yard.store.verifies = not facts.pop("damaged", False)
+    keep = facts.pop("keep", False)
+    made(yard, facts.pop("name", "acme/a-4bit"), **facts)
+    yard.store.steps.put(None)
+    yard.quantizing.go.set()
+    await yard.pulls.run(PullOrder("acme/a", kind="llm", quantize=FOUR_BITS, keep_source=keep))
+    assert yard.store.pulls == ["acme/a"] and len(yard.quantizing.orders) == 1
 
 
 @pytest.mark.parametrize(
