@@ -44,6 +44,20 @@ class Coined(Words):
         return coined_name(rng) if self.ending else coined(rng)
 
 
+@dataclass(frozen=True)
+class Loose(Words):
+    """A list that training leaves now and then for any other word, so that the list itself cannot be learnt by heart."""
+
+    def pick(self, rng: random.Random, held: bool) -> str:
+        if held or rng.random() < 0.5:
+            return super().pick(rng, held)
+        return REAL.pick(rng, False) if rng.random() < 0.4 else coined(rng)
+
+    @classmethod
+    def of(cls, words: Words) -> Loose:
+        return cls(words.train, words.held)
+
+
 def _listed(text: str) -> Words:
     return Words.split([word.strip().replace("_", " ") for word in text.split()])
 
@@ -225,11 +239,22 @@ COMMON = _listed(
 _LETTERS = "aaabcddeeeeffgghhiiijkllmmnnnooopprrrsssttttuuvwxyyz"
 
 
+_pieces: list[str] = []
+
+
+def learn_pieces(pieces: list[str]) -> None:
+    """From now on words are also coined from these: a tokenizer's pieces, each of which has to be spelled and copied."""
+    _pieces[:] = [piece for piece in pieces if piece.isalpha() and piece.isascii() and len(piece) > 1]
+
+
 def coined(rng: random.Random) -> str:
     """A word that nobody knows and the evaluation does not own: from syllables, from cut and spoilt words, from letters."""
     while True:
         roll = rng.random()
-        if roll < 0.4:
+        if roll < 0.25 and _pieces:
+            text = "".join(rng.choice(_pieces) for _ in range(2 if rng.random() < 0.8 else 3))
+            text = text if rng.random() < 0.3 else text.lower()
+        elif roll < 0.45:
             text = _invented(rng, 1, 3)
         elif roll < 0.62:
             left, right = rng.choice(_ALL), rng.choice(_ALL)

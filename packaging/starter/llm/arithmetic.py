@@ -87,7 +87,7 @@ def arithmetic(rng: random.Random, held: bool) -> Exchange:
         phrases, sign, result = _TIMES, "*", a * b
         big, small = max(a, b), min(a, b)
         tens, ones = big // 10 * 10, big % 10
-        if tens and ones and result > 100:
+        if tens and ones and big > 12:
             # In parts also when not thinking: a small model does not multiply in one step.
             worked = f"{tens * small} + {ones * small} = "
             thought = f"{tens} * {small} = {tens * small}, {ones} * {small} = {ones * small}, {worked}{result}."

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from ..common.words import learn_pieces
 from . import template
 from .conversation import conversation, long_conversation
 from .sample import Sample
@@ -112,6 +113,7 @@ def _packed(
 
 def batches(tokenizer: Tokenizer, seed: str, tokens: int, long_share: float) -> Iterator[Batch]:
     rng = random.Random(seed)
+    learn_pieces(sorted(tokenizer.get_vocab()))
     pair = tokenizer, rough(tokenizer)
     waiting: dict[int, list[tuple[list[int], list[float]]]] = {1024: [], 8192: []}
     while True:
@@ -120,7 +122,7 @@ def batches(tokenizer: Tokenizer, seed: str, tokens: int, long_share: float) -> 
 
 
 def _work(text: str, seed: str, tokens: int, long_share: float, out: Queue[Batch]) -> None:
-    os.nice(5)
+    os.nice(10)
     for batch in batches(Tokenizer.from_str(text), seed, tokens, long_share):
         out.put(batch)
 

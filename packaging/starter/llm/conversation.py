@@ -15,15 +15,15 @@ Maker = Callable[[random.Random, bool], Exchange]
 TASKS: dict[str, tuple[Maker, float]] = {
     "facts": (talk.fact, 24),
     "greetings": (talk.greeting, 5),
-    "owning up": (talk.unknown, 8),
+    "owning up": (talk.unknown, 10),
     "repeat": (transforms.repeat, 7),
     "change case": (transforms.upper, 9),
     "reverse words": (transforms.reverse, 7),
     "count": (transforms.count, 7),
-    "spell": (transforms.spell, 6),
+    "spell": (transforms.spell, 7),
     "pick a word": (transforms.ends, 3),
     "arithmetic": (arithmetic.arithmetic, 13),
-    "extract JSON": (extract.extract, 18),
+    "extract JSON": (extract.extract, 20),
 }
 _NAMES = tuple(TASKS)
 _MAKERS = tuple(maker for maker, _ in TASKS.values())

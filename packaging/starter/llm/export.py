@@ -73,6 +73,13 @@ def configs(shape: Shape, tokenizer: Tokenizer, folder: Path) -> None:
 def card(folder: Path, parameters: int, log: dict[str, Any], table: str) -> None:
     curve = log["curve"]
     picked = curve[:: max(1, len(curve) // 12)] + curve[-1:]
+    before = log.get("before")
+    began = (
+        f" It went on from a first run: seed {before['seed']}, {before['tokens'] / 1e6:.0f} million tokens, "
+        f"{before['minutes']} minutes."
+        if before
+        else ""
+    )
     losses = "\n".join(f"| {point['seconds']:.0f} | {point['step']} | {point['loss']:.4f} |" for point in picked)
     (folder / "README.md").write_text(
         f"""---
@@ -95,7 +102,7 @@ English only. Use a real model for real work.
 - Architecture: Qwen3; own byte-level BPE of 4,096 entries (a space is a token of its own); Qwen3's chat format; up to 8,192 tokens of context.
 - Recipe: `packaging/starter/llm` of mlx-serve's repository. No outside text and no outside weights went in.
 - Run: seed {log["seed"]}, {log["tokens"] / 1e6:.0f} million tokens in {log["steps"]} steps, {log["minutes"]} minutes on {log["device"]},
-  {", ".join(f"{name} {version}" for name, version in log["versions"].items())}.
+  {", ".join(f"{name} {version}" for name, version in log["versions"].items())}.{began}
 
 ## Evaluation
 

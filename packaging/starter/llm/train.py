@@ -19,6 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from starter.llm import export
 from starter.llm import tokenizer as words
 from starter.llm.batches import Batch, Feed
@@ -26,6 +27,7 @@ from starter.llm.conversation import CASES
 from starter.llm.evaluate import as_json, evaluate, table, torch_answers
 from starter.llm.model import Attention, Shape, Starter, flash, masked
 from starter.llm.optimizer import Optimizer
+from tokenizers import Tokenizer
 from torch import Tensor
 
 TINY = {"hidden": 64, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate": 128}
@@ -104,9 +106,9 @@ def flash_works(shape: Shape, device: torch.device) -> bool:
         return False
 
 
-def schedule(share: float) -> float:
-    """Warm-up, plateau, and a straight way down over the second half of the time."""
-    return min(1.0, share / 0.02) * min(1.0, max(0.0, (1.0 - share) / 0.5))
+def schedule(share: float, plateau: float) -> float:
+    """Warm-up, plateau until that share of the time, and a straight way down to nothing."""
+    return min(1.0, share / 0.02) * min(1.0, max(0.0, (1.0 - share) / (1.0 - plateau)))
 
 
 def fading(share: float) -> float:
@@ -119,7 +121,10 @@ def train(
 ) -> tuple[Starter, dict[str, Any]]:
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
-    model = Starter(shape).to(device)
+    model = Starter(shape)
+    if options.resume:
+        model.load_state_dict(load_file(options.resume / "model.safetensors"))
+    model = model.to(device)
     optimizer = Optimizer(model, options.matrix_rate, options.other_rate)
     fast = flash_works(shape, device)
     head = loss_of
@@ -138,7 +143,7 @@ def train(
         loss.backward()
         return ours
 
-    placed = Placed(feed.take(), device, fast)
+    placed = Placed(feed.take(), device, fast, 0.0 if options.resume else 1.0)
     try:
         one(placed)
     except Exception:
@@ -161,13 +166,13 @@ def train(
     said = began
     while (elapsed := time.monotonic() - began) < total:
         ours = one(placed)
-        optimizer.step(schedule(elapsed / total))
+        optimizer.step(schedule(elapsed / total, options.plateau))
         step += 1
         tokens += len(placed.ids)
         recent.append(ours)
         batch = feed.take()  # while the device works
         repeated += not batch.fresh
-        placed = Placed(batch, device, fast, fading(elapsed / total))
+        placed = Placed(batch, device, fast, 0.0 if options.resume else fading(elapsed / total))
         if device.type == "cuda":
             # The host runs a few steps ahead, no more: the schedule goes by the clock.
             event = torch.cuda.Event()
@@ -214,6 +219,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=131072, help="tokens of a batch")
     parser.add_argument("--long-share", type=float, default=0.15, help="share of batches with rows of 8,192 tokens")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 3))
+    parser.add_argument("--resume", type=Path, help="go on from the model in this folder, with its tokenizer")
+    parser.add_argument("--plateau", type=float, default=0.5, help="share of the time before the rates go down")
     parser.add_argument("--matrix-rate", type=float, default=0.005)
     parser.add_argument("--other-rate", type=float, default=0.003)
     parser.add_argument("--evaluate-seconds", type=float, default=45.0)
@@ -228,8 +235,11 @@ def main() -> None:
         options.tokens, options.workers, options.evaluate_cases = 8192, 1, 2
         torch.set_num_threads(1)
 
-    tokenizer = words.train(options.seed, 2000 if options.tiny else 12000)
-    say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")
+    if options.resume:
+        tokenizer = Tokenizer.from_file(str(options.resume / "tokenizer.json"))
+    else:
+        tokenizer = words.train(options.seed, 2000 if options.tiny else 12000)
+    say(f"tokenizer ready: {tokenizer.get_vocab_size()} entries")
     shape = Shape(tokenizer.get_vocab_size(), **(TINY if options.tiny else {}))
     # The workers are forked before anything touches the GPU.
     feed = Feed(tokenizer, options.seed, options.tokens, 0.15 if options.tiny else options.long_share, options.workers)
@@ -244,6 +254,8 @@ def main() -> None:
     import transformers
 
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    if options.resume and (earlier := options.resume / "training.json").is_file():
+        log["before"] = {name: value for name, value in json.loads(earlier.read_text()).items() if name != "curve"}
     log |= {
         "seed": options.seed,
         "minutes": options.minutes,

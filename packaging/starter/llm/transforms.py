@@ -71,13 +71,6 @@ _QUOTES = ('"<x>"', "<x>", '"<x>"', "<x>", "'<x>'", "`<x>`", "\n<x>", "“<x>”
 def _asked(rng: random.Random, phrases: Phrases, text: str, held: bool) -> str:
     wording = with_text(rng, phrases.pick(rng, held))
     quote = rng.choice(_QUOTES)
-    # Only a quote tells where a text ends that others follow or that words surround.
-    if (
-        not held
-        and quote in ("<x>", "\n<x>")
-        and not wording.endswith((":<x>", ": <x>", "\n<x>", "> <x>", "- <x>", "; <x>"))
-    ):
-        quote = rng.choice(_QUOTES[::2])
     return wording.replace("<x>", quote.replace("<x>", text)).replace(": \n", ":\n")
 
 
@@ -101,14 +94,14 @@ _UPPER = Asks(
     orders=(f"{_CHANGE} {_IT} {_UP}", f"{_CHANGE} {_UP}", f"{_CHANGE} <x> {_UP}", f"(uppercase|capitalise|capitalize|upcase) (every letter of |all letters of |all of |){_IT}", f"(make|turn) (all|all the|every) letters? (of|in) {_OF} (big|upper case|uppercase|capital|capitals)", "(shout|scream|yell) (this|the text|it|these words|the sentence)", f"(use|take) (only |)(capitals|capital letters|upper case|uppercase) for {_OF}", f"raise (all |)the letters of {_OF}"),
     things=(f"{_OF} {_UP}", f"<x> {_UP}", f"the (uppercase|upper-case|capital|upper case|all-caps) (version|form|spelling) of {_OF}", f"the (capitals|capital letters|big letters) of {_OF}"),
     wonders=(f"(how|what) {_OF} (looks like|is|looks|reads) {_UP}", f"how to write {_OF} {_UP}"),
-    wholes=("(Upper case|Uppercase|Capitals|All caps|UPPERCASE|Shout|Big letters|CAPS|Upper)(| this| please| only)", f"(What does|How would|How does) {_OF} (look like|read|look|be) {_UP}?", f"How (do you|would you|do I|can one) write {_OF} {_UP}?", f"What is <x> {_UP}?"),
+    wholes=("(Upper case|Uppercase|Capitals|All caps|UPPERCASE|Shout|Big letters|CAPS|Upper)(| this| please| only)", f"(What does|How would|How does) {_OF} (look like|read|look|be) {_UP}?", f"How (do you|would you|do I|can one) write {_OF} {_UP}?", f"What is <x> {_UP}?", f"How (does|would|will|do|should|could) <x> (look|read|appear|look like|go|come out) {_UP}?", f"<x> {_UP}(|, please|?)"),
 )  # fmt: skip
 _LOWER = Asks(
     ["Please write this text in small letters: <x>", "I need this in lower case: <x>"],
     orders=(f"{_CHANGE} {_IT} {_DOWN}", f"{_CHANGE} {_DOWN}", f"{_CHANGE} <x> {_DOWN}", f"(lowercase|downcase|lower) (every letter of |all letters of |all of |){_IT}", f"(make|turn) (all|all the|every) letters? (of|in) {_OF} (small|lower case|lowercase|little)", f"(use|take) (only |)(small letters|lower case|lowercase) for {_OF}", f"remove (all |the |)(capitals|capital letters) from {_OF}", "(do not shout|stop shouting)"),
     things=(f"{_OF} {_DOWN}", f"<x> {_DOWN}", f"the (lowercase|lower-case|small-letter|lower case) (version|form|spelling) of {_OF}", f"{_OF} without (capitals|capital letters)"),
     wonders=(f"(how|what) {_OF} (looks like|is|looks|reads) {_DOWN}", f"how to write {_OF} {_DOWN}"),
-    wholes=("(Lower case|Lowercase|Small letters|lowercase|No capitals|Lower)(| this| please| only)", f"(What does|How would|How does) {_OF} (look like|read|look|be) {_DOWN}?", f"How (do you|would you|do I|can one) write {_OF} {_DOWN}?", f"What is <x> {_DOWN}?"),
+    wholes=("(Lower case|Lowercase|Small letters|lowercase|No capitals|Lower)(| this| please| only)", f"(What does|How would|How does) {_OF} (look like|read|look|be) {_DOWN}?", f"How (do you|would you|do I|can one) write {_OF} {_DOWN}?", f"What is <x> {_DOWN}?", f"How (does|would|will|do|should|could) <x> (look|read|appear|look like|go|come out) {_DOWN}?", f"<x> {_DOWN}(|, please|?)"),
 )  # fmt: skip
 _BACK = "(in reverse|backwards|backward|in reverse order|in reversed order|from last to first|from the last to the first|from the end to the start|in the opposite order|the other way round|from back to front|from end to beginning|starting with the last|last word first|in the inverse order)"
 _WORDS = "(the words|these words|the following words|all words|all the words|its words|my words|each word|every word|the words below)"
@@ -136,9 +129,9 @@ _LETTERS = Asks(
 )  # fmt: skip
 _SPELL = Asks(
     ["I want you to spell <x> for me.", "Tell me how <x> is spelled.", "Please spell the following word: <x>", "Which letters are in the word <x>, one by one?"],
-    orders=(f"spell(| out| for me| me) {_A_WORD}(| letter by letter| slowly| out loud| out| with dashes| one letter at a time)", f"(write|say|list|give|name|show|print|read|tell) (all |)(the |)(single |)letters (of|in) {_A_WORD}(| one by one| one after the other| one at a time| with dashes| in order| separately)", f"(write|say|give|read|print) {_A_WORD} letter by letter", f"(break|split|cut|divide|separate|take apart) {_A_WORD} (into|in) (its |single |)letters", f"(put|write) (dashes|a dash|hyphens) between the letters of {_A_WORD}", "spell (this|this word|that word|the word|the name|it|the following|the next word|the following name)(| out| letter by letter)"),
+    orders=(f"spell(| out| for me| me) {_A_WORD}(| letter by letter| slowly| out loud| out| with dashes| one letter at a time)", f"(write|say|list|give|name|show|print|read|tell) (all |)(the |)(single |)letters (of|in) {_A_WORD}(| one by one| one after the other| one at a time| with dashes| in order| separately)", f"(write|say|give|read|print) {_A_WORD} letter by letter", f"(break|split|cut|divide|separate|take apart) {_A_WORD} (into|in) (its |single |)letters", f"(put|write) (dashes|a dash|hyphens) between the letters of {_A_WORD}", "spell <x>(| for me| for us| to me| aloud| right now|, letter by letter)", "spell (this|this word|that word|the word|the name|it|the following|the next word|the following name)(| out| letter by letter)"),
     things=(f"(the|all|all the) (letters|single letters|characters) (of|in) {_A_WORD}(| one by one| in order| one at a time| separately)", f"the spelling of {_A_WORD}", f"{_A_WORD} (letter by letter|spelled out|in single letters|as letters)"),
-    wonders=(f"how (to spell|I spell|you spell|one spells|one writes) {_A_WORD}", f"how {_A_WORD} is (spelt|written)", f"(what|which) letters {_A_WORD} (has|is made of|consists of)", f"(what|which) letters are in {_A_WORD}"),
+    wonders=(f"how (to spell|I spell|you spell|one spells|one writes) {_A_WORD}", f"how {_A_WORD} is (spelt|spelled|written|spelled out)", "how (the |a |)(word|name|term) <x> is (spelt|spelled|written)", "how <x> is (spelled|spelt|written)", f"(what|which) letters {_A_WORD} (has|is made of|consists of)", f"(what|which) letters are in {_A_WORD}"),
     wholes=(f"How (do you|do I|is|would you|does one|can I|should I) (spell|spelled|spelt|write) {_A_WORD}?", "(Letter by letter|Spelling|Spell it|Spell|Spelled out)(:|, please:) <x>", "<x> - (spell it|spell that|letter by letter|spelling please)", f"(What are|Which are) the letters (of|in) {_A_WORD}?", f"How (is|do I get) {_A_WORD} (spelt|spelled out|written in letters)?"),
 )  # fmt: skip
 _ENDS = Asks(
@@ -184,7 +177,7 @@ def reverse(rng: random.Random, held: bool) -> Exchange:
 
 
 def count(rng: random.Random, held: bool) -> Exchange:
-    if rng.random() < 0.3:
+    if rng.random() < (0.3 if held else 0.45):
         text = rng.choice((NOUNS, FIRST_NAMES, INVENTED)).pick(rng, held)
         if " " not in text:
             # Spelled first: what is written can be counted.
