@@ -124,6 +124,10 @@ def poll(pid: int) -> int | None:
 
 
 def run() -> None:
+    # What a daemon does once for its first pull: reading mlx_vlm's list of models, and everybody's certificates.
+    for kind in ("llm", "vlm"):
+        architectures.known("llama", kind)
+    get_session()
     gc.collect()
     gc.freeze()
     for line in sys.stdin:
@@ -132,10 +136,12 @@ def run() -> None:
 
 
 if __name__ == "__main__":
+    from huggingface_hub import get_session
+
     from mlx_serve.control import api  # noqa: F401
     from mlx_serve.daemon import drain, http, main, notify, residency  # noqa: F401
     from mlx_serve.handlers import routes  # noqa: F401
-    from mlx_serve.store import store  # noqa: F401
-    from mlx_serve.store.hub import library  # noqa: F401
+    from mlx_serve.store import architectures, store  # noqa: F401
+    from mlx_serve.store.hub import library, pull  # noqa: F401
 
     run()

@@ -25,7 +25,10 @@ def main() -> None:
     mailbox.start()
     order = mailbox.queue.get()
     if isinstance(order, protocol.Quantize):
-        mailbox.send(write(order, mailbox))
+        try:
+            mailbox.send(write(order, mailbox))
+        except FileNotFoundError:  # somebody removed the model just now
+            mailbox.send(protocol.JobFailed(code="bad_model", message="a file is missing"))
     os._exit(0)
 
 

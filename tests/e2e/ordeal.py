@@ -1,0 +1,327 @@
+"""A daemon that is killed again and again in the middle of its work, and what must hold each time it comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from e2e.pulling import Files, Pulling, environment, kept
+from hub import faults
+from hub.repository import Repository
+from hub.server import Hub
+from live_daemon import LiveDaemon, free_port
+from live_http import SocketConnection
+from nursery import JOB, Nursery
+
+BLOCK = 4096
+SLACK = 1 << 20
+"""Bytes that may be written when the kill comes and not yet noted: one buffer."""
+
+
+@dataclass
+class Subject:
+    """A repository of the hub. `present`: bytes of its weights that its pulls had on disk when the last was cut short;
+    `seconds` that a pull takes when nobody disturbs it."""
+
+    repository: Repository
+    files: Files
+    present: int = 0
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.repository.id
+
+    def shards(self) -> Iterator[bytes]:
+        yield from (content for path, content in self.files.items() if path.endswith(".safetensors"))
+
+    @property
+    def size(self) -> int:
+        return sum(len(self.files[path]) for path in kept(self.files))
+
+    def look(self, store: Path, but: Collection[str] = ()) -> int:
+        """Bytes of its weights that lie on disk now, found by looking at the bytes themselves.
+
+        `but`: digests of blobs that were there before; they count only where a pull of this one has spoken for them.
+        """
+        found = 0
+        for content in self.shards():
+            digest = hashlib.sha256(content).hexdigest()
+            blob, part = store / "blobs" / f"sha256-{digest}", store / "partial" / f"{digest}.part"
+            if blob.exists():
+                found += len(content) if digest not in but or self._promised(store, digest) else 0
+            elif part.exists():
+                data = part.read_bytes()
+                found += sum(
+                    len(data[at : at + BLOCK])
+                    for at in range(0, len(content), BLOCK)
+                    if data[at : at + BLOCK] == content[at : at + BLOCK]
+                )
+        return found
+
+    def _promised(self, store: Path, digest: str) -> bool:
+        source = hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        return (store / "partial" / f"{digest}.{source}.promised").exists()
+
+
+@dataclass
+class Deed:
+    """Something asked of the daemon. `adds` and `takes` are names that may come and go by it; `seconds` it may take."""
+
+    what: str
+    method: str
+    path: str
+    body: dict[str, Any]
+    seconds: float
+    adds: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+    subject: Subject | None = None
+    connection: http.client.HTTPConnection | None = None
+
+    def begin(self, daemon: LiveDaemon) -> None:
+        self.connection = SocketConnection(daemon.socket_path)
+        content = json.dumps(self.body)
+        self.connection.request(self.method, f"/control/v1{self.path}", content, {"Content-Type": "application/json"})
+
+    def outcome(self) -> dict[str, Any]:
+        """The last thing that the daemon said before it died, {} for nothing that can be read."""
+        last: dict[str, Any] = {}
+        if self.connection is None:
+            return last
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            answer = self.connection.getresponse()
+            while line := answer.readline():
+                last = json.loads(line)
+        self.connection.close()
+        return last
+
+    @property
+    def succeeded(self) -> Callable[[dict[str, Any]], bool]:
+        return lambda said: "error" not in said and (said.get("status") == "success" or "id" in said)
+
+
+@dataclass
+class Ordeal:
+    """`subjects[0]` is what gets quantized, by `job` or the real one. `weights`: how often to pull, quantize, copy,
+    remove and sweep. All is drawn from the seed; only the moments, at most `longest` seconds, are up to the clock."""
+
+    home: Path
+    hub: Hub
+    nursery: Nursery
+    subjects: list[Subject]
+    seed: int
+    job: str | None = None
+    weights: tuple[int, ...] = (55, 12, 10, 15, 8)
+    longest: float = 0.4
+    rate: float = 30e6
+    names: dict[str, str] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    before: set[str] = field(default_factory=set)
+    finished: int = 0
+    killed: int = 0
+    quantize_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.port = free_port()
+        self.environ = environment(self.hub, self.home, **({JOB: self.job} if self.job else {}))
+
+    @property
+    def store(self) -> Path:
+        return self.home / "models"
+
+    def run(self, rounds: int) -> None:
+        """Raises AssertionError with the seed and the last rounds in it."""
+        for subject in self.subjects:
+            self.hub.fault(f"*/{subject.name}/*.safetensors", faults.drip(self.rate))
+        try:
+            self._learn()
+            for _ in range(rounds):
+                self._round()
+            self._rest()
+        except BaseException as error:
+            error.add_note(f"seed {self.seed}; the last rounds: " + "; ".join(self.history[-12:]))
+            raise
+
+    def _learn(self) -> None:
+        """How long things take on this machine today."""
+        with self._daemon() as pulling:
+            for subject in self.subjects:
+                began = time.monotonic()
+                pulling.pull(subject.name)
+                subject.seconds = min(self.longest, time.monotonic() - began)
+                if subject is self.subjects[0]:
+                    began = time.monotonic()
+                    quantize = Deed("", "POST", "/quantize", {"name": subject.name, "bits": 4}, 0.0)
+                    quantize.begin(pulling.daemon)
+                    assert quantize.outcome()["status"] == "success"
+                    self.quantize_seconds = min(self.longest, time.monotonic() - began)
+                for name in pulling.names():
+                    pulling.daemon.control("DELETE", f"/models/{name}")
+
+    # one round
+
+    def _round(self) -> None:
+        with self._daemon() as pulling:
+            self._check(pulling)
+            deeds = [self._deed()]
+            if self.random.random() < 0.3:
+                deeds.append(self._deed())
+            sent = {id(deed): pulling.sent(deed.subject.repository) for deed in deeds if deed.subject}
+            self.before = _blobs(self.store)
+            for deed in deeds:
+                deed.begin(pulling.daemon)
+            moment = self.random.uniform(0, max(deed.seconds for deed in deeds))
+            self.history.append(f"{' and '.join(deed.what for deed in deeds)}, {moment * 1000:.0f} ms")
+            time.sleep(moment)
+            pulling.daemon.process.kill()
+            pulling.daemon.process.wait()
+            self.killed += 1
+        self.adds: set[str] = set()
+        self.takes: set[str] = set()
+        self.sure: set[str] = set()
+        gone = frozenset[str]().union(*(deed.takes for deed in deeds))
+        for subject in self.subjects:
+            if any(self.origins.get(name) == subject.name for name in gone):
+                subject.present = 0  # who removes the last of it wants its room
+        for deed in deeds:
+            said = deed.outcome()
+            done = deed.succeeded(said)
+            self.finished += done
+            self.history[-1] += " done" if done else ""
+            if "error" in said:
+                self._expected(deed, said["error"])
+            self.adds |= deed.adds
+            self.takes |= deed.takes
+            if done and len(deeds) == 1:
+                self.sure = set(deed.adds)
+            if deed.subject is not None:
+                self._account(deed.subject, done, pulling.sent(deed.subject.repository) - sent[id(deed)], deeds)
+
+    def _account(self, subject: Subject, done: bool, sent: int, deeds: list[Deed]) -> None:
+        """Nothing that was on disk is fetched again, and nothing is lost."""
+        present = subject.look(self.store)
+        own = subject.look(self.store, self.before)
+        alone = all(deed.subject in (None, subject) and not deed.takes for deed in deeds)
+        if done:
+            if alone:
+                assert sent <= subject.size - subject.present + SLACK, (subject.name, sent, subject.present)
+            subject.present = 0
+        else:
+            assert present >= subject.present, (subject.name, "lost", subject.present - present)
+            subject.present = max(subject.present, own)
+        if done or subject.name in _origins(self.store):
+            # What others had begun of the same files was finished for this one, and goes with it.
+            for other in self.subjects:
+                if other is not subject:
+                    other.present = min(other.present, other.look(self.store, _blobs(self.store)))
+
+    def _expected(self, deed: Deed, error: dict[str, Any]) -> None:
+        """A deed may come at the wrong time; it must not fail in any other way."""
+        text = error["message"]
+        fine = ("not found", "in use", "being", "stopp", "cannot take the name", "is missing")
+        assert any(words in text for words in fine), (deed.what, text)
+
+    def _check(self, pulling: Pulling) -> None:
+        """After a restart: every listed model is whole, and the names are those that can be there."""
+        rows = pulling.daemon.control("GET", "/models")["models"]
+        now = {row["name"]: row["id"] for row in rows}
+        if rows:
+            assert pulling.complete(), "a listed model is damaged"
+        if self.killed:
+            stays = {name: id for name, id in self.names.items() if name not in self.takes | self.adds}
+            assert stays.items() <= now.items(), (self.names, now)
+            assert now.keys() - self.names.keys() <= self.adds, (self.names, now)
+            assert self.sure <= now.keys(), ("said to be done and not there", self.sure, now)
+        rubbish = [path.name for path in (self.store / "partial").iterdir() if path.name.endswith(".tmp")]
+        assert not rubbish, rubbish
+        for subject in self.subjects:
+            found = subject.look(self.store)
+            assert found >= subject.present, (subject.name, "lost between two pulls", subject.present, found)
+        self.names = now
+        self.origins = _origins(self.store)
+
+    def _rest(self) -> None:
+        """With nobody killing, everything ends well, and nothing is left over."""
+        self.hub.heal()
+        with self._daemon() as pulling:
+            self._check(pulling)
+            for subject in self.subjects:
+                before = pulling.sent(subject.repository)
+                pulling.pull(subject.name)
+                sent = pulling.sent(subject.repository) - before
+                assert sent <= subject.size - subject.present + SLACK, (subject.name, sent, subject.present)
+                assert pulling.stored(subject.files) == kept(subject.files)
+            assert not [path for path in (self.store / "partial").iterdir() if path.suffix in (".part", ".pieces")]
+            assert pulling.complete()
+            for name in pulling.names():
+                pulling.daemon.control("DELETE", f"/models/{name}")
+            pulling.daemon.control("POST", "/gc", {})
+            assert pulling.blobs() == set()
+
+    # what is done
+
+    def _deed(self) -> Deed:
+        draw = self.random
+        kind = draw.choices(["pull", "quantize", "copy", "remove", "gc"], self.weights)[0]
+        here = sorted(self.names)
+        if kind == "pull" or not here or (kind == "quantize" and self.subjects[0].name not in here):
+            subject = draw.choice(self.subjects) if kind == "pull" else self.subjects[0]
+            seconds = 1.3 * subject.seconds * (1 - 0.7 * subject.present / subject.size)
+            return Deed(
+                f"pull {subject.name}",
+                "POST",
+                "/pull",
+                {"source": subject.name},
+                seconds,
+                frozenset([subject.name]),
+                subject=subject,
+            )
+        first = self.subjects[0].name
+        if kind == "quantize":
+            bits = draw.choice([4, 8])
+            body = {"name": first, "bits": bits}
+            seconds = 1.3 * self.quantize_seconds
+            return Deed("quantize", "POST", "/quantize", body, seconds, frozenset([f"{first}-{bits}bit"]))
+        if kind == "gc":
+            return Deed("gc", "POST", "/gc", {}, 0.02)
+        victim = draw.choice(here)
+        if kind == "remove":
+            return Deed(f"remove {victim}", "DELETE", f"/models/{victim}", {}, 0.03, takes=frozenset([victim]))
+        target = f"copies/{draw.randrange(3)}"
+        return Deed(
+            f"copy {victim}", "POST", "/copy", {"source": victim, "destination": target}, 0.02, frozenset([target])
+        )
+
+    @contextlib.contextmanager
+    def _daemon(self) -> Iterator[Pulling]:
+        with self.nursery.daemon(home=self.home, port=self.port, environ=self.environ) as daemon:
+            yield Pulling(self.hub, daemon.ready())
+
+
+def _blobs(store: Path) -> set[str]:
+    return {path.name.removeprefix("sha256-") for path in (store / "blobs").iterdir()}
+
+
+def _origins(store: Path) -> dict[str, str]:
+    """Where each installed model comes from, by its name."""
+    found = {}
+    for ref in (store / "refs").glob("*/*/latest"):
+        manifest = json.loads((store / "blobs" / ref.read_text().strip().replace(":", "-")).read_bytes())
+        found["/".join(ref.parts[-3:-1])] = manifest["source"]["location"]
+    return found
+
+
+def seed_of_the_day() -> int:
+    """Another one each time; MLX_SERVE_CRASH_SEED repeats one."""
+    return int(os.environ.get("MLX_SERVE_CRASH_SEED") or random.SystemRandom().randrange(1 << 32))

@@ -1,0 +1,54 @@
+"""SIGKILL at random moments of pulls, quantizes, copies, removes and gc, two hundred times.
+
+Each time the daemon comes back, every listed model verifies, nothing that was there is gone, and an interrupted pull
+has kept its bytes. A failure names its seed; `MLX_SERVE_CRASH_SEED=N` draws the same deeds again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.ordeal import Ordeal, Subject, seed_of_the_day
+from e2e.pulling import model
+from e2e.scripts import write_scripted
+from hub.server import Hub
+from nursery import Nursery
+
+ROUNDS = 188
+REAL_ROUNDS = 12
+QUICK_JOB = str(Path(__file__).resolve().parents[1] / "quick_job.py")
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(send_buffer=64 << 10) as running:
+        yield running
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="mlxs-") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_lost_whenever_the_daemon_is_killed(hub: Hub, home: Path, nursery: Nursery) -> None:
+    contents = [model(400_000), model(3_000_000, 2_000_000, seed=1), model(4_000_000, seed=2)]
+    contents.append(contents[1] | {"README.md": b"# Shares its weights with another", "generation_config.json": b"{}"})
+    subjects = [Subject(hub.add(f"acme/m{number}", files), files) for number, files in enumerate(contents)]
+    ordeal = Ordeal(home, hub, nursery, subjects, seed_of_the_day(), job=QUICK_JOB)
+    ordeal.run(ROUNDS)
+    # Some got through, and most were cut short.
+    assert 0 < ordeal.finished < ROUNDS
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_lost_when_mlx_itself_is_at_work(hub: Hub, home: Path, nursery: Nursery, tmp_path: Path) -> None:
+    """The same with the job that really quantizes."""
+    folder = write_scripted(tmp_path / "scripted")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    subject = Subject(hub.add("acme/scripted", files), files)
+    Ordeal(home, hub, nursery, [subject], seed_of_the_day(), weights=(5, 85, 0, 0, 10), longest=5.0).run(REAL_ROUNDS)
