@@ -26,6 +26,7 @@ from .stream import NDJSON, Stream
 
 PATIENCE_SECONDS = 3.0
 _EARLY = ("listing files", "checking files")
+_WORTH_A_LINE = 1 << 20
 _HUB = re.compile(r"(?:https?://)?(?:hf\.co|huggingface\.co)/", re.IGNORECASE)
 _REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
 
@@ -91,7 +92,7 @@ async def lines(events: AsyncGenerator[Progress | object]) -> AsyncGenerator[byt
     async with aclosing(events):
         async for event in events:
             if isinstance(event, Progress):
-                if event.status in _EARLY:
+                if event.status in _EARLY or (event.path and not event.digest and event.total < _WORTH_A_LINE):
                     continue
                 document = _document(event)
                 written = event.status == "writing manifest"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class Progress:
     """`completed` of `total` bytes of one file (`path`), or of the whole pull where `path` is None.
 
-    `digest` ("sha256:<hex>") is known once the file is stored. `overall_completed` of `overall_total` bytes of all
-    files stand on every event of a pull whose size is known; `fetched` bytes came over the network so far.
+    `digest` ("sha256:<hex>") is known once the file is stored, or before where the hub states it. `overall_completed`
+    of `overall_total` bytes of all files stand on every event of a pull whose size is known; `fetched` bytes came over
+    the network so far.
     """
 
     status: str

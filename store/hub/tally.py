@@ -38,6 +38,7 @@ class Tally:
     def tell(self, status: str, file: HubFile, completed: int, digest: str | None = None) -> None:
         """Something about one file, of which so many bytes are done."""
         self._done[file.path] = completed
+        digest = digest or (f"sha256:{file.sha256}" if file.sha256 else None)
         self._report(
             Progress(status, digest, file.path, completed, file.size, self.completed, self.total, self.fetched)
         )

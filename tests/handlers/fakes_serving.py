@@ -30,6 +30,7 @@ from mlx_serve.store.store import Installed, Removed
 
 MODEL = "acme/parrot"
 PULLED = "sha256:" + "a" * 64
+LARGE = 1 << 24
 TOKENS = ["Hel", "lo", " wor", "ld"]
 
 
@@ -150,9 +151,10 @@ class FakeStore:
         if source != "starter":
             raise SourceError(f"there is no model at /home/somebody/secret/{source}", hint="pull a built-in: starter")
         progress(Progress("checking files"))
-        progress(Progress("copying", None, "model.safetensors", 5, 10))
+        progress(Progress("copying", None, "config.json", 5, 10))
+        progress(Progress("copying", None, "model.safetensors", 5, LARGE))
         while self.hold_pull:
-            progress(Progress("copying", None, "model.safetensors", 6, 10))
+            progress(Progress("copying", None, "model.safetensors", 6, LARGE))
         progress(Progress("stored", PULLED, "model.safetensors", 10, 10))
         progress(Progress("success"))
         return installed()
