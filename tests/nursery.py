@@ -21,6 +21,8 @@ from live_daemon import LiveDaemon
 
 JOB = "TEST_JOB"
 """In a daemon's environment: the script that takes the place of the job which quantizes."""
+PING = "TEST_PING_SECONDS"
+"""In a daemon's environment: how soon a stream says that it is alive."""
 
 
 class Newborn:
@@ -112,10 +114,16 @@ def fork(flags: list[str], environ: dict[str, str], output: str) -> int:
 
 def without_spare(settings: Any, started: float) -> Any:
     context = main.compose(settings, started)
-    context.residency._spare.prepare = lambda: None
+    context.residency.start = nothing
     if job := os.environ.get(JOB):
         context.quantizing._command = (job,)
+    if seconds := os.environ.get(PING):
+        stream.PING_SECONDS = float(seconds)
     return context
+
+
+async def nothing() -> None:
+    """In place of beginning a spare at once; the first model begins one."""
 
 
 def poll(pid: int) -> int | None:
@@ -140,7 +148,7 @@ if __name__ == "__main__":
 
     from mlx_serve.control import api  # noqa: F401
     from mlx_serve.daemon import drain, http, main, notify, residency  # noqa: F401
-    from mlx_serve.handlers import routes  # noqa: F401
+    from mlx_serve.handlers import routes, stream  # noqa: F401
     from mlx_serve.store import architectures, store  # noqa: F401
     from mlx_serve.store.hub import library, pull  # noqa: F401
 

@@ -17,8 +17,8 @@ from e2e.scripts import write_scripted
 from hub.server import Hub
 from nursery import Nursery
 
-ROUNDS = 188
-REAL_ROUNDS = 12
+ROUNDS = 192
+REAL_ROUNDS = 8
 QUICK_JOB = str(Path(__file__).resolve().parents[1] / "quick_job.py")
 
 
@@ -51,4 +51,4 @@ def test_nothing_is_lost_when_mlx_itself_is_at_work(hub: Hub, home: Path, nurser
     folder = write_scripted(tmp_path / "scripted")
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     subject = Subject(hub.add("acme/scripted", files), files)
-    Ordeal(home, hub, nursery, [subject], seed_of_the_day(), weights=(5, 85, 0, 0, 10), longest=5.0).run(REAL_ROUNDS)
+    Ordeal(home, hub, nursery, [subject], seed_of_the_day(), weights=(5, 85, 0, 0, 10), longest=3.0).run(REAL_ROUNDS)
