@@ -3,7 +3,7 @@
 <models dir>/
   version                     "1"; an unknown number is refused
   blobs/sha256-<64 hex>       immutable, 0444: the models' files, and manifests too
-  partial/                    files in flight
+  partial/                    files in flight, and what can be resumed of them (see leftovers.py)
   refs/<owner>/<model>/<tag>  one line: the manifest's digest; replaced by rename, the only commit point
   views/<manifest hex>/       links with the real file names; disposable
   lock                        flock: shared while reading or pulling, exclusive while sweeping

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from ..blobs import Blob
 from ..errors import HubUnreachable, StoreError, WrongContent
+from .answers import Expired, Limited, NoRanges, Refused, WrongBody
 from .endpoint import Endpoint
 from .follower import Digests
 from .patience import Lost, Patience, Stopped
 from .refusals import span, unreachable
-from .stream import Expired, Limited, NoRanges, Refused, WrongBody
 from .task import Piece, Task
 
 _IDLE = 0.2

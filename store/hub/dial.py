@@ -51,7 +51,7 @@ class Dialer:
                         _tunnel(line, host, port, proxy)
                     line.secure(self._tls(), host)
             except BaseException:
-                line.close()
+                line.hang_up()
                 raise
         except ssl.SSLCertVerificationError as error:
             raise HubUnreachable(
@@ -80,7 +80,7 @@ class Dialer:
             try:
                 line.connect(address)
             except BaseException as error:
-                line.close()
+                line.hang_up()
                 if not isinstance(error, OSError):
                     raise
                 failure = error

@@ -130,7 +130,7 @@ class _Kept:
 
     def drop(self) -> None:
         if self._line is not None:
-            self._line.close()
+            self._line.hang_up()
         self._line = self._connection = None
 
 

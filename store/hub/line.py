@@ -95,6 +95,9 @@ class Line:
         return not poll.poll(0)
 
     def close(self) -> None:
+        """What http.client calls when a body ends with the connection: before the body was read. So nothing happens."""
+
+    def hang_up(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.close()
 

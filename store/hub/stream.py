@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urljoin, urlsplit
 
-from ..errors import HubChanged, HubError, HubUnreachable
+from ..errors import HubUnreachable
+from .answers import Expired, Limited, NoRanges, Refused, WrongBody, check_pinned, checked, is_whole, kind_of, target_of
 from .dial import Dialer
 from .endpoint import Endpoint, origin
 from .exchange import Exchange, Reply
 from .follower import Buffers
 from .patience import Lost, Patience, Stopped, Waits, Watch
 from .refusals import TRANSIENT, refusal, resume_at
-from .repository import HubFile, Repository
+from .repository import Repository
 from .task import Piece
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _FLUSH_SECONDS = 0.1
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
-_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-
-class Refused(Lost):
-    """A failure that may pass; `error` says it all when it does not."""
-
-    def __init__(self, error: HubError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class Expired(Exception):
-    """The address that the hub gave for a file is good no longer."""
-
-
-class NoRanges(Exception):
-    """The server does not send the part of the file that it was asked for."""
-
-
-class Limited(Exception):
-    """429. `until` in Unix seconds, None when it was not said."""
-
-    def __init__(self, until: float | None, error: HubError) -> None:
-        super().__init__(str(error))
-        self.until = until
-        self.error = error
-
-
-class WrongBody(Exception):
-    """What comes cannot be the file; `str()` says why."""
 
 
 class Desk(Protocol):
@@ -103,7 +70,7 @@ class Stream(threading.Thread):
         stopped = lambda: self._desk.stopped or piece.stale  # noqa: E731
         watch = Watch(stopped, self._site.patience, self.waits)
         reply = self._ask(piece, watch)
-        stop = _checked(reply, piece)
+        stop = checked(reply, piece)
         while piece.position < stop:
             buffer = self._buffers.take(stopped)
             if buffer is None:
@@ -124,7 +91,7 @@ class Stream(threading.Thread):
             if failure is not None:
                 raise failure
         if reply.length is None and reply.read_into(memoryview(bytearray(1))):
-            raise WrongBody(f"the server sends more than {piece.stop} bytes{_kind(reply)}")
+            raise WrongBody(f"the server sends more than {piece.stop} bytes{kind_of(reply)}")
         reply.finish(reply.length is not None)
 
     def _store(self, piece: Piece, buffer: memoryview, count: int) -> None:
@@ -148,21 +115,21 @@ class Stream(threading.Thread):
         away = known is not None
         for _ in range(_MAX_REDIRECTS + 1):
             headers = {}
-            if not _is_whole(piece):
+            if not is_whole(piece):
                 headers["Range"] = f"bytes={piece.start}-{piece.stop - 1}"
             home = not away and origin(url) == endpoint.origin
             if home and endpoint.token is not None:
                 headers["Authorization"] = f"Bearer {endpoint.token}"
             reply = self._exchange.get(url, headers, watch)
             if home and reply.status < 400:
-                _check_pinned(self._site.repository, task.file, reply)
+                check_pinned(self._site.repository, task.file, reply)
             if reply.status not in _REDIRECTS:
                 if reply.status not in (200, 206):
                     raise self._refused(piece, reply, home=home, known=known)
                 if away:
                     task.location = url
                 return reply
-            url = _target(url, reply.headers.get("location"), endpoint)
+            url = target_of(url, reply.headers.get("location"), endpoint)
             away |= origin(url) != endpoint.origin
             reply.skip()
         raise HubUnreachable(f"the hub sends from address to address for {task.file.path} without end")
@@ -189,70 +156,3 @@ class Stream(threading.Thread):
                 )
             )
         return error
-
-
-def _checked(reply: Reply, piece: Piece) -> int:
-    """How far the answer goes, before a byte of its body is read. Raises NoRanges, WrongBody."""
-    size = piece.task.file.size
-    encoding = reply.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise WrongBody(f"the server sent it packed ({encoding[:40]}){_kind(reply)}")
-    if _is_whole(piece):
-        if reply.status != 200:
-            raise WrongBody(f"the server sent a part of it ({reply.status})")
-        if reply.length is not None and reply.length != size:
-            raise WrongBody(f"the server sent {reply.length} bytes instead of {size}{_kind(reply)}")
-        return size
-    match = _RANGE.fullmatch(reply.headers.get("content-range", "").strip())
-    if reply.status != 206 or match is None:
-        raise NoRanges("the server ignores the range")
-    start, stop = int(match[1]), int(match[2]) + 1
-    if start != piece.start or not start < stop <= piece.stop or match[3] not in ("*", str(size)):
-        raise NoRanges(f"the server sent another range ({match[0]})")
-    if reply.length is not None and reply.length != stop - start:
-        raise NoRanges("the server sent another number of bytes than it says")
-    return stop
-
-
-def _is_whole(piece: Piece) -> bool:
-    return piece.start == 0 and piece.stop == piece.task.file.size
-
-
-def _check_pinned(repository: Repository, file: HubFile, reply: Reply) -> None:
-    """The hub still speaks of the commit and the content that it listed."""
-    headers: Mapping[str, str] = reply.headers
-    commit = headers.get("x-repo-commit", repository.commit)
-    linked = headers.get("x-linked-etag") or (headers.get("etag", "") if reply.status < 300 else "")
-    found = linked.strip().removeprefix("W/").strip('"').lower()
-    wanted = file.sha256 or file.git_id or ""
-    other = _DIGEST.fullmatch(found) is not None and len(found) == len(wanted) and found != wanted
-    size = headers.get("x-linked-size", str(file.size)).strip()
-    if commit.strip() != repository.commit or other or size != str(file.size):
-        raise HubChanged(
-            f"{file.path} of {repository.id} is another than the hub listed a moment ago",
-            hint="pull again; somebody may just have changed the repository",
-        )
-
-
-def _target(url: str, location: str | None, endpoint: Endpoint) -> str:
-    """Where a redirect leads. Raises HubUnreachable for what is not followed."""
-    try:
-        target = urljoin(url, location or "")
-        parts = urlsplit(target)
-        scheme, host, _ = origin(target)
-    except ValueError:
-        parts, scheme, host, target = urlsplit(""), "", "", ""
-    plain = target.isascii() and target.isprintable() and " " not in target and "\\" not in target
-    secure = scheme == "https" or (scheme == "http" and endpoint.origin[0] == "http")
-    if not location or not plain or not secure or not host or "@" in parts.netloc:
-        raise HubUnreachable(
-            f"the hub sends to an address that is not followed, {(location or '')[:100]!a}",
-            hint="check HF_ENDPOINT and whether a proxy or a portal answers in the hub's place",
-        )
-    return target
-
-
-def _kind(reply: Reply) -> str:
-    """The kind of content, for the sentence about why it is wrong."""
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip()[:60]
-    return f" of {kind}" if kind.isprintable() and kind else ""

@@ -339,10 +339,11 @@ def test_a_small_file_is_checked_by_its_git_id(store: Store, hub: Hub, make_file
 def test_a_body_of_unknown_length_is_fine_when_it_is_right(
     store: Store, offer: Offer, make_files: MakeFiles, way: str
 ) -> None:
-    files = make_files(100_000)
-    offer(files, Fault(None, on="content", **{way: True}))
+    files = make_files(2_000_000)
+    hub = offer(files, Fault(None, on="content", **{way: True}))
     store.pull("owner/name")
     assert weights(store) == files[WEIGHTS]
+    assert len(ranges(hub)) == 1
 
 
 @pytest.mark.parametrize("way", ["chunked", "no_length"])
