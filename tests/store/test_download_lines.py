@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 from hub import faults
 from hub.server import CERTIFICATE, Hub
+from huggingface_hub import close_session
 
 from mlx_serve.store.errors import HubUnreachable
 from mlx_serve.store.hub import dial
@@ -179,9 +180,12 @@ def test_nobody_there_and_no_such_name_are_said_so() -> None:
 
 @pytest.fixture
 def secure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    # The library keeps one client a process, with the certificates and proxies of the time when it was made.
+    close_session()
     with Hub(secure=True) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         yield running
+    close_session()
 
 
 def test_a_hub_behind_a_certificate_of_ones_own_is_trusted_when_told_so(
