@@ -205,7 +205,8 @@ class PullLine(Answer, frozen=True, omit_defaults=True):
 
 
 class VerifyLine(Answer, frozen=True, omit_defaults=True):
-    """One file re-hashed, or the last line: status `done`, how many files and how many of them bad."""
+    """How far the check is, in bytes of the whole run; with `ok`, what came of one file; last, with status `done`, how
+    many files and how many bad."""
 
     status: str
     name: str | None = None

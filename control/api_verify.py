@@ -11,11 +11,15 @@ from .api_bodies import VerifyLine
 
 
 def verify_lines(store: Store, name: str | None) -> AsyncIterator[VerifyLine]:
-    """Closing the iterator ends the check at the next file."""
+    """Closing the iterator ends the check."""
 
     def look(report: Callable[[VerifyLine], None]) -> VerifyLine:
         files = bad = 0
-        for each in store.verify(name):
+
+        def tell(done: int, total: int) -> None:
+            report(VerifyLine(status="verifying", completed=done, total=total))
+
+        for each in store.verify(name, tell):
             files, bad = files + 1, bad + (not each.ok)
             report(
                 VerifyLine(

@@ -168,11 +168,11 @@ class Pulls:
         found = next((model for model in known if model.name == name and model.manifest.source == origin), None)
         if found is None:
             return None
-        for file in self._store.verify(str(name)):
-            report(Progress("verifying", overall_completed=file.done_bytes, overall_total=file.total_bytes))
-            if not file.ok:
-                return None
-        return found
+
+        def tell(done: int, total: int) -> None:
+            report(Progress("verifying", overall_completed=done, overall_total=total))
+
+        return found if all(file.ok for file in self._store.verify(str(name), tell)) else None
 
     async def _drop(self, full: Installed) -> None:
         self._unwanted.discard(full.name)

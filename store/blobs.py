@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ from .errors import DamagedModel
 _CHUNK = 4 << 20
 _FILE = re.compile(r"sha256-([0-9a-f]{64})")
 _DIGEST = re.compile(r"(?:sha256[:-])?([0-9a-fA-F]{64})")
+
+Tell = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,16 @@ class Blobs:
             return f"has {status.st_size} bytes instead of {size}"
         return None
 
-    def problem(self, hex_digest: str, size: int) -> str | None:
-        """What is wrong with a blob after reading all of it, or None."""
+    def problem(self, hex_digest: str, size: int, tell: Tell = lambda count: None) -> str | None:
+        """What is wrong with a blob after reading all of it, or None. `tell` gets the bytes read so far; what it raises
+        ends the reading."""
         found = self.state(hex_digest, size)
         if found is not None:
             return found
         try:
             descriptor = open_regular(self.path(hex_digest))
             try:
-                actual = sha256(descriptor)
+                actual = sha256(descriptor, tell)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -154,11 +157,14 @@ def digest_in(file_name: str) -> str | None:
     return match[1] if match is not None else None
 
 
-def sha256(descriptor: int) -> str:
+def sha256(descriptor: int, tell: Tell = lambda count: None) -> str:
     """The hex digest of an open file, from where it stands."""
     digest = hashlib.sha256()
+    count = 0
     for chunk in chunks(descriptor):
         digest.update(chunk)
+        count += len(chunk)
+        tell(count)
     return digest.hexdigest()
 
 

@@ -91,10 +91,16 @@ class Store:
         with translated("make the model's folder"), self._lock.shared():
             return self._views.get(model.digest, model.manifest, read_only=self.read_only)
 
-    def verify(self, name: str | None = None) -> Iterator[Verified]:
-        """Read every byte again, one value per file. Damage is reported, nothing is deleted."""
+    def verify(
+        self, name: str | None = None, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Iterator[Verified]:
+        """Read every byte again, one value per file. Damage is reported, nothing is deleted.
+
+        `progress` gets the bytes done of all bytes; an exception out of it ends the check.
+        """
         with translated("verify the models"):
-            yield from self._verifier.run(None if name is None else [self._catalogue.ref(name)])
+            chosen = None if name is None else [self._catalogue.ref(name)]
+            yield from self._verifier.run(chosen, progress)
 
     # --- changing -----------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from .blobs import Blobs
 from .errors import DamagedModel
@@ -44,17 +45,20 @@ class Verifier:
     refs: Refs
     lock: Lock
 
-    def run(self, chosen: Sequence[Ref] | None) -> Iterator[Verified]:
-        """`chosen`: the models to check; None: all of them and the files that no model names."""
+    def run(self, chosen: Sequence[Ref] | None, tell: Callable[[int, int], None]) -> Iterator[Verified]:
+        """`chosen`: the models to check; None: all of them and the files that no model names.
+
+        `tell` gets the bytes done of all bytes while a file is read.
+        """
         tasks = list(self._tasks(chosen))
         total = sum(task.size for task in tasks)
         done = 0
         for task in tasks:
-            done += task.size
+            before, done = done, done + task.size
             with self.lock.shared():
                 if self._is_gone(task):
                     continue
-                problem = task.problem or self.blobs.problem(task.hex, task.size)
+                problem = task.problem or self.blobs.problem(task.hex, task.size, partial(_add, tell, before, total))
             yield Verified(
                 task.ref.name.display() if task.ref else None,
                 task.path,
@@ -97,3 +101,7 @@ class Verifier:
             return self.blobs.state(task.hex, task.size) == "is missing"
         now = self.refs.get(task.ref.name)
         return now is None or (task.ref.problem is None and now.hex != task.ref.hex)
+
+
+def _add(tell: Callable[[int, int], None], before: int, total: int, count: int) -> None:
+    tell(before + count, total)

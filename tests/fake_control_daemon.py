@@ -89,9 +89,10 @@ class FakeStore:
     def gc(self, dry_run: bool = False, protect: Any = ()) -> Any:
         return SimpleNamespace(blobs=2, bytes=3_000_000, partials=1)
 
-    def verify(self, name: str | None = None) -> Iterator[Any]:
+    def verify(self, name: str | None, progress: Callable[[int, int], None]) -> Iterator[Any]:
         models = [self.find(name)] if name else self.models()
         for number, model in enumerate(models, 1):
+            progress(number * 10 - 5, len(models) * 10)
             bad = model.name.model == "damaged"
             yield SimpleNamespace(
                 name=model.name.display(),

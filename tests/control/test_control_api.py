@@ -129,7 +129,9 @@ def test_pull_that_fails_at_once_has_a_status_and_one_that_breaks_an_error_line(
 def test_verify_streams_each_file_and_counts_the_bad(daemon: FakeDaemon, client: Client) -> None:
     for name in ("good", "damaged"):
         daemon.store.held[name] = installed(name)
-    *files, last = client.stream("POST", "/control/v1/verify", {})
+    *lines, last = client.stream("POST", "/control/v1/verify", {})
+    files = [line for line in lines if "ok" in line]
+    assert {"status": "verifying", "completed": 15, "total": 20} in lines
     assert [(each["name"], each["ok"]) for each in files] == [("local/good", True), ("local/damaged", False)]
     assert last == {"status": "done", "files": 2, "bad": 1}
 

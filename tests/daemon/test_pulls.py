@@ -47,8 +47,9 @@ class Remote(FakeStore):
     def origin(self, source: str, **options: Any) -> Source:
         return ORIGIN
 
-    def verify(self, name: str) -> list[SimpleNamespace]:
-        return [SimpleNamespace(ok=self.verifies, done_bytes=1, total_bytes=1)]
+    def verify(self, name: str, progress: Callable[[int, int], None]) -> list[SimpleNamespace]:
+        progress(1, 1)
+        return [SimpleNamespace(ok=self.verifies)]
 
     def remove(self, name: str, protect: object = ()) -> None:
         self.removed.append(name)

@@ -162,3 +162,18 @@ def test_a_manifest_cannot_name_files_outside_of_its_view(
     assert old in data
     with pytest.raises(DamagedModel):
         decode(data.replace(old, new, 1))
+
+
+def test_a_check_tells_how_far_it_is_and_can_be_ended(store: Store, make_model: MakeModel) -> None:
+    """While a file is read, not only between files."""
+    store.pull_folder(make_model())
+    told: list[tuple[int, int]] = []
+    files = list(store.verify(progress=lambda done, total: told.append((done, total))))
+    assert told[-1] == (files[-1].total_bytes, files[-1].total_bytes)
+    assert told == sorted(told) and len(told) >= len(files)
+
+    def leave(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(store.verify(progress=leave))
