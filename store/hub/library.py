@@ -110,7 +110,7 @@ class _Client(httpx2.Client):
                     leash.wait(refused)
                     continue
             except (httpx2.TransportError, httpx2.DecodingError) as error:
-                if attempt == TRIES:
+                if attempt == TRIES or "CERTIFICATE_VERIFY_FAILED" in str(error):
                     raise Unusable(_words(error)) from error
             except httpx2.InvalidURL as error:
                 raise Unusable(_words(error)) from error
