@@ -114,13 +114,20 @@ def test_a_scene_is_told_in_different_words() -> None:
     assert same < 40
 
 
-def test_clashes_are_texts_of_others_that_answer() -> None:
+def test_texts_of_others_that_answer_are_known() -> None:
     """In a batch a text that happens to answer somebody else's query is no negative for it."""
     rng = random.Random(4)
     one, other = (examples.TASKS["question"](rng, False, 2, 1) for _ in range(2))
-    clash = batches.clashes([one, other, one])
-    assert clash.shape == (3, 9)
-    assert {(int(i), int(j)) for i, j in zip(*clash.nonzero(), strict=True)} == {(0, 2), (2, 0)}
+    wanted, keys = batches.answered([one, other, one])
+    answers = (wanted[:, None, None] == keys).any(-1)
+    assert answers.shape == (3, 9)
+    assert {(int(i), int(j)) for i, j in zip(*answers.nonzero(), strict=True)} == {
+        (0, 0),
+        (0, 2),
+        (1, 1),
+        (2, 0),
+        (2, 2),
+    }
 
 
 def test_queries_have_the_form_of_qwen3_embedding() -> None:
@@ -149,3 +156,12 @@ def test_an_echo_of_the_question_is_among_the_wrong_documents() -> None:
     found = [examples.example(rng, ranking.OTHERS) for _ in range(60)]
     echoes = sum(one.query in document for one in found for document in ranking._documents(rng, one, None)[1:])
     assert echoes > 5
+
+
+def test_texts_lie_behind_each_other_in_a_batch() -> None:
+    """Bounds cut the texts, the rest is filled up with pieces no longer than the longest text."""
+    feed = _module("meanings.feed")
+    flat, bounds = feed.laid_out([[1, 2], [3], [4, 5, 6]], 13, 9)
+    assert flat.tolist() == [1, 2, 3, 4, 5, 6, *[9] * 7]
+    assert bounds.tolist() == [0, 2, 3, 6, 9, 12, 13]
+    assert feed.laid_out([[1, 2]], 2, 9)[1].tolist() == [0, 2]

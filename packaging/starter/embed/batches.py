@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from ..meanings.examples import INSTRUCTION, SAME_MEANING, Example, example, hashed
-from ..meanings.feed import Batch, laid_out, size_of_batch
+from ..meanings.feed import Batch, laid_out, sentences
 from ..meanings.kinds import kinds
-from ..meanings.roughness import roughened
+from ..meanings.roughness import carried, roughened
 from ..meanings.vocabulary import END_OF_TEXT, dropping
 
 OTHERS = 3  # texts beside the right one
@@ -25,7 +25,7 @@ INSTRUCTIONS = (
     "Find documents about the query",
 )
 DOMAINS = {name: i for i, name in enumerate((*kinds(), "daily life", "mlx-serve"))}
-_KEYS = 40
+LONGEST = 1024
 
 
 def prompted(instruction: str, query: str) -> str:
@@ -44,20 +44,13 @@ def query_text(rng: random.Random, found: Example) -> str:
     return prompted(rng.choice(INSTRUCTIONS), query) if roll < 0.85 else query
 
 
-def clashes(found: list[Example]) -> NDArray[np.bool_]:
-    """Which texts (the right ones, then the others of each example) answer whose query, beside the own right one."""
+def answered(found: list[Example]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What each query wants, and what the texts have: the right ones first, then the others of each example."""
     texts = [e.fits for e in found] + [text for e in found for text in e.others]
-    keys = np.zeros((len(texts), _KEYS), np.int64)
+    keys = np.zeros((len(texts), max(len(text.keys) for text in texts)), np.int64)
     for i, text in enumerate(texts):
-        numbers = [hashed(key) + 1 for key in text.keys[:_KEYS]]
-        keys[i, : len(numbers)] = numbers
-    used = max(len(text.keys) for text in texts)
-    wanted = np.array([hashed(e.key) + 1 for e in found])
-    clash = np.zeros((len(found), len(texts)), bool)
-    for column in range(min(used, _KEYS)):
-        clash |= wanted[:, None] == keys[None, :, column]
-    clash[np.arange(len(found)), np.arange(len(found))] = False
-    return clash
+        keys[i, : len(text.keys)] = [hashed(key) + 1 for key in text.keys]
+    return np.array([hashed(e.key) + 1 for e in found]), keys
 
 
 def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
@@ -70,22 +63,26 @@ def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
         return [*ids, end]
 
     while True:
-        row, sentences = size_of_batch(rng)
-        groups = tokens // row // (2 + OTHERS)
+        longest, room = sentences(rng), tokens
         found: list[Example] = []
         queries, fits, others = [], [], []
-        while len(found) < groups:
-            one = example(rng, OTHERS, sentences)
-            ids = [encoded(text) for text in (query_text(rng, one), one.fits.text, *(t.text for t in one.others))]
-            if max(map(len, ids)) > row:
+        while True:
+            one = example(rng, OTHERS, longest)
+            told = [carried(rng, text.text) for text in (one.fits, *one.others)]
+            ids = [encoded(text) for text in (query_text(rng, one), *told)]
+            if max(map(len, ids)) > LONGEST:
                 continue
+            room -= sum(map(len, ids))
+            if room < 0:
+                break
             found.append(one)
             queries.append(ids[0])
             fits.append(ids[1])
             others += ids[2:]
-        flat, ends = laid_out(queries + fits + others, row, end)
+        texts = queries + fits + others
         labels = np.array([DOMAINS[one.domain] for one in found], np.int16)
-        yield Batch(row, groups, flat, ends, labels, clashes(found))
+        wanted, keys = answered(found)
+        yield Batch(*laid_out(texts, tokens, end), len(texts), len(found), labels, wanted, keys)
 
 
 def maker(tokenizer: Tokenizer, tokens: int) -> partial[Iterator[Batch]]:

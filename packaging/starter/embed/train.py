@@ -51,9 +51,11 @@ def _topics(texts: Tensor, labels: Tensor) -> Tensor:
 
 
 def loss_of(hidden: Tensor, _table: Tensor, batch: Placed, _share: float) -> tuple[Tensor, Tensor]:
-    states, clash = hidden[batch.ends].float(), batch.clash
-    if clash is None:
+    if batch.wanted is None or batch.keys is None or batch.labels is None:
         raise ValueError("a batch for the contrast says which texts answer whose query")
+    states = hidden[batch.ends].float()
+    clash = (batch.wanted[:, None, None] == batch.keys).any(-1)  # other texts that answer as well are no negatives
+    clash.fill_diagonal_(False)
     loss = states.new_zeros(())
     right = loss
     for size, share in _SHARES.items():

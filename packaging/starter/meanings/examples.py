@@ -117,9 +117,16 @@ def _about(rng: random.Random, kind: Kind, held: bool, others: int, longest: int
     def passage(text: Text) -> Text:
         return text if paraphrase else _passage(rng, text, _length(rng, longest), more, wanted)
 
-    near = [_told(rng, _near(rng, meaning, held, paraphrase), held) for _ in range(others)]
+    wording = kind.wording(rng, held)
+    near = []
+    for _ in range(others):
+        other = _near(rng, meaning, held, paraphrase)
+        text = _told(rng, other, held)
+        if paraphrase and other.kind is kind and rng.random() < 0.4:
+            text = Text(other.told(wording), text.keys)  # in the very words of the query
+        near.append(text)
     # A paraphrase is told once in words of training, so that only one side is new.
-    query = meaning.tell(rng, held) if paraphrase else meaning.ask(rng, held)
+    query = meaning.told(wording) if paraphrase else meaning.ask(rng, held)
     return Example(
         "paraphrase" if paraphrase else "new kind of question" if kind.held else "question",
         kind.domain,

@@ -13,40 +13,43 @@ from multiprocessing.queues import Queue
 import numpy as np
 from numpy.typing import NDArray
 
-GROUP_ROWS = ((96, 3, 0.82), (256, 9, 0.11), (1024, 34, 0.07))  # tokens of a row, sentences at most, share
+LENGTHS = ((3, 0.72), (9, 0.17), (34, 0.11))  # sentences of a passage at most, share of batches
 
 
 @dataclass
 class Batch:
-    """`ids` are rows behind each other, filled up at the end; `ends` point to the last token of each.
+    """Flat: texts behind each other, cut by `bounds`, filled up to a fixed size by a piece that is no text.
 
-    `clash[i, j]` says that text j answers query i; only the embedding model has one. `spots` are tokens whose next
-    one the reranker guesses while it learns the words. `labels` number the domains.
+    Text j answers query i where `wanted[i]` is among `keys[j]`; only the embedding model asks. `labels` number the
+    domains. `spots` are tokens whose next one the reranker guesses while it learns the words.
     """
 
-    row: int
-    groups: int
     ids: NDArray[np.uint16]
-    ends: NDArray[np.int32]
-    labels: NDArray[np.int16]
-    clash: NDArray[np.bool_] | None = None
+    bounds: NDArray[np.int32]
+    texts: int
+    groups: int
+    labels: NDArray[np.int16] | None = None
+    wanted: NDArray[np.int64] | None = None
+    keys: NDArray[np.int64] | None = None
     spots: NDArray[np.int32] | None = None
     fresh: bool = True
 
 
-def laid_out(texts: list[list[int]], row: int, pad: int) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
-    ids = np.full((len(texts), row), pad, np.uint16)
-    ends = np.empty(len(texts), np.int32)
-    for i, tokens in enumerate(texts):
-        ids[i, : len(tokens)] = tokens
-        ends[i] = i * row + len(tokens) - 1
-    return ids.reshape(-1), ends
+def laid_out(texts: list[list[int]], size: int, pad: int) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+    """Raises ValueError when they do not fit."""
+    flat = np.full(size, pad, np.uint16)
+    bounds = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    flat[: bounds[-1]] = [token for text in texts for token in text]
+    # What fills up is cut as well, so that no piece is longer than the longest text.
+    longest = max(map(len, texts))
+    filled = np.arange(bounds[-1] + longest, size, longest, dtype=np.int32)
+    last = [] if bounds[-1] == size else [size]
+    return flat, np.concatenate([bounds, filled, np.array(last, np.int32)])
 
 
-def size_of_batch(rng: random.Random) -> tuple[int, int]:
-    """Tokens of a row, and how many sentences a passage may have in it."""
-    row, sentences, _ = rng.choices(GROUP_ROWS, [share for *_, share in GROUP_ROWS])[0]
-    return row, sentences
+def sentences(rng: random.Random) -> int:
+    """How many a passage of the next batch may have."""
+    return rng.choices([count for count, _ in LENGTHS], [share for _, share in LENGTHS])[0]
 
 
 def _work(make: Callable[[str], Iterator[Batch]], seed: str, out: Queue[Batch]) -> None:

@@ -31,6 +31,10 @@ class Kind:
     slots: tuple[str, ...]
     keys: tuple[str, ...]  # the slots that its questions name
 
+    def wording(self, rng: random.Random, held: bool) -> str:
+        """Of a statement, with its gaps open."""
+        return expand(rng, _choice(rng, self.statements, held))
+
     def meaning(self, rng: random.Random, held: bool, given: dict[str, str] | None = None) -> Meaning:
         """Some fact of this kind; `given` values stay as they are."""
         values = dict(given or {})
@@ -64,7 +68,11 @@ class Meaning:
         return f"{self.kind.domain} {self.kind.name} is " + "|".join(value for _, value in self.values)
 
     def tell(self, rng: random.Random, held: bool) -> str:
-        text = self._filled(expand(rng, _choice(rng, self.kind.statements, held)))
+        return self.told(self.kind.wording(rng, held))
+
+    def told(self, wording: str) -> str:
+        """In a wording of its kind."""
+        text = self._filled(wording)
         return text if text[-1] in ".!?" else text + "."
 
     def ask(self, rng: random.Random, held: bool) -> str:

@@ -28,6 +28,13 @@ from ..common.words import (
     number,
 )
 
+
+def _and(words: Words, held: str) -> Words:
+    """With more words for the evaluation alone."""
+    known = {word.lower() for word in words.train}
+    return Words(words.train, tuple(dict.fromkeys((*words.held, *(w for w in held.split() if w not in known)))))
+
+
 Fill = Callable[[random.Random, bool], str]
 
 
@@ -41,6 +48,39 @@ def _listed(text: str) -> Words:
     return Words(tuple(word for word in words if word not in held), tuple(held))
 
 
+_ANIMALS = _and(
+    ANIMALS,
+    """buffalo walrus badger ferret weasel gorilla leopard hyena jackal ostrich pelican stork magpie robin sparrow raven eel herring
+    octopus lobster shrimp beetle cricket scorpion alligator crocodile iguana gecko moose bison antelope""",
+)
+_FOODS = _and(
+    FOODS,
+    """turnip leek celery radish pumpkin lentil chickpea barley papaya apricot date blueberry blackberry pistachio peanut
+    cinnamon vanilla sausage ham bacon tuna oyster tofu""",
+)
+_PLACES = _and(
+    PLACES,
+    """cathedral monastery aquarium observatory orchard vineyard canal waterfall glacier volcano swamp prairie cliff cave fountain
+    pyramid palace fortress abbey planetarium pier""",
+)
+_HOBBIES = _and(
+    HOBBIES,
+    "badminton volleyball cricket rugby judo karate boxing wrestling snowboarding kayaking weaving embroidery calligraphy bowling darts",
+)
+_JOBS = _and(
+    JOBS,
+    "butcher florist pharmacist surgeon waiter barber jeweller miner logger plumber roofer optician banker accountant secretary usher",
+)
+_COLOURS = _and(COLOURS, "mauve ochre fuchsia tan burgundy mahogany pearl terracotta sepia hazel")
+_OBJECTS = _and(
+    OBJECTS,
+    """spade rake wrench pliers axe chisel hose faucet sink stove oven fridge freezer toaster blender mixer vacuum heater fan
+    stool shelf drawer cupboard bracelet necklace earring wig mask helmet sandal slipper belt razor comb sponge""",
+)
+_ADJECTIVES = _and(
+    ADJECTIVES,
+    "ancient fragile elegant ugly crooked steep shallow fierce timid wicked graceful sturdy clumsy dusty muddy shiny spotless mighty",
+)
 INSTRUMENTS = _listed(
     """guitar piano violin flute drums cello trumpet clarinet harp saxophone oboe trombone tuba accordion banjo mandolin ukulele organ
     harmonica bassoon viola double_bass xylophone bagpipes lute zither recorder tambourine keyboard horn sitar"""
@@ -135,7 +175,7 @@ def _brand(rng: random.Random, held: bool) -> str:
     return (
         name
         if rng.random() < 0.7
-        else f"{ADJECTIVES.pick(rng, held).capitalize()} {OBJECTS.pick(rng, held).capitalize()}"
+        else f"{_ADJECTIVES.pick(rng, held).capitalize()} {_OBJECTS.pick(rng, held).capitalize()}"
     )
 
 
@@ -148,8 +188,8 @@ def _described(words: Words) -> Fill:
         if roll < 0.4:
             return word
         if roll < 0.6:
-            return f"{COLOURS.pick(rng, held)} {word}"
-        return f"{ADJECTIVES.pick(rng, held)} {word}"
+            return f"{_COLOURS.pick(rng, held)} {word}"
+        return f"{_ADJECTIVES.pick(rng, held)} {word}"
 
     return fill
 
@@ -159,8 +199,8 @@ def _named_thing(things: list[str]) -> Fill:
 
 
 def _dish(rng: random.Random, held: bool) -> str:
-    first = FOODS.pick(rng, held)
-    middle = f" and {FOODS.pick(rng, held)}" if rng.random() < 0.15 else ""
+    first = _FOODS.pick(rng, held)
+    middle = f" and {_FOODS.pick(rng, held)}" if rng.random() < 0.15 else ""
     return f"{first}{middle} {rng.choice(_DISHES)}"
 
 
@@ -180,14 +220,14 @@ def _club(rng: random.Random, held: bool) -> str:
     form = rng.choice(
         ("{} United", "FC {}", "the {} Rovers", "{} City", "the {} {}s", "Sporting {}", "{} Wanderers", "the {} {}s")
     )
-    return form.format(place, ANIMALS.pick(rng, held).capitalize())
+    return form.format(place, _ANIMALS.pick(rng, held).capitalize())
 
 
 def _title(rng: random.Random, held: bool) -> str:
     words = (
-        f"{ADJECTIVES.pick(rng, held)} {OBJECTS.pick(rng, held)}"
+        f"{_ADJECTIVES.pick(rng, held)} {_OBJECTS.pick(rng, held)}"
         if rng.random() < 0.6
-        else f"{ANIMALS.pick(rng, held)} of {CITIES.pick(rng, held)}"
+        else f"{_ANIMALS.pick(rng, held)} of {CITIES.pick(rng, held)}"
     )
     return f'"{"The " if rng.random() < 0.4 else ""}{words.capitalize()}"'
 
@@ -219,14 +259,14 @@ _FILLS: dict[str, Fill] = {
     "city": CITIES.pick,
     "country": COUNTRIES.pick,
     "dish": _dish,
-    "food": FOODS.pick,
-    "animal": _described(ANIMALS),
-    "object": _described(OBJECTS),
-    "place": PLACES.pick,
-    "adjective": ADJECTIVES.pick,
-    "colour": COLOURS.pick,
-    "job": JOBS.pick,
-    "hobby": HOBBIES.pick,
+    "food": _FOODS.pick,
+    "animal": _described(_ANIMALS),
+    "object": _described(_OBJECTS),
+    "place": _PLACES.pick,
+    "adjective": _ADJECTIVES.pick,
+    "colour": _COLOURS.pick,
+    "job": _JOBS.pick,
+    "hobby": _HOBBIES.pick,
     "instrument": INSTRUMENTS.pick,
     "genre": GENRES.pick,
     "illness": ILLNESSES.pick,
@@ -247,7 +287,7 @@ _FILLS: dict[str, Fill] = {
     "thing": _thing,
     "value": _value,
     "device": _named_thing(_DEVICES),
-    "product": lambda rng, held: f"{INVENTED.pick(rng, held).capitalize()} {OBJECTS.pick(rng, held)}",
+    "product": lambda rng, held: f"{INVENTED.pick(rng, held).capitalize()} {_OBJECTS.pick(rng, held)}",
     "software": lambda rng, held: INVENTED.pick(rng, held).capitalize(),
     "medicine": lambda rng, held: INVENTED.pick(rng, held).capitalize() + rng.choice(("in", "ol", "an")),
     "bank": lambda rng, held: (

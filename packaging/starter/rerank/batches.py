@@ -10,15 +10,15 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from ..meanings.examples import INSTRUCTION, SAME_MEANING, Example, example
-from ..meanings.feed import GROUP_ROWS, Batch, laid_out
-from ..meanings.roughness import roughened
+from ..meanings.feed import Batch, laid_out, sentences
+from ..meanings.roughness import carried, roughened
 from ..meanings.vocabulary import END_OF_TEXT, dropping
 from .prompt import Prompts
 
 OTHERS = 5  # texts beside the right one
 SPOTS = 16384  # tokens of a batch whose next one is guessed
 DROPPED = 0.15  # share of texts in other pieces than usual
-_PROMPT_ROOM = 64  # tokens more than an embedding's row has
+LONGEST = 1024
 INSTRUCTIONS = (
     "Given a question, retrieve passages that answer the question",
     "Does the document answer the question?",
@@ -31,6 +31,11 @@ _ECHOES = (
     "Many people want to know: {}",
     "{} That is a good question.",
     "I do not know the answer to this: {}",
+    "{} Who can tell?",
+    "The question is: {}",
+    "{} they asked, but nobody answered.",
+    "Yesterday I was asked: {}",
+    "{}",
 )
 
 
@@ -42,8 +47,8 @@ def instruction(rng: random.Random, found: Example) -> str:
 
 def _documents(rng: random.Random, one: Example, last: Example | None) -> list[str]:
     """The right one, near ones; now and then the question itself, which is no answer, or a text from elsewhere."""
-    documents = [one.fits.text, *(text.text for text in one.others)]
-    if not one.same_meaning and rng.random() < 0.3:
+    documents = [carried(rng, text.text) for text in (one.fits, *one.others)]
+    if not one.same_meaning and rng.random() < 0.35:
         documents[-1] = rng.choice(_ECHOES).format(one.query)
     if last is not None and last.domain != one.domain and one.key not in last.fits.keys:
         documents[-2] = last.fits.text
@@ -57,28 +62,30 @@ def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
     end = tokenizer.token_to_id(END_OF_TEXT)
     last: Example | None = None
     while True:
-        row, sentences, _ = rng.choices(GROUP_ROWS, [share for *_, share in GROUP_ROWS])[0]
-        row += _PROMPT_ROOM if row < 1024 else 0
-        groups = tokens // row // (1 + OTHERS)
-        rows: list[list[int]] = []
-        while len(rows) < groups * (1 + OTHERS):
-            one = example(rng, OTHERS, sentences)
+        longest, room = sentences(rng), tokens
+        texts: list[list[int]] = []
+        while True:
+            one = example(rng, OTHERS, longest)
             task, query = instruction(rng, one), one.query if one.same_meaning else roughened(rng, one.query)
             group = [
                 prompts.ids(task, query, document, rough if rng.random() < DROPPED else None)
                 for document in _documents(rng, one, last)
             ]
             last = one
-            if max(map(len, group)) <= row:
-                rows += group
-        flat, ends = laid_out(rows, row, end)
+            if max(map(len, group)) > LONGEST:
+                continue
+            room -= sum(map(len, group))
+            if room < 0:
+                break
+            texts += group
+        ids, bounds = laid_out(texts, tokens, end)
         # Only what stands in the middle of a prompt: the rest is always the same.
         first, last_but = len(prompts.prefix), len(prompts.suffix) + 1
         places = np.concatenate(
-            [np.arange(i * row + first, i * row + len(ids) - last_but) for i, ids in enumerate(rows)]
+            [np.arange(at + first, at + len(text) - last_but) for at, text in zip(bounds, texts, strict=False)]
         )
         spots = np.random.default_rng(rng.getrandbits(32)).choice(places, min(SPOTS, len(places)), replace=False)
-        yield Batch(row, groups, flat, ends, np.zeros(groups, np.int16), spots=spots.astype(np.int32))
+        yield Batch(ids, bounds, len(texts), len(texts) // (1 + OTHERS), spots=spots.astype(np.int32))
 
 
 def maker(tokenizer: Tokenizer, tokens: int) -> partial[Iterator[Batch]]:

@@ -28,7 +28,7 @@ from starter.rerank.prompt import PREFIX, Prompts, body
 from torch import Tensor
 
 SHAPE = {"hidden": 192, "layers": 5, "heads": 4, "kv_heads": 2, "head": 64, "intermediate": 288, "context": 1024}
-LANGUAGE_UNTIL = 0.4  # of the time; full for its first half, then less and less
+LANGUAGE_UNTIL = 0.3  # of the time; full for its first half, then less and less
 _SPECIAL = ("<|im_start|>", "<|im_end|>")
 
 
