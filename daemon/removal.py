@@ -15,12 +15,28 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("mlx_serve.removal")
 
+_UNDER_WAY: set[asyncio.Task[Removed]] = set()  # the loop alone would let go of them
+
 
 async def remove(store: Store, residency: Residency, name: str) -> Removed:
     """Take a name away; returns when the model is out of memory, unless another name of it is left.
 
-    Raises what `store.find` and `store.remove` raise; a damaged model can be removed as well.
+    Whoever asked may leave; it happens all the same. Raises what `store.find` and `store.remove` raise; a damaged model
+    can be removed as well.
     """
+    task = asyncio.create_task(_remove(store, residency, name))
+    _UNDER_WAY.add(task)
+    task.add_done_callback(_ended)
+    return await asyncio.shield(task)
+
+
+def _ended(task: asyncio.Task[Removed]) -> None:
+    _UNDER_WAY.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen, should nobody wait any more
+
+
+async def _remove(store: Store, residency: Residency, name: str) -> Removed:
     try:
         model = await asyncio.to_thread(store.find, name)
     except DamagedModel:  # it cannot be loaded

@@ -53,7 +53,9 @@ def _cure(client: Client, model: str | None) -> str:
         return "mlx-serve gc removes files that no model names"
     try:
         found = client.get(path_of(model))
-    except ApiError:  # so damaged that nothing is known of it
+    except ApiError:  # so damaged that nothing is known of it but the name
+        if model.startswith("local/"):
+            return f"mlx-serve remove {model}, then pull or make it again"
         return f"mlx-serve pull {model} repairs it"
     kind, _, location = found["source"].partition(" ")
     if found["parent"]:
