@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
-from fake_store import FakeStore, installed
+from fake_remote import ORIGIN, RemoteStore
+from fake_store import installed
 
 from mlx_serve.daemon.errors import PullStopped
 from mlx_serve.daemon.pulls import PullOrder, Pulls, downloadable
@@ -29,58 +27,10 @@ FOUR_BITS = Quantization(bits=4, group_size=64, mode="affine")
 A = PullOrder("acme/a")
 
 
-class Remote(FakeStore):
-    """A store whose pulls do what the test says: Progress is reported, an exception raised, None ends the pull well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps: queue.Queue[Progress | Exception | None] = queue.Queue()
-        self.began = threading.Semaphore(0)
-        self.ended = threading.Semaphore(0)
-        self.options: list[dict[str, Any]] = []
-        self.removed: list[str] = []
-        self.verifies = True
-
-    def models(self) -> list[Installed]:
-        return list(self.models_by_name.values())
-
-    def origin(self, source: str, **options: Any) -> Source:
-        return ORIGIN
-
-    def verify(self, name: str, progress: Callable[[int, int], None]) -> list[SimpleNamespace]:
-        progress(1, 1)
-        return [SimpleNamespace(ok=self.verifies)]
-
-    def remove(self, name: str, protect: object = ()) -> None:
-        self.removed.append(name)
-        self.models_by_name.pop(Name.parse(name).display())
-
-    def pull(self, source: str, *, progress: Callable[[Progress], None] = lambda _: None, **options: Any) -> Installed:
-        self.pulls.append(source)
-        self.options.append(options)
-        self.began.release()
-        try:
-            while True:
-                try:
-                    step = self.steps.get(timeout=0.01)
-                except queue.Empty:
-                    progress(
-                        Progress("waiting", path="idle")
-                    )  # as a real pull does: this is how it hears that nobody waits
-                    continue
-                if step is None:
-                    return self.add(options.get("name") or source)
-                if isinstance(step, Exception):
-                    raise step
-                progress(step)
-        finally:
-            self.ended.release()
-
-
 class Shrinking:
     """A quantizer that reports once, then waits for `go`."""
 
-    def __init__(self, store: Remote) -> None:
+    def __init__(self, store: RemoteStore) -> None:
         self.store = store
         self.orders: list[QuantizeOrder] = []
         self.go = asyncio.Event()
@@ -105,7 +55,7 @@ class Shrinking:
 
 class Yard:
     def __init__(self) -> None:
-        self.store = Remote()
+        self.store = RemoteStore()
         self.quantizing = Shrinking(self.store)
         self.in_memory: set[str] = set()
         self.pulls = Pulls(self.store, self.quantizing, lambda: self.in_memory)  # type: ignore[arg-type]
@@ -337,9 +287,6 @@ async def test_quantizing_alone_is_shared_and_ends_with_its_followers(yard: Yard
     for _ in range(3):
         await asyncio.sleep(0)
     assert yard.quantizing.killed and len(yard.quantizing.orders) == 1
-
-
-ORIGIN = Source(kind="hub", location="acme/a", revision="c" * 40)
 
 
 def made(yard: Yard, name: str = "acme/a-4bit", **facts: Any) -> None:
