@@ -39,6 +39,18 @@ BUILTINS: dict[str, Builtin] = {
         "a Qwen3 of 8 million parameters, trained on synthetic text, for trying and testing",
         "2026-11-22T17:12:50Z",
     ),
+    "starter-embed": Builtin(
+        "starter-embed",
+        "embedding",
+        "a Qwen3 of 2.5 million parameters made as Qwen3-Embedding, trained on synthetic English text, for trying and testing",
+        "2026-11-22T19:19:00Z",
+    ),
+    "starter-rerank": Builtin(
+        "starter-rerank",
+        "reranker",
+        "a Qwen3 of 2.4 million parameters made as Qwen3-Reranker, trained on synthetic English text, for trying and testing",
+        "2026-11-22T19:19:00Z",
+    ),
 }
 
 

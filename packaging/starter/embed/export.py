@@ -80,9 +80,9 @@ An embedding model of {log["parameters"] / 1e6:.1f} million parameters that come
 
 It was trained from nothing, on synthetic English text alone, in a few minutes on one GPU. It finds the passage that answers
 a question and tells sentences that mean the same from others, in simple sentences about mlx-serve, cooking, weather, travel,
-animals, computers, sport, music, health, money, home, people, the world and daily life. It matches names and numbers by their letters and
-knows the synonyms of its generator; of the rest of the language and of other languages it knows nothing. Use a real model for
-real work.
+animals, computers, sport, music, health, money, home, people, the world and daily life. It matches names and numbers by
+their letters and knows the synonyms of its generator; of the rest of the language and of other languages it knows nothing.
+Use a real model for real work.
 
 - Architecture: Qwen3, made as Qwen3-Embedding: the state of the last token, `<|endoftext|>`, which the tokenizer appends,
   normalised. Queries begin with `Instruct: {{task}}\\nQuery:`, texts with nothing. Own byte-level BPE of 4,096 entries.

@@ -37,8 +37,8 @@ A reranker of {log["parameters"] / 1e6:.1f} million parameters that comes with m
 
 It was trained from nothing, on synthetic English text alone, in a few minutes on one GPU. It says whether a text answers a
 question, in simple sentences about mlx-serve, cooking, weather, travel, animals, computers, sport, music, health, money, home,
-people, the world and daily life. It matches names and numbers by their letters and knows the synonyms of its generator; of the rest of the
-language and of other languages it knows nothing. Use a real model for real work.
+people, the world and daily life. It matches names and numbers by their letters and knows the synonyms of its generator; of
+the rest of the language and of other languages it knows nothing. Use a real model for real work.
 
 - Architecture: Qwen3, made as Qwen3-Reranker: its prompt with `<Instruct>`, `<Query>` and `<Document>`, and the score is the
   probability of `yes` against `no` after the empty think block. Own byte-level BPE of 4,096 entries. Prompts of up to
