@@ -7,6 +7,7 @@ for something on stdin, one answers on stdout.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -21,6 +22,8 @@ from live_daemon import LiveDaemon
 
 JOB = "TEST_JOB"
 """In a daemon's environment: the script that takes the place of the job which quantizes."""
+SYNCS = "TEST_SYNCS"
+"""In a daemon's environment: "no" leaves the syncs out. What a process has written survives its death without them."""
 PING = "TEST_PING_SECONDS"
 """In a daemon's environment: how soon a stream says that it is alive."""
 
@@ -117,6 +120,8 @@ def without_spare(settings: Any, started: float) -> Any:
     context.residency.start = nothing
     if job := os.environ.get(JOB):
         context.quantizing._command = (job,)
+    if os.environ.get(SYNCS) == "no":
+        os.fsync = os.fdatasync = os.fstat  # type: ignore[assignment]
     if seconds := os.environ.get(PING):
         stream.PING_SECONDS = float(seconds)
     return context
@@ -144,6 +149,7 @@ def run() -> None:
 
 
 if __name__ == "__main__":
+    import prometheus_client  # noqa: F401
     from huggingface_hub import get_session
 
     from mlx_serve.control import api  # noqa: F401
@@ -151,5 +157,8 @@ if __name__ == "__main__":
     from mlx_serve.handlers import routes, stream  # noqa: F401
     from mlx_serve.store import architectures, store  # noqa: F401
     from mlx_serve.store.hub import library, pull  # noqa: F401
+
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: F401
 
     run()

@@ -20,7 +20,7 @@ from hub.repository import Repository
 from hub.server import Hub
 from live_daemon import LiveDaemon, free_port
 from live_http import SocketConnection
-from nursery import JOB, Nursery
+from nursery import JOB, SYNCS, Nursery
 
 BLOCK = 4096
 SLACK = 1 << 20
@@ -134,7 +134,8 @@ class Ordeal:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.port = free_port()
-        self.environ = environment(self.hub, self.home, **({JOB: self.job} if self.job else {}))
+        more = {SYNCS: "no"} | ({JOB: self.job} if self.job else {})
+        self.environ = environment(self.hub, self.home, **more)
 
     @property
     def store(self) -> Path:
