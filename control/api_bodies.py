@@ -239,7 +239,7 @@ class Stopping(Answer, frozen=True):
 class ErrorText(Answer, frozen=True, omit_defaults=True):
     message: str
     hint: str | None = None
-    builtin: bool = False
+    pullable: bool = False
 
 
 class ErrorAnswer(Answer, frozen=True):

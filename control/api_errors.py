@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import msgspec
 from sanic.exceptions import SanicException
@@ -10,8 +11,8 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from ..daemon import errors as daemon
+from ..daemon.pulls import downloadable
 from ..store import errors as store
-from ..store.builtin import find_builtin
 from .api_bodies import BadBody, ErrorAnswer, ErrorText
 
 _log = logging.getLogger("mlx_serve.control")
@@ -48,18 +49,23 @@ def status_of(error: BaseException) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
-def text_of(error: BaseException) -> ErrorText:
+def text_of(error: BaseException, aliases: Mapping[str, str]) -> ErrorText:
     """The sentence for the user. An error nobody foresaw goes to the log in full and out as one plain line."""
     if isinstance(error, SanicException) or any(isinstance(error, kind) for kind, _ in _STATUS):
-        missing_builtin = isinstance(error, store.UnknownModel) and find_builtin(error.name) is not None
-        return ErrorText(message=str(error), hint=getattr(error, "hint", None), builtin=missing_builtin)
+        return ErrorText(message=str(error), hint=getattr(error, "hint", None), pullable=_pullable(error, aliases))
     _log.error("fail control request error=%s", type(error).__name__, exc_info=error)
     return ErrorText(message="the daemon made a mistake of its own", hint="see: mlx-serve logs")
 
 
-def line_of(error: BaseException) -> ErrorAnswer:
-    return ErrorAnswer(error=text_of(error))
+def _pullable(error: BaseException, aliases: Mapping[str, str]) -> bool:
+    """Whether a model that is not here has a name that can be pulled."""
+    return isinstance(error, store.UnknownModel) and downloadable(error.name, aliases) is not None
+
+
+def line_of(request: Request, error: BaseException) -> ErrorAnswer:
+    return ErrorAnswer(error=text_of(error, request.app.ctx.serving.settings.models.aliases))
 
 
 def render(request: Request, error: Exception) -> HTTPResponse:
-    return HTTPResponse(msgspec.json.encode(line_of(error)), status=status_of(error), content_type="application/json")
+    body = msgspec.json.encode(line_of(request, error))
+    return HTTPResponse(body, status=status_of(error), content_type="application/json")

@@ -21,7 +21,7 @@ async def send_lines(request: Request, lines: AsyncIterator[msgspec.Struct]) -> 
     except Exception as error:
         if response is None:
             raise
-        await response.send(msgspec.json.encode(line_of(error)) + b"\n")
+        await response.send(msgspec.json.encode(line_of(request, error)) + b"\n")
     finally:
         close = getattr(lines, "aclose", None)
         if close is not None:

@@ -30,12 +30,12 @@ class DaemonGone(Exception):
 class ApiError(Exception):
     """The daemon's own refusal: a sentence, and what to do about it where the daemon knows."""
 
-    def __init__(self, status: int, message: str, hint: str | None = None, builtin: bool = False) -> None:
+    def __init__(self, status: int, message: str, hint: str | None = None, pullable: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.hint = hint
-        self.builtin = builtin
+        self.pullable = pullable
 
 
 class Response:
@@ -202,4 +202,4 @@ def _error_of(status: int, document: dict[str, Any]) -> ApiError:
     error = document["error"]
     if not isinstance(error, dict):
         return ApiError(status, str(error))
-    return ApiError(status, str(error.get("message")), error.get("hint"), bool(error.get("builtin")))
+    return ApiError(status, str(error.get("message")), error.get("hint"), bool(error.get("pullable")))

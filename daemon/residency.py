@@ -11,12 +11,11 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..store.errors import UnknownModel
 from .entry import Entry, Model
 from .errors import Draining, LoadError, QueueFull, RunnerDied
+from .finding import Finder
 from .lease import Lease, Queue, Resident
 from .loading import Loader
-from .pulls import PullOrder, downloadable
 from .room import Room
 from .runner import Runner
 from .spare import Spare
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("mlx_serve.residency")
 
-_DOWNLOAD_RETRY_SECONDS = 60
-
 
 class Residency:
     """Everything here runs on the event loop; no state is shared with a thread."""
@@ -39,13 +36,12 @@ class Residency:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._pulls = pulls
+        self._finder = Finder(settings, store, pulls)
         self._spare = spare or Spare(partial(Runner.spawn, cache=settings.home / "cache"))
         self._loader = Loader(settings, store, self._spare)
         self._entries: dict[str, Entry] = {}
         self._changed = asyncio.Event()
         self._planning = asyncio.Lock()
-        self._downloading = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._seconds = 1.0
         self._draining = False
@@ -70,10 +66,10 @@ class Residency:
     async def acquire(self, name: str, keep_alive: float | None) -> Model:
         if self._draining:
             raise Draining
-        installed = await self._find(name)
+        installed = await self._finder.find(name)
         began = time.monotonic()
         entry = await self._entry(installed)  # from here to the lease nothing is awaited
-        if entry.leases >= self._most:
+        if entry.leases >= self._settings.engine.max_batch + self._settings.server.max_queue:
             raise QueueFull(self._retry_after(entry))
         entry.take(keep_alive)
         try:
@@ -100,26 +96,6 @@ class Residency:
             self._entries[base] = entry
             self._background(self._load(entry))
         return entry
-
-    async def _find(self, name: str) -> Installed:
-        try:
-            return await asyncio.to_thread(self._store.find, name)
-        except UnknownModel:
-            source = downloadable(name, self._settings.models.aliases) if self._settings.models.auto_download else None
-            if source is None or self._pulls is None:
-                raise
-        if self._downloading >= self._most:
-            raise QueueFull(_DOWNLOAD_RETRY_SECONDS)
-        self._downloading += 1
-        try:
-            return await self._pulls.run(PullOrder(source))
-        finally:
-            self._downloading -= 1
-
-    @property
-    def _most(self) -> int:
-        """Requests that may run in a model or wait for it."""
-        return self._settings.engine.max_batch + self._settings.server.max_queue
 
     def release(self, entry: Entry, seconds: float | None) -> None:
         if seconds is not None:

@@ -31,8 +31,8 @@ def pull(session: Session) -> int:
     for flag, given in (("--group-size", options.group_size is not None), ("--keep-source", options.keep_source)):
         if given and not quantized:
             raise UsageError(f"{flag} goes with --quantize")
-    body = _given(
-        source=_source(options.source),
+    body = wanted(
+        _source(options.source),
         type=options.type,
         name=options.name,
         revision=options.revision,
@@ -40,7 +40,6 @@ def pull(session: Session) -> int:
         mode=options.mode,
         group_size=options.group_size,
         keep_source=options.keep_source or None,
-        token=os.environ.get("HF_TOKEN", "").strip() or None,
     )
     return _run(session, PULL, body, "pulled")
 
@@ -56,6 +55,11 @@ def quantize(session: Session) -> int:
         target=options.target,
     )
     return _run(session, QUANTIZE, body, "made")
+
+
+def wanted(source: str, **options: Any) -> dict[str, Any]:
+    """A pull's body. The user's own token goes along, for the daemon may have been started without it."""
+    return _given(source=source, token=os.environ.get("HF_TOKEN", "").strip() or None, **options)
 
 
 def _given(**values: Any) -> dict[str, Any]:

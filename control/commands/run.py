@@ -8,7 +8,7 @@ from ..answer import Answer, ask, timings
 from ..client import ApiError
 from ..session import Failure, Session, path_of
 from ..terminal import is_terminal, note
-from .pull import fetch
+from .pull import fetch, wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,14 +87,14 @@ def _format(given: str | None) -> Any:
 
 
 def _present(client: Client, name: str) -> str:
-    """The model's full name; a built-in that is missing is pulled."""
+    """The model's full name; one that is not here and can be pulled, is."""
     try:
         found = client.get(path_of(name))
     except ApiError as error:
         if error.status != 404:
             raise
-        if not error.builtin:
+        if not error.pullable:
             raise ApiError(404, error.message, error.hint or "pull it first: mlx-serve pull SOURCE") from error
         note(f"{name} is not here yet; pulling it")
-        return str(fetch(client, {"source": name})["name"])
+        return str(fetch(client, wanted(name))["name"])
     return str(found["model"]["name"])

@@ -213,10 +213,11 @@ def test_refusals_have_a_fitting_status_and_a_sentence(
     assert words in document["error"]["message"]
 
 
-def test_missing_builtin_is_marked_as_one(daemon: FakeDaemon) -> None:
+@pytest.mark.parametrize("name", ["starter", "acme%2Fnew", "qwen3:0.6b"])
+def test_missing_model_that_could_be_pulled_is_marked_as_one(daemon: FakeDaemon, name: str) -> None:
     """So that `run starter` may pull it without guessing."""
-    _, document = raw(daemon, "GET", "/control/v1/models/starter")
-    assert document["error"]["builtin"] is True  # type: ignore[index]
+    _, document = raw(daemon, "GET", f"/control/v1/models/{name}")
+    assert document["error"]["pullable"] is True  # type: ignore[index]
 
 
 def test_unforeseen_error_leaks_nothing(daemon: FakeDaemon, caplog: pytest.LogCaptureFixture) -> None:

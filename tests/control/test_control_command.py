@@ -199,10 +199,11 @@ def test_run_with_json_passes_the_documents_through(starter: FakeDaemon, run: Ru
     assert lines[-1]["done"] is True
 
 
-def test_run_pulls_a_missing_builtin_and_says_so(daemon: FakeDaemon, run: Run) -> None:
-    done = run("run", "starter", "hi")
+@pytest.mark.parametrize("name", ["starter", "acme/new"])
+def test_run_pulls_what_is_missing_and_says_so(daemon: FakeDaemon, run: Run, name: str) -> None:
+    done = run("run", name, "hi")
     assert (done.returncode, done.stdout) == (0, "You said: hi\n")
-    assert "starter is not here yet; pulling it" in done.stderr
+    assert f"{name} is not here yet; pulling it" in done.stderr
 
 
 def test_run_of_an_unknown_model_says_what_to_do(daemon: FakeDaemon, run: Run) -> None:

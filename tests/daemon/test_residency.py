@@ -485,7 +485,7 @@ async def test_a_use_in_the_moment_of_expiry(build: Build, clock: Clock, monkeyp
     house = build(cache={"ttl_seconds": 5})
     old = await house.visit(A)
     found = clock.loop.create_future()
-    monkeypatch.setattr(house.residency, "_find", lambda _: found)
+    monkeypatch.setattr(house.residency._finder, "find", lambda _: found)
     guest = Guest(house, A)
     await asyncio.sleep(0)
     clock.shift += 6
