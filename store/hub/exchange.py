@@ -32,8 +32,12 @@ class Reply:
         """Bytes that the body has by its head; None where the head does not say."""
         return None if self._answer.chunked else self._answer.length
 
-    def read_into(self, buffer: memoryview) -> int:
-        """The next bytes of the body, as many as are there; 0 at its end, wherever that is."""
+    def read_into(self, buffer: memoryview, *, wait: bool = True) -> int | None:
+        """The next bytes of the body, as many as are there; 0 at its end, wherever that is.
+
+        None when there are none yet and the caller has better things to do than to `wait`.
+        """
+        self._owner.impatient(not wait and not self._answer.chunked)
         try:
             if self._answer.chunked:
                 data = self._answer.read1(len(buffer))
@@ -42,6 +46,8 @@ class Reply:
             return self._answer.fp.readinto1(buffer)
         except (http.client.HTTPException, ValueError) as error:
             raise Lost("the connection broke off") from error
+        finally:
+            self._owner.impatient(False)
 
     def finish(self, whole: bool) -> None:
         """Done with it; the connection is kept when the `whole` body was read."""
@@ -127,6 +133,10 @@ class _Kept:
             self._connection.putheader(name, value)
         self._connection.endheaders()
         return self._connection.getresponse()
+
+    def impatient(self, value: bool) -> None:
+        if self._line is not None:
+            self._line.impatient = value
 
     def drop(self) -> None:
         if self._line is not None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from .partial import Partial
 from .repository import HubFile
 
-BUFFER = 1 << 20
-_QUEUE = 8
+BUFFER = 4 << 20
+_QUEUE = 4
 _PATIENCE = 0.2
 
 

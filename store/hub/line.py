@@ -25,6 +25,7 @@ class Line:
         sock.setblocking(False)
         self._socket = sock
         self.watch = watch
+        self.impatient = False
 
     def secure(self, context: ssl.SSLContext, host: str) -> None:
         """TLS from here on. Raises ssl.SSLError, Lost, Stopped."""
@@ -48,14 +49,15 @@ class Line:
             except ssl.SSLWantReadError:
                 self.await_event(select.POLLIN)
 
-    def receive(self, buffer: Any) -> int:
-        """0 at the end of the stream."""
+    def receive(self, buffer: Any) -> int | None:
+        """0 at the end of the stream; None when nothing came for a blink and the line is `impatient`."""
         self.watch.heed()
         while True:
             try:
                 count = self._socket.recv_into(buffer)
             except (BlockingIOError, ssl.SSLWantReadError):
-                self.await_event(select.POLLIN)
+                if not self._ready(select.POLLIN) and self.impatient:
+                    return None
             except ssl.SSLWantWriteError:
                 self.await_event(select.POLLOUT)
             else:
@@ -66,17 +68,19 @@ class Line:
         return io.BufferedReader(_Reader(self), _READER)
 
     def await_event(self, event: int) -> None:
+        while not self._ready(event):
+            pass
+
+    def _ready(self, event: int) -> bool:
+        """Waits for a blink at most."""
         poll = select.poll()
         poll.register(self._socket, event)
         began = time.monotonic()
-        ready = None
-        while not ready:
-            ready = poll.poll(_BLINK * 1000)
-            now = time.monotonic()
-            self.watch.waits.seconds += now - began
-            began = now
-            if not ready:
-                self.watch.heed()
+        ready = poll.poll(_BLINK * 1000)
+        self.watch.waits.seconds += time.monotonic() - began
+        if not ready:
+            self.watch.heed()
+        return bool(ready)
 
     def connect(self, address: Any) -> None:
         """Raises OSError when it comes to nothing."""
@@ -111,7 +115,7 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Any) -> int | None:
         try:
             return self._line.receive(buffer)
         except OSError as error:

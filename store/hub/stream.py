@@ -81,7 +81,10 @@ class Stream(threading.Thread):
             try:
                 room = min(len(buffer), stop - piece.position)
                 while count < room and time.monotonic() - began < _FLUSH_SECONDS:
-                    got = reply.read_into(buffer[count:room])
+                    # What came is stored before the line is waited for any longer.
+                    got = reply.read_into(buffer[count:room], wait=count == 0)
+                    if got is None:
+                        break
                     if got == 0:
                         raise Lost("the answer ended too early")
                     count += got

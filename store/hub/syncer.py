@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 from .task import Task
 
-_EVERY = 256 << 20
-_SECONDS = 2.0
+_EVERY = 128 << 20
+_SECONDS = 0.25
 
 
 class Desk(Protocol):
