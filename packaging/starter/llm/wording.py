@@ -127,7 +127,7 @@ def with_text(rng: random.Random, wording: str) -> str:
     if "<x>" in wording:
         return wording
     if rng.random() < 0.8:
-        after = rng.choice(_AFTER)
+        after = "? <x>" if wording.endswith("?") and rng.random() < 0.4 else rng.choice(_AFTER)
         body = wording.rstrip(".!:") if not wording.endswith("?") or after[0] not in ":\n -" else wording
         return (body.rstrip("?") if after[0] in "?.;," else body) + after
     before = rng.choice(_BEFORE)
