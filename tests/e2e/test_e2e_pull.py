@@ -36,7 +36,9 @@ def test_events_name_each_file_and_add_up(pulling: Pulling) -> None:
     assert last["overall_completed"] == last["overall_total"] == size(files)
     for path in kept(files):
         steps = [
-            event["completed"] for event in events if event.get("path") == path and event["status"] == "downloading"
+            event.get("completed", 0)
+            for event in events
+            if event.get("path") == path and event["status"] == "downloading"
         ]
         assert steps == sorted(steps), path
 
