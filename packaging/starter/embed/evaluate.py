@@ -71,15 +71,21 @@ def _shortened(vectors: Vectors, size: int) -> Vectors:
     return cut / np.linalg.norm(cut, axis=1, keepdims=True)
 
 
-def _score(found: list[Example], queries: Vectors, texts: Vectors) -> Score:
-    """`texts` stand in groups, the right one first. One that answers as well does not count against it."""
+def _score(found: list[Example], queries: Vectors, texts: Vectors, elsewhere: bool = False) -> Score:
+    """`texts` stand in groups, the right one first. One that answers as well does not count against it.
+
+    `elsewhere`: only texts of other domains are rivals.
+    """
     score, size = Score(), OTHERS + 1
     for start in range(0, len(found), TOGETHER):
         some = found[start : start + TOGETHER]
         candidates = [text for one in some for text in (one.fits, *one.others)]
+        domains = [one.domain for one in some for _ in range(size)]
         similar = queries[start : start + len(some)] @ texts[start * size : (start + len(some)) * size].T
         for i, one in enumerate(some):
             rivals = [j for j, text in enumerate(candidates) if j != i * size and one.key not in text.keys]
+            if elsewhere:
+                rivals = [j for j in rivals if domains[j] != one.domain]
             best = max(rivals, key=lambda j: float(similar[i, j]))
             right = bool(similar[i, i * size] > similar[i, best])
             score.add(right, asked=one.query, wanted=one.fits.text[:400], first=candidates[best].text[:400])
@@ -99,6 +105,8 @@ def evaluate(embed: Embed, cases: int, seconds: float, tasks: list[str]) -> dict
         asked = plain if found[0].same_meaning else [prompted(INSTRUCTION, text) for text in plain]
         queries = embed(asked)
         scores[task] = _score(found, queries, texts)
+        if task == "paraphrase":
+            scores["paraphrase, other topics"] = _score(found, queries, texts, elsewhere=True)
         if task == "question":
             for size in DIMENSIONS[:-1]:
                 short = _shortened(queries, size), _shortened(texts, size)

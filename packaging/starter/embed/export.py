@@ -93,7 +93,7 @@ Use a real model for real work.
 
 ## Evaluation
 
-The right text comes first among 128: 7 near ones and those of 15 other cases.
+The right text comes first among 128: 7 near ones and those of 15 other cases ("other topics": those of other domains alone).
 Wordings, names, things and scenes are such as training never sees; in "new kind of question" no fact of the kind was ever
 trained. Of mlx-serve the facts are known, the questions are new.
 

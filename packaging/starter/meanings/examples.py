@@ -154,7 +154,7 @@ def new_kind(rng: random.Random, held: bool, others: int, longest: int) -> Examp
 
 
 def long_passage(rng: random.Random, held: bool, others: int, longest: int) -> Example:
-    found = _about(rng, _trained_kind(rng), held, others, max(longest, 12), False)
+    found = _about(rng, _trained_kind(rng), held, others, max(longest, 8), False)
     return Example("long passage", found.domain, found.query, found.key, found.fits, found.others)
 
 
