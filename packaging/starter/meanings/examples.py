@@ -213,11 +213,11 @@ def mlx_serve(rng: random.Random, held: bool, others: int, longest: int) -> Exam
 
 Make = Callable[[random.Random, bool, int, int], Example]
 TRAINED: dict[str, tuple[float, Make]] = {
-    "question": (0.36, question),
-    "paraphrase": (0.16, paraphrase),
-    "scene paraphrase": (0.14, scene_paraphrase),
-    "scene question": (0.10, scene_question),
-    "mlx-serve": (0.24, mlx_serve),
+    "question": (0.40, question),
+    "paraphrase": (0.24, paraphrase),
+    "scene paraphrase": (0.10, scene_paraphrase),
+    "scene question": (0.07, scene_question),
+    "mlx-serve": (0.19, mlx_serve),
 }
 TASKS: dict[str, Make] = {
     **{task: make for task, (_, make) in TRAINED.items()},
