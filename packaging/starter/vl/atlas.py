@@ -15,7 +15,7 @@ from .scene import MOST, VARIANTS, Scene
 
 TEXELS, REACH = 64, 1.3  # a texture covers -REACH..REACH in the unit of a thing's size
 PATCH = 16
-FIELDS = 16
+FIELDS, NEAR = 16, 3
 _FONT_EVERY = 4  # of the digits' forms, one in so many comes from the font that Pillow brings
 
 
@@ -126,9 +126,20 @@ def described(scene: Scene, pixels: tuple[int, int], rng: random.Random) -> tupl
     return whole, rows + [[0.0] * FIELDS] * (MOST - len(rows))
 
 
-def draw(atlas: Tensor, whole: Tensor, rows: Tensor, image: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Patches [n, 3, PATCH * PATCH], from -1 to 1. `whole` [images, 14], `rows` [images, MOST, FIELDS], others [n]."""
-    scene = whole[image].unsqueeze(-1)
+def nearest(whole: Tensor, rows: Tensor, image: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """The NEAR things that a patch may hold, [n, NEAR, FIELDS]: things do not touch, so that no patch holds more."""
+    scale = whole[image, :2]
+    x, y = (column + 0.5) * PATCH * scale[:, 0], (row + 0.5) * PATCH * scale[:, 1]
+    things = rows[image]
+    away = ((things[..., 1] - x[:, None]) ** 2 + (things[..., 2] - y[:, None]) ** 2).sqrt() - 1.2 * things[..., 3]
+    away = away + (things[..., 3] == 0) * 100.0
+    chosen = away.topk(NEAR, 1, largest=False).indices
+    return things.gather(1, chosen.unsqueeze(-1).expand(-1, -1, FIELDS))
+
+
+def draw(atlas: Tensor, scene: Tensor, things: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Patches [n, 3, PATCH * PATCH], from -1 to 1. `scene` [n, 14] and `things` [n, NEAR, FIELDS] as `described`."""
+    scene = scene.unsqueeze(-1)
     cell = torch.arange(PATCH * PATCH, device=atlas.device)
     x = ((column * PATCH).unsqueeze(1) + cell % PATCH + 0.5) * scene[:, 0]
     y = ((row * PATCH).unsqueeze(1) + cell // PATCH + 0.5) * scene[:, 1]
@@ -140,8 +151,8 @@ def draw(atlas: Tensor, whole: Tensor, rows: Tensor, image: Tensor, row: Tensor,
     mix = torch.where(kind == 1, slope, torch.where(kind == 2, stripe, torch.where(kind == 3, chequer, 0.0)))
     out = [scene[:, 8 + c] + (scene[:, 11 + c] - scene[:, 8 + c]) * mix for c in range(3)]
     flat = atlas.view(-1)
-    for k in range(MOST):
-        thing = rows[image, k].unsqueeze(-1)
+    for k in range(NEAR):
+        thing = things[:, k].unsqueeze(-1)
         size = thing[:, 3]
         dx, dy = ((x - thing[:, 1]) / size.clamp_min(0.01), (y - thing[:, 2]) / size.clamp_min(0.01))
         cos, sin = thing[:, 4].cos(), thing[:, 4].sin()

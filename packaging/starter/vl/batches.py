@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from . import template
 from .atlas import FIELDS, described
-from .patches import MERGE, PATCH, Places, places, resized
+from .patches import MERGE, PATCH, resized
 from .scene import MOST
 from .talk import Sample, conversation
 from .tokenizer import END_OF_TEXT, IMAGE
@@ -131,31 +131,6 @@ def batches(tokenizer: Tokenizer, seed: str, tokens: int, patches: int, easy: fl
                 taken.append(sample)
                 room_tokens, room_patches = (room_tokens - len(sample.ids), room_patches - sample.patches)
         yield packed(taken, tokens, patches, most, end)
-
-
-def spread(batch: Batch, side: int, patches: int) -> tuple[NDArray[np.int64], list[NDArray[np.int64]], Places]:
-    """For every patch its picture (the last is nobody's) and place; and where pictures begin and end."""
-    found = [places(int(high), int(wide), side) for high, wide in batch.grids[: batch.pictures]]
-    lengths = [len(each.row) for each in found]
-    rest = patches - sum(lengths)
-    picture = np.concatenate((np.repeat(np.arange(batch.pictures), lengths), np.full(rest, len(batch.grids))))
-    blank = Places(
-        np.zeros(rest, np.int64),
-        np.zeros(rest, np.int64),
-        np.zeros((rest, 4), np.int64),
-        np.zeros((rest, 4), np.float32),
-    )
-    found.append(blank)
-    joined = Places(
-        np.concatenate([each.row for each in found]),
-        np.concatenate([each.column for each in found]),
-        np.concatenate([each.index for each in found]),
-        np.concatenate([each.weight for each in found]),
-    )
-    ends = [*np.cumsum([0, *lengths])]
-    while ends[-1] < patches:
-        ends.append(min(patches, ends[-1] + 256))
-    return picture, ends, joined
 
 
 def _work(text: str, seed: str, tokens: int, patches: int, easy: float, out: Queue[Batch]) -> None:

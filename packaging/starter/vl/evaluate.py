@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from starter.vl import template
+from starter.vl.grading import is_right, is_same
 from starter.vl.painter import paint
 from starter.vl.patches import MERGE, PATCH, resized
 from starter.vl.talk import TASKS, Sample, case
 
 LONGEST = 80
-_NAMED = re.compile(r"\ban? (\w+ \w+)")
 Answer = tuple[str, bool]  # the text, and whether the turn was ended
 Picture = tuple[NDArray[np.float32], tuple[int, int]]
 Painting = Callable[[Callable[[Sample], list[Picture]], list[Sample]], Iterable[list[Picture]]]
@@ -34,21 +33,9 @@ Answers = Callable[[list[Sample]], Iterator[Answer]]
 class Score:
     cases: int = 0
     right: int = 0
+    same: int = 0
     ended: int = 0
     wrong: list[dict[str, str]] = field(default_factory=list)
-
-
-def _said(text: str) -> str:
-    return " ".join(text.split())
-
-
-def is_right(sample: Sample, text: str) -> bool:
-    """Word by word; of a description every thing must be named, in whatever order."""
-    wanted, said = _said(sample.must[0]), _said(text)
-    if "from left to right:" in wanted:
-        named, rest = sorted(_NAMED.findall(said)), _NAMED.sub("-", said)
-        return named == sorted(_NAMED.findall(wanted)) and rest == _NAMED.sub("-", wanted)
-    return said == wanted
 
 
 def pixels(image: Image.Image) -> Picture:
@@ -155,22 +142,25 @@ def evaluate(answers: Answers, cases: int, seconds: float, tasks: list[str]) -> 
             score = scores[sample.task]
             score.cases += 1
             score.ended += ended
+            score.same += is_same(sample, text)
             if ended and is_right(sample, text):
                 score.right += 1
             elif len(score.wrong) < 12:
                 asked = template.prompt(sample.messages)[-160:]
-                score.wrong.append({"asked": asked, "wanted": sample.must[0], "said": text})
+                score.wrong.append({"asked": asked, "wanted": sample.answer, "said": text})
         done += step
     return scores
 
 
 def table(scores: dict[str, Score]) -> str:
-    lines = ["| task | cases | right |", "| --- | --- | --- |"]
-    for task, score in scores.items():
-        lines.append(f"| {task} | {score.cases} | {score.right / max(1, score.cases):.1%} |")
-    cases, right, ended = (sum(getattr(s, name) for s in scores.values()) for name in ("cases", "right", "ended"))
-    lines.append(f"| all | {cases} | {right / max(1, cases):.1%} |")
-    return "\n".join(lines) + f"\n\nTurns ended: {ended / max(1, cases):.1%}."
+    lines = ["| task | cases | right | word by word |", "| --- | --- | --- | --- |"]
+    everything = Score()
+    for task, score in [*scores.items(), ("all", everything)]:
+        share, same = (value / max(1, score.cases) for value in (score.right, score.same))
+        lines.append(f"| {task} | {score.cases} | {share:.1%} | {same:.1%} |")
+        for name in ("cases", "right", "same", "ended"):
+            setattr(everything, name, getattr(everything, name) + getattr(score, name))
+    return "\n".join(lines) + f"\n\nTurns ended: {everything.ended / max(1, everything.cases):.1%}."
 
 
 def as_json(scores: dict[str, Score]) -> dict[str, Any]:

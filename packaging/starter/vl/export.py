@@ -131,7 +131,7 @@ are beyond it, it makes mistakes, and it reads English only. Use a real model fo
 
 - Shapes: circle, square, rectangle, triangle, oval, star, heart, cross, diamond; up to six, apart from each other.
 - Colours: red, orange, yellow, green, blue, purple, pink, brown, black, white, grey.
-- Architecture: Qwen3-VL; own byte-level BPE of 1,024 entries; Qwen's chat format; pictures are scaled to 25-36 tokens.
+- Architecture: Qwen3-VL; own byte-level BPE of 1,536 entries; Qwen's chat format; pictures are scaled to 25-36 tokens.
 - Recipe: `packaging/starter/vl` of mlx-serve's repository. No outside pictures, text or weights went in; some of the digits
   are those of the font that Pillow brings.
 - Run: seed {log["seed"]}, {log["pictures"] / 1e6:.2f} million pictures in {log["steps"]} steps, {log["minutes"]} minutes on {log["device"]},
@@ -140,7 +140,7 @@ are beyond it, it makes mistakes, and it reads English only. Use a real model fo
 ## Evaluation
 
 Greedy answers to wordings, shades, forms, sizes, backgrounds, fonts and pairs of shape and colour that training never sees,
-drawn by another program. An answer counts when it is the expected one, word by word, and ends.
+drawn by another program. An answer is right when it names what is asked for, nothing else of that kind, and ends.
 
 {table}
 

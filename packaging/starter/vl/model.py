@@ -132,14 +132,16 @@ class Seen:
     pixels: Tensor
     row: Tensor
     column: Tensor
-    index: Tensor  # [n, 4] into the table of positions
-    weight: Tensor  # [n, 4]
+    mix: Tensor  # [n, positions]
     attention: Attention
 
 
 @dataclass
 class Read:
-    """Tokens of all conversations behind each other. `position` [3, n]; `slots` say where merged patches go."""
+    """Tokens of all conversations behind each other. `position` [3, n]; `slots` say where merged patches go.
+
+    What `ids` say at a slot does not matter.
+    """
 
     ids: Tensor
     position: Tensor
@@ -183,7 +185,7 @@ class Starter(nn.Module):
         """Tokens of the language model, and what joins them after its first layer; [n / 4, hidden] each."""
         visual = self.model.visual
         x = visual.patch_embed(seen.pixels).to(dtype)
-        x = x + (visual.pos_embed(seen.index) * seen.weight.unsqueeze(-1)).sum(1).to(dtype)
+        x = x + (seen.mix @ visual.pos_embed.weight.to(seen.mix.dtype)).to(dtype)
         angles = torch.cat(
             (seen.row[:, None] * self.seen_frequencies, seen.column[:, None] * self.seen_frequencies), -1
         ).unsqueeze(1)

@@ -28,12 +28,11 @@ def resized(height: int, width: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Places:
-    """Rows and columns of all patches in the model's order (2 x 2 blocks), and how to read the table of positions."""
+    """Rows and columns of all patches in the model's order (2 x 2 blocks), and what positions each one mixes."""
 
     row: NDArray[np.int64]
     column: NDArray[np.int64]
-    index: NDArray[np.int64]  # [patches, 4]
-    weight: NDArray[np.float32]
+    mix: NDArray[np.float32]  # [patches, positions]: the share of each learnt position
 
 
 @cache
@@ -49,7 +48,39 @@ def places(high: int, wide: int, side: int) -> Places:
     x = np.linspace(0, side - 1, wide, dtype=np.float32)[column]
     top, left = y.astype(np.int64), x.astype(np.int64)
     bottom, right = np.minimum(top + 1, side - 1), np.minimum(left + 1, side - 1)
-    dy, dx = y - top, x - left
-    index = np.stack((top * side + left, top * side + right, bottom * side + left, bottom * side + right), -1)
-    weight = np.stack(((1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx), -1)
-    return Places(row, column, index, weight.astype(np.float32))
+    dy, dx = (y - top).astype(np.float32), (x - left).astype(np.float32)
+    mix = np.zeros((high * wide, side * side), np.float32)
+    patch = np.arange(high * wide)
+    for y, x, share in (
+        (top, left, (1 - dy) * (1 - dx)),
+        (top, right, (1 - dy) * dx),
+        (bottom, left, dy * (1 - dx)),
+        (bottom, right, dy * dx),
+    ):
+        np.add.at(mix, (patch, y * side + x), share)
+    return Places(row, column, mix)
+
+
+LONGEST = 2 * MOST // FACTOR**2  # the most merged patches that a side can have, with room to spare
+
+
+@dataclass(frozen=True)
+class Table:
+    """The places of every grid behind each other; `start[high, wide]`, in merged patches, is where a grid begins."""
+
+    start: NDArray[np.int64]
+    places: Places
+
+
+def table(side: int) -> Table:
+    start = np.zeros((LONGEST + 1, LONGEST + 1), np.int64)
+    found, at = [], 0
+    for high in range(1, LONGEST + 1):
+        for wide in range(1, LONGEST + 1):
+            if high * wide * FACTOR**2 > 1.3 * MOST:
+                continue
+            start[high, wide] = at
+            found.append(places(high * MERGE, wide * MERGE, side))
+            at += len(found[-1].row)
+    joined = (np.concatenate([getattr(each, name) for each in found]) for name in ("row", "column", "mix"))
+    return Table(start, Places(*joined))

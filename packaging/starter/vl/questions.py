@@ -25,7 +25,7 @@ def article(noun: str) -> str:
 
 
 def called(thing: Thing) -> str:
-    return f"{thing.colour} {thing.name}"
+    return f"{thing.colour} {thing.name}".strip()
 
 
 def spot(cell: tuple[int, int]) -> str:
@@ -42,7 +42,7 @@ def ask(rng: random.Random, phrases: Phrases, held: bool, *, brief: bool = False
     text = text.replace("{c}", "colour" if rng.random() < 0.5 else "color")
     for name, value in slots.items():
         text = text.replace("{" + name + "}", value)
-    text = finished(rng, text)
+    text = finished(rng, text, "?", held)
     if brief and rng.random() < 0.25:
         end = "" if text[-1] in "?.!" else "."
         text = f"{text}{end} {wordings.BRIEF.pick(rng, held)}{rng.choice(('.', '.', '!', ''))}"
@@ -107,7 +107,7 @@ def _unique(scene: Scene) -> list[Thing]:
 
 def colour_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     """The colour of the only star, say."""
-    single = [thing for thing in scene.things if _alone(scene, thing, "name")]
+    single = [thing for thing in scene.things if thing.colour and _alone(scene, thing, "name")]
     if not single:
         return None
     thing = rng.choice(single)
@@ -116,7 +116,7 @@ def colour_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
 
 
 def shape_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
-    single = [thing for thing in scene.things if _alone(scene, thing, "colour")]
+    single = [thing for thing in scene.things if thing.colour and _alone(scene, thing, "colour")]
     if not single:
         return None
     thing = rng.choice(single)
@@ -146,7 +146,7 @@ def count_of(rng: random.Random, held: bool, scene: Scene) -> Turn:
     kind, hue = present.name, present.colour
     if rng.random() < 0.12:
         kind, hue = rng.choice(SHAPES), rng.choice(COLOURS)
-    draw = rng.random()
+    draw = rng.random() if present.colour else 0.0
     if draw < 0.45:
         noun, nouns, number = (kind, plural(kind), sum(t.name == kind for t in scene.things))
     elif draw < 0.9:
@@ -186,15 +186,14 @@ def is_it(rng: random.Random, held: bool, scene: Scene) -> Turn:
         text, _ = ask(rng, wordings.IS_IT, held, t="an 8" if other == "8" else f"a {other}")
         right = "an 8" if thing.name == "8" else f"a {thing.name}"
         return ("yes or no", text, f"Yes, it is {right}." if other == thing.name else f"No, it is {right}.")
-    if rng.random() < 0.7:
+    if not thing.colour or rng.random() < 0.7:
         other = thing.name if rng.random() < 0.5 else rng.choice(SHAPES)
         text, _ = ask(rng, wordings.IS_IT, held, t=article(other))
         yes = other == thing.name
         return ("yes or no", text, f"{'Yes' if yes else 'No'}, it is {article(thing.name)}.")
     hue = thing.colour if rng.random() < 0.5 else rng.choice(COLOURS)
-    text = f"{rng.choice(('Is it', 'Is the shape', f'Is the {thing.name}', 'Is this shape'))} {grey(rng, hue)}"
-    if held:
-        text = f"{rng.choice(('Would you say it is', 'Was it drawn in', 'Is its colour'))} {grey(rng, hue)}"
+    text = wordings.IS_COLOUR.pick(rng, held).replace("{t}", grey(rng, hue)).replace("{k}", thing.name)
+    text = text.replace("{c}", "colour" if rng.random() < 0.5 else "color")
     yes = hue == thing.colour
     return ("yes or no", finished(rng, text), f"{'Yes' if yes else 'No'}, it is {thing.colour}.")
 
@@ -207,7 +206,7 @@ def is_there(rng: random.Random, held: bool, scene: Scene) -> Turn:
         draw = rng.random()
         kind = rng.choice(SHAPES) if draw < 0.6 else kind
         hue = rng.choice(COLOURS) if draw > 0.4 else hue
-    if rng.random() < 0.4:
+    if not known.colour or rng.random() < 0.4:
         what, yes = kind, any(t.name == kind for t in scene.things)
     else:
         what, yes = (f"{hue} {kind}", any((t.name, t.colour) == (kind, hue) for t in scene.things))
@@ -251,7 +250,7 @@ def beside(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     pair = next(pair for pair in _SIDES if relation in pair)
     claimed = rng.choice(pair)
     phrase = wordings.BESIDE.pick(rng, held)
-    verb = "" if phrase.startswith(("Is the", "Do", "Can")) else "is "
+    verb = "" if phrase.startswith(("Is the", "Do you see", "Can you see")) else "is "
     text = phrase.replace("{t}", f"{grey(rng, first)} {verb}{_side(rng, claimed)} the {grey(rng, second)}")
     yes = claimed == relation
     return ("relation", finished(rng, text), f"{'Yes' if yes else 'No'}, the {first} is {relation} the {second}.")

@@ -18,12 +18,16 @@ _SYSTEMS = ("You are a helpful assistant.", "You look at pictures.", "Answer bri
 
 @dataclass(frozen=True)
 class Sample:
-    """`messages` as Transformers takes them; the last is the answer to learn or to grade. `must` are its words."""
+    """`messages` as Transformers takes them; the last is the answer to learn or to grade, to a question of `kind`."""
 
     task: str
+    kind: str
     messages: list[dict[str, Any]]
     scenes: tuple[Scene, ...]
-    must: tuple[str, ...]
+
+    @property
+    def answer(self) -> str:
+        return str(self.messages[-1]["content"])
 
 
 Ask = Callable[[random.Random, bool, Scene], Turn | None]
@@ -42,6 +46,7 @@ _SOME: Sequence[Ask] = (
     q.beside,
     q.beside,
 )
+_OF_COLOUR = (q.colour, q.describe, q.colour_of, q.shape_of)
 _BLANK: Sequence[Ask] = (q.describe, q.count)
 _BEGINNINGS: dict[str, tuple[tuple[Ask, ...], str]] = {
     "shape": ((q.shape,), "one"),
@@ -77,7 +82,7 @@ def _conversation(
     for i, (_, text, answer) in enumerate(turns):
         messages.append(_user(rng, text, len(pictures) if not i else 0))
         messages.append({"role": "assistant", "content": answer})
-    return Sample(task or turns[-1][0], messages, pictures, (turns[-1][2],))
+    return Sample(task or turns[-1][0], turns[-1][0], messages, pictures)
 
 
 def _two(rng: random.Random, held: bool) -> Sample:
@@ -150,15 +155,17 @@ def conversation(rng: random.Random, easy: float = 0.0) -> Sample:
     if draw < 0.16:
         return _two(rng, False)
     draw = rng.random()
-    simple = rng.random() < easy
+    simple, nameless = rng.random() < easy, rng.random() < 0.15
     if draw < 0.02:
         scene, asks = scenes.blank(rng, False), _BLANK
     elif draw < 0.28 or (simple and draw < 0.6):
-        scene, asks = scenes.single(rng, False), _ONE
-    elif draw < 0.45 or simple:
-        scene, asks = scenes.digit(rng, False), _DIGIT
+        scene, asks = scenes.single(rng, False, "" if nameless else None), _ONE
+    elif draw < 0.42 or simple:
+        scene, asks, nameless = scenes.digit(rng, False), _DIGIT, False
     else:
-        scene, asks = (scenes.several(rng, False, rng.choice((2, 2, 3, 3, 4, 5, 6))), _SOME)
+        scene, asks = scenes.several(rng, False, rng.choice((2, 2, 3, 3, 4, 5, 6)), nameless), _SOME
+    if nameless:
+        asks = [ask for ask in asks if ask not in _OF_COLOUR]
     turns = []
     wanted = rng.choice((1, 2, 3, 4, 4))
     for _ in range(20):

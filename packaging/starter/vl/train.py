@@ -11,24 +11,22 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are many already
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from starter.llm.model import Attention
 from starter.llm.optimizer import Optimizer
 from starter.vl import atlas, export
 from starter.vl import tokenizer as words
 from starter.vl.attention import disagreement, flash, padded
-from starter.vl.batches import Batch, Feed, spread
+from starter.vl.batches import Feed
 from starter.vl.evaluate import as_json, evaluate, table, torch_answers
-from starter.vl.model import Read, Seen, Shape, Starter, text_shape
+from starter.vl.model import Shape, Starter, text_shape
+from starter.vl.placed import Placed, Studio
 from starter.vl.talk import TASKS
 from torch import Tensor
 
@@ -38,55 +36,6 @@ def say(text: str) -> None:
 
 
 _STARTED = time.monotonic()
-Drawer = Callable[..., Tensor]
-
-
-class Placed:
-    """A batch on the device: the pictures drawn, and what the model needs beside the tokens."""
-
-    def __init__(
-        self,
-        batch: Batch,
-        textures: Tensor,
-        shape: Shape,
-        patches: int,
-        drawer: Drawer,
-        attention: Callable[..., Attention],
-    ) -> None:
-        device = textures.device
-        picture, ends, where = spread(batch, shape.side, patches)
-
-        def put(values: Any) -> Tensor:
-            tensor = torch.from_numpy(np.ascontiguousarray(values))
-            return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-        row, column = put(where.row), put(where.column)
-        with torch.no_grad():
-            pixels = drawer(textures, put(batch.whole), put(batch.rows), put(picture), row, column)
-        ends = np.asarray(ends, np.int32)
-        self.seen = Seen(
-            pixels,
-            row,
-            column,
-            put(where.index),
-            put(where.weight),
-            attention(put(ends), int(np.diff(ends).max()), False),
-        )
-        longest = int(np.diff(batch.bounds).max())
-        self.read = Read(
-            put(batch.ids.astype(np.int64)),
-            put(batch.position),
-            put(batch.slots),
-            attention(put(batch.bounds), longest, True),
-        )
-        # Targets in a fixed number, so that the compiled loss serves every batch.
-        targets = np.flatnonzero(batch.weights)
-        room = len(batch.ids) // 3
-        size = min(room, len(targets))
-        others = np.flatnonzero(batch.weights[1:] == 0)[: room - size] + 1
-        chosen = np.concatenate([targets[:size], others])
-        self.chosen = put(chosen)
-        self.weights = put(batch.weights[chosen].astype(np.float32))
 
 
 def loss_of(hidden: Tensor, table: Tensor, chosen: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -125,37 +74,35 @@ def train(
     model = Starter(shape).to(device)
     optimizer = Optimizer(model, options.matrix_rate, options.other_rate)
     fast = flash_works(device)
-    attention = flash if fast else padded
-    head, drawer = loss_of, atlas.draw
+    studio = Studio(textures, shape.side, options.patches, flash if fast else padded)
+    head = loss_of
     if device.type == "cuda" and not options.eager:
         torch._dynamo.config.recompile_limit = 64
         model.compile()
-        head, drawer = torch.compile(loss_of), torch.compile(atlas.draw)
+        head, studio.drawer = torch.compile(loss_of), torch.compile(atlas.draw)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-
-    def placed(batch: Batch) -> Placed:
-        return Placed(batch, textures, shape, options.patches, drawer, attention)
 
     def one(ready: Placed) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             hidden = model.hidden(ready.read, ready.seen, dtype)
             table = model.model.language_model.embed_tokens.weight
-            loss = head(hidden, table, ready.chosen, ready.read.ids[ready.chosen], ready.weights)
+            loss = head(hidden, table, ready.chosen, ready.ids[ready.chosen], ready.weights)
         loss.backward()
         return loss.detach()
 
     first = feed.take()
     try:
-        ready = placed(first)
+        ready = Placed(first, studio)
         one(ready)
     except Exception:
         say("the compiled model failed: eager instead\n" + traceback.format_exc(limit=3))
         fresh = Starter(shape)
         model.before, model.after, head = fresh.before, fresh.after, loss_of
-        model.block_before, model.block_after, drawer = (fresh.block_before, fresh.block_after, atlas.draw)
+        model.block_before, model.block_after = fresh.block_before, fresh.block_after
+        studio.drawer = atlas.draw
         for parameter in model.parameters():
             parameter.grad = None
-        ready = placed(first)
+        ready = Placed(first, studio)
         one(ready)
     for parameter in model.parameters():
         parameter.grad = None
@@ -185,16 +132,27 @@ def train(
         rate = pictures / seconds
         say(f"step {step} loss {loss:.4f} pictures {pictures / 1e6:.3f} M, {rate:.0f}/s, repeated {repeated}")
 
-    batch = first
+    spent = dict.fromkeys(("model", "optimizer", "feed", "drawing", "waiting"), 0.0)
+    then = began
+
+    def spend(what: str) -> None:
+        nonlocal then
+        spent[what] += (now := time.monotonic()) - then
+        then = now
+
     while (elapsed := time.monotonic() - began) < total:
         loss = one(ready)
+        spend("model")
         optimizer.step(schedule(elapsed / total))
+        spend("optimizer")
         step += 1
-        pictures += batch.pictures
+        pictures += ready.pictures
         recent.append(loss)
         batch = feed.take()  # while the device works
         repeated += not batch.fresh
-        ready = placed(batch)
+        spend("feed")
+        ready = Placed(batch, studio)
+        spend("drawing")
         if device.type == "cuda":
             # The host runs a few steps ahead, no more: the schedule goes by the clock.
             event = torch.cuda.Event()
@@ -202,12 +160,23 @@ def train(
             ahead.append(event)
             if len(ahead) > 4:
                 ahead.popleft().synchronize()
+        spend("waiting")
         if time.monotonic() - said > options.say:
             said = time.monotonic()
             note()
     if recent:
         note()
-    return model, {"steps": step, "pictures": pictures, "repeated_batches": repeated, "curve": curve, "flash": fast}
+    host = {what: round(seconds, 1) for what, seconds in spent.items()}
+    say(f"where the host was, in seconds: {host}")
+    log = {
+        "steps": step,
+        "pictures": pictures,
+        "repeated_batches": repeated,
+        "curve": curve,
+        "flash": fast,
+        "host": host,
+    }
+    return model, log
 
 
 def main() -> None:
