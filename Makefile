@@ -10,6 +10,8 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 # Arguments of `make bench` and `make test`, such as BENCH="-c 1,8" and TESTS=tests/store.
 BENCH ?=
 TESTS ?=
+# Processes that share the tests; each may have a daemon and a model or two beside it.
+WORKERS ?= 2
 # The PyTorch that `make reference` takes, the one that the committed outputs were recorded with, and where it is found; on Linux the index of PyTorch's own builds without CUDA is much smaller.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
@@ -31,7 +33,7 @@ demo: $(READY) hint
 	PYTHON="$(CURDIR)/$(BIN)/python" sh packaging/demo.sh
 
 test: $(READY) hint
-	$(BIN)/python -m pytest -q $(TESTS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
 
 check: $(READY)
 	$(BIN)/ruff check .
