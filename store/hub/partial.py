@@ -170,6 +170,10 @@ class Partial:
     def close(self) -> None:
         with self._lock:
             self._closed = True
+            if not self._settled:
+                # The room that was taken for what did not come is given back.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size)
             os.close(self._notes)
             os.close(self._descriptor)
 

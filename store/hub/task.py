@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .follower import Buffers, Digests, Follower
@@ -12,8 +12,8 @@ from .patience import Patience
 from .repository import HubFile
 from .spans import Spans
 
-PIECE = 64 << 20
-_SMALLEST = 4 << 20
+_SMALLEST, _LARGEST = 4 << 20, 64 << 20
+_SHARES = 16
 _PROGRESS = 1024
 
 
@@ -66,14 +66,16 @@ class Task:
         """What to fetch next, from the front; None when there is nothing to do, or not yet."""
         if self.restarting or self.complete or now < self.not_before or (self.whole and self.pieces):
             return None
-        found = next(self._gaps(), None)
+        taken = self._taken()
+        found = next(taken.gaps(self.file.size), None)
         if found is None:
             return None
         start, stop = found
         if self.whole:
             start, stop = 0, self.file.size
         else:
-            length = max(_SMALLEST, min(PIECE, self.file.size // 8))
+            # Smaller towards the end, so that the last streams finish together.
+            length = max(_SMALLEST, min(_LARGEST, (self.file.size - taken.total) // _SHARES))
             # No crumb is left over at the end.
             stop = stop if stop - start < length + _SMALLEST // 2 else start + length
         piece = Piece(self, start, stop, self.partial.slot(start), now, start)
@@ -82,7 +84,10 @@ class Task:
 
     def waiting(self) -> bool:
         """Whether a further stream would find something to do."""
-        return not (self.restarting or self.complete or (self.whole and self.pieces)) and any(self._gaps())
+        return (
+            not (self.restarting or self.complete or (self.whole and self.pieces))
+            and self._taken().total < self.file.size
+        )
 
     def progressed(self, piece: Piece) -> bool:
         """Whether a piece that ended brought anything worth counting."""
@@ -109,14 +114,16 @@ class Task:
         """Only when no piece is out."""
         self.follower.stop()
         self.partial.clear()
+        self.partial.allocate()
         self.resumed = self.restarting = False
         self._follow()
 
     def _follow(self) -> None:
         self.follower = Follower(self.partial, self.file, self.buffers, lambda outcome: self.finished(self, outcome))
 
-    def _gaps(self) -> Iterator[tuple[int, int]]:
-        taken: Spans = self.partial.spans
+    def _taken(self) -> Spans:
+        """What is there or on its way."""
+        taken = self.partial.spans
         for piece in self.pieces:
             taken.add(piece.start, piece.stop)
-        return taken.gaps(self.file.size)
+        return taken
