@@ -25,11 +25,12 @@ class Finder:
         self._store = store
         self._pulls = pulls
         self._waiting = 0
+        self._moved: dict[str, str] = {}  # what repositories were called -> what the hub calls them now
 
     async def find(self, name: str) -> Installed:
         """Raises what `store.find` and a pull raise, and QueueFull when too many wait for pulls already."""
         try:
-            return await asyncio.to_thread(self._store.find, name)
+            return await asyncio.to_thread(self._look, name)
         except UnknownModel:
             models = self._settings.models
             source = downloadable(name, models.aliases) if models.auto_download else None
@@ -39,6 +40,16 @@ class Finder:
             raise QueueFull(_RETRY_SECONDS)
         self._waiting += 1
         try:
-            return await self._pulls.run(PullOrder(source))
+            model = await self._pulls.run(PullOrder(source))
         finally:
             self._waiting -= 1
+        self._moved[name.lower()] = model.name.display()
+        return model
+
+    def _look(self, name: str) -> Installed:
+        try:
+            return self._store.find(name)
+        except UnknownModel:
+            if (now := self._moved.get(name.lower())) is None:
+                raise
+            return self._store.find(now)

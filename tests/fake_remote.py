@@ -29,6 +29,7 @@ class RemoteStore(FakeStore):
         self.options: list[dict[str, Any]] = []
         self.removed: list[str] = []
         self.verifies = True
+        self.renamed: dict[str, str] = {}
 
     def models(self) -> list[Installed]:
         return list(self.models_by_name.values())
@@ -58,7 +59,7 @@ class RemoteStore(FakeStore):
                     )  # as a real pull does: this is how it hears that nobody waits
                     continue
                 if step is None:
-                    return self.add(options.get("name") or source)
+                    return self.add(options.get("name") or self.renamed.get(source, source))
                 if isinstance(step, Exception):
                     raise step
                 progress(step)

@@ -88,7 +88,9 @@ def fetch(client: Client, body: dict[str, Any], route: str = PULL) -> dict[str, 
                 progress.show(last)
             raise DaemonGone("the pull did not end")
     except KeyboardInterrupt:
-        if last.get("status") != "quantizing":
+        if last.get("status") == "quantizing":
+            note("stopped; what is quantized so far is not kept")
+        else:
             note("stopped; pulling again goes on from here")
         raise SystemExit(INTERRUPTED) from None
 

@@ -92,6 +92,18 @@ async def test_all_who_wait_get_the_model(inn: Callable[..., Inn]) -> None:
     assert names == [NEW] * 3 and house.store.pulls == [NEW] and house.fleet.loads == [NEW]
 
 
+async def test_a_repository_that_has_moved_is_pulled_once(inn: Callable[..., Inn]) -> None:
+    """It is stored under the name that the hub gives it now."""
+    house = inn()
+    house.store.renamed["acme/old"] = NEW
+    asked = house.ask("acme/old")
+    await house.pulling()
+    house.store.steps.put(None)
+    assert await asyncio.wait_for(asked, GUARD) == NEW
+    assert await asyncio.wait_for(house.ask("Acme/old"), GUARD) == NEW
+    assert house.store.pulls == ["acme/old"]
+
+
 async def test_one_may_hang_up(inn: Callable[..., Inn]) -> None:
     house = inn()
     first, second = house.ask(), house.ask()
