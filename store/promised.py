@@ -31,9 +31,12 @@ class Promised:
 
     def add(self, hex_digest: str) -> None:
         """Before the blob gets its name; a second promise begins its time anew."""
-        path = self._path(hex_digest)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        os.utime(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._path(hex_digest), flags, 0o600)
+        try:
+            os.utime(descriptor)  # not by its name: another pull of the same may just have kept the promise
+        finally:
+            os.close(descriptor)
 
     def fulfil(self, digests: Iterable[str]) -> None:
         """A manifest names them now."""
