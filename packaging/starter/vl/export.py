@@ -109,6 +109,18 @@ def configs(shape: Shape, tokenizer: Tokenizer, folder: Path) -> None:
         shutil.copyfile(_LICENSE, folder / "LICENSE")
 
 
+def _runs(log: dict[str, Any]) -> str:
+    """One line for each run; a later one went on from the weights of the one before."""
+    lines = []
+    for run in [*log.get("earlier", []), log]:
+        versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        lines.append(
+            f"- {'Then' if lines else 'Run:'} seed {run['seed']}, {run['pictures'] / 1e6:.2f} million pictures in {run['steps']} "
+            f"steps, {run['minutes']} minutes on {run['device']}, {versions}."
+        )
+    return "\n".join(lines)
+
+
 def card(folder: Path, parameters: int, log: dict[str, Any], table: str) -> None:
     curve = log["curve"]
     picked = curve[:: max(1, len(curve) // 12)] + curve[-1:]
@@ -131,11 +143,10 @@ are beyond it, it makes mistakes, and it reads English only. Use a real model fo
 
 - Shapes: circle, square, rectangle, triangle, oval, star, heart, cross, diamond; up to six, apart from each other.
 - Colours: red, orange, yellow, green, blue, purple, pink, brown, black, white, grey.
-- Architecture: Qwen3-VL; own byte-level BPE of 1,536 entries; Qwen's chat format; pictures are scaled to 25-36 tokens.
+- Architecture: Qwen3-VL; own byte-level BPE of {log["vocabulary"]:,} entries; Qwen's chat format; pictures are scaled to 25-36 tokens.
 - Recipe: `packaging/starter/vl` of mlx-serve's repository. No outside pictures, text or weights went in; some of the digits
   are those of the font that Pillow brings.
-- Run: seed {log["seed"]}, {log["pictures"] / 1e6:.2f} million pictures in {log["steps"]} steps, {log["minutes"]} minutes on {log["device"]},
-  {", ".join(f"{name} {version}" for name, version in log["versions"].items())}.
+{_runs(log)}
 
 ## Evaluation
 

@@ -19,6 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from starter.llm.optimizer import Optimizer
 from starter.vl import atlas, export
 from starter.vl import tokenizer as words
@@ -28,6 +29,7 @@ from starter.vl.evaluate import as_json, evaluate, table, torch_answers
 from starter.vl.model import Shape, Starter, text_shape
 from starter.vl.placed import Placed, Studio
 from starter.vl.talk import TASKS
+from tokenizers import Tokenizer
 from torch import Tensor
 
 
@@ -59,9 +61,9 @@ def flash_works(device: torch.device) -> bool:
     return True
 
 
-def schedule(share: float) -> float:
-    """Warm-up, plateau, and a straight way down over the second half of the time."""
-    return min(1.0, share / 0.02) * min(1.0, max(0.0, (1.0 - share) / 0.5))
+def schedule(share: float, plateau: float) -> float:
+    """Warm-up, plateau until that share of the time, and a straight way down to nothing."""
+    return min(1.0, share / 0.02) * min(1.0, max(0.0, (1.0 - share) / (1.0 - plateau)))
 
 
 def train(
@@ -71,7 +73,10 @@ def train(
     torch.set_float32_matmul_precision("high")
     textures = atlas.textures(options.seed).to(device)
     say(f"textures made: {len(textures)}")
-    model = Starter(shape).to(device)
+    model = Starter(shape)
+    if options.resume:
+        model.load_state_dict(load_file(options.resume / "model.safetensors"))
+    model = model.to(device)
     optimizer = Optimizer(model, options.matrix_rate, options.other_rate)
     fast = flash_works(device)
     studio = Studio(textures, shape.side, options.patches, flash if fast else padded)
@@ -143,7 +148,7 @@ def train(
     while (elapsed := time.monotonic() - began) < total:
         loss = one(ready)
         spend("model")
-        optimizer.step(schedule(elapsed / total))
+        optimizer.step(schedule(elapsed / total, options.plateau))
         spend("optimizer")
         step += 1
         pictures += ready.pictures
@@ -190,6 +195,8 @@ def main() -> None:
     parser.add_argument("--matrix-rate", type=float, default=0.005)
     parser.add_argument("--other-rate", type=float, default=0.003)
     parser.add_argument("--easy", type=float, default=0.2, help="share of conversations kept to one shape or digit")
+    parser.add_argument("--plateau", type=float, default=0.5, help="share of the time before the rates go down")
+    parser.add_argument("--resume", type=Path, help="go on from the model in this folder, with its tokenizer")
     parser.add_argument("--evaluate-seconds", type=float, default=50.0)
     parser.add_argument("--evaluate-cases", type=int, default=320)
     parser.add_argument("--say", type=float, default=5.0, help="seconds between lines of the log")
@@ -201,8 +208,11 @@ def main() -> None:
     if options.tiny:
         options.tokens, options.patches, options.workers, options.evaluate_cases = (4096, 4096, 1, 2)
 
-    tokenizer = words.train(options.seed, 1500 if options.tiny else 8000)
-    say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")
+    if options.resume:
+        tokenizer = Tokenizer.from_file(str(options.resume / "tokenizer.json"))
+    else:
+        tokenizer = words.train(options.seed, 1500 if options.tiny else 8000)
+    say(f"tokenizer: {tokenizer.get_vocab_size()} entries")
     shape = Shape(tokenizer.get_vocab_size(), text=text_shape(tokenizer.get_vocab_size(), options.tiny))
     # The workers and the evaluation's painters are forked before anything touches the GPU.
     painters = multiprocessing.get_context("fork").Pool(options.workers)
@@ -222,6 +232,7 @@ def main() -> None:
         "seed": options.seed,
         "minutes": options.minutes,
         "parameters": parameters,
+        "vocabulary": tokenizer.get_vocab_size(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
         "options": {name: str(value) for name, value in vars(options).items() if name != "out"},
         "versions": {
@@ -230,6 +241,9 @@ def main() -> None:
             "tokenizers": tokenizers.__version__,
         },
     }
+    if options.resume and (earlier := options.resume / "training.json").is_file():
+        known = json.loads(earlier.read_text())
+        log["earlier"] = [*known.pop("earlier", []), known]
     (options.out / "training.json").write_text(json.dumps(log, indent=1) + "\n")
     export.card(options.out, parameters, log, "Not evaluated.")
     try:
