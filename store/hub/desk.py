@@ -18,6 +18,7 @@ from .task import Piece, Task
 
 _IDLE = 0.2
 _MAX_WRONG = 2
+_MAX_ODD = 2
 _BUSY, _IDLING = 0.1, 0.5
 
 
@@ -130,7 +131,7 @@ class Desk:
             task.pieces.discard(piece)
             try:
                 if outcome is None:
-                    task.failures = 0
+                    task.failures = task.odd = 0
                 elif not isinstance(outcome, Stopped) and not piece.stale and not task.complete:
                     self._consider(task, piece, outcome)
             except StoreError as error:
@@ -193,7 +194,11 @@ class Desk:
         if isinstance(outcome, WrongBody):
             return self._wrong(task, str(outcome))
         if isinstance(outcome, NoRanges) and not task.whole:
-            return task.begin_again(whole=True)
+            # One machine of many may be odd; asked again, another one answers.
+            task.odd += 1
+            task.location = None
+            if task.odd >= _MAX_ODD:
+                return task.begin_again(whole=True)
         if not isinstance(outcome, (Lost, NoRanges)):
             return self._fail(outcome)
         task.failed(piece)

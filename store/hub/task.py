@@ -32,7 +32,11 @@ class Piece:
 
 @dataclass(eq=False)
 class Task:
-    """Guarded by the desk's lock. `whole`: in one piece, without Range, because ranges went wrong."""
+    """Guarded by the desk's lock. `whole`: in one piece, without Range, because ranges went wrong.
+
+    `wrong` counts contents that were not the file's, `odd` answers in a row that were not the range asked for,
+    `failures` tries in a row that brought nothing.
+    """
 
     file: HubFile
     url: str
@@ -47,6 +51,7 @@ class Task:
     restarting: bool = False
     complete: bool = False
     wrong: int = 0
+    odd: int = 0
     failures: int = 0
     not_before: float = 0.0
     pieces: set[Piece] = field(default_factory=set)

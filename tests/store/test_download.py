@@ -287,7 +287,16 @@ def test_a_server_without_ranges_that_breaks_off_begins_again(
     hub = offer(files, faults.without_ranges(), Fault(3, on="content", ignore_range=True, cut=100_000))
     store.pull("owner/name")
     assert weights(store) == files[WEIGHTS]
-    assert ranges(hub) == [None, f"bytes=100000-{len(files[WEIGHTS]) - 1}", None, None]
+    rest = f"bytes=100000-{len(files[WEIGHTS]) - 1}"
+    assert ranges(hub) == [None, rest, rest, None]
+
+
+def test_one_odd_answer_among_many_does_not_cost_what_is_there(store: Store, offer: Offer, files: Files) -> None:
+    hub = offer(files, faults.wrong_range("bytes 5-10/100"))
+    store.pull("owner/name")
+    assert weights(store) == files[WEIGHTS]
+    assert None not in ranges(hub)
+    assert sent(hub) <= len(files[WEIGHTS]) + 8 * MB
 
 
 def test_a_server_without_ranges_that_always_breaks_off_is_given_up(
