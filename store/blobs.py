@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import re
 import stat
@@ -170,6 +171,7 @@ def sha256(descriptor: int, tell: Tell = lambda count: None) -> str:
 
 def chunks(descriptor: int) -> Iterator[memoryview]:
     """An open file piece by piece; each piece is only good until the next."""
-    buffer = memoryview(bytearray(_CHUNK))
+    # Mapped, so that it is given back at once; a thread's heap may keep it.
+    buffer = memoryview(mmap.mmap(-1, _CHUNK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
     while count := os.readv(descriptor, [buffer]):
         yield buffer[:count]

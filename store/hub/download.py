@@ -220,3 +220,4 @@ class _Download:
         for task in self._tasks:
             task.follower.stop()
             task.partial.close()
+        self._buffers.close()

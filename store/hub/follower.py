@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import threading
 from collections import deque
@@ -29,11 +30,15 @@ class Digests:
 
 
 class Buffers:
-    """A fixed number of buffers for everything that is on its way, so that memory stays bounded."""
+    """A fixed number of buffers for everything that is on its way, so that memory stays bounded.
+
+    They are mapped, for what threads take from the heap and free there the system may never get back.
+    """
 
     def __init__(self, count: int) -> None:
         self._free: deque[memoryview] = deque()
         self._left = count
+        self._closed = False
         self._changed = threading.Condition()
 
     def take(self, stopped: Callable[[], bool]) -> memoryview | None:
@@ -46,12 +51,23 @@ class Buffers:
             if self._free:
                 return self._free.pop()
             self._left -= 1
-        return memoryview(bytearray(BUFFER))
+        return new_buffer()
 
     def give(self, buffer: memoryview) -> None:
         with self._changed:
-            self._free.append(buffer)
-            self._changed.notify()
+            if not self._closed:
+                self._free.append(buffer)
+                self._changed.notify()
+
+    def close(self) -> None:
+        """The download is over; its memory goes now and not with some garbage later."""
+        with self._changed:
+            self._closed = True
+            self._free.clear()
+
+
+def new_buffer() -> memoryview:
+    return memoryview(mmap.mmap(-1, BUFFER, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class Follower:
@@ -131,7 +147,7 @@ class Follower:
                         continue
                     self._claimed += count
             if start >= 0:
-                own = own or memoryview(bytearray(BUFFER))
+                own = own or new_buffer()
                 buffer = own[:count]
                 self._read(start, buffer)
             self._update(buffer[:count])
