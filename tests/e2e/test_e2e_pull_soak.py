@@ -11,11 +11,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import psutil
 from e2e.conftest import StartPulling
 from e2e.ordeal import seed_of_the_day
 from e2e.pulling import Pulling, model
+from hub.faults import truncated
 from hub.server import Hub
-from live_daemon import together
+from live_daemon import together, wait_until
 from live_http import SocketConnection, exchange
 
 CLIENTS = 6
@@ -76,3 +78,26 @@ def test_nothing_goes_wrong_when_everything_happens_at_once(
     first.daemon.control("POST", "/gc", {})
     assert not list((store / "blobs").iterdir()), seed
     assert not list((store / "partial").iterdir()), seed
+
+
+def test_a_pull_leaves_neither_memory_nor_descriptors_behind(start_pulling: StartPulling, hub: Hub) -> None:
+    """Eight pulls, some of them bad, cost what two cost."""
+    repository = hub.add("acme/again", model(24_000_000, 16_000_000, seed=210))
+    pulling = start_pulling()
+
+    def twice() -> tuple[int, int]:
+        for shard in ("00001", "00002"):
+            hub.fault(f"*acme/again/*{shard}-of*", truncated(3_000_000))
+        pulling.pull("acme/again")
+        pulling.refused("acme/nowhere")
+        pulling.daemon.control("DELETE", "/models/acme/again")
+        pulling.pull("acme/again")
+        pulling.daemon.control("DELETE", "/models/acme/again")
+        wait_until(lambda: all(request.done for request in pulling.bodies(repository)), "all connections are idle")
+        return psutil.Process(pulling.daemon.pid).memory_info().rss, pulling.daemon.descriptors()
+
+    memory, descriptors = twice()
+    for _ in range(3):
+        last = twice()
+    assert last[0] < memory + 16_000_000, (memory, last[0])
+    assert last[1] <= descriptors + 2, (descriptors, last[1])
