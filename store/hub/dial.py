@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import ipaddress
 import os
@@ -94,10 +95,12 @@ class Dialer:
             context = ssl.create_default_context()
             stated = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
             if not stated and not context.get_ca_certs() and ssl.get_default_verify_paths().capath is None:
-                # A Python that was not built for this system does not find the system's certificates.
-                import certifi
+                # A Python that was not built for this system does not find the system's certificates; the hub's
+                # library usually brings some.
+                with contextlib.suppress(ImportError):
+                    import certifi
 
-                context.load_verify_locations(certifi.where())
+                    context.load_verify_locations(certifi.where())
             self._context = context
         return self._context
 
