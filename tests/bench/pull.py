@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import servers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -139,14 +140,17 @@ def pull_seconds(server: servers.Server, source: str) -> float:
     return time.perf_counter() - began
 
 
+def processor_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
 def peak_memory(pid: int) -> int:
     """Bytes that the process held at most, ever; the present ones where the system keeps no such figure."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024
-    import psutil
-
     return int(psutil.Process(pid).memory_info().rss)
 
 
@@ -193,13 +197,14 @@ def measure_round(
     with contextlib.suppress(RuntimeError):
         servers.command(server, "remove", "bench/large")
     seconds = {"sha256": hash_seconds(large), "disk": disk_seconds(place, size)}
-    before = hub.sent()
+    before, worked = hub.sent(), processor_seconds(server.process.pid)
     seconds["pull"] = pull_seconds(server, "bench/large")
-    fetched = hub.sent() - before
+    fetched, worked = hub.sent() - before, processor_seconds(server.process.pid) - worked
     if arguments.library:
         seconds["library"] = library_seconds(hub, place)
     speeds = {name: size / taken / 1e9 for name, taken in seconds.items()}
-    return speeds | {"fetched": fetched, "ratio": speeds["pull"] / min(speeds["sha256"], speeds["disk"])}
+    ratio = speeds["pull"] / min(speeds["sha256"], speeds["disk"])
+    return speeds | {"fetched": fetched, "ratio": ratio, "processor": worked / size * 1e9}
 
 
 def show(result: dict[str, Any]) -> None:
@@ -210,6 +215,9 @@ def show(result: dict[str, Any]) -> None:
             print(f"  {name:8} {statistics.median(each[name] for each in rounds):6.2f}")
     ratios = sorted(each["ratio"] for each in rounds)
     print(f"pull / slower of sha256 and disk: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    worked = statistics.median(each["processor"] for each in rounds)
+    hashed = 1 / statistics.median(each["sha256"] for each in rounds)
+    print(f"the daemon works {worked:.2f} s for a GB, {hashed:.2f} s of it for sha256; {os.cpu_count()} processors")
     for name, each in result["fetched"].items():
         print(f"{name} pull: {each['bytes']} bytes fetched in {each['seconds']:.2f} s")
     print(f"(the sharing model differs by {result['difference']} bytes of weights)")
