@@ -22,7 +22,7 @@ from .tally import Tally
 from .task import Task
 
 _STREAMS = 8
-_BUFFERS = 14
+_BUFFERS = 16
 _FILES = 8
 _TICK = 0.1
 _BEAT = 0.25

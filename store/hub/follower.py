@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .partial import Partial
 from .repository import HubFile
 
-BUFFER = 4 << 20
+BUFFER = 2 << 20
 _QUEUE = 4
 _PATIENCE = 0.2
 
