@@ -37,13 +37,13 @@ BUILTINS: dict[str, Builtin] = {
         "starter",
         "llm",
         "a Qwen3 of 8 million parameters, trained on synthetic text, for trying and testing",
-        "2026-11-22T17:12:50Z",
+        "2026-11-22T20:01:17Z",
     ),
     "starter-vl": Builtin(
         "starter-vl",
         "vlm",
         "a Qwen3-VL of 5.7 million parameters, trained on drawings of shapes and digits, for trying and testing",
-        "2026-11-22T19:17:00Z",
+        "2026-11-22T20:00:00Z",
     ),
     "starter-embed": Builtin(
         "starter-embed",

@@ -80,6 +80,12 @@ def card(folder: Path, parameters: int, log: dict[str, Any], table: str) -> None
         if before
         else ""
     )
+    read = (
+        " What the first run got wrong\nwas read before the second, and the generator widened for it: "
+        "to those who wrote the recipe the cases are not new."
+        if before
+        else ""
+    )
     losses = "\n".join(f"| {point['seconds']:.0f} | {point['step']} | {point['loss']:.4f} |" for point in picked)
     (folder / "README.md").write_text(
         f"""---
@@ -106,7 +112,7 @@ English only. Use a real model for real work.
 
 ## Evaluation
 
-Greedy answers to wordings, names, numbers and tools that training never sees.
+Greedy answers to wordings, names, numbers and tools that training never sees.{read}
 
 {table}
 
