@@ -50,14 +50,14 @@ BUILTINS: dict[str, Builtin] = {
         "embedding",
         "a Qwen3 of 2.5 million parameters made as Qwen3-Embedding, trained on synthetic English text, for trying and "
         "testing",
-        "2026-11-22T19:19:00Z",
+        "2026-11-22T20:06:00Z",
     ),
     "starter-rerank": Builtin(
         "starter-rerank",
         "reranker",
         "a Qwen3 of 2.4 million parameters made as Qwen3-Reranker, trained on synthetic English text, for trying and "
         "testing",
-        "2026-11-22T19:19:00Z",
+        "2026-11-22T20:06:00Z",
     ),
 }
 

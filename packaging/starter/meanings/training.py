@@ -88,7 +88,7 @@ def flash_works(shape: Shape, device: torch.device) -> bool:
             (out.float() * torch.arange(shape.head, device=device)).sum().backward()
             found.append([out, q.grad, k.grad, v.grad])
         for fast, plain in zip(*found, strict=True):
-            difference = float((fast.float() - plain.float()).norm() / plain.float().norm())
+            difference = float(((fast.float() - plain.float()).norm() / plain.float().norm()).detach())
             if not difference < 0.03:
                 say(f"flash attention differs by {difference:.3f}: padded attention instead")
                 return False
