@@ -50,5 +50,6 @@ def disagreement(device: torch.device) -> float:
             (out.float() * torch.arange(head, device=device)).sum().backward()
             found.append([out, q.grad, k.grad, v.grad])
         for fast, plain in zip(*found, strict=True):
-            largest = max(largest, float((fast.float() - plain.float()).norm() / plain.float().norm()))
+            apart = (fast.detach().float() - plain.detach().float()).norm() / plain.detach().float().norm()
+            largest = max(largest, float(apart))
     return largest

