@@ -57,10 +57,12 @@ def test_generate(client: ollama.Client) -> None:
 
 
 def test_seed(client: ollama.Client) -> None:
+    """The starter is sure of its answers; what a person says is open."""
+
     def drawn(seed: int) -> str:
-        return client.generate(
-            "starter", "Once", options={"seed": seed, "temperature": 1.5, "num_predict": 24}
-        ).response
+        said = "<|im_start|>user\nRepeat these words:"
+        options = {"seed": seed, "temperature": 1.5, "num_predict": 24}
+        return client.generate("starter", said, raw=True, options=options).response
 
     assert drawn(7) == drawn(7) != drawn(8)
 
