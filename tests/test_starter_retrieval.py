@@ -68,6 +68,19 @@ def test_no_wording_is_trained_and_held(kind: object) -> None:
         assert not train & held
 
 
+def test_facts_that_may_read_the_same_are_the_same() -> None:
+    """A gap that some wordings leave out tells no two facts apart: a near text must be wrong however it is told."""
+    kind = next(kind for kind in _ALL if (kind.domain, kind.name) == ("weather", "temperature"))
+    assert kind.keys == ("city",)
+    facts = [
+        kind.meaning(random.Random(1), False, {"city": "Oslo", "celsius": "4", "day": day})
+        for day in ("Monday", "Friday")
+    ]
+    assert facts[0].key == facts[1].key
+    assert facts[0].question_key == facts[1].question_key
+    assert all(set(kind.keys) <= set(kind.told) for kind in _ALL)
+
+
 def test_training_never_meets_what_is_held() -> None:
     """No kind of fact and no scene of the evaluation comes up in training."""
     new = {f"{kind.domain} {kind.name} " for kind in _ALL if kind.held}

@@ -51,7 +51,7 @@ def _told(rng: random.Random, meaning: Meaning, held: bool) -> Text:
 def _other_keys(rng: random.Random, meaning: Meaning, held: bool, any_slot: bool) -> Meaning:
     """The same kind of fact about something else; for paraphrases one with another value counts as well."""
     values = dict(meaning.values)
-    may_change = list(values) if any_slot else list(meaning.kind.keys)
+    may_change = list(meaning.kind.told if any_slot else meaning.kind.keys)
     lost = rng.sample(may_change, 1 if rng.random() < 0.6 else rng.randint(1, len(may_change)))
     kept = {slot: value for slot, value in values.items() if slot not in lost}
     if not any_slot and rng.random() < 0.5:

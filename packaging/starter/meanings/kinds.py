@@ -2,8 +2,7 @@
 
 A file is a domain. `[kind]` begins a kind, `[kind held]` one that training never meets. `s:` and `q:` are wordings of
 statements and questions, `S:` and `Q:` those for the evaluation alone; `;` stands between wordings, `(a|b)` is a
-choice, `<slot>` a gap, `<Slot>` the same with a capital letter. Slots of a question are what it asks about, the others
-its answer.
+choice, `<slot>` a gap, `<Slot>` the same with a capital letter. Slots of every question are what it asks about.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ class Kind:
     statements: Phrases
     questions: Phrases
     slots: tuple[str, ...]
-    keys: tuple[str, ...]  # the slots that its questions name
+    keys: tuple[str, ...]  # the slots that every question names
+    told: tuple[str, ...]  # the slots that every statement names
 
     def wording(self, rng: random.Random, held: bool) -> str:
         """Of a statement, with its gaps open."""
@@ -65,7 +65,8 @@ class Meaning:
 
     @property
     def key(self) -> str:
-        return f"{self.kind.domain} {self.kind.name} is " + "|".join(value for _, value in self.values)
+        told = [value for slot, value in self.values if slot in self.kind.told]
+        return f"{self.kind.domain} {self.kind.name} is " + "|".join(told)
 
     def tell(self, rng: random.Random, held: bool) -> str:
         return self.told(self.kind.wording(rng, held))
@@ -100,6 +101,12 @@ def _slots(patterns: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(gap[0].lower() + gap[1:] for pattern in patterns for gap in _GAP.findall(pattern)))
 
 
+def _always(names: tuple[str, ...], patterns: list[str]) -> tuple[str, ...]:
+    """Those that no text of the patterns leaves out: two facts that differ in another may read the same."""
+    texts = [set(_slots([text])) for pattern in patterns for text in expansions(pattern)]
+    return tuple(name for name in names if all(name in text for text in texts))
+
+
 def _kind(domain: str, head: str, lines: list[str]) -> Kind:
     wordings: dict[str, list[str]] = {"s": [], "S": [], "q": [], "Q": []}
     for line in lines:
@@ -110,7 +117,6 @@ def _kind(domain: str, head: str, lines: list[str]) -> Kind:
     told = _slots(wordings["s"] + wordings["S"])
     if unknown := [slot for slot in {*asked, *told} if not slots.known(slot)]:
         raise ValueError(f"{domain} [{head}]: no such slot {unknown}")
-    # What only some questions name, such as a day, is part of the question all the same.
     return Kind(
         domain,
         name,
@@ -118,7 +124,8 @@ def _kind(domain: str, head: str, lines: list[str]) -> Kind:
         Phrases(wordings["s"], wordings["S"]),
         Phrases(wordings["q"], wordings["Q"]),
         tuple(dict.fromkeys(asked + told)),
-        asked,
+        _always(asked, wordings["q"] + wordings["Q"]),
+        _always(told, wordings["s"] + wordings["S"]),
     )
 
 
