@@ -62,7 +62,7 @@ def test_paraphrases_are_nearer_than_other_sentences(computed: Arrays, dimension
 
 
 def test_the_reranker_puts_the_answer_first_and_says_yes_to_it(computed: Arrays) -> None:
-    """And no to the others; once, at most, it takes a namesake for the person."""
+    """And no to the fifteen others; it is allowed two mistakes, such as taking a namesake for the person."""
     logits = computed["logits"]
     scores = logits[:, int(computed["yes"][0])] - logits[:, int(computed["no"][0])]
     start = wrongly = 0
@@ -72,7 +72,7 @@ def test_the_reranker_puts_the_answer_first_and_says_yes_to_it(computed: Arrays)
         assert own.argmax() == 0, question.query
         assert own[0] > 0, question.query
         wrongly += int((own[1:] > 0).sum())
-    assert wrongly <= 1
+    assert wrongly <= 2
 
 
 def test_the_likeliest_next_token_of_the_reranker_is_yes_or_no(computed: Arrays) -> None:
