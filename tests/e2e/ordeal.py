@@ -173,7 +173,8 @@ class Ordeal:
                     began = time.monotonic()
                     quantize = Deed("", "POST", "/quantize", {"name": subject.name, "bits": 4}, 0.0)
                     quantize.begin(pulling.daemon)
-                    assert quantize.outcome()["status"] == "success"
+                    said = quantize.outcome()
+                    assert said["status"] == "success", said
                     self.quantize_seconds = min(self.longest, time.monotonic() - began)
                 for name in pulling.names():
                     pulling.daemon.control("DELETE", f"/models/{name}")

@@ -45,7 +45,6 @@ def test_nothing_is_lost_whenever_the_daemon_is_killed(hub: Hub, home: Path, nur
     assert 0 < ordeal.finished < ROUNDS
     # Of what had been begun, most was used.
     assert ordeal.twice <= 0.4 * ordeal.begun, (ordeal.twice, ordeal.begun)
-    print(ordeal.twice, ordeal.begun, ordeal.finished)
 
 
 @pytest.mark.timeout(300)

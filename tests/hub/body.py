@@ -104,7 +104,7 @@ class Body:
         """How many bytes may go out in one piece now; ends or holds the answer where the fault says so."""
         self._stop_here()
         fault = self._fault
-        room = _PART if fault.rate is None else max(1, min(_PART, int(fault.rate / 50)))
+        room = _PART if fault.rate is None else max(1, min(_PART, int(fault.rate / 200)))
         if fault.cut is not None:
             room = min(room, fault.cut - self._sent)
         if fault.pause_at is not None and self._sent < fault.pause_at:
