@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e.pulling import Pulling, environment
+from e2e.pulling import Pulling, Unharmed, environment
 from e2e.scripts import write_scripted
 from hub.server import Hub
 from live_daemon import LiveDaemon
@@ -93,3 +93,9 @@ def start_pulling(hub: Hub, nursery: Nursery, tmp_path: Path) -> Iterator[StartP
     hub.heal()
     for each in started:
         each.close()
+
+
+@pytest.fixture
+def unharmed(pulling: Pulling) -> Unharmed:
+    """Look at the store now; `check` looks again."""
+    return Unharmed(pulling)

@@ -116,3 +116,19 @@ def kept(files: Files) -> set[str]:
 
 def size(files: Files) -> int:
     return sum(len(files[path]) for path in kept(files))
+
+
+class Unharmed:
+    """Takes what is in the store before, and compares afterwards. Partial files do not count: they are for resuming."""
+
+    def __init__(self, pulling: Pulling) -> None:
+        self.pulling = pulling
+        self.before = self._look()
+
+    def _look(self) -> tuple[set[str], list[str]]:
+        home = self.pulling.daemon.home
+        outside = [str(p) for p in home.rglob("*") if not p.is_relative_to(self.pulling.store) and p.suffix != ".log"]
+        return self.pulling.names(), sorted(outside)
+
+    def check(self) -> None:
+        assert self._look() == self.before

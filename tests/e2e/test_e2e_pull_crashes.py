@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.ordeal import Ordeal, Subject, seed_of_the_day
+from e2e.deeds import Subject
+from e2e.ordeal import Ordeal, seed_of_the_day
 from e2e.pulling import model
 from e2e.scripts import write_scripted
 from hub.server import Hub
