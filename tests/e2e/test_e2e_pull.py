@@ -60,6 +60,14 @@ def test_a_file_comes_with_its_name_in_the_repository_and_no_more_than_serving_n
     )
 
 
+def test_a_repository_that_is_kept_in_xet_comes_the_plain_way(pulling: Pulling) -> None:
+    files = model(150_000, seed=20)
+    pulling.hub.add("acme/xet", files, xet=True)
+    pulling.pull("acme/xet")
+    assert pulling.stored(files) == kept(files)
+    assert not pulling.hub.journal.entries("*xet-read-token*")
+
+
 def test_a_second_pull_fetches_no_byte(pulling: Pulling) -> None:
     repository = pulling.hub.add("acme/twice", model(200_000, seed=5))
     pulling.pull("acme/twice")
