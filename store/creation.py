@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -14,9 +13,10 @@ from .blobs import Blobs, hex_of
 from .errors import DamagedModel, SourceError
 from .inspection import inspect
 from .kinds import abilities
-from .manifests import Layer, Manifest, Manifests, Overrides, Source
+from .manifests import Kind, Layer, Manifest, Manifests, Overrides, Source
 from .names import Name
 from .promised import Promised
+from .recording import Order, manifest_of, now
 from .refs import Ref, Refs
 
 UPLOADED = Source(kind="local", location="uploaded files")
@@ -48,8 +48,9 @@ class Creator:
     def variant(self, parent: Manifest, base: str, target: Name, given: Overrides) -> Ref:
         """A model with `parent`'s files and other settings; `base` is the manifest (hex) that those files came with."""
         overrides = inherited(parent.overrides, given)
-        changed = {} if given.template is None else {"capabilities": abilities(parent.kind, given.template)}
-        manifest = msgspec.structs.replace(parent, parent=base, created=_now(), overrides=overrides, **changed)
+        manifest = msgspec.structs.replace(
+            parent, parent=base, created=now(), overrides=overrides, **_abilities(parent.kind, given)
+        )
         return self.refs.set(target, self.manifests.put(manifest))
 
     def from_files(self, files: Mapping[str, str], target: Name, overrides: Overrides) -> Ref:
@@ -61,23 +62,8 @@ class Creator:
             raise SourceError("there is no .safetensors file among the files, so the model would have no weights")
         locations = {layer.path: self.blobs.path(layer.hex) for layer in layers}
         findings = inspect(locations, (target.model,), None)
-        traits = findings.traits
-        template = overrides.template
-        manifest = Manifest(
-            source=UPLOADED,
-            kind=findings.kind,
-            kind_reason=findings.kind_reason,
-            layers=layers,
-            architecture=findings.architecture,
-            parameters=traits.parameters,
-            context_length=traits.context_length,
-            embedding_length=traits.embedding_length,
-            quantization=traits.quantization,
-            dtype=traits.dtype,
-            capabilities=findings.capabilities if template is None else abilities(findings.kind, template),
-            created=_now(),
-            overrides=overrides,
-        )
+        manifest = manifest_of(Order(target, UPLOADED, ()), findings, layers)
+        manifest = msgspec.structs.replace(manifest, overrides=overrides, **_abilities(findings.kind, overrides))
         ref = self.refs.set(target, self.manifests.put(manifest))
         self.promised.fulfil(layer.hex for layer in layers)
         return ref
@@ -108,5 +94,6 @@ class Creator:
         return Layer(path=path, digest=f"sha256:{hex_digest}", size=size, media_type=kind)
 
 
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _abilities(kind: Kind, given: Overrides) -> dict[str, tuple[str, ...]]:
+    """What a new template changes in a manifest."""
+    return {} if given.template is None else {"capabilities": abilities(kind, given.template)}

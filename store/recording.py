@@ -41,7 +41,7 @@ class Recorder:
 
     def record(self, order: Order, findings: Findings, layers: tuple[Layer, ...]) -> Ref:
         """The name, pointing at the new manifest, or at the old one when only the time is another."""
-        manifest = _manifest(order, findings, layers)
+        manifest = manifest_of(order, findings, layers)
         ref = self._unchanged(order, manifest) or self.refs.set(order.name, self.manifests.put(manifest))
         self.promised.fulfil(layer.hex for layer in layers)
         return ref
@@ -59,7 +59,8 @@ class Recorder:
         return ref if installed == manifest else None
 
 
-def _manifest(order: Order, findings: Findings, layers: tuple[Layer, ...]) -> Manifest:
+def manifest_of(order: Order, findings: Findings, layers: tuple[Layer, ...]) -> Manifest:
+    """A manifest that is not stored yet."""
     traits = findings.traits
     return Manifest(
         source=order.source,
@@ -73,5 +74,10 @@ def _manifest(order: Order, findings: Findings, layers: tuple[Layer, ...]) -> Ma
         quantization=traits.quantization,
         dtype=traits.dtype,
         capabilities=findings.capabilities,
-        created=order.created or datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=order.created or now(),
     )
+
+
+def now() -> str:
+    """The present time as a manifest has it."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
