@@ -31,12 +31,16 @@ class Leftovers:
         self._disk = disk
 
     def dead(self) -> Iterator[Path]:
-        """What a killed process left and nobody can resume. Only under the exclusive lock nobody is about to use it."""
+        """What a killed process left and nobody can resume. Only under the exclusive lock nobody is about to use it.
+
+        A download of which nothing has come is one: it may hold the room for all of it.
+        """
         with os.scandir(self._folder) as entries:
-            names = {entry.name for entry in entries}
-        for name in sorted(names):
+            sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
+        for name, size in sorted(sizes.items()):
             noted = name.removesuffix(PIECES)
-            if name.endswith(TEMPORARY) or (noted != name and f"{noted}{PART}" not in names):
+            orphan = noted != name and sizes.get(f"{noted}{PART}", 0) == 0
+            if name.endswith(TEMPORARY) or orphan or (name.endswith(PART) and size == 0):
                 yield self._folder / name
 
     def old(self, *, settle: bool) -> list[list[Path]]:

@@ -55,6 +55,15 @@ def test_a_model_that_shares_files_comes_and_goes_and_they_stay(store: Store, hu
     assert hub.bytes_sent - sent <= len(files[second]) + 1000
 
 
+def test_a_download_of_which_nothing_has_come_does_not_hold_its_room(store: Store) -> None:
+    """Killed between taking the room and the first byte; one that has begun stays."""
+    partial = store.directory / "partial"
+    for name, content in (("a.part", b""), ("a.pieces", b"notes"), ("b.part", b"x"), ("b.pieces", b"notes")):
+        (partial / name).write_bytes(content)
+    Store.open(store.directory)
+    assert {path.name for path in partial.iterdir()} == {"b.part", "b.pieces"}
+
+
 def test_removing_a_model_gives_its_room_back_although_a_later_pull_of_it_was_cut_short(store: Store, hub: Hub) -> None:
     repository = hub.add("acme/one", checkpoint(50_000, 60_000))
     store.pull("acme/one")
