@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..store.store import Store
-    from .config import Settings
     from .metrics import Metrics
-    from .pulls import Pulls
-    from .quantizing import Quantizing
-    from .residency import Residency
+    from .residency.residency import Residency
+    from .settings.schema import Settings
+    from .tasks.pulls import Pulls
+    from .tasks.quantizing import Quantizing
 
 
 @dataclass

@@ -18,15 +18,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .config import ConfigError, Settings, load_settings
-from .listen import ListenError
+from .http.listen import ListenError
 from .port_lock import AlreadyRunning
+from .settings.schema import ConfigError, Settings, load_settings
 from .startup import Ground, StartError, take_ground
 
 if TYPE_CHECKING:
     from .context import Context
     from .drain import Stop
-    from .http import App
+    from .http.app import App
 
 EX_CONFIG = 78
 _DESCRIPTORS = 10_240
@@ -42,9 +42,9 @@ def compose(settings: Settings, started: float) -> Context:
     from ..store.store import Store
     from .context import Context
     from .metrics import Metrics
-    from .pulls import Pulls
-    from .quantizing import Quantizing
-    from .residency import Residency
+    from .residency.residency import Residency
+    from .tasks.pulls import Pulls
+    from .tasks.quantizing import Quantizing
 
     store = Store.open(settings.models.directory, settings.models.aliases)
     quantizing = Quantizing(settings, store)
@@ -64,9 +64,9 @@ def compose(settings: Settings, started: float) -> Context:
 
 def build_apps(context: Context, stop: Stop) -> tuple[App, App]:
     """The app on TCP and the one on the control socket."""
-    from ..control import api
+    from ..control.server import api
     from ..handlers import routes
-    from .http import build_app
+    from .http.app import build_app
 
     public = build_app("public", context, control=False)
     routes.register(public, control=False)
@@ -144,7 +144,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 async def _run(context: Context, ground: Ground, began: float) -> None:
     from .drain import Stop, drain
-    from .http import serve
+    from .http.app import serve
     from .notify import Notifier
 
     loop = asyncio.get_running_loop()

@@ -7,16 +7,28 @@ become `other`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .context import Context
+    from .residency.lease import Queue, Resident
 
 _MAX_ENDPOINTS = 64
 _MAX_MODELS = 256
 _REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the daemon looks like at the moment of a scrape. `started` is a Unix time."""
+
+    version: str
+    started: float
+    draining: bool
+    residents: Sequence[Resident]
+    queue: Queue
 
 
 class _Bounded:
@@ -99,30 +111,28 @@ class Metrics:
         if self.enabled:
             self._cancelled.labels(self._model(model)).inc()
 
-    def render(self, context: Context) -> bytes:
+    def render(self, sample: Sample) -> bytes:
         """The text exposition format. Empty when not enabled."""
         if not self.enabled:
             return b""
         from prometheus_client import generate_latest
 
-        return generate_latest(self._registry) + generate_latest(_Snapshot(context))
+        return generate_latest(self._registry) + generate_latest(_Collector(sample))
 
 
-class _Snapshot:
-    """What residency, the queue and the process look like now, as a prometheus collector."""
+class _Collector:
+    """A sample, and the process itself, as a Prometheus collector."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import GaugeMetricFamily
 
-        context = self._context
-        residents = context.residency.resident()
-        queue = context.residency.queue
+        sample, residents, queue = self._sample, self._sample.residents, self._sample.queue
         gauges = (
-            ("mlx_serve_up_seconds", "Seconds since the daemon started.", time.time() - context.started),
-            ("mlx_serve_draining", "1 while the daemon stops.", float(context.draining)),
+            ("mlx_serve_up_seconds", "Seconds since the daemon started.", time.time() - sample.started),
+            ("mlx_serve_draining", "1 while the daemon stops.", float(sample.draining)),
             ("mlx_serve_models_loaded", "Models in memory.", len(residents)),
             ("mlx_serve_queue_running", "Requests that hold a model.", queue.running),
             ("mlx_serve_queue_waiting", "Requests that wait for a place.", queue.waiting),
@@ -132,7 +142,7 @@ class _Snapshot:
         for name, text, value in gauges:
             yield GaugeMetricFamily(name, text, value=value)
         build = GaugeMetricFamily("mlx_serve_build_info", "The version that runs.", labels=["version"])
-        build.add_metric([context.version], 1)
+        build.add_metric([sample.version], 1)
         yield build
         per_model = (
             ("mlx_serve_model_memory_bytes", "Memory that a loaded model holds.", "memory_bytes"),

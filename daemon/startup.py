@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import cast
 
 from ..control.socket import SocketError, bind, log_path, socket_path
-from . import logs
-from .config import Settings
-from .listen import bind_tcp
-from .log_line import Style
-from .logs import Logs
+from .http.listen import bind_tcp
+from .logs import sink as logs
+from .logs.line import Style
+from .logs.sink import Logs
 from .port_lock import PortLock
+from .settings.schema import Settings
 
 
 class StartError(Exception):

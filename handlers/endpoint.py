@@ -17,15 +17,15 @@ from ..daemon.context import Context
 from ..daemon.errors import WrongKind
 from ..daemon.protocol import Generate
 from ..store.errors import UnknownModel
-from . import body
+from . import decode as body
 from .failure import describe
 from .jsontext import encode
+from .keepalive import Signs, company
 from .overrides import laid_over
 from .sequences import Sequences
-from .waiting import Signs, company
 
 if TYPE_CHECKING:
-    from ..daemon.entry import Model
+    from ..daemon.residency.slot import Model
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..daemon.protocol import ChatPrompt, Generate, Sampling
-from ..store.manifests import Overrides
-from .ollama_options import Options, options
+from ..store.disk.manifests import Overrides
+from .model_options import Options, options
 
 if TYPE_CHECKING:
-    from ..daemon.entry import Model
+    from ..daemon.residency.slot import Model
 
 _NONE = Overrides()
 

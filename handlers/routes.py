@@ -6,21 +6,19 @@ from typing import Any
 
 from sanic import Sanic
 
-from . import (
-    completions,
-    errors,
-    guard,
-    models,
-    ollama_blobs,
-    ollama_chat,
-    ollama_create,
-    ollama_generate,
-    ollama_models,
-    ollama_pull,
-    openai,
-    operation,
-)
+from . import error_bodies as errors
+from . import health as operation
 from .endpoint import Handler, measured
+from .guard import check as guard
+from .ollama import chat as ollama_chat
+from .ollama import create as ollama_create
+from .ollama import generate as ollama_generate
+from .ollama import models as ollama_models
+from .ollama import pull as ollama_pull
+from .ollama import uploads as ollama_blobs
+from .openai import cards as models
+from .openai import chat as openai
+from .openai import completions
 
 _GET = ("GET",)
 _HEAD = ("GET", "HEAD")

@@ -17,8 +17,8 @@ from ..daemon.protocol import Accepted, Delta, Event, Finished, Generate, TokenL
 from .failure import Incomplete
 
 if TYPE_CHECKING:
-    from ..daemon.entry import Model
     from ..daemon.metrics import Metrics
+    from ..daemon.residency.slot import Model
 
 Item: TypeAlias = tuple[int, Delta | Finished]
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from sanic import Request
 from sanic.response import BaseHTTPResponse
 
-from .errors import note
+from .error_bodies import note
 from .failure import Failure, describe
 from .sequences import Item, Sequences
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .builtin import BUILTINS
+from .ingest.builtin import BUILTINS
 from .names import DEFAULT_TAG
 
 _LANGUAGE: dict[str, dict[str, str]] = {

@@ -6,12 +6,12 @@ import datetime
 import logging
 from collections.abc import Mapping
 
+from .disk.manifests import Manifests
+from .disk.refs import Ref, Refs
 from .errors import DamagedModel, UnknownModel
 from .installed import Installed
 from .lookup import look_up
-from .manifests import Manifests
 from .names import Name, is_full
-from .refs import Ref, Refs
 
 log = logging.getLogger("mlx_serve.store")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from .manifests import Manifest, Overrides
+from .disk.manifests import Manifest, Overrides
 from .names import Name
 
 

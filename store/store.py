@@ -7,27 +7,27 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from .adoption import Adoption, workspace
 from .aliases import ALIASES
-from .blobs import Blobs, Incoming, hex_of
 from .catalogue import Catalogue
-from .creation import Creator
-from .disk import Disk
+from .disk.blobs import Blobs, Incoming, hex_of
+from .disk.filesystem import Disk
+from .disk.gc import Collected, Collector
+from .disk.layout import Layout, open_layout
+from .disk.leftovers import Leftovers
+from .disk.locks import Lock
+from .disk.manifests import Kind, Manifests, Overrides, Source
+from .disk.pins import Promised
+from .disk.refs import Ref, Refs
+from .disk.verify import Verified, Verifier
+from .disk.views import Views
 from .errors import ReadOnlyStore, StoreBusy, UnknownModel, translated
-from .gc import Collected, Collector
+from .ingest.adoption import Adoption, workspace
+from .ingest.creation import Creator
+from .ingest.intake import need
+from .ingest.sources import Puller, Wish
 from .installed import Installed, Removed
-from .intake import need
-from .layout import Layout, open_layout
-from .leftovers import Leftovers
-from .locks import Lock
-from .manifests import Kind, Manifests, Overrides, Source
 from .names import Name
 from .progress import Report, silent
-from .promised import Promised
-from .pulling import Puller, Wish
-from .refs import Ref, Refs
-from .verify import Verified, Verifier
-from .views import Views
 
 __all__ = ["Installed", "Removed", "Store"]
 

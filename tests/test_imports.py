@@ -14,32 +14,69 @@ ROOT = Path(__file__).parents[1]
 AREAS = ("daemon", "control", "handlers", "store")
 HEAVY = ("mlx", "mlx_lm", "mlx_vlm", "transformers", "tokenizers", "huggingface_hub", "numpy", "torch", "llguidance")
 
-# Modules by prefix, the longest that fits; what each may import of the package, by prefix too. A module may always
-# import its own neighbours of the same row.
+# One row a package: what its modules may import beside their neighbours. An entry is a package, which stands for the
+# modules directly in it, or one module; "" is the package itself, for its version.
 RULES: dict[str, tuple[str, ...]] = {
-    "store": (),
-    "daemon.protocol": (),
-    "daemon.engine": ("daemon.protocol",),
-    "daemon.errors": (),
-    "daemon.setting": (),
-    "daemon.settings_file": ("daemon.setting",),
-    "daemon.config": ("daemon.setting", "daemon.settings_file", "daemon.config_command"),
-    "daemon.log_line": (),
-    "daemon.logs": ("daemon.log_line",),
-    "daemon.startup": ("daemon", "control.socket"),
-    "daemon.main": ("daemon", "control.api", "control.socket", "handlers", "store", ""),
-    "daemon": ("daemon", "store"),
-    "handlers": ("daemon", "store"),
-    "control.api": ("daemon", "store", "handlers", "control"),
-    "control": ("",),  # the package itself, for its version
+    "store": ("store.disk", "store.ingest"),
+    "store.disk": ("store",),
+    "store.inspect": ("store", "store.disk"),
+    "store.hub": ("store", "store.disk", "store.inspect"),
+    "store.hub.fetch": ("store", "store.disk", "store.hub"),
+    "store.ingest": ("store", "store.disk", "store.inspect", "store.hub", "store.hub.fetch"),
+    "daemon.engine": (
+        "daemon.protocol",
+        "daemon.engine.cache",
+        "daemon.engine.model",
+        "daemon.engine.generate",
+    ),
+    "daemon.engine.output": ("daemon.protocol",),
+    "daemon.engine.cache": ("daemon.engine.device",),
+    "daemon.engine.model": ("daemon.protocol", "daemon.engine.device", "daemon.engine.cache", "daemon.engine.output"),
+    "daemon.engine.prompt": ("daemon.protocol", "daemon.engine.model"),
+    "daemon.engine.generate": (
+        "daemon.protocol",
+        "daemon.engine",
+        "daemon.engine.model",
+        "daemon.engine.output",
+        "daemon.engine.prompt",
+    ),
+    "daemon.engine.quantize": ("daemon.protocol", "daemon.engine", "daemon.engine.model"),
+    "daemon.settings": (),
+    "daemon.logs": (),
+    "daemon.workers": ("daemon.protocol", "daemon.errors"),
+    "daemon.tasks": (
+        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers"),
+        *("store", "store.disk.manifests", "store.inspect.weights", "store.ingest.builtin"),
+    ),
+    "daemon.residency": (
+        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers", "daemon.tasks", "store"),
+    ),
+    "daemon.http": ("daemon.context", "daemon.errors"),
+    "daemon": (
+        *("daemon.settings", "daemon.logs", "daemon.tasks", "daemon.residency", "daemon.http"),
+        *("store", "control.socket", "control.server", "handlers", ""),
+    ),
+    "handlers": (
+        *("handlers.guard", "handlers.openai", "handlers.ollama", "daemon", "daemon.residency"),
+        *("store", "store.disk.manifests"),
+    ),
+    "handlers.guard": ("handlers", "daemon.settings"),
+    "handlers.openai": ("handlers", "daemon", "daemon.residency", "store"),
+    "handlers.ollama": (
+        *("handlers", "handlers.openai", "daemon", "daemon.residency", "daemon.tasks"),
+        *("store", "store.disk.manifests", "store.disk.blobs"),
+    ),
+    "control": (),
+    "control.server": (*("control", "daemon", "daemon.residency", "daemon.settings", "daemon.tasks", "store"),),
+    "control.cli": ("", "control", "control.cli.display"),
+    "control.cli.display": (),
+    "control.cli.commands": ("", "control", "control.cli", "control.cli.display"),
 }
-# Doors of the daemon that only the named area opens.
-KEPT_TO = {
-    "daemon.engine": ("daemon.engine",),
-    "daemon.main": (),
-    "daemon.runner": ("daemon",),
-    "handlers": ("daemon.main", "control.api", "handlers"),
-    "control.api": ("daemon.main", "control.api"),
+# Stems that stand in several folders because they are the same thing there: an entry point, a tree of errors, or one
+# endpoint, command or model kind in each dialect.
+SHARED_STEMS = {
+    *("__init__", "main", "errors", "bodies"),
+    *("chat", "generate", "models", "pull", "create"),
 }
 
 
@@ -51,7 +88,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 def imported(name: str, path: Path, *, typing: bool) -> Iterator[str]:
     """Absolute names of what a module imports, wherever the statement stands; `typing` counts those for types only."""
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    package = package_of(name, path)
     tree = ast.parse(path.read_text())
     for_types = {
         id(inner)
@@ -77,43 +114,78 @@ def imported(name: str, path: Path, *, typing: bool) -> Iterator[str]:
                 yield whole if is_module(whole) else ".".join(base)
 
 
+def inner(name: str, path: Path, *, typing: bool) -> Iterator[str]:
+    """What a module imports of this program, without `mlx_serve`."""
+    for target in imported(name, path, typing=typing):
+        if within(target, "mlx_serve"):
+            yield target.removeprefix("mlx_serve").removeprefix(".")
+
+
 def is_module(name: str) -> bool:
     path = ROOT.joinpath(*name.split(".")[1:])
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
+def is_package(name: str) -> bool:
+    return ROOT.joinpath(*name.split(".")).is_dir()
+
+
+def package_of(name: str, path: Path) -> str:
+    return name if path.name == "__init__.py" else name.rpartition(".")[0]
+
+
 def within(name: str, prefix: str) -> bool:
-    """Whether a module is the prefix, inside it, or (for files cut in several) begins with it and an underscore."""
-    return name == prefix or name.startswith((prefix + ".", prefix + "_"))
-
-
-def row(name: str) -> str:
-    return max((prefix for prefix in RULES if within(name, prefix)), key=len)
+    return name == prefix or name.startswith(prefix + ".")
 
 
 EVERY = list(modules())
+PACKAGES = sorted({package_of(name, path) for name, path in EVERY if path.name != "__init__.py"})
 
 
-@pytest.mark.parametrize(("name", "path"), EVERY, ids=[name for name, _ in EVERY])
-def test_imports_within_the_package_point_one_way(name: str, path: Path) -> None:
-    if name in AREAS:
-        return
-    mine = row(name)
-    for target in imported(name, path, typing=False):
-        if not within(target, "mlx_serve"):
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_what_its_rule_allows(package: str) -> None:
+    """Types too: a picture of the imports is a picture of who knows whom."""
+    allowed = {package, *RULES[package]}
+    for name, path in EVERY:
+        if package_of(name, path) != package:
             continue
-        inner = target.removeprefix("mlx_serve").removeprefix(".")
-        if row_or_none(inner) == mine:
-            continue
-        allowed = any(inner == prefix if prefix == "" else within(inner, prefix) for prefix in RULES[mine])
-        assert allowed, f"{name} imports {inner}"
-        for door, keepers in KEPT_TO.items():
-            if within(inner, door):
-                assert any(within(name, keeper) for keeper in keepers), f"{name} imports {inner}"
+        for target in inner(name, path, typing=True):
+            home = target if is_package(target) else target.rpartition(".")[0]
+            assert target in allowed or home in allowed, f"{name} imports {target}"
 
 
-def row_or_none(name: str) -> str | None:
-    return row(name) if any(within(name, prefix) for prefix in RULES) else None
+def test_every_rule_is_about_a_package_that_is_there() -> None:
+    assert set(RULES) == set(PACKAGES)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Not even for types, or inside a function."""
+    graph = {name: {target for target in inner(name, path, typing=True) if target != name} for name, path in EVERY}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"a circle: {' > '.join([*trail[trail.index(name) :], name])}"
+        if name not in done:
+            for target in sorted(graph.get(name, ())):
+                visit(target, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_no_file_name_means_two_things() -> None:
+    homes: dict[str, list[str]] = {}
+    for name, path in EVERY:
+        homes.setdefault(path.stem, []).append(name)
+    twice = {stem: names for stem, names in homes.items() if len(names) > 1 and stem not in SHARED_STEMS}
+    assert not twice
+
+
+def test_a_folder_holds_about_a_dozen_files() -> None:
+    for package in PACKAGES:
+        files = [path for path in ROOT.joinpath(*package.split(".")).glob("*.py") if path.name != "__init__.py"]
+        assert len(files) <= 15, f"{package} has {len(files)} files; it needs rooms"
 
 
 @pytest.mark.parametrize(("name", "path"), EVERY, ids=[name for name, _ in EVERY])
@@ -121,21 +193,14 @@ def test_only_the_engine_knows_mlx(name: str, path: Path) -> None:
     """Not even inside a function: a lazy import is an import on the day it runs. The hub's library is `store.hub`'s."""
     if within(name, "daemon.engine"):
         return
-    exempt = {"store.hub": ("huggingface_hub",), "store.checkpoint": ("numpy",)}
-    for prefix, allowed in exempt.items():
-        if within(name, prefix):
-            banned = tuple(each for each in HEAVY if each not in allowed)
-            break
-    else:
-        banned = HEAVY
+    allowed = ("huggingface_hub",) if within(name, "store.hub") else ()
     for target in imported(name, path, typing=False):
-        assert target.split(".")[0] not in banned, f"{name} imports {target}"
+        assert target.split(".")[0] not in set(HEAVY) - set(allowed), f"{name} imports {target}"
 
 
 @pytest.mark.parametrize(("name", "path"), EVERY, ids=[name for name, _ in EVERY])
 def test_only_the_http_side_knows_sanic(name: str, path: Path) -> None:
-    http = ("handlers", "control.api", "daemon.http", "daemon.connection", "daemon.exchange", "daemon.body")
-    if any(within(name, each) for each in (*http, "daemon.answer", "daemon.head")):
+    if any(within(name, each) for each in ("handlers", "control.server", "daemon.http")):
         return
     assert all(target.split(".")[0] != "sanic" for target in imported(name, path, typing=True))
 
@@ -147,13 +212,15 @@ def loaded_by(module: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["daemon.main", "daemon.http", "daemon.residency", "control.api", "handlers.routes"])
+@pytest.mark.parametrize(
+    "module", ["daemon.main", "daemon.http.app", "daemon.residency.residency", "control.server.api", "handlers.routes"]
+)
 def test_the_daemon_starts_without_mlx_and_its_friends(module: str) -> None:
     loaded = {name.split(".")[0] for name in loaded_by(f"mlx_serve.{module}")}
     assert loaded.isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("module", ["control.cli", "control.client", "control.socket"])
+@pytest.mark.parametrize("module", ["control.cli.main", "control.cli.client", "control.socket"])
 def test_the_command_starts_with_the_standard_library_alone(module: str) -> None:
     loaded = loaded_by(f"mlx_serve.{module}")
     foreign = {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names | {"mlx_serve"}}
@@ -170,10 +237,8 @@ def test_the_engine_and_the_store_are_strangers() -> None:
 def test_the_rules_notice_a_breach(tmp_path: Path) -> None:
     """The test of the tests: a relative import two levels up is resolved to its full name."""
     path = tmp_path / "x.py"
-    path.write_text("def f():\n    from ..daemon.engine import loop\n    from . import names\nimport mlx.core\n")
+    path.write_text(
+        "def f():\n    from ..daemon.engine.generate import loop\n    from . import names\nimport mlx.core\n"
+    )
     found = set(imported("store.x", path, typing=False))
-    assert {"mlx_serve.daemon.engine", "mlx_serve.store.names", "mlx.core"} <= found or {
-        "mlx_serve.daemon.engine.loop",
-        "mlx_serve.store.names",
-        "mlx.core",
-    } <= found
+    assert found == {"mlx_serve.daemon.engine.generate.loop", "mlx_serve.store.names", "mlx.core"}

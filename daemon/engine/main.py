@@ -18,7 +18,7 @@ def main() -> None:
     hint = prefer_openblas()
     watch_for_parent(sock)
     hello = _import_engine(notes=(hint,) if hint else ())
-    from .life import live
+    from .serve import live
 
     live(sock, hello)
     sys.stdout.flush()

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..disk import read_regular
+from ..disk.filesystem import read_regular
 from ..errors import SourceError
-from .endpoint import cache_folder
 from .refusals import offline
+from .remote import cache_folder
 from .repository import MAX_FILES, HubFile, Repository, checked_files, hub_file, is_commit
 
 _TREE_LIMIT = 64 << 20

@@ -18,8 +18,8 @@ import httpx2
 from huggingface_hub import HfApi, constants, set_client_factory
 from huggingface_hub.hf_api import RepoFile
 
-from .endpoint import Endpoint, origin
 from .refusals import TRANSIENT, resume_at, span
+from .remote import Endpoint, origin
 
 MAX_ANSWER = 16 << 20
 MAX_REQUESTS = 1_000

@@ -16,8 +16,8 @@ from ..errors import HubChanged, HubUnreachable, SourceError, StoreError
 from ..progress import Progress, Report, silent
 from .address import checked_revision, is_part
 from .cache import list_cached
-from .endpoint import Endpoint
 from .refusals import name_of, refusal, unreachable
+from .remote import Endpoint
 from .repository import HubFile, Repository, checked_files, checked_path, file_url, hub_file, is_commit
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from ..errors import AccessDenied, HubChanged, HubError, HubUnreachable, RateLimited, RepositoryNotFound
-from .endpoint import DEFAULT_URL, Endpoint
+from .remote import DEFAULT_URL, Endpoint
 
 TRANSIENT = frozenset({408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses that may be over in a moment."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from .. import allowlist
 from ..errors import SourceError
-from .endpoint import Endpoint
+from .remote import Endpoint
 
 MAX_FILES = 100_000
 _MAX_SIZE = 1 << 44

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import allowlist
 from ..errors import HubUnreachable, SourceError, UnsupportedModel, size_text
-from ..weightsets import INDEX, WEIGHTS, chosen
+from ..inspect.weightsets import INDEX, WEIGHTS, chosen
 from .refusals import offline
 from .repository import HubFile, Repository
 

@@ -28,7 +28,7 @@ import servers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hub.checkpoints import checkpoint
+from fakes.hub.checkpoints import checkpoint
 
 _BLOCK = 64 << 20
 _ROW = 128
@@ -39,7 +39,7 @@ class Hub:
     """The test hub in a process of its own; `sent` counts bytes of files."""
 
     def __init__(self, folder: Path) -> None:
-        main = Path(__file__).resolve().parents[1] / "hub" / "main.py"
+        main = Path(__file__).resolve().parents[1] / "fakes" / "hub" / "main.py"
         self._process = subprocess.Popen(
             [sys.executable, str(main), "--folder", str(folder)],
             stdin=subprocess.PIPE,

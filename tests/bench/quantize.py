@@ -73,7 +73,7 @@ def _step_back() -> None:
 
 async def ours(models: Path, arguments: argparse.Namespace) -> None:
     """In a process of its own, with the result in a store; prints what the job's process took."""
-    from mlx_serve.daemon.quantizing import QuantizeOrder, Quantizing
+    from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizing
     from mlx_serve.store.store import Store
 
     store = Store.open(models)
@@ -84,7 +84,7 @@ async def ours(models: Path, arguments: argparse.Namespace) -> None:
 
 
 def compare(folder: Path, arguments: argparse.Namespace, scratch: Path) -> None:
-    from mlx_serve.daemon.quantizing import check
+    from mlx_serve.daemon.tasks.quantizing import check
     from mlx_serve.store.store import Store
 
     settings = check(arguments.bits, arguments.group_size, arguments.mode)

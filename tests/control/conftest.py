@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_control_daemon import FakeDaemon, Run
+from fakes.control_daemon import FakeDaemon, Run
 
-from mlx_serve.control.client import Client
+from mlx_serve.control.cli.client import Client
 
 _PORTS = itertools.count(21001)  # names of sockets only: nothing listens on TCP here
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-LAUNCHER = Path(__file__).parents[1] / "daemon_with_fakes.py"
+LAUNCHER = Path(__file__).parents[1] / "support" / "daemon_with_fakes.py"
 LOOPS = ["asyncio", "uvloop"]
 
 

@@ -9,18 +9,17 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mlx_serve.daemon.metrics import Metrics
+from mlx_serve.daemon.metrics import Metrics, Sample
+from mlx_serve.daemon.residency.lease import Queue
 
 
-def context(*residents: Any) -> Any:
-    queue = SimpleNamespace(running=2, waiting=3, limit=256)
-    residency = SimpleNamespace(resident=lambda: list(residents), queue=queue)
-    return SimpleNamespace(residency=residency, started=time.time() - 5, draining=False, version="0.1.0")
+def sample(*residents: Any) -> Sample:
+    return Sample("0.1.0", time.time() - 5, False, residents, Queue(running=2, waiting=3, limit=256))
 
 
 def scrape(metrics: Metrics, *residents: Any) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Sample name and labels to value, read back by Prometheus' own parser."""
-    text = metrics.render(context(*residents)).decode()
+    text = metrics.render(sample(*residents)).decode()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -85,7 +84,7 @@ def test_when_disabled_nothing_is_counted_or_rendered() -> None:
     metrics.generated("a", 1, 1)
     metrics.first_token("a", 1)
     metrics.cancelled("a")
-    assert metrics.render(context()) == b""
+    assert metrics.render(sample()) == b""
 
 
 def test_two_instances_do_not_share_a_registry() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from e2e.pulling import Pulling, Unharmed, environment
 from e2e.scripts import write_scripted
-from hub.server import Hub
-from live_daemon import LiveDaemon
-from nursery import Nursery
+from fakes.hub.server import Hub
 from reference.checkpoints import make
+from support.forked_daemons import ForkedDaemons
+from support.live_daemon import LiveDaemon
 
 from mlx_serve.store.store import Store
 
@@ -54,8 +54,8 @@ def start(models: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as running:
+def forks() -> Iterator[ForkedDaemons]:
+    with ForkedDaemons() as running:
         yield running
 
 
@@ -67,8 +67,8 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
-def _pulling(hub: Hub, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulling]:
-    with nursery.daemon(environ=environment(hub, tmp_path_factory.mktemp("hub-home"))) as daemon:
+def _pulling(hub: Hub, forks: ForkedDaemons, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulling]:
+    with forks.daemon(environ=environment(hub, tmp_path_factory.mktemp("hub-home"))) as daemon:
         yield Pulling(hub, daemon.ready())
 
 
@@ -80,13 +80,13 @@ def pulling(_pulling: Pulling) -> Iterator[Pulling]:
 
 
 @pytest.fixture
-def start_pulling(hub: Hub, nursery: Nursery, tmp_path: Path) -> Iterator[StartPulling]:
+def start_pulling(hub: Hub, forks: ForkedDaemons, tmp_path: Path) -> Iterator[StartPulling]:
     """Starts daemons of a test's own that pull from the hub, and ends them."""
     started: list[LiveDaemon] = []
 
     def begin(home: Path | None = None, *, environ: dict[str, str] | None = None, **options: object) -> Pulling:
         everything = environment(hub, tmp_path) | (environ or {})
-        started.append(nursery.daemon(home=home, environ=everything, **options))
+        started.append(forks.daemon(home=home, environ=everything, **options))
         return Pulling(hub, started[-1].ready())
 
     yield begin

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from e2e.pulling import Files, kept
-from hub.repository import Repository
-from live_daemon import LiveDaemon
-from live_http import SocketConnection
+from fakes.hub.repository import Repository
+from support.live_daemon import LiveDaemon
+from support.live_http import SocketConnection
 
 BLOCK = 4096
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from e2e.deeds import Deed, Subject, blobs_of
 from e2e.pulling import Pulling, environment, kept
-from hub import faults
-from hub.server import Hub
-from live_daemon import free_port
-from nursery import JOB, SYNCS, Nursery
+from fakes.hub import faults
+from fakes.hub.server import Hub
+from support.forked_daemons import JOB, SYNCS, ForkedDaemons
+from support.live_daemon import free_port
 
 SLACK = 2_400_000
 """Bytes that may be written when the kill comes and not yet noted: a buffer, and a little more."""
@@ -30,7 +30,7 @@ class Ordeal:
 
     home: Path
     hub: Hub
-    nursery: Nursery
+    forks: ForkedDaemons
     subjects: list[Subject]
     seed: int
     job: str | None = None
@@ -238,7 +238,7 @@ class Ordeal:
 
     @contextlib.contextmanager
     def _daemon(self) -> Iterator[Pulling]:
-        with self.nursery.daemon(home=self.home, port=self.port, environ=self.environ) as daemon:
+        with self.forks.daemon(home=self.home, port=self.port, environ=self.environ) as daemon:
             yield Pulling(self.hub, daemon.ready())
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub.checkpoints import checkpoint
-from hub.journal import Request
-from hub.repository import Repository
-from hub.server import Hub
-from live_daemon import LiveDaemon
-from live_http import SocketConnection, Streamed, exchange
+from fakes.hub.checkpoints import checkpoint
+from fakes.hub.journal import Request
+from fakes.hub.repository import Repository
+from fakes.hub.server import Hub
+from support.live_daemon import LiveDaemon
+from support.live_http import SocketConnection, Streamed, exchange
 
 Files = dict[str, bytes]
 Event = dict[str, Any]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from e2e.scripts import HELLO
-from live_daemon import LiveDaemon, together, wait_until
-from live_http import Streamed
+from support.live_daemon import LiveDaemon, together, wait_until
+from support.live_http import Streamed
 
 BATCH, QUEUE, CLIENTS = 2, 3, 20
 

@@ -9,23 +9,23 @@ from collections.abc import Iterator
 import pytest
 from e2e.pulling import Pulling, environment, model
 from e2e.scripts import HELLO, write_scripted
-from hub import faults
-from hub.faults import Gate, paused
-from hub.server import Hub
-from live_daemon import together, wait_until
-from live_http import user
-from nursery import PING, Nursery
+from fakes.hub import faults
+from fakes.hub.faults import Gate, paused
+from fakes.hub.server import Hub
+from support.forked_daemons import PING, ForkedDaemons
+from support.live_daemon import together, wait_until
+from support.live_http import user
 
 WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def downloading(hub: Hub, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulling]:
+def downloading(hub: Hub, forks: ForkedDaemons, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulling]:
     """A daemon that fetches what it is asked for, and `acme/talker` on the hub."""
     folder = tmp_path_factory.mktemp("talker")
     hub.add_folder("acme/talker", write_scripted(folder / "talker"))
     environ = environment(hub, folder, **{PING: "0.1"})
-    with nursery.daemon(environ=environ, models_auto_download="true") as daemon:
+    with forks.daemon(environ=environ, models_auto_download="true") as daemon:
         yield Pulling(hub, daemon.ready())
     hub.heal()
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from e2e.scripts import ENDLESS
-from live_daemon import LiveDaemon, together
 from reference.checkpoints import prompts
+from support.live_daemon import LiveDaemon, together
 
 MODELS = ("llama", "qwen3")
 TOKENS = 24

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from e2e.scripts import HELLO, write_scripted
-from live_daemon import LiveDaemon, together
+from support.live_daemon import LiveDaemon, together
 
-from mlx_serve.store import architectures
+from mlx_serve.store.inspect import architectures
 from mlx_serve.store.store import Store
 
 

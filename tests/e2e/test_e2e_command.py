@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from e2e.scripts import ENDLESS, HELLO, write_scripted
-from live_daemon import LiveDaemon, clean_environment, dead, free_port, run_command, wait_until
+from support.live_daemon import LiveDaemon, clean_environment, dead, free_port, run_command, wait_until
 
 Done = subprocess.CompletedProcess[str]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from e2e.scripts import BROKEN_CALL, CALL, HELLO, LESS_THAN, SMILE, VOCABULARY
-from live_daemon import LiveDaemon
-from live_http import Answer
 from reference.blocks import VOCABULARY as LLAMA_VOCABULARY
 from reference.checkpoints import prompts
 from reference.tokenizer_files import alphabet, tokenizer
+from support.live_daemon import LiveDaemon
+from support.live_http import Answer
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
 

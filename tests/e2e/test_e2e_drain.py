@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from e2e.conftest import Start
 from e2e.scripts import ENDLESS, HELLO
-from live_daemon import LiveDaemon, dead, free_port, wait_until
+from support.live_daemon import LiveDaemon, dead, free_port, wait_until
 
 ROUND = ENDLESS[0]
 

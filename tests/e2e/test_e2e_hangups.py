@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 from e2e.scripts import HELLO
-from live_daemon import LiveDaemon, wait_until
-from live_http import Streamed
+from support.live_daemon import LiveDaemon, wait_until
+from support.live_http import Streamed
 
 SAY_P = [{"role": "user", "content": "say P"}]
 PADDING = {"comment": "x" * 200_000}  # a field that nobody knows

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from e2e.conftest import Start
 from e2e.scripts import HELLO
-from live_daemon import LiveDaemon, dead, wait_until
-from live_http import Answer, Streamed
+from support.live_daemon import LiveDaemon, dead, wait_until
+from support.live_http import Answer, Streamed
 
 MODEL = "local/scripted"
 ROUNDS = 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from e2e.scripts import HELLO
-from live_daemon import LiveDaemon, wait_until
+from support.live_daemon import LiveDaemon, wait_until
 
 HEAVY = re.compile(r"/(?:mlx|mlx_lm|mlx_vlm|numpy|transformers|tokenizers|safetensors|torch|llguidance|PIL)/|libmlx")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import ollama
 import pytest
 from e2e.scripts import ENDLESS, HELLO
-from live_daemon import LiveDaemon, wait_until
+from support.live_daemon import LiveDaemon, wait_until
 
 SAY_H = [{"role": "user", "content": "say H"}]
 ROUND = ENDLESS[0]

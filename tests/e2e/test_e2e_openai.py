@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 from e2e.scripts import ENDLESS, HELLO
-from live_daemon import LiveDaemon
+from support.live_daemon import LiveDaemon
 
 SAY_H: Any = [{"role": "user", "content": "say H"}]
 ROUND = ENDLESS[0]

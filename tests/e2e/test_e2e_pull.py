@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from e2e.conftest import StartPulling
 from e2e.pulling import Pulling, kept, model, size
-from hub.faults import Gate, paused
-from hub.server import Hub
+from fakes.hub.faults import Gate, paused
+from fakes.hub.server import Hub
 from huggingface_hub import snapshot_download
-from live_daemon import together
+from support.live_daemon import together
 
 
 def test_the_command_pulls_a_model_and_says_so(pulling: Pulling) -> None:

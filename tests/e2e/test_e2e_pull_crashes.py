@@ -15,12 +15,12 @@ from e2e.deeds import Subject
 from e2e.ordeal import Ordeal, seed_of_the_day
 from e2e.pulling import model
 from e2e.scripts import write_scripted
-from hub.server import Hub
-from nursery import Nursery
+from fakes.hub.server import Hub
+from support.forked_daemons import ForkedDaemons
 
 ROUNDS = 192
 REAL_ROUNDS = 8
-QUICK_JOB = str(Path(__file__).resolve().parents[1] / "quick_job.py")
+QUICK_JOB = str(Path(__file__).resolve().parents[1] / "fakes" / "quick_job.py")
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def home() -> Iterator[Path]:
 
 
 @pytest.mark.timeout(300)
-def test_nothing_is_lost_whenever_the_daemon_is_killed(hub: Hub, home: Path, nursery: Nursery) -> None:
+def test_nothing_is_lost_whenever_the_daemon_is_killed(hub: Hub, home: Path, forks: ForkedDaemons) -> None:
     contents = [model(400_000), model(3_000_000, 2_000_000, seed=1), model(4_000_000, seed=2)]
     contents.append(contents[1] | {"README.md": b"# Shares its weights with another", "generation_config.json": b"{}"})
     subjects = [Subject(hub.add(f"acme/m{number}", files), files) for number, files in enumerate(contents)]
-    ordeal = Ordeal(home, hub, nursery, subjects, seed_of_the_day(), job=QUICK_JOB)
+    ordeal = Ordeal(home, hub, forks, subjects, seed_of_the_day(), job=QUICK_JOB)
     ordeal.run(ROUNDS)
     # Some got through, and most were cut short.
     assert 0 < ordeal.finished < ROUNDS
@@ -49,9 +49,9 @@ def test_nothing_is_lost_whenever_the_daemon_is_killed(hub: Hub, home: Path, nur
 
 
 @pytest.mark.timeout(300)
-def test_nothing_is_lost_when_mlx_itself_is_at_work(hub: Hub, home: Path, nursery: Nursery, tmp_path: Path) -> None:
+def test_nothing_is_lost_when_mlx_itself_is_at_work(hub: Hub, home: Path, forks: ForkedDaemons, tmp_path: Path) -> None:
     """The same with the job that really quantizes."""
     folder = write_scripted(tmp_path / "scripted")
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     subject = Subject(hub.add("acme/scripted", files), files)
-    Ordeal(home, hub, nursery, [subject], seed_of_the_day(), weights=(5, 85, 0, 0, 10), longest=3.0).run(REAL_ROUNDS)
+    Ordeal(home, hub, forks, [subject], seed_of_the_day(), weights=(5, 85, 0, 0, 10), longest=3.0).run(REAL_ROUNDS)

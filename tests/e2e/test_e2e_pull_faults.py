@@ -7,8 +7,8 @@ import time
 
 import pytest
 from e2e.pulling import Pulling, Unharmed, kept, model
-from hub import faults
-from hub.faults import Fault
+from fakes.hub import faults
+from fakes.hub.faults import Fault
 
 WEIGHTS = "model.safetensors"
 

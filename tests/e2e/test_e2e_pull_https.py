@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from e2e.conftest import StartPulling
 from e2e.pulling import Pulling, kept, model
-from hub import faults
-from hub.server import CERTIFICATE, Hub
+from fakes.hub import faults
+from fakes.hub.server import CERTIFICATE, Hub
 
 WEIGHTS = "model.safetensors"
 

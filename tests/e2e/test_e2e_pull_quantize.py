@@ -8,7 +8,7 @@ from pathlib import Path
 from e2e.conftest import StartPulling
 from e2e.pulling import model
 from e2e.scripts import HELLO, write_scripted
-from hub.server import Hub
+from fakes.hub.server import Hub
 
 
 def test_a_model_is_fetched_quantized_and_answers(start_pulling: StartPulling, hub: Hub, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from e2e.pulling import Pulling, Unharmed, model
-from hub import faults
-from hub.body import pieces
-from hub.faults import Fault
+from fakes.hub import faults
+from fakes.hub.body import pieces
+from fakes.hub.faults import Fault
 
 WEIGHTS = "model.safetensors"
 

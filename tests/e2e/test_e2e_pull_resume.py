@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from e2e.conftest import StartPulling
 from e2e.pulling import Pulling, kept, model, size
-from hub import faults
-from hub.faults import Gate, paused
-from hub.server import Hub
-from live_daemon import wait_until
+from fakes.hub import faults
+from fakes.hub.faults import Gate, paused
+from fakes.hub.server import Hub
+from support.live_daemon import wait_until
 
 WEIGHTS = "model.safetensors"
 SLACK = 300_000

@@ -15,10 +15,10 @@ import psutil
 from e2e.conftest import StartPulling
 from e2e.ordeal import seed_of_the_day
 from e2e.pulling import Pulling, model
-from hub.faults import truncated
-from hub.server import Hub
-from live_daemon import together, wait_until
-from live_http import SocketConnection, exchange
+from fakes.hub.faults import truncated
+from fakes.hub.server import Hub
+from support.live_daemon import together, wait_until
+from support.live_http import SocketConnection, exchange
 
 CLIENTS = 6
 DEEDS = 20

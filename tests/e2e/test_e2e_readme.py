@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hub.server import Hub
-from live_daemon import clean_environment, free_port, run_command
+from fakes.hub.server import Hub
+from support.live_daemon import clean_environment, free_port, run_command
 
 README = Path(__file__).parents[2] / "README.md"
 FENCE = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)

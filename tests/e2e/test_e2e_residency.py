@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from e2e.conftest import Start
 from e2e.scripts import ENDLESS, HELLO
-from live_daemon import LiveDaemon, together, wait_until
-from live_http import Answer
+from support.live_daemon import LiveDaemon, together, wait_until
+from support.live_http import Answer
 
 CLIENTS = 50
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from live_daemon import LiveDaemon
+from support.live_daemon import LiveDaemon
 
 TOOLS: Any = [
     {

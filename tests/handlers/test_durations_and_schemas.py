@@ -9,7 +9,7 @@ import pytest
 
 from mlx_serve.handlers.durations import keep_alive
 from mlx_serve.handlers.failure import RequestError, clip, sentence
-from mlx_serve.handlers.schema import grammar
+from mlx_serve.handlers.json_schema import grammar
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import httpx
 import ollama
 import openai
 import pytest
-from fakes_serving import MODEL, Serving, finished, says
+from fakes.serving import MODEL, Serving, finished, says
 
 from mlx_serve.daemon.errors import QueueFull, RunnerDied
 from mlx_serve.daemon.protocol import Delta, ToolCall

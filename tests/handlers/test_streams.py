@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes_serving import MODEL, Serving, daemon, finished, raw, says
+from fakes.serving import MODEL, Serving, daemon, finished, raw, says
 
 from mlx_serve.daemon.errors import RunnerDied
-from mlx_serve.daemon.limits import Limits
+from mlx_serve.daemon.http.limits import Limits
 from mlx_serve.daemon.protocol import Delta
 from mlx_serve.handlers import stream as streams
 from mlx_serve.handlers.sequences import merged

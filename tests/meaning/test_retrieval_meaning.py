@@ -13,7 +13,7 @@ import pytest
 from meaning.retrieval import PARAPHRASES, QUESTIONS
 from numpy.typing import NDArray
 
-from mlx_serve.store.builtin import BUILTINS
+from mlx_serve.store.ingest.builtin import BUILTINS
 
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[np.float32]]

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_client import Engine, Sequence
 from reference.blocks import VOCABULARY
 from reference.checkpoints import NAMES, Checkpoint, prompts
 from reference.recorded_file import STEPS, TOP, read
+from support.engine_client import Engine, Sequence
 
 from mlx_serve.daemon.protocol import Sampling, TokenPrompt
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub.server import Hub
+from fakes.hub.server import Hub
 
-from mlx_serve.store.hub import patience
+from mlx_serve.store.hub.fetch import timeouts as patience
 from mlx_serve.store.store import Store
 
 BYTES = {"F32": 4, "BF16": 2, "F16": 2, "U32": 4, "U8": 1, "I32": 4}

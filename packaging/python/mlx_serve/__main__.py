@@ -2,7 +2,7 @@
 
 import sys
 
-from .control.cli import main
+from .control.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,0 +1,104 @@
+"""One answer of a model, streamed from `/api/chat` to the terminal; and Ollama's timings after it."""
+
+from __future__ import annotations
+
+import sys
+
+from .display.tables import duration
+from .display.terminal import clean, colours, is_terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .client import Client
+
+
+class Answer:
+    """What came: the text, the reasoning, and the last document with its counts and times."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.thinking = ""
+        self.last: dict[str, Any] = {}
+
+
+class Screen:
+    """Writes text as it comes. Reasoning is dim, or between two marks where there are no colours."""
+
+    def __init__(self, show_thinking: bool) -> None:
+        self._show_thinking = show_thinking
+        self._thinking = False
+        self._wrote = False
+        self._ended = True
+
+    def thinking(self, text: str) -> None:
+        if not self._show_thinking:
+            return
+        if not self._thinking:
+            self._thinking = True
+            self._write("\x1b[2m" if colours(sys.stdout) else "Thinking...\n")
+            text = text.lstrip()
+        self._write(self._safe(text))
+
+    def text(self, text: str) -> None:
+        if self._thinking:
+            self.end_thinking()
+            text = text.lstrip("\n")
+        elif not self._wrote:
+            text = text.lstrip("\n")
+        if text:
+            self._wrote = True
+            self._ended = text.endswith("\n")
+            self._write(self._safe(text))
+
+    def end_thinking(self) -> None:
+        if self._thinking:
+            self._thinking = False
+            self._write("\x1b[0m\n\n" if colours(sys.stdout) else "\n...done thinking.\n\n")
+
+    def close(self) -> None:
+        self.end_thinking()
+        if self._wrote and not self._ended:
+            self._write("\n")
+
+    def _safe(self, text: str) -> str:
+        return clean(text) if is_terminal(sys.stdout) else text
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def ask(client: Client, body: dict[str, Any], answer: Answer, show_thinking: bool) -> None:
+    """Stream one answer to the screen and into `answer`, which also holds what came before a Ctrl-C."""
+    screen = Screen(show_thinking)
+    stream = client.stream("POST", "/api/chat", {**body, "stream": True})
+    try:
+        for document in stream:
+            message = document.get("message") or {}
+            if message.get("thinking"):
+                answer.thinking += message["thinking"]
+                screen.thinking(message["thinking"])
+            if message.get("content"):
+                answer.text += message["content"]
+                screen.text(message["content"])
+            answer.last = document
+    finally:
+        # Closing the stream hangs up, and that is how the daemon learns to stop.
+        stream.close()  # type: ignore[attr-defined]
+        screen.close()
+
+
+def timings(last: dict[str, Any]) -> str:
+    """The lines of `ollama run --verbose`, from the nanoseconds and counts of the last document."""
+    lines = [("total duration", duration(last.get("total_duration", 0)))]
+    lines.append(("load duration", duration(last.get("load_duration", 0))))
+    for name in ("prompt eval", "eval"):
+        key = name.replace(" ", "_")
+        count, nanoseconds = last.get(f"{key}_count", 0), last.get(f"{key}_duration", 0)
+        lines.append((f"{name} count", f"{count} token(s)"))
+        lines.append((f"{name} duration", duration(nanoseconds)))
+        if nanoseconds:
+            lines.append((f"{name} rate", f"{count / nanoseconds * 1e9:.2f} tokens/s"))
+    return "\n".join(f"{name + ':':<22}{value}" for name, value in lines)

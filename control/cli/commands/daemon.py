@@ -1,0 +1,158 @@
+"""start, status, stop, version: the daemon itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from ...socket import alive
+from .. import launch, target
+from ..client import ApiError, Client, DaemonGone, NoDaemon
+from ..display.tables import size, span, table
+from ..display.terminal import note
+from ..session import Failure, Session
+from ..target import Target
+from .memory import loaded_table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ANSWER_SECONDS = 5.0
+_SLACK_SECONDS = 15.0
+_KILL_SECONDS = 5.0
+
+
+def start(session: Session) -> int:
+    options = session.options
+    wanted = _start_target(session)
+    running = launch.status(wanted) if alive(wanted.socket) else None
+    if running is not None:
+        if session.json:
+            session.print_json(running)
+        else:
+            print(f"mlx-serve is already running at {running['url']} (pid {running['pid']})")
+        return 0
+    flags = _flags(session, wanted)
+    if options.foreground:
+        command = launch.command(flags)
+        sys.stdout.flush()
+        os.execv(command[0], command)
+    found = launch.start(wanted, flags)
+    if session.json:
+        session.print_json(found)
+    else:
+        print(f"mlx-serve is ready at {found['url']} (pid {found['pid']})")
+    return 0
+
+
+def _start_target(session: Session) -> Target:
+    """Unlike every other command, `start` never means the daemon that happens to run: it means the configured port."""
+    options = session.options
+    if options.socket is not None:
+        raise target.UsageError("start takes no --socket: the socket follows from MLX_SERVE_HOME and the port")
+    named = options.port if options.port is not None else target.environment_port()
+    directory = target.home()
+    return Target(directory, named if named is not None else target.configured_port(directory, options.config))
+
+
+def _flags(session: Session, wanted: Target) -> list[str]:
+    """The daemon's own flags are named like ours; paths are made absolute, for it runs elsewhere."""
+    options = session.options
+    flags = [] if options.port is None else ["--port", str(wanted.port)]
+    for flag, value in (("--host", options.host), ("--log-level", options.log_level)):
+        if value is not None:
+            flags += [flag, value]
+    for flag, value in (("--config", options.config), ("--models-dir", options.models_dir)):
+        if value is not None:
+            flags += [flag, str(Path(value).expanduser().absolute())]
+    for name in options.preload:
+        flags += ["--preload", name]
+    return flags
+
+
+def status(session: Session) -> int:
+    found = session.client().get(launch.STATUS)
+    if session.json:
+        session.print_json(found)
+        return 0
+    memory, queue = found["memory"], found["queue"]
+    models = found["models"]
+    state = "is stopping" if found["draining"] else "is running"
+    print(f"mlx-serve {found['version']} {state} at {found['url']}")
+    rows = [
+        ("process", f"pid {found['pid']}, up {span(found['uptime_seconds'])}"),
+        ("listens at", f"{found['host']} port {found['port']}, {found['socket']}"),
+        ("memory", f"{size(memory['daemon'])}, and {size(memory['children'])} in {_processes(memory['processes'])}"),
+        ("queue", f"{queue['running']} running, {queue['waiting']} waiting (at most {queue['limit']})"),
+        ("models", f"{len(models)} loaded, {found['installed']} installed in {found['models_directory']}"),
+        ("log", found["log"]),
+    ]
+    widest = max(len(name) for name, _ in rows)
+    print("\n".join(f"  {name.ljust(widest)}    {value}" for name, value in rows))
+    if models:
+        print(f"\n{loaded_table(models)}")
+    return 0
+
+
+def _processes(count: int) -> str:
+    return f"{count} child process{'' if count == 1 else 'es'}"
+
+
+def stop(session: Session) -> int:
+    force = bool(session.options.force)
+    sockets = target.running_sockets(target.home()) if session.options.all else [session.target.socket]
+    if not sockets:
+        raise Failure("no daemon of this home runs")
+    for path in sockets:
+        pid = _stop_one(Client(path, _ANSWER_SECONDS), force)
+        if session.json:
+            session.print_json({"status": "stopped", "pid": pid})
+        else:
+            print(f"stopped mlx-serve (pid {pid})")
+    return 0
+
+
+def _stop_one(client: Client, force: bool) -> int:
+    """The pid of the process that is gone now. Raises NoDaemon, Failure."""
+    pid = client.pid()
+    drain = 0.0
+    try:
+        found = client.get(launch.STATUS)
+        pid, drain = found["pid"], found["drain_seconds"]
+        if not force and (found["queue"]["running"] or found["queue"]["waiting"]):
+            note("waiting for running requests (stop --force ends them)")
+        client.post("/control/v1/shutdown", {"force": force})
+    except (DaemonGone, ApiError) as error:
+        # It answers no more: on its way out already, or stuck. Only --force may tell it so.
+        if pid is None or not force:
+            if pid is not None and launch.wait_gone(pid, _ANSWER_SECONDS):
+                return pid
+            raise Failure(f"the daemon does not answer ({error})", "end it with: mlx-serve stop --force") from error
+    if pid is None:
+        raise Failure("the system does not tell which process the daemon is")
+    if not launch.wait_gone(int(pid), _KILL_SECONDS if force else drain + _SLACK_SECONDS):
+        if not force:
+            raise Failure(f"the daemon (pid {pid}) still runs", "end it with: mlx-serve stop --force")
+        os.kill(int(pid), signal.SIGKILL)
+        launch.wait_gone(int(pid), _KILL_SECONDS)
+    return int(pid)
+
+
+def version(session: Session) -> int:
+    from .... import __version__
+
+    daemon: Any = None
+    try:
+        daemon = session.client(_ANSWER_SECONDS).get(launch.STATUS)["version"]
+    except (NoDaemon, DaemonGone, ApiError):
+        daemon = None
+    if session.json:
+        session.print_json({"version": __version__, "daemon": daemon})
+    else:
+        print(table(("mlx-serve", __version__), [("daemon", daemon or "not running")]))
+        if daemon not in (None, __version__):
+            note("the daemon is of another version; renew it with: mlx-serve stop, mlx-serve start")
+    return 0

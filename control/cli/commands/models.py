@@ -1,0 +1,108 @@
+"""list, show, remove, copy: installed models."""
+
+from __future__ import annotations
+
+from ..display.tables import ago, parameters, section, short_id, size, table
+from ..session import Session, path_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def list_models(session: Session) -> int:
+    found = session.daemon().get("/control/v1/models")
+    prefix = session.options.prefix.lower()
+    models = [model for model in found["models"] if _begins(model["name"], prefix)]
+    if session.json:
+        session.print_json({"models": models})
+        return 0
+    rows = [
+        (model["name"], short_id(model["id"]), size(model["size"]), model["kind"], ago(_moment(model["modified"])))
+        for model in models
+    ]
+    print(table(("NAME", "ID", "SIZE", "TYPE", "MODIFIED"), rows))
+    return 0
+
+
+def _begins(name: str, prefix: str) -> bool:
+    lower = name.lower()
+    return lower.startswith(prefix) or lower.partition("/")[2].startswith(prefix)
+
+
+def _moment(text: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp()
+
+
+def show(session: Session) -> int:
+    found = session.daemon().get(path_of(session.options.name))
+    if session.json:
+        session.print_json(found)
+    else:
+        print(_described(found))
+    return 0
+
+
+def _described(found: dict[str, Any]) -> str:
+    model = found["model"]
+    optional = (
+        ("quantization", model["quantization"]),
+        ("weights in", found["dtype"]),
+        ("context length", model["context_length"]),
+        ("embedding length", found["embedding_length"]),
+    )
+    parts = [
+        section(
+            "Model",
+            [
+                ("name", model["name"]),
+                ("id", model["id"]),
+                ("type", model["kind"]),
+                ("because", found["kind_reason"]),
+                ("architecture", model["architecture"]),
+                ("parameters", parameters(model["parameters"])),
+                *((name, str(value)) for name, value in optional if value is not None),
+                ("size", size(model["size"])),
+            ],
+        ),
+        section("Capabilities", [(name, "") for name in model["capabilities"]]),
+        section(
+            "Origin",
+            [
+                ("source", found["source"]),
+                *((name, str(found[name])) for name in ("revision", "parent") if found[name] is not None),
+                ("created", found["created"]),
+                ("modified", model["modified"]),
+            ],
+        ),
+    ]
+    if found["options"]:
+        parts.append(section("Parameters", [(name, str(value)) for name, value in found["options"].items()]))
+    if found["system"]:
+        parts.append(section("System", [(line, "") for line in found["system"].splitlines()]))
+    parts.append(section("Files", [(each["path"], size(each["size"])) for each in found["files"]]))
+    return "\n\n".join(parts)
+
+
+def remove(session: Session) -> int:
+    """Stops at the first that cannot be removed; what went before it is gone and said so."""
+    client = session.daemon()
+    for name in session.options.names:
+        removed = client.delete(path_of(name))
+        if session.json:
+            session.print_json(removed)
+        else:
+            print(f"removed {removed['name']}")
+    return 0
+
+
+def copy(session: Session) -> int:
+    options = session.options
+    made = session.daemon().post("/control/v1/copy", {"source": options.name, "destination": options.destination})
+    if session.json:
+        session.print_json(made)
+    else:
+        print(f"copied {options.name} to {made['name']}")
+    return 0

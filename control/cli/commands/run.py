@@ -1,0 +1,100 @@
+"""run: one answer, or a chat."""
+
+from __future__ import annotations
+
+import sys
+
+from ..chat_stream import Answer, ask, timings
+from ..client import ApiError
+from ..display.terminal import is_terminal, note
+from ..session import Failure, Session, path_of
+from .pull import fetch, wanted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..client import Client
+
+
+def run(session: Session) -> int:
+    options = session.options
+    images = [_image(path) for path in options.image]
+    answer_format = _format(options.format)
+    prompt = _prompt(options.prompt)
+    if prompt is None and (session.json or not is_terminal(sys.stdin)):
+        raise Failure("there is nothing to ask", 'give a prompt: mlx-serve run NAME "…"')
+    client = session.daemon()
+    model = _present(client, options.name)
+    body: dict[str, Any] = {"model": model}
+    if options.think is not None:
+        body["think"] = options.think
+    if answer_format is not None:
+        body["format"] = answer_format
+    if prompt is None:
+        from ..chat import Chat
+
+        return Chat(client, body, home=session.target.home, system=options.system, images=images).run(options.verbose)
+    body["messages"] = _messages(options.system, prompt, images)
+    if session.json:
+        for document in client.stream("POST", "/api/chat", {**body, "stream": True}):
+            session.print_json(document)
+        return 0
+    answer = Answer()
+    ask(client, body, answer, show_thinking=options.think is True or is_terminal(sys.stdout))
+    if options.verbose:
+        note(f"\n{timings(answer.last)}")
+    return 0
+
+
+def _messages(system: str | None, prompt: str, images: list[str]) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
+    messages.append({"role": "user", "content": prompt, **({"images": images} if images else {})})
+    return messages
+
+
+def _prompt(words: list[str]) -> str | None:
+    """The argument, with what is piped in behind it; None when there is neither."""
+    parts = [" ".join(words)]
+    if sys.stdin is not None and not sys.stdin.isatty():
+        parts.append(sys.stdin.read().strip())
+    return "\n\n".join(part for part in parts if part) or None
+
+
+def _image(path: str) -> str:
+    from base64 import b64encode
+
+    with open(path, "rb") as file:
+        return b64encode(file.read()).decode()
+
+
+def _format(given: str | None) -> Any:
+    """`json`, or the schema in a file."""
+    if given is None or given == "json":
+        return given
+    import json
+
+    with open(given, "rb") as file:
+        try:
+            schema = json.load(file)
+        except ValueError as error:
+            raise Failure(
+                f"{given} holds no JSON: {error}", "--format takes json, or a file with a JSON schema"
+            ) from error
+    if not isinstance(schema, dict):
+        raise Failure(f"{given} holds no JSON schema", "a schema is a JSON object")
+    return schema
+
+
+def _present(client: Client, name: str) -> str:
+    """The model's full name; one that is not here and can be pulled, is."""
+    try:
+        found = client.get(path_of(name))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        if not error.pullable:
+            raise ApiError(404, error.message, error.hint or "pull it first: mlx-serve pull SOURCE") from error
+        note(f"{name} is not here yet; pulling it")
+        return str(fetch(client, wanted(name))["name"])
+    return str(found["model"]["name"])

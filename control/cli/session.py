@@ -1,0 +1,67 @@
+"""What a command has at hand: its options, its daemon, and how it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ..socket import alive
+from . import launch, target
+from .client import Client, NoDaemon
+from .display.terminal import note
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+    from .target import Target
+
+
+class Failure(Exception):
+    """The command could not do it; exit status 1. `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Session:
+    def __init__(self, options: Namespace) -> None:
+        self.options = options
+        self._target: Target | None = None
+
+    @property
+    def target(self) -> Target:
+        if self._target is None:
+            self._target = target.find(self.options.port, self.options.socket)
+        return self._target
+
+    @property
+    def json(self) -> bool:
+        return bool(self.options.json)
+
+    def client(self, timeout: float | None = None) -> Client:
+        """The daemon if one runs; a request raises NoDaemon otherwise."""
+        return Client(self.target.socket, timeout)
+
+    def daemon(self) -> Client:
+        """The daemon, started in the background when none runs. Raises NoDaemon where that is not wanted."""
+        wanted = self.target
+        if not alive(wanted.socket):
+            if wanted.explicit_socket or os.environ.get("MLX_SERVE_NO_AUTOSTART", "") not in ("", "0"):
+                raise NoDaemon(str(wanted.socket))
+            note(f"no daemon runs {wanted}; starting one")
+            launch.start(wanted, ["--port", str(wanted.port)] if self.options.port is not None else [])
+        return self.client()
+
+    def print_json(self, document: Any) -> None:
+        """One document, or one line of a stream."""
+        print(json.dumps(document, ensure_ascii=False), flush=True)
+
+
+def path_of(name: str) -> str:
+    """The control route of one model; the name is escaped, so that no name can be another route."""
+    from urllib.parse import quote
+
+    return f"/control/v1/models/{quote(name, safe='')}"

@@ -1,0 +1,1 @@
+"""The control API: what the daemon answers on its Unix socket."""

@@ -1,0 +1,202 @@
+"""The control API: what the `mlx-serve` command asks of the daemon, on the Unix socket only.
+
+One JSON document an answer, or one a line for streams; errors are `{"error": {"message", "hint"?}}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from sanic import Blueprint, Sanic
+from sanic.exceptions import NotFound
+from sanic.request import Request
+from sanic.response import HTTPResponse
+
+from ...daemon.context import Context
+from ...daemon.residency.remove import remove
+from ...daemon.settings.command import described
+from ..socket import log_path, peer_uid
+from . import bodies
+from . import documents as views
+from .error_answers import render
+from .line_stream import send_lines
+from .log_lines import lines as log_lines
+from .pull_lines import pull_lines, pull_order, quantize_order
+from .verify_lines import verify_lines
+
+PREFIX = "/control/v1"
+_SHUTDOWN_DELAY_SECONDS = 0.02
+
+
+def register(app: Sanic[Any, Any]) -> None:
+    """Add the control routes, and the check of who calls, to the app on the socket.
+
+    The app's `ctx.serving` is the Context; `ctx.shutdown(force)` begins the daemon's end.
+    """
+    control = Blueprint("control", url_prefix=PREFIX)
+    for methods, path, handler in _ROUTES:
+        control.add_route(handler, path, methods=methods.split(), name=handler.__name__)
+    # A handler of its own: the public dialects have other error bodies.
+    control.exception(Exception)(render)
+    app.blueprint(control)
+    app.register_middleware(check_peer, "request", priority=100)
+
+
+def check_peer(request: Request) -> HTTPResponse | None:
+    """The socket's mode keeps others out already; this holds when somebody loosened it."""
+    uid = _caller(request)
+    if uid is None or uid in (os.getuid(), 0):
+        return None
+    text = bodies.ErrorText(
+        message="this daemon belongs to another user", hint="start one of your own: mlx-serve start"
+    )
+    return _json(bodies.ErrorAnswer(error=text), status=403)
+
+
+def _caller(request: Request) -> int | None:
+    """The uid at the other end; None where the system cannot tell, -1 for a connection that is gone."""
+    transport = request.transport
+    held = transport.get_extra_info("socket") if transport is not None else None
+    if held is None:
+        return -1
+    try:
+        with socket.socket(fileno=os.dup(held.fileno())) as connection:
+            return peer_uid(connection)
+    except OSError:
+        return -1
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.ctx.serving
+    return context
+
+
+def _json(answer: object, status: int = 200) -> HTTPResponse:
+    return HTTPResponse(msgspec.json.encode(answer), status=status, content_type="application/json")
+
+
+def _name(name: str) -> str:
+    """Route parameters arrive percent-encoded; decoded once, and the store judges the result."""
+    return unquote(name)
+
+
+async def get_status(request: Request) -> HTTPResponse:
+    context = _context(request)
+    sizes = await asyncio.to_thread(views.memory)
+    installed = await asyncio.to_thread(context.store.models)
+    return _json(views.status(context, sizes, len(installed)))
+
+
+async def get_models(request: Request) -> HTTPResponse:
+    installed = await asyncio.to_thread(_context(request).store.models)
+    return _json(bodies.Models(models=tuple(views.model_row(model) for model in installed)))
+
+
+async def get_model(request: Request, name: str) -> HTTPResponse:
+    return _json(views.model_detail(await asyncio.to_thread(_context(request).store.find, _name(name))))
+
+
+async def delete_model(request: Request, name: str) -> HTTPResponse:
+    """Returns when the model's requests are done and its memory is free; a model with another name stays in memory."""
+    context = _context(request)
+    removed = await remove(context.store, context.residency, _name(name))
+    return _json(bodies.Named(name=removed.name.display(), id=removed.digest))
+
+
+async def pull(request: Request) -> None:
+    body = bodies.parse(request, bodies.PullBody)
+    await send_lines(request, pull_lines(_context(request), pull_order(body)))
+
+
+async def quantize(request: Request) -> None:
+    body = bodies.parse(request, bodies.QuantizeBody)
+    await send_lines(request, pull_lines(_context(request), quantize_order(body)))
+
+
+async def copy(request: Request) -> HTTPResponse:
+    body = bodies.parse(request, bodies.CopyBody)
+    made = await asyncio.to_thread(_context(request).store.copy, body.source, body.destination)
+    return _json(bodies.Named(name=made.name.display(), id=made.digest))
+
+
+async def load(request: Request) -> HTTPResponse:
+    body = bodies.parse(request, bodies.LoadBody)
+    return _json(views.loaded_row(await _context(request).residency.load(body.name, keep_alive=body.keep_alive)))
+
+
+async def unload(request: Request) -> HTTPResponse:
+    context = _context(request)
+    found = await asyncio.to_thread(context.store.find, bodies.parse(request, bodies.NameBody).name)
+    was_loaded = await context.residency.unload(str(found.name))
+    return _json(bodies.Unloaded(name=found.name.display(), unloaded=was_loaded))
+
+
+async def ps(request: Request) -> HTTPResponse:
+    return _json(bodies.Loaded(models=views.loaded_rows(_context(request))))
+
+
+async def verify(request: Request) -> None:
+    body = bodies.parse(request, bodies.VerifyBody)
+    await send_lines(request, verify_lines(_context(request).store, body.name))
+
+
+async def gc(request: Request) -> HTTPResponse:
+    body = bodies.parse(request, bodies.GcBody)
+    context = _context(request)
+    done = await asyncio.to_thread(context.store.gc, body.dry_run, context.residency.in_use)
+    return _json(bodies.GcAnswer(blobs=done.blobs, bytes=done.bytes, partials=done.partials, dry_run=body.dry_run))
+
+
+async def config(request: Request) -> HTTPResponse:
+    """The effective settings as `mlx-serve config --json` prints them; API keys are masked."""
+    return _json(described(_context(request).settings))
+
+
+async def logs(request: Request) -> None:
+    context = _context(request)
+    count = request.args.get("n", "100")
+    if not (count.isascii() and count.isdigit() and len(count) < 9):
+        raise bodies.BadBody("n is the number of lines")
+    path: Path = log_path(context.settings.home, context.settings.server.port)
+    if not await asyncio.to_thread(path.exists):
+        raise NotFound("this daemon keeps no log file: it writes to the terminal it was started in")
+    follow = request.args.get("follow", "0") in ("1", "true")
+    await send_lines(request, log_lines(path, int(count), follow, lambda: context.draining))
+
+
+async def shutdown(request: Request) -> HTTPResponse:
+    body = bodies.parse(request, bodies.ShutdownBody)
+    # Later, so that this answer is on its way before the listeners close.
+    asyncio.get_running_loop().call_later(_SHUTDOWN_DELAY_SECONDS, request.app.ctx.shutdown, body.force)
+    return _json(bodies.Stopping(status="stopping", pid=os.getpid()))
+
+
+async def unknown(request: Request, path: str) -> HTTPResponse:
+    raise NotFound(f"the control API has no {PREFIX}/{unquote(path)}")
+
+
+_ROUTES: tuple[tuple[str, str, Callable[..., Coroutine[Any, Any, HTTPResponse | None]]], ...] = (
+    ("GET", "/status", get_status),
+    ("GET", "/models", get_models),
+    ("GET", "/models/<name:path>", get_model),
+    ("DELETE", "/models/<name:path>", delete_model),
+    ("POST", "/pull", pull),
+    ("POST", "/quantize", quantize),
+    ("POST", "/copy", copy),
+    ("POST", "/load", load),
+    ("POST", "/unload", unload),
+    ("GET", "/ps", ps),
+    ("POST", "/verify", verify),
+    ("POST", "/gc", gc),
+    ("GET", "/config", config),
+    ("GET", "/logs", logs),
+    ("POST", "/shutdown", shutdown),
+    ("GET POST PUT DELETE", "/<path:path>", unknown),
+)

@@ -1,0 +1,116 @@
+"""What the daemon knows, as the control API's answers. Reads settings, store and residency; changes nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from ..socket import log_path, socket_path
+from .bodies import FileRow, LoadedRow, Memory, ModelDetail, ModelRow, QueueRow, Status
+
+if TYPE_CHECKING:
+    from ...daemon.context import Context
+    from ...daemon.residency.lease import Resident
+    from ...store.store import Installed
+
+
+def model_row(model: Installed) -> ModelRow:
+    manifest = model.manifest
+    quantization = manifest.quantization
+    return ModelRow(
+        name=model.name.display(),
+        id=model.digest,
+        size=model.size,
+        kind=manifest.kind,
+        modified=model.modified.isoformat(),
+        architecture=manifest.architecture,
+        parameters=manifest.parameters,
+        quantization=None if quantization is None else f"{quantization.bits}-bit {quantization.mode}",
+        context_length=manifest.context_length,
+        capabilities=tuple(manifest.capabilities),
+    )
+
+
+def model_detail(model: Installed) -> ModelDetail:
+    manifest = model.manifest
+    return ModelDetail(
+        model=model_row(model),
+        kind_reason=manifest.kind_reason,
+        dtype=manifest.dtype,
+        embedding_length=manifest.embedding_length,
+        created=manifest.created,
+        parent=manifest.parent,
+        source=f"{manifest.source.kind} {manifest.source.location}".strip(),
+        revision=manifest.source.revision,
+        files=tuple(FileRow(path=each.path, digest=each.digest, size=each.size) for each in manifest.layers),
+        system=manifest.overrides.system,
+        options=dict(manifest.overrides.parameters),
+    )
+
+
+def loaded_row(resident: Resident) -> LoadedRow:
+    return LoadedRow(
+        name=resident.name,
+        id=resident.installed.digest,
+        kind=resident.installed.manifest.kind,
+        memory=resident.memory_bytes,
+        backend=resident.hello.backend,
+        device=resident.hello.device,
+        context_length=resident.info.context_length,
+        loaded_at=resident.loaded_at,
+        last_used=resident.last_used,
+        expires_at=resident.expires_at,
+        running=resident.running,
+        waiting=resident.waiting,
+        pid=resident.pid,
+    )
+
+
+def loaded_rows(context: Context) -> tuple[LoadedRow, ...]:
+    return tuple(loaded_row(resident) for resident in context.residency.resident())
+
+
+def url(host: str, port: int) -> str:
+    """An address that works from this machine; the unspecified ones listen but cannot be called."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)
+    if ":" in reachable and not reachable.startswith("["):
+        reachable = f"[{reachable}]"
+    return f"http://{reachable}:{port}"
+
+
+def memory() -> Memory:
+    """Resident sizes from the system; slow enough (a few ms) to be asked for only by `status`."""
+    import psutil
+
+    me = psutil.Process()
+    sizes = []
+    for child in me.children(recursive=True):
+        try:
+            sizes.append(child.memory_info().rss)
+        except psutil.Error:
+            continue
+    return Memory(daemon=me.memory_info().rss, children=sum(sizes), processes=len(sizes))
+
+
+def status(context: Context, sizes: Memory, installed: int) -> Status:
+    settings, server, queue = context.settings, context.settings.server, context.residency.queue
+    return Status(
+        version=context.version,
+        pid=os.getpid(),
+        uptime_seconds=max(0.0, time.time() - context.started),
+        url=url(server.host, server.port),
+        host=server.host,
+        port=server.port,
+        home=str(settings.home),
+        socket=str(socket_path(settings.home, server.port)),
+        log=str(log_path(settings.home, server.port)),
+        models_directory=str(settings.models.directory),
+        read_only=context.store.read_only,
+        installed=installed,
+        draining=context.draining,
+        drain_seconds=server.drain_seconds,
+        memory=sizes,
+        models=loaded_rows(context),
+        queue=QueueRow(running=queue.running, waiting=queue.waiting, limit=queue.limit),
+    )

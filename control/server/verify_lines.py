@@ -1,0 +1,41 @@
+"""A check of the store as the control API tells it: every file, then how many were bad."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from ...daemon.tasks.shared_task import Work, in_thread
+from ...store.store import Store
+from .bodies import VerifyLine
+
+
+def verify_lines(store: Store, name: str | None) -> AsyncIterator[VerifyLine]:
+    """Closing the iterator ends the check."""
+
+    def look(report: Callable[[VerifyLine], None]) -> VerifyLine:
+        files = bad = 0
+
+        def tell(done: int, total: int) -> None:
+            report(VerifyLine(status="verifying", completed=done, total=total))
+
+        for each in store.verify(name, tell):
+            files, bad = files + 1, bad + (not each.ok)
+            report(
+                VerifyLine(
+                    status="verifying",
+                    name=each.name,
+                    path=each.path,
+                    digest=each.digest,
+                    completed=each.done_bytes,
+                    total=each.total_bytes,
+                    ok=each.ok,
+                    problem=each.problem,
+                )
+            )
+        return VerifyLine(status="done", files=files, bad=bad)
+
+    work: Work[VerifyLine, VerifyLine] = Work(
+        lambda report: in_thread(partial(look, report), "verify"), lambda line: (line.name, line.path, line.digest)
+    )
+    return work.follow()

@@ -1,0 +1,1 @@
+"""Key-value caches and recurrent states, one row a sequence."""

@@ -1,0 +1,1 @@
+"""Text generation: the loop, its scheduler, batches, prefill, sampling."""

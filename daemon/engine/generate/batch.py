@@ -1,0 +1,137 @@
+"""The running sequences: who sits in which row, one decode step for all of them, and the tokens it draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from ...protocol import TokenLogprob
+from ..model.forward import BatchedForward, Forward, SoloForward
+from ..model.load import LanguageModel
+from ..output.detokenize import Vocabulary
+from .sampling import Drawn, Sampler
+from .sequence import Sequence
+
+
+@dataclass
+class Launch:
+    """A step under way: row i of `drawn` belongs to `sequences[i]`. `taken`: its tokens are in the sequences."""
+
+    drawn: Drawn
+    sequences: list[Sequence]
+    asked: list[int]
+    values: list[int] | None = None
+    taken: bool = False
+
+    def read(self) -> list[int]:
+        """The drawn tokens; waits for the device the first time."""
+        if self.values is None:
+            self.values = [int(token) for token in _host(self.drawn.tokens)]
+        return self.values
+
+    def logprobs(self, vocabulary: Vocabulary) -> dict[int, TokenLogprob]:
+        """By row, for the rows that asked."""
+        if self.drawn.chosen is None:
+            return {}
+        chosen = _host(self.drawn.chosen)
+        ids = _host(self.drawn.top_ids) if self.drawn.top_ids is not None else [[] for _ in chosen]
+        values = _host(self.drawn.top_values) if self.drawn.top_values is not None else [[] for _ in chosen]
+        tokens = self.read()
+        result = {}
+        for place, row in enumerate(self.asked):
+            wanted = self.sequences[row].draw.logprobs or 0
+            best = sorted(zip(values[place], ids[place], strict=True), reverse=True)[:wanted]
+            top = tuple(_logprob(vocabulary, token, value) for value, token in best)
+            result[row] = _logprob(vocabulary, tokens[row], chosen[place], top)
+        return result
+
+
+def _host(array: mx.array) -> Any:
+    """The values, nested as the shape is; waits for the device."""
+    return array.tolist()
+
+
+def _logprob(vocabulary: Vocabulary, token: int, value: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
+    piece = vocabulary.piece(token) if token >= 0 else b""
+    return TokenLogprob(
+        token=piece.decode("utf-8", "replace"), logprob=max(value, -9999.0), bytes=tuple(piece), top=top
+    )
+
+
+class Batch:
+    def __init__(self, model: LanguageModel) -> None:
+        self._forward: Forward = (
+            BatchedForward(model.network, ragged=model.ragged) if model.batchable else SoloForward(model.network)
+        )
+        self._sampler = Sampler(model.rows)
+        self.sequences: list[Sequence] = []
+        self._placed: list[Sequence] = []
+        self._drawn: mx.array | None = None
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def longest(self) -> int:
+        return max((sequence.prompt_tokens + sequence.launched for sequence in self.sequences), default=0)
+
+    @property
+    def nbytes(self) -> int:
+        return self._forward.nbytes
+
+    def join(self, sequence: Sequence, caches: list[Any], source_row: int) -> None:
+        """Take a sequence whose tokens but the last one are in row `source_row` of `caches`."""
+        self._forward.join(caches, source_row, sequence.length - 1)
+        self.sequences.append(sequence)
+
+    def leave(self, sequence: Sequence) -> None:
+        row = self.sequences.index(sequence)
+        self._forward.leave(row)
+        self.sequences[row] = self.sequences[-1]
+        self.sequences.pop()
+
+    def launch(self) -> Launch:
+        """Start the next step; nothing is read back."""
+        inputs = self._inputs()
+        logits = self._forward(inputs)
+        drawn = self._sampler.sample(logits, [sequence.launched for sequence in self.sequences])
+        self._drawn = drawn.tokens
+        self._sampler.count(drawn.tokens, self._leaving(inputs) if self._sampler.windowed else None)
+        mx.async_eval(drawn.arrays())
+        for sequence in self.sequences:
+            sequence.launched += 1
+        return Launch(drawn, list(self.sequences), self._sampler.asked)
+
+    def _inputs(self) -> mx.array:
+        """Each row's newest token, (rows,): the last draw where it is the row's own, else the sequence's last token."""
+        if self._placed == self.sequences and self._drawn is not None:
+            return mx.maximum(self._drawn, 0)
+        before = {sequence.id: row for row, sequence in enumerate(self._placed)}
+        fresh = [sequence for sequence in self.sequences if sequence.id not in before]
+        self._sampler.place(
+            [sequence.draw for sequence in self.sequences],
+            [sequence.tokens[sequence.prompt_tokens :] for sequence in self.sequences],
+            [before.get(sequence.id) for sequence in self.sequences],
+        )
+        self._placed = list(self.sequences)
+        known = mx.array([sequence.tokens[-1] for sequence in fresh], dtype=mx.int32)
+        if self._drawn is None or not before:
+            return known
+        places = {sequence.id: len(before) + place for place, sequence in enumerate(fresh)}
+        order = [before.get(sequence.id, places.get(sequence.id, 0)) for sequence in self.sequences]
+        return mx.maximum(mx.concatenate([self._drawn, known])[mx.array(order)], 0)
+
+    def _leaving(self, inputs: mx.array) -> mx.array:
+        """Per row, the token that falls out of its penalty window with this step's token, (rows,); -1 for none.
+
+        The newest token of a row may not have been read yet, but it is this step's input."""
+        known, newest = [], []
+        for sequence in self.sequences:
+            window = sequence.draw.penalty_window
+            place = sequence.prompt_tokens + sequence.launched - window
+            inside = bool(window) and sequence.prompt_tokens <= place
+            known.append(sequence.tokens[place] if inside and place < sequence.length else -1)
+            newest.append(inside and place >= sequence.length)
+        return mx.where(mx.array(newest), inputs, mx.array(known, dtype=mx.int32))

@@ -1,0 +1,1 @@
+"""One model in memory: its files, its precision, its forward pass."""

@@ -1,0 +1,236 @@
+"""Weights, tokenizer and facts of one model: a folder in, a `LanguageModel` out. Knows no requests."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx.utils import tree_flatten, tree_reduce
+from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.utils import load_model, load_tokenizer
+
+from ...protocol import Kind, Load, Loaded, Sampling
+from ..cache import ragged
+from ..cache.rows import Positions, paddable, rows_like
+from ..output.channels import Markers, ToolParser
+from ..output.detokenize import Vocabulary
+from .forward import ragged_works
+from .precision import widen
+
+DEFAULT_CONTEXT = 4096
+_UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a damaged file
+
+
+class BadModel(Exception):
+    """The folder's files are damaged or contradict each other."""
+
+
+class UnsupportedModel(Exception):
+    """The files may be fine; this version does not serve such a model."""
+
+
+@dataclass
+class LanguageModel:
+    """`rows`: logits rows, the limit for token ids. `key_value_bytes`: cache bytes of one token in one sequence."""
+
+    network: Any
+    tokenizer: Any
+    vocabulary: Vocabulary
+    rows: int
+    context_length: int
+    stop_tokens: frozenset[int]
+    defaults: Sampling
+    markers: Markers
+    tool_parser: ToolParser | None
+    weight_bytes: int
+    key_value_bytes: int
+    batchable: bool
+    paddable: bool
+    ragged: bool
+    capabilities: tuple[str, ...]
+    adds_special: bool
+
+
+def load(request: Load) -> tuple[LanguageModel, Loaded]:
+    """Bring the model into memory. Raises BadModel, UnsupportedModel, MemoryError."""
+    began = time.monotonic()
+    if request.kind != "llm":
+        raise UnsupportedModel(_unsupported_kind(request.kind))
+    folder = Path(request.path)
+    config = read_json(folder / "config.json")
+    network, tokenizer = _network(folder, config, request.memory_limit)
+    model = _describe(folder, config, network, tokenizer, request)
+    loaded = Loaded(
+        weight_bytes=model.weight_bytes,
+        kv_bytes_per_token=model.key_value_bytes,
+        context_length=model.context_length,
+        vocabulary=model.rows,
+        batchable=model.batchable,
+        capabilities=model.capabilities,
+        seconds=time.monotonic() - began,
+    )
+    return model, loaded
+
+
+def _unsupported_kind(kind: Kind) -> str:
+    return f"it is a model of type {kind}, and this version of mlx-serve serves language models (llm) only"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises BadModel."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadModel(f"{path.name} is missing") from None
+    except (ValueError, RecursionError):
+        raise BadModel(f"{path.name} is not JSON") from None
+    if not isinstance(value, dict):
+        raise BadModel(f"{path.name} is not a JSON object")
+    return value
+
+
+def _network(folder: Path, config: dict[str, Any], memory: int | None) -> tuple[Any, Any]:
+    for key in ("model_file", "auto_map", "trust_remote_code"):
+        if config.get(key):
+            raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
+    try:
+        network, _ = load_model(folder, lazy=True, strict=True, trust_remote_code=False)
+        widen(network, memory)
+        mx.eval(network.parameters())
+        tokenizer = load_tokenizer(folder, {"trust_remote_code": False}, eos_token_ids=config.get("eos_token_id"))
+    except MemoryError:
+        raise
+    except SystemExit as error:
+        raise UnsupportedModel(
+            f"model type {config.get('model_type')!r} needs a package that is not installed"
+        ) from error
+    except (FileNotFoundError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
+        text = " ".join(str(error).replace(str(folder), "the model").split())[:300]
+        if "not supported" in text or "Model type" in text:
+            raise UnsupportedModel(text) from error
+        raise BadModel(text or type(error).__name__) from error
+    except RuntimeError as error:
+        if str(error).startswith(_UNREADABLE):
+            text = " ".join(str(error).replace(str(folder), "the model").split())[:200]
+            raise BadModel(f"the weight files cannot be read ({text})") from error
+        raise
+    return network, tokenizer
+
+
+def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, request: Load) -> LanguageModel:
+    tokenizer = wrapper._tokenizer
+    generation = _optional_json(folder / "generation_config.json")
+    caches = make_prompt_cache(network)
+    markers = Markers(
+        think_start=wrapper.think_start or "",
+        think_end=wrapper.think_end or "",
+        tool_start=wrapper.tool_call_start or "",
+        tool_end=wrapper.tool_call_end or "",
+    )
+    shown = frozenset(
+        text for text in (markers.think_start, markers.think_end, markers.tool_start, markers.tool_end) if text
+    )
+    vocabulary = Vocabulary(tokenizer, shown)
+    own = context_length(config)
+    capabilities = ["completion"]
+    if wrapper.has_chat_template:
+        capabilities += ["tools"] * wrapper.has_tool_calling + ["thinking"] * wrapper.has_thinking
+    probe = make_prompt_cache(network)
+    logits = network(mx.array([[0, 0]]), cache=probe)
+    mx.eval(logits)
+    positions = Positions()
+    batchable = all(rows_like(cache, positions) is not None for cache in caches)
+    return LanguageModel(
+        network=network,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        rows=int(logits.shape[-1]),
+        context_length=min(own, request.context_length) if request.context_length else own,
+        stop_tokens=_stop_tokens(config, generation, tokenizer),
+        defaults=_defaults(generation),
+        markers=markers,
+        tool_parser=wrapper.tool_parser,
+        weight_bytes=sum(array.nbytes for _, array in tree_flatten(network.parameters())),
+        key_value_bytes=_bytes_per_token(probe),
+        batchable=batchable,
+        paddable=paddable(caches),
+        ragged=batchable and ragged.installed() and ragged_works(network),
+        capabilities=tuple(capabilities),
+        adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
+    )
+
+
+def _bytes_per_token(caches: list[Any]) -> int:
+    """What one more token costs in caches that grow: the width of every key and value row."""
+    arrays: list[Any] = []
+
+    def collect(cache: Any) -> None:
+        for inner in getattr(cache, "caches", ()):
+            collect(inner)
+        for name in ("keys", "values"):
+            if isinstance(array := getattr(cache, name, None), mx.array):
+                arrays.append(array)
+
+    for cache in caches:
+        collect(cache)
+    return int(tree_reduce(lambda total, a: total + a.shape[1] * a.shape[3] * a.itemsize, arrays, 0))
+
+
+def _optional_json(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+def context_length(config: dict[str, Any]) -> int:
+    """The longest sequence the model was made for, in tokens; DEFAULT_CONTEXT when its config does not say."""
+    for section in (config, config.get("text_config") or {}):
+        for key in (
+            "max_position_embeddings",
+            "max_sequence_length",
+            "max_seq_len",
+            "seq_length",
+            "n_positions",
+            "n_ctx",
+        ):
+            value = section.get(key)
+            if isinstance(value, int) and value > 0:
+                return value
+    return DEFAULT_CONTEXT
+
+
+def _stop_tokens(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any) -> frozenset[int]:
+    tokens: set[int] = set()
+    text = config.get("text_config") or {}
+    for value in (
+        generation.get("eos_token_id"),
+        config.get("eos_token_id"),
+        text.get("eos_token_id"),
+        tokenizer.eos_token_id,
+    ):
+        if isinstance(value, int):
+            tokens.add(value)
+        elif isinstance(value, list):
+            tokens.update(token for token in value if isinstance(token, int))
+    return frozenset(tokens)
+
+
+def _defaults(generation: dict[str, Any]) -> Sampling:
+    """What the model's makers recommend; greedy only when they say so."""
+    if generation.get("do_sample") is False:
+        return Sampling(temperature=0.0)
+
+    def number(name: str) -> float | None:
+        value = generation.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    top_k = number("top_k")
+    return Sampling(
+        temperature=number("temperature"),
+        top_k=None if top_k is None else int(top_k),
+        top_p=number("top_p"),
+        min_p=number("min_p"),
+        repetition_penalty=number("repetition_penalty"),
+    )

@@ -1,0 +1,1 @@
+"""Token ids to what clients read: text, reasoning, tool calls."""

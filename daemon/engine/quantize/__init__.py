@@ -1,0 +1,1 @@
+"""The job that writes a quantized copy of a model."""

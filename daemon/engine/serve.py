@@ -1,0 +1,69 @@
+"""What a child does after its imports: Hello, Load, the engine. Every failure to load ends in a LoadFailed frame."""
+
+from __future__ import annotations
+
+import socket
+
+import mlx.core as mx
+
+from .. import protocol
+from .cache import ragged
+from .device import bound_pools
+from .generate.loop import Engine
+from .generate.scheduler import Limits
+from .mailbox import Mailbox
+from .model.load import BadModel, LanguageModel, UnsupportedModel, load
+
+HEADROOM = 0.1
+
+
+def live(sock: socket.socket, hello: protocol.Hello) -> None:
+    """Returns when the parent says Quit or the model cannot be loaded."""
+    mailbox = Mailbox(sock)
+    mailbox.send(hello)
+    mailbox.start()
+    request = mailbox.queue.get()
+    if not isinstance(request, protocol.Load):
+        return
+    ragged.install()
+    bound_pools(hello.device_memory)
+    loaded = _load(request, mailbox)
+    if loaded is None:
+        return
+    model, frame = loaded
+    limits = Limits(
+        max_batch=request.max_batch,
+        tokens_per_step=request.prefill_tokens_per_step,
+        token_bytes=model.key_value_bytes,
+        memory=_cache_memory(request, model),
+    )
+    engine = Engine(model, limits, mailbox)
+    mailbox.send(frame)
+    engine.run()
+    mx.clear_streams()
+
+
+def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
+    """What is left of the model's share for caches, with room kept for what a step computes."""
+    if request.memory_limit is None:
+        return None
+    return max(0, int((request.memory_limit - model.weight_bytes) * (1 - HEADROOM)))
+
+
+def _load(request: protocol.Load, mailbox: Mailbox) -> tuple[LanguageModel, protocol.Loaded] | None:
+    try:
+        return load(request)
+    except BadModel as error:
+        failed = protocol.LoadFailed(code="bad_model", message=str(error))
+    except UnsupportedModel as error:
+        failed = protocol.LoadFailed(code="unsupported", message=str(error))
+    except MemoryError:
+        failed = protocol.LoadFailed(code="insufficient_memory", message="the memory of this machine does not hold it")
+    except Exception as error:
+        text = " ".join(str(error).replace(request.path, "the model").split())[:300]
+        failed = protocol.LoadFailed(
+            code="insufficient_memory" if "memory" in text.lower() else "internal_error",
+            message=f"{type(error).__name__}: {text}",
+        )
+    mailbox.send(failed)
+    return None

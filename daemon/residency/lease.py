@@ -1,0 +1,70 @@
+"""What a request holds of a model, and what an onlooker sees of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from .. import protocol
+from .slot import Entry, Model
+
+if TYPE_CHECKING:
+    from ...store.store import Installed
+
+
+class Lender(Protocol):
+    """Gives entries out and takes them back."""
+
+    async def acquire(self, name: str, keep_alive: float | None) -> Model: ...
+    def release(self, entry: Entry, seconds: float | None) -> None: ...
+
+
+class Lease:
+    """`async with residency.use(name) as model`: the model stays in memory until the block ends."""
+
+    def __init__(self, lender: Lender, name: str, keep_alive: float | None) -> None:
+        self._lender = lender
+        self._name = name
+        self._keep_alive = keep_alive
+        self._entry: Entry | None = None
+        self._began = time.monotonic()
+
+    async def __aenter__(self) -> Model:
+        model = await self._lender.acquire(self._name, self._keep_alive)
+        self._entry = model.entry
+        return model
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._entry is not None:
+            self._lender.release(self._entry, time.monotonic() - self._began)
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A loaded model as `ps` shows it. Times are Unix seconds, `expires_at` None is for ever; memory in bytes."""
+
+    name: str
+    installed: Installed
+    info: protocol.Loaded
+    hello: protocol.Hello
+    memory_bytes: int
+    loaded_at: float
+    last_used: float
+    expires_at: float | None
+    running: int
+    waiting: int
+    pid: int
+    gauges: protocol.Gauges
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Requests that run, that wait, and how many may wait for each model."""
+
+    running: int
+    waiting: int
+    limit: int

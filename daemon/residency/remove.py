@@ -1,0 +1,56 @@
+"""Removing a model that may be in use: nobody new gets in, those who are in may finish, then its memory and disk are
+free."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ...store.errors import DamagedModel, StoreBusy
+
+if TYPE_CHECKING:
+    from ...store.store import Installed, Removed, Store
+    from .residency import Residency
+
+LOG = logging.getLogger("mlx_serve.removal")
+
+_UNDER_WAY: set[asyncio.Task[Removed]] = set()  # the loop alone would let go of them
+
+
+async def remove(store: Store, residency: Residency, name: str) -> Removed:
+    """Take a name away; returns when the model is out of memory, unless another name of it is left.
+
+    Whoever asked may leave; it happens all the same. Raises what `store.find` and `store.remove` raise; a damaged model
+    can be removed as well.
+    """
+    task = asyncio.create_task(_remove(store, residency, name))
+    _UNDER_WAY.add(task)
+    task.add_done_callback(_ended)
+    return await asyncio.shield(task)
+
+
+def _ended(task: asyncio.Task[Removed]) -> None:
+    _UNDER_WAY.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen, should nobody wait any more
+
+
+async def _remove(store: Store, residency: Residency, name: str) -> Removed:
+    try:
+        model = await asyncio.to_thread(store.find, name)
+    except DamagedModel:  # it cannot be loaded
+        return await asyncio.to_thread(store.remove, name, residency.in_use)
+    removed = await asyncio.to_thread(store.remove, str(model.name), residency.in_use)
+    if await asyncio.to_thread(_has_a_name, store, model) or not await residency.put_out(model):
+        return removed
+    try:
+        await asyncio.to_thread(store.gc, False, residency.in_use)
+    except StoreBusy:
+        LOG.info("keep files until the next gc model=%s reason=busy", model.name.display())
+    return removed
+
+
+def _has_a_name(store: Store, model: Installed) -> bool:
+    """Then it may stay in memory."""
+    return any(other.base == model.base for other in store.models())

@@ -1,0 +1,56 @@
+"""Who may be in memory beside whom: the budget in bytes and the maxima by kind. Decides; moves nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..errors import InsufficientMemory
+from .budget import Budget, before_load
+from .slot import Entry
+
+if TYPE_CHECKING:
+    from ..settings.schema import CacheSettings
+
+
+class Room:
+    """One newcomer against the entries that hold memory. `limit` in bytes."""
+
+    def __init__(self, newcomer: Entry, entries: Iterable[Entry], limit: int, cache: CacheSettings) -> None:
+        self._newcomer = newcomer
+        self._others = [entry for entry in entries if entry is not newcomer and entry.reserved]
+        self._budget = Budget(limit)
+        self._maximum = {
+            "llm": cache.max_llm_models,
+            "vlm": cache.max_vlm_models,
+            "embedding": cache.max_embedding_models,
+            "reranker": cache.max_reranker_models,
+        }[newcomer.kind]
+        self.wanted = before_load(newcomer.installed.size)
+
+    @property
+    def used(self) -> int:
+        """Bytes that the others hold."""
+        return sum(entry.reserved for entry in self._others)
+
+    @property
+    def fits(self) -> bool:
+        return self._kind_fits and self._budget.fits(self.wanted, self.used)
+
+    @property
+    def _kind_fits(self) -> bool:
+        return sum(entry.kind == self._newcomer.kind for entry in self._others) < self._maximum
+
+    def check(self) -> None:
+        """Raises InsufficientMemory when no waiting and no putting out could help."""
+        if not self._budget.fits(self.wanted, 0):
+            raise InsufficientMemory(self._budget.refusal(self._newcomer.name, self.wanted, 0))
+        if not self.fits and not self._others:
+            raise InsufficientMemory(self._budget.refusal(self._newcomer.name, self.wanted, self.used))
+
+    def victim(self) -> Entry | None:
+        """The idle entry whose last use is longest ago, of the same kind when that is what is full."""
+        idle = [entry for entry in self._others if entry.leases == 0 and entry.settled]
+        if not self._kind_fits:
+            idle = [entry for entry in idle if entry.kind == self._newcomer.kind]
+        return min(idle, key=lambda entry: entry.last_used, default=None)

@@ -1,0 +1,99 @@
+"""One model in memory or on its way there, and what a lease gives of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from .. import protocol
+from ..errors import RunnerDied
+from ..workers.runner import Runner
+
+if TYPE_CHECKING:
+    from ...store.store import Installed
+
+
+class Entry:
+    """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever; `reserved`
+    bytes of the budget; `leases` counts who uses it or waits for it."""
+
+    def __init__(self, installed: Installed, ttl: float) -> None:
+        self.installed = installed
+        self.name = str(installed.name.display())
+        self.base = installed.base
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.runner: Runner | None = None
+        self.hello: protocol.Hello | None = None
+        self.loaded: protocol.Loaded | None = None
+        self.reserved = 0
+        self.leases = 0
+        self.ttl = ttl
+        self.loaded_at = 0.0
+        self.last_used = time.time()
+        self.expires_at: float | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.closing: asyncio.Task[None] | None = None
+
+    @property
+    def kind(self) -> protocol.Kind:
+        return self.installed.manifest.kind
+
+    @property
+    def settled(self) -> bool:
+        """In memory, or failed, and not on its way out."""
+        return self.ready.done() and self.closing is None
+
+    def take(self, keep_alive: float | None) -> None:
+        self.leases += 1
+        self.idle.clear()
+        self.last_used = time.time()
+        self.cancel_timer()
+        if keep_alive is not None:
+            self.ttl = keep_alive
+        self.expires_at = None if self.ttl < 0 else self.last_used + self.ttl
+
+    def give_back(self) -> None:
+        self.leases -= 1
+        self.last_used = time.time()
+        if self.leases == 0:
+            self.idle.set()
+
+    def cancel_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class Model:
+    """A loaded model for as long as the lease lasts, under the name it was asked for: models that only lay settings
+    over the same files share one entry. `load_seconds` is what this request waited for the load."""
+
+    def __init__(self, entry: Entry, installed: Installed, load_seconds: float) -> None:
+        self.entry = entry
+        self.installed = installed
+        self.load_seconds = load_seconds
+
+    @property
+    def info(self) -> protocol.Loaded:
+        if self.entry.loaded is None:
+            raise RunnerDied(self.entry.name, "it is not loaded")
+        return self.entry.loaded
+
+    @property
+    def _runner(self) -> Runner:
+        if self.entry.runner is None:
+            raise RunnerDied(self.entry.name, "it is not loaded")
+        return self.entry.runner
+
+    def generate(self, request: protocol.Generate) -> AsyncGenerator[protocol.Event]:
+        """Accepted, Deltas, Finished; `request.id` is replaced. Closing the generator cancels. Raises RequestRejected,
+        RunnerDied."""
+        return self._runner.generate(request)
+
+    async def count(self, prompt: protocol.Prompt, *, return_tokens: bool = False) -> protocol.Counted:
+        """Raises RequestRejected, RunnerDied."""
+        return await self._runner.count(prompt, return_tokens=return_tokens)

@@ -1,0 +1,1 @@
+"""Every setting: defaults, then the YAML file, then the environment, then flags."""

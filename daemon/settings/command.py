@@ -1,0 +1,107 @@
+"""`python -m mlx_serve.daemon.settings.command`: the effective settings, an example file, or where the file is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .schema import SECTIONS, ConfigError, Settings, config_path, load_settings, settings_of
+
+EX_CONFIG = 78
+_HEAD = """\
+# Settings of mlx-serve. Every line here is a default; take away the `#` of what you change.
+# Flags win over environment variables, those over this file. A setting `port` of the section `server` is also
+# the variable MLX_SERVE_SERVER_PORT.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="mlx-serve config", description="Show the settings and where each came from.")
+    parser.add_argument("--config", metavar="FILE", help="the settings file to read")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--example", action="store_true", help="print a commented settings file with the defaults")
+    what.add_argument("--path", action="store_true", help="print where the settings file is")
+    what.add_argument("--json", action="store_true", help="print the settings and their origins as JSON")
+    options = parser.parse_args(argv)
+    try:
+        if options.example:
+            text = example()
+        elif options.path:
+            text = f"{Path(options.config).expanduser().absolute() if options.config else config_path()}\n"
+        else:
+            settings = load_settings({"config": options.config} if options.config else {})
+            text = json.dumps(described(settings), indent=2) + "\n" if options.json else listing(settings)
+    except ConfigError as error:
+        sys.stderr.write(f"mlx-serve: {error}\n")
+        return EX_CONFIG
+    sys.stdout.write(text)
+    return 0
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """The tree as plain values: home, file, every section, and the origins. Secrets are masked."""
+    return {
+        "home": str(settings.home),
+        "file": str(settings.file) if settings.file else None,
+        **{section: shown(settings, section) for section in SECTIONS},
+        "origins": dict(settings.origins),
+    }
+
+
+def shown(settings: Settings, section: str) -> dict[str, Any]:
+    """One section as JSON values, with API keys masked and None as `auto`."""
+    values = getattr(settings, section)
+    return {
+        name: ["***"] * len(getattr(values, name)) if spec.secret else _plain(getattr(values, name))
+        for name, spec in settings_of(SECTIONS[section])
+    }
+
+
+def listing(settings: Settings) -> str:
+    """One `key = value  (origin)` a line."""
+    lines = [
+        (f"{section}.{name} = {_yaml(value)}", settings.origins[f"{section}.{name}"])
+        for section in SECTIONS
+        for name, value in shown(settings, section).items()
+    ]
+    width = min(60, max(len(text) for text, _ in lines))
+    return "".join(f"{text:<{width}}  ({origin})\n" for text, origin in lines)
+
+
+def example() -> str:
+    """A settings file of comments: each setting with its default and what it does."""
+    parts = [_HEAD]
+    for section, cls in SECTIONS.items():
+        defaults = cls()
+        parts.append(f"\n{section}:\n")
+        for name, spec in settings_of(cls):
+            default = getattr(defaults, name)
+            line = f"  # {name}: {_yaml('~/.mlx-serve/models' if isinstance(default, Path) else _plain(default))}"
+            parts.append(f"{line:<52} # {spec.doc}\n")
+    return "".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    if value is None:
+        return "auto"
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
+    return json.dumps(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,219 @@
+"""Every setting of the daemon: one frozen tree from flags over environment over YAML over defaults.
+
+`command` prints the effective settings without a daemon.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .value import ConfigError, Given, Setting, nearest, parse, setting
+
+__all__ = ["SECTIONS", "ConfigError", "Settings", "config_path", "load_settings", "settings_of"]
+
+_DAY = 86_400
+_MODELS = Path("~/.mlx-serve/models")
+_FOREVER = 10 * 365 * _DAY
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    host: str = setting("0.0.0.0", "text", "address to listen on; from elsewhere only with a key, see protected")
+    port: int = setting(8000, "whole", "TCP port; 0 takes a free one", low=0, high=65535)
+    protected: bool = setting(True, "switch", "refuse other machines until an API key is set")
+    api_keys: tuple[str, ...] = setting((), "names", "keys that other machines must send", secret=True)
+    remote_management: bool = setting(False, "switch", "let other machines pull, copy, create and delete")
+    allowed_hosts: tuple[str, ...] = setting((), "names", "further names by which this machine may be called")
+    cors_origins: tuple[str, ...] = setting(("localhost",), "names", "web origins whose pages may call this daemon")
+    max_body_mb: int = setting(64, "whole", "largest request body in MiB", low=1, high=4096)
+    max_queue: int = setting(256, "whole", "requests that may wait; more get 503 at once", low=0, high=100_000)
+    request_timeout_seconds: float = setting(0, "number", "end a request after this time; 0: never", low=0, high=_DAY)
+    drain_seconds: float = setting(30, "number", "time for running requests when the daemon stops", low=0, high=3600)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    directory: Path = setting(_MODELS, "path", "where models are kept")  # noqa: RUF009 (a field, made once)
+    preload: tuple[str, ...] = setting((), "names", "models to load at the start")
+    auto_download: bool = setting(False, "switch", "pull a missing model on its first request")
+    aliases: Mapping[str, str] = setting({}, "map", "short names of your own: {name: owner/model}")
+    memory_limit: int | None = setting(None, "size", "memory for models, such as 24GB", low=1 << 20, auto=True)
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    max_llm_models: int = setting(3, "whole", "language models in memory at once", low=1, high=1000)
+    max_vlm_models: int = setting(1, "whole", "vision models in memory at once", low=1, high=1000)
+    max_embedding_models: int = setting(3, "whole", "embedding models in memory at once", low=1, high=1000)
+    max_reranker_models: int = setting(2, "whole", "rerankers in memory at once", low=1, high=1000)
+    ttl_seconds: float = setting(
+        1800, "number", "unload a model that was idle so long; -1: never", low=-1, high=_FOREVER
+    )
+    prefix_cache_mb: int | None = setting(
+        None, "whole", "MiB for reusing prompt prefixes; not in use yet", low=0, high=1 << 24, auto=True
+    )
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    max_batch: int = setting(32, "whole", "requests that one model decodes together", low=1, high=4096)
+    prefill_tokens_per_step: int = setting(
+        512, "whole", "prompt tokens a step may take beside decoding", low=16, high=1 << 20
+    )
+    context_length: int | None = setting(None, "whole", "cap on every model's context", low=16, high=1 << 30, auto=True)
+
+
+@dataclass(frozen=True)
+class LoggingSettings:
+    level: str = setting("INFO", "choice", "how much to log", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    format: str = setting("json", "choice", "json lines, or text", choices=("json", "text"))
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    enabled: bool = setting(True, "switch", "serve /metrics for Prometheus")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`origins` says for each `section.key` where its value came from; `file` is the YAML file that was read."""
+
+    home: Path
+    server: ServerSettings
+    models: ModelSettings
+    cache: CacheSettings
+    engine: EngineSettings
+    logging: LoggingSettings
+    metrics: MetricsSettings
+    origins: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
+
+
+SECTIONS: Mapping[str, type[Any]] = {
+    "server": ServerSettings,
+    "models": ModelSettings,
+    "cache": CacheSettings,
+    "engine": EngineSettings,
+    "logging": LoggingSettings,
+    "metrics": MetricsSettings,
+}
+_SHORT_NAMES = {
+    "MLX_SERVE_HOST": "server.host",
+    "MLX_SERVE_PORT": "server.port",
+    "MLX_SERVE_MODELS_DIR": "models.directory",
+    "MLX_SERVE_LOG_LEVEL": "logging.level",
+    "MLX_SERVE_PRELOAD_MODELS": "models.preload",
+    "MLX_SERVE_AUTO_DOWNLOAD": "models.auto_download",
+}
+_FLAGS = {"models.directory": "--models-dir", "logging.level": "--log-level"}
+
+
+def settings_of(section: type[Any]) -> Iterator[tuple[str, Setting]]:
+    """Name and description of each setting of a section, in the order of the file."""
+    for each in fields(section):
+        yield each.name, each.metadata["setting"]
+
+
+_ALL: Mapping[str, Setting] = {
+    f"{section}.{name}": spec for section, cls in SECTIONS.items() for name, spec in settings_of(cls)
+}
+
+
+def home_path(environ: Mapping[str, str]) -> Path:
+    """Where the daemon keeps its things. Raises ConfigError."""
+    given = environ.get("MLX_SERVE_HOME") or "~/.mlx-serve"
+    try:
+        return Path(given).expanduser().absolute()
+    except RuntimeError:
+        raise ConfigError("the home folder of this user is not known; set MLX_SERVE_HOME") from None
+
+
+def config_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """The settings file that is read when no other is named; it need not exist."""
+    return home_path(environ) / "config.yaml"
+
+
+def load_settings(
+    flags: Mapping[str, str | int | bool | list[str]] | None = None, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """The effective settings. `flags` are keyed `server.port`; `config` names the file to read. Raises ConfigError."""
+    flags = dict(flags or {})
+    home = home_path(environ)
+    named = flags.pop("config", None)
+    values: dict[str, Any] = {"models.directory": home / "models"}
+    origins = dict.fromkeys(_ALL, "default")
+
+    def take(key: str, given: Given, where: str, origin: str) -> None:
+        try:
+            values[key] = parse(_ALL[key], given)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {key} must be {error}") from None
+        origins[key] = origin
+
+    file = _take_file(Path(str(named)) if named else None, home, take)
+    for name, key in _environment_names(environ):
+        if environ[name].strip():
+            take(key, environ[name], name, name)
+    for key, given in flags.items():
+        flag = _FLAGS.get(key, f"--{key.partition('.')[2].replace('_', '-')}")
+        if key not in _ALL:
+            raise ConfigError(f"{key} is not a setting{_suggestion(key, _ALL)}")
+        take(key, given, flag, flag)
+    return Settings(home=home, **_sections(values), origins=origins, file=file)
+
+
+def _take_file(named: Path | None, home: Path, take: Any) -> Path | None:
+    path = named.expanduser().absolute() if named else home / "config.yaml"
+    if not path.exists():
+        if named:
+            raise ConfigError(f"{path}: there is no such file; --config names the settings file to read")
+        return None
+    # YAML costs milliseconds of start; without a file it is never imported.
+    from .file import read_settings_file
+
+    file = read_settings_file(path)
+    for entry in file.entries:
+        where = f"{path}:{entry.line}"
+        if entry.key not in _ALL:
+            raise ConfigError(f"{where}: {_unknown(entry.key)}")
+        if entry.value is None:
+            continue
+        if _ALL[entry.key].secret and entry.value and not file.private:
+            raise ConfigError(f"{where}: the file holds API keys and others can read it; run: chmod 600 {path}")
+        take(entry.key, entry.value, where, f"{path.name}:{entry.line}")
+    return path
+
+
+def _unknown(key: str) -> str:
+    section, _, name = key.partition(".")
+    if section not in SECTIONS:
+        return f"{section} is not a section{_suggestion(section, SECTIONS)}"
+    names = [each.name for each in fields(SECTIONS[section])]
+    close = nearest(name, names)
+    return f"{key} is not a setting" + (f"; did you mean {section}.{close}?" if close else _suggestion(key, _ALL))
+
+
+def _suggestion(word: str, words: Mapping[str, Any]) -> str:
+    close = nearest(word, words)
+    return f"; did you mean {close}?" if close else f"; there are: {', '.join(words)}" if len(words) < 10 else ""
+
+
+def _environment_names(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The variables that are set, short names first, so that the long name of the same setting wins."""
+    long_names = {f"MLX_SERVE_{key.replace('.', '_').upper()}": key for key in _ALL}
+    for name in environ:
+        section = name.removeprefix("MLX_SERVE_").partition("_")[0].lower()
+        if name.startswith("MLX_SERVE_") and section in SECTIONS and name not in {**long_names, **_SHORT_NAMES}:
+            raise ConfigError(f"{name}: is not a setting{_suggestion(name, long_names)}")
+    return [(name, key) for name, key in {**_SHORT_NAMES, **long_names}.items() if name in environ]
+
+
+def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        section: cls(**{each.name: values[key] for each in fields(cls) if (key := f"{section}.{each.name}") in values})
+        for section, cls in SECTIONS.items()
+    }

@@ -1,0 +1,1 @@
+"""Long work with followers: pulls and quantizations."""

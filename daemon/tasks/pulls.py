@@ -1,0 +1,200 @@
+"""Pulls and quantizations under way: each is done once, however many ask for it, and ends when nobody waits for it.
+
+Everybody who wants a model that is not here comes by: the control API, /api/pull, and requests with auto_download.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from ...store.aliases import ALIASES
+from ...store.disk.manifests import Overrides
+from ...store.ingest.builtin import find_builtin
+from ...store.names import BUILTIN_OWNER, LOCAL_OWNER, Name, is_full
+from ...store.progress import Progress, Report
+from ..errors import PullStopped
+from .quantizing import QuantizeOrder, name_after
+from .shared_task import Work, in_thread
+
+if TYPE_CHECKING:
+    from ...store.disk.manifests import Kind, Quantization
+    from ...store.store import Installed, Store
+    from .quantizing import Quantizing
+
+LOG = logging.getLogger("mlx_serve.pulls")
+
+_OWN = (LOCAL_OWNER, BUILTIN_OWNER)
+_GOODBYE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class PullOrder:
+    """What `Store.pull` takes, and what is to happen afterwards. `name` is that of the result.
+
+    The token belongs to whoever asks: two who want the same thing get it together.
+    """
+
+    source: str
+    kind: Kind | None = None
+    name: str | None = None
+    revision: str | None = None
+    quantize: Quantization | None = None
+    keep_source: bool = False
+    token: str | None = field(default=None, compare=False, repr=False)
+
+
+Order: TypeAlias = PullOrder | QuantizeOrder
+
+
+class Pulls:
+    """`in_memory` tells the manifests (hex) whose files a model's process may read now; they are kept."""
+
+    def __init__(
+        self, store: Store, quantizing: Quantizing, in_memory: Callable[[], Collection[str]] = frozenset
+    ) -> None:
+        self._store = store
+        self._quantizing = quantizing
+        self._in_memory = in_memory
+        self._works: dict[Order, Work[Progress, Installed]] = {}
+        self._ending: set[asyncio.Task[Installed]] = set()
+        self._unwanted: set[Name] = set()
+        self._closed = False
+
+    @property
+    def running(self) -> int:
+        return len(self._works)
+
+    async def follow(self, order: Order) -> AsyncGenerator[Progress | Installed]:
+        """Where it stands, what happens, and at last the model. Raises what the store or the job raises, PullStopped.
+
+        Closing the iterator is leaving; when the last one leaves, the work stops and what was fetched stays.
+        """
+        if self._closed:
+            raise PullStopped
+        work = self._works.get(order)
+        if work is None or work.over:
+            work = self._begin(order)
+        async with aclosing(work.follow()) as events:
+            async for event in events:
+                yield event
+
+    async def run(self, order: Order) -> Installed:
+        """The model, for who wants no news on the way."""
+        async with aclosing(self.follow(order)) as events:
+            async for event in events:
+                if not isinstance(event, Progress):
+                    return event
+        raise PullStopped
+
+    async def close(self) -> None:
+        """End everything; whoever waits is told. Returns when the threads and children have ended, or soon after."""
+        self._closed = True
+        for work in self._works.values():
+            work.stop(PullStopped())
+        if self._ending:
+            await asyncio.wait(set(self._ending), timeout=_GOODBYE_SECONDS)
+
+    def _begin(self, order: Order) -> Work[Progress, Installed]:
+        work = self._works[order] = Work(partial(self._work, order), _subject)
+        self._ending.add(work.task)
+
+        def ended(task: asyncio.Task[Installed]) -> None:
+            self._ending.discard(task)
+            if self._works.get(order) is work:
+                del self._works[order]
+
+        work.task.add_done_callback(ended)
+        return work
+
+    async def _work(self, order: Order, report: Report) -> Installed:
+        def told(progress: Progress) -> None:
+            if progress.status != "success":  # the model itself says so, once, when all is done
+                report(progress)
+
+        if not isinstance(order, PullOrder):
+            return await self._quantizing.run(order, told)
+        if order.quantize is None:
+            model = await in_thread(partial(self._pull, order, order.name, told), "pull")
+            self._unwanted.discard(model.name)
+            return model
+        return await self._pull_quantized(order, order.quantize, told)
+
+    def _pull(self, order: PullOrder, name: str | None, report: Report) -> Installed:
+        return self._store.pull(
+            order.source, kind=order.kind, name=name, revision=order.revision, token=order.token, progress=report
+        )
+
+    async def _pull_quantized(self, order: PullOrder, precision: Quantization, report: Report) -> Installed:
+        """The full model first, under its own name; then the quantized one, and the full one's name goes."""
+        if not order.keep_source:
+            made = await in_thread(partial(self._made_before, order, precision, report), "pull")
+            if made is not None:
+                return made
+        here = {model.name for model in await asyncio.to_thread(self._store.models)}
+        full = await in_thread(partial(self._pull, order, None, report), "pull")
+        if full.name not in here and not order.keep_source:
+            self._unwanted.add(full.name)  # should the next step fail, the next attempt cleans up
+        made = await self._quantizing.run(
+            QuantizeOrder(full.name.display(), precision.bits, precision.group_size, precision.mode, order.name), report
+        )
+        if order.keep_source:
+            self._unwanted.discard(full.name)
+        elif full.name in self._unwanted and made.name != full.name:
+            await self._drop(full)
+        return made
+
+    def _made_before(self, order: PullOrder, precision: Quantization, report: Report) -> Installed | None:
+        """What an earlier pull made of the same commit, whole: then the full model need not come again."""
+        known = [
+            model
+            for model in self._store.models()
+            if model.manifest.parent is not None
+            and model.manifest.quantization == precision
+            and model.manifest.overrides == Overrides()
+            and (order.kind is None or order.kind == model.manifest.kind)
+        ]
+        if not known:
+            return None
+        origin = self._store.origin(order.source, revision=order.revision, token=order.token, progress=report)
+        if origin is None:
+            return None
+        name = Name.parse(order.name) if order.name else name_after(Name(*origin.location.split("/")), precision)
+        found = next((model for model in known if model.name == name and model.manifest.source == origin), None)
+        if found is None:
+            return None
+
+        def tell(done: int, total: int) -> None:
+            report(Progress("verifying", overall_completed=done, overall_total=total))
+
+        return found if all(file.ok for file in self._store.verify(str(name), tell)) else None
+
+    async def _drop(self, full: Installed) -> None:
+        self._unwanted.discard(full.name)
+        in_memory = self._in_memory()
+        if full.digest in in_memory:
+            LOG.info("keep source model name=%s reason=in use", full.name.display())
+        else:
+            await asyncio.to_thread(self._store.remove, str(full.name), in_memory)
+
+
+def downloadable(name: str, aliases: Mapping[str, str]) -> str | None:
+    """What to pull for a model that a request names: a repository, an alias or a built-in; None for any other word.
+
+    `aliases` are the user's own.
+    """
+    if name.lower() in {alias.lower() for alias in aliases} or name.lower() in ALIASES or find_builtin(name):
+        return name
+    repository = name.removesuffix(":latest")
+    if not is_full(name) or ":" in repository or Name.parse(repository).owner.lower() in _OWN:
+        return None
+    return repository
+
+
+def _subject(progress: Progress) -> Hashable:
+    return progress.path

@@ -1,0 +1,1 @@
+"""Who may call what on the TCP port."""

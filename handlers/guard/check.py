@@ -1,0 +1,143 @@
+"""Who may call what on the TCP port: Host, Origin, protected mode, API keys, management.
+
+It runs before a body is read and before a route is looked at, so a new endpoint cannot forget it.
+"""
+
+from __future__ import annotations
+
+from sanic import Request
+from sanic.response import BaseHTTPResponse, HTTPResponse
+
+from ...daemon.settings.schema import ServerSettings
+from .. import error_bodies as errors
+from ..endpoint import serving
+from ..failure import Failure
+from .hosts import forwarded_from_elsewhere, host_allowed, is_loopback, origin_allowed
+from .keys import Keys
+
+MANAGEMENT = ("/api/pull", "/api/create", "/api/copy", "/api/delete", "/api/push", "/api/blobs")
+OPEN = ("/healthz",)
+PROTECTED = (
+    "this server answers only its own machine (protected mode); to let other machines in, set server.api_keys "
+    "(MLX_SERVE_SERVER_API_KEYS) and send one of the keys, or set server.protected to false"
+)
+NEEDS_KEY = "a valid API key is needed: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+UNMANAGED = (
+    "models are managed from the server's own machine; set server.remote_management to true to allow it from elsewhere"
+)
+METRICS = "metrics are for the server's own machine, or for callers with an API key; set server.api_keys"
+HOST = "this server is not known under that Host; add the name to server.allowed_hosts"
+ORIGIN = "pages of this origin may not call this server; add the origin to server.cors_origins"
+
+_ALLOWED_HEADERS = (
+    "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, X-API-Key, OpenAI-Beta, OpenAI-Organization, "
+    "OpenAI-Project, anthropic-version, anthropic-beta, x-stainless-arch, x-stainless-async, "
+    "x-stainless-custom-poll-interval, x-stainless-helper-method, x-stainless-lang, x-stainless-os, "
+    "x-stainless-package-version, x-stainless-poll-helper, x-stainless-retry-count, x-stainless-runtime, "
+    "x-stainless-runtime-version, x-stainless-timeout"
+)
+
+
+def check(request: Request) -> HTTPResponse | None:
+    """A refusal, the answer to a preflight, or None: the request may go on."""
+    server = serving(request).settings.server
+    failure = _host(request, server) or _origin(request, server)
+    if failure is not None:
+        return errors.respond(request, failure)
+    if request.method == "OPTIONS":
+        return _preflight(request)
+    failure = _caller(request, server)
+    return None if failure is None else errors.respond(request, failure)
+
+
+def _host(request: Request, server: ServerSettings) -> Failure | None:
+    hosts = request.headers.getall("host", [])
+    if len(hosts) != 1 or not hosts[0]:
+        return Failure(400, "a request needs exactly one Host header", "invalid_host")
+    sockname = request.conn_info.sockname if request.conn_info else None
+    local = str(sockname[0]) if isinstance(sockname, tuple) else ""
+    if not host_allowed(hosts[0].strip(), server.host, local, server.allowed_hosts):
+        return Failure(403, HOST, "host_not_allowed")
+    return None
+
+
+def _origin(request: Request, server: ServerSettings) -> Failure | None:
+    origins = request.headers.getall("origin", [])
+    if origins:
+        if len(origins) == 1 and origin_allowed(origins[0], server.cors_origins):
+            request.ctx.origin = origins[0]
+            return None
+        return Failure(403, ORIGIN, "origin_not_allowed")
+    # An image or a form of a foreign page has no Origin, but browsers say where it comes from.
+    foreign = request.headers.get("sec-fetch-site") == "cross-site"
+    followed = request.headers.get("sec-fetch-mode") == "navigate" and request.method in ("GET", "HEAD")
+    if foreign and not followed and "*" not in server.cors_origins:
+        return Failure(403, ORIGIN, "origin_not_allowed")
+    return None
+
+
+def _caller(request: Request, server: ServerSettings) -> Failure | None:
+    path = request.path.rstrip("/") or "/"
+    if _is_near(request):
+        return None
+    keys = _keys(request, server)
+    if not keys and server.protected:
+        return Failure(403, PROTECTED, "protected_mode")
+    if path in OPEN:
+        return None
+    if keys and not keys.accept(_presented(request)):
+        return Failure(401, NEEDS_KEY, "invalid_api_key", None, {"www-authenticate": "Bearer"})
+    if path == "/metrics" and not keys:
+        return Failure(403, METRICS, "forbidden")
+    managing = any(path == prefix or path.startswith(prefix + "/") for prefix in MANAGEMENT)
+    if managing and not server.remote_management:
+        return Failure(403, UNMANAGED, "remote_management_off")
+    return None
+
+
+def _is_near(request: Request) -> bool:
+    """Whether the caller is on this machine, and not only the proxy in front of it."""
+    if request.conn_info is None or not is_loopback(request.conn_info.client_ip):
+        return False
+    headers = request.headers
+    forwarded = [*headers.getall("x-forwarded-for", []), *headers.getall("x-real-ip", [])]
+    return not headers.get("forwarded") and not forwarded_from_elsewhere(forwarded)
+
+
+def _presented(request: Request) -> list[str]:
+    keys = list(request.headers.getall("x-api-key", []))
+    for value in request.headers.getall("authorization", []):
+        scheme, _, key = value.partition(" ")
+        if scheme.lower() == "bearer":
+            keys.append(key.strip())
+    return keys[:4]
+
+
+def _keys(request: Request, server: ServerSettings) -> Keys:
+    """Digested once per set of settings."""
+    cached: tuple[ServerSettings, Keys] | None = getattr(request.app.ctx, "keys", None)
+    if cached is None or cached[0] is not server:
+        cached = request.app.ctx.keys = (server, Keys(server.api_keys))
+    return cached[1]
+
+
+def _preflight(request: Request) -> HTTPResponse:
+    headers = {"allow": "GET, HEAD, POST, DELETE, OPTIONS"}
+    if request.headers.get("access-control-request-method"):
+        headers |= {
+            "access-control-allow-methods": "GET, HEAD, POST, DELETE, OPTIONS",
+            "access-control-allow-headers": _ALLOWED_HEADERS,
+            "access-control-max-age": "600",
+        }
+        if request.headers.get("access-control-request-private-network") == "true":
+            headers["access-control-allow-private-network"] = "true"
+    return HTTPResponse(status=204, headers=headers)
+
+
+def allow_origin(request: Request, response: BaseHTTPResponse) -> None:
+    """Tell the browser that the page may read the answer, errors included."""
+    response.headers["vary"] = "Origin"
+    origin = getattr(request.ctx, "origin", None)
+    if origin is not None:
+        response.headers["access-control-allow-origin"] = origin
+        response.headers["access-control-expose-headers"] = "retry-after, x-request-id"

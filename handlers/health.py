@@ -1,0 +1,50 @@
+"""What operators and probes ask: the root, health, readiness, metrics and the version."""
+
+from __future__ import annotations
+
+import re
+
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ..daemon.metrics import Sample
+from .endpoint import document, serving
+from .failure import RequestError
+
+_NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+
+
+async def root(request: Request) -> HTTPResponse:
+    """Ollama's clients look for these very words."""
+    return HTTPResponse("Ollama is running", content_type="text/plain; charset=utf-8")
+
+
+async def healthz(request: Request) -> HTTPResponse:
+    """The process answers; nothing is said about models."""
+    return document({"status": "ok"})
+
+
+async def readyz(request: Request) -> HTTPResponse:
+    if serving(request).draining:
+        return document({"status": "draining"}, status=503)
+    return document({"status": "ready"})
+
+
+async def metrics(request: Request) -> HTTPResponse:
+    context = serving(request)
+    if not context.settings.metrics.enabled:
+        raise RequestError("metrics are off; set metrics.enabled to true", status=404, code="not_found")
+    residency = context.residency
+    sample = Sample(context.version, context.started, context.draining, residency.resident(), residency.queue)
+    return HTTPResponse(context.metrics.render(sample), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def version(request: Request) -> HTTPResponse:
+    return document({"version": numbered(serving(request).version)})
+
+
+def numbered(version: str) -> str:
+    """Three dotted numbers: clients split at the dots and turn each part into an integer."""
+    match = _NUMBERS.match(version)
+    parts = match[0].split(".") if match else []
+    return ".".join([*parts, "0", "0", "0"][:3])

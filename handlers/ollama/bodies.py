@@ -1,0 +1,138 @@
+"""The bodies of Ollama's chat and generate, typed, and what their fields mean to the engine."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from ...daemon.protocol import Grammar, Sampling
+from .. import json_schema as schema
+from .. import ranges
+from ..failure import RequestError
+
+FALLBACK = Sampling(temperature=0.8, top_k=40, top_p=0.9, penalty_window=64)
+Thinking = bool | Literal["low", "medium", "high"] | None
+_LEVELS: dict[str, Literal["low", "medium", "high"]] = {"low": "low", "medium": "medium", "high": "high", "max": "high"}
+
+
+class Function(msgspec.Struct):
+    name: str
+    arguments: dict[str, Any] = {}
+    index: int | None = None
+
+
+class Call(msgspec.Struct):
+    function: Function
+    id: ranges.Label | None = None
+
+
+class Message(msgspec.Struct):
+    role: str = ""
+    content: str | None = None
+    thinking: str | None = None
+    images: list[str] | None = None
+    tool_calls: list[Call] | None = None
+    tool_name: ranges.Label | None = None
+    tool_call_id: ranges.Label | None = None
+
+
+class Tool(msgspec.Struct):
+    function: dict[str, Any]
+    type: str = "function"
+
+
+class Body(msgspec.Struct, kw_only=True):
+    """What chat and generate share. Everything may be absent: an empty document is a request too."""
+
+    model: ranges.ModelName | None = None
+    stream: bool | None = None
+    format: Raw | UnsetType = UNSET
+    keep_alive: Any = None
+    options: dict[str, Any] | None = None
+    think: Any = None
+    truncate: bool | None = None
+    shift: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    debug_render_only: bool | None = msgspec.field(default=None, name="_debug_render_only")
+
+
+class ChatBody(Body, kw_only=True):
+    messages: list[Message] | None = None
+    tools: list[Tool] | None = None
+
+
+class GenerateBody(Body, kw_only=True):
+    prompt: str | None = None
+    suffix: str | None = None
+    system: str | None = None
+    template: str | None = None
+    context: list[ranges.TokenId] | None = None
+    raw: bool | None = None
+    images: list[str] | None = None
+
+
+class Named(msgspec.Struct, kw_only=True):
+    """A body that only names a model; old clients say `name`."""
+
+    model: ranges.ModelName | None = None
+    name: ranges.ModelName | None = None
+    verbose: bool | None = None
+    stream: bool | None = None
+
+    @property
+    def text(self) -> str:
+        return self.model or self.name or ""
+
+
+class Copy(msgspec.Struct):
+    source: ranges.ModelName = ""
+    destination: ranges.ModelName = ""
+
+
+chat_decoder = msgspec.json.Decoder(ChatBody | None)
+generate_decoder = msgspec.json.Decoder(GenerateBody | None)
+named_decoder = msgspec.json.Decoder(Named | None)
+copy_decoder = msgspec.json.Decoder(Copy | None)
+
+
+def check(body: Body) -> None:
+    """What is wrong whatever the model is. Raises RequestError."""
+    if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
+        raise refused("top_logprobs must be between 0 and 20", "top_logprobs")
+
+
+def logprobs(body: Body) -> int | None:
+    return (body.top_logprobs or 0) if body.logprobs else None
+
+
+def thinking(body: Body) -> Thinking:
+    """None: not given. Raises RequestError."""
+    value = body.think
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in _LEVELS:
+        return _LEVELS[value]
+    shown = msgspec.json.encode(value).decode()
+    shown = shown if len(shown) <= 64 else shown[:64] + "…"
+    raise refused(f'invalid think value: {shown} (must be "high", "medium", "low", "max", true, or false)', "think")
+
+
+def grammar(body: Body) -> Grammar | None:
+    """`"json"`, a schema, or nothing. Raises RequestError."""
+    source = b"" if isinstance(body.format, UnsetType) else bytes(body.format)
+    if source in (b"", b"null", b'""'):
+        return None
+    if source == b'"json"':
+        return Grammar(type="json")
+    if source.startswith(b"{"):
+        return schema.grammar(source, "format")
+    shown = source.decode()
+    shown = shown if len(shown) <= 100 else shown[:100] + "…"
+    raise refused(f'invalid format: {shown}; expected "json" or a valid JSON Schema object', "format")
+
+
+def refused(message: str, param: str | None = None) -> RequestError:
+    return RequestError(message, param=param, code="invalid_value")

@@ -1,0 +1,92 @@
+"""POST /api/chat."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ...daemon.protocol import ChatPrompt
+from ..durations import keep_alive
+from ..endpoint import decoded
+from ..failure import RequestError
+from ..ranges import plain
+from . import bodies as wire_ollama
+from .answer_lines import Lines
+from .bodies import Call, ChatBody, Message, Tool
+from .generation import allowed_thinking, find, lent, load_or_unload, requested, require_tools, run
+
+_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+_ROLES = ("system", "user", "assistant", "tool")
+
+
+async def chat(request: Request) -> HTTPResponse | None:
+    body = await decoded(request, wire_ollama.chat_decoder) or ChatBody()
+    wire_ollama.check(body)
+    name = body.model or ""
+    if not name:
+        raise RequestError("model is required", param="model", code="missing_field")
+    seconds = keep_alive(body.keep_alive)
+    lines = Lines("chat", name, with_logprobs=bool(body.logprobs))
+    if not body.messages:
+        return await load_or_unload(request, lines, name, seconds, "chat")
+    if any(message.images for message in body.messages):
+        await find(request, name)
+        raise RequestError(f'"{name}" does not support vision', param="messages", code="unsupported_parameter")
+    tools = tuple(_tool(tool, index) for index, tool in enumerate(body.tools or ()))
+    prompt = ChatPrompt(
+        messages=template_messages(body.messages),
+        tools=tools,
+        thinking=wire_ollama.thinking(body),
+        drop_oldest=body.truncate is not False,
+    )
+    wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))
+    stream = body.stream is not False
+    async with lent(request, name, seconds, "chat", lines if stream else None) as model:
+        if tools:
+            require_tools(name, model)
+        prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
+        wanted = msgspec.structs.replace(wanted, prompt=prompt)
+        return await run(request, model, wanted, lines, stream=stream)
+
+
+def template_messages(messages: list[Message]) -> tuple[dict[str, Any], ...]:
+    """Messages as the engine's chat prompt wants them. Raises RequestError."""
+    names: dict[str, str] = {}
+    return tuple(_message(message, index, names) for index, message in enumerate(messages))
+
+
+def _message(message: Message, index: int, names: dict[str, str]) -> dict[str, Any]:
+    role = message.role.lower()
+    role = "system" if role == "developer" else role
+    if role not in _ROLES:
+        param = f"messages[{index}].role"
+        raise RequestError(f"'{param}' must be one of {', '.join(_ROLES)}", param=param, code="invalid_value")
+    result: dict[str, Any] = {"role": role, "content": message.content or ""}
+    if message.thinking and role == "assistant":
+        result["thinking"] = message.thinking
+    if message.tool_calls and role == "assistant":
+        result["tool_calls"] = [_call(call, f"messages[{index}].tool_calls", names) for call in message.tool_calls]
+    if name := message.tool_name or names.get(message.tool_call_id or ""):
+        result["tool_name"] = name
+    if message.tool_call_id:
+        result["tool_call_id"] = message.tool_call_id
+    return result
+
+
+def _call(call: Call, where: str, names: dict[str, str]) -> dict[str, Any]:
+    function = {"name": call.function.name, "arguments": plain(call.function.arguments, where)}
+    if call.id:
+        names[call.id] = call.function.name
+    return {"type": "function", "function": function} | ({"id": call.id} if call.id else {})
+
+
+def _tool(tool: Tool, index: int) -> dict[str, Any]:
+    name = tool.function.get("name")
+    if not isinstance(name, str) or not _FUNCTION_NAME.fullmatch(name):
+        param = f"tools[{index}].function.name"
+        raise RequestError(f"invalid value for '{param}'", param=param, code="invalid_value")
+    return {"type": "function", "function": plain(tool.function, f"tools[{index}].function")}

@@ -1,0 +1,96 @@
+"""POST /api/generate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ...daemon.errors import RequestRejected
+from ...daemon.protocol import ChatPrompt, Generate, TextPrompt
+from ..durations import keep_alive
+from ..endpoint import decoded
+from ..failure import RequestError
+from . import bodies as wire_ollama
+from .answer_lines import Lines
+from .bodies import GenerateBody
+from .generation import allowed_thinking, find, lent, load_or_unload, rendered, requested, run, unknown
+
+if TYPE_CHECKING:
+    from ...daemon.residency.slot import Model
+
+
+async def generate(request: Request) -> HTTPResponse | None:
+    body = await decoded(request, wire_ollama.generate_decoder) or GenerateBody()
+    wire_ollama.check(body)
+    name = body.model or ""
+    if not name:
+        raise unknown("")
+    seconds = keep_alive(body.keep_alive)
+    lines = Lines("generate", name, with_logprobs=bool(body.logprobs))
+    await _check(request, body, name)
+    if not body.prompt:
+        return await load_or_unload(request, lines, name, seconds, "generate")
+    wire_ollama.thinking(body)
+    wanted = requested(body, _prompt(body))
+    stream = body.stream is not False
+    async with lent(request, name, seconds, "generate", lines if stream else None) as model:
+        return await _generate(request, body, name, model, wanted, lines)
+
+
+async def _generate(
+    request: Request, body: GenerateBody, name: str, model: Model, wanted: Generate, lines: Lines
+) -> HTTPResponse | None:
+    stream = body.stream is not False
+    prompt = wanted.prompt
+    if not isinstance(prompt, ChatPrompt):
+        allowed_thinking(body, name, model)
+        return await run(request, model, wanted, lines, stream=stream)
+    prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
+    wanted = msgspec.structs.replace(wanted, prompt=prompt, want_context=True)
+    if body.context and not wanted.render_only:
+        return await run(request, model, await _as_text(request, body, model, wanted), lines, stream=stream)
+    try:
+        return await run(request, model, wanted, lines, stream=stream)
+    except RequestRejected as error:
+        # A template cannot be cut; its text can.
+        if error.code != "context_length_exceeded" or body.truncate is False or wanted.render_only:
+            raise
+    return await run(request, model, await _as_text(request, body, model, wanted), lines, stream=stream)
+
+
+async def _as_text(request: Request, body: GenerateBody, model: Model, wanted: Generate) -> Generate:
+    """The same request with its template already rendered: a text that can follow a history and be cut."""
+    text = TextPrompt(
+        text=await rendered(request, model, wanted),
+        add_special_tokens=False,
+        history=tuple(body.context or ()),
+        drop_middle=body.truncate is not False,
+    )
+    return msgspec.structs.replace(wanted, prompt=text)
+
+
+def _prompt(body: GenerateBody) -> ChatPrompt | TextPrompt:
+    text = body.prompt or ""
+    if body.raw:
+        return TextPrompt(text=text, drop_middle=body.truncate is not False)
+    messages: list[dict[str, Any]] = [{"role": "user", "content": text}]
+    if body.system:
+        messages.insert(0, {"role": "system", "content": body.system})
+    return ChatPrompt(messages=tuple(messages))
+
+
+async def _check(request: Request, body: GenerateBody, name: str) -> None:
+    """Raises RequestError in Ollama's words."""
+    if body.raw and (body.template or body.system or body.context):
+        raise wire_ollama.refused("raw mode does not support template, system, or context", "raw")
+    if body.suffix:
+        full_name = (await find(request, name)).name
+        raise RequestError(f"{full_name} does not support insert", param="suffix", code="unsupported_parameter")
+    if body.template:
+        raise RequestError("'template' is not supported; the model's own template is used", param="template")
+    if body.images:
+        await find(request, name)
+        raise RequestError(f'"{name}" does not support vision', param="images", code="unsupported_parameter")

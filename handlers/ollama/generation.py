@@ -1,0 +1,156 @@
+"""What Ollama's chat and generate do alike: find the model, load and unload it, run one sequence, answer in lines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ...daemon.protocol import Accepted, Generate, Prompt
+from ...store.errors import InvalidName, UnknownModel
+from ..endpoint import leased, require_text, sequences, serving
+from ..failure import RequestError
+from ..keepalive import Signs
+from ..model_options import options
+from ..sequences import answers
+from ..stream import NDJSON, Stream, relay
+from .answer_lines import Lines, final, record
+from .bodies import FALLBACK, Body, Thinking, grammar, logprobs, thinking
+
+if TYPE_CHECKING:
+    from ...daemon.residency.slot import Model
+    from ...store.store import Installed
+
+JSON = "application/json; charset=utf-8"
+
+
+def unknown(name: str) -> RequestError:
+    return RequestError(f"model '{name[:200]}' not found", status=404, code="model_not_found")
+
+
+def invalid() -> RequestError:
+    return RequestError("invalid model name", code="invalid_model_name")
+
+
+async def find(request: Request, name: str) -> Installed:
+    """Raises RequestError in Ollama's words."""
+    try:
+        return await asyncio.to_thread(serving(request).store.find, name)
+    except UnknownModel:
+        raise unknown(name) from None
+    except InvalidName:
+        raise invalid() from None
+
+
+@asynccontextmanager
+async def lent(
+    request: Request, name: str, keep_alive: float | None, capability: str, lines: Lines | None
+) -> AsyncIterator[Model]:
+    """A lease whose failures to find the model are in Ollama's words. `lines` of an answer that is a stream."""
+    signs = None if lines is None else Signs(NDJSON, lines.nothing)
+    try:
+        async with leased(request, name, keep_alive, capability, signs) as model:
+            yield model
+    except UnknownModel:
+        raise unknown(name) from None
+    except InvalidName:
+        raise invalid() from None
+
+
+def answer(document: bytes) -> HTTPResponse:
+    return HTTPResponse(document, content_type=JSON)
+
+
+async def load_or_unload(
+    request: Request, lines: Lines, name: str, keep_alive: float | None, capability: str
+) -> HTTPResponse:
+    """A request without a prompt: bring the model in, or with keep_alive 0 put it out without ever loading it."""
+    residency = serving(request).residency
+    if keep_alive == 0:
+        require_text((await find(request, name)).manifest.kind, name, capability)
+        await residency.unload(name)
+        return answer(lines.document("", "", [], {"done": True, "done_reason": "unload"}))
+    async with lent(request, name, keep_alive, capability, None):
+        pass
+    return answer(lines.document("", "", [], {"done": True, "done_reason": "load"}))
+
+
+def requested(body: Body, prompt: Prompt) -> Generate:
+    """Everything that does not depend on the model. Raises RequestError."""
+    wanted = options(body.options)
+    return Generate(
+        id=0,
+        prompt=prompt,
+        sampling=wanted.sampling,
+        fallback=FALLBACK,
+        stop=wanted.stop,
+        max_tokens=wanted.max_tokens,
+        context_length=wanted.context_length,
+        logprobs=logprobs(body),
+        grammar=grammar(body),
+        render_only=bool(body.debug_render_only),
+    )
+
+
+def allowed_thinking(body: Body, name: str, model: Model) -> Thinking:
+    """A model that can think does so unless told not to. Raises RequestError when one that cannot is told to."""
+    wanted = thinking(body)
+    can = "thinking" in model.info.capabilities
+    if wanted and not can:
+        raise RequestError(f'"{name}" does not support thinking', param="think", code="unsupported_parameter")
+    return True if wanted is None and can else wanted
+
+
+def require_tools(name: str, model: Model) -> None:
+    if "tools" not in model.info.capabilities:
+        message = f"{model.installed.name} does not support tools"
+        raise RequestError(message, param="tools", code="unsupported_parameter")
+
+
+def narrowed(request: Generate, model: Model) -> Generate:
+    """No context is longer than the model's."""
+    if request.context_length is None or request.context_length <= model.info.context_length:
+        return request
+    return msgspec.structs.replace(request, context_length=model.info.context_length)
+
+
+async def run(request: Request, model: Model, wanted: Generate, lines: Lines, *, stream: bool) -> HTTPResponse | None:
+    """One sequence, streamed or not."""
+    async with sequences(request, model, [narrowed(wanted, model)]) as running:
+        accepted = (await running.accepted())[0]
+        if accepted.rendered is not None:
+            debug = {"done": False, "_debug_info": {"rendered_template": accepted.rendered}}
+            document = lines.document("", "", [], debug)
+            if (begun := Stream.of(request)) is None:
+                return answer(document)
+            await begun.end(document + b"\n")
+            return None
+        if not stream:
+            whole = (await answers(running))[0]
+            return answer(lines.whole(whole, final(whole.end, accepted, **_times(request, model))))
+        out = await Stream.open(request, NDJSON)
+        await out.send(b"")
+
+        def closing() -> bytes:
+            return lines.document("", "", [], final(lines.end, accepted, **_times(request, model))) + b"\n"
+
+        await relay(out, running, lines.frames, record, closing, pings=False)
+        return None
+
+
+async def rendered(request: Request, model: Model, wanted: Generate) -> str:
+    """The text that the model's template makes of a chat prompt."""
+    only = msgspec.structs.replace(wanted, render_only=True)
+    async with sequences(request, model, [narrowed(only, model)]) as running:
+        accepted: Accepted = (await running.accepted())[0]
+    return accepted.rendered or ""
+
+
+def _times(request: Request, model: Model) -> dict[str, float]:
+    return {"total_seconds": time.monotonic() - request.ctx.started, "load_seconds": model.load_seconds}

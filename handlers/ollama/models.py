@@ -1,0 +1,103 @@
+"""Ollama's view of the models: tags, ps, show, copy, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ...daemon.residency.remove import remove
+from ...store.errors import InvalidName, UnknownModel
+from ...store.names import Name
+from ..endpoint import decoded, document, serving
+from ..failure import RequestError
+from . import bodies as wire_ollama
+from .generation import invalid
+from .show import details, shown
+from .times import expiry, local
+
+if TYPE_CHECKING:
+    from ...daemon.residency.lease import Resident
+    from ...store.store import Installed
+
+
+async def tags(request: Request) -> HTTPResponse:
+    models = await asyncio.to_thread(serving(request).store.models)
+    return document({"models": [_tag(model) for model in models]})
+
+
+async def ps(request: Request) -> HTTPResponse:
+    residents = serving(request).residency.resident()
+    residents.sort(key=lambda resident: (resident.expires_at is None, resident.expires_at or 0.0), reverse=True)
+    return document({"models": [_process(resident) for resident in residents]})
+
+
+async def show(request: Request) -> HTTPResponse:
+    body = await decoded(request, wire_ollama.named_decoder) or wire_ollama.Named()
+    if not body.text:
+        raise RequestError("model is required", param="model", code="missing_field")
+    try:
+        model = await asyncio.to_thread(serving(request).store.find, body.text)
+    except InvalidName:
+        raise invalid() from None
+    except UnknownModel:
+        tagged = body.text if ":" in body.text else f"{body.text}:latest"
+        raise RequestError(f"model '{tagged}' not found", status=404, code="model_not_found") from None
+    return document(await asyncio.to_thread(shown, serving(request).store, model))
+
+
+async def copy(request: Request) -> HTTPResponse:
+    body = await decoded(request, wire_ollama.copy_decoder) or wire_ollama.Copy()
+    store = serving(request).store
+    try:
+        await asyncio.to_thread(store.find, body.source)
+    except InvalidName:
+        raise RequestError(f'source "{body.source[:200]}" is invalid', param="source") from None
+    except UnknownModel:
+        raise RequestError(f'model "{body.source}" not found', status=404, code="model_not_found") from None
+    try:
+        Name.parse(body.destination)
+    except InvalidName:
+        raise RequestError(f'destination "{body.destination[:200]}" is invalid', param="destination") from None
+    await asyncio.to_thread(store.copy, body.source, body.destination)
+    return HTTPResponse(status=200)
+
+
+async def delete(request: Request) -> HTTPResponse:
+    body = await decoded(request, wire_ollama.named_decoder) or wire_ollama.Named()
+    context = serving(request)
+    try:
+        model = await asyncio.to_thread(context.store.find, body.text)
+    except InvalidName:
+        raise RequestError(f'name "{body.text[:200]}" is invalid', param="model") from None
+    except UnknownModel:
+        raise RequestError(f"model '{body.text}' not found", status=404, code="model_not_found") from None
+    await remove(context.store, context.residency, str(model.name))
+    return HTTPResponse(status=200)
+
+
+def _tag(model: Installed) -> dict[str, Any]:
+    return {
+        "name": str(model.name),
+        "model": str(model.name),
+        "modified_at": local(model.modified),
+        "size": model.size,
+        "digest": model.digest,
+        "details": details(model),
+        "capabilities": list(model.manifest.capabilities),
+    }
+
+
+def _process(resident: Resident) -> dict[str, Any]:
+    return {
+        "name": str(resident.installed.name),
+        "model": str(resident.installed.name),
+        "size": resident.memory_bytes,
+        "digest": resident.installed.digest,
+        "details": details(resident.installed),
+        "expires_at": expiry(resident.expires_at),
+        "size_vram": 0 if resident.hello.backend == "cpu" else resident.memory_bytes,
+        "context_length": resident.info.context_length,
+    }

@@ -1,0 +1,116 @@
+"""POST /api/pull: a pull as Ollama tells it, by layers and their digests."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ...daemon.tasks.pulls import PullOrder
+from ...store.errors import InvalidName
+from ...store.names import Name, is_full
+from ...store.progress import Progress
+from ..endpoint import decoded, serving
+from ..error_bodies import note
+from ..failure import RequestError, describe
+from ..jsontext import encode
+from ..stream import NDJSON, Stream
+from . import bodies as wire_ollama
+from .answer_lines import record
+from .generation import invalid
+
+PATIENCE_SECONDS = 3.0
+_EARLY = ("listing files", "checking files")
+_WORTH_A_LINE = 1 << 20
+_HUB = re.compile(r"(?:https?://)?(?:hf\.co|huggingface\.co)/", re.IGNORECASE)
+_REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
+
+
+async def pull(request: Request) -> HTTPResponse | None:
+    body = await decoded(request, wire_ollama.named_decoder) or wire_ollama.Named()
+    if not body.text:
+        raise RequestError("model is required", param="model", code="missing_field")
+    source = body.text if request.app.ctx.control else repository(body.text)
+    pulls = serving(request).pulls
+    if body.stream is False:
+        await pulls.run(PullOrder(source))
+        return HTTPResponse(encode({"status": "success"}), content_type="application/json")
+    async with aclosing(lines(pulls.follow(PullOrder(source)))) as told:
+        await send(request, told, b'{"status":"pulling manifest"}\n')
+    return None
+
+
+def repository(text: str) -> str:
+    """What a caller over TCP may pull: a name, never a folder of this machine. Raises RequestError."""
+    name, at, revision = _HUB.sub("", text, count=1).partition("@")
+    try:
+        Name.parse(name)
+    except InvalidName:
+        raise invalid() from None
+    if at and not _REVISION.fullmatch(revision):
+        raise invalid()
+    if is_full(name):
+        name = name.removesuffix(":latest")  # Ollama's clients say it; the hub has no tags
+    return name + at + revision
+
+
+async def send(request: Request, told: AsyncGenerator[bytes], opening: bytes = b"") -> None:
+    """Lines, and success at their end. The head waits a moment for work that fails at once, so that its failure has a
+    status."""
+    first = asyncio.ensure_future(anext(told))
+    out: Stream | None = None
+    try:
+        try:
+            await asyncio.wait([first], timeout=PATIENCE_SECONDS)
+            if first.done():
+                first.result()
+            out = await Stream.open(request, NDJSON)
+            await out.send(opening)
+            await out.send(await first)
+        finally:
+            first.cancel()
+            await asyncio.wait([first])
+        async for line in told:
+            await out.send(line)
+        await out.end(b'{"status":"success"}\n')
+    except Exception as error:
+        if out is None:
+            raise
+        note(error)
+        await out.fail(record(describe(error)))
+
+
+async def lines(events: AsyncGenerator[Progress | object]) -> AsyncGenerator[bytes]:
+    """Between the first line and the last. Closing it closes `events`."""
+    last: dict[str, Any] = {}
+    verified = False
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Progress):
+                if event.status in _EARLY or (event.path and not event.digest and event.total < _WORTH_A_LINE):
+                    continue
+                document = _document(event)
+                written = event.status == "writing manifest"
+            else:
+                document, written = {"status": "writing manifest"}, True
+            if written and not verified:
+                verified = True
+                yield encode({"status": "verifying sha256 digest"}) + b"\n"
+            if document != last:
+                last = document
+                yield encode(document) + b"\n"
+
+
+def _document(event: Progress) -> dict[str, Any]:
+    """Ollama's clients draw a bar per digest; a file whose digest is not known yet goes by its name."""
+    if event.path is None or not event.total:
+        return {"status": event.status}
+    amounts = {"total": event.total, "completed": event.completed}
+    if event.digest is None:
+        return {"status": f"pulling {event.path.rpartition('/')[2]}"} | amounts
+    return {"status": f"pulling {event.digest.removeprefix('sha256:')[:12]}", "digest": event.digest} | amounts

@@ -1,0 +1,167 @@
+"""What Ollama's show and tags tell of one model, made from its manifest and its small text files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..jsontext import encode
+from .times import local
+
+if TYPE_CHECKING:
+    from ...store.disk.manifests import Overrides
+    from ...store.store import Installed, Store
+
+MAX_TEXT = 256 << 10
+MAX_TOKENIZER_CONFIG = 16 << 20
+_LICENSES = ("license", "license.txt", "license.md", "copying")
+_PARAMETERS = {
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "repetition_penalty": "repeat_penalty",
+}
+
+
+class _TokenizerConfig(msgspec.Struct):
+    chat_template: Any = None
+
+
+def details(model: Installed) -> dict[str, Any]:
+    manifest = model.manifest
+    result: dict[str, Any] = {
+        "parent_model": manifest.parent or "",
+        "format": "safetensors",
+        "family": manifest.architecture,
+        "families": [manifest.architecture],
+        "parameter_size": _count_text(manifest.parameters),
+        "quantization_level": _quantization(model),
+    }
+    if manifest.context_length:
+        result["context_length"] = manifest.context_length
+    if manifest.embedding_length:
+        result["embedding_length"] = manifest.embedding_length
+    return result
+
+
+def shown(store: Store, model: Installed) -> dict[str, Any]:
+    """Reads files: not for the event loop. Raises store errors."""
+    folder = store.view(model)
+    names = {layer.path.lower(): layer.path for layer in model.manifest.layers if layer.size <= MAX_TEXT}
+    overrides = model.manifest.overrides
+    parameters = _parameters(folder, names, overrides)
+    result: dict[str, Any] = {
+        "modelfile": _modelfile(model, parameters),
+        "details": details(model),
+        "model_info": _model_info(model),
+        "capabilities": list(model.manifest.capabilities),
+        "modified_at": local(model.modified),
+    }
+    if parameters:
+        result["parameters"] = "\n".join(f"{name:<30} {value}" for name, value in parameters)
+    if overrides.system:
+        result["system"] = overrides.system
+    if overrides.messages:
+        result["messages"] = list(overrides.messages)
+    if template := overrides.template or _template(folder, model):
+        result["template"] = template
+    if text := "\n".join(overrides.license) or _license(folder, names):
+        result["license"] = text
+    return result
+
+
+def _license(folder: Path, names: dict[str, str]) -> str | None:
+    found = next((names[name] for name in _LICENSES if name in names), None)
+    return None if found is None else (folder / found).read_text("utf-8", "replace")
+
+
+def _modelfile(model: Installed, parameters: list[tuple[str, str]]) -> str:
+    """Ollama's text form of a model: what `create` would need to make this one again."""
+    overrides = model.manifest.overrides
+    lines = [f"FROM {model.name}"]
+    if overrides.template:
+        lines.append(f'TEMPLATE """{overrides.template}"""')
+    if overrides.system:
+        lines.append(f'SYSTEM """{overrides.system}"""')
+    lines += [f"PARAMETER {name} {value}" for name, value in parameters]
+    lines += [f"MESSAGE {message['role']} {_quoted(message['content'])}" for message in overrides.messages]
+    lines += [f'LICENSE """{text}"""' for text in overrides.license]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return f'"""{text}"""' if "\n" in text or '"' in text else text
+
+
+def _model_info(model: Installed) -> dict[str, Any]:
+    manifest = model.manifest
+    family = manifest.architecture
+    info: dict[str, Any] = {
+        "general.architecture": family,
+        "general.parameter_count": manifest.parameters,
+        "general.file_type": _quantization(model),
+    }
+    if manifest.context_length:
+        info[f"{family}.context_length"] = manifest.context_length
+    if manifest.embedding_length:
+        info[f"{family}.embedding_length"] = manifest.embedding_length
+    if manifest.quantization:
+        info["general.quantization_bits"] = manifest.quantization.bits
+        info["general.quantization_group_size"] = manifest.quantization.group_size
+    return info
+
+
+def _template(folder: Path, model: Installed) -> str | None:
+    sizes = {layer.path: layer.size for layer in model.manifest.layers}
+    if 0 < sizes.get("chat_template.jinja", 0) <= MAX_TEXT:
+        return (folder / "chat_template.jinja").read_text("utf-8", "replace")
+    if not 0 < sizes.get("tokenizer_config.json", 0) <= MAX_TOKENIZER_CONFIG:
+        return None
+    try:
+        config = msgspec.json.decode((folder / "tokenizer_config.json").read_bytes(), type=_TokenizerConfig)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    template = config.chat_template
+    return template if isinstance(template, str) and len(template) <= MAX_TEXT else None
+
+
+def _parameters(folder: Path, names: dict[str, str], overrides: Overrides) -> list[tuple[str, str]]:
+    """What the model's authors recommend and its creator laid over, under Ollama's names and in its notation."""
+    values = _recommended(folder, names) | overrides.parameters
+    return [
+        (name, encode(item).decode())
+        for name, value in values.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+
+
+def _recommended(folder: Path, names: dict[str, str]) -> dict[str, Any]:
+    if "generation_config.json" not in names:
+        return {}
+    try:
+        config = msgspec.json.decode((folder / names["generation_config.json"]).read_bytes(), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return {
+        ollama: config[ours]
+        for ours, ollama in _PARAMETERS.items()
+        if isinstance(config.get(ours), int | float) and not isinstance(config[ours], bool)
+    }
+
+
+def _quantization(model: Installed) -> str:
+    quantization = model.manifest.quantization
+    if quantization is None:
+        return {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}.get(model.manifest.dtype or "", "unknown")
+    return f"int{quantization.bits}" if quantization.mode == "affine" else quantization.mode
+
+
+def _count_text(parameters: int) -> str:
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if parameters >= size:
+            number = parameters / size
+            return f"{number:.0f}{unit}" if number >= 100 or unit == "K" else f"{number:.1f}{unit}"
+    return str(parameters)

@@ -1,0 +1,245 @@
+"""The bodies of OpenAI's chat and legacy completions, typed.
+
+What is known and cannot be honoured is refused by name; what nobody knows is ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from ...daemon.protocol import Grammar, Sampling
+from .. import json_schema as schema
+from .. import ranges
+from ..failure import RequestError
+
+Absent = Raw | UnsetType
+
+FALLBACK = Sampling(temperature=1.0, top_p=1.0)
+
+
+class Function(msgspec.Struct):
+    name: str
+    arguments: str = "{}"
+
+
+class Call(msgspec.Struct):
+    function: Function
+    id: ranges.Label | None = None
+    type: str = "function"
+
+
+class Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class Message(msgspec.Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[Part] | None = None
+    name: ranges.Label | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[Call] | None = None
+    tool_call_id: ranges.Label | None = None
+    refusal: str | None = None
+    audio: Absent = UNSET
+    function_call: Absent = UNSET
+
+
+class ToolFunction(msgspec.Struct, omit_defaults=True):
+    name: ranges.Label
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(msgspec.Struct):
+    type: str
+    function: ToolFunction | None = None
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class JSONSchema(msgspec.Struct):
+    name: str | None = None
+    schema: Absent = UNSET
+    strict: bool | None = None
+
+
+class ResponseFormat(msgspec.Struct):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JSONSchema | None = None
+
+
+class Reasoning(msgspec.Struct):
+    effort: str | None = None
+
+
+class Draws(msgspec.Struct, kw_only=True):
+    """What chat and completions share."""
+
+    model: ranges.ModelName
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: ranges.Temperature | None = None
+    top_p: ranges.Probability | None = None
+    top_k: ranges.TopK | None = None
+    min_p: ranges.MinP | None = None
+    repetition_penalty: ranges.Repetition | None = None
+    frequency_penalty: ranges.Penalty | None = None
+    presence_penalty: ranges.Penalty | None = None
+    logit_bias: ranges.Biases | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: ranges.Choices | None = None
+    max_tokens: ranges.CountOrNone | None = None
+    ignore_eos: bool | None = None
+    keep_alive: Any = None
+    response_format: ResponseFormat | None = None
+    prompt_logprobs: Absent = UNSET
+    use_beam_search: Absent = UNSET
+
+
+class ChatBody(Draws, kw_only=True):
+    messages: list[Message]
+    max_completion_tokens: ranges.Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: ranges.TopLogprobs | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    reasoning: Reasoning | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    continue_final_message: bool | None = None
+    modalities: list[str] | None = None
+    audio: Absent = UNSET
+    functions: Absent = UNSET
+    function_call: Absent = UNSET
+    prediction: Absent = UNSET
+    web_search_options: Absent = UNSET
+    chat_template: Absent = UNSET
+    documents: Absent = UNSET
+
+
+class CompletionBody(Draws, kw_only=True):
+    prompt: str | list[str | ranges.TokenId | list[ranges.TokenId]]
+    suffix: str | None = None
+    echo: bool | None = None
+    best_of: int | None = None
+    logprobs: ranges.LegacyLogprobs | None = None
+
+
+chat_decoder = msgspec.json.Decoder(ChatBody)
+completion_decoder = msgspec.json.Decoder(CompletionBody)
+
+_CHAT_REFUSED = (
+    "audio",
+    "functions",
+    "function_call",
+    "prediction",
+    "web_search_options",
+    "chat_template",
+    "documents",
+)
+_SHARED_REFUSED = ("prompt_logprobs", "use_beam_search")
+_INERT = (b"null", b"false", b"0", b"[]", b"{}")
+
+
+def refused(param: str, why: str | None = None) -> RequestError:
+    """A field that is known and cannot be honoured."""
+    return RequestError(
+        f"'{param}' is not supported: {why or 'leave it out'}", param=param, code="unsupported_parameter"
+    )
+
+
+def check_chat(body: ChatBody) -> None:
+    """What types cannot say. Raises RequestError."""
+    _check_shared(body)
+    _refuse(body, _CHAT_REFUSED)
+    if body.modalities is not None and body.modalities != ["text"]:
+        raise refused("modalities", "only text is generated")
+    if body.max_tokens == 0:
+        raise _invalid("max_tokens", "expected at least 1")
+    if body.top_logprobs is not None and not body.logprobs:
+        raise _invalid("top_logprobs", "it needs 'logprobs': true")
+    if body.continue_final_message and (not body.messages or body.messages[-1].role != "assistant"):
+        raise _invalid("continue_final_message", "the last message is not the assistant's")
+
+
+def check_completion(body: CompletionBody) -> None:
+    """What types cannot say. Raises RequestError."""
+    _check_shared(body)
+    if body.suffix:
+        raise refused("suffix", "no model here inserts text")
+    if body.max_tokens == 0 and not body.echo:
+        raise _invalid("max_tokens", "0 needs 'echo': true")
+    if body.best_of is not None and body.best_of != (body.n or 1):
+        raise _invalid("best_of", "it must equal 'n'")
+
+
+def _check_shared(body: Draws) -> None:
+    if not body.model:
+        raise _invalid("model", "name a model")
+    _refuse(body, _SHARED_REFUSED)
+    if body.stream_options is not None and not body.stream:
+        raise _invalid("stream_options", "it needs 'stream': true")
+
+
+def _refuse(body: Draws, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(body, name)
+        if isinstance(value, Raw) and bytes(value) not in _INERT:
+            raise refused(name)
+
+
+def sampling(body: Draws) -> Sampling:
+    top_k = 0 if body.top_k == -1 else body.top_k
+    return Sampling(
+        temperature=body.temperature,
+        top_k=top_k,
+        top_p=body.top_p,
+        min_p=body.min_p,
+        repetition_penalty=body.repetition_penalty,
+        frequency_penalty=body.frequency_penalty,
+        presence_penalty=body.presence_penalty,
+        logit_bias=ranges.biases(body.logit_bias),
+        seed=ranges.seed(body.seed),
+    )
+
+
+def choice(drawn: Sampling, index: int) -> Sampling:
+    """The sampling of choice number `index`: with a seed each has its own."""
+    if drawn.seed is None or index == 0:
+        return drawn
+    return msgspec.structs.replace(drawn, seed=(drawn.seed + index) & (2**64 - 1))
+
+
+def grammar(value: ResponseFormat | None) -> Grammar | None:
+    if value is None or value.type == "text":
+        return None
+    if value.type == "json_object":
+        return Grammar(type="json")
+    param = "response_format.json_schema"
+    if value.json_schema is None:
+        raise RequestError(f"missing required field '{param}'", param=param, code="missing_field")
+    source = value.json_schema.schema
+    if not isinstance(source, Raw) or bytes(source) == b"null":
+        raise RequestError(f"missing required field '{param}.schema'", param=f"{param}.schema", code="missing_field")
+    return schema.grammar(bytes(source), f"{param}.schema")
+
+
+def fits(max_tokens: int | None, context_length: int, param: str) -> None:
+    """More tokens than the model's whole context can never be had. Raises RequestError."""
+    if max_tokens is not None and max_tokens > context_length:
+        raise _invalid(param, f"{max_tokens} tokens are more than the model's context of {context_length}")
+
+
+def _invalid(param: str, why: str) -> RequestError:
+    return RequestError(f"invalid value for '{param}': {why}", param=param, code="invalid_value")

@@ -1,0 +1,35 @@
+"""GET /v1/models and /v1/models/{id}."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ..endpoint import document, serving
+from ..failure import RequestError
+
+if TYPE_CHECKING:
+    from ...store.store import Installed
+
+
+async def listing(request: Request) -> HTTPResponse:
+    models = await asyncio.to_thread(serving(request).store.models)
+    return document({"object": "list", "data": [_card(model.name.display(), model) for model in models]})
+
+
+async def one(request: Request, model_id: str) -> HTTPResponse:
+    """The id as the client wrote it is the id that it gets back."""
+    try:
+        text = unquote(model_id, errors="strict")
+    except UnicodeDecodeError:
+        raise RequestError("the model's name is not valid UTF-8", param="model", code="invalid_model_name") from None
+    return document(_card(text, await asyncio.to_thread(serving(request).store.find, text)))
+
+
+def _card(identity: str, model: Installed) -> dict[str, Any]:
+    created = int(model.modified.timestamp())
+    return {"id": identity, "object": "model", "created": created, "owned_by": model.name.owner}

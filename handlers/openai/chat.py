@@ -1,0 +1,106 @@
+"""POST /v1/chat/completions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ...daemon.protocol import ChatPrompt, Generate
+from .. import error_bodies as errors
+from ..durations import keep_alive
+from ..endpoint import decoded, document, leased, sequences
+from ..failure import Failure
+from ..jsontext import encode
+from ..keepalive import COMMENTS
+from ..ranges import stops
+from ..sequences import answers
+from ..stream import SSE, Stream, relay
+from . import bodies as wire_openai
+from . import messages
+from .bodies import ChatBody
+from .chat_answers import ChatChunks, completion
+
+if TYPE_CHECKING:
+    from ...daemon.residency.slot import Model
+
+
+async def chat(request: Request) -> HTTPResponse | None:
+    body = await decoded(request, wire_openai.chat_decoder)
+    wire_openai.check_chat(body)
+    prompt = messages.prompt(body)
+    requests = _requests(body, prompt)
+    signs = COMMENTS if body.stream else None
+    async with leased(request, body.model, keep_alive(body.keep_alive), "chat", signs) as model:
+        _check_model(body, prompt, model)
+        async with sequences(request, model, requests) as running:
+            accepted = await running.accepted()
+            parallel = body.parallel_tool_calls is not False
+            fingerprint = f"fp_{model.installed.digest[:12]}"
+            prompt_tokens = accepted[0].prompt_tokens
+            with_logprobs = bool(body.logprobs)
+            if not body.stream:
+                finished = await answers(running)
+                return document(
+                    completion(
+                        body.model,
+                        fingerprint,
+                        finished,
+                        prompt_tokens,
+                        parallel=parallel,
+                        with_logprobs=with_logprobs,
+                    )
+                )
+            chunks = ChatChunks(
+                body.model,
+                fingerprint,
+                running.count,
+                parallel=parallel,
+                with_logprobs=with_logprobs,
+                with_usage=bool(body.stream_options and body.stream_options.include_usage),
+            )
+            out = await Stream.open(request, SSE)
+            await out.send(chunks.opening())
+            await relay(out, running, chunks.frames, record, lambda: chunks.closing(prompt_tokens), pings=True)
+            return None
+
+
+def record(failure: Failure) -> bytes:
+    """An error in the middle of a stream."""
+    return b"data: " + encode(errors.openai(failure)) + b"\n\n"
+
+
+def _requests(body: ChatBody, prompt: ChatPrompt) -> list[Generate]:
+    sampling = wire_openai.sampling(body)
+    grammar = wire_openai.grammar(body.response_format)
+    if grammar is not None and prompt.tools:
+        raise wire_openai.refused("response_format", "not together with tools")
+    limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
+    return [
+        Generate(
+            id=0,
+            prompt=prompt,
+            sampling=wire_openai.choice(sampling, index),
+            fallback=wire_openai.FALLBACK,
+            stop=stops(body.stop),
+            max_tokens=limit,
+            logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+            grammar=grammar,
+            ignore_eos=bool(body.ignore_eos),
+            parse_tools=bool(prompt.tools),
+        )
+        for index in range(body.n or 1)
+    ]
+
+
+def _check_model(body: ChatBody, prompt: ChatPrompt, model: Model) -> None:
+    """What this model cannot do is said before it begins. Raises RequestError."""
+    capabilities = model.info.capabilities
+    if prompt.tools and "tools" not in capabilities:
+        raise wire_openai.refused("tools", "this model's chat template has no place for them")
+    if prompt.thinking and "thinking" not in capabilities:
+        raise wire_openai.refused(messages.thinking_param(body), "this model does not think")
+    context = model.info.context_length
+    wire_openai.fits(body.max_completion_tokens, context, "max_completion_tokens")
+    wire_openai.fits(body.max_tokens, context, "max_tokens")

@@ -1,0 +1,184 @@
+"""POST /v1/completions: OpenAI's legacy continuation of a text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sanic import Request
+from sanic.response import HTTPResponse
+
+from ...daemon.protocol import Delta, Finished, Generate, TextPrompt, TokenLogprob, TokenPrompt
+from ..durations import keep_alive
+from ..endpoint import decoded, document, leased, sequences
+from ..failure import RequestError
+from ..jsontext import HOLE, encode
+from ..keepalive import COMMENTS
+from ..ranges import stops
+from ..sequences import Item, answers, merged
+from ..stream import DONE, SSE, Stream, relay
+from . import bodies as wire_openai
+from .bodies import CompletionBody
+from .chat import record
+from .chat_answers import finite, identity, usage
+
+MAX_SEQUENCES = 128
+DEFAULT_MAX_TOKENS = 16  # OpenAI's own
+
+
+async def complete(request: Request) -> HTTPResponse | None:
+    body = await decoded(request, wire_openai.completion_decoder)
+    wire_openai.check_completion(body)
+    requests = _requests(body)
+    copies = body.n or 1
+    signs = COMMENTS if body.stream else None
+    async with leased(request, body.model, keep_alive(body.keep_alive), "completion", signs) as model:
+        wire_openai.fits(body.max_tokens, model.info.context_length, "max_tokens")
+        async with sequences(request, model, requests) as running:
+            accepted = await running.accepted()
+            prompts = [event.prompt_tokens for event in accepted[::copies]]
+            head = {
+                "id": identity("cmpl"),
+                "object": "text_completion",
+                "created": int(time.time()),
+                "model": body.model,
+                "system_fingerprint": f"fp_{model.installed.digest[:12]}",
+            }
+            if body.stream:
+                with_usage = bool(body.stream_options and body.stream_options.include_usage)
+                chunks = CompletionChunks(head, running.count, prompts, body.logprobs is not None, with_usage)
+                out = await Stream.open(request, SSE)
+                await out.send(b"")
+                await relay(out, running, chunks.frames, record, chunks.closing, pings=True)
+                return None
+            finished = await answers(running)
+    choices = [
+        {
+            "text": answer.text,
+            "index": index,
+            "logprobs": legacy_logprobs(answer.logprobs) if body.logprobs is not None else None,
+            "finish_reason": answer.end.reason,
+        }
+        for index, answer in enumerate(finished)
+    ]
+    return document(head | {"choices": choices, "usage": usage([answer.end for answer in finished], prompts)})
+
+
+def _requests(body: CompletionBody) -> list[Generate]:
+    """Each prompt `n` times, in OpenAI's order."""
+    sampling = wire_openai.sampling(body)
+    grammar = wire_openai.grammar(body.response_format)
+    prompts = _prompts(body)
+    copies = body.n or 1
+    if len(prompts) * copies > MAX_SEQUENCES:
+        message = f"'prompt' and 'n' together ask for more than {MAX_SEQUENCES} completions"
+        raise RequestError(message, param="prompt", code="invalid_value")
+    return [
+        Generate(
+            id=0,
+            prompt=prompt,
+            sampling=wire_openai.choice(sampling, copy),
+            fallback=wire_openai.FALLBACK,
+            stop=stops(body.stop),
+            max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
+            logprobs=body.logprobs,
+            grammar=grammar,
+            ignore_eos=bool(body.ignore_eos),
+            echo=bool(body.echo),
+            split_reasoning=False,
+        )
+        for prompt in prompts
+        for copy in range(copies)
+    ]
+
+
+def _prompts(body: CompletionBody) -> list[TextPrompt | TokenPrompt]:
+    prompt = body.prompt
+    if isinstance(prompt, str):
+        return [TextPrompt(text=prompt)]
+    texts = [item for item in prompt if isinstance(item, str)]
+    ids = [item for item in prompt if isinstance(item, int)]
+    lists = [item for item in prompt if isinstance(item, list)]
+    if texts and len(texts) == len(prompt):
+        return [TextPrompt(text=text) for text in texts]
+    if ids and len(ids) == len(prompt):
+        return [TokenPrompt(ids=tuple(ids))]
+    if lists and len(lists) == len(prompt) and all(lists):
+        return [TokenPrompt(ids=tuple(item)) for item in lists]
+    message = "'prompt' must be a string, a list of strings, a list of token ids, or a list of such lists; none empty"
+    raise RequestError(message, param="prompt", code="invalid_value")
+
+
+def legacy_logprobs(tokens: Sequence[TokenLogprob], offset: int = 0) -> dict[str, Any]:
+    """The parallel lists of the legacy shape; offsets are characters of the returned text."""
+    offsets = []
+    for token in tokens:
+        offsets.append(offset)
+        offset += characters(token)
+    return {
+        "tokens": [_name(token) for token in tokens],
+        "token_logprobs": [finite(token.logprob) for token in tokens],
+        "top_logprobs": [{_name(other): finite(other.logprob) for other in token.top} for token in tokens],
+        "text_offset": offsets,
+    }
+
+
+def _bytes(token: TokenLogprob) -> bytes:
+    return bytes(token.bytes) or token.token.encode()
+
+
+def _name(token: TokenLogprob) -> str:
+    """Its text; a part of a character by its bytes, as OpenAI writes it, so that no two share a name."""
+    try:
+        return _bytes(token).decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in _bytes(token))
+
+
+def characters(token: TokenLogprob) -> int:
+    """How many characters begin in a token: one that only goes on with a character adds none."""
+    return sum(byte & 0xC0 != 0x80 for byte in _bytes(token))
+
+
+class CompletionChunks:
+    """The chunks of one streamed completion."""
+
+    def __init__(
+        self, head: dict[str, Any], count: int, prompts: Sequence[int], with_logprobs: bool, with_usage: bool
+    ) -> None:
+        self._head = head
+        self._tail: dict[str, Any] = {"usage": None} if with_usage else {}
+        self._prompts = prompts
+        self._with_logprobs = with_logprobs
+        self._with_usage = with_usage
+        self._offsets = [0] * count
+        self._ends: list[Finished] = []
+        self._texts = [self._chunk(index, HOLE, None, None).split(encode(HOLE)) for index in range(count)]
+
+    def frames(self, items: list[Item]) -> bytes:
+        return b"".join(self._event(index, event) for index, event in merged(items))
+
+    def closing(self) -> bytes:
+        if not self._with_usage:
+            return DONE
+        return (
+            b"data: " + encode(self._head | {"choices": [], "usage": usage(self._ends, self._prompts)}) + b"\n\n" + DONE
+        )
+
+    def _event(self, index: int, event: Delta | Finished) -> bytes:
+        if isinstance(event, Finished):
+            self._ends.append(event)
+            return self._chunk(index, "", None, event.reason)
+        if self._with_logprobs and event.logprobs:
+            probabilities = legacy_logprobs(event.logprobs, self._offsets[index])
+            self._offsets[index] += sum(map(characters, event.logprobs))
+            return self._chunk(index, event.text, probabilities, None)
+        if not event.text:
+            return b""
+        before, after = self._texts[index]
+        return before + encode(event.text) + after
+
+    def _chunk(self, index: int, text: str, probabilities: object, reason: str | None) -> bytes:
+        choice = {"text": text, "index": index, "logprobs": probabilities, "finish_reason": reason}
+        return b"data: " + encode(self._head | {"choices": [choice]} | self._tail) + b"\n\n"

@@ -1,0 +1,151 @@
+"""OpenAI's messages and tools as the chat template wants them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from ...daemon.protocol import ChatPrompt
+from ..failure import RequestError
+from ..ranges import plain, template_options
+from .bodies import Call, ChatBody, Message, Part, Tool, refused
+
+_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+_EFFORTS: dict[str, bool | Literal["low", "medium", "high"]] = {
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+MAX_TOOLS = 512
+
+
+def prompt(body: ChatBody) -> ChatPrompt:
+    """Raises RequestError naming the field."""
+    if not body.messages:
+        raise RequestError("[] is too short - 'messages'", param="messages", code="invalid_value")
+    names: dict[str, str] = {}
+    messages = tuple(_message(message, f"messages[{index}]", names) for index, message in enumerate(body.messages))
+    options = dict(body.chat_template_kwargs or {})
+    thinking = _thinking(body, options)
+    return ChatPrompt(
+        messages=messages,
+        tools=tools(body),
+        thinking=thinking,
+        template_options=template_options(options),
+        continue_last=bool(body.continue_final_message),
+    )
+
+
+def thinking_param(body: ChatBody) -> str:
+    """The field by which the client asked for thinking."""
+    if body.reasoning_effort is not None:
+        return "reasoning_effort"
+    return "reasoning.effort" if body.reasoning and body.reasoning.effort else "chat_template_kwargs.enable_thinking"
+
+
+def _thinking(body: ChatBody, options: dict[str, Any]) -> bool | Literal["low", "medium", "high"] | None:
+    enabled = options.pop("enable_thinking", None)
+    if enabled is not None and not isinstance(enabled, bool):
+        param = "chat_template_kwargs.enable_thinking"
+        raise RequestError(f"'{param}' must be true or false", param=param, code="invalid_value")
+    effort = body.reasoning_effort
+    if effort is None and body.reasoning is not None:
+        effort = body.reasoning.effort
+    if effort is None:
+        return enabled
+    if effort not in _EFFORTS:
+        param = thinking_param(body)
+        raise RequestError(f"'{param}' must be one of {', '.join(_EFFORTS)}", param=param, code="invalid_value")
+    return _EFFORTS[effort]
+
+
+def tools(body: ChatBody) -> tuple[dict[str, Any], ...]:
+    """The tools that the model may call: none with `tool_choice` none."""
+    choice = body.tool_choice
+    if choice not in (None, "auto", "none"):
+        known = isinstance(choice, dict) or choice == "required"
+        why = "the model decides itself; use 'auto' or 'none'" if known else "use 'auto' or 'none'"
+        raise refused("tool_choice", why)
+    offered = body.tools or []
+    if len(offered) > MAX_TOOLS:
+        raise RequestError(f"'tools' has more than {MAX_TOOLS} entries", param="tools", code="invalid_value")
+    checked = tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(offered))
+    return () if choice == "none" else checked
+
+
+def _tool(tool: Tool, where: str) -> dict[str, Any]:
+    if tool.type != "function":
+        raise refused(f"{where}.type", "only 'function' tools are")
+    if tool.function is None:
+        param = f"{where}.function"
+        raise RequestError(f"missing required field '{param}'", param=param, code="missing_field")
+    if not _FUNCTION_NAME.fullmatch(tool.function.name):
+        param = f"{where}.function.name"
+        raise RequestError(f"invalid value for '{param}'", param=param, code="invalid_value")
+    function: dict[str, Any] = plain(msgspec.to_builtins(tool.function), f"{where}.function")
+    return {"type": "function", "function": function}
+
+
+def _message(message: Message, where: str, names: dict[str, str]) -> dict[str, Any]:
+    for field in ("audio", "function_call"):
+        value = getattr(message, field)
+        if isinstance(value, msgspec.Raw) and bytes(value) != b"null":
+            raise refused(f"{where}.{field}")
+    role = "system" if message.role == "developer" else message.role
+    result: dict[str, Any] = {"role": role, "content": _content(message, where)}
+    if role == "assistant":
+        if thinking := message.reasoning_content or message.reasoning:
+            result["thinking"] = thinking
+        if message.tool_calls:
+            result["tool_calls"] = [
+                _call(call, f"{where}.tool_calls[{index}]", names) for index, call in enumerate(message.tool_calls)
+            ]
+    elif role == "tool":
+        if message.tool_call_id:
+            result["tool_call_id"] = message.tool_call_id
+        if name := message.name or names.get(message.tool_call_id or ""):
+            result["tool_name"] = name
+    return result
+
+
+def _content(message: Message, where: str) -> str:
+    content = message.content
+    if content is None:
+        if message.role == "assistant" and (message.tool_calls or message.refusal):
+            return message.refusal or ""
+        param = f"{where}.content"
+        raise RequestError(f"missing required field '{param}'", param=param, code="missing_field")
+    if isinstance(content, str):
+        return content
+    return "".join(_text(part, f"{where}.content[{index}]") for index, part in enumerate(content))
+
+
+def _text(part: Part, where: str) -> str:
+    text = part.refusal if part.type == "refusal" else part.text
+    if part.type not in ("text", "refusal"):
+        raise refused(f"{where}.type", "this model takes text parts only")
+    if text is None:
+        raise RequestError(f"missing required field '{where}.text'", param=f"{where}.text", code="missing_field")
+    return text
+
+
+def _call(call: Call, where: str, names: dict[str, str]) -> dict[str, Any]:
+    param = f"{where}.function.arguments"
+    try:
+        arguments = msgspec.json.decode(call.function.arguments or "{}", type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        raise RequestError(
+            f"invalid tool call arguments: '{param}' must be the JSON text of an object",
+            param=param,
+            code="invalid_value",
+        ) from None
+    if call.id:
+        names[call.id] = call.function.name
+    function = {"name": call.function.name, "arguments": plain(arguments, param)}
+    return {"type": "function", "function": function} | ({"id": call.id} if call.id else {})

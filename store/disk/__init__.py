@@ -1,0 +1,1 @@
+"""Content on disk by digest: blobs, manifests, refs, and what keeps them whole."""

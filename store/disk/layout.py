@@ -1,0 +1,113 @@
+"""The folders of a store and their version; made once, checked at every start.
+
+<models dir>/
+  version                     "1"; an unknown number is refused
+  blobs/sha256-<64 hex>       immutable, 0444: the models' files, and manifests too
+  partial/                    files in flight, and what can be resumed of them (see leftovers.py)
+  refs/<owner>/<model>/<tag>  one line: the manifest's digest; replaced by rename, the only commit point
+  views/<manifest hex>/       links with the real file names; disposable
+  lock                        flock: shared while reading or pulling, exclusive while sweeping
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ReadOnlyStore, StoreError, StoreVersion, translated
+from .filesystem import Disk, read_regular
+from .locks import Lock
+
+VERSION = 1
+_FOLDERS = ("partial", "blobs", "refs", "views")
+_OURS = {*_FOLDERS, "lock", "version"}
+_NOT_OURS_EITHER = {".DS_Store", "lost+found", ".localized"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    directory: Path
+    read_only: bool
+
+    @property
+    def blobs(self) -> Path:
+        return self.directory / "blobs"
+
+    @property
+    def partial(self) -> Path:
+        return self.directory / "partial"
+
+    @property
+    def refs(self) -> Path:
+        return self.directory / "refs"
+
+    @property
+    def views(self) -> Path:
+        return self.directory / "views"
+
+    @property
+    def lock(self) -> Path:
+        return self.directory / "lock"
+
+
+def open_layout(directory: Path, disk: Disk) -> Layout:
+    """Make what is missing, check what is there. Raises StoreVersion, ReadOnlyStore, StoreError."""
+    directory = directory.expanduser().absolute()
+    with translated(f"open the model store {directory}"):
+        if not directory.exists():
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(directory)
+            disk.sync_folder(directory.parent)
+        read_only = not disk.writable(directory)
+        _check_owner(directory, read_only)
+        layout = Layout(directory, read_only)
+        found = _version(directory)
+        if found is not None and found != str(VERSION):
+            raise StoreVersion(
+                f"the model store {directory} has version {found[:20]!r}; this mlx-serve knows version {VERSION}",
+                hint="upgrade mlx-serve, or set MLX_SERVE_MODELS_DIR to another folder",
+            )
+        if read_only:
+            if found is None:
+                raise ReadOnlyStore
+            return layout
+        if found is None:
+            _check_empty(directory)
+        for name in _FOLDERS:
+            disk.make_folder(directory / name)
+        Lock(layout.lock).create()
+        if found is None:
+            disk.sync_folder(directory)
+            disk.replace(directory / "version", f"{VERSION}\n".encode(), layout.partial)
+        return layout
+
+
+def _version(directory: Path) -> str | None:
+    try:
+        return read_regular(directory / "version", 64).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _check_owner(directory: Path, read_only: bool) -> None:
+    status = directory.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise StoreError(f"{directory} is not a folder", hint="set MLX_SERVE_MODELS_DIR to a folder")
+    if status.st_uid != os.geteuid() and not (read_only and status.st_uid == 0):
+        raise StoreError(
+            f"the model store {directory} belongs to another user",
+            hint="set MLX_SERVE_MODELS_DIR to a folder of your own",
+        )
+    if status.st_mode & 0o022 and not read_only:
+        raise StoreError(f"other users may write to the model store {directory}", hint=f"run: chmod go-w {directory}")
+
+
+def _check_empty(directory: Path) -> None:
+    foreign = sorted({path.name for path in directory.iterdir()} - _OURS - _NOT_OURS_EITHER)
+    if foreign:
+        raise StoreError(
+            f"{directory} is not empty and no model store (it holds {foreign[0][:100]!r})",
+            hint="set MLX_SERVE_MODELS_DIR to an empty folder or to a new one",
+        )

@@ -1,0 +1,103 @@
+"""The store's lock: flock, shared while reading or pulling, exclusive while sweeping.
+
+The kernel frees it when its holder dies, so there is nothing stale to clean up. Each use opens the file anew:
+threads of one process exclude each other exactly as processes do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import StoreBusy
+
+_POLL_SECONDS = 0.05
+
+
+class Lock:
+    """A lock on one file or folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def create(self) -> None:
+        """Make the lock's file, of mode 0600 whatever the umask; one that is there already is left as it is."""
+        flags = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._path, flags, 0o600)
+        except FileExistsError:
+            return
+        try:
+            os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Waits while somebody sweeps. On a read-only disk without the file nobody can sweep, and nothing is locked."""
+        try:
+            descriptor = self._open()
+        except FileNotFoundError:
+            yield
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def exclusive(self, wait_seconds: float | None = None) -> Iterator[None]:
+        """Waits for every other holder, at most `wait_seconds` (None: for ever). Raises StoreBusy."""
+        descriptor = self._open()
+        try:
+            if wait_seconds is None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            else:
+                _wait(descriptor, time.monotonic() + wait_seconds)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def works(self) -> bool:
+        """Whether a second holder is really kept out; some network file systems let everybody in.
+
+        True as well when another process holds the lock, for then nothing can be tried.
+        """
+        first, second = self._open(), self._open()
+        try:
+            try:
+                fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        else:
+            return False
+        finally:
+            os.close(first)
+            os.close(second)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _wait(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise StoreBusy(
+                    "the model store is in use by a pull or by another daemon",
+                    hint="try again when the pull has finished",
+                ) from None
+        time.sleep(_POLL_SECONDS)

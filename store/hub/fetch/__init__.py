@@ -1,0 +1,1 @@
+"""Fetches files of a repository: in pieces, resumed, verified."""

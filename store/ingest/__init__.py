@@ -1,0 +1,1 @@
+"""Every way in which a model comes into the store."""

@@ -1,0 +1,99 @@
+"""Models made from what is here already: settings laid over an installed model, or uploaded files under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import msgspec
+
+from ..allowlist import media_type, size_limit
+from ..disk.blobs import Blobs, hex_of
+from ..disk.manifests import Kind, Layer, Manifest, Manifests, Overrides, Source
+from ..disk.pins import Promised
+from ..disk.refs import Ref, Refs
+from ..errors import DamagedModel, SourceError
+from ..inspect.findings import inspect
+from ..inspect.kinds import abilities
+from ..names import Name
+from .recording import Order, manifest_of, now
+
+UPLOADED = Source(kind="local", location="uploaded files")
+
+
+def inherited(parent: Overrides, given: Overrides) -> Overrides:
+    """Ollama's rules: single parameters replace the parent's, everything else that is given replaces the whole.
+
+    In `given`, None and empty tuples mean "not given"; an empty system prompt takes the parent's away.
+    """
+    return Overrides(
+        system=(given.system or None) if given.system is not None else parent.system,
+        template=given.template if given.template is not None else parent.template,
+        parameters=parent.parameters | given.parameters,
+        messages=given.messages or parent.messages,
+        license=given.license or parent.license,
+    )
+
+
+@dataclass(frozen=True)
+class Creator:
+    """Writes manifests over blobs that are stored. The caller holds the store's lock shared."""
+
+    blobs: Blobs
+    manifests: Manifests
+    refs: Refs
+    promised: Promised
+
+    def variant(self, parent: Manifest, base: str, target: Name, given: Overrides) -> Ref:
+        """A model with `parent`'s files and other settings; `base` is the manifest (hex) that those files came with."""
+        overrides = inherited(parent.overrides, given)
+        manifest = msgspec.structs.replace(
+            parent, parent=base, created=now(), overrides=overrides, **_abilities(parent.kind, given)
+        )
+        return self.refs.set(target, self.manifests.put(manifest))
+
+    def from_files(self, files: Mapping[str, str], target: Name, overrides: Overrides) -> Ref:
+        """A model of uploaded files: path -> digest. Raises SourceError, UnsupportedModel, DamagedModel."""
+        if len({path.lower() for path in files}) < len(files):
+            raise SourceError("two files differ only in case, which not every disk can hold")
+        layers = tuple([self._layer(path, digest) for path, digest in sorted(files.items())])
+        if not any(layer.path.endswith(".safetensors") for layer in layers):
+            raise SourceError("there is no .safetensors file among the files, so the model would have no weights")
+        locations = {layer.path: self.blobs.path(layer.hex) for layer in layers}
+        findings = inspect(locations, (target.model,), None)
+        manifest = manifest_of(Order(target, UPLOADED, ()), findings, layers)
+        manifest = msgspec.structs.replace(manifest, overrides=overrides, **_abilities(findings.kind, overrides))
+        ref = self.refs.set(target, self.manifests.put(manifest))
+        self.promised.fulfil(layer.hex for layer in layers)
+        return ref
+
+    def _layer(self, path: str, digest: str) -> Layer:
+        if PurePosixPath(path).is_absolute() or ".." in path.split("/"):
+            raise SourceError("file path must be relative")
+        kind = media_type(path)
+        if kind is None:
+            raise SourceError(
+                f"{path[:200]!r} is no file of a model in Hugging Face or MLX layout",
+                hint="upload config.json, the tokenizer's files and the .safetensors files",
+            )
+        hex_digest = hex_of(digest)
+        location = self.blobs.path(hex_digest)
+        try:
+            size = location.lstat().st_size
+        except FileNotFoundError:
+            raise SourceError(
+                f"the file {path[:200]!r} (sha256:{hex_digest}) has not been uploaded",
+                hint=f"send it first: POST /api/blobs/sha256:{hex_digest}",
+            ) from None
+        limit = size_limit(path)
+        if limit is not None and size > limit:
+            raise SourceError(f"{path[:200]!r} has {size} bytes; at most {limit} are read from such a file")
+        if (problem := self.blobs.state(hex_digest, size)) is not None:
+            raise DamagedModel(f"the file {path[:200]!r} {problem}")
+        return Layer(path=path, digest=f"sha256:{hex_digest}", size=size, media_type=kind)
+
+
+def _abilities(kind: Kind, given: Overrides) -> dict[str, tuple[str, ...]]:
+    """What a new template changes in a manifest."""
+    return {} if given.template is None else {"capabilities": abilities(kind, given.template)}

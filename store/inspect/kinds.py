@@ -1,0 +1,137 @@
+"""What a model is for (llm, vlm, embedding, reranker) and what it can do, with the reason for people to check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..disk.manifests import Kind
+from ..errors import UnsupportedModel
+from .configs import Files, chat_template, pipeline_tag
+
+_ENCODERS = {
+    "albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "gte", "modernbert",
+    "mpnet", "new", "nomic_bert", "roberta", "roformer", "xlm-roberta", "xlm_roberta",
+}  # fmt: skip
+_VISION_TENSOR = re.compile(r"(?:^|[._])(?:vision|visual|image|img|siglip|mm_projector|multi_modal_projector)")
+_VISION_KEYS = ("vision_config", "vision_tower", "mm_vision_tower", "vit_config", "vision_encoder_config")
+_TOOLS = re.compile(r"\btools\b")
+_THINKING = re.compile(r"\benable_thinking\b|<think>|\breasoning_effort\b")
+
+
+@dataclass(frozen=True)
+class Detected:
+    """`reason` is a sentence that `show` prints."""
+
+    kind: Kind
+    reason: str
+
+
+def detect(files: Files, tensors: Collection[str], hints: Sequence[str]) -> Detected:
+    """Say what kind of model the files are. `hints` are names of its folder or repository.
+
+    Raises UnsupportedModel for what is none of the four kinds.
+    """
+    config = files.object("config.json")
+    return (
+        _reranker(files, config, hints)
+        or _embedding(files, config, hints)
+        or _vision(config, tensors)
+        or _language(config)
+    )
+
+
+def capabilities(kind: Kind, files: Files) -> tuple[str, ...]:
+    """What a model of this kind can do with its own chat template."""
+    return abilities(kind, chat_template(files) or "")
+
+
+def abilities(kind: Kind, template: str) -> tuple[str, ...]:
+    """In Ollama's words; a reranker's is ours, `rerank`."""
+    if kind == "embedding":
+        return ("embedding",)
+    if kind == "reranker":
+        return ("rerank",)
+    found = ["completion"]
+    if kind == "vlm":
+        found.append("vision")
+    if _TOOLS.search(template):
+        found.append("tools")
+    if _THINKING.search(template):
+        found.append("thinking")
+    return tuple(found)
+
+
+def _reranker(files: Files, config: dict[str, Any], hints: Sequence[str]) -> Detected | None:
+    for architecture in _architectures(config):
+        if architecture.endswith("ForSequenceClassification"):
+            labels = _labels(config)
+            if labels > 1:
+                raise UnsupportedModel(f"{architecture} with {labels} labels is a classifier; a reranker has one label")
+            return Detected("reranker", f"config.json names {architecture}, a cross-encoder with one label")
+    if files.object("config_sentence_transformers.json").get("model_type") == "CrossEncoder":
+        return Detected("reranker", "config_sentence_transformers.json says CrossEncoder")
+    if pipeline_tag(files) == "text-ranking":
+        return Detected("reranker", "the model card says pipeline_tag: text-ranking")
+    for hint in hints:
+        if "rerank" in hint.lower():
+            return Detected("reranker", f"the name {hint} says so")
+    return None
+
+
+def _embedding(files: Files, config: dict[str, Any], hints: Sequence[str]) -> Detected | None:
+    modules = files.json("modules.json")
+    listed = modules if isinstance(modules, list) else []
+    kinds = [str(module.get("type")) for module in listed if isinstance(module, dict)]
+    if any(kind.endswith(".Pooling") for kind in kinds) or "1_Pooling/config.json" in files:
+        return Detected("embedding", "modules.json or 1_Pooling describes how token vectors are pooled")
+    if "config_sentence_transformers.json" in files:
+        return Detected("embedding", "config_sentence_transformers.json belongs to an embedding model")
+    tag = pipeline_tag(files)
+    if tag in ("feature-extraction", "sentence-similarity"):
+        return Detected("embedding", f"the model card says pipeline_tag: {tag}")
+    model_type = str(config.get("model_type"))
+    if "embed" in model_type.lower():
+        return Detected("embedding", f"config.json says model_type {model_type}")
+    for hint in hints:
+        if "embed" in hint.lower():
+            return Detected("embedding", f"the name {hint} says so")
+    if model_type in _ENCODERS:
+        return Detected("embedding", f"{model_type} is an encoder without a text generating head")
+    for architecture in _architectures(config):
+        if architecture.endswith("Model") and not architecture.endswith(("LMHeadModel", "HeadsModel")):
+            return Detected("embedding", f"config.json names {architecture}, a model without a text generating head")
+    return None
+
+
+def _vision(config: dict[str, Any], tensors: Collection[str]) -> Detected | None:
+    key = next((key for key in _VISION_KEYS if config.get(key)), None)
+    if key is None:
+        return None
+    if any(_VISION_TENSOR.search(name) for name in tensors):
+        return Detected("vlm", f"config.json has {key} and the weights hold a vision tower")
+    return Detected("llm", f"config.json has {key}, but the weights hold no vision tower")
+
+
+def _language(config: dict[str, Any]) -> Detected:
+    if config.get("is_encoder_decoder") is True:
+        raise UnsupportedModel(f"{config.get('model_type')} is an encoder-decoder model, which cannot be served here")
+    for architecture in _architectures(config):
+        return Detected("llm", f"config.json names {architecture}")
+    return Detected(
+        "llm", f"config.json says model_type {config.get('model_type')} and nothing speaks for another kind"
+    )
+
+
+def _architectures(config: dict[str, Any]) -> list[str]:
+    value = config.get("architectures")
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+
+
+def _labels(config: dict[str, Any]) -> int:
+    names, number = config.get("id2label"), config.get("num_labels")
+    if isinstance(names, dict):
+        return len(names)
+    return number if isinstance(number, int) else 1

@@ -1,0 +1,53 @@
+"""What can be said about a model before its weights are here, so that nothing is fetched in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..disk.manifests import Kind
+from . import architectures
+from .configs import Files, refuse_remote_code
+from .findings import architecture_of, refuse_missing_dense
+from .kinds import Detected, detect
+from .weights import shards
+from .weightsets import INDEX
+
+_ANY_VISION = "vision_tower.weight"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """`kind` None: the weights will tell whether it is a vlm or an llm. `index`: what the weights' index holds."""
+
+    architecture: str
+    kind: Kind | None
+    index: object | None
+
+
+def preview(
+    locations: Mapping[str, Path], paths: Collection[str], hints: Sequence[str], kind: Kind | None = None
+) -> Preview:
+    """Look into the small files (path -> real path) of a model that will have all of `paths`. `kind` overrides.
+
+    Raises UnsupportedModel for what `inspect` would refuse once the weights are here, as far as it can be told, and
+    DamagedModel for configs that cannot be read. The final word is `inspect`'s.
+    """
+    files = Files(locations)
+    refuse_remote_code(files)
+    architecture = architecture_of(files)
+    refuse_missing_dense(files, paths)
+    index = files.json(INDEX)
+    found = [kind] if kind is not None else _possible(files, index, hints)
+    if not any(architectures.known(architecture, each) for each in found):
+        architectures.check(architecture, found[0])
+    return Preview(architecture, found[0] if len(found) == 1 else None, index)
+
+
+def _possible(files: Files, index: object | None, hints: Sequence[str]) -> list[Kind]:
+    """One kind, or two when only the names of the tensors can tell and no index gives them away."""
+    if index is not None:
+        return [detect(files, shards(index, INDEX).keys(), hints).kind]
+    guesses: list[Detected] = [detect(files, [_ANY_VISION], hints), detect(files, [], hints)]
+    return list(dict.fromkeys(guess.kind for guess in guesses))

@@ -1,0 +1,204 @@
+"""The interactive chat, through a real terminal pair."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.control_daemon import FakeDaemon, installed
+
+
+class Terminal:
+    """The command with a terminal of its own: type into it, wait for what it shows."""
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        self.shown = ""
+        near, far = pty.openpty()
+        self._near = near
+        line = [sys.executable, "-m", "mlx_serve", *arguments]
+        self.process = subprocess.Popen(
+            line, env={**environment, "TERM": "xterm"}, stdin=far, stdout=far, stderr=far, start_new_session=True
+        )
+        os.close(far)
+
+    def expect(self, text: str) -> str:
+        """What came up to and with `text`; fails at the end of the output."""
+        while text not in self.shown:
+            try:
+                data = os.read(self._near, 4096)
+            except OSError:
+                data = b""
+            assert data, f"{text!r} never came, but {self.shown!r}"
+            self.shown += data.decode(errors="replace")
+        before, found, self.shown = self.shown.partition(text)
+        return before + found
+
+    def type(self, text: str) -> None:
+        os.write(self._near, text.encode())
+
+    def say(self, text: str, answer: str) -> str:
+        """Type a line, wait for the answer and for the next prompt."""
+        self.type(text + "\n")
+        return self.expect(answer) + self.expect(">>> ")
+
+    def interrupt(self, answer: str) -> str:
+        """Ctrl-C until it is heard: Python's own prompt misses one that comes in the moment before it listens."""
+        self.process.send_signal(signal.SIGINT)
+        while not select.select([self._near], [], [], 1.0)[0]:
+            self.process.send_signal(signal.SIGINT)
+        return self.expect(answer)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._near)
+
+
+@pytest.fixture
+def chat(daemon: FakeDaemon, environment: dict[str, str]) -> Iterator[Terminal]:
+    model = installed("mlx-serve/starter")
+    daemon.store.held[str(model.name)] = model
+    terminal = Terminal(environment, "run", "starter")
+    terminal.expect(">>> ")
+    yield terminal
+    terminal.close()
+
+
+def test_chat_remembers_what_was_said_until_clear(chat: Terminal, daemon: FakeDaemon) -> None:
+    chat.say("one", "You said: one")
+    chat.say("two", "You said: two")
+    roles = [(each["role"], each["content"]) for each in daemon.chats[-1]["messages"]]
+    assert roles == [("user", "one"), ("assistant", "You said: one"), ("user", "two")]
+    chat.say("/clear", "Forgot")
+    chat.say("three", "You said: three")
+    assert len(daemon.chats[-1]["messages"]) == 1
+    chat.type("/bye\n")
+    assert chat.process.wait(20) == 0
+
+
+def test_model_is_loaded_before_the_first_question(chat: Terminal, daemon: FakeDaemon) -> None:
+    assert daemon.chats[0]["messages"] == []
+
+
+def test_several_lines_between_triple_quotes_are_one_message(chat: Terminal, daemon: FakeDaemon) -> None:
+    chat.type('"""first\n')
+    chat.expect("... ")
+    chat.type('second"""\n')
+    chat.expect("second\r\n")
+    chat.expect(">>> ")
+    assert daemon.chats[-1]["messages"][-1]["content"] == "first\nsecond"
+
+
+def test_settings_reach_the_next_request(chat: Terminal, daemon: FakeDaemon) -> None:
+    chat.say("/set system Be brief.", "Set the system message.")
+    chat.say("/set parameter temperature 0.5", "Set parameter temperature to 0.5.")
+    chat.say("/set parameter num_predict 7", "to 7.")
+    chat.say("/set parameter stop END", '["END"]')
+    chat.say("/set format json", "Set format json.")
+    chat.say("/set nothink", "Set nothink.")
+    chat.say("hello", "You said: hello")
+    body = daemon.chats[-1]
+    assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert body["options"] == {"temperature": 0.5, "num_predict": 7, "stop": ["END"]}
+    assert (body["format"], body["think"]) == ("json", False)
+    chat.say("/set noformat", "Set noformat.")
+    chat.say("again", "You said: again")
+    assert "format" not in daemon.chats[-1]
+
+
+def test_wrong_settings_are_explained(chat: Terminal) -> None:
+    chat.say("/set parameter temperature hot", "temperature takes a number, not 'hot'.")
+    chat.say("/set parameter warmth 1", "There is no parameter warmth")
+    chat.say("/set", "/set parameter NAME VALUE")
+    chat.say("/dance", "There is no command /dance")
+    chat.say("/?", "Ctrl-D")
+
+
+def test_show_asks_the_daemon(chat: Terminal) -> None:
+    chat.say("/show template", "{{ x }}")
+    assert "qwen3" in chat.say("/show info", "capabilities")
+    chat.say("/show system", "There is no system message.")
+
+
+def test_verbose_shows_timings(chat: Terminal) -> None:
+    chat.say("/set verbose", "Set verbose.")
+    chat.say("hi", "eval rate:            20.00 tokens/s")
+
+
+def test_thinking_is_dim(chat: Terminal) -> None:
+    assert "\x1b[2mhmm, well\x1b[0m" in chat.say("think", "You said: think")
+
+
+def test_no_color_is_honoured(daemon: FakeDaemon, environment: dict[str, str]) -> None:
+    model = installed("mlx-serve/starter")
+    daemon.store.held[str(model.name)] = model
+    terminal = Terminal({**environment, "NO_COLOR": "1"}, "run", "starter", "think")
+    shown = terminal.expect("You said: think")
+    terminal.close()
+    assert "Thinking...\r\nhmm, well\r\n...done thinking." in shown
+    assert "\x1b[" not in shown
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_chat(chat: Terminal, daemon: FakeDaemon) -> None:
+    chat.type("endless\n")
+    chat.expect("on on")
+    chat.process.send_signal(signal.SIGINT)
+    chat.expect(">>> ")
+    assert daemon.hung_up.wait(10)
+    chat.say("still there?", "You said: still there?")
+    assert daemon.chats[-1]["messages"][1]["content"].startswith("You said: on")
+
+
+def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(chat: Terminal) -> None:
+    chat.interrupt("Use Ctrl-D or /bye to leave.")
+    chat.expect(">>> ")
+    chat.type("\x04")
+    assert chat.process.wait(20) == 0
+
+
+def test_error_of_one_answer_does_not_end_the_chat(chat: Terminal) -> None:
+    chat.say("fail", "the model's process ended")
+    chat.say("refuse", "does not support chat")
+    chat.say("fine", "You said: fine")
+
+
+def test_history_is_kept_in_a_private_file(chat: Terminal, home: Path) -> None:
+    chat.say("remember me", "You said: remember me")
+    chat.say("/set nohistory", "Set nohistory.")
+    chat.say("/set history", "Set history.")
+    chat.type("\x04")
+    assert chat.process.wait(20) == 0
+    assert "remember me" in (home / "history").read_text()
+    assert (home / "history").stat().st_mode & 0o077 == 0
+
+
+def test_nothing_typed_after_nohistory_is_kept(chat: Terminal, home: Path) -> None:
+    chat.say("/set nohistory", "Set nohistory.")
+    chat.say("secret", "You said: secret")
+    chat.say("/set history", "Set history.")
+    chat.type("\x04")
+    assert chat.process.wait(20) == 0
+    assert "secret" not in (home / "history").read_text()
+
+
+def test_escape_sequences_of_a_model_do_not_reach_the_terminal(chat: Terminal, daemon: FakeDaemon) -> None:
+    shown = chat.say("/set system x", "Set")
+    chat.type('"""\x16\x1b]0;title\x07"""\n')
+    shown = chat.expect("You said: ") + chat.expect(">>> ")
+    assert daemon.chats[-1]["messages"][-1]["content"].startswith("\x1b")
+    assert "\x1b]0;title" not in shown.partition("You said: ")[2]
+
+
+def test_pull_draws_bars_on_a_terminal(daemon: FakeDaemon, environment: dict[str, str]) -> None:
+    terminal = Terminal(environment, "pull", "starter")
+    shown = terminal.expect("pulled mlx-serve/starter (1.5 MB)")
+    terminal.close()
+    assert "model.safetensors: 100% ▕████" in shown
+    assert "100 KB" in shown

@@ -1,0 +1,181 @@
+"""Reasoning, tool calls and the answer, told apart in a text that comes in any pieces."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from mlx_serve.daemon.engine.output.channels import ChannelSplitter, Markers, parse_tool_calls
+from mlx_serve.daemon.protocol import ToolCall
+
+MARKERS = Markers("<think>", "</think>", "<tool_call>", "</tool_call>")
+OPEN_ENDED = Markers(tool_start="[TOOL_CALLS]")
+TEXTS = [
+    "plain",
+    "<think>\nsecond thoughts\n</think>\n\nthe answer",
+    "before <think>x</think> after",
+    '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>',
+    "a <tool_call>1</tool_call>\n<tool_call>2</tool_call> b",
+    "<think>a</think><tool_call>b</tool_call>c<think>d",
+    "if a < b: <thin </think <tool_cal",
+    "<<think>></think>>",
+    "<think></think>",
+    "",
+]
+
+
+def split(text: str, chunks: list[str] | None = None, markers: Markers = MARKERS, **options: Any) -> dict[str, Any]:
+    """What each channel got: content and reasoning joined, tool calls one by one."""
+    splitter = ChannelSplitter(markers, **({"reasoning": True, "tools": True} | options))
+    pieces = [piece for chunk in chunks or [text] for piece in splitter.add(chunk)] + splitter.finish()
+    result: dict[str, Any] = {"content": "", "reasoning": "", "tool": []}
+    for piece in pieces:
+        result[piece.channel] += [piece.text] if piece.channel == "tool" else piece.text
+    return result
+
+
+def test_channels_of_a_whole_text() -> None:
+    """White space beside a block is layout and goes; everything else is somewhere."""
+    assert split(TEXTS[1]) == {"content": "the answer", "reasoning": "second thoughts\n", "tool": []}
+    assert split(TEXTS[2]) == {"content": "before after", "reasoning": "x", "tool": []}
+    assert split(TEXTS[4]) == {"content": "a b", "reasoning": "", "tool": ["1", "2"]}
+    assert split(TEXTS[5]) == {"content": "c", "reasoning": "ad", "tool": ["b"]}
+    assert split(TEXTS[8]) == {"content": "", "reasoning": "", "tool": []}
+
+
+def test_beginnings_of_markers_are_text_in_the_end() -> None:
+    assert split(TEXTS[6])["content"] == TEXTS[6]
+    assert split("a <th", ["a <th"])["content"] == "a <th"
+    assert split("<think>x</thi")["reasoning"] == "x</thi"
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_markers_cut_anywhere(text: str) -> None:
+    """Character by character, and in random pieces: every channel gets what it gets of the whole text."""
+    chance = random.Random(text)
+    expected = split(text)
+    assert split(text, list(text)) == expected
+    for _ in range(100):
+        chunks, rest = [], text
+        while rest:
+            size = chance.randint(1, 9)
+            chunks.append(rest[:size])
+            rest = rest[size:]
+        assert split(text, chunks) == expected
+
+
+@pytest.mark.parametrize("marker", ["<think>", "<tool_call>"])
+def test_half_a_marker_is_never_shown(marker: str) -> None:
+    """While a marker may still come, its beginning is kept back; text before it is not."""
+    splitter = ChannelSplitter(MARKERS, reasoning=True, tools=True)
+    shown = [piece.text for piece in splitter.add("abc" + marker[:-1])]
+    assert shown == ["abc"]
+    assert splitter.add(marker[-1]) == []
+
+
+def test_reasoning_streams() -> None:
+    """A thought is shown as it comes, not when it is over."""
+    splitter = ChannelSplitter(MARKERS, reasoning=True, tools=False)
+    assert [(piece.channel, piece.text) for piece in splitter.add("<think>one")] == [("reasoning", "one")]
+    assert [(piece.channel, piece.text) for piece in splitter.add(" two")] == [("reasoning", " two")]
+    assert splitter.channel == "reasoning"
+
+
+def test_a_prompt_that_opened_the_thought() -> None:
+    """The answer begins inside: there is an end marker only."""
+    assert split("hm\n</think>\n\nyes", inside_reasoning=True) == {"content": "yes", "reasoning": "hm\n", "tool": []}
+    assert split("never closed", inside_reasoning=True)["reasoning"] == "never closed"
+    assert split("<b>", inside_reasoning=True, reasoning=False)["content"] == "<b>"
+
+
+def test_a_tool_call_comes_whole() -> None:
+    """Nothing of a call is given before it is closed, nor as content."""
+    splitter = ChannelSplitter(MARKERS, reasoning=False, tools=True)
+    assert splitter.add('<tool_call>{"name":') == []
+    assert splitter.add(' "f"}') == []
+    pieces = splitter.add("</tool_call>")
+    assert [(piece.channel, piece.text) for piece in pieces] == [("tool", '{"name": "f"}')]
+
+
+def test_a_call_that_the_end_cuts_off() -> None:
+    assert split("<tool_call>{")["tool"] == ["{"]
+    assert split("<tool_call>")["tool"] == [""]
+    assert split("a<tool_call></tool_call>b") == {"content": "ab", "reasoning": "", "tool": [""]}
+
+
+def test_calls_without_an_end_marker() -> None:
+    """The whole rest is the call."""
+    assert split("x[TOOL_CALLS][1, 2]", list("x[TOOL_CALLS][1, 2]"), OPEN_ENDED) == {
+        "content": "x",
+        "reasoning": "",
+        "tool": ["[1, 2]"],
+    }
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_untouched_when_nothing_is_asked(text: str) -> None:
+    """Neither reasoning nor tools wanted, or a model without markers: the text goes through as it comes, at once."""
+    for options in ({"reasoning": False, "tools": False}, {"markers": Markers()}):
+        markers = options.pop("markers", MARKERS)
+        splitter = ChannelSplitter(markers, **({"reasoning": True, "tools": True} | options))  # type: ignore[arg-type]
+        assert [piece.text for letter in text for piece in splitter.add(letter)] == list(text)
+        assert splitter.finish() == []
+
+
+def test_tool_markup_is_text_without_tools() -> None:
+    """Reasoning is split and the call's markup stays where the model wrote it."""
+    text = "<think>a</think>x <tool_call>b</tool_call> y"
+    assert split(text, list(text), tools=False) == {
+        "content": "x <tool_call>b</tool_call> y",
+        "reasoning": "a",
+        "tool": [],
+    }
+
+
+# --- reading calls
+
+
+def parse(text: str, _tools: Any) -> Any:
+    return json.loads(text)
+
+
+def test_one_call_and_several() -> None:
+    assert parse_tool_calls('{"name": "f", "arguments": {"x": "é"}}', parse, []) == (
+        ToolCall(name="f", arguments='{"x": "é"}'),
+    )
+    two = '[{"name": "f", "arguments": {}}, {"name": "g", "arguments": "{\\"y\\": 1}"}]'
+    assert [(call.name, call.arguments) for call in parse_tool_calls(two, parse, [])] == [
+        ("f", "{}"),
+        ("g", '{"y": 1}'),
+    ]
+    assert parse_tool_calls('{"name": "f"}', parse, []) == (ToolCall(name="f", arguments="{}"),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no json",
+        "{}",
+        "7",
+        "[1]",
+        '{"name": 5}',
+        '{"name": "f", "arguments": [1]}',
+        '{"name": "f", "arguments": "x"}',
+        '{"name": "f", "arguments": "[]"}',
+        '[{"name": "f", "arguments": {}}, {"nom": "g"}]',
+    ],
+)
+def test_malformed_calls_are_none(text: str) -> None:
+    """Not half of them either: the whole text then belongs to the user."""
+    assert parse_tool_calls(text, parse, []) == ()
+
+
+def test_whatever_a_parser_raises() -> None:
+    def broken(text: str, tools: Any) -> Any:
+        raise AttributeError("no such thing")
+
+    assert parse_tool_calls("{}", broken, []) == ()

@@ -1,0 +1,103 @@
+"""The sockets and the lock: each way to fail is one sentence."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from mlx_serve.daemon.http.listen import ListenError, bind_tcp
+from mlx_serve.daemon.notify import Notifier
+from mlx_serve.daemon.port_lock import AlreadyRunning, PortLock
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def test_localhost_is_both_loopbacks() -> None:
+    socks = bind_tcp("localhost", 0)
+    names = {sock.getsockname()[0] for sock in socks}
+    for sock in socks:
+        sock.close()
+    assert "127.0.0.1" in names
+    assert names == ({"127.0.0.1", "::1"} if has_ipv6() else {"127.0.0.1"})
+
+
+def test_localhost_binds_the_same_port_twice() -> None:
+    socks = bind_tcp("localhost", 0)
+    assert len({sock.getsockname()[1] for sock in socks}) == 1
+    for sock in socks:
+        sock.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("203.0.113.1", "is not an address of this machine"),
+        ("no.such.host.invalid", "cannot be resolved"),
+        ("a" * 300, "cannot be resolved"),
+    ],
+)
+def test_a_bad_host_is_said_to_be_one(host: str, words: str) -> None:
+    with pytest.raises(ListenError, match=words):
+        bind_tcp(host, 0)
+
+
+def test_a_taken_port_is_said_to_be_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ListenError, match="is in use"):
+        bind_tcp("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may bind every port")
+def test_a_privileged_port_is_said_to_be_one() -> None:
+    with pytest.raises(ListenError, match="needs privileges"):
+        bind_tcp("127.0.0.1", 1)
+
+
+def test_a_lock_is_held_once_and_names_its_holder(tmp_path: Path) -> None:
+    lock = PortLock.take(tmp_path, 8000)
+    with pytest.raises(AlreadyRunning, match=rf"port 8000 is already running, pid {os.getpid()}"):
+        PortLock.take(tmp_path, 8000)
+    PortLock.take(tmp_path, 8001).release()
+    lock.release()
+    PortLock.take(tmp_path, 8000).release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_file_left_behind_does_not_lock(tmp_path: Path) -> None:
+    (tmp_path / "8000.lock").write_text("1\n")
+    PortLock.take(tmp_path, 8000).release()
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "8000.lock").symlink_to(victim)
+    with pytest.raises(OSError):
+        PortLock.take(tmp_path, 8000)
+    assert victim.read_text() == "precious"
+
+
+def test_notices_go_to_the_socket_that_asked(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asked:
+        asked.bind(path)
+        notifier = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "10000000"})
+        notifier.send("READY=1", "STATUS=up")
+        assert asked.recv(100) == b"READY=1\nSTATUS=up"
+        assert notifier.watchdog_seconds == 5
+
+
+def test_a_notice_that_nobody_takes_is_no_error(tmp_path: Path) -> None:
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).send("READY=1")
+    Notifier({}).send("READY=1")
+    assert Notifier({"WATCHDOG_USEC": "1"}).watchdog_seconds is None
+    assert Notifier({"NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}).watchdog_seconds is None

@@ -1,0 +1,89 @@
+"""Probes, the models of /v1, and errors of routing in the dialect of the path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fakes.serving import MODEL, Serving
+
+from mlx_serve.handlers.health import numbered
+
+
+async def test_root_and_heads(client: httpx.AsyncClient) -> None:
+    """Ollama's clients look for its words, and ask with HEAD."""
+    root = await client.get("/")
+    assert root.text == "Ollama is running" and root.headers["content-type"] == "text/plain; charset=utf-8"
+    for path in ("/", "/api/version", "/api/tags", "/healthz", "/readyz", "/v1/models"):
+        head = await client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_readiness_follows_the_drain(serving: Serving, client: httpx.AsyncClient) -> None:
+    """While draining the process lives and is not ready; new work gets 503 with a time to come back."""
+    assert (await client.get("/readyz")).status_code == 200
+    serving.context.draining = True
+    assert (await client.get("/readyz")).status_code == 503 and (await client.get("/healthz")).status_code == 200
+    work = await client.post("/api/chat", json={"model": MODEL, "messages": [{"role": "user"}]})
+    assert work.status_code == 503 and "retry-after" in work.headers and "shutting down" in work.json()["error"]
+
+
+async def test_metrics(client: httpx.AsyncClient) -> None:
+    """Requests by endpoint and status, tokens and first tokens by model; paths of clients are no labels."""
+    await client.post("/api/generate", json={"model": "parrot", "prompt": "x"})
+    await client.post("/api/generate", json={"model": "none", "prompt": "x"})
+    await client.get("/v1/models/none")
+    text = (await client.get("/metrics")).text
+    assert 'mlx_serve_requests_total{endpoint="/api/generate",status="200"} 1.0' in text
+    assert 'endpoint="/api/generate",status="404"' in text and 'endpoint="/v1/models/{id}",status="404"' in text
+    assert 'mlx_serve_completion_tokens_total{model="acme/parrot"} 4.0' in text
+    assert 'mlx_serve_time_to_first_token_seconds_count{model="acme/parrot"} 1.0' in text
+    assert "none" not in text
+
+
+async def test_models(client: httpx.AsyncClient) -> None:
+    """The list newest first; one model by its id, slash plain or encoded, echoed as it was asked for."""
+    listing = (await client.get("/v1/models")).json()
+    assert listing["object"] == "list" and [m["id"] for m in listing["data"]] == [MODEL, "acme/vectors"]
+    assert listing["data"][0] | {"created": 0} == {"id": MODEL, "object": "model", "created": 0, "owned_by": "acme"}
+    for asked in ("acme/parrot", "acme%2Fparrot", "parrot", "acme/parrot:latest"):
+        model = (await client.get(f"/v1/models/{asked}")).json()
+        assert model["id"] == asked.replace("%2F", "/") and model["owned_by"] == "acme"
+
+
+@pytest.mark.parametrize("asked", ["none", "%00", "..%2f..%2fetc%2fpasswd", "%ff", "a%252Fb", "x" * 300])
+async def test_models_that_are_none(client: httpx.AsyncClient, asked: str) -> None:
+    response = await client.get(f"/v1/models/{asked}")
+    assert response.status_code in (400, 404) and response.json()["error"]["param"] == "model"
+
+
+ROUTING: list[tuple[str, str, int, Any]] = [
+    ("POST", "/v1/embeddings", 404, {"message", "type", "param", "code"}),
+    ("POST", "/v1/responses", 404, {"message", "type", "param", "code"}),
+    ("GET", "/v1/chat/completions", 405, {"message", "type", "param", "code"}),
+    ("POST", "/v1/messages", 404, {"type", "message"}),
+    ("POST", "/api/embed", 404, None),
+    ("GET", "/api/chat", 405, None),
+    ("POST", "/debug/pprof/", 404, {"message", "type", "param", "code"}),
+    ("PUT", "/", 405, {"message", "type", "param", "code"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status", "keys"), ROUTING, ids=[f"{m} {p}" for m, p, *_ in ROUTING])
+async def test_routing(client: httpx.AsyncClient, method: str, path: str, status: int, keys: Any) -> None:
+    """No endpoint and a wrong method are JSON in the dialect of the path, browsers or not; 405 says what is allowed."""
+    response = await client.request(method, path, headers={"accept": "text/html"})
+    assert response.status_code == status and response.headers["content-type"] == "application/json"
+    error = response.json()["error"]
+    assert isinstance(error, str) if keys is None else set(error) == keys
+    assert (response.headers.get("allow") is not None) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("0.4.2", "0.4.2"), ("0.4.2.dev1+g12", "0.4.2"), ("1.0rc1", "1.0.0"), ("2", "2.0.0"), ("unknown", "0.0.0")],
+)
+def test_version_numbers(version: str, expected: str) -> None:
+    """Open WebUI splits at dots and makes integers."""
+    assert numbered(version) == expected

@@ -1,0 +1,190 @@
+"""The recipe of the built-in models: same seeds, same data; held-out cases are held out; the grader is right."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import jinja2
+import pytest
+
+_RECIPE = Path(__file__).parents[2] / "packaging"
+if not (_RECIPE / "starter").is_dir():
+    pytest.skip("the recipe is part of the repository, not of the package", allow_module_level=True)
+
+
+def _module(name: str) -> ModuleType:
+    sys.path.append(str(_RECIPE))
+    try:
+        return importlib.import_module(f"starter.{name}")
+    finally:
+        sys.path.remove(str(_RECIPE))
+
+
+words = _module("common.words")
+phrases = _module("common.phrases")
+facts = _module("llm.facts")
+talk = _module("llm.talk")
+conversation = _module("llm.conversation")
+grading = _module("llm.grading")
+sample = _module("llm.sample")
+template = _module("llm.template")
+tools = _module("llm.tools")
+
+
+def test_same_seed_same_conversations() -> None:
+    """A run can be repeated: the generator draws from its seed alone."""
+    for make in (conversation.conversation, conversation.long_conversation):
+        assert [make(random.Random(7)) for _ in range(3)] == [make(random.Random(7)) for _ in range(3)]
+    assert conversation.conversation(random.Random(1)) != conversation.conversation(random.Random(2))
+
+
+def test_cases_are_the_same_each_time() -> None:
+    """Evaluations can be compared: a task and a number name one case."""
+    for task in conversation.CASES:
+        assert conversation.case(task, 3) == conversation.case(task, 3)
+
+
+def test_lists_share_no_word() -> None:
+    """No list gives training a word that it keeps for the evaluation, and none keeps back nothing."""
+    lists = [value for value in vars(words).values() if isinstance(value, words.Words)]
+    assert len(lists) > 10
+    for each in lists:
+        assert each.held
+        assert not {word.lower() for word in each.train} & {word.lower() for word in each.held}
+
+
+def test_invented_names_of_the_evaluation_are_never_generated() -> None:
+    """Names kept back do not slip in by another way, such as a mail address."""
+    held = {name.lower() for name in words.FIRST_NAMES.held if len(name) > 6}
+    rng = random.Random(3)
+    seen: set[str] = set()
+    for _ in range(1500):
+        text = json.dumps(conversation.conversation(rng).messages, ensure_ascii=False).lower()
+        seen.update(word for word in "".join(c if c.isalpha() else " " for c in text).split() if len(word) > 6)
+    assert not seen & held
+
+
+def _all_phrases() -> list[phrases.Phrases]:
+    modules = [
+        _module(f"llm.{name}")
+        for name in (
+            "talk",
+            "transforms",
+            "memory",
+            "arithmetic",
+            "recall",
+            "system",
+            "part",
+            "extract",
+            "tools",
+            "calls",
+            "haystack",
+        )
+    ]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, phrases.Phrases)]
+    for topic in modules[2].TOPICS:
+        found += [topic.tell, topic.ask]
+    return found
+
+
+def test_no_wording_is_trained_and_held() -> None:
+    """Every list of wordings keeps some back, and nothing drawn from the others contains one of those."""
+    lists = _all_phrases()
+    assert len(lists) > 40
+    rng = random.Random(13)
+    for each in lists:
+        held = {
+            phrases.plain(text.removesuffix("<x>")) for pattern in each.held for text in phrases.expansions(pattern)
+        }
+        assert held
+        trained = {phrases.plain(each.pick(rng, False)) for _ in range(200)}
+        assert not [text for text in trained if any(kept in text for kept in held)]
+        assert len(trained) > 15
+
+
+def test_coined_words_of_training_are_not_those_of_the_evaluation() -> None:
+    """Training invents words without end, and none of them is one that the evaluation keeps."""
+    rng = random.Random(17)
+    for _ in range(3000):
+        assert not words.is_held(words.coined(rng))
+        assert not words.is_held(words.coined_name(rng))
+
+
+def test_a_word_is_cut_alike_wherever_it_stands() -> None:
+    """Behind a space, a quote or an underscore the pieces of a word are the same; capitals in a row stand alone."""
+    tokenizers = pytest.importorskip("tokenizers")
+    split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(_module("llm.tokenizer").SPLIT), behavior="isolated")
+    pieces = [piece for piece, _ in split.pre_tokenize_str('a needle "needle" get_needle getNeedle NEE 12\n\nit')]
+    assert pieces.count("needle") == 3
+    assert pieces[-9:] == [" ", "N", "E", "E", " ", "1", "2", "\n\n", "it"]
+
+
+def test_no_question_of_the_evaluation_about_mlx_serve_is_trained() -> None:
+    """A held question differs from all that training asks, not only from what it is likely to ask."""
+    rng = random.Random(11)
+    trained = {talk._ask(rng, fact, False).lower().strip("?.! ") for fact in facts.FACTS for _ in range(150)}
+    held = {talk._ask(rng, fact, True).lower().strip("?.! ") for fact in facts.FACTS for _ in range(20)}
+    assert len(trained) > 5000
+    assert not trained & held
+
+
+def test_tools_of_the_evaluation_are_new() -> None:
+    rng = random.Random(5)
+    trained = {tools.tool(rng, False).name.lower() for _ in range(5000)}
+    held = {tools.tool(rng, True).name.lower() for _ in range(2000)}
+    assert not trained & held
+
+
+def test_facts_pass_their_own_check() -> None:
+    """Each answer holds the words that the grader asks for."""
+    for fact in facts.FACTS:
+        assert grading.passes(("contains", fact.must), fact.answer), fact.answer
+        assert fact.names or fact.tasks or fact.asks
+        assert fact.held_names or fact.held_tasks or fact.held_asks
+
+
+@pytest.mark.parametrize("task", list(conversation.CASES))
+def test_the_expected_answer_is_graded_right(task: str) -> None:
+    """The grader takes what training teaches, and nothing that another case wants."""
+    cases = [conversation.case(task, seed) for seed in range(12)]
+    golden = [template.pieces(case)[-1][0].removesuffix("<|im_end|>") for case in cases]
+    for case, text in zip(cases, golden, strict=True):
+        result = grading.grade(case, text, True)
+        assert result.right and result.thought, text
+        assert result.named is not False
+        wrong = grading.grade(case, "<think>\nx\n</think>\n\nno" if case.thinking else "no", True)
+        assert not wrong.right
+
+
+def test_grader_refuses_wrong_tools_arguments_and_thinking() -> None:
+    case = sample.Sample("t", [], [], False, ("calls", [("open_door", {"room": "attic"})]))
+    good = tools.written("open_door", {"room": "attic"})
+    assert grading.grade(case, good, True) == grading.Grade(True, True, True, True)
+    assert not grading.grade(case, tools.written("open_door", {"room": "cellar"}), True).right
+    assert grading.grade(case, tools.written("open_door", {"room": "cellar"}), True).named
+    assert not grading.grade(case, tools.written("open_window", {"room": "attic"}), True).named
+    assert not grading.grade(case, good.replace("}}", "}"), True).named
+    assert not grading.grade(case, "<think>\n\n</think>\n\n" + good, True).thought
+    assert not grading.passes(("number", 12), "112")
+    assert not grading.passes(("json", {"age": 3}), '{"age": "3"}')
+
+
+def test_training_format_is_the_template_that_ships() -> None:
+    """What training writes in Python is what the Jinja template renders, for prompts with and without thinking."""
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    rendered = environment.from_string(template.TEMPLATE)
+    rng = random.Random(9)
+    for _ in range(250):
+        drawn = conversation.conversation(rng)
+        given = template.arguments(drawn)
+        assert rendered.render(messages=given.pop("conversation"), **given) == template.prompt(drawn)
+
+
+def test_choices_nest() -> None:
+    assert sorted(phrases.expansions("a (b|c (d|e)|) f")) == ["a b f", "a c d f", "a c e f", "a f"]

@@ -1,0 +1,106 @@
+"""The real daemon as a process of its own, with a residency that holds no models and a few routes that misbehave.
+
+Run as a script with the daemon's flags. `PATHS` below are what tests may ask of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+from mlx_serve.daemon import main as daemon
+from mlx_serve.daemon.context import Context
+from mlx_serve.daemon.metrics import Metrics
+from mlx_serve.daemon.settings.schema import Settings
+from mlx_serve.daemon.tasks.pulls import Pulls
+
+PATHS = ("/test/stream?seconds=S", "/test/stuck", "/test/block")
+
+
+class NoModels:
+    """What `main` and the handlers see of a residency; it notes what was asked of it."""
+
+    def __init__(self) -> None:
+        self.queue = SimpleNamespace(running=0, waiting=0, limit=256)
+
+    async def start(self) -> None:
+        note("residency started")
+
+    async def load(self, name: str) -> None:
+        note(f"preload {name}")
+        if name == "bad":
+            raise ValueError("no such model")
+
+    def resident(self) -> list[Any]:
+        return []
+
+    async def close(self, drain_seconds: float = 0.0) -> None:
+        note("residency closed")
+
+
+def note(text: str) -> None:
+    if path := os.environ.get("NOTES"):
+        with open(path, "a") as file:
+            file.write(text + "\n")
+
+
+def make(settings: Settings, started: float) -> Context:
+    from mlx_serve.store.store import Store
+
+    store = Store.open(settings.models.directory, settings.models.aliases)
+    residency: Any = NoModels()
+    quantizing: Any = None
+    return Context(
+        settings,
+        store,
+        residency,
+        Metrics(settings.metrics.enabled),
+        started,
+        "0.0.0",
+        pulls=Pulls(store, quantizing),
+        quantizing=quantizing,
+    )
+
+
+def with_test_routes(build: Any) -> Any:
+    def built(context: Context, stop: Any) -> Any:
+        public, control = build(context, stop)
+        for app in (public, control):
+            app.add_route(stream, "/test/stream", methods=["GET"])
+            app.add_route(stuck, "/test/stuck", methods=["GET"])
+        return public, control
+
+    return built
+
+
+async def stream(request: Any) -> None:
+    """A line every 50 ms for so many seconds."""
+    out = await request.respond(content_type="application/x-ndjson")
+    async for line in ticks(float(request.args.get("seconds"))):
+        await out.send(line)
+    await out.eof()
+
+
+async def ticks(seconds: float) -> AsyncIterator[str]:
+    for number in range(round(seconds / 0.05)):
+        yield f'{{"n":{number}}}\n'
+        await asyncio.sleep(0.05)
+
+
+async def stuck(request: Any) -> None:
+    """A handler that ignores being cancelled for longer than the daemon waits."""
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        await asyncio.sleep(3600)
+
+
+if __name__ == "__main__":
+    daemon.build_apps = with_test_routes(daemon.build_apps)
+    code = daemon.main(sys.argv[1:], make=make)
+    sys.stdout.flush()
+    os._exit(code)
