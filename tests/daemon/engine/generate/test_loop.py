@@ -15,8 +15,8 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
-from daemon.engine.wire import GREEDY, Wire, ask, note_yields, run
 from mlx_lm.models.cache import ArraysCache
+from support.engine_wire import GREEDY, Wire, ask, note_yields, run
 
 from mlx_serve.daemon.engine.generate.loop import Engine
 from mlx_serve.daemon.engine.generate.scheduler import Limits

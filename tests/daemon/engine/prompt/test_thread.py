@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from daemon.engine.wire import Wire
+from support.engine_wire import Wire
 
 from mlx_serve.daemon.engine.generate.loop import Engine
 from mlx_serve.daemon.engine.generate.scheduler import Limits
