@@ -1,4 +1,4 @@
-"""Hard to kill: a model's process dies in mid-stream, and nobody but its requests notices."""
+"""A model's process dies in mid-stream, and nobody but its requests notices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from e2e.conftest import Start
-from e2e.scripts import HELLO
+from e2e.scripted_model import HELLO
 from support.live_daemon import LiveDaemon, dead, wait_until
 from support.live_http import Answer, Streamed
 

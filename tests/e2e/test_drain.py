@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from e2e.conftest import Start
-from e2e.scripts import ENDLESS, HELLO
+from e2e.scripted_model import ENDLESS, HELLO
 from support.live_daemon import LiveDaemon, dead, free_port, wait_until
 
 ROUND = ENDLESS[0]
@@ -29,8 +29,8 @@ def test_what_can_finish_finishes_and_the_place_is_free_at_once(start: Start) ->
     with ThreadPoolExecutor(1) as pool, daemon.chat_stream("scripted", "say P", max_tokens=1500) as stream:
         whole = pool.submit(daemon.chat, "scripted", "say P", max_tokens=1000)
         assert stream.wait_for_text()
-        with daemon.chat_stream("scripted", "say Q") as guest:  # holds the end up until it is left
-            assert guest.wait_for_text()
+        with daemon.chat_stream("scripted", "say Q") as held:  # holds the end up until it is left
+            assert held.wait_for_text()
             children = daemon.children()
             daemon.signal(signal.SIGTERM)
             wait_until(lambda: daemon.control("GET", "/status")["draining"], "it drains")

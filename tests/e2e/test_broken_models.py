@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.scripts import HELLO, write_scripted
+from e2e.scripted_model import HELLO, write_scripted
 from support.live_daemon import LiveDaemon, together
 
 from mlx_serve.store.inspect import architectures

@@ -34,7 +34,7 @@ TOOLS: Any = [
             "description": "Send an email",
             "parameters": {
                 "type": "object",
-                "properties": {"to": {"type": "string"}, "subject": {"type": "string"}},
+                "properties": {"to": {"type": "string"}, "pulled": {"type": "string"}},
                 "required": ["to"],
             },
         },
@@ -105,10 +105,10 @@ def test_it_chooses_a_tool_fills_it_and_uses_the_result(client: openai.OpenAI) -
     result = {"role": "tool", "tool_call_id": call.id, "content": '{"condition": "cloudy", "degrees": 14}'}
     said = _message(client, asked, message.model_dump(exclude_none=True), result, tools=TOOLS).content
     assert "cloudy" in said and "14" in said
-    other = _message(client, _user("Please send an email to bob@example.com with the subject Lunch"), tools=TOOLS)
+    other = _message(client, _user("Please send an email to bob@example.com with the pulled Lunch"), tools=TOOLS)
     (call,) = other.tool_calls
     assert call.function.name == "send_email"
-    assert json.loads(call.function.arguments) == {"to": "bob@example.com", "subject": "Lunch"}
+    assert json.loads(call.function.arguments) == {"to": "bob@example.com", "pulled": "Lunch"}
     assert not _message(client, _user("What can you do?"), tools=TOOLS).tool_calls
 
 

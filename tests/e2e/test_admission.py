@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from e2e.scripts import HELLO
+from e2e.scripted_model import HELLO
 from support.live_daemon import LiveDaemon, together, wait_until
 from support.live_http import Streamed
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from e2e.pulling import Pulling, environment, model
-from e2e.scripts import HELLO, write_scripted
+from e2e.pulling_daemon import PullingDaemon, environment, model
+from e2e.scripted_model import HELLO, write_scripted
 from fakes.hub import faults
 from fakes.hub.faults import Gate, paused
 from fakes.hub.server import Hub
@@ -20,17 +20,17 @@ WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def downloading(hub: Hub, forks: ForkedDaemons, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulling]:
+def downloading(hub: Hub, forks: ForkedDaemons, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PullingDaemon]:
     """A daemon that fetches what it is asked for, and `acme/talker` on the hub."""
     folder = tmp_path_factory.mktemp("talker")
     hub.add_folder("acme/talker", write_scripted(folder / "talker"))
     environ = environment(hub, folder, **{PING: "0.1"})
     with forks.daemon(environ=environ, models_auto_download="true") as daemon:
-        yield Pulling(hub, daemon.ready())
+        yield PullingDaemon(hub, daemon.ready())
     hub.heal()
 
 
-def test_everybody_who_waits_is_kept_alive_and_gets_the_model(downloading: Pulling) -> None:
+def test_everybody_who_waits_is_kept_alive_and_gets_the_model(downloading: PullingDaemon) -> None:
     """One download, four clients in all dialects; what streams is told that it is not forgotten."""
     repository = downloading.hub.repository("acme/talker")
     gate = Gate()
@@ -63,7 +63,7 @@ def test_everybody_who_waits_is_kept_alive_and_gets_the_model(downloading: Pulli
     assert sum(request.sent for request in weights) == repository.head.files["model.safetensors"].content.size
 
 
-def test_a_client_learns_why_there_is_no_model(downloading: Pulling) -> None:
+def test_a_client_learns_why_there_is_no_model(downloading: PullingDaemon) -> None:
     hub, daemon = downloading.hub, downloading.daemon
     hub.add("acme/guarded", model(), gated=True, allowed=["hf_x"])
     hub.add("acme/pickles", {"config.json": b'{"model_type": "llama"}', "pytorch_model.bin": b"x"})
@@ -74,7 +74,7 @@ def test_a_client_learns_why_there_is_no_model(downloading: Pulling) -> None:
     assert "safetensors" in answers["acme/pickles"].error["message"]
 
 
-def test_a_failure_in_the_middle_of_waiting_ends_the_stream_with_a_reason(downloading: Pulling) -> None:
+def test_a_failure_in_the_middle_of_waiting_ends_the_stream_with_a_reason(downloading: PullingDaemon) -> None:
     files = model(400_000, seed=80)
     downloading.hub.add("acme/breaks", files)
     gate = Gate()
@@ -87,7 +87,7 @@ def test_a_failure_in_the_middle_of_waiting_ends_the_stream_with_a_reason(downlo
         assert "model.safetensors" in json.dumps(stream.rest().last["error"])
 
 
-def test_a_download_that_nobody_waits_for_stops(downloading: Pulling) -> None:
+def test_a_download_that_nobody_waits_for_stops(downloading: PullingDaemon) -> None:
     repository = downloading.hub.add("acme/forgotten", model(400_000, seed=81))
     stalled = downloading.hub.fault(f"*acme/forgotten/*{WEIGHTS}", faults.stall(100_000))
     stream = downloading.daemon.chat_stream("acme/forgotten", "Hi")
@@ -98,13 +98,13 @@ def test_a_download_that_nobody_waits_for_stops(downloading: Pulling) -> None:
     assert "acme/forgotten" not in downloading.names()
 
 
-def test_names_without_an_owner_are_not_looked_for(downloading: Pulling) -> None:
+def test_names_without_an_owner_are_not_looked_for(downloading: PullingDaemon) -> None:
     asked = len(downloading.hub.requests)
     assert downloading.daemon.chat("talkative", "Hi").status == 404
     assert len(downloading.hub.requests) == asked
 
 
-def test_it_is_off_unless_asked_for(pulling: Pulling) -> None:
+def test_it_is_off_unless_asked_for(pulling: PullingDaemon) -> None:
     asked = len(pulling.hub.requests)
     assert pulling.daemon.chat("acme/talker", "Hi").status == 404
     assert len(pulling.hub.requests) == asked

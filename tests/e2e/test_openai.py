@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from e2e.scripts import ENDLESS, HELLO
+from e2e.scripted_model import ENDLESS, HELLO
 from support.live_daemon import LiveDaemon
 
 SAY_H: Any = [{"role": "user", "content": "say H"}]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from e2e.conftest import Start
-from e2e.scripts import ENDLESS, HELLO
+from e2e.scripted_model import ENDLESS, HELLO
 from support.live_daemon import LiveDaemon, together, wait_until
 from support.live_http import Answer
 

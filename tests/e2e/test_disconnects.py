@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from e2e.scripts import HELLO
+from e2e.scripted_model import HELLO
 from support.live_daemon import LiveDaemon, wait_until
 from support.live_http import Streamed
 
@@ -20,7 +20,7 @@ PADDING = {"comment": "x" * 200_000}  # a field that nobody knows
 PROMPT_OF_MANY_STEPS = "x" * 120_000 + "P"
 
 
-class Guest:
+class Client:
     """A request whose answer is awaited, but never read to its end."""
 
     def __init__(self, daemon: LiveDaemon, path: str, body: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def narrow(models: Any) -> Iterator[LiveDaemon]:
 
 @pytest.fixture(autouse=True)
 def same_process(narrow: LiveDaemon) -> Iterator[None]:
-    """Every guest leaves the process, and afterwards no work in it."""
+    """Every client leaves the process, and afterwards no work in it."""
     pid = narrow.runner("local/scripted")
     yield
     narrow.wait_for_rest(5)
@@ -99,16 +99,16 @@ def fill(daemon: LiveDaemon) -> Streamed:
 @pytest.mark.parametrize("case", STREAMING)
 def test_a_stream_that_is_dropped_makes_room_for_who_waits(narrow: LiveDaemon, case: str) -> None:
     path, body = STREAMING[case]
-    guest = Guest(narrow, path, body)
+    client = Client(narrow, path, body)
     said = b""
     while b" p1" not in said:
-        said += guest.hear()
-    # The other place: taken by another stream, or by the guest's second choice.
+        said += client.hear()
+    # The other place: taken by another stream, or by the client's second choice.
     other = fill(narrow) if case != "choices" else narrow.chat_stream("scripted", "say T")
     with other, narrow.chat_stream("scripted", "say H") as waiting:
         running(narrow, 3)
         began = time.monotonic()
-        guest.leave()
+        client.leave()
         assert other.wait_for_text() and waiting.rest().text == HELLO.text
         assert time.monotonic() - began < 5
 
@@ -116,12 +116,12 @@ def test_a_stream_that_is_dropped_makes_room_for_who_waits(narrow: LiveDaemon, c
 @pytest.mark.parametrize("case", WHOLE)
 def test_an_answer_that_nobody_awaits_any_more_makes_room(narrow: LiveDaemon, case: str) -> None:
     path, body = WHOLE[case]
-    guest = Guest(narrow, path, body)
+    client = Client(narrow, path, body)
     running(narrow, 1)
     if case == "prefill":
         pid = narrow.runner("local/scripted")
         wait_until(lambda: not resting(pid), "the prompt is being read")
-    guest.leave()
+    client.leave()
     began = time.monotonic()
     narrow.wait_for_rest(5)
     assert narrow.chat("scripted", "say H").text == HELLO.text
@@ -131,10 +131,10 @@ def test_an_answer_that_nobody_awaits_any_more_makes_room(narrow: LiveDaemon, ca
 def test_who_waits_for_a_place_can_leave_too(narrow: LiveDaemon) -> None:
     """Those behind are not held up, those before not disturbed."""
     with fill(narrow) as first, fill(narrow) as second:
-        guests = [Guest(narrow, *STREAMING[case]) for case in STREAMING]
-        running(narrow, 2 + len(guests))
-        for guest in guests:
-            guest.leave()
+        clients = [Client(narrow, *STREAMING[case]) for case in STREAMING]
+        running(narrow, 2 + len(clients))
+        for client in clients:
+            client.leave()
         running(narrow, 2)
         assert first.wait_for_text() and second.wait_for_text()
 
@@ -147,12 +147,12 @@ def test_many_open_and_drop_cycles_leave_nothing_behind(narrow: LiveDaemon) -> N
     cases = [*STREAMING, *(case for case in WHOLE if case != "prefill")]
     for turn in range(200):
         case = cases[turn % len(cases)]
-        guest = Guest(narrow, *(STREAMING | WHOLE)[case])
+        client = Client(narrow, *(STREAMING | WHOLE)[case])
         if case in STREAMING and turn % 4 < 2:
-            assert guest.hear()
+            assert client.hear()
         if turn % 3 == 0:
-            guest.reset()
-        guest.leave()
+            client.reset()
+        client.leave()
     narrow.wait_for_rest(10)
     wait_until(lambda: narrow.descriptors() <= descriptors, "no descriptor is left open", 5)
     assert psutil.Process(narrow.pid).memory_info().rss - memory < 30 << 20

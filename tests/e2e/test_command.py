@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.scripts import ENDLESS, HELLO, write_scripted
+from e2e.scripted_model import ENDLESS, HELLO, write_scripted
 from support.live_daemon import LiveDaemon, clean_environment, dead, free_port, run_command, wait_until
 
 Done = subprocess.CompletedProcess[str]

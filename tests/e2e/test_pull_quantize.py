@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from e2e.conftest import StartPulling
-from e2e.pulling import model
-from e2e.scripts import HELLO, write_scripted
+from e2e.pulling_daemon import model
+from e2e.scripted_model import HELLO, write_scripted
 from fakes.hub.server import Hub
 
 

@@ -6,7 +6,7 @@ import email.utils
 import time
 
 import pytest
-from e2e.pulling import Pulling, Unharmed, kept, model
+from e2e.pulling_daemon import PullingDaemon, StoreSnapshot, kept, model
 from fakes.hub import faults
 from fakes.hub.faults import Fault
 
@@ -15,7 +15,7 @@ WEIGHTS = "model.safetensors"
 # content
 
 
-def test_wrong_bytes_once_are_fetched_again(pulling: Pulling) -> None:
+def test_wrong_bytes_once_are_fetched_again(pulling: PullingDaemon) -> None:
     files = model(250_000, seed=30)
     pulling.hub.add("acme/flip-once", files)
     pulling.hub.fault(f"*acme/flip-once/*{WEIGHTS}", faults.corrupt(200_000))
@@ -23,24 +23,24 @@ def test_wrong_bytes_once_are_fetched_again(pulling: Pulling) -> None:
     assert pulling.stored(files) == kept(files)
 
 
-def test_wrong_bytes_always_name_the_file_and_leave_nothing(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_wrong_bytes_always_name_the_file_and_leave_nothing(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     files = model(250_000, seed=31)
     repository = pulling.hub.add("acme/flipped", files)
     pulling.hub.fault(f"*acme/flipped/*{WEIGHTS}", faults.corrupt(200_000, times=None))
     assert WEIGHTS in pulling.refused("acme/flipped")
     assert pulling.sent(repository, WEIGHTS) <= 3 * len(files[WEIGHTS])
     assert WEIGHTS not in pulling.stored(files)
-    unharmed.check()
+    snapshot.check()
     pulling.hub.heal()
     pulling.pull("acme/flipped")
     assert pulling.stored(files) == kept(files)
 
 
-def test_small_files_are_checked_as_well(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_small_files_are_checked_as_well(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     pulling.hub.add("acme/small", model(40_000, seed=32) | {"tokenizer_config.json": b'{"tokenizer_class": "Other"}'})
     pulling.hub.fault("*acme/small/*/tokenizer_config.json", faults.corrupt(3, times=None))
     assert "tokenizer_config.json" in pulling.refused("acme/small")
-    unharmed.check()
+    snapshot.check()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_small_files_are_checked_as_well(pulling: Pulling, unharmed: Unharmed) -
     ids=lambda fault: ",".join(f"{k}={v}" for k, v in vars(fault).items() if v != getattr(Fault, k, None))[:50],
 )
 def test_a_line_that_is_bad_for_a_while_costs_nothing_but_time(
-    pulling: Pulling, fault: Fault, request: pytest.FixtureRequest
+    pulling: PullingDaemon, fault: Fault, request: pytest.FixtureRequest
 ) -> None:
     number = request.node.callspec.indices["fault"]
     files = model(300_000, seed=100 + number)
@@ -77,7 +77,7 @@ def test_a_line_that_is_bad_for_a_while_costs_nothing_but_time(
         assert pulling.sent(repository, WEIGHTS) <= 2 * len(files[WEIGHTS]) + 100_000
 
 
-def test_truncation_is_resumed_and_not_begun_again(pulling: Pulling) -> None:
+def test_truncation_is_resumed_and_not_begun_again(pulling: PullingDaemon) -> None:
     files = model(900_000, seed=33)
     repository = pulling.hub.add("acme/cut", files)
     pulling.hub.fault(f"*acme/cut/*{WEIGHTS}", faults.truncated(400_000))
@@ -86,26 +86,28 @@ def test_truncation_is_resumed_and_not_begun_again(pulling: Pulling) -> None:
     assert pulling.stored(files) == kept(files)
 
 
-def test_a_hub_that_names_another_commit_is_not_believed(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_a_hub_that_names_another_commit_is_not_believed(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     pulling.hub.add("acme/commit", model(30_000, seed=34))
     pulling.hub.fault(f"*acme/commit/resolve/*{WEIGHTS}", Fault(None, on="redirect", commit="f" * 40))
     pulling.refused("acme/commit")
-    unharmed.check()
+    snapshot.check()
 
 
 @pytest.mark.parametrize("etag", ['"../../../../pwn"', '"/etc/passwd"', 'W/""', '"' + "e" * 7000 + '"'])
-def test_an_etag_is_no_path(pulling: Pulling, unharmed: Unharmed, etag: str, request: pytest.FixtureRequest) -> None:
+def test_an_etag_is_no_path(
+    pulling: PullingDaemon, snapshot: StoreSnapshot, etag: str, request: pytest.FixtureRequest
+) -> None:
     name = f"acme/etag{request.node.callspec.indices['etag']}"
     pulling.hub.add(name, model(30_000, seed=35))
     pulling.hub.fault(f"*{name}/*", Fault(None, etag=etag))
     events = pulling._pull(name)
     if "error" not in events[-1]:
         pulling.daemon.control("DELETE", f"/models/{name}")
-    unharmed.check()
+    snapshot.check()
     assert not list(pulling.daemon.home.rglob("*pwn*"))
 
 
-def test_a_commit_that_changes_during_the_pull_never_mixes(pulling: Pulling) -> None:
+def test_a_commit_that_changes_during_the_pull_never_mixes(pulling: PullingDaemon) -> None:
     """The pull goes on at the commit that it listed."""
     old, new = model(200_000, 200_000, seed=36), model(200_000, 200_000, seed=37)
     repository = pulling.hub.add("acme/mid", old)
@@ -136,26 +138,26 @@ def test_a_commit_that_changes_during_the_pull_never_mixes(pulling: Pulling) -> 
     ],
 )
 def test_redirects_to_elsewhere_are_not_followed(
-    pulling: Pulling, unharmed: Unharmed, location: str, request: pytest.FixtureRequest
+    pulling: PullingDaemon, snapshot: StoreSnapshot, location: str, request: pytest.FixtureRequest
 ) -> None:
     name = f"acme/moved{request.node.callspec.indices['location']}"
     pulling.hub.add(name, model(30_000, seed=38))
     pulling.hub.fault(f"*{name}/resolve/*{WEIGHTS}", faults.moved(location))
     text = pulling.refused(name)
     assert "Traceback" not in text
-    unharmed.check()
+    snapshot.check()
 
 
-def test_redirects_in_a_circle_end(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_redirects_in_a_circle_end(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     repository = pulling.hub.add("acme/circle", model(30_000, seed=39))
     location = f"{pulling.hub.url}/acme/circle/resolve/{repository.head.id}/{WEIGHTS}"
     pulling.hub.fault(f"*acme/circle/resolve/*{WEIGHTS}", faults.moved(location))
     pulling.refused("acme/circle")
     assert len(pulling.hub.journal.entries(f"*acme/circle/resolve/*{WEIGHTS}")) < 100
-    unharmed.check()
+    snapshot.check()
 
 
-def test_a_token_does_not_come_back_from_the_cdn_to_the_hub_by_way_of_others(pulling: Pulling) -> None:
+def test_a_token_does_not_come_back_from_the_cdn_to_the_hub_by_way_of_others(pulling: PullingDaemon) -> None:
     """Hub -> CDN -> hub: the last one is asked without the token, and what it says is not taken for the file."""
     files = model(60_000, seed=40)
     repository = pulling.hub.add("acme/around", files, gated=True, allowed=["hf_around"])
@@ -173,7 +175,7 @@ def test_a_token_does_not_come_back_from_the_cdn_to_the_hub_by_way_of_others(pul
 
 
 @pytest.mark.parametrize("way", ["seconds", "date", "listing"])
-def test_a_short_limit_is_waited_for_and_shown(pulling: Pulling, way: str) -> None:
+def test_a_short_limit_is_waited_for_and_shown(pulling: PullingDaemon, way: str) -> None:
     files = model(50_000, seed=41)
     pulling.hub.add(f"acme/limit-{way}", files)
     after = email.utils.formatdate(time.time() + 1, usegmt=True) if way == "date" else "1"
@@ -185,17 +187,17 @@ def test_a_short_limit_is_waited_for_and_shown(pulling: Pulling, way: str) -> No
 
 
 @pytest.mark.parametrize("after", ["100000", "Fri, 31 Dec 2100 23:59:59 GMT"])
-def test_a_long_limit_is_not_waited_for(pulling: Pulling, unharmed: Unharmed, after: str) -> None:
+def test_a_long_limit_is_not_waited_for(pulling: PullingDaemon, snapshot: StoreSnapshot, after: str) -> None:
     name = f"acme/long-{len(after)}"
     pulling.hub.add(name, model(50_000, seed=42))
     pulling.hub.fault(f"*{name}/*{WEIGHTS}", faults.limited(after, times=None))
     began = time.monotonic()
     assert "limits the rate" in pulling.refused(name)
     assert time.monotonic() - began < 10
-    unharmed.check()
+    snapshot.check()
 
 
-def test_signed_addresses_that_expired_are_asked_for_again(pulling: Pulling) -> None:
+def test_signed_addresses_that_expired_are_asked_for_again(pulling: PullingDaemon) -> None:
     files = model(800_000, seed=43)
     pulling.hub.add("acme/expired", files)
     gate = faults.Gate()

@@ -1,147 +1,15 @@
-"""Units, tables and bars, as values."""
+"""Progress of a pull: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import io
-import itertools
 import re
 import time
 from typing import Any
 
 import pytest
 
-from mlx_serve.control.cli import quantization as precision
-from mlx_serve.control.cli.display import tables
-from mlx_serve.control.cli.display.bar import Bar
 from mlx_serve.control.cli.display.progress_bars import Progress
-from mlx_serve.daemon.errors import RequestRejected
-from mlx_serve.daemon.tasks import quantizing
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 KB"),
-        (522e6, "522 MB"),
-        (4.66e9, "4.7 GB"),
-        (9.96e9, "10 GB"),
-        (13e9, "13 GB"),
-    ],
-)
-def test_sizes_are_decimal_with_two_digits(count: float, text: str) -> None:
-    assert tables.size(count) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (1, "1 second"),
-        (59, "59 seconds"),
-        (60, "1 minute"),
-        (7200, "2 hours"),
-        (86_400 * 15, "2 weeks"),
-        (86_400 * 800, "2 years"),
-    ],
-)
-def test_times_come_in_their_largest_unit(seconds: float, text: str) -> None:
-    assert tables.ago(1000, 1000 + seconds) == f"{text} ago"
-    assert tables.until(1000 + seconds, 1000) == f"{text} from now"
-
-
-def test_times_at_the_edges() -> None:
-    assert tables.ago(1000, 1000) == "just now"
-    assert tables.until(None) == "forever"
-    assert tables.until(10, 1000) == "now"
-
-
-@pytest.mark.parametrize(
-    ("nanoseconds", "text"),
-    [(812e6, "812ms"), (1.2345e9, "1.23s"), (123e9, "2m3s"), (3723e9, "1h2m3s")],
-)
-def test_durations_read_as_in_ollama(nanoseconds: float, text: str) -> None:
-    assert tables.duration(nanoseconds) == text
-
-
-@pytest.mark.parametrize(("count", "text"), [(596_049_920, "596M"), (7_615_616_512, "7.62B"), (12, "12")])
-def test_parameter_counts_are_short(count: int, text: str) -> None:
-    assert tables.parameters(count) == text
-
-
-def test_command_and_daemon_know_the_same_precisions() -> None:
-    """The command cannot import the daemon's table, for it starts with the standard library alone."""
-    for mode, (every_bits, every_size) in precision.MODES.items():
-        for bits, group_size in itertools.product(range(1, 17), (8, 16, 32, 64, 128, 256)):
-            try:
-                quantizing.check(bits, group_size, mode)
-            except RequestRejected:
-                known = False
-            else:
-                known = True
-            assert known == (bits in every_bits and group_size in every_size)
-
-
-def test_table_aligns_and_leaves_no_blanks_at_the_end() -> None:
-    text = tables.table(("A", "LONG"), [("wide", "x"), ("w", "")])
-    assert text == "A       LONG\nwide    x\nw"
-
-
-def test_bar_shows_speed_and_time_left() -> None:
-    bar = Bar("model.safetensors", 0.0)
-    bar.update(0, 4_700_000_000, 0.0)
-    bar.update(0, 4_700_000_000, 7.0)
-    bar.update(400_000_000, 4_700_000_000, 10.0)
-    bar.update(800_000_000, 4_700_000_000, 15.0)
-    line = bar.line(120, 15.0)
-    assert line.startswith("model.safetensors:  17% ▕██")
-    assert line.endswith("▏ 800 MB/4.7 GB    80 MB/s    49s")
-
-
-def test_bytes_that_were_there_already_are_not_speed() -> None:
-    """A resumed pull does not begin at a gigabyte a second, nor does one that begins a file anew run backwards."""
-    bar = Bar("x", 0.0)
-    bar.update(4_000_000, 5_000_000, 1.0)
-    bar.update(4_100_000, 5_000_000, 2.0)
-    assert bar.speed(2.0) == 100_000
-    bar.update(0, 5_000_000, 3.0)
-    bar.update(50_000, 5_000_000, 4.0)
-    bar.update(100_000, 5_000_000, 5.0)
-    assert bar.speed(5.0) == 50_000
-
-
-def test_a_stall_shows() -> None:
-    bar = Bar("x", 0.0)
-    bar.update(1, 10_000_000, 0.0)
-    bar.update(4_000_001, 10_000_000, 4.0)
-    assert [bar.speed(now) for now in (4.0, 8.0, 40.0)] == [1_000_000, 500_000, 100_000]
-
-
-def test_what_was_fetched_is_the_speed_of_the_whole() -> None:
-    """Files that were here are hashed at a gigabyte a second, which says nothing of the line."""
-    bar = Bar("total", 0.0)
-    bar.update(0, 10_000_000, 0.0, None)
-    bar.update(5_000_000, 10_000_000, 1.0, 100_000)
-    bar.update(9_000_000, 10_000_000, 2.0, 200_000)
-    assert bar.speed(2.0) == 100_000
-
-
-def test_speed_is_that_of_the_last_seconds() -> None:
-    bar = Bar("x", 0.0)
-    for second in range(100):
-        bar.update(min(second, 50) * 1000, 100_000, float(second))
-    assert bar.speed(99.0) == 0.0
-
-
-@pytest.mark.parametrize("columns", [10, 40, 80, 200])
-@pytest.mark.parametrize("remark", ["", "rate limited, going on in 12 s"])
-def test_bar_fits_the_terminal(columns: int, remark: str) -> None:
-    bar = Bar("a-rather-long-name-of-a-file-that-has-many-shards-00001-of-00012.safetensors", 0.0)
-    bar.remark = remark
-    bar.update(1, 0, 0.0)
-    assert len(bar.line(columns, 0.0)) < columns
-    bar.update(50, 100, 1.0)
-    assert len(bar.line(columns, 1.0)) < columns
 
 
 def test_plain_progress_tells_each_step_and_each_trouble_once() -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2e.deeds import Deed, Subject, blobs_of
-from e2e.pulling import Pulling, environment, kept
+from e2e.operations import Operation, PulledRepository, blobs_of
+from e2e.pulling_daemon import PullingDaemon, environment, kept
 from fakes.hub import faults
 from fakes.hub.server import Hub
 from support.forked_daemons import JOB, SYNCS, ForkedDaemons
@@ -24,14 +24,14 @@ SLACK = 2_400_000
 
 
 @dataclass
-class Ordeal:
-    """`subjects[0]` is what gets quantized, by `job` or the real one. `weights`: how often to pull, quantize, copy,
+class KillSweep:
+    """`repositories[0]` is what gets quantized, by `job` or the real one. `weights`: how often to pull, quantize, copy,
     remove and sweep. All is drawn from the seed; only the moments, at most `longest` seconds, are up to the clock."""
 
     home: Path
     hub: Hub
     forks: ForkedDaemons
-    subjects: list[Subject]
+    repositories: list[PulledRepository]
     seed: int
     job: str | None = None
     weights: tuple[int, ...] = (55, 12, 10, 15, 8)
@@ -59,27 +59,27 @@ class Ordeal:
 
     def run(self, rounds: int) -> None:
         """Raises AssertionError with the seed and the last rounds in it."""
-        for subject in self.subjects:
-            self.hub.fault(f"*/{subject.name}/*.safetensors", faults.drip(self.rate))
+        for pulled in self.repositories:
+            self.hub.fault(f"*/{pulled.name}/*.safetensors", faults.drip(self.rate))
         try:
-            self._learn()
+            self._measure()
             for _ in range(rounds):
                 self._round()
-            self._rest()
+            self._finish()
         except BaseException as error:
             error.add_note(f"seed {self.seed}; the last rounds: " + "; ".join(self.history[-12:]))
             raise
 
-    def _learn(self) -> None:
+    def _measure(self) -> None:
         """How long things take on this machine today."""
         with self._daemon() as pulling:
-            for subject in self.subjects:
+            for pulled in self.repositories:
                 began = time.monotonic()
-                pulling.pull(subject.name)
-                subject.seconds = min(self.longest, time.monotonic() - began)
-                if subject is self.subjects[0]:
+                pulling.pull(pulled.name)
+                pulled.seconds = min(self.longest, time.monotonic() - began)
+                if pulled is self.repositories[0]:
                     began = time.monotonic()
-                    quantize = Deed("", "POST", "/quantize", {"name": subject.name, "bits": 4}, 0.0)
+                    quantize = Operation("", "POST", "/quantize", {"name": pulled.name, "bits": 4}, 0.0)
                     quantize.begin(pulling.daemon)
                     said = quantize.outcome()
                     assert said["status"] == "success", said
@@ -92,17 +92,19 @@ class Ordeal:
     def _round(self) -> None:
         with self._daemon() as pulling:
             self._check(pulling)
-            deeds = [self._deed()]
+            operations = [self._draw()]
             if self.random.random() < 0.3:
-                deeds.append(self._deed())
-            sent = {id(deed): pulling.sent(deed.subject.repository) for deed in deeds if deed.subject}
-            here = {subject.name: subject.look(self.store) for subject in self.subjects}
-            begun = {subject.name: subject.begun(self.store) for subject in self.subjects}
+                operations.append(self._draw())
+            sent = {
+                id(operation): pulling.sent(operation.pulled.repository) for operation in operations if operation.pulled
+            }
+            here = {pulled.name: pulled.look(self.store) for pulled in self.repositories}
+            begun = {pulled.name: pulled.begun(self.store) for pulled in self.repositories}
             self.before = blobs_of(self.store)
-            for deed in deeds:
-                deed.begin(pulling.daemon)
-            moment = self.random.uniform(0, max(deed.seconds for deed in deeds))
-            self.history.append(f"{' and '.join(deed.what for deed in deeds)}, {moment * 1000:.0f} ms")
+            for operation in operations:
+                operation.begin(pulling.daemon)
+            moment = self.random.uniform(0, max(operation.seconds for operation in operations))
+            self.history.append(f"{' and '.join(operation.what for operation in operations)}, {moment * 1000:.0f} ms")
             time.sleep(moment)
             pulling.daemon.process.kill()
             pulling.daemon.process.wait()
@@ -110,55 +112,57 @@ class Ordeal:
         self.adds: set[str] = set()
         self.takes: set[str] = set()
         self.sure: set[str] = set()
-        gone = frozenset[str]().union(*(deed.takes for deed in deeds))
-        for subject in self.subjects:
-            if any(self.origins.get(name) == subject.name for name in gone):
-                subject.present = 0  # who removes the last of it wants its room
-        for deed in deeds:
-            said = deed.outcome()
-            done = deed.succeeded(said)
+        gone = frozenset[str]().union(*(operation.takes for operation in operations))
+        for pulled in self.repositories:
+            if any(self.origins.get(name) == pulled.name for name in gone):
+                pulled.present = 0  # who removes the last of it wants its room
+        for operation in operations:
+            said = operation.outcome()
+            done = operation.succeeded(said)
             self.finished += done
             self.history[-1] += " done" if done else ""
             if "error" in said:
-                self._expected(deed, said["error"])
-            self.adds |= deed.adds
-            self.takes |= deed.takes
-            if done and len(deeds) == 1:
-                self.sure = set(deed.adds)
-            if deed.subject is not None:
-                self._account(deed.subject, done)
-            if deed.subject is not None and done and len(deeds) == 1:
-                fetched = pulling.sent(deed.subject.repository) - sent[id(deed)]
-                self._weigh(deed.subject, fetched, here[deed.subject.name], begun[deed.subject.name])
+                self._check_error(operation, said["error"])
+            self.adds |= operation.adds
+            self.takes |= operation.takes
+            if done and len(operations) == 1:
+                self.sure = set(operation.adds)
+            if operation.pulled is not None:
+                self._check_kept(operation.pulled, done)
+            if operation.pulled is not None and done and len(operations) == 1:
+                fetched = pulling.sent(operation.pulled.repository) - sent[id(operation)]
+                self._check_refetched(
+                    operation.pulled, fetched, here[operation.pulled.name], begun[operation.pulled.name]
+                )
 
-    def _weigh(self, subject: Subject, fetched: int, here: int, begun: int) -> None:
+    def _check_refetched(self, pulled: PulledRepository, fetched: int, here: int, begun: int) -> None:
         """What was on disk is not fetched again, but for what was being written when the kill came, now and then."""
-        twice = max(0, fetched - (subject.size - here))
-        assert twice <= SLACK, (subject.name, fetched, here)
+        twice = max(0, fetched - (pulled.size - here))
+        assert twice <= SLACK, (pulled.name, fetched, here)
         self.twice += twice
         self.begun += begun
 
-    def _account(self, subject: Subject, done: bool) -> None:
+    def _check_kept(self, pulled: PulledRepository, done: bool) -> None:
         """Nothing is lost."""
         if done:
-            subject.present = 0
+            pulled.present = 0
         else:
-            present = subject.look(self.store)
-            assert present >= subject.present, (subject.name, "lost", subject.present - present)
-            subject.present = max(subject.present, subject.look(self.store, self.before))
-        if done or subject.name in _origins(self.store):
+            present = pulled.look(self.store)
+            assert present >= pulled.present, (pulled.name, "lost", pulled.present - present)
+            pulled.present = max(pulled.present, pulled.look(self.store, self.before))
+        if done or pulled.name in _origins(self.store):
             # What others had begun of the same files was finished for this one, and goes with it.
-            for other in self.subjects:
-                if other is not subject:
+            for other in self.repositories:
+                if other is not pulled:
                     other.present = min(other.present, other.look(self.store, blobs_of(self.store)))
 
-    def _expected(self, deed: Deed, error: dict[str, Any]) -> None:
-        """A deed may come at the wrong time; it must not fail in any other way."""
+    def _check_error(self, operation: Operation, error: dict[str, Any]) -> None:
+        """A operation may come at the wrong time; it must not fail in any other way."""
         text = error["message"]
         fine = ("not found", "in use", "being", "stopp", "cannot take the name", "is missing")
-        assert any(words in text for words in fine), (deed.what, text)
+        assert any(words in text for words in fine), (operation.what, text)
 
-    def _check(self, pulling: Pulling) -> None:
+    def _check(self, pulling: PullingDaemon) -> None:
         """After a restart: every listed model is whole, and the names are those that can be there."""
         rows = pulling.daemon.control("GET", "/models")["models"]
         now = {row["name"]: row["id"] for row in rows}
@@ -171,27 +175,27 @@ class Ordeal:
             assert self.sure <= now.keys(), ("said to be done and not there", self.sure, now)
         rubbish = [path.name for path in (self.store / "partial").iterdir() if path.name.endswith(".tmp")]
         assert not rubbish, rubbish
-        for subject in self.subjects:
-            found = subject.look(self.store)
-            assert found >= subject.present, (subject.name, "lost between two pulls", subject.present, found)
+        for pulled in self.repositories:
+            found = pulled.look(self.store)
+            assert found >= pulled.present, (pulled.name, "lost between two pulls", pulled.present, found)
         self.names = now
         self.origins = _origins(self.store)
 
-    def _rest(self) -> None:
+    def _finish(self) -> None:
         """With nobody killing, everything ends well, and nothing is left over."""
         self.hub.heal()
         with self._daemon() as pulling:
             self._check(pulling)
-            for subject in self.subjects:
+            for pulled in self.repositories:
                 before, here, begun = (
-                    pulling.sent(subject.repository),
-                    subject.look(self.store),
-                    subject.begun(self.store),
+                    pulling.sent(pulled.repository),
+                    pulled.look(self.store),
+                    pulled.begun(self.store),
                 )
-                pulling.pull(subject.name)
-                self._weigh(subject, pulling.sent(subject.repository) - before, here, begun)
-                lacking = kept(subject.files) - pulling.stored(subject.files)
-                assert not lacking, (subject.name, lacking)
+                pulling.pull(pulled.name)
+                self._check_refetched(pulled, pulling.sent(pulled.repository) - before, here, begun)
+                lacking = kept(pulled.files) - pulling.stored(pulled.files)
+                assert not lacking, (pulled.name, lacking)
             unfinished = [
                 path.name for path in (self.store / "partial").iterdir() if path.suffix in (".part", ".pieces")
             ]
@@ -204,42 +208,42 @@ class Ordeal:
 
     # what is done
 
-    def _deed(self) -> Deed:
+    def _draw(self) -> Operation:
         draw = self.random
         kind = draw.choices(["pull", "quantize", "copy", "remove", "gc"], self.weights)[0]
         here = sorted(self.names)
-        if kind == "pull" or not here or (kind == "quantize" and self.subjects[0].name not in here):
-            subject = draw.choice(self.subjects) if kind == "pull" else self.subjects[0]
-            seconds = 1.3 * subject.seconds * (1 - 0.7 * subject.present / subject.size)
-            return Deed(
-                f"pull {subject.name}",
+        if kind == "pull" or not here or (kind == "quantize" and self.repositories[0].name not in here):
+            pulled = draw.choice(self.repositories) if kind == "pull" else self.repositories[0]
+            seconds = 1.3 * pulled.seconds * (1 - 0.7 * pulled.present / pulled.size)
+            return Operation(
+                f"pull {pulled.name}",
                 "POST",
                 "/pull",
-                {"source": subject.name},
+                {"source": pulled.name},
                 seconds,
-                frozenset([subject.name]),
-                subject=subject,
+                frozenset([pulled.name]),
+                pulled=pulled,
             )
-        first = self.subjects[0].name
+        first = self.repositories[0].name
         if kind == "quantize":
             bits = draw.choice([4, 8])
             body = {"name": first, "bits": bits}
             seconds = 1.3 * self.quantize_seconds
-            return Deed("quantize", "POST", "/quantize", body, seconds, frozenset([f"{first}-{bits}bit"]))
+            return Operation("quantize", "POST", "/quantize", body, seconds, frozenset([f"{first}-{bits}bit"]))
         if kind == "gc":
-            return Deed("gc", "POST", "/gc", {}, 0.02)
+            return Operation("gc", "POST", "/gc", {}, 0.02)
         victim = draw.choice(here)
         if kind == "remove":
-            return Deed(f"remove {victim}", "DELETE", f"/models/{victim}", {}, 0.03, takes=frozenset([victim]))
+            return Operation(f"remove {victim}", "DELETE", f"/models/{victim}", {}, 0.03, takes=frozenset([victim]))
         target = f"copies/{draw.randrange(3)}"
-        return Deed(
+        return Operation(
             f"copy {victim}", "POST", "/copy", {"source": victim, "destination": target}, 0.02, frozenset([target])
         )
 
     @contextlib.contextmanager
-    def _daemon(self) -> Iterator[Pulling]:
+    def _daemon(self) -> Iterator[PullingDaemon]:
         with self.forks.daemon(home=self.home, port=self.port, environ=self.environ) as daemon:
-            yield Pulling(self.hub, daemon.ready())
+            yield PullingDaemon(self.hub, daemon.ready())
 
 
 def _origins(store: Path) -> dict[str, str]:

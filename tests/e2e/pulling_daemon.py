@@ -27,7 +27,7 @@ def environment(hub: Hub, folder: Path, **more: str) -> dict[str, str]:
 
 
 @dataclass
-class Pulling:
+class PullingDaemon:
     """`events` of a pull are the control API's lines; the last one is the model or an error."""
 
     hub: Hub
@@ -118,10 +118,10 @@ def size(files: Files) -> int:
     return sum(len(files[path]) for path in kept(files))
 
 
-class Unharmed:
+class StoreSnapshot:
     """Takes what is in the store before, and compares afterwards. Partial files do not count: they are for resuming."""
 
-    def __init__(self, pulling: Pulling) -> None:
+    def __init__(self, pulling: PullingDaemon) -> None:
         self.pulling = pulling
         self.before = self._look()
 

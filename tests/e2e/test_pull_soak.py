@@ -13,21 +13,21 @@ from pathlib import Path
 
 import psutil
 from e2e.conftest import StartPulling
-from e2e.ordeal import seed_of_the_day
-from e2e.pulling import Pulling, model
+from e2e.kill_sweep import seed_of_the_day
+from e2e.pulling_daemon import PullingDaemon, model
 from fakes.hub.faults import truncated
 from fakes.hub.server import Hub
 from support.live_daemon import together, wait_until
 from support.live_http import SocketConnection, exchange
 
 CLIENTS = 6
-DEEDS = 20
+OPERATIONS = 20
 NAMES = ("acme/s0", "acme/s1", "acme/s2", "copies/a", "copies/b")
 # What may be said to somebody who comes too late or too early.
 FINE = ("not found", "in use by", "is missing", "was made here out of another", "is damaged", "has changed on disk")
 
 
-def deed(pulling: Pulling, draw: random.Random) -> tuple[str, int, bytes]:
+def operation(pulling: PullingDaemon, draw: random.Random) -> tuple[str, int, bytes]:
     """One of them, and what came of it."""
     name = draw.choice(NAMES)
     method, path, body = draw.choices(
@@ -46,9 +46,9 @@ def deed(pulling: Pulling, draw: random.Random) -> tuple[str, int, bytes]:
     return f"{method} {path} {body}", answer.status, answer.body
 
 
-def client(pulling: Pulling, seed: int) -> list[tuple[str, int, bytes]]:
+def client(pulling: PullingDaemon, seed: int) -> list[tuple[str, int, bytes]]:
     draw = random.Random(seed)
-    return [deed(pulling, draw) for _ in range(DEEDS)]
+    return [operation(pulling, draw) for _ in range(OPERATIONS)]
 
 
 def test_nothing_goes_wrong_when_everything_happens_at_once(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from e2e.pulling import Pulling, Unharmed, model
+from e2e.pulling_daemon import PullingDaemon, StoreSnapshot, model
 from fakes.hub import faults
 from fakes.hub.body import pieces
 from fakes.hub.faults import Fault
@@ -13,15 +13,15 @@ from fakes.hub.faults import Fault
 WEIGHTS = "model.safetensors"
 
 
-def test_what_the_hub_does_not_have_is_said_so(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_what_the_hub_does_not_have_is_said_so(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     done = pulling.command("pull", "acme/nowhere")
     assert (done.returncode, done.stdout) == (1, "")
     assert "acme/nowhere" in done.stderr and "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 3
-    unharmed.check()
+    snapshot.check()
 
 
 def test_a_gated_model_says_where_to_accept_the_terms_and_how_to_set_the_token(
-    pulling: Pulling, unharmed: Unharmed
+    pulling: PullingDaemon, snapshot: StoreSnapshot
 ) -> None:
     repository = pulling.hub.add("acme/closed", model(), gated=True, allowed=["hf_in"])
     for environ in ({}, {"HF_TOKEN": "hf_reader"}):
@@ -29,20 +29,20 @@ def test_a_gated_model_says_where_to_accept_the_terms_and_how_to_set_the_token(
         assert done.returncode == 1
         assert f"{pulling.hub.url}/acme/closed" in done.stderr and "HF_TOKEN" in done.stderr
     assert not pulling.bodies(repository, WEIGHTS)
-    unharmed.check()
+    snapshot.check()
 
 
-def test_a_private_model_and_a_false_token_are_told_apart(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_a_private_model_and_a_false_token_are_told_apart(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     pulling.hub.add("acme/private", model(), private=True, allowed=["hf_friend"])
     assert "private" in pulling.refused("acme/private")
     assert "does not accept the token" in pulling.refused("acme/private", token="hf_wrong")
-    unharmed.check()
+    snapshot.check()
 
 
-def test_a_revision_that_is_not_there_is_named(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_a_revision_that_is_not_there_is_named(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     pulling.hub.add("acme/revised", model())
     assert "v9" in pulling.refused("acme/revised", revision="v9")
-    unharmed.check()
+    snapshot.check()
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_revision_that_is_not_there_is_named(pulling: Pulling, unharmed: Unhar
     ids=["pickles", "gguf", "python", "unknown", "auto_map", "model_file", "shard missing"],
 )
 def test_what_cannot_be_served_is_refused_before_a_byte_of_weights(
-    pulling: Pulling, unharmed: Unharmed, files: dict[str, bytes], words: str, request: pytest.FixtureRequest
+    pulling: PullingDaemon, snapshot: StoreSnapshot, files: dict[str, bytes], words: str, request: pytest.FixtureRequest
 ) -> None:
     name = f"acme/unserved-{request.node.callspec.id.replace(' ', '-')}"
     repository = pulling.hub.add(name, files)
     assert words in pulling.refused(name)
     assert not [r for r in pulling.bodies(repository) if r.path.endswith((".safetensors", ".bin", ".gguf"))]
-    unharmed.check()
+    snapshot.check()
 
 
 EVIL = [
@@ -92,7 +92,9 @@ EVIL = [
 
 
 @pytest.mark.parametrize("path", EVIL, ids=lambda path: repr(path[:24]))
-def test_names_that_lead_elsewhere_are_refused_or_left_behind(pulling: Pulling, unharmed: Unharmed, path: str) -> None:
+def test_names_that_lead_elsewhere_are_refused_or_left_behind(
+    pulling: PullingDaemon, snapshot: StoreSnapshot, path: str
+) -> None:
     """Nothing outside of the store is written, and no file of such a name gets into a model."""
     entry = {"type": "file", "path": path, "oid": "0" * 40, "size": 12}
     name = f"acme/evil{EVIL.index(path)}"
@@ -103,7 +105,7 @@ def test_names_that_lead_elsewhere_are_refused_or_left_behind(pulling: Pulling, 
         shown = pulling.daemon.control("GET", f"/models/{name}")
         assert path not in str(shown)
         pulling.daemon.control("DELETE", f"/models/{name}")
-    unharmed.check()
+    snapshot.check()
 
 
 @pytest.mark.parametrize(
@@ -119,13 +121,13 @@ def test_names_that_lead_elsewhere_are_refused_or_left_behind(pulling: Pulling, 
     ids=["negative", "huge", "text", "small", "traversal", "another digest"],
 )
 def test_a_listing_that_lies_about_a_file_leaves_no_model(
-    pulling: Pulling, unharmed: Unharmed, lies: dict[str, Any], request: pytest.FixtureRequest
+    pulling: PullingDaemon, snapshot: StoreSnapshot, lies: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     name = f"acme/lies-{request.node.callspec.id.replace(' ', '-')}"
     pulling.hub.add(name, model(30_000), lies={WEIGHTS: lies})
     pulling.refused(name)
     assert name not in pulling.names()
-    unharmed.check()
+    snapshot.check()
 
 
 # answers that never end
@@ -137,32 +139,32 @@ def test_a_listing_that_lies_about_a_file_leaves_no_model(
     ids=["deep", "empty", "null", "html", "types", "bytes"],
 )
 def test_a_listing_that_is_none_is_one_sentence(
-    pulling: Pulling, unharmed: Unharmed, body: bytes, request: pytest.FixtureRequest
+    pulling: PullingDaemon, snapshot: StoreSnapshot, body: bytes, request: pytest.FixtureRequest
 ) -> None:
     name = f"acme/nolist-{request.node.callspec.id}"
     pulling.hub.add(name, model(1000))
     pulling.hub.fault(f"/api/models/{name}*", Fault(None, body=body, status=200))
     text = pulling.refused(name)
     assert "Traceback" not in text and "/work" not in text
-    unharmed.check()
+    snapshot.check()
 
 
-def test_a_listing_without_end_is_cut_off(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_a_listing_without_end_is_cut_off(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     pulling.hub.add("acme/endless", model(1000))
     pulling.hub.fault("/api/models/acme/endless*", Fault(None, body=pieces(b'{"a":1},' * 100_000, 2000)))
     pulling.refused("acme/endless")
-    unharmed.check()
+    snapshot.check()
 
 
-def test_pages_without_end_are_cut_off(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_pages_without_end_are_cut_off(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     pulling.hub.add("acme/loop", model(1000))
     pulling.hub.loop_links()
     pulling.refused("acme/loop")
-    unharmed.check()
+    snapshot.check()
 
 
-def test_a_hub_that_is_not_there_is_one_sentence(pulling: Pulling, unharmed: Unharmed) -> None:
+def test_a_hub_that_is_not_there_is_one_sentence(pulling: PullingDaemon, snapshot: StoreSnapshot) -> None:
     pulling.hub.add("acme/gone", model(1000))
     pulling.hub.fault("/api/models/acme/gone*", faults.failing(503, times=None))
     assert "503" in pulling.refused("acme/gone")
-    unharmed.check()
+    snapshot.check()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from e2e.scripts import ENDLESS
+from e2e.scripted_model import ENDLESS
 from reference.checkpoints import prompts
 from support.live_daemon import LiveDaemon, together
 

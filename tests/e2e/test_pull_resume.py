@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from e2e.conftest import StartPulling
-from e2e.pulling import Pulling, kept, model, size
+from e2e.pulling_daemon import PullingDaemon, kept, model, size
 from fakes.hub import faults
 from fakes.hub.faults import Gate, paused
 from fakes.hub.server import Hub
@@ -22,7 +22,7 @@ SLACK = 300_000
 """Bytes that may be on their way when a connection ends."""
 
 
-def test_ctrl_c_keeps_what_is_here_and_the_next_pull_goes_on(pulling: Pulling) -> None:
+def test_ctrl_c_keeps_what_is_here_and_the_next_pull_goes_on(pulling: PullingDaemon) -> None:
     files = model(2_000_000, seed=60)
     repository = pulling.hub.add("acme/interrupted", files)
     gate = Gate()
@@ -43,7 +43,7 @@ def test_ctrl_c_keeps_what_is_here_and_the_next_pull_goes_on(pulling: Pulling) -
     assert pulling.stored(files) == kept(files)
 
 
-def test_one_of_two_leaves_and_the_other_gets_the_model(pulling: Pulling) -> None:
+def test_one_of_two_leaves_and_the_other_gets_the_model(pulling: PullingDaemon) -> None:
     files = model(800_000, seed=61)
     repository = pulling.hub.add("acme/leaving", files)
     gate = Gate()
@@ -58,7 +58,7 @@ def test_one_of_two_leaves_and_the_other_gets_the_model(pulling: Pulling) -> Non
     assert pulling.sent(repository, WEIGHTS) == len(files[WEIGHTS])
 
 
-def test_everybody_leaving_stops_the_work(pulling: Pulling) -> None:
+def test_everybody_leaving_stops_the_work(pulling: PullingDaemon) -> None:
     files = model(800_000, seed=62)
     repository = pulling.hub.add("acme/left", files)
     pulling.hub.fault(f"*acme/left/*{WEIGHTS}", faults.stall(400_000))
@@ -119,7 +119,7 @@ def test_two_daemons_on_one_store_fetch_a_file_once(start_pulling: StartPulling,
     assert first.sent(repository, WEIGHTS) == len(files[WEIGHTS])
 
 
-def test_gc_during_a_pull_takes_nothing_of_it(pulling: Pulling) -> None:
+def test_gc_during_a_pull_takes_nothing_of_it(pulling: PullingDaemon) -> None:
     files = model(100_000, 700_000, seed=67)
     pulling.hub.add("acme/swept", files)
     gate = Gate()
@@ -135,7 +135,7 @@ def test_gc_during_a_pull_takes_nothing_of_it(pulling: Pulling) -> None:
     assert pulling.stored(files) == kept(files)
 
 
-def test_gc_after_an_interrupted_pull_leaves_what_can_be_resumed(pulling: Pulling) -> None:
+def test_gc_after_an_interrupted_pull_leaves_what_can_be_resumed(pulling: PullingDaemon) -> None:
     files = model(400_000, 700_000, seed=68)
     repository = pulling.hub.add("acme/resumable", files)
     gate = Gate()
@@ -234,7 +234,7 @@ def _fill(path: Path) -> None:
             return
 
 
-def _wait_for_partial(pulling: Pulling, count: int) -> None:
+def _wait_for_partial(pulling: PullingDaemon, count: int) -> None:
     """Until so many bytes lie in the partial files and young blobs."""
     wait_until(lambda: _held(pulling.store) >= count, f"{count} bytes on disk")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from e2e.scripts import HELLO
+from e2e.scripted_model import HELLO
 from support.live_daemon import LiveDaemon, wait_until
 
 HEAVY = re.compile(r"/(?:mlx|mlx_lm|mlx_vlm|numpy|transformers|tokenizers|safetensors|torch|llguidance|PIL)/|libmlx")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from e2e.conftest import StartPulling
-from e2e.pulling import Pulling, kept, model, size
+from e2e.pulling_daemon import PullingDaemon, kept, model, size
 from fakes.hub.faults import Gate, paused
 from fakes.hub.server import Hub
 from huggingface_hub import snapshot_download
 from support.live_daemon import together
 
 
-def test_the_command_pulls_a_model_and_says_so(pulling: Pulling) -> None:
+def test_the_command_pulls_a_model_and_says_so(pulling: PullingDaemon) -> None:
     files = model(300_000)
     repository = pulling.hub.add("acme/plain", files)
     done = pulling.command("pull", "acme/plain")
@@ -27,7 +27,7 @@ def test_the_command_pulls_a_model_and_says_so(pulling: Pulling) -> None:
     assert shown["revision"] == repository.head.id and "acme/plain" in shown["source"]
 
 
-def test_events_name_each_file_and_add_up(pulling: Pulling) -> None:
+def test_events_name_each_file_and_add_up(pulling: PullingDaemon) -> None:
     files = model(200_000, 300_000, seed=3)
     pulling.hub.add("acme/events", files)
     events = pulling.pull("acme/events")
@@ -43,7 +43,7 @@ def test_events_name_each_file_and_add_up(pulling: Pulling) -> None:
         assert steps == sorted(steps), path
 
 
-def test_a_file_comes_with_its_name_in_the_repository_and_no_more_than_serving_needs(pulling: Pulling) -> None:
+def test_a_file_comes_with_its_name_in_the_repository_and_no_more_than_serving_needs(pulling: PullingDaemon) -> None:
     more = {
         "modeling_evil.py": b"raise SystemExit",
         "pytorch_model.bin": b"pickle",
@@ -60,7 +60,7 @@ def test_a_file_comes_with_its_name_in_the_repository_and_no_more_than_serving_n
     )
 
 
-def test_a_repository_that_is_kept_in_xet_comes_the_plain_way(pulling: Pulling) -> None:
+def test_a_repository_that_is_kept_in_xet_comes_the_plain_way(pulling: PullingDaemon) -> None:
     files = model(150_000, seed=20)
     pulling.hub.add("acme/xet", files, xet=True)
     pulling.pull("acme/xet")
@@ -68,7 +68,7 @@ def test_a_repository_that_is_kept_in_xet_comes_the_plain_way(pulling: Pulling) 
     assert not pulling.hub.journal.entries("*xet-read-token*")
 
 
-def test_a_second_pull_fetches_no_byte(pulling: Pulling) -> None:
+def test_a_second_pull_fetches_no_byte(pulling: PullingDaemon) -> None:
     repository = pulling.hub.add("acme/twice", model(200_000, seed=5))
     pulling.pull("acme/twice")
     before = pulling.sent(repository)
@@ -77,7 +77,7 @@ def test_a_second_pull_fetches_no_byte(pulling: Pulling) -> None:
     assert {event.get("fetched", 0) for event in events} == {0}
 
 
-def test_files_that_two_models_share_are_fetched_once(pulling: Pulling) -> None:
+def test_files_that_two_models_share_are_fetched_once(pulling: PullingDaemon) -> None:
     first, second = model(150_000, 250_000, seed=6), model(150_000, 260_000, seed=6)
     second["generation_config.json"] = b'{"temperature": 0.1}'
     pulling.hub.add("acme/one", first)
@@ -92,7 +92,7 @@ def test_files_that_two_models_share_are_fetched_once(pulling: Pulling) -> None:
     assert pulling.stored(second) == kept(second)
 
 
-def test_a_revision_is_pinned_and_the_branch_moves_on(pulling: Pulling) -> None:
+def test_a_revision_is_pinned_and_the_branch_moves_on(pulling: PullingDaemon) -> None:
     old, new = model(100_000, seed=7), model(100_000, seed=8)
     repository = pulling.hub.add("acme/moves", old)
     repository.tag("v1")
@@ -108,7 +108,7 @@ def test_a_revision_is_pinned_and_the_branch_moves_on(pulling: Pulling) -> None:
     assert pulling.stored(new) == kept(new)
 
 
-def test_a_commit_can_be_asked_for(pulling: Pulling) -> None:
+def test_a_commit_can_be_asked_for(pulling: PullingDaemon) -> None:
     repository = pulling.hub.add("acme/commits", model(50_000, seed=9))
     first = repository.head.id
     repository.update({"README.md": b"# Another"})
@@ -117,7 +117,7 @@ def test_a_commit_can_be_asked_for(pulling: Pulling) -> None:
     assert pulling.daemon.control("GET", "/models/acme/commits")["revision"] == first
 
 
-def test_a_token_opens_a_gated_model_and_stays_with_the_hub(pulling: Pulling) -> None:
+def test_a_token_opens_a_gated_model_and_stays_with_the_hub(pulling: PullingDaemon) -> None:
     """The command's own HF_TOKEN is used; the host of the large files never sees it."""
     files = model(120_000, seed=10)
     repository = pulling.hub.add("acme/gated", files, gated=True, allowed=["hf_accepted"])
@@ -131,7 +131,7 @@ def test_a_token_opens_a_gated_model_and_stays_with_the_hub(pulling: Pulling) ->
     assert "hf_accepted" not in log
 
 
-def test_two_pulls_at_once_share_the_work(pulling: Pulling) -> None:
+def test_two_pulls_at_once_share_the_work(pulling: PullingDaemon) -> None:
     files = model(500_000, seed=11)
     repository = pulling.hub.add("acme/both", files)
     gate = Gate()
@@ -150,7 +150,7 @@ def test_two_pulls_at_once_share_the_work(pulling: Pulling) -> None:
     assert pulling.sent(repository, "model.safetensors") == len(files["model.safetensors"])
 
 
-def test_ollamas_pull_tells_it_in_ollamas_words(pulling: Pulling) -> None:
+def test_ollamas_pull_tells_it_in_ollamas_words(pulling: PullingDaemon) -> None:
     files = model(90_000, seed=12)
     pulling.hub.add("acme/ollama", files)
     with pulling.daemon.stream("/api/pull", model="acme/ollama") as stream:
@@ -205,7 +205,7 @@ def test_offline_the_cache_is_all_there_is(start_pulling: StartPulling, hub: Hub
     assert not hub.requests
 
 
-def test_a_damaged_file_is_found_and_only_that_is_fetched_again(pulling: Pulling) -> None:
+def test_a_damaged_file_is_found_and_only_that_is_fetched_again(pulling: PullingDaemon) -> None:
     files = model(130_000, 170_000, seed=16)
     repository = pulling.hub.add("acme/damaged", files)
     pulling.pull("acme/damaged")
@@ -225,7 +225,7 @@ def test_a_damaged_file_is_found_and_only_that_is_fetched_again(pulling: Pulling
     assert pulling.command("verify", "acme/damaged").returncode == 0
 
 
-def test_a_lost_file_is_fetched_again(pulling: Pulling) -> None:
+def test_a_lost_file_is_fetched_again(pulling: PullingDaemon) -> None:
     files = model(110_000, seed=17)
     repository = pulling.hub.add("acme/lost", files)
     pulling.pull("acme/lost")
@@ -237,13 +237,13 @@ def test_a_lost_file_is_fetched_again(pulling: Pulling) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["ZENITH/Spelt", "zenith/spelt"])
-def test_a_repository_keeps_the_hubs_own_spelling(pulling: Pulling, spelling: str) -> None:
+def test_a_repository_keeps_the_hubs_own_spelling(pulling: PullingDaemon, spelling: str) -> None:
     pulling.hub.add("Zenith/Spelt", model(40_000, seed=18))
     pulling.pull(spelling)
     assert "Zenith/Spelt" in pulling.names()
 
 
-def test_a_renamed_repository_is_followed(pulling: Pulling) -> None:
+def test_a_renamed_repository_is_followed(pulling: PullingDaemon) -> None:
     pulling.hub.add("acme/before", model(40_000, seed=19))
     pulling.hub.rename("acme/before", "acme/after")
     pulling.pull("acme/before")

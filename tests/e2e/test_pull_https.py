@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from e2e.conftest import StartPulling
-from e2e.pulling import Pulling, kept, model
+from e2e.pulling_daemon import PullingDaemon, kept, model
 from fakes.hub import faults
 from fakes.hub.server import CERTIFICATE, Hub
 
@@ -20,13 +20,13 @@ def secure() -> Iterator[Hub]:
 
 
 @pytest.fixture
-def trusting(start_pulling: StartPulling, secure: Hub) -> Pulling:
+def trusting(start_pulling: StartPulling, secure: Hub) -> PullingDaemon:
     """A daemon that knows the hub's certificate."""
     environ = {"HF_ENDPOINT": secure.url, "SSL_CERT_FILE": str(CERTIFICATE)}
-    return Pulling(secure, start_pulling(environ=environ).daemon)
+    return PullingDaemon(secure, start_pulling(environ=environ).daemon)
 
 
-def test_a_gated_model_comes_over_https_and_the_token_stays_with_the_hub(trusting: Pulling) -> None:
+def test_a_gated_model_comes_over_https_and_the_token_stays_with_the_hub(trusting: PullingDaemon) -> None:
     files = model(3_000_000, seed=90)
     trusting.hub.add("acme/safe", files, gated=True, allowed=["hf_safe"])
     trusting.pull("acme/safe", token="hf_safe")
@@ -34,7 +34,7 @@ def test_a_gated_model_comes_over_https_and_the_token_stays_with_the_hub(trustin
     assert {request.had_token for request in trusting.hub.cdn_requests} == {False}
 
 
-def test_nothing_leads_from_https_to_http(trusting: Pulling, hub: Hub) -> None:
+def test_nothing_leads_from_https_to_http(trusting: PullingDaemon, hub: Hub) -> None:
     """Neither the hub nor the CDN may point to an address without encryption; nobody asks there."""
     files = model(30_000, seed=91)
     trusting.hub.add("acme/down", files)
@@ -49,6 +49,6 @@ def test_nothing_leads_from_https_to_http(trusting: Pulling, hub: Hub) -> None:
 
 def test_a_certificate_that_nobody_knows_is_one_sentence(start_pulling: StartPulling, secure: Hub) -> None:
     secure.add("acme/unknown", model(1000))
-    pulling = Pulling(secure, start_pulling(environ={"HF_ENDPOINT": secure.url}).daemon)
+    pulling = PullingDaemon(secure, start_pulling(environ={"HF_ENDPOINT": secure.url}).daemon)
     assert "certificate" in pulling.refused("acme/unknown").lower()
     assert not secure.journal.entries("*acme/unknown*")

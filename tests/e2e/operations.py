@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.pulling import Files, kept
+from e2e.pulling_daemon import Files, kept
 from fakes.hub.repository import Repository
 from support.live_daemon import LiveDaemon
 from support.live_http import SocketConnection
@@ -20,7 +20,7 @@ BLOCK = 4096
 
 
 @dataclass
-class Subject:
+class PulledRepository:
     """A repository of the hub. `present`: bytes of its weights that its pulls had on disk when the last was cut short;
     `seconds` that a pull takes when nobody disturbs it."""
 
@@ -72,7 +72,7 @@ class Subject:
 
 
 @dataclass
-class Deed:
+class Operation:
     """Something asked of the daemon. `adds` and `takes` are names that may come and go by it; `seconds` it may take."""
 
     what: str
@@ -82,7 +82,7 @@ class Deed:
     seconds: float
     adds: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
-    subject: Subject | None = None
+    pulled: PulledRepository | None = None
     connection: http.client.HTTPConnection | None = None
 
     def begin(self, daemon: LiveDaemon) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ollama
 import pytest
-from e2e.scripts import ENDLESS, HELLO
+from e2e.scripted_model import ENDLESS, HELLO
 from support.live_daemon import LiveDaemon, wait_until
 
 SAY_H = [{"role": "user", "content": "say H"}]

@@ -1,7 +1,7 @@
 """What takes mlx_lm.server 0.32.2 down, or gets a wrong answer from it, one test a case: here each such request gets
 its 400 or its correct answer, and the next one works in the same child process.
 
-Killing the child in mid-request stands in test_e2e_kills.py, waiting for a swap of models in test_e2e_residency.py.
+Killing the child in mid-request stands in test_process_deaths.py, waiting for a swap of models in test_residency.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from e2e.scripts import BROKEN_CALL, CALL, HELLO, LESS_THAN, SMILE, VOCABULARY
+from e2e.scripted_model import BROKEN_CALL, CALL, HELLO, LESS_THAN, SMILE, VOCABULARY
 from reference.blocks import VOCABULARY as LLAMA_VOCABULARY
 from reference.checkpoints import prompts
 from reference.tokenizer_files import alphabet, tokenizer
@@ -22,7 +22,7 @@ TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"ty
 
 
 @pytest.fixture(autouse=True)
-def unharmed(daemon: LiveDaemon) -> Iterator[None]:
+def same_process(daemon: LiveDaemon) -> Iterator[None]:
     """After every case the same process gives the same known answer."""
     assert daemon.chat("scripted", "say H").text == HELLO.text
     pid = daemon.runner("local/scripted")
