@@ -180,7 +180,7 @@ async def _warm(context: Context) -> None:
     await context.residency.start()
     for name in context.settings.models.preload:
         try:
-            await context.residency.load(name)
+            await context.residency.load(await context.residency.find(name))
         except Exception as error:
             log.error("fail preload name=%s reason=%s", name, error)
         else:

@@ -128,13 +128,15 @@ async def copy(request: Request) -> HTTPResponse:
 
 async def load(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.LoadBody)
-    return _json(views.loaded_row(await _context(request).residency.load(body.name, keep_alive=body.keep_alive)))
+    residency = _context(request).residency
+    resident = await residency.load(await residency.find(body.name), keep_alive=body.keep_alive)
+    return _json(views.loaded_row(resident))
 
 
 async def unload(request: Request) -> HTTPResponse:
     context = _context(request)
     found = await asyncio.to_thread(context.store.find, bodies.parse(request, bodies.NameBody).name)
-    was_loaded = await context.residency.unload(str(found.name))
+    was_loaded = await context.residency.unload(found)
     return _json(bodies.Unloaded(name=found.name.display(), unloaded=was_loaded))
 
 

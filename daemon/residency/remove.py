@@ -42,7 +42,7 @@ async def _remove(store: Store, residency: Residency, name: str) -> Removed:
     except DamagedModel:  # it cannot be loaded
         return await asyncio.to_thread(store.remove, name, residency.in_use)
     removed = await asyncio.to_thread(store.remove, str(model.name), residency.in_use)
-    if await asyncio.to_thread(_has_a_name, store, model) or not await residency.put_out(model):
+    if await asyncio.to_thread(_has_a_name, store, model) or not await residency.unload(model):
         return removed
     try:
         await asyncio.to_thread(store.gc, False, residency.in_use)

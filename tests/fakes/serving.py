@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mlx_serve.daemon.context import Context
 from mlx_serve.daemon.http.app import build_app, serve
 from mlx_serve.daemon.http.limits import Limits
@@ -21,6 +23,7 @@ from mlx_serve.daemon.protocol import Accepted, Delta, Event, Finished, Gauges, 
 from mlx_serve.daemon.residency.lease import Queue, Resident
 from mlx_serve.daemon.settings.schema import load_settings
 from mlx_serve.daemon.tasks.pulls import Pulls
+from mlx_serve.daemon.workers.runner import Sink
 from mlx_serve.handlers.routes import register
 from mlx_serve.store.disk.manifests import Layer, Manifest, Quantization, Source
 from mlx_serve.store.errors import SourceError, UnknownModel
@@ -40,25 +43,43 @@ class FakeEngine:
     def __init__(self) -> None:
         self.requests: list[Generate] = []
         self.open = 0
+        self.tasks: dict[int, asyncio.Task[None]] = {}
         self.opened: asyncio.Queue[Generate] = asyncio.Queue()
         self.hold: asyncio.Event | None = None
         self.hold_at = 2
         self.script: Callable[[Generate], list[Event | Exception]] = speak
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Event]:
-        self.requests.append(request)
+    def submit(self, work: Generate, sink: Sink) -> int:
+        self.requests.append(work)
         self.open += 1
-        self.opened.put_nowait(request)
-        try:
-            for number, event in enumerate(self.script(request)):
+        self.opened.put_nowait(work)
+        number = len(self.requests)
+        self.tasks[number] = asyncio.create_task(self._speak(work, sink))
+        self.tasks[number].add_done_callback(lambda _: self._ended())
+        return number
+
+    def cancel(self, number: int) -> None:
+        self.tasks[number].cancel()
+
+    def _ended(self) -> None:
+        self.open -= 1
+
+    async def _speak(self, work: Generate, sink: Sink) -> None:
+        for choice in range(work.choices):
+            for number, event in enumerate(self.script(work)):
                 if number == self.hold_at and self.hold is not None:
                     await self.hold.wait()
                 if isinstance(event, Exception):
-                    raise event
-                yield event
+                    sink.fail(event)
+                    return
+                if isinstance(event, Finished):
+                    event = msgspec.structs.replace(event, choice=choice, last=choice == work.choices - 1)
+                elif isinstance(event, Delta):
+                    event = msgspec.structs.replace(event, choice=choice)
+                elif choice:
+                    continue
+                sink.put(event)
                 await asyncio.sleep(0)
-        finally:
-            self.open -= 1
 
 
 def finished(reason: str = "stop", tokens: int = 4, **more: Any) -> Finished:
@@ -68,7 +89,7 @@ def finished(reason: str = "stop", tokens: int = 4, **more: Any) -> Finished:
 
 def speak(request: Generate) -> list[Event | Exception]:
     if request.render_only:
-        return [Accepted(id=1, prompt_tokens=7, rendered="<rendered>")]
+        return [Accepted(id=1, prompt_tokens=7, rendered="<rendered>", last=True)]
     deltas = [Delta(id=1, text=text, tokens=index + 1) for index, text in enumerate(TOKENS)]
     return [Accepted(id=1, prompt_tokens=7), *deltas, finished(context=(1, 2, 3) if request.want_context else None)]
 
@@ -167,8 +188,11 @@ class FakeModel:
     info: Loaded
     load_seconds: float = 0.125
 
-    def generate(self, request: Generate) -> AsyncGenerator[Event]:
-        return self.engine.generate(request)
+    def submit(self, work: Generate, sink: Sink) -> int:
+        return self.engine.submit(work, sink)
+
+    def cancel(self, number: int) -> None:
+        self.engine.cancel(number)
 
 
 def resident(model: Installed, info: Loaded, expires_at: float | None) -> Resident:
@@ -194,16 +218,20 @@ class FakeResidency:
         self.leases = 0
         self.idle = asyncio.Event()
         self.keep_alive: list[float | None] = []
+        self.found: list[str] = []
         self.loaded: list[str] = []
         self.unloaded: list[str] = []
 
-    @asynccontextmanager
-    async def use(self, name: str, *, keep_alive: float | None = None) -> AsyncGenerator[FakeModel]:
+    async def find(self, name: str) -> Installed:
+        self.found.append(name)
         if self.failure is not None:
             raise self.failure
+        return self.store.find(name)
+
+    @asynccontextmanager
+    async def use(self, found: Installed, *, keep_alive: float | None = None) -> AsyncGenerator[FakeModel]:
         self.keep_alive.append(keep_alive)
-        found = self.store.find(name)
-        self.loaded.append(name)
+        self.loaded.append(found.name.display())
         self.leases += 1
         try:
             if self.hold_load is not None:
@@ -215,12 +243,9 @@ class FakeResidency:
             self.leases -= 1
             self.idle.set()
 
-    async def unload(self, name: str) -> bool:
-        self.unloaded.append(name)
+    async def unload(self, model: Installed) -> bool:
+        self.unloaded.append(model.name.display())
         return True
-
-    async def put_out(self, model: Installed) -> bool:
-        return await self.unload(str(model.name))
 
     @property
     def in_use(self) -> set[str]:

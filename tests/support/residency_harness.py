@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +43,13 @@ class ResidencyHarness:
         self.residency = Residency(settings, self.store, Spare(self.fleet.spawn), pulls=self.pulls)  # type: ignore[arg-type]
 
     def use(self, name: str, **options: Any) -> Any:
-        return self.residency.use(name, **options)
+        return use(self.residency, name, **options)
+
+    async def load(self, name: str, **options: Any) -> Resident:
+        return await self.residency.load(await self.residency.find(name), **options)
+
+    async def unload(self, name: str) -> bool:
+        return await self.residency.unload(self.store.find(name))
 
     async def use_once(self, name: str, **options: Any) -> FakeRunner:
         """Use a model for a moment; gives the runner that was there."""
@@ -57,8 +64,15 @@ class ResidencyHarness:
         return next(one for one in self.residency.resident() if one.name == name)
 
 
+@asynccontextmanager
+async def use(residency: Residency, name: str, **options: Any) -> AsyncIterator[Model]:
+    """A lease by name, as a request takes one."""
+    async with residency.use(await residency.find(name), **options) as model:
+        yield model
+
+
 def runner_of(model: Model) -> FakeRunner:
-    runner: Any = model.entry.runner
+    runner: Any = model.slot.runner
     return runner  # type: ignore[no-any-return]
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+from support.streams import events_of
 from support.waiting import GUARD
 
 from mlx_serve.daemon.protocol import Delta, Event, Generate, Load, TextPrompt
@@ -26,7 +27,7 @@ def load(name: str) -> Load:
 
 
 def ask(text: str, **options: Any) -> Generate:
-    return Generate(id=0, prompt=TextPrompt(text=text), **options)
+    return Generate(prompt=TextPrompt(text=text), **options)
 
 
 async def listen(events: AsyncGenerator[Event]) -> list[Event]:
@@ -36,7 +37,7 @@ async def listen(events: AsyncGenerator[Event]) -> list[Event]:
 
 async def begun(child: Runner, text: str, events: int = 2) -> AsyncGenerator[Event]:
     """A stream of which the first events have been taken."""
-    stream = child.generate(ask(text))
+    stream = events_of(child, ask(text))
     for _ in range(events):
         await asyncio.wait_for(anext(stream), GUARD)
     return stream

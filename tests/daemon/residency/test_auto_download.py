@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fakes.remote import RemoteStore
 from fakes.runner import Fleet
+from support.residency_harness import use
 
 from mlx_serve.daemon.errors import PullStopped, QueueFull
 from mlx_serve.daemon.residency.residency import Residency
@@ -39,12 +40,12 @@ class Setup:
         self.residency = Residency(settings, self.store, Spare(self.fleet.spawn), pulls=self.pulls)  # type: ignore[arg-type]
 
     def ask(self, name: str = NEW) -> asyncio.Task[str]:
-        async def use() -> str:
-            async with self.residency.use(name) as model:
+        async def lease() -> str:
+            async with use(self.residency, name) as model:
                 held: Model = model
                 return held.installed.name.display()
 
-        return asyncio.create_task(use())
+        return asyncio.create_task(lease())
 
     async def pulling(self) -> None:
         assert await asyncio.to_thread(self.store.began.acquire, timeout=GUARD)

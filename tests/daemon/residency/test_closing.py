@@ -65,7 +65,7 @@ async def test_closing_while_a_busy_model_is_unloaded(build: Build) -> None:
     """Its process goes too, and who waited for the unload to load it again hears that the server stops."""
     harness = build()
     holder = await LeaseHolder(harness, A).entered()
-    unloading = asyncio.ensure_future(harness.residency.unload(A))
+    unloading = asyncio.ensure_future(harness.unload(A))
     late = LeaseHolder(harness, A)
     await settle()
     await soon(harness.residency.close())
@@ -81,7 +81,7 @@ async def test_the_drain_waits_for_models_on_their_way_out(build: Build) -> None
     """A request on a model that is being unloaded is a running request."""
     harness = build()
     holder = await LeaseHolder(harness, A).entered()
-    unloading = asyncio.ensure_future(harness.residency.unload(A))
+    unloading = asyncio.ensure_future(harness.unload(A))
     await settle()
     closing = asyncio.ensure_future(harness.residency.close(drain_seconds=1000))
     await settle()

@@ -81,7 +81,7 @@ async def test_a_model_on_its_way_out_still_takes_its_room(build: Build) -> None
     """Unloading while it is used: until its process is gone, its memory is not given away."""
     harness = build(cache={"max_llm_models": 1})
     holder = await LeaseHolder(harness, A).entered()
-    unloading = asyncio.ensure_future(harness.residency.unload(A))
+    unloading = asyncio.ensure_future(harness.unload(A))
     newcomer = LeaseHolder(harness, B)
     await settle()
     assert harness.fleet.loads == [A]

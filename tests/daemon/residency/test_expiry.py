@@ -76,7 +76,7 @@ async def test_a_use_in_the_moment_of_expiry(build: Build, clock: Clock, monkeyp
     harness = build(cache={"ttl_seconds": 5})
     old = await harness.use_once(A)
     found = clock.loop.create_future()
-    monkeypatch.setattr(harness.residency._finder, "find", lambda _: found)
+    monkeypatch.setattr(harness.residency._resolver, "find", lambda _: found)
     holder = LeaseHolder(harness, A)
     await asyncio.sleep(0)
     clock.shift += 6
@@ -86,6 +86,6 @@ async def test_a_use_in_the_moment_of_expiry(build: Build, clock: Clock, monkeyp
     assert holder.model is not None
     assert runner_of(holder.model) is not old
     assert old.closed
-    assert holder.model.entry.closing is None
+    assert holder.model.slot.closing is None
     assert harness.names == [A]
     await holder.left()

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from support.residency_harness import A, Build, Clock, LeaseHolder
+from support.streams import events_of
 from support.waiting import settle, soon, until
 
 from mlx_serve.daemon.errors import InsufficientMemory, LoadError, RunnerDied, UnsupportedByModel
@@ -74,7 +75,7 @@ async def test_a_model_that_kills_its_process_is_tried_ever_later(build: Build, 
         await clock.advance(wait + 0.1)
     del harness.fleet.outcomes[A]
     await harness.use_once(A)
-    assert await soon(harness.residency.unload(A))
+    assert await soon(harness.unload(A))
     harness.fleet.outcomes[A] = RunnerDied(A, "killed by SIGSEGV")
     for _ in range(2):
         with pytest.raises(LoadError, match="SIGSEGV"):
@@ -90,7 +91,7 @@ async def test_a_death_in_serving(build: Build) -> None:
     assert harness.names == []
     assert holder.model is not None
     with pytest.raises(RunnerDied, match="SIGKILL"):
-        await anext(holder.model.generate(Generate(id=0, prompt=TextPrompt(text="x"))))
+        await anext(events_of(holder.model, Generate(prompt=TextPrompt(text="x"))))
     runner = await harness.use_once(A)
     assert runner.alive
     assert harness.names == [A]

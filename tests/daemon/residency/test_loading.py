@@ -99,7 +99,7 @@ async def test_a_missing_model_is_pulled_once(build: Build) -> None:
 async def test_preloading(build: Build) -> None:
     """`load` brings a model in and leaves it there."""
     harness = build()
-    resident = await soon(harness.residency.load(A, keep_alive=-1))
+    resident = await soon(harness.load(A, keep_alive=-1))
     assert (resident.name, resident.pid) == (A, harness.fleet.of(A)[0].pid)
     assert harness.names == [A]
     assert harness.resident(A).expires_at is None

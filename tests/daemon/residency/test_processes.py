@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from fakes.store import FakeStore
-from support.residency_harness import A, B
+from support.residency_harness import A, B, use
 from support.runner_process import FAKE
+from support.streams import events_of
 from support.waiting import GUARD, soon
 
 from mlx_serve.daemon.errors import LoadError, RunnerDied
@@ -42,16 +43,16 @@ async def test_a_process_is_killed_and_the_next_request_works(real: Callable[...
     for name in (A, B):
         store.add(name)
     residency = real(store)
-    async with residency.use(A) as model, residency.use(B) as other:
-        stream = model.generate(Generate(id=0, prompt=TextPrompt(text="killed")))
-        beside = other.generate(Generate(id=0, prompt=TextPrompt(text="wait")))
+    async with use(residency, A) as model, use(residency, B) as other:
+        stream = events_of(model, Generate(prompt=TextPrompt(text="killed")))
+        beside = events_of(other, Generate(prompt=TextPrompt(text="wait")))
         await anext(beside)
         with pytest.raises(RunnerDied, match="SIGKILL"):
             async for _ in stream:
                 pass
-        async with residency.use(A) as again:
+        async with use(residency, A) as again:
             assert again.load_seconds > 0
-            events = [event async for event in again.generate(Generate(id=0, prompt=TextPrompt(text="hi there")))]
+            events = [event async for event in events_of(again, Generate(prompt=TextPrompt(text="hi there")))]
             assert events
         await anext(beside)
         await beside.aclose()
@@ -63,16 +64,16 @@ async def test_a_process_that_dies_on_load(real: Callable[..., Residency]) -> No
     residency = real(store)
     for _ in range(2):
         with pytest.raises(LoadError, match="exit status 9"):
-            await soon(residency.load("acme/dies"))
+            await soon(residency.load(await residency.find("acme/dies")))
     with pytest.raises(LoadError, match="2 times in a row"):
-        await soon(residency.load("acme/dies"))
+        await soon(residency.load(await residency.find("acme/dies")))
 
 
 async def test_unloading_ends_the_process(real: Callable[..., Residency]) -> None:
     store = FakeStore()
     store.add(A)
     residency = real(store)
-    resident = await soon(residency.load(A))
+    resident = await soon(residency.load(await residency.find(A)))
     assert Path(f"/proc/{resident.pid}").exists() or not Path("/proc/self").exists()
-    assert await soon(residency.unload(A))
+    assert await soon(residency.unload(await residency.find(A)))
     assert not Path(f"/proc/{resident.pid}").exists()

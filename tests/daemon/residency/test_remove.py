@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fakes.runner import Fleet
 from fakes.store import FakeStore
+from support.residency_harness import use
 
 from mlx_serve.daemon.residency.remove import remove
 from mlx_serve.daemon.residency.residency import Residency
@@ -57,7 +58,7 @@ class Setup:
         self.residency = Residency(settings, self.store, Spare(self.fleet.spawn))  # type: ignore[arg-type]
 
     def use(self, name: str = A) -> Any:
-        return self.residency.use(name)
+        return use(self.residency, name)
 
     def remove(self, name: str = A) -> asyncio.Task[Removed]:
         store: Any = self.store
@@ -85,7 +86,7 @@ async def test_a_request_in_it_may_finish_and_nobody_new_gets_in(setup: Setup) -
             await setup.gone()
             with pytest.raises(UnknownModel):
                 await setup.use().__aenter__()
-            assert not removal.done() and model.entry.runner.alive
+            assert not removal.done() and model.slot.runner.alive
             assert setup.store.swept == [{setup.digest}]
         assert (await removal).name == Name("acme", "a")
     assert setup.residency.resident() == []
@@ -105,7 +106,7 @@ async def test_one_that_is_on_its_way_in_arrives_first(setup: Setup) -> None:
         gate.set()
         model = await visit
         assert not removal.done()
-        setup.residency.release(model.entry, None)
+        setup.residency.release(model.slot, None)
         await removal
     assert setup.store.swept[-1] == set()
 

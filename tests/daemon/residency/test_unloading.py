@@ -18,7 +18,7 @@ async def test_unloading_waits_for_requests(build: Build) -> None:
     harness = build()
     holder = await LeaseHolder(harness, A).entered()
     closing = harness.fleet.hold_close(A)
-    unloading = asyncio.ensure_future(harness.residency.unload(A))
+    unloading = asyncio.ensure_future(harness.unload(A))
     await settle()
     assert not unloading.done()
     assert not harness.fleet.closing.is_set()
@@ -37,9 +37,9 @@ async def test_unloading_waits_for_requests(build: Build) -> None:
 
 async def test_unloading_what_is_not_there(build: Build) -> None:
     harness = build()
-    assert await soon(harness.residency.unload(A)) is False
+    assert await soon(harness.unload(A)) is False
     with pytest.raises(UnknownModel):
-        await harness.residency.unload("acme/none")
+        await harness.unload("acme/none")
 
 
 async def test_unloading_what_is_on_its_way(build: Build) -> None:
@@ -48,7 +48,7 @@ async def test_unloading_what_is_on_its_way(build: Build) -> None:
     gate = harness.fleet.hold(A)
     holder = LeaseHolder(harness, A)
     await until(lambda: harness.fleet.loads == [A])
-    unloading = asyncio.ensure_future(harness.residency.unload(A))
+    unloading = asyncio.ensure_future(harness.unload(A))
     await settle()
     gate.set()
     await holder.entered()
@@ -58,7 +58,7 @@ async def test_unloading_what_is_on_its_way(build: Build) -> None:
     gate = harness.fleet.hold(B)
     holder = LeaseHolder(harness, B)
     await until(lambda: B in harness.fleet.loads)
-    unloading = asyncio.ensure_future(harness.residency.unload(B))
+    unloading = asyncio.ensure_future(harness.unload(B))
     await settle()
     gate.set()
     with pytest.raises(LoadError):
@@ -69,14 +69,14 @@ async def test_unloading_what_is_on_its_way(build: Build) -> None:
 async def test_unloading_twice_is_unloading_once(build: Build) -> None:
     harness = build()
     holder = await LeaseHolder(harness, A).entered()
-    first = asyncio.ensure_future(harness.residency.unload(A))
+    first = asyncio.ensure_future(harness.unload(A))
     await settle()
-    others = [asyncio.ensure_future(harness.residency.unload(A)) for _ in range(2)]
+    others = [asyncio.ensure_future(harness.unload(A)) for _ in range(2)]
     await settle()
     await holder.left()
     answers = await soon(asyncio.gather(first, *others))
     assert answers[0] is True
-    assert await soon(harness.residency.unload(A)) is False
+    assert await soon(harness.unload(A)) is False
     assert harness.names == []
     assert len(harness.fleet.of(A)) == 1
 
@@ -100,7 +100,7 @@ async def test_unloads_racing_with_uses(build: Build, seed: int) -> None:
     async def unload() -> None:
         for _ in range(chance.randint(0, 6)):
             await asyncio.sleep(0)
-        await harness.residency.unload(chance.choice([A, B, C]))
+        await harness.unload(chance.choice([A, B, C]))
 
     work = [use() for _ in range(50)] + [unload() for _ in range(50)]
     chance.shuffle(work)

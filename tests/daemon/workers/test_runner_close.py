@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.runner_process import alive, ask, begun, listen, load, open_files, spawn, words
+from support.streams import events_of
 from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import RunnerDied
@@ -30,7 +31,7 @@ async def test_endless_lines_stop_nobody(caplog: pytest.LogCaptureFixture) -> No
     caplog.set_level(logging.INFO, "mlx_serve.runner")
     one = await spawn("loud")
     await asyncio.wait_for(one.load(load("acme/model")), GUARD)
-    assert words(await listen(one.generate(ask("complain")))) == ["heard"]
+    assert words(await listen(events_of(one, ask("complain")))) == ["heard"]
     await asyncio.wait_for(one.close(), GUARD)
     assert not alive(one.pid)
     assert len(caplog.text) < 100_000
@@ -38,11 +39,11 @@ async def test_endless_lines_stop_nobody(caplog: pytest.LogCaptureFixture) -> No
 
 async def test_a_private_folder_for_temporary_files(child: Runner) -> None:
     """Each child's own, for its owner only, and gone with it."""
-    (folder,) = words(await listen(child.generate(ask("where"))))
+    (folder,) = words(await listen(events_of(child, ask("where"))))
     assert Path(folder).is_dir()
     assert Path(folder).stat().st_mode & 0o777 == 0o700
     other = await spawn()
-    (elsewhere,) = words(await listen(other.generate(ask("where"))))
+    (elsewhere,) = words(await listen(events_of(other, ask("where"))))
     assert elsewhere != folder
     await other.close()
     assert not Path(elsewhere).exists()

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from support.runner_process import alive, ask, begun, count, listen, load, spawn, words
+from support.streams import events_of
 from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import RunnerDied
@@ -30,13 +31,13 @@ async def test_a_killed_child_is_noticed_at_once(child: Runner) -> None:
         assert "acme/model" in str(answer)
     assert not child.alive
     with pytest.raises(RunnerDied, match="SIGKILL"):
-        await listen(child.generate(ask("more")))
+        await listen(events_of(child, ask("more")))
     with pytest.raises(RunnerDied):
         await count(child, "more")
 
 
 async def test_what_was_said_before_the_death_is_heard(child: Runner) -> None:
-    stream = child.generate(ask("die"))
+    stream = events_of(child, ask("die"))
     events = [await asyncio.wait_for(anext(stream), GUARD) for _ in range(2)]
     assert words(events) == ["dying"]
     with pytest.raises(RunnerDied, match="exit status 3"):
@@ -65,7 +66,7 @@ async def test_a_death_while_nobody_listens(child: Runner) -> None:
 async def test_every_way_to_die(child: Runner, text: str, reason: str) -> None:
     """The request that met it and one beside it are told the cause; the process is gone."""
     beside = await begun(child, "wait")
-    for stream in (child.generate(ask(text)), beside):
+    for stream in (events_of(child, ask(text)), beside):
         with pytest.raises(RunnerDied, match=reason):
             await listen(stream)
     await asyncio.wait_for(child.dead.wait(), GUARD)
@@ -77,7 +78,7 @@ async def test_a_wedged_child_is_killed() -> None:
     one = await spawn(wedged_seconds=0.4)
     await one.load(load("acme/model"))
     beside = await begun(one, "wait")
-    for stream in (one.generate(ask("hang")), beside):
+    for stream in (events_of(one, ask("hang")), beside):
         with pytest.raises(RunnerDied, match="no sign of life"):
             await listen(stream)
     await asyncio.wait_for(one.dead.wait(), GUARD)
@@ -89,7 +90,7 @@ async def test_a_slow_child_is_not_killed() -> None:
     one = await spawn(wedged_seconds=0.8)
     await one.load(load("acme/model"))
     began = time.monotonic()
-    assert isinstance((await listen(one.generate(ask("pings 5"))))[-1], Finished)
+    assert isinstance((await listen(events_of(one, ask("pings 5"))))[-1], Finished)
     assert time.monotonic() - began > 0.8
     assert one.alive
     await one.close()
@@ -98,7 +99,7 @@ async def test_a_slow_child_is_not_killed() -> None:
 async def test_a_child_that_closes_its_socket_and_stays(child: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "QUIT_SECONDS", 0.1)
     with pytest.raises(RunnerDied):
-        await listen(child.generate(ask("leave")))
+        await listen(events_of(child, ask("leave")))
     await asyncio.wait_for(child.dead.wait(), GUARD)
     assert not alive(child.pid)
 

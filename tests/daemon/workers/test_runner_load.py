@@ -9,6 +9,7 @@ from support.runner_process import alive, load, spawn
 from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import InsufficientMemory, LoadError, RunnerDied, UnsupportedByModel
+from mlx_serve.daemon.protocol import PROTOCOL
 from mlx_serve.daemon.workers import runner
 
 
@@ -43,7 +44,7 @@ async def test_a_child_that_cannot_start() -> None:
 
 async def test_a_child_of_another_version() -> None:
     one = await spawn("old")
-    with pytest.raises(RunnerDied, match="protocol 2"):
+    with pytest.raises(RunnerDied, match=f"protocol {PROTOCOL + 1}"):
         await asyncio.wait_for(one.load(load("acme/model")), GUARD)
     await asyncio.wait_for(one.dead.wait(), GUARD)
     await one.close()

@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
+import msgspec
 import numpy as np
 import pytest
 from mlx_lm.models.cache import ArraysCache
-from support.engine_wire import GREEDY, Wire, ask, note_yields, run
+from support.engine_wire import GREEDY, Wire, ask, generator, note_yields, run
 
-from mlx_serve.daemon.engine.generate.loop import Engine
-from mlx_serve.daemon.engine.generate.scheduler import Limits
+from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.sequence import Sequence
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.protocol import (
     Accepted,
@@ -93,19 +94,19 @@ def model(llama: LanguageModel) -> LanguageModel:
 
 
 @pytest.fixture(params=["cpu", "pipelined"])
-def engine(model: LanguageModel, request: pytest.FixtureRequest) -> Callable[..., tuple[Engine, Wire]]:
+def engine(model: LanguageModel, request: pytest.FixtureRequest) -> Callable[..., tuple[Generator, Wire]]:
     """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read."""
 
-    def make(**limits: Any) -> tuple[Engine, Wire]:
+    def make(**limits: Any) -> tuple[Generator, Wire]:
         wire = Wire(model)
-        made = Engine(model, Limits(**({"max_batch": 4, "tokens_per_step": 8} | limits)), wire)  # type: ignore[arg-type]
+        made = generator(model, wire, **limits)
         made.pipeline_bytes = (1 << 40) if request.param == "pipelined" else 0
         return made, wire
 
     return make
 
 
-Make = Callable[..., tuple[Engine, Wire]]
+Make = Callable[..., tuple[Generator, Wire]]
 
 
 def test_one_request(engine: Make) -> None:
@@ -279,7 +280,7 @@ def test_a_step_that_raises_in_prefill(engine: Make, model: LanguageModel) -> No
 def test_cancelling_frees_the_place_within_a_step(engine: Make) -> None:
     """Queued, in prefill and decoding: after the next step the gauges and a waiting request show it."""
     seen: list[Gauges] = []
-    made = engine(max_batch=2, tokens_per_step=2, idle_factor=1)
+    made = engine(max_batch=2, tokens_per_step=2)
 
     def script() -> Iterator[list[Any]]:
         yield [ask(1, (1,), 400), ask(2, tuple(range(100)), 5), ask(3, (3,), 400)]
@@ -305,7 +306,7 @@ def test_cancelling_frees_the_place_within_a_step(engine: Make) -> None:
 def test_a_long_prompt_does_not_stop_the_others(engine: Make) -> None:
     """While a prompt of 200 tokens is taken in, in chunks, the running row gets a token at every step."""
     made = engine(tokens_per_step=4)
-    made[0]._pace.note = lambda *_, **__: None  # type: ignore[method-assign]
+    made[0]._pace.note_step = lambda *_, **__: None  # type: ignore[method-assign]
     wire = run(made, iter([[ask(1, (1,), 80)], [], [], [ask(2, tuple(range(200)), 2)]]))
     assert wire.tokens(1) == answer((1,), 80)
     assert wire.tokens(2) == answer(tuple(range(200)), 2)
@@ -335,8 +336,75 @@ def test_nothing_to_generate(engine: Make, model: LanguageModel) -> None:
     wire = run(engine(), iter([[ask(1, (72, 105), 0, echo=True), ask(2, (72, 105), render_only=True)]]))
     assert [delta.text for delta in wire.deltas(1)] == ["Hi"]
     assert wire.finished(1).completion_tokens == 0
-    assert [type(event) for event in wire.events[2]] == [Accepted]
+    assert [(type(event), event.last) for event in wire.events[2]] == [(Accepted, True)]
     assert model.network.calls == 0
+
+
+def test_choices_share_one_prefill(engine: Make, model: LanguageModel) -> None:
+    """Eight choices of a prompt of thirty tokens take 29 prompt tokens, more choices than rows among them; greedy ones
+    are all the same, seeded ones are those that requests with the seeds of their own get; the last end says so."""
+    prompt = tuple(range(30))
+    seeded = Sampling(temperature=1.2, seed=11)
+    asked = ask(1, prompt, 9, choices=8), ask(2, prompt, 9, choices=2, sampling=seeded)
+    wire = run(engine(max_batch=3), iter([[asked[0]], [], [asked[1]]]))
+    assert [wire.tokens(1, choice) for choice in range(8)] == [answer(prompt, 9)] * 8
+    assert [event.last for event in wire.events[1] if isinstance(event, Finished)] == [False] * 7 + [True]
+    assert wire.gauges.prompt_tokens == 2 * 29
+    own = [msgspec.structs.replace(seeded, seed=seed) for seed in (11, 12)]
+    apart = run(engine(), iter([[ask(1, prompt, 9, sampling=own[0]), ask(2, prompt, 9, sampling=own[1])]]))
+    assert [wire.tokens(2, choice) for choice in (0, 1)] == [apart.tokens(1), apart.tokens(2)]
+
+
+def test_cancelling_a_request_ends_all_of_its_choices(engine: Make) -> None:
+    """Those that decode and those that wait for a row."""
+    wire = run(engine(max_batch=2), iter([[ask(1, (1, 2), 400, choices=5)], [], [], [Cancel(id=1)], [ask(2, (2,), 3)]]))
+    assert not any(isinstance(event, Finished) for event in wire.events[1])
+    assert wire.tokens(2) == answer((2,), 3)
+    assert (wire.gauges.running, wire.gauges.waiting, wire.gauges.prefilling) == (0, 0, 0)
+
+
+def test_a_short_prompt_overtakes_a_long_one(engine: Make) -> None:
+    """Three tokens that come behind hundreds have their answer long before the hundreds are in; the long one ends
+    too, though short ones keep coming."""
+    long = tuple(number % 300 for number in range(480))
+
+    def script() -> Iterator[list[Any]]:
+        yield [ask(1, long, 2)]
+        for number in range(2, 60):
+            yield [ask(number, (number, 3, 4), 2)] if number % 3 == 0 else []
+
+    wire = run(engine(tokens_per_step=4), script())
+    assert wire.tokens(1) == answer(long, 2)
+    ended = [event.id for frame in wire.frames if isinstance(frame, Step) for event in frame.events if event.last]
+    assert ended.index(3) < ended.index(1)
+    assert ended[-1] == 1 or ended.index(1) > 10
+
+
+def test_text_that_cannot_be_read_ends_its_own_request(engine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in one sequence's text is that request's error; its neighbours finish, and the engine lives."""
+    accept = Sequence.accept
+
+    def failing(sequence: Sequence, *values: Any) -> Any:
+        if sequence.ask == 1 and sequence.generated == 3:
+            raise ValueError("half a surrogate pair")
+        return accept(sequence, *values)
+
+    monkeypatch.setattr(Sequence, "accept", failing)
+    wire = run(engine(), iter([[ask(1, (1,), 30, choices=2), ask(2, (2,), 12)]]))
+    last = wire.events[1][-1]
+    assert isinstance(last, Rejected)
+    assert (last.code, last.last) == ("internal_error", True)
+    assert wire.tokens(2) == answer((2,), 12)
+    assert not any(isinstance(frame, Fatal) for frame in wire.frames)
+
+
+def test_a_lone_sequence_ends_where_its_memory_ends(engine: Make) -> None:
+    """Nobody is left to wait for: it ends with `length`, at the last token that fits, and the next one is served."""
+    wire = run(engine(token_bytes=1, memory=64, quantum=8), iter([[ask(1, (1, 2), 400)], [], [ask(2, (2,), 3)]]))
+    assert wire.finished(1).reason == "length"
+    assert wire.tokens(1) == answer((1, 2), len(wire.tokens(1)))
+    assert 50 <= len(wire.tokens(1)) <= 62
+    assert wire.tokens(2) == answer((2,), 3)
 
 
 def test_quit_in_the_middle(engine: Make) -> None:
@@ -354,7 +422,7 @@ def test_real_caches_yield_and_come_back(name: str, loaded: Callable[[str], Lang
 
     def answers(asked: list[list[Any]], **limits: Any) -> tuple[Wire, list[int]]:
         wire = Wire(loaded(name))
-        made = Engine(loaded(name), Limits(max_batch=4, tokens_per_step=16, **limits), wire)  # type: ignore[arg-type]
+        made = generator(loaded(name), wire, tokens_per_step=16, **limits)
         yields = note_yields(made)
         return run((made, wire), iter(asked)), yields
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from mlx_serve.daemon.engine.output.channels import ChannelSplitter, Markers, parse_tool_calls
-from mlx_serve.daemon.protocol import ToolCall
+from mlx_serve.daemon.engine.output.formats.marked import MarkedFormat, Markers, parse_calls
+from mlx_serve.daemon.engine.output.formats.plain import PlainFormat
+from mlx_serve.daemon.engine.output.pieces import Call, Piece, Reasoning, Text
 
 MARKERS = Markers("<think>", "</think>", "<tool_call>", "</tool_call>")
 OPEN_ENDED = Markers(tool_start="[TOOL_CALLS]")
@@ -27,13 +28,32 @@ TEXTS = [
 ]
 
 
+def echo(text: str, _tools: Any) -> Any:
+    """A parser that makes a call of any text."""
+    return {"name": "said", "arguments": {"text": text}}
+
+
+def marked(markers: Markers = MARKERS, *, reasoning: bool = True, calls: bool = True, **options: Any) -> MarkedFormat:
+    return MarkedFormat(markers, echo, reasoning=reasoning, calls=calls, **options)
+
+
+def said(call: Call) -> str:
+    return str(json.loads(call.arguments)["text"])
+
+
 def split(text: str, chunks: list[str] | None = None, markers: Markers = MARKERS, **options: Any) -> dict[str, Any]:
     """What each channel got: content and reasoning joined, tool calls one by one."""
-    splitter = ChannelSplitter(markers, **({"reasoning": True, "tools": True} | options))
-    pieces = [piece for chunk in chunks or [text] for piece in splitter.add(chunk)] + splitter.finish()
+    format = marked(markers, **options)
+    pieces = [piece for chunk in chunks or [text] for piece in format.add(chunk)] + format.finish()
     result: dict[str, Any] = {"content": "", "reasoning": "", "tool": []}
     for piece in pieces:
-        result[piece.channel] += [piece.text] if piece.channel == "tool" else piece.text
+        match piece:
+            case Text():
+                result["content"] += piece.text
+            case Reasoning():
+                result["reasoning"] += piece.text
+            case Call():
+                result["tool"].append(said(piece))
     return result
 
 
@@ -70,17 +90,16 @@ def test_markers_cut_anywhere(text: str) -> None:
 @pytest.mark.parametrize("marker", ["<think>", "<tool_call>"])
 def test_half_a_marker_is_never_shown(marker: str) -> None:
     """While a marker may still come, its beginning is kept back; text before it is not."""
-    splitter = ChannelSplitter(MARKERS, reasoning=True, tools=True)
-    shown = [piece.text for piece in splitter.add("abc" + marker[:-1])]
-    assert shown == ["abc"]
+    splitter = marked()
+    assert splitter.add("abc" + marker[:-1]) == [Text("abc")]
     assert splitter.add(marker[-1]) == []
 
 
 def test_reasoning_streams() -> None:
     """A thought is shown as it comes, not when it is over."""
-    splitter = ChannelSplitter(MARKERS, reasoning=True, tools=False)
-    assert [(piece.channel, piece.text) for piece in splitter.add("<think>one")] == [("reasoning", "one")]
-    assert [(piece.channel, piece.text) for piece in splitter.add(" two")] == [("reasoning", " two")]
+    splitter = marked(calls=False)
+    assert splitter.add("<think>one") == [Reasoning("one")]
+    assert splitter.add(" two") == [Reasoning(" two")]
     assert splitter.channel == "reasoning"
 
 
@@ -93,11 +112,12 @@ def test_a_prompt_that_opened_the_thought() -> None:
 
 def test_a_tool_call_comes_whole() -> None:
     """Nothing of a call is given before it is closed, nor as content."""
-    splitter = ChannelSplitter(MARKERS, reasoning=False, tools=True)
+    splitter = marked(reasoning=False)
     assert splitter.add('<tool_call>{"name":') == []
     assert splitter.add(' "f"}') == []
-    pieces = splitter.add("</tool_call>")
-    assert [(piece.channel, piece.text) for piece in pieces] == [("tool", '{"name": "f"}')]
+    (call,) = splitter.add("</tool_call>")
+    assert isinstance(call, Call)
+    assert said(call) == '{"name": "f"}'
 
 
 def test_a_call_that_the_end_cuts_off() -> None:
@@ -118,17 +138,16 @@ def test_calls_without_an_end_marker() -> None:
 @pytest.mark.parametrize("text", TEXTS)
 def test_untouched_when_nothing_is_asked(text: str) -> None:
     """Neither reasoning nor tools wanted, or a model without markers: the text goes through as it comes, at once."""
-    for options in ({"reasoning": False, "tools": False}, {"markers": Markers()}):
-        markers = options.pop("markers", MARKERS)
-        splitter = ChannelSplitter(markers, **({"reasoning": True, "tools": True} | options))  # type: ignore[arg-type]
-        assert [piece.text for letter in text for piece in splitter.add(letter)] == list(text)
+    for splitter in (marked(reasoning=False, calls=False), marked(Markers()), PlainFormat()):
+        given: list[Piece] = [piece for letter in text for piece in splitter.add(letter)]
+        assert given == [Text(letter) for letter in text]
         assert splitter.finish() == []
 
 
 def test_tool_markup_is_text_without_tools() -> None:
     """Reasoning is split and the call's markup stays where the model wrote it."""
     text = "<think>a</think>x <tool_call>b</tool_call> y"
-    assert split(text, list(text), tools=False) == {
+    assert split(text, list(text), calls=False) == {
         "content": "x <tool_call>b</tool_call> y",
         "reasoning": "a",
         "tool": [],
@@ -143,15 +162,13 @@ def parse(text: str, _tools: Any) -> Any:
 
 
 def test_one_call_and_several() -> None:
-    assert parse_tool_calls('{"name": "f", "arguments": {"x": "é"}}', parse, []) == (
-        ToolCall(name="f", arguments='{"x": "é"}'),
-    )
+    assert parse_calls('{"name": "f", "arguments": {"x": "é"}}', parse, []) == (Call("f", '{"x": "é"}'),)
     two = '[{"name": "f", "arguments": {}}, {"name": "g", "arguments": "{\\"y\\": 1}"}]'
-    assert [(call.name, call.arguments) for call in parse_tool_calls(two, parse, [])] == [
+    assert [(call.name, call.arguments) for call in parse_calls(two, parse, [])] == [
         ("f", "{}"),
         ("g", '{"y": 1}'),
     ]
-    assert parse_tool_calls('{"name": "f"}', parse, []) == (ToolCall(name="f", arguments="{}"),)
+    assert parse_calls('{"name": "f"}', parse, []) == (Call("f", "{}"),)
 
 
 @pytest.mark.parametrize(
@@ -171,11 +188,36 @@ def test_one_call_and_several() -> None:
 )
 def test_malformed_calls_are_none(text: str) -> None:
     """Not half of them either: the whole text then belongs to the user."""
-    assert parse_tool_calls(text, parse, []) == ()
+    assert parse_calls(text, parse, []) == ()
 
 
 def test_whatever_a_parser_raises() -> None:
     def broken(text: str, tools: Any) -> Any:
         raise AttributeError("no such thing")
 
-    assert parse_tool_calls("{}", broken, []) == ()
+    assert parse_calls("{}", broken, []) == ()
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"bytes", ..., float("nan"), float("inf"), "\ud83d", {"a": [object()]}])
+def test_values_that_json_cannot_hold(value: Any) -> None:
+    """A parser of Python's notation gives such values; the call is then text, and nothing is raised."""
+    assert parse_calls("x", lambda *_: {"name": "f", "arguments": {"x": value}}, []) == ()
+    assert parse_calls("x", lambda *_: {"name": "f\ud83d", "arguments": {}}, []) == ()
+
+
+def test_a_call_that_cannot_be_read_is_text_as_it_was_written() -> None:
+    format = MarkedFormat(MARKERS, parse, reasoning=True, calls=True)
+    assert format.add("<tool_call>{broken</tool_call>") == [Text("<tool_call>{broken</tool_call>")]
+    assert format.add("<tool_call>{cut") + format.finish() == [Text("<tool_call>{cut")]
+
+
+def test_a_long_call_is_looked_at_once() -> None:
+    """However many pieces a call comes in, only the newest one is searched for the marker that closes it."""
+    format = marked()
+    format.add("<tool_call>")
+    for _ in range(1000):
+        format.add("0123456789")
+        assert len(format._held) < len("</tool_call>")
+    (call,) = format.add("</tool_call>")
+    assert isinstance(call, Call)
+    assert said(call) == "0123456789" * 1000
