@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fakes.remote import RemoteStore
 from fakes.runner import Fleet
+from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import PullStopped, QueueFull
 from mlx_serve.daemon.residency.residency import Residency
@@ -20,7 +21,6 @@ from mlx_serve.daemon.settings.schema import load_settings
 from mlx_serve.daemon.tasks.pulls import PullOrder, Pulls
 from mlx_serve.store.errors import RepositoryNotFound, UnknownModel
 
-GUARD = 10
 NEW = "acme/new"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.serving import MODEL, TOKENS, Serving, finished, says
+from fakes.engine import TOKENS, finished, says
+from fakes.serving import MODEL, Serving
 
 from mlx_serve.daemon.protocol import ChatPrompt, Delta, TokenLogprob, ToolCall
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.serving import MODEL, Serving, finished, says
+from fakes.engine import finished, says
+from fakes.serving import MODEL, Serving
 
 from mlx_serve.daemon.protocol import Delta, TextPrompt, TokenLogprob, TokenPrompt
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.serving import MODEL, Serving, says
+from fakes.engine import says
+from fakes.serving import MODEL, Serving
 
 from mlx_serve.daemon import errors
 from mlx_serve.store.errors import (
