@@ -12,6 +12,7 @@ import pytest
 from fakes.remote import RemoteStore
 from fakes.runner import Fleet
 from support.residency_harness import use
+from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import PullStopped, QueueFull
 from mlx_serve.daemon.residency.residency import Residency
@@ -21,7 +22,6 @@ from mlx_serve.daemon.settings.schema import load_settings
 from mlx_serve.daemon.tasks.pulls import PullOrder, Pulls
 from mlx_serve.store.errors import RepositoryNotFound, UnknownModel
 
-GUARD = 10
 NEW = "acme/new"
 
 

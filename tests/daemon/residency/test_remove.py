@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,47 +12,22 @@ import pytest
 from fakes.runner import Fleet
 from fakes.store import FakeStore
 from support.residency_harness import use
+from support.waiting import GUARD
 
 from mlx_serve.daemon.residency.remove import remove
 from mlx_serve.daemon.residency.residency import Residency
 from mlx_serve.daemon.residency.spare import Spare
 from mlx_serve.daemon.settings.schema import load_settings
-from mlx_serve.store.errors import DamagedModel, StoreBusy, UnknownModel
+from mlx_serve.store.errors import DamagedModel, UnknownModel
 from mlx_serve.store.installed import Installed, Removed
 from mlx_serve.store.names import Name
 
-GUARD = 10
 A, B = "acme/a", "acme/b"
-
-
-class RemovableStore(FakeStore):
-    """Notes what may go from the disk: `swept` are the manifests that were to stay, at each sweep."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.swept: list[set[str]] = []
-        self.busy = False
-
-    def models(self) -> list[Installed]:
-        return list(self.models_by_name.values())
-
-    def find(self, text: str) -> Installed:
-        return super().find(Name.parse(text).display())
-
-    def remove(self, name: str, protect: Collection[str] = ()) -> Removed:
-        gone = self.models_by_name.pop(Name.parse(name).display())
-        self.swept.append(set(protect))
-        return Removed(gone.name, gone.digest)
-
-    def gc(self, dry_run: bool, protect: Collection[str]) -> None:
-        if self.busy:
-            raise StoreBusy("a pull runs")
-        self.swept.append(set(protect))
 
 
 class Setup:
     def __init__(self, home: Path) -> None:
-        self.fleet, self.store = Fleet(), RemovableStore()
+        self.fleet, self.store = Fleet(), FakeStore()
         self.digest = self.store.add(A).digest
         settings = load_settings({}, {"MLX_SERVE_HOME": str(home)})
         self.residency = Residency(settings, self.store, Spare(self.fleet.spawn))  # type: ignore[arg-type]
