@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from .http.app import Server
+from .http.server import Server
 from .notify import Notifier
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mlx_serve.daemon.context import Context
-from mlx_serve.daemon.http.app import build_app, serve
+from mlx_serve.daemon.http.app import build_app
 from mlx_serve.daemon.http.limits import Limits
+from mlx_serve.daemon.http.server import serve
 from mlx_serve.daemon.metrics import Metrics
 from mlx_serve.daemon.protocol import Accepted, Delta, Event, Finished, Gauges, Generate, Hello, Loaded
 from mlx_serve.daemon.residency.lease import Queue, Resident

@@ -12,8 +12,9 @@ from typing import Any
 
 from sanic import Request, response
 
-from mlx_serve.daemon.http.app import App, Server, build_app, serve
+from mlx_serve.daemon.http.app import App, build_app
 from mlx_serve.daemon.http.limits import Limits
+from mlx_serve.daemon.http.server import Server, serve
 
 HOST = b"Host: localhost\r\n"
 QUICK = Limits(
