@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-ON_BOTH = ("test_http_time.py", "test_runner.py", "test_channel.py")
+ON_BOTH = ("test_http_time.py", "test_half_closed.py", "test_runner.py", "test_channel.py")
 
 
 def pytest_asyncio_loop_factories(
