@@ -21,8 +21,8 @@ from sanic.response import HTTPResponse
 
 from ..context import Context
 from ..errors import Draining
-from .exchange import ApiRequest
 from .limits import InFlight, Limits
+from .request import ApiRequest
 
 log = logging.getLogger("mlx_serve.daemon.http")
 
@@ -86,8 +86,6 @@ def build_app(name: str, context: Context, *, control: bool, limits: Limits | No
     config = Config(env_prefix=None)
     config.TOUCHUP = False  # rewrites the source of this module's App, for the first app of a process only
     config.AUTO_EXTEND = False
-    config.MOTD = False
-    config.ACCESS_LOG = False
     app = App(
         name,
         config=config,

@@ -18,12 +18,9 @@ import asyncio
 import contextlib
 import logging
 import math
-import re
-import secrets
 import socket
 import struct
 from collections.abc import AsyncGenerator
-from functools import cached_property
 from time import monotonic
 from typing import Any, Protocol
 
@@ -32,40 +29,17 @@ from sanic.compat import Header
 from sanic.exceptions import BadURL, RequestTimeout, SanicException, ServerError
 from sanic.http import Stage
 from sanic.models.server_types import ConnInfo
-from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
 from ..errors import Draining
 from . import head as heads
 from .body import Body
-from .head import Head, Refused
+from .head import Refused
 from .limits import MIB, Limits
 from .receive_buffer import EndOfInput, ReceiveBuffer
-from .response import ResponseWriter, Send
+from .response import ResponseWriter, Send, error_record
 
 log = logging.getLogger("mlx_serve.daemon.http")
-
-_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-
-
-class ApiRequest(Request):
-    """A request whose body is received within the limits."""
-
-    @cached_property
-    def id(self) -> str:
-        """The client's own where that is a plain word."""
-        given = self.headers.get("x-request-id", "")
-        return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-
-    async def receive_body(self) -> None:
-        if not self.body and isinstance(self.stream, Exchange):
-            self.body = await self.stream.whole_body()
-
-    def parts(self) -> AsyncGenerator[bytes]:
-        """The body part by part; held in memory nowhere, and as long as it likes."""
-        stream: Any = self.stream
-        arriving: AsyncGenerator[bytes] = stream.parts()
-        return arriving
 
 
 class Peer(Protocol):
@@ -85,7 +59,6 @@ class Exchange:
         self._app = peer.app
         self._limits: Limits = peer.app.ctx.limits
         self._started = monotonic()
-        self._head: Head | None = None
         self._body: Body | None = None
         self._request: Any = None
         self._writer: ResponseWriter | None = None
@@ -167,15 +140,14 @@ class Exchange:
 
     async def whole_body(self) -> bytes:
         """Within `server.max_body_mb`. Raises PayloadTooLarge, RequestTimeout, BadRequest or Refused."""
+        assert self._body is not None  # a handler runs, so the head is in
         limit = self._app.ctx.serving.settings.server.max_body_mb * MIB
-        return b"" if self._body is None else await self._body.whole(limit, self._app.ctx.in_flight)
+        return await self._body.whole(limit, self._app.ctx.in_flight)
 
-    async def parts(self) -> AsyncGenerator[bytes]:
+    def parts(self) -> AsyncGenerator[bytes]:
         """The body as it arrives, of any size, for what goes to disk. Raises RequestTimeout or BadRequest."""
-        if self._body is not None:
-            async with contextlib.aclosing(self._body.parts()) as arriving:
-                async for part in arriving:
-                    yield part
+        assert self._body is not None
+        return self._body.parts()
 
     def probe(self) -> bytes:
         """A byte to send before its time, to see whether the client is still there; b"" when there is none."""
@@ -183,10 +155,11 @@ class Exchange:
 
     async def break_off(self, error: BaseException) -> None:
         """The response has begun: it ends with the error as its last record, and without its end mark."""
-        known, send = self._failed, self.send
+        known, send, response = self._failed, self.send, self.response
         self.fail()
-        record = self._error_record(error)  # which logs what nobody foresaw
-        if self.stage is Stage.RESPONSE and send is not None and record and not known:
+        rendered = self._app.error_handler.response(self._request, error)  # which logs what nobody foresaw
+        record = b"" if response is None else error_record(response, self._request.path, rendered.body or b"")
+        if send is not None and record and not known:
             await send(record, False)
 
     def fail(self) -> None:
@@ -207,7 +180,6 @@ class Exchange:
             self._begin(head.method, head.target, head.version, head.headers, raw)
         except BadURL:
             raise Refused(400, "the request's target must be a path such as /v1/models") from None
-        self._head = head
         self._last = not head.keep_alive
         self._body = Body(head, self._peer.received, self._peer.write, self._limits)
 
@@ -256,16 +228,6 @@ class Exchange:
         except Exception as second:
             self._last = True
             log.error("fail error_answer reason=%s", type(second).__name__, exc_info=second)
-
-    def _error_record(self, error: BaseException) -> bytes:
-        """The error as the last record of the stream under way; b"" when the response is no stream of records."""
-        body: bytes = self._app.error_handler.response(self._request, error).body or b""
-        response = self.response
-        kind = str(response and (response.headers.get("content-type") or response.content_type))
-        if kind.startswith("text/event-stream"):
-            event = b"event: error\n" if self._request.path.startswith("/v1/messages") else b""
-            return event + b"data: " + body.strip() + b"\n\n"
-        return body.strip() + b"\n" if kind.startswith("application/x-ndjson") else b""
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,15 @@ def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
+def error_record(response: BaseHTTPResponse, path: str, document: bytes) -> bytes:
+    """An error's document as the last record of a stream; b"" when the response is no stream of records."""
+    kind = str(response.headers.get("content-type") or response.content_type)
+    if kind.startswith("text/event-stream"):
+        event = b"event: error\n" if path.startswith("/v1/messages") else b""
+        return event + b"data: " + document.strip() + b"\n\n"
+    return document.strip() + b"\n" if kind.startswith("application/x-ndjson") else b""
+
+
 class ResponseWriter:
     """`stage` is HANDLER until the head is sent, RESPONSE until the end is, and then IDLE; `send` is then None.
 

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import h11
 import pytest
+from sanic.response import HTTPResponse
 from support.raw_http import HOST, QUICK, Wire, statuses, wire
 
 from mlx_serve.daemon.http import connection
+from mlx_serve.daemon.http.response import ResponseWriter
 
 PATIENT = replace(QUICK, head_seconds=5, body_seconds=5, idle_seconds=5, write_seconds=5)
 GET_OK = b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -125,6 +127,46 @@ async def test_a_stream_that_is_silent_sends_zeros_before_its_next_chunk() -> No
         server.app.ctx.gate.set()
         status, _, body = read(begun + early + await reader.read())
         assert (early, status, body) == (b"00", 200, b"data: 1\n\ndata: 2\n\n")
+
+
+async def test_no_probe_is_sent_while_the_head_waits_for_the_client() -> None:
+    """The head goes on from the probes before it; one in between would stand twice on the wire."""
+    sent, free = [], asyncio.Event()
+
+    async def write(data: bytes) -> None:
+        await free.wait()
+        sent.append(data)
+
+    writer = ResponseWriter(write, lambda: True, request_id="a", version="1.1", head_only=False)
+    writer.response = HTTPResponse("text")
+    early = writer.probe() + writer.probe()
+    assert writer.send is not None
+    sending = asyncio.ensure_future(writer.send(b"", True))
+    await asyncio.sleep(0)
+    assert writer.probe() == b""
+    free.set()
+    await sending
+    assert read(early + sent[0])[2] == b"text" and writer.probe() == b""
+
+
+async def test_there_are_only_so_many_probes() -> None:
+    """A status line is the same for every status up to its version, and the size of a chunk has 16 digits at most."""
+
+    async def write(data: bytes) -> None:
+        sent.append(data)
+
+    sent: list[bytes] = []
+    writer = ResponseWriter(write, lambda: True, request_id="a", version="1.1", head_only=False)
+    writer.response = HTTPResponse()
+    sent += [writer.probe() for _ in range(20)]
+    assert writer.send is not None
+    await writer.send(b"a", False)
+    sent += [writer.probe() for _ in range(20)]
+    await writer.send(b"b", True)
+    sent += [writer.probe() for _ in range(20)]
+    raw = b"".join(sent)
+    assert raw.startswith(b"HTTP/1.1 200 OK\r\n") and raw.endswith(b"\r\n1\r\na\r\n000000001\r\nb\r\n0\r\n\r\n")
+    assert read(raw)[2] == b"ab"
 
 
 async def test_a_client_that_goes_at_once_is_noticed() -> None:
