@@ -144,7 +144,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 async def _run(context: Context, ground: Ground, began: float) -> None:
     from .drain import Stop, drain
-    from .http.app import serve
+    from .http.server import serve
     from .notify import Notifier
 
     loop = asyncio.get_running_loop()

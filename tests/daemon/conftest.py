@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-ON_BOTH = ("daemon/workers/", "daemon/http/test_http_time.py")
+ON_BOTH = ("daemon/workers/", "daemon/http/test_http_time.py", "daemon/http/test_half_closed.py")
 HERE = Path(__file__).parents[1]
 
 

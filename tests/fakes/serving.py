@@ -18,8 +18,9 @@ from fakes.store import DIGEST, WEIGHTS, FakeStore, installed
 from support.waiting import GUARD
 
 from mlx_serve.daemon.context import Context
-from mlx_serve.daemon.http.app import build_app, serve
+from mlx_serve.daemon.http.app import build_app
 from mlx_serve.daemon.http.limits import Limits
+from mlx_serve.daemon.http.server import serve
 from mlx_serve.daemon.metrics import Metrics, Sample
 from mlx_serve.daemon.settings.schema import Settings, load_settings
 from mlx_serve.daemon.tasks.pulls import Pulls

@@ -14,9 +14,9 @@ from ..model.load import LanguageModel
 from ..prompt.render import Prepared, Prompts
 from ..prompt.thread import PromptThread, Ready
 from .batch import Batch, Launch
+from .choices import Choices
 from .pace import AIM, LONGEST_SECONDS, Pace
 from .prefill import Chunk, Prefill
-from .request import Request
 from .sampling import choice, resolve
 from .scheduler import Limits, Scheduler
 from .sequence import Sequence
@@ -38,7 +38,7 @@ class Generator:
         self, model: LanguageModel, limits: Limits, tokens_per_step: int, deliver: Callable[[Any], None]
     ) -> None:
         self._model = model
-        self._scheduler: Scheduler[Request] = Scheduler(limits)
+        self._scheduler: Scheduler[Choices] = Scheduler(limits)
         self._prompts = PromptThread(Prompts(model), deliver)
         self._batch = Batch(model)
         self._turns: Turns[Prefill] = Turns()
@@ -91,7 +91,7 @@ class Generator:
             text = prepared.rendered or model.vocabulary.decode(prepared.tokens)
             self._events += [Delta(id=number, choice=sequence.choice, text=text) for sequence in sequences]
         if prepared.room > 0:
-            self._scheduler.add(Request(sequences))
+            self._scheduler.add(Choices(sequences))
             return
         for sequence in sequences:
             sequence.reason = "length"
@@ -185,7 +185,7 @@ class Generator:
         self._batch.leave(newest)
         newest.launched = newest.generated
         if self._batch.sequences:
-            self._scheduler.put_back(Request([newest]))
+            self._scheduler.put_back(Choices([newest]))
             return
         rest = newest.cut()
         if rest is not None:

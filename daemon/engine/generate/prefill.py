@@ -15,15 +15,15 @@ import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from ..model.load import LanguageModel
+from .choices import Choices
 from .pace import Allowance
-from .request import Request
 from .sequence import Sequence
 
 
 class Prefill:
     """Row i of `caches` is that of `requests[i]`, for all of its choices."""
 
-    def __init__(self, model: LanguageModel, requests: list[Request], allowance: int) -> None:
+    def __init__(self, model: LanguageModel, requests: list[Choices], allowance: int) -> None:
         self._network = model.network
         self.requests = requests
         self.caches: list[Any] = make_prompt_cache(model.network)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .sequence import Sequence
 
 
-class Request:
+class Choices:
     """`waiting` are the sequences that are not in the batch; all of them have the same tokens."""
 
     def __init__(self, sequences: list[Sequence]) -> None:
