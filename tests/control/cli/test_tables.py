@@ -134,7 +134,7 @@ def test_speed_is_that_of_the_last_seconds() -> None:
 
 
 @pytest.mark.parametrize("columns", [10, 40, 80, 200])
-@pytest.mark.parametrize("remark", ["", "rate limited, going on in 12 s"])
+@pytest.mark.parametrize("remark", ["", "rate limited, continuing in 12 s"])
 def test_bar_fits_the_terminal(columns: int, remark: str) -> None:
     bar = Bar("a-rather-long-name-of-a-file-that-has-many-shards-00001-of-00012.safetensors", 0.0)
     bar.remark = remark
@@ -151,8 +151,8 @@ def test_plain_progress_tells_each_step_and_each_trouble_once() -> None:
         {"status": "checking files"},
         {"status": "checking files"},
         {"status": "copying", "path": "a/b.json", "completed": 1, "total": 2},
-        {"status": "rate limited, going on in 12 s", "path": "a/b.json", "completed": 1, "total": 2},
-        {"status": "rate limited, going on in 11 s", "path": "a/b.json", "completed": 1, "total": 2},
+        {"status": "rate limited, continuing in 12 s", "path": "a/b.json", "completed": 1, "total": 2},
+        {"status": "rate limited, continuing in 11 s", "path": "a/b.json", "completed": 1, "total": 2},
         {"status": "copying", "path": "a/b.json", "completed": 2, "total": 2},
         {"status": "stored", "path": "a/b.json", "completed": 2, "total": 2},
         {"status": "already here", "path": "empty", "completed": 0, "total": 0},
@@ -162,7 +162,7 @@ def test_plain_progress_tells_each_step_and_each_trouble_once() -> None:
     progress.close()
     assert stream.getvalue().splitlines() == [
         "checking files",
-        "a/b.json: rate limited, going on in 12 s",
+        "a/b.json: rate limited, continuing in 12 s",
         "stored a/b.json 2 B",
         "already here empty 0 B",
         "writing manifest",

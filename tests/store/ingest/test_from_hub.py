@@ -14,7 +14,7 @@ import pytest
 from fakes.hub.faults import Fault
 from fakes.hub.server import Hub
 
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.errors import (
     AmbiguousName,
     HubChanged,
@@ -176,7 +176,7 @@ def test_a_model_that_was_made_here_is_not_replaced_by_what_it_was_made_of(
     hub.add("owner/name", make_files())
     store.pull("owner/name")
     store.create("name", "me/pirate", Overrides(system="Arr."))
-    with pytest.raises(SourceError, match="was made here") as caught:
+    with pytest.raises(SourceError, match="was made from another model") as caught:
         store.pull("me/pirate")
     assert "owner/name" in (caught.value.hint or "")
 
@@ -308,7 +308,7 @@ def test_offline_the_cache_is_all_there_is(
     ("files", "error", "words"),
     [
         ({"config.json": b'{"model_type": "martian"}'}, UnsupportedModel, "martian"),
-        ({"tokenizer_config.json": b'{"auto_map": {"AutoTokenizer": "x.Y"}}'}, UnsupportedModel, "never run here"),
+        ({"tokenizer_config.json": b'{"auto_map": {"AutoTokenizer": "x.Y"}}'}, UnsupportedModel, "never runs"),
         ({"config.json": b"{"}, StoreError, "not valid JSON"),
         ({"model-00001-of-00009.safetensors": b"x" * 900, WEIGHTS: None}, SourceError, "00002-of-00009"),
         ({"model.safetensors.index.json": b'{"weight_map": {"a": "../../x.safetensors"}}'}, StoreError, "outside"),
@@ -334,7 +334,7 @@ def test_weights_that_are_none_are_refused_after_all(store: Store, hub: Hub, mak
 
 
 def test_a_full_disk_says_how_much_is_missing_before_it_starts(tmp_path: Path, hub: Hub, make_files: MakeFiles) -> None:
-    class Small(Disk):
+    class Small(FileSystem):
         def free(self, folder: Path) -> int:
             return 2_000_000
 

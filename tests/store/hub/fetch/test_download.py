@@ -18,10 +18,10 @@ from fakes.hub import faults
 from fakes.hub.faults import Fault, Gate
 from fakes.hub.server import Hub
 
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.errors import HubUnreachable, NoSpace, RateLimited, StoreError, WrongContent
-from mlx_serve.store.hub.fetch import timeouts as patience
-from mlx_serve.store.hub.fetch.timeouts import Patience
+from mlx_serve.store.hub.fetch import timeouts
+from mlx_serve.store.hub.fetch.timeouts import Timeouts
 from mlx_serve.store.progress import Progress
 from mlx_serve.store.store import Store
 
@@ -181,7 +181,7 @@ def test_a_line_that_always_breaks_off_still_gets_there(store: Store, offer: Off
     ("fault", "words"),
     [
         (faults.truncated(0, times=None), "ended too early"),
-        (faults.reset(0, times=None), "broke off"),
+        (faults.reset(0, times=None), "the connection was lost"),
         (faults.failing(503, times=None, on="content"), "503"),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_hub_that_is_down_is_asked_five_times(store: Store, offer: Offer, file
 def test_a_line_that_gives_nothing_is_hung_up_and_dialled_again(
     store: Store, offer: Offer, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "USUAL", Patience(window=0.3, first_pause=0.01))
+    monkeypatch.setattr(timeouts, "DEFAULT", Timeouts(window=0.3, first_pause=0.01))
     hub = offer(files, faults.stall(1 * MB), faults.silent(on="content"), faults.silent(on="redirect"))
     store.pull("owner/name")
     assert weights(store) == files[WEIGHTS]
@@ -225,7 +225,7 @@ def test_a_line_that_gives_nothing_is_hung_up_and_dialled_again(
 def test_a_line_that_only_drips_is_hung_up_too(
     store: Store, offer: Offer, make_files: MakeFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "USUAL", Patience(window=0.3, slowest=100_000, first_pause=0.01))
+    monkeypatch.setattr(timeouts, "DEFAULT", Timeouts(window=0.3, min_rate=100_000, first_pause=0.01))
     files = make_files(500_000)
     hub = offer(files, faults.drip(20_000, times=1))
     began = time.monotonic()
@@ -313,7 +313,7 @@ def test_a_server_without_ranges_that_always_breaks_off_is_given_up(
     [
         (faults.corrupt(70_000, times=None), "digest mismatch, expected sha256:"),
         (faults.html(times=None), "of text/html"),
-        (Fault(None, on="content", gzip=True), "packed"),
+        (Fault(None, on="content", gzip=True), "compressed"),
         (Fault(None, on="content", extra=1), "instead of"),
     ],
 )
@@ -397,7 +397,7 @@ def test_a_partial_that_is_no_file_is_named_and_not_followed(
     path = partial(store, files)
     (tmp_path / "precious").write_text("mine")
     path.symlink_to(tmp_path / "precious") if kind == "link" else path.mkdir()
-    with pytest.raises(StoreError, match="is no file of the model store"):
+    with pytest.raises(StoreError, match="was not written by the model store"):
         store.pull("owner/name")
     assert (tmp_path / "precious").read_text() == "mine"
     path.unlink() if kind == "link" else path.rmdir()
@@ -440,7 +440,7 @@ def test_a_short_limit_is_waited_for_by_all_and_told(store: Store, offer: Offer,
     began = time.monotonic()
     store.pull("owner/name", progress=lambda progress: told.append(progress.status))
     assert 0.9 < time.monotonic() - began < 5
-    assert "rate limited, going on in 1 s" in told
+    assert "rate limited, continuing in 1 s" in told
     assert weights(store) == files[WEIGHTS]
     assert sent(hub) == len(files[WEIGHTS])
 
@@ -463,7 +463,7 @@ def test_a_long_limit_is_an_error_that_says_until_when(
 def test_a_limit_that_says_nothing_is_waited_for_a_little_and_not_for_ever(
     store: Store, offer: Offer, make_files: MakeFiles, monkeypatch: pytest.MonkeyPatch, after: str | None
 ) -> None:
-    monkeypatch.setattr(patience, "USUAL", Patience(unsaid_rate_pause=0.05, rate_wait=0.12))
+    monkeypatch.setattr(timeouts, "DEFAULT", Timeouts(default_rate_pause=0.05, rate_wait=0.12))
     hub = offer(make_files(), faults.limited(after, times=None))
     with pytest.raises(RateLimited):
         store.pull("owner/name")
@@ -488,7 +488,7 @@ def test_an_address_that_expired_is_asked_for_again(store: Store, offer: Offer, 
 
 def test_a_host_that_always_refuses_is_given_up(store: Store, offer: Offer, make_files: MakeFiles) -> None:
     hub = offer(make_files(), faults.failing(403, times=None, on="content"))
-    with pytest.raises(HubUnreachable, match=r"refuses to send it \(403\)"):
+    with pytest.raises(HubUnreachable, match=r"refuses to send it \(status 403\)"):
         store.pull("owner/name")
     assert len(ranges(hub)) == 5
 
@@ -504,7 +504,7 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(store: Store, hub: Hub, fi
 # the disk
 
 
-class FailingWrites(Disk):
+class FailingWrites(FileSystem):
     """Has room for so many bytes of weights; `code` is what it says then."""
 
     def __init__(self, room: int, code: int) -> None:
@@ -537,7 +537,7 @@ def test_a_disk_that_fails_midway_keeps_what_is_there(tmp_path: Path, offer: Off
 
 
 def test_room_is_taken_before_the_first_byte_comes(tmp_path: Path, offer: Offer, files: Files) -> None:
-    class Full(Disk):
+    class Full(FileSystem):
         def allocate(self, descriptor: int, size: int) -> None:
             if size > MB:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -552,7 +552,7 @@ def test_room_is_taken_before_the_first_byte_comes(tmp_path: Path, offer: Offer,
 def test_allocating_keeps_the_length_and_promises_the_room(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     try:
-        Disk().allocate(descriptor, MB)
+        FileSystem().allocate(descriptor, MB)
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
@@ -567,10 +567,10 @@ def test_after_a_failed_sync_the_file_is_dropped(
     """What the kernel failed to write may be gone although a second sync says all is well."""
     from mlx_serve.store.hub.fetch import syncer
 
-    monkeypatch.setattr(syncer, "_EVERY", MB)
-    monkeypatch.setattr(syncer, "_SECONDS", 0.001)
+    monkeypatch.setattr(syncer, "_SYNC_BYTES", MB)
+    monkeypatch.setattr(syncer, "_POLL_SECONDS", 0.001)
 
-    class NoSync(Disk):
+    class NoSync(FileSystem):
         def fail(self, descriptor: int) -> None:
             if os.fstat(descriptor).st_size > MB:
                 raise OSError(errno.EIO, "Input/output error")
