@@ -101,7 +101,7 @@ class NoSpace(StoreError):
             f"needed {size_text(needed)}, have {size_text(have)}" if needed is not None else f"{size_text(have)} left"
         )
         super().__init__(
-            f"not enough disk space for the model: {wanted}",
+            f"no space left for the model: {wanted}",
             hint="remove a model, run `mlx-serve gc`, or set MLX_SERVE_MODELS_DIR to a larger disk",
         )
         self.needed = needed

@@ -30,7 +30,7 @@ def fake_program(environment: dict[str, str], home: Path, monkeypatch: pytest.Mo
         pid = Client(path, 5).pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        launch.wait_gone(pid, 10)
+        launch.wait_ended(pid, 10)
 
 
 def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
@@ -47,20 +47,20 @@ def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
 
     assert cli.main(["stop", "--port", "22001"]) == 0
     assert capsys.readouterr().out == f"stopped mlx-serve (pid {pid})\n"
-    assert launch.gone(pid)
+    assert launch.has_ended(pid)
     assert cli.main(["stop", "--port", "22001"]) == 3
 
 
 def test_start_that_fails_shows_the_daemons_own_reason(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     assert cli.main(["start", "--port", "22002", "--host", "nowhere"]) == 1
     reason = "server.host nowhere is not an address of this machine"
-    assert capsys.readouterr().err == f"mlx-serve: {reason}; its log is {home}/logs/22002.log\n"
+    assert capsys.readouterr().err == f"mlx-serve: {reason}; see its log: {home}/logs/22002.log\n"
 
 
 def test_commands_start_a_daemon_and_say_so(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     assert cli.main(["list", "--port", "22003"]) == 0
     shown = capsys.readouterr()
-    assert shown.err == "no daemon runs on port 22003; starting one\n"
+    assert shown.err == "no daemon is running on port 22003; starting one\n"
     assert shown.out.startswith("NAME")
     assert alive(socket_path(home, 22003))
 
@@ -76,7 +76,7 @@ def test_daemon_that_was_killed_leaves_nothing_in_the_way(home: Path, capsys: py
     pid = Client(socket_path(home, 22005), 5).pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert launch.wait_gone(pid, 10)
+    assert launch.wait_ended(pid, 10)
     assert cli.main(["status", "--port", "22005"]) == 3
     assert cli.main(["start", "--port", "22005"]) == 0
 
@@ -102,7 +102,7 @@ def test_force_ends_a_daemon_that_answers_no_more(home: Path, monkeypatch: pytes
     os.kill(pid, signal.SIGSTOP)
     assert cli.main(["stop", "--port", "22008"]) == 1
     assert cli.main(["stop", "--port", "22008", "--force"]) == 0
-    assert launch.gone(pid)
+    assert launch.has_ended(pid)
 
 
 def test_start_means_the_configured_port_whatever_else_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

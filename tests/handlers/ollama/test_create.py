@@ -213,8 +213,8 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"files": {"config.json": "sha256:" + "0" * 64}, "quantize": "q8_0"}, 400, "together with 'files'"),
     ({"files": {"config.json": "sha256:" + "0" * 64}}, 400, "has not been uploaded"),
     ({"files": {"../config.json": "sha256:" + "0" * 64}}, 400, "file path must be relative"),
-    ({"files": {"evil.py": "sha256:" + "0" * 64}}, 400, "is no file of a model"),
-    ({"files": {"model.gguf": "sha256:" + "0" * 64}}, 400, "is no file of a model"),
+    ({"files": {"evil.py": "sha256:" + "0" * 64}}, 400, "is not a file of a model"),
+    ({"files": {"model.gguf": "sha256:" + "0" * 64}}, 400, "is not a file of a model"),
     ({"files": {"config.json": "sha256:12"}}, 400, "invalid digest format"),
     ({"from": "local/base", "files": {"config.json": "x"}}, 400, "cannot be given together"),
 ]
