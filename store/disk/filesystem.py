@@ -1,4 +1,4 @@
-"""The file-system calls that the store's promises rest on, in one place so that tests can make each one fail."""
+"""The file-system calls that the store's durability depends on, in one place so that tests can make each one fail."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".tmp"
-"""The ending of files that nobody resumes: rubbish as soon as no one holds the store's lock."""
+"""The suffix of files that are never resumed: garbage as soon as nothing holds the store's lock."""
 
-LASTING = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG)
-"""What `read_regular` says of a file that is no such file; any other error may be gone at the next try."""
+PERMANENT_ERRORS = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG)
+"""What `read_regular` raises for a missing or unsuitable file; any other error may be transient."""
 
 
 _KEEP_SIZE = 1  # linux/falloc.h
 
 
-class Disk:
-    """The real disk. A subclass in the tests counts, fails or dies at the n-th call."""
+class FileSystem:
+    """The real file system. Subclasses in the tests count, fail or die at the n-th call."""
 
     def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data).cast("B")
@@ -37,9 +37,9 @@ class Disk:
             view, position = view[count:], position + count
 
     def allocate(self, descriptor: int, size: int) -> None:
-        """Take the room for `size` bytes from the disk, where it can promise room; the file's length stays.
+        """Reserve space for `size` bytes where the file system can; the file's length stays the same.
 
-        Raises OSError when there is none. posix_fallocate would write zeros where the file system cannot.
+        Raises OSError when the disk is full. Not posix_fallocate: it writes zeros where the file system cannot reserve.
         """
         if sys.platform != "linux" or size == 0:
             return
@@ -67,7 +67,7 @@ class Disk:
         os.fsync(descriptor)
 
     def flush(self, descriptor: int) -> None:
-        """As `sync`, for a file that is still being written: good enough for what another pull can fetch again."""
+        """A weaker `sync` for a file that is still being written: lost bytes can be fetched again."""
         os.fsync(descriptor) if sys.platform == "darwin" else os.fdatasync(descriptor)
 
     def sync_folder(self, folder: Path) -> None:
@@ -85,7 +85,7 @@ class Disk:
         path.unlink()
 
     def make_folder(self, path: Path) -> None:
-        """A folder of mode 0700 whatever the umask; one that is there already is left as it is."""
+        """Create a folder of mode 0700 whatever the umask; an existing one is not changed."""
         try:
             path.mkdir(0o700)
         except FileExistsError:
@@ -104,7 +104,7 @@ class Disk:
 
     @contextmanager
     def temporary(self, folder: Path) -> Iterator[tuple[int, Path]]:
-        """A new private file in `folder`, removed at the end unless it was renamed away."""
+        """A new private file in `folder`, removed at the end unless it was renamed."""
         path = folder / f"{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -114,7 +114,7 @@ class Disk:
             path.unlink(missing_ok=True)
 
     def replace(self, target: Path, data: bytes, partial: Path, mode: int = 0o600) -> None:
-        """Put a small file in place, old or new and never torn."""
+        """Replace a small file atomically."""
         with self.temporary(partial) as (descriptor, path):
             self.write(descriptor, data)
             os.fchmod(descriptor, mode)
@@ -124,9 +124,9 @@ class Disk:
 
 
 def open_regular(path: Path, *, follow: bool = False) -> int:
-    """Open for reading what must be a regular file; never blocks on a fifo, never follows a link unless told.
+    """Open a regular file for reading; never blocks on a fifo, follows links only with `follow`.
 
-    Raises OSError; ELOOP for a link, EINVAL for anything else that is no regular file.
+    Raises OSError: ELOOP for a link, EINVAL for anything else that is not a regular file.
     """
     status = path.stat(follow_symlinks=follow)
     if stat.S_ISREG(status.st_mode):

@@ -1,7 +1,7 @@
 """The store's lock: flock, shared while reading or pulling, exclusive while sweeping.
 
-The kernel frees it when its holder dies, so there is nothing stale to clean up. Each use opens the file anew:
-threads of one process exclude each other exactly as processes do.
+The kernel releases it when its holder dies, so locks never become stale. Each use opens the file again, so that
+threads of one process exclude each other as processes do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Lock:
         self._path = path
 
     def create(self) -> None:
-        """Make the lock's file, of mode 0600 whatever the umask; one that is there already is left as it is."""
+        """Create the lock's file with mode 0600 whatever the umask; an existing one is not changed."""
         flags = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             descriptor = os.open(self._path, flags, 0o600)
@@ -38,7 +38,7 @@ class Lock:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Waits while somebody sweeps. On a read-only disk without the file nobody can sweep, and nothing is locked."""
+        """Waits for a sweep to end. A read-only store without the file cannot be swept, so nothing is locked."""
         try:
             descriptor = self._open()
         except FileNotFoundError:
@@ -52,7 +52,7 @@ class Lock:
 
     @contextmanager
     def exclusive(self, wait_seconds: float | None = None) -> Iterator[None]:
-        """Waits for every other holder, at most `wait_seconds` (None: for ever). Raises StoreBusy."""
+        """Waits for every other holder, at most `wait_seconds` (None: forever). Raises StoreBusy."""
         descriptor = self._open()
         try:
             if wait_seconds is None:
@@ -64,9 +64,9 @@ class Lock:
             os.close(descriptor)
 
     def works(self) -> bool:
-        """Whether a second holder is really kept out; some network file systems let everybody in.
+        """Whether a second holder is really kept out, which some network file systems fail to do.
 
-        True as well when another process holds the lock, for then nothing can be tried.
+        Also True when another process holds the lock, because it cannot be tested then.
         """
         first, second = self._open(), self._open()
         try:

@@ -24,7 +24,7 @@ CLIENTS = 6
 OPERATIONS = 20
 NAMES = ("acme/s0", "acme/s1", "acme/s2", "copies/a", "copies/b")
 # What may be said to somebody who comes too late or too early.
-FINE = ("not found", "in use by", "is missing", "was made here out of another", "is damaged", "has changed on disk")
+FINE = ("not found", "in use by", "is missing", "was made from another model", "is damaged", "has changed on disk")
 
 
 def operation(pulling: PullingDaemon, draw: random.Random) -> tuple[str, int, bytes]:

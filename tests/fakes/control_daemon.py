@@ -15,7 +15,8 @@ from fakes.serving import fakes
 from mlx_serve.control.server import api
 from mlx_serve.control.socket import bind, socket_path
 from mlx_serve.daemon.errors import RequestRejected, RunnerDied
-from mlx_serve.daemon.http.app import Server, build_app, serve
+from mlx_serve.daemon.http.app import build_app
+from mlx_serve.daemon.http.server import Server, serve
 from mlx_serve.daemon.protocol import Accepted, ChatPrompt, Delta, Event, Generate
 from mlx_serve.daemon.settings.schema import load_settings
 from mlx_serve.handlers.routes import register

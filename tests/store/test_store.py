@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.manifests import decode, encode
 from mlx_serve.store.errors import (
     AmbiguousName,
@@ -29,12 +29,12 @@ from mlx_serve.store.store import Store
 MakeModel = Callable[..., Path]
 
 
-class ReadOnlyDisk(Disk):
+class ReadOnlyDisk(FileSystem):
     def writable(self, folder: Path) -> bool:
         return False
 
 
-class SmallDisk(Disk):
+class SmallDisk(FileSystem):
     def free(self, folder: Path) -> int:
         return 1000
 

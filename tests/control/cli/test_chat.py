@@ -77,7 +77,7 @@ def test_chat_remembers_what_was_said_until_clear(chat: Terminal, daemon: FakeDa
     chat.say("two", "You said: two")
     roles = [(each["role"], each["content"]) for each in daemon.chats[-1]["messages"]]
     assert roles == [("user", "one"), ("assistant", "You said: one"), ("user", "two")]
-    chat.say("/clear", "Forgot")
+    chat.say("/clear", "Cleared the conversation")
     chat.say("three", "You said: three")
     assert len(daemon.chats[-1]["messages"]) == 1
     chat.type("/bye\n")
@@ -157,7 +157,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(chat: Terminal, daemon: FakeDa
 
 
 def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(chat: Terminal) -> None:
-    chat.interrupt("Use Ctrl-D or /bye to leave.")
+    chat.interrupt("Use Ctrl-D or /bye to exit.")
     chat.expect(">>> ")
     chat.type("\x04")
     assert chat.process.wait(GUARD) == 0

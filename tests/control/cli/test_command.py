@@ -130,7 +130,7 @@ def test_ctrl_c_during_a_pull_says_how_to_go_on(daemon: FakeDaemon, environment:
         assert process.stderr.readline() == "stored model.safetensors 100 KB\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(GUARD) == 130
-        assert process.stderr.read() == "stopped; pulling again goes on from here\n"
+        assert process.stderr.read() == "stopped; the next pull resumes from here\n"
     assert daemon.store.ended.acquire(timeout=GUARD)
 
 
@@ -188,7 +188,7 @@ def test_run_passes_image_format_and_think_on(starter: FakeDaemon, run: Run, tmp
         == "mlx-serve: /no/such.png: No such file or directory\n"
     )
     (tmp_path / "schema.json").write_text("[1]")
-    assert "no JSON schema" in run("run", "starter", "x", "--format", schema).stderr
+    assert "is not a JSON schema" in run("run", "starter", "x", "--format", schema).stderr
 
 
 def test_thinking_is_hidden_away_from_a_terminal_unless_asked_for(starter: FakeDaemon, run: Run) -> None:
@@ -207,7 +207,7 @@ def test_run_with_json_passes_the_documents_through(starter: FakeDaemon, run: Ru
 def test_run_pulls_what_is_missing_and_says_so(daemon: FakeDaemon, run: Run, name: str) -> None:
     done = run("run", name, "hi")
     assert (done.returncode, done.stdout) == (0, "You said: hi\n")
-    assert f"{name} is not here yet; pulling it" in done.stderr
+    assert f"{name} is not installed; pulling it" in done.stderr
 
 
 def test_run_of_an_unknown_model_says_what_to_do(daemon: FakeDaemon, run: Run) -> None:
@@ -222,7 +222,7 @@ def test_run_of_an_unknown_model_says_what_to_do(daemon: FakeDaemon, run: Run) -
     [
         ("refuse", "mlx-serve: this prompt is refused"),
         ("fail", "mlx-serve: the process of model 'tiny' ended unexpectedly"),
-        ("die", "mlx-serve: the daemon went away in mid-command"),
+        ("die", "mlx-serve: lost the connection to the daemon"),
     ],
 )
 def test_failed_answer_is_a_sentence_and_status_1(starter: FakeDaemon, run: Run, prompt: str, sentence: str) -> None:
@@ -296,7 +296,7 @@ def test_only_daemon_that_runs_is_the_one_that_is_meant(starter: FakeDaemon, run
 def test_no_daemon_is_status_3(run: Run, command: str) -> None:
     done = run(command)
     assert done.returncode == 3
-    assert done.stderr == "mlx-serve: no daemon runs on port 8000; start one with: mlx-serve start\n"
+    assert done.stderr == "mlx-serve: no daemon is running on port 8000; start one with: mlx-serve start\n"
 
 
 @pytest.mark.parametrize(
@@ -307,14 +307,14 @@ def test_no_daemon_is_status_3(run: Run, command: str) -> None:
         (["list", "--port", "99999"], "between 1 and 65535"),
         (["show"], "NAME"),
         (["pull", "x", "--quantize", "7"], "--quantize"),
-        (["pull", "x", "--quantize", "6", "--mode", "mxfp4"], "always 4"),
-        (["pull", "x", "--mode", "nvfp4", "--group-size", "64"], "always 16"),
-        (["pull", "x", "--keep-source"], "goes with --quantize"),
-        (["pull", "x", "--group-size", "64"], "goes with --quantize"),
+        (["pull", "x", "--quantize", "6", "--mode", "mxfp4"], "only 4"),
+        (["pull", "x", "--mode", "nvfp4", "--group-size", "64"], "only 16"),
+        (["pull", "x", "--keep-source"], "needs --quantize or --mode"),
+        (["pull", "x", "--group-size", "64"], "needs --quantize or --mode"),
         (["pull", "x", "--type", "gguf"], "gguf"),
         (["quantize"], "NAME"),
         (["quantize", "x", "--mode", "gguf"], "gguf"),
-        (["quantize", "x", "--bits", "8", "--mode", "mxfp4"], "always 4"),
+        (["quantize", "x", "--bits", "8", "--mode", "mxfp4"], "only 4"),
         (["quantize", "x", "--group-size", "16"], "choose 32, 64 or 128"),
         (["start", "--log-level", "loud"], "LOUD"),
     ],

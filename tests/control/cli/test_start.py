@@ -30,7 +30,7 @@ def fake_program(environment: dict[str, str], home: Path, monkeypatch: pytest.Mo
         pid = Client(path, 5).pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        launch.wait_gone(pid, 10)
+        launch.wait_ended(pid, 10)
 
 
 def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
@@ -48,7 +48,7 @@ def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
 
     assert cli.main(["stop", "--port", str(port)]) == 0
     assert capsys.readouterr().out == f"stopped mlx-serve (pid {pid})\n"
-    assert launch.gone(pid)
+    assert launch.has_ended(pid)
     assert cli.main(["stop", "--port", str(port)]) == 3
 
 
@@ -56,14 +56,14 @@ def test_start_that_fails_shows_the_daemons_own_reason(capsys: pytest.CaptureFix
     port = free_port()
     assert cli.main(["start", "--port", str(port), "--host", "192.0.2.1"]) == 1
     reason = "host '192.0.2.1' is not an address of this machine; --host 0.0.0.0 listens on all of them"
-    assert capsys.readouterr().err == f"mlx-serve: {reason}; its log is {home}/logs/{port}.log\n"
+    assert capsys.readouterr().err == f"mlx-serve: {reason}; see its log: {home}/logs/{port}.log\n"
 
 
 def test_commands_start_a_daemon_and_say_so(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     port = free_port()
     assert cli.main(["list", "--port", str(port)]) == 0
     shown = capsys.readouterr()
-    assert shown.err == f"no daemon runs on port {port}; starting one\n"
+    assert shown.err == f"no daemon is running on port {port}; starting one\n"
     assert shown.out.startswith("NAME")
     assert alive(socket_path(home, port))
 
@@ -81,7 +81,7 @@ def test_daemon_that_was_killed_leaves_nothing_in_the_way(home: Path, capsys: py
     pid = Client(socket_path(home, port), 5).pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert launch.wait_gone(pid, 10)
+    assert launch.wait_ended(pid, 10)
     assert cli.main(["status", "--port", str(port)]) == 3
     assert cli.main(["start", "--port", str(port)]) == 0
 
@@ -108,7 +108,7 @@ def test_force_ends_a_daemon_that_answers_no_more(home: Path, monkeypatch: pytes
     os.kill(pid, signal.SIGSTOP)
     assert cli.main(["stop", "--port", str(port)]) == 1
     assert cli.main(["stop", "--port", str(port), "--force"]) == 0
-    assert launch.gone(pid)
+    assert launch.has_ended(pid)
 
 
 def test_start_means_the_configured_port_whatever_else_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from fakes.control_daemon import FakeDaemon
 from fakes.store import DIGEST
 from support.waiting import GUARD
 
-from mlx_serve.control.cli.client import ApiError, Client, DaemonGone
+from mlx_serve.control.cli.client import ApiError, Client, ConnectionBroken
 from mlx_serve.control.server import api
 from mlx_serve.control.socket import dial
 from mlx_serve.store.errors import DamagedModel
@@ -51,7 +51,7 @@ def test_status_says_what_runs(daemon: FakeDaemon, client: Client) -> None:
     ],
 )
 def test_url_can_be_called_from_this_machine(host: str, url: str) -> None:
-    assert api.views.url(host, 1) == url
+    assert api.documents.url(host, 1) == url
 
 
 def test_models_are_listed_shown_copied_and_removed(daemon: FakeDaemon, client: Client) -> None:
@@ -268,5 +268,5 @@ def test_connection_that_is_gone_is_nobodys() -> None:
 def test_client_tells_a_cut_stream_from_a_finished_one(daemon: FakeDaemon, client: Client) -> None:
     daemon.store.add("mlx-serve/starter")
     body = {"model": "starter", "messages": [{"role": "user", "content": "die"}]}
-    with pytest.raises(DaemonGone):
+    with pytest.raises(ConnectionBroken):
         list(client.stream("POST", "/api/chat", body))

@@ -16,7 +16,7 @@ from subprocess import Popen
 import pytest
 
 from mlx_serve.store import store as facade
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.gc import Collected
 from mlx_serve.store.disk.locks import Lock
 from mlx_serve.store.errors import StoreBusy, StoreError, UnknownModel
@@ -42,7 +42,7 @@ print("done", store.pull_folder(Path(sys.argv[2]), name="pulled", progress=repor
 HOLDER = """
 import sys
 from pathlib import Path
-from mlx_serve.store.locks import Lock
+from mlx_serve.store.disk.locks import Lock
 
 with getattr(Lock(Path(sys.argv[1])), sys.argv[2])():
     print("here", flush=True)
@@ -312,5 +312,5 @@ def test_a_disk_whose_locks_let_everybody_in_is_noticed(
     assert Lock(tmp_path).works()
     monkeypatch.setattr("fcntl.flock", lambda descriptor, operation: None)
     assert not Lock(tmp_path).works()
-    Store.open(tmp_path / "models", disk=Disk())
+    Store.open(tmp_path / "models", disk=FileSystem())
     assert "locks do not work" in caplog.text

@@ -46,7 +46,7 @@ def index(*tensors: str, file: str = "model.safetensors") -> bytes:
 REFUSALS: dict[str, tuple[dict[str, Any], Kind | None, str]] = {
     "type": ({"config.json": config(model_type="qwen99")}, None, "'qwen99'"),
     "stated kind": ({}, "vlm", "'llama' is not supported as vlm"),
-    "code": ({"config.json": config(auto_map={"AutoModel": "modeling.X"})}, None, "code that comes with the model"),
+    "code": ({"config.json": config(auto_map={"AutoModel": "modeling.X"})}, None, "asks for Python code"),
     "tokenizer's code": ({"tokenizer_config.json": b'{"auto_map": {"A": "t.T"}}'}, None, "tokenizer_config.json asks"),
     "no decoder": ({"config.json": config(is_encoder_decoder=True, architectures=None)}, None, "encoder-decoder"),
     "dense": ({"config.json": config(model_type="bert"), "modules.json": DENSE}, None, "2_Dense has no"),
@@ -168,7 +168,7 @@ def test_offline_damage_is_found(store: Store, offline: Callable[..., Path]) -> 
     folder = offline(checkpoint(5_000))
     blob = max((folder / "blobs").iterdir(), key=lambda path: path.stat().st_size)
     blob.write_bytes(bytes(blob.stat().st_size))
-    with pytest.raises(HubUnreachable, match=r"model\.safetensors of acme/cached is not here"):
+    with pytest.raises(HubUnreachable, match=r"model\.safetensors of acme/cached is not on this machine"):
         store.pull("acme/cached")
     assert not store.models()
 

@@ -150,7 +150,7 @@ def test_a_config_that_declines_remote_code_is_fine(store: Store, make_model: Ma
         ({"model.safetensors": None}, SourceError, "no .safetensors"),
         ({"model.safetensors": None, "pytorch_model.bin": b"x"}, UnsupportedModel, "pytorch_model.bin"),
         ({"model.safetensors": None, "model.gguf": b"x"}, UnsupportedModel, "model.gguf"),
-        ({"model.safetensors": b""}, DamagedModel, "cut short"),
+        ({"model.safetensors": b""}, DamagedModel, "the file is truncated"),
         ({"model.safetensors": b"\x10" + bytes(7) + b"{}"}, DamagedModel, "shorter than its header"),
         (
             {INDEX: {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}},
@@ -162,7 +162,11 @@ def test_a_config_that_declines_remote_code_is_fine(store: Store, make_model: Ma
         ({INDEX: {"weight_map": {"no.such": "model.safetensors"}}}, DamagedModel, "lacks tensor 'no.such'"),
         ({INDEX: {}}, DamagedModel, "no weight_map"),
         ({"CONFIG.json": {}}, SourceError, "differ only in case"),
-        ({"chat_template.jinja": "x" * ((1 << 20) + 1)}, SourceError, "chat_template.jinja has"),
+        (
+            {"chat_template.jinja": "x" * ((1 << 20) + 1)},
+            SourceError,
+            "chat_template.jinja is too large: 1048577",
+        ),
     ],
 )
 def test_a_folder_that_is_no_sound_model_is_refused_before_anything_is_stored(

@@ -166,7 +166,7 @@ def test_a_model_that_was_made_here_is_not_replaced_by_what_it_was_made_of(
     hub.add("owner/name", make_files())
     store.pull("owner/name")
     store.create("name", "me/pirate", Overrides(system="Arr."))
-    with pytest.raises(SourceError, match="was made here") as caught:
+    with pytest.raises(SourceError, match="was made from another model") as caught:
         store.pull("me/pirate")
     assert "owner/name" in (caught.value.hint or "")
 

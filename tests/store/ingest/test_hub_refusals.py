@@ -15,7 +15,7 @@ from support.hub_pulls import (
     sent,
 )
 
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.errors import (
     HubChanged,
     NoSpace,
@@ -31,7 +31,7 @@ from mlx_serve.store.store import Store
     ("files", "error", "words"),
     [
         ({"config.json": b'{"model_type": "martian"}'}, UnsupportedModel, "martian"),
-        ({"tokenizer_config.json": b'{"auto_map": {"AutoTokenizer": "x.Y"}}'}, UnsupportedModel, "never run here"),
+        ({"tokenizer_config.json": b'{"auto_map": {"AutoTokenizer": "x.Y"}}'}, UnsupportedModel, "never runs"),
         ({"config.json": b"{"}, StoreError, "not valid JSON"),
         ({"model-00001-of-00009.safetensors": b"x" * 900, WEIGHTS: None}, SourceError, "00002-of-00009"),
         ({"model.safetensors.index.json": b'{"weight_map": {"a": "../../x.safetensors"}}'}, StoreError, "outside"),
@@ -57,7 +57,7 @@ def test_weights_that_are_none_are_refused_after_all(store: Store, hub: Hub, mak
 
 
 def test_a_full_disk_says_how_much_is_missing_before_it_starts(tmp_path: Path, hub: Hub, make_files: MakeFiles) -> None:
-    class Small(Disk):
+    class Small(FileSystem):
         def free(self, folder: Path) -> int:
             return 2_000_000
 

@@ -54,7 +54,7 @@ def test_speed_is_that_of_the_last_seconds() -> None:
 
 
 @pytest.mark.parametrize("columns", [10, 40, 80, 200])
-@pytest.mark.parametrize("remark", ["", "rate limited, going on in 12 s"])
+@pytest.mark.parametrize("remark", ["", "rate limited, continuing in 12 s"])
 def test_bar_fits_the_terminal(columns: int, remark: str) -> None:
     bar = Bar("a-rather-long-name-of-a-file-that-has-many-shards-00001-of-00012.safetensors", 0.0)
     bar.remark = remark

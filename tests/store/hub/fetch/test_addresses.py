@@ -38,7 +38,7 @@ def test_an_address_that_expired_is_asked_for_again(store: Store, offer: Offer, 
 
 def test_a_host_that_always_refuses_is_given_up(store: Store, offer: Offer, make_files: MakeFiles) -> None:
     hub = offer(make_files(), faults.failing(403, times=None, on="content"))
-    with pytest.raises(HubUnreachable, match=r"refuses to send it \(403\)"):
+    with pytest.raises(HubUnreachable, match=r"refuses to send it \(status 403\)"):
         store.pull("owner/name")
     assert len(ranges(hub)) == 5
 

@@ -21,8 +21,8 @@ from support.hub_pulls import (
 )
 
 from mlx_serve.store.errors import HubUnreachable
-from mlx_serve.store.hub.fetch import timeouts as patience
-from mlx_serve.store.hub.fetch.timeouts import Patience
+from mlx_serve.store.hub.fetch import timeouts
+from mlx_serve.store.hub.fetch.timeouts import Timeouts
 from mlx_serve.store.store import Store
 
 
@@ -51,7 +51,7 @@ def test_a_line_that_always_breaks_off_still_gets_there(store: Store, offer: Off
     ("fault", "words"),
     [
         (faults.truncated(0, times=None), "ended too early"),
-        (faults.reset(0, times=None), "broke off"),
+        (faults.reset(0, times=None), "the connection was lost"),
         (faults.failing(503, times=None, on="content"), "503"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_hub_that_is_down_is_asked_five_times(store: Store, offer: Offer, file
 def test_a_line_that_gives_nothing_is_hung_up_and_dialled_again(
     store: Store, offer: Offer, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "USUAL", Patience(window=0.3, first_pause=0.01))
+    monkeypatch.setattr(timeouts, "DEFAULT", Timeouts(window=0.3, first_pause=0.01))
     hub = offer(files, faults.stall(1 * MB), faults.silent(on="content"), faults.silent(on="redirect"))
     store.pull("owner/name")
     assert weights(store) == files[WEIGHTS]
@@ -95,7 +95,7 @@ def test_a_line_that_gives_nothing_is_hung_up_and_dialled_again(
 def test_a_line_that_only_drips_is_hung_up_too(
     store: Store, offer: Offer, make_files: MakeFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "USUAL", Patience(window=0.3, slowest=100_000, first_pause=0.01))
+    monkeypatch.setattr(timeouts, "DEFAULT", Timeouts(window=0.3, min_rate=100_000, first_pause=0.01))
     files = make_files(500_000)
     hub = offer(files, faults.drip(20_000, times=1))
     began = time.monotonic()

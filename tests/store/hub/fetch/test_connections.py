@@ -16,16 +16,16 @@ from huggingface_hub import close_session
 from mlx_serve.store.errors import HubUnreachable
 from mlx_serve.store.hub.fetch import dialer as dial
 from mlx_serve.store.hub.fetch.dialer import Dialer
-from mlx_serve.store.hub.fetch.http_get import Exchange
-from mlx_serve.store.hub.fetch.timeouts import Lost, Patience, Stopped, Waits, Watch
+from mlx_serve.store.hub.fetch.http_client import HttpClient
+from mlx_serve.store.hub.fetch.timeouts import ConnectionLost, FetchStopped, Timeouts, WaitTime, Watchdog
 from mlx_serve.store.store import Store
 
 MakeFiles = Callable[..., dict[str, bytes]]
 WEIGHTS = "model.safetensors"
 
 
-def watch(stopped: Callable[[], bool] = lambda: False, window: float = 5.0) -> Watch:
-    return Watch(stopped, Patience(window=window), Waits())
+def watchdog(stopped: Callable[[], bool] = lambda: False, window: float = 5.0) -> Watchdog:
+    return Watchdog(stopped, Timeouts(window=window), WaitTime())
 
 
 class Peer:
@@ -69,8 +69,8 @@ def peer() -> Iterator[Callable[[bytes], Peer]]:
         each.close()
 
 
-def exchange_with(peer: Peer) -> tuple[Exchange, str]:
-    return Exchange(Dialer(("http", "127.0.0.1", peer.port), Patience())), f"http://127.0.0.1:{peer.port}/file?a=b"
+def client_for(peer: Peer) -> tuple[HttpClient, str]:
+    return HttpClient(Dialer(("http", "127.0.0.1", peer.port), Timeouts())), f"http://127.0.0.1:{peer.port}/file?a=b"
 
 
 # answers
@@ -88,15 +88,15 @@ def exchange_with(peer: Peer) -> tuple[Exchange, str]:
     ],
 )
 def test_an_answer_that_is_none_is_a_lost_connection(peer: Callable[[bytes], Peer], answer: bytes) -> None:
-    exchange, url = exchange_with(peer(answer))
-    with pytest.raises(Lost):
-        exchange.get(url, {}, watch())
+    client, url = client_for(peer(answer))
+    with pytest.raises(ConnectionLost):
+        client.get(url, {}, watchdog())
 
 
 def test_a_request_says_who_asks_for_what_and_wants_it_unpacked(peer: Callable[[bytes], Peer]) -> None:
     other = peer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-    exchange, url = exchange_with(other)
-    reply = exchange.get(url, {"Range": "bytes=0-1"}, watch())
+    client, url = client_for(other)
+    reply = client.get(url, {"Range": "bytes=0-1"}, watchdog())
     buffer = memoryview(bytearray(10))
     assert (reply.status, reply.length, reply.read_into(buffer), bytes(buffer[:2])) == (200, 2, 2, b"hi")
     asked = other.asked[0].decode().split("\r\n")
@@ -104,7 +104,7 @@ def test_a_request_says_who_asks_for_what_and_wants_it_unpacked(peer: Callable[[
     assert f"Host: 127.0.0.1:{other.port}" in asked
     assert {"Accept-Encoding: identity", "Range: bytes=0-1"} <= set(asked)
     assert any(line.startswith("User-Agent: mlx-serve") for line in asked)
-    exchange.close()
+    client.close()
 
 
 @pytest.mark.parametrize(
@@ -115,27 +115,27 @@ def test_a_request_says_who_asks_for_what_and_wants_it_unpacked(peer: Callable[[
     ],
 )
 def test_chunks_that_are_none_are_a_lost_connection(peer: Callable[[bytes], Peer], answer: bytes) -> None:
-    exchange, url = exchange_with(peer(answer))
-    reply = exchange.get(url, {}, watch())
+    client, url = client_for(peer(answer))
+    reply = client.get(url, {}, watchdog())
     buffer = memoryview(bytearray(100))
-    with pytest.raises(Lost):
+    with pytest.raises(ConnectionLost):
         while reply.read_into(buffer):
             pass
-    exchange.close()
+    client.close()
 
 
 def test_a_kept_connection_is_used_again_and_one_that_was_closed_is_not(hub: Hub, make_files: MakeFiles) -> None:
     repository = hub.add("owner/name", make_files())
     url = f"{hub.url}/owner/name/resolve/{repository.head.id}/config.json"
-    exchange = Exchange(Dialer(("http", "127.0.0.1", int(hub.url.rsplit(":")[-1])), Patience()))
+    client = HttpClient(Dialer(("http", "127.0.0.1", int(hub.url.rsplit(":")[-1])), Timeouts()))
     for _ in range(3):
-        reply = exchange.get(url, {}, watch())
+        reply = client.get(url, {}, watchdog())
         assert reply.status == 307
         reply.skip()
     assert len(hub._peers) == 1
     hub.hang_up()
-    assert exchange.get(url, {}, watch()).status == 307
-    exchange.close()
+    assert client.get(url, {}, watchdog()).status == 307
+    client.close()
 
 
 # giving up
@@ -153,12 +153,12 @@ def test_a_connection_that_nobody_accepts_can_be_given_up_at_once() -> None:
                 filler.setblocking(False)
                 filler.connect_ex(address)
             looks = iter([False, False, True])
-            exchange = Exchange(Dialer(("http", *address), Patience()))
-            with pytest.raises(Stopped):
-                exchange.get(f"http://127.0.0.1:{address[1]}/", {}, watch(lambda: next(looks, True)))
-            with pytest.raises(Lost, match="does not answer"):
-                Exchange(Dialer(("http", *address), Patience(connect=0.2))).get(
-                    f"http://127.0.0.1:{address[1]}/", {}, watch()
+            client = HttpClient(Dialer(("http", *address), Timeouts()))
+            with pytest.raises(FetchStopped):
+                client.get(f"http://127.0.0.1:{address[1]}/", {}, watchdog(lambda: next(looks, True)))
+            with pytest.raises(ConnectionLost, match="connection timed out"):
+                HttpClient(Dialer(("http", *address), Timeouts(connect=0.2))).get(
+                    f"http://127.0.0.1:{address[1]}/", {}, watchdog()
                 )
         finally:
             for filler in fillers:
@@ -169,10 +169,10 @@ def test_nobody_there_and_no_such_name_are_said_so() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-        with pytest.raises(Lost, match="refused"):
-            Exchange(Dialer(("http", "127.0.0.1", port), Patience())).get(f"http://127.0.0.1:{port}/", {}, watch())
-    with pytest.raises(Lost, match="its name is not known here"):
-        Exchange(Dialer(("http", "a.invalid", 80), Patience())).get("http://a.invalid/", {}, watch())
+        with pytest.raises(ConnectionLost, match="refused"):
+            HttpClient(Dialer(("http", "127.0.0.1", port), Timeouts())).get(f"http://127.0.0.1:{port}/", {}, watchdog())
+    with pytest.raises(ConnectionLost, match="its name cannot be resolved"):
+        HttpClient(Dialer(("http", "a.invalid", 80), Timeouts())).get("http://a.invalid/", {}, watchdog())
 
 
 # TLS
@@ -200,9 +200,9 @@ def test_a_hub_behind_a_certificate_of_ones_own_is_trusted_when_told_so(
 
 
 def test_a_certificate_that_nobody_knows_is_refused_at_once(secure: Hub) -> None:
-    exchange = Exchange(Dialer(("https", "127.0.0.1", int(secure.url.rsplit(":")[-1])), Patience()))
+    client = HttpClient(Dialer(("https", "127.0.0.1", int(secure.url.rsplit(":")[-1])), Timeouts()))
     with pytest.raises(HubUnreachable, match="is not trusted") as caught:
-        exchange.get(f"{secure.url}/", {}, watch())
+        client.get(f"{secure.url}/", {}, watchdog())
     assert "SSL_CERT_FILE" in (caught.value.hint or "")
 
 
@@ -292,9 +292,9 @@ def test_a_host_that_needs_no_proxy_is_asked_directly(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
-    exchange = Exchange(Dialer(("https", "127.0.0.1", int(secure.url.rsplit(":")[-1])), Patience()))
-    assert exchange.get(f"{secure.url}/", {}, watch()).status == 404
-    exchange.close()
+    client = HttpClient(Dialer(("https", "127.0.0.1", int(secure.url.rsplit(":")[-1])), Timeouts()))
+    assert client.get(f"{secure.url}/", {}, watchdog()).status == 404
+    client.close()
     assert proxy.tunnels == []
 
 
@@ -303,11 +303,11 @@ def test_a_proxy_that_refuses_and_one_of_another_kind_are_said_so(
 ) -> None:
     origin = ("https", "127.0.0.1", int(secure.url.rsplit(":")[-1]))
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:wrong@{proxy.address}")
-    with pytest.raises(Lost, match="the proxy answers 407"):
-        Exchange(Dialer(origin, Patience())).get(f"{secure.url}/", {}, watch())
+    with pytest.raises(ConnectionLost, match="the proxy answered CONNECT with status 407"):
+        HttpClient(Dialer(origin, Timeouts())).get(f"{secure.url}/", {}, watchdog())
     monkeypatch.setenv("HTTPS_PROXY", f"socks5://{proxy.address}")
     with pytest.raises(HubUnreachable, match="socks5"):
-        Exchange(Dialer(origin, Patience())).get(f"{secure.url}/", {}, watch())
+        HttpClient(Dialer(origin, Timeouts())).get(f"{secure.url}/", {}, watchdog())
 
 
 def test_a_plain_hub_behind_a_proxy_is_asked_by_its_whole_address(
@@ -315,9 +315,9 @@ def test_a_plain_hub_behind_a_proxy_is_asked_by_its_whole_address(
 ) -> None:
     other = peer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     monkeypatch.setenv("HTTP_PROXY", f"http://me:you@127.0.0.1:{other.port}")
-    exchange = Exchange(Dialer(("http", "hub.invalid", 80), Patience()))
-    assert exchange.get("http://hub.invalid/file", {}, watch()).status == 200
-    exchange.close()
+    client = HttpClient(Dialer(("http", "hub.invalid", 80), Timeouts()))
+    assert client.get("http://hub.invalid/file", {}, watchdog()).status == 200
+    client.close()
     head = other.asked[0].decode()
     assert head.startswith("GET http://hub.invalid/file HTTP/1.1\r\nHost: hub.invalid\r\n")
     assert "Proxy-Authorization: Basic bWU6eW91" in head
@@ -327,7 +327,7 @@ def test_a_plain_hub_behind_a_proxy_is_asked_by_its_whole_address(
 
 
 @pytest.mark.parametrize(
-    ("address", "depth"),
+    ("address", "scope"),
     [
         ("1.1.1.1", dial._GLOBAL),
         ("2606:4700::1111", dial._GLOBAL),
@@ -340,14 +340,14 @@ def test_a_plain_hub_behind_a_proxy_is_asked_by_its_whole_address(
         ("::1", dial._LOOPBACK),
         ("::ffff:127.0.0.1", dial._LOOPBACK),
         ("::ffff:10.0.0.1", dial._PRIVATE),
-        ("169.254.169.254", dial._NEVER),
-        ("fe80::1%eth0", dial._NEVER),
-        ("224.0.0.1", dial._NEVER),
-        ("0.0.0.0", dial._NEVER),
+        ("169.254.169.254", dial._UNROUTABLE),
+        ("fe80::1%eth0", dial._UNROUTABLE),
+        ("224.0.0.1", dial._UNROUTABLE),
+        ("0.0.0.0", dial._UNROUTABLE),
     ],
 )
-def test_how_far_inside_an_address_lies(address: str, depth: int) -> None:
-    assert dial._depth(address) == depth
+def test_how_far_inside_an_address_lies(address: str, scope: int) -> None:
+    assert dial._scope(address) == scope
 
 
 @pytest.mark.parametrize(
@@ -376,17 +376,17 @@ def test_a_hub_cannot_send_us_to_our_neighbours(
         raise ConnectionRefusedError(111, "refused in this test")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    monkeypatch.setattr(dial.Line, "connect", connected)
-    dialer = Dialer(("https", "hub.example", 443), Patience())
-    with pytest.raises(Lost):
-        dialer.dial(("https", "hub.example", 443), watch())
-    with pytest.raises(Lost if followed else HubUnreachable):
-        dialer.dial(("https", "cdn.example", 443), watch())
+    monkeypatch.setattr(dial.Transport, "connect", connected)
+    dialer = Dialer(("https", "hub.example", 443), Timeouts())
+    with pytest.raises(ConnectionLost):
+        dialer.dial(("https", "hub.example", 443), watchdog())
+    with pytest.raises(ConnectionLost if followed else HubUnreachable):
+        dialer.dial(("https", "cdn.example", 443), watchdog())
 
 
 def test_a_proxy_is_not_asked_for_our_neighbours_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    dialer = Dialer(("https", "hub.example", 443), Patience())
-    with pytest.raises((HubUnreachable, Lost)) as caught:
-        dialer.dial(("https", "169.254.169.254", 443), watch())
-    assert isinstance(caught.value, (HubUnreachable, Lost))
+    dialer = Dialer(("https", "hub.example", 443), Timeouts())
+    with pytest.raises((HubUnreachable, ConnectionLost)) as caught:
+        dialer.dial(("https", "169.254.169.254", 443), watchdog())
+    assert isinstance(caught.value, (HubUnreachable, ConnectionLost))

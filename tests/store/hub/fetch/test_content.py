@@ -24,7 +24,7 @@ from mlx_serve.store.store import Store
     [
         (faults.corrupt(70_000, times=None), "digest mismatch, expected sha256:"),
         (faults.html(times=None), "of text/html"),
-        (Fault(None, on="content", gzip=True), "packed"),
+        (Fault(None, on="content", gzip=True), "compressed"),
         (Fault(None, on="content", extra=1), "instead of"),
     ],
 )

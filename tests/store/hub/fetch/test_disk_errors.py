@@ -19,12 +19,12 @@ from support.hub_pulls import (
     weights,
 )
 
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.errors import NoSpace, StoreError
 from mlx_serve.store.store import Store
 
 
-class FailingWrites(Disk):
+class FailingWrites(FileSystem):
     """Has room for so many bytes of weights; `code` is what it says then."""
 
     def __init__(self, room: int, code: int) -> None:
@@ -57,7 +57,7 @@ def test_a_disk_that_fails_midway_keeps_what_is_there(tmp_path: Path, offer: Off
 
 
 def test_room_is_taken_before_the_first_byte_comes(tmp_path: Path, offer: Offer, files: Files) -> None:
-    class Full(Disk):
+    class Full(FileSystem):
         def allocate(self, descriptor: int, size: int) -> None:
             if size > MB:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -72,7 +72,7 @@ def test_room_is_taken_before_the_first_byte_comes(tmp_path: Path, offer: Offer,
 def test_allocating_keeps_the_length_and_promises_the_room(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     try:
-        Disk().allocate(descriptor, MB)
+        FileSystem().allocate(descriptor, MB)
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
@@ -87,10 +87,10 @@ def test_after_a_failed_sync_the_file_is_dropped(
     """What the kernel failed to write may be gone although a second sync says all is well."""
     from mlx_serve.store.hub.fetch import syncer
 
-    monkeypatch.setattr(syncer, "_EVERY", MB)
-    monkeypatch.setattr(syncer, "_SECONDS", 0.001)
+    monkeypatch.setattr(syncer, "_SYNC_BYTES", MB)
+    monkeypatch.setattr(syncer, "_POLL_SECONDS", 0.001)
 
-    class NoSync(Disk):
+    class NoSync(FileSystem):
         def fail(self, descriptor: int) -> None:
             if os.fstat(descriptor).st_size > MB:
                 raise OSError(errno.EIO, "Input/output error")

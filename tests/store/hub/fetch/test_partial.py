@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from mlx_serve.store.disk import boot_id as boot
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.errors import StoreError
-from mlx_serve.store.hub.fetch.partial import Partial, taken
+from mlx_serve.store.hub.fetch.partial import Partial, allocated_bytes
 from mlx_serve.store.hub.fetch.spans import Spans
 from mlx_serve.store.hub.repository import HubFile
 
@@ -23,7 +23,7 @@ SIZE = 1000
 
 
 def opened(folder: Path, size: int = SIZE) -> Partial:
-    partial = Partial.open(folder, "key", size, Disk())
+    partial = Partial.open(folder, "key", size, FileSystem())
     assert partial is not None
     return partial
 
@@ -74,11 +74,11 @@ def test_pieces_are_remembered_wherever_they_lie(tmp_path: Path) -> None:
 def test_a_second_writer_gets_nothing_until_the_first_has_finished(tmp_path: Path) -> None:
     """Threads of one process exclude each other as processes do."""
     first = opened(tmp_path)
-    assert Partial.open(tmp_path, "key", SIZE, Disk()) is None
+    assert Partial.open(tmp_path, "key", SIZE, FileSystem()) is None
     code = (
-        "import sys; from pathlib import Path; from mlx_serve.store.disk.filesystem import Disk\n"
+        "import sys; from pathlib import Path; from mlx_serve.store.disk.filesystem import FileSystem\n"
         "from mlx_serve.store.hub.fetch.partial import Partial\n"
-        "print(Partial.open(Path(sys.argv[1]), 'key', 1000, Disk()))"
+        "print(Partial.open(Path(sys.argv[1]), 'key', 1000, FileSystem()))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == "None\n"
@@ -120,8 +120,8 @@ def test_what_is_no_file_of_ours_is_refused_and_not_followed(tmp_path: Path, kin
         os.mkfifo(tmp_path / name)
     else:
         (tmp_path / name).hardlink_to(target)
-    with pytest.raises(StoreError, match="is no file of the model store") as caught:
-        Partial.open(tmp_path, "key", SIZE, Disk())
+    with pytest.raises(StoreError, match="was not written by the model store") as caught:
+        Partial.open(tmp_path, "key", SIZE, FileSystem())
     assert "remove it" in (caught.value.hint or "")
     assert target.read_text() == "mine"
     # Nothing is held after the refusal.
@@ -201,7 +201,7 @@ def test_the_machine_says_when_it_was_started() -> None:
 def test_a_sync_that_comes_too_late_notes_nothing(tmp_path: Path) -> None:
     """It takes its time; meanwhile the file may have been begun again, stored or closed."""
 
-    class Slow(Disk):
+    class Slow(FileSystem):
         meanwhile: Callable[[], object]
 
         def flush(self, descriptor: int) -> None:
@@ -223,9 +223,9 @@ def test_a_sync_that_comes_too_late_notes_nothing(tmp_path: Path) -> None:
 
 def test_the_room_that_is_taken_already_counts(tmp_path: Path) -> None:
     file = HubFile("model.safetensors", 1 << 20, "a" * 64, None)
-    assert taken(tmp_path, file) == 0
+    assert allocated_bytes(tmp_path, file) == 0
     (tmp_path / f"{'a' * 64}.part").write_bytes(b"x" * 100_000)
-    assert 100_000 <= taken(tmp_path, file) <= 1 << 20
+    assert 100_000 <= allocated_bytes(tmp_path, file) <= 1 << 20
 
 
 def test_the_room_of_what_did_not_come_is_given_back(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from support.hub_pulls import (
 )
 
 from mlx_serve.store.errors import RateLimited
-from mlx_serve.store.hub.fetch import timeouts as patience
-from mlx_serve.store.hub.fetch.timeouts import Patience
+from mlx_serve.store.hub.fetch import timeouts
+from mlx_serve.store.hub.fetch.timeouts import Timeouts
 from mlx_serve.store.store import Store
 
 
@@ -28,7 +28,7 @@ def test_a_short_limit_is_waited_for_by_all_and_told(store: Store, offer: Offer,
     began = time.monotonic()
     store.pull("owner/name", progress=lambda progress: told.append(progress.status))
     assert 0.9 < time.monotonic() - began < 5
-    assert "rate limited, going on in 1 s" in told
+    assert "rate limited, continuing in 1 s" in told
     assert weights(store) == files[WEIGHTS]
     assert sent(hub) == len(files[WEIGHTS])
 
@@ -51,7 +51,7 @@ def test_a_long_limit_is_an_error_that_says_until_when(
 def test_a_limit_that_says_nothing_is_waited_for_a_little_and_not_for_ever(
     store: Store, offer: Offer, make_files: MakeFiles, monkeypatch: pytest.MonkeyPatch, after: str | None
 ) -> None:
-    monkeypatch.setattr(patience, "USUAL", Patience(unsaid_rate_pause=0.05, rate_wait=0.12))
+    monkeypatch.setattr(timeouts, "DEFAULT", Timeouts(default_rate_pause=0.05, rate_wait=0.12))
     hub = offer(make_files(), faults.limited(after, times=None))
     with pytest.raises(RateLimited):
         store.pull("owner/name")

@@ -54,7 +54,7 @@ def test_a_partial_that_is_no_file_is_named_and_not_followed(
     path = partial(store, files)
     (tmp_path / "precious").write_text("mine")
     path.symlink_to(tmp_path / "precious") if kind == "link" else path.mkdir()
-    with pytest.raises(StoreError, match="is no file of the model store"):
+    with pytest.raises(StoreError, match="was not written by the model store"):
         store.pull("owner/name")
     assert (tmp_path / "precious").read_text() == "mine"
     path.unlink() if kind == "link" else path.rmdir()

@@ -1,4 +1,4 @@
-"""One pull from a folder: look, check, take the files over, write the manifest, and only then the name."""
+"""One pull from a folder: inspect, store the files, write the manifest, and only then the ref."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..disk.refs import Ref
 from ..inspect.findings import inspect
 from ..progress import Progress, Report
 from .intake import SourceFile, take
-from .recording import Order, Recorder
+from .recorder import NewModel, Recorder
 
 
 @dataclass
-class Pull:
-    """Carries out one order. The caller holds the store's lock shared; an exception out of `report` ends the pull."""
+class FolderPull:
+    """One pull. The caller holds the store's lock shared; `report` may raise to cancel."""
 
     blobs: Blobs
     recorder: Recorder
@@ -26,14 +26,14 @@ class Pull:
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
 
-    def run(self, order: Order, files: Sequence[SourceFile]) -> Ref:
-        """The name, pointing at the new manifest, or at the old one when nothing has changed."""
+    def run(self, new: NewModel, files: Sequence[SourceFile]) -> Ref:
+        """The ref, with the new manifest, or with the old one when nothing has changed."""
         self.report(Progress("checking files"))
-        findings = inspect({file.path: file.location for file in files}, order.hints, order.kind)
+        findings = inspect({file.path: file.location for file in files}, new.hints, new.kind)
         self._total = sum(file.size for file in files)
         layers = tuple([self._take(file) for file in files])
         self.report(Progress("writing manifest", completed=self._done, total=self._total))
-        ref = self.recorder.record(order, findings, layers)
+        ref = self.recorder.record(new, findings, layers)
         self.report(Progress("success", f"sha256:{ref.hex}", completed=self._done, total=self._total))
         return ref
 

@@ -1,4 +1,4 @@
-"""From what went wrong to the control API's status and sentence."""
+"""Maps exceptions to the control API's status and error body."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sanic.response import HTTPResponse
 from ...daemon import errors as daemon
 from ...daemon.tasks.pulls import downloadable
 from ...store import errors as store
-from .bodies import BadBody, ErrorAnswer, ErrorText
+from .bodies import ErrorDetail, ErrorResponse, InvalidBody
 
 _log = logging.getLogger("mlx_serve.control")
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
-    (BadBody, 400),
+    (InvalidBody, 400),
     (store.InvalidName, 400),
     (store.RepositoryNotFound, 404),
     (store.AccessDenied, 403),
@@ -49,23 +49,23 @@ def status_of(error: BaseException) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
-def text_of(error: BaseException, aliases: Mapping[str, str]) -> ErrorText:
-    """The sentence for the user. An error nobody foresaw goes to the log in full and out as one plain line."""
+def detail_of(error: BaseException, aliases: Mapping[str, str]) -> ErrorDetail:
+    """The error for the user. An unexpected exception is logged in full and answered with one general sentence."""
     if isinstance(error, SanicException) or any(isinstance(error, kind) for kind, _ in _STATUS):
-        return ErrorText(message=str(error), hint=getattr(error, "hint", None), pullable=_pullable(error, aliases))
+        return ErrorDetail(message=str(error), hint=getattr(error, "hint", None), pullable=_pullable(error, aliases))
     _log.error("fail control request error=%s", type(error).__name__, exc_info=error)
-    return ErrorText(message="the daemon made a mistake of its own", hint="see: mlx-serve logs")
+    return ErrorDetail(message="internal error in the daemon", hint="see its log: mlx-serve logs")
 
 
 def _pullable(error: BaseException, aliases: Mapping[str, str]) -> bool:
-    """Whether a model that is not here has a name that can be pulled."""
+    """Whether a model that is not installed has a name that can be pulled."""
     return isinstance(error, store.UnknownModel) and downloadable(error.name, aliases) is not None
 
 
-def line_of(request: Request, error: BaseException) -> ErrorAnswer:
-    return ErrorAnswer(error=text_of(error, request.app.ctx.serving.settings.models.aliases))
+def response_of(request: Request, error: BaseException) -> ErrorResponse:
+    return ErrorResponse(error=detail_of(error, request.app.ctx.serving.settings.models.aliases))
 
 
 def render(request: Request, error: Exception) -> HTTPResponse:
-    body = msgspec.json.encode(line_of(request, error))
+    body = msgspec.json.encode(response_of(request, error))
     return HTTPResponse(body, status=status_of(error), content_type="application/json")

@@ -1,4 +1,4 @@
-"""The end of every pull: what was found out becomes a manifest, and a name is made to stand for it."""
+"""The end of every pull: writes the manifest, then the ref."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ..disk.manifests import Kind, Layer, Manifest, Manifests, Source
-from ..disk.pins import Promised
+from ..disk.pins import Pins
 from ..disk.refs import Ref, Refs
 from ..errors import DamagedModel
 from ..inspect.findings import Findings
@@ -16,18 +16,17 @@ from ..names import Name
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is wanted under which name, and from where; `kind` None: find out.
+class NewModel:
+    """A model to be recorded: its name and its source; `kind` None: detect.
 
-    `hints` are names that may say what the model is for; `remark` takes the place of the reason found, `created` that
-    of the present time.
+    `hints` are names that may reveal the kind; `kind_reason` replaces the detected reason, `created` the present time.
     """
 
     name: Name
     source: Source
     hints: tuple[str, ...]
     kind: Kind | None = None
-    remark: str | None = None
+    kind_reason: str | None = None
     created: str | None = None
 
 
@@ -37,35 +36,35 @@ class Recorder:
 
     manifests: Manifests
     refs: Refs
-    promised: Promised
+    pins: Pins
 
-    def record(self, order: Order, findings: Findings, layers: tuple[Layer, ...]) -> Ref:
-        """The name, pointing at the new manifest, or at the old one when only the time is another."""
-        manifest = manifest_of(order, findings, layers)
-        ref = self._unchanged(order, manifest) or self.refs.set(order.name, self.manifests.put(manifest))
-        self.promised.fulfil(layer.hex for layer in layers)
+    def record(self, new: NewModel, findings: Findings, layers: tuple[Layer, ...]) -> Ref:
+        """The ref, with the new manifest, or with the old one when only the time differs."""
+        manifest = manifest_of(new, findings, layers)
+        ref = self._unchanged(new, manifest) or self.refs.set(new.name, self.manifests.put(manifest))
+        self.pins.release(layer.hex for layer in layers)
         return ref
 
-    def _unchanged(self, order: Order, manifest: Manifest) -> Ref | None:
-        ref = self.refs.get(order.name)
+    def _unchanged(self, new: NewModel, manifest: Manifest) -> Ref | None:
+        ref = self.refs.get(new.name)
         if ref is None or ref.problem is not None:
             return None
         try:
             installed = self.manifests.get(ref.hex)
         except DamagedModel:
             return None
-        if order.created is None:
+        if new.created is None:
             installed = msgspec.structs.replace(installed, created=manifest.created)
         return ref if installed == manifest else None
 
 
-def manifest_of(order: Order, findings: Findings, layers: tuple[Layer, ...]) -> Manifest:
-    """A manifest that is not stored yet."""
+def manifest_of(new: NewModel, findings: Findings, layers: tuple[Layer, ...]) -> Manifest:
+    """A manifest, not stored yet."""
     traits = findings.traits
     return Manifest(
-        source=order.source,
+        source=new.source,
         kind=findings.kind,
-        kind_reason=order.remark or findings.kind_reason,
+        kind_reason=new.kind_reason or findings.kind_reason,
         layers=layers,
         architecture=findings.architecture,
         parameters=traits.parameters,
@@ -74,10 +73,10 @@ def manifest_of(order: Order, findings: Findings, layers: tuple[Layer, ...]) -> 
         quantization=traits.quantization,
         dtype=traits.dtype,
         capabilities=findings.capabilities,
-        created=order.created or now(),
+        created=new.created or now(),
     )
 
 
 def now() -> str:
-    """The present time as a manifest has it."""
+    """The present time in a manifest's format."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

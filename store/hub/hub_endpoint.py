@@ -1,4 +1,4 @@
-"""Which hub is asked, and as whom: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and the files of the hub's own command."""
+"""Which hub is used and with which token: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, and the files of the `hf` command."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ DEFAULT_URL = "https://huggingface.co"
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _PORTS = {"http": 80, "https": 443}
-_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+_TOKEN_FORM = re.compile(r"[\x21-\x7e]{1,4096}")
 _TOKEN_FILE_LIMIT = 64 << 10
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """`url` has no slash at its end. The token is for this host only and is never shown."""
+class HubEndpoint:
+    """`url` has no trailing slash. The token is sent to this host only and never shown."""
 
     url: str
     token: str | None = field(default=None, repr=False)
     offline: bool = False
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ, token: str | None = None) -> Endpoint:
-        """`token`, when given, wins over the environment's. Raises SourceError."""
-        url = _checked(environ.get("HF_ENDPOINT", "").strip() or DEFAULT_URL)
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, token: str | None = None) -> HubEndpoint:
+        """`token`, when given, takes precedence over the environment's. Raises SourceError."""
+        url = _checked_url(environ.get("HF_ENDPOINT", "").strip() or DEFAULT_URL)
         offline = environ.get("HF_HUB_OFFLINE") or environ.get("TRANSFORMERS_OFFLINE")
-        return cls(url, _clean(token, "the token") or _found(environ), _is_true(offline))
+        return cls(url, _checked_token(token, "the token") or _token(environ), _is_true(offline))
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port: where the token may go."""
+        """Scheme, host and port: the only place that the token is sent to."""
         return origin(self.url)
 
 
@@ -61,11 +61,11 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
     return _expanded(found, environ) if found else home(environ) / "hub"
 
 
-def _found(environ: Mapping[str, str]) -> str | None:
+def _token(environ: Mapping[str, str]) -> str | None:
     if _is_true(environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN")):
         return None
     for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        if found := _clean(environ.get(variable), variable):
+        if found := _checked_token(environ.get(variable), variable):
             return found
     stated = environ.get("HF_TOKEN_PATH")
     path = _expanded(stated, environ) if stated else home(environ) / "token"
@@ -73,36 +73,34 @@ def _found(environ: Mapping[str, str]) -> str | None:
         content = read_regular(path, _TOKEN_FILE_LIMIT, follow=True)
     except OSError:
         return None
-    return _clean(content.decode("utf-8", "replace"), str(path))
+    return _checked_token(content.decode("utf-8", "replace"), str(path))
 
 
-def _clean(token: str | None, where: str) -> str | None:
+def _checked_token(token: str | None, where: str) -> str | None:
     token = (token or "").strip()
     if not token:
         return None
-    if _TOKEN.fullmatch(token) is None:
-        raise SourceError(f"{where} holds no token of the hub, which is one word like hf_…")
+    if _TOKEN_FORM.fullmatch(token) is None:
+        raise SourceError(f"{where} is not a valid hub token; a token is one word, like hf_…")
     return token
 
 
-def _checked(url: str) -> str:
+def _checked_url(url: str) -> str:
     try:
         scheme, host, _ = origin(url)
         parts = urlsplit(url)
     except ValueError as error:
-        raise _no_address(url) from error
+        raise _invalid_url(url) from error
     plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
     if not plain or scheme not in _PORTS or not host or "@" in parts.netloc or parts.query or parts.fragment:
-        raise _no_address(url)
+        raise _invalid_url(url)
     return url.rstrip("/")
 
 
-def _no_address(url: str) -> SourceError:
-    # What stands before an @ could be a password.
+def _invalid_url(url: str) -> SourceError:
+    # The part before an @ may be a password.
     shown = re.sub(r"//[^/]*@", "//…@", url)[:100]
-    return SourceError(
-        f"HF_ENDPOINT is {shown!r}, which is no address of a hub", hint=f"the usual one is {DEFAULT_URL}"
-    )
+    return SourceError(f"HF_ENDPOINT is {shown!r}, which is not a valid URL", hint=f"the default is {DEFAULT_URL}")
 
 
 def _is_true(value: str | None) -> bool:
