@@ -11,19 +11,21 @@ from types import SimpleNamespace
 from typing import Any
 
 from sanic import Request, response
+from support.waiting import GUARD
 
 from mlx_serve.daemon.http.app import App, Server, build_app, serve
 from mlx_serve.daemon.http.limits import Limits
 
 HOST = b"Host: localhost\r\n"
-QUICK = Limits(
-    head_seconds=0.2,
-    body_seconds=0.2,
+PATIENT = Limits(
+    head_seconds=GUARD,
+    body_seconds=GUARD,
     body_seconds_per_mib=0.0,
-    idle_seconds=0.3,
-    write_seconds=0.3,
-    linger_seconds=0.5,
+    idle_seconds=GUARD,
+    write_seconds=GUARD,
+    linger_seconds=GUARD,
 )
+"""No deadline that a busy machine could miss; a test of one of them shortens that one."""
 
 
 class Answer:
@@ -59,7 +61,7 @@ class Wire:
         """Everything the server says until it closes."""
         reader, writer = await self.connect()
         writer.write(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             said = await reader.read()
         writer.close()
         return said
@@ -68,7 +70,7 @@ class Wire:
         return Answer(await self.exchange(data))
 
     async def event(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(GUARD):
             return await self.events.get()
 
     async def still_works(self) -> bool:
@@ -84,7 +86,7 @@ def context(max_body_mb: int = 1) -> Any:
 
 
 @asynccontextmanager
-async def wire(limits: Limits = QUICK, max_body_mb: int = 1) -> AsyncIterator[Wire]:
+async def wire(limits: Limits = PATIENT, max_body_mb: int = 1) -> AsyncIterator[Wire]:
     app = build_app("wire", context(max_body_mb), control=False, limits=limits)
     app.ctx.events = asyncio.Queue()
     app.ctx.gate = asyncio.Event()
@@ -96,7 +98,7 @@ async def wire(limits: Limits = QUICK, max_body_mb: int = 1) -> AsyncIterator[Wi
     finally:
         server.stop_listening()
         server.abort()
-        await server.finished(2)
+        await server.finished(GUARD)
 
 
 def _add_routes(app: App) -> None:

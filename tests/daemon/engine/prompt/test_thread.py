@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.engine_wire import Wire
+from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.generate.loop import Engine
 from mlx_serve.daemon.engine.generate.scheduler import Limits
@@ -31,7 +32,7 @@ class Slow(Prompts):
 
     def prepare(self, request: Generate) -> Any:
         self.began.set()
-        assert self.let.wait(10)
+        assert self.let.wait(GUARD)
         self.prepared.append(request.id)
         if request.max_tokens == 99:
             raise RuntimeError("a secret place")
@@ -58,7 +59,7 @@ def test_results_come_in_order(at_work: Desks) -> None:
     desk.put(ask(1))
     desk.put(Count(id=2, prompt=TextPrompt(text="hello"), return_tokens=True))
     desk.put(Count(id=3, prompt=TextPrompt(text="hello")))
-    first, second, third = (results.get(timeout=10) for _ in range(3))
+    first, second, third = (results.get(timeout=GUARD) for _ in range(3))
     assert isinstance(first, Ready)
     assert first.prepared.request.id == 1
     assert second == Counted(id=2, count=1, tokens=tuple(first.prepared.tokens))
@@ -73,13 +74,13 @@ def test_who_leaves_while_waiting_is_not_prepared(at_work: Desks) -> None:
     desk, prompts, results = at_work
     for number in (1, 2, 3):
         desk.put(ask(number))
-    assert prompts.began.wait(10)
+    assert prompts.began.wait(GUARD)
     assert desk.cancel(1)
     assert desk.cancel(2)
     assert not desk.cancel(77)
     prompts.let.set()
     for _ in range(3):
-        results.get(timeout=10)
+        results.get(timeout=GUARD)
     assert prompts.prepared == [1, 3]
     assert [desk.claim(number) for number in (1, 2, 3)] == [False, False, True]
     assert not desk.cancel(3)
@@ -89,7 +90,7 @@ def test_refusals_are_frames(at_work: Desks) -> None:
     desk, prompts, results = at_work
     prompts.let.set()
     desk.put(Generate(id=5, prompt=TokenPrompt(ids=(-1,))))
-    refused = results.get(timeout=10)
+    refused = results.get(timeout=GUARD)
     assert isinstance(refused, Rejected)
     assert (refused.id, refused.code, refused.param) == (5, "invalid_request", "prompt")
     assert Refused("unsupported", "no", "x").rejected(9) == Rejected(id=9, code="unsupported", message="no", param="x")
@@ -101,11 +102,11 @@ def test_a_bug_fails_one_request(at_work: Desks) -> None:
     prompts.let.set()
     desk.put(ask(1, max_tokens=99))
     desk.put(ask(2))
-    failed = results.get(timeout=10)
+    failed = results.get(timeout=GUARD)
     assert isinstance(failed, Rejected)
     assert (failed.code, "RuntimeError" in failed.message) == ("internal_error", True)
     assert "secret" not in failed.message
-    assert isinstance(results.get(timeout=10), Ready)
+    assert isinstance(results.get(timeout=GUARD), Ready)
 
 
 def test_a_template_that_never_ends_is_fatal(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +119,7 @@ def test_a_template_that_never_ends_is_fatal(llama: LanguageModel, monkeypatch: 
 
         def apply_chat_template(self, *_: Any, **__: Any) -> str:
             began.set()
-            assert let.wait(10)
+            assert let.wait(GUARD)
             return "x"
 
         def __call__(self, text: str, **_: Any) -> Any:
@@ -130,7 +131,7 @@ def test_a_template_that_never_ends_is_fatal(llama: LanguageModel, monkeypatch: 
 
     def script() -> Iterator[list[Any]]:
         engine._desk.put(Generate(id=1, prompt=ChatPrompt(messages=({"role": "user", "content": "x"},))))
-        assert began.wait(10)
+        assert began.wait(GUARD)
         yield []
         raise AssertionError("the engine went on")
 
