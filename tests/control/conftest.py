@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from fakes.control_daemon import FakeDaemon, Run
+from support.waiting import GUARD
 
 from mlx_serve.control.cli.client import Client
 
@@ -40,15 +41,15 @@ def daemon(home: Path) -> Iterator[FakeDaemon]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(GUARD)
     yield held[0]
     over.set()
-    thread.join(20)
+    thread.join(GUARD)
 
 
 @pytest.fixture
 def client(daemon: FakeDaemon) -> Client:
-    return Client(daemon.path, timeout=20)
+    return Client(daemon.path, timeout=GUARD)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def run(environment: dict[str, str]) -> Run:
     def command(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "mlx_serve", *arguments]
         return subprocess.run(
-            line, input=typed, env=environment, capture_output=True, text=True, timeout=30, check=False
+            line, input=typed, env=environment, capture_output=True, text=True, timeout=GUARD, check=False
         )
 
     return command

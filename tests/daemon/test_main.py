@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import GUARD
 
 LAUNCHER = Path(__file__).parents[1] / "support" / "daemon_with_fakes.py"
 LOOPS = ["asyncio", "uvloop"]
@@ -31,11 +32,11 @@ class Daemon:
         self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = f"\0mlx-serve-test-{os.getpid()}-{id(self)}"
         self.notices.bind(name if sys.platform == "linux" else str(home / "notify"))
-        self.notices.settimeout(20)
+        self.notices.settimeout(GUARD)
         address = name.replace("\0", "@") if sys.platform == "linux" else str(home / "notify")
         env = {key: value for key, value in os.environ.items() if not key.startswith("MLX_SERVE_")}
         env |= {"MLX_SERVE_HOME": str(home), "MLX_SERVE_LOOP": loop, "NOTES": str(self.notes), "NOTIFY_SOCKET": address}
-        self.began = time.monotonic()
+        env["MLX_SERVE_SERVER_DRAIN_SECONDS"] = "3600"  # who waited for the drain to end would never come to an end
         self.process = subprocess.Popen(
             [sys.executable, str(LAUNCHER), "--host", "127.0.0.1", "--port", str(port), *flags],
             env=env | environ,
@@ -58,10 +59,10 @@ class Daemon:
         return int(self.socket_path.stem)
 
     def connect(self) -> socket.socket:
-        return self.keep(socket.create_connection(("127.0.0.1", self.port), timeout=20))
+        return self.keep(socket.create_connection(("127.0.0.1", self.port), timeout=GUARD))
 
     def get(self, path: str) -> tuple[int, bytes]:
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=GUARD)
         client.request("GET", path)
         answer = client.getresponse()
         said = answer.status, answer.read()
@@ -73,7 +74,6 @@ class Daemon:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        self.stopped = time.monotonic()
         self.process.send_signal(number)
 
     def keep(self, sock: socket.socket) -> socket.socket:
@@ -81,10 +81,9 @@ class Daemon:
         self.open.append(sock)
         return sock
 
-    def ended(self) -> tuple[int, float]:
-        """Exit status and the seconds since `stop`, or since the start."""
-        code = self.process.wait(20)
-        return code, time.monotonic() - getattr(self, "stopped", self.began)
+    def ended(self) -> int:
+        """The exit status."""
+        return self.process.wait(GUARD)
 
     def said(self) -> str:
         assert self.process.stderr is not None
@@ -134,8 +133,7 @@ def test_idle_connections_do_not_hold_the_daemon(daemons: Any, loop: str) -> Non
     assert b"200 OK" in kept.recv(65536)
     half.sendall(b"GET /heal")
     daemon.stop()
-    code, seconds = daemon.ended()
-    assert code == 0 and seconds < 2, f"took {seconds:.1f} s"
+    assert daemon.ended() == 0
     assert rest(kept) == rest(fresh) == b""
     assert list((daemon.home / "run").iterdir()) == [], "socket and lock are gone"
     assert daemon.notes.read_text().splitlines() == ["residency started", "residency closed"]
@@ -150,8 +148,7 @@ def test_a_running_stream_finishes_within_the_drain(daemons: Any, loop: str) -> 
     assert b'{"n":0}' in busy.recv(65536)
     daemon.stop()
     said = rest(busy)
-    code, seconds = daemon.ended()
-    assert code == 0 and seconds < 3
+    assert daemon.ended() == 0
     assert b'{"n":19}' in said and said.endswith(b"0\r\n\r\n")
     assert rest(idle) == b""
     assert daemon.notices.recv(1000).startswith(b"STOPPING=1\nEXTEND_TIMEOUT_USEC=")
@@ -162,32 +159,31 @@ def test_what_outlasts_the_drain_is_cut_with_an_error_record(daemons: Any, loop:
     daemon = daemons(loop=loop, MLX_SERVE_SERVER_DRAIN_SECONDS="0.3").ready()
     stream, stuck = daemon.connect(), daemon.connect()
     ask(stuck, "/test/stuck")
-    ask(stream, "/test/stream?seconds=60")
+    ask(stream, "/test/stream?seconds=3600")
     assert b'{"n":0}' in stream.recv(65536)
+    stopped = time.monotonic()
     daemon.stop()
     said = rest(stream)
-    code, seconds = daemon.ended()
-    assert code == 0 and 0.3 < seconds < 5
+    assert daemon.ended() == 0 and time.monotonic() - stopped > 0.3
     assert b"shutting down" in said and not said.endswith(b"0\r\n\r\n")
 
 
 def test_a_second_signal_is_at_once(daemons: Any) -> None:
     daemon = daemons().ready()
     busy = daemon.connect()
-    ask(busy, "/test/stream?seconds=60")
+    ask(busy, "/test/stream?seconds=3600")
     assert b'{"n":0}' in busy.recv(65536)
     daemon.stop()
     assert daemon.notices.recv(1000).startswith(b"STOPPING=1")
     daemon.stop(signal.SIGINT)
-    code, seconds = daemon.ended()
-    assert code == 0 and seconds < 2
+    assert daemon.ended() == 0
     assert b"shutting down" in rest(busy)
 
 
 def test_while_draining_the_control_socket_tells_and_no_new_work_is_taken(daemons: Any) -> None:
     daemon = daemons().ready()
     busy, kept = daemon.connect(), daemon.connect()
-    ask(busy, "/test/stream?seconds=60")
+    ask(busy, "/test/stream?seconds=3600")
     assert b'{"n":0}' in busy.recv(65536)
     port = daemon.port
     daemon.stop()
@@ -198,7 +194,7 @@ def test_while_draining_the_control_socket_tells_and_no_new_work_is_taken(daemon
         assert b'"draining":true' in rest(control)
     assert rest(kept) == b""
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=GUARD)
     daemon.process.kill()
     busy.close()
 
@@ -218,8 +214,7 @@ def test_both_doors_answer_and_only_one_has_the_control_routes(daemons: Any) -> 
 def test_a_second_daemon_on_the_port_is_told_whose_it_is(daemons: Any) -> None:
     first = daemons().ready()
     second = daemons(port=first.port)
-    code, seconds = second.ended()
-    assert code == 1 and seconds < 5
+    assert second.ended() == 1
     assert second.said() == f"mlx-serve: a daemon for port {first.port} is already running, pid {first.process.pid}\n"
     assert first.get("/healthz")[0] == 200, "the first lives on, reachable"
 
@@ -240,7 +235,7 @@ def test_two_daemons_of_one_home_on_two_ports(daemons: Any) -> None:
     second = daemons().ready()
     assert first.get.__self__ is first and len(list((first.home / "run").glob("*.sock"))) == 2
     second.stop()
-    assert second.ended()[0] == 0
+    assert second.ended() == 0
     assert [path.stem for path in (first.home / "run").glob("*.sock")] == [str(port)]
     assert first.get("/healthz")[0] == 200
 
@@ -249,8 +244,7 @@ def test_a_taken_port_is_one_sentence(daemons: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         daemon = daemons(port=port)
-        code, _ = daemon.ended()
-        assert code == 1
+        assert daemon.ended() == 1
         assert daemon.said() == (
             f"mlx-serve: port {port} is in use by another program; stop that one, or choose another port with --port\n"
         )
@@ -260,13 +254,13 @@ def test_a_bad_setting_exits_78(daemons: Any, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "config.yaml").write_text("server:\n  prot: 1\n")
     daemon = daemons()
-    assert daemon.ended()[0] == 78
+    assert daemon.ended() == 78
     assert daemon.said().endswith("config.yaml:2: server.prot is not a setting; did you mean server.port?\n")
 
 
 def test_a_home_that_cannot_be_made_is_one_sentence(daemons: Any, tmp_path: Path) -> None:
     daemon = daemons(MLX_SERVE_HOME="/dev/null/home")
-    assert daemon.ended()[0] == 1
+    assert daemon.ended() == 1
     assert (
         daemon.said()
         == "mlx-serve: cannot make /dev/null/home: Not a directory; set MLX_SERVE_HOME to a folder of your own\n"
@@ -277,7 +271,7 @@ def test_preload_goes_on_after_a_failure_and_never_delays_the_start(daemons: Any
     daemon = daemons("--preload", "bad", "--preload", "a/b", "--log-level", "debug").ready()
     assert daemon.get("/healthz")[0] == 200
     daemon.stop()
-    assert daemon.ended()[0] == 0
+    assert daemon.ended() == 0
     assert daemon.notes.read_text().splitlines()[1:3] == ["preload bad", "preload a/b"]
     messages = [line["message"] for line in daemon.log()]
     assert "fail preload name=bad reason=no such model" in messages and "preload model name=a/b" in messages
@@ -289,7 +283,7 @@ def test_usr1_reopens_the_log(daemons: Any) -> None:
     path.rename(path.with_suffix(".old"))
     daemon.process.send_signal(signal.SIGUSR1)
     daemon.stop()
-    assert daemon.ended()[0] == 0
+    assert daemon.ended() == 0
     assert daemon.log()[-1]["message"].startswith("stop daemon")
 
 

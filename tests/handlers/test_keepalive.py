@@ -11,6 +11,7 @@ import ollama
 import openai
 import pytest
 from fakes.serving import MODEL, Serving, daemon, raw
+from support.waiting import GUARD, soon
 
 from mlx_serve.handlers import stream as streams
 from mlx_serve.store.errors import AccessDenied, RepositoryNotFound
@@ -38,12 +39,12 @@ async def test_sse_clients_get_comments(loading: Serving) -> None:
     """The head comes with the first; afterwards the answer is what it always is."""
     for path in OPENAI:
         reader, writer = await raw(loading, path, body(stream=True))
-        head = await asyncio.wait_for(reader.readuntil(b": ping\n\n"), 5)
+        head = await soon(reader.readuntil(b": ping\n\n"))
         assert head.startswith(b"HTTP/1.1 200") and b"text/event-stream" in head
-        await asyncio.wait_for(reader.readuntil(b": ping\n\n"), 5)
+        await soon(reader.readuntil(b": ping\n\n"))
         assert loading.residency.hold_load is not None
         loading.residency.hold_load.set()
-        rest = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5)
+        rest = await soon(reader.readuntil(b"0\r\n\r\n"))
         writer.close()
         assert rest.count(b"[DONE]") == 1 and b"HTTP/1.1" not in rest
         loading.residency.hold_load.clear()
@@ -52,8 +53,8 @@ async def test_sse_clients_get_comments(loading: Serving) -> None:
 @pytest.mark.parametrize("path", OLLAMA)
 async def test_ndjson_clients_get_lines_that_add_nothing(loading: Serving, path: str) -> None:
     reader, writer = await raw(loading, path, body())
-    await asyncio.wait_for(reader.readuntil(b'"done":false}\n'), 5)
-    line = json.loads((await asyncio.wait_for(reader.readuntil(b'"done":false}\n'), 5)).split(b"\r\n")[-1])
+    await soon(reader.readuntil(b'"done":false}\n'))
+    line = json.loads((await soon(reader.readuntil(b'"done":false}\n'))).split(b"\r\n")[-1])
     assert line["model"] == MODEL and line["created_at"].endswith("Z")
     assert (line["message"]["content"] if path == "/api/chat" else line["response"]) == ""
     writer.close()
@@ -82,11 +83,11 @@ async def test_a_failure_before_the_first_sign_has_its_status(serving: Serving, 
 async def test_a_failure_after_the_first_sign_is_the_last_record(loading: Serving, path: str) -> None:
     """In the dialect of the path, and HTTP's end does not follow."""
     reader, writer = await raw(loading, path, body(stream=True))
-    await asyncio.wait_for(reader.readuntil(b"\n\n" if path in OPENAI else b"}\n"), 5)
+    await soon(reader.readuntil(b"\n\n" if path in OPENAI else b"}\n"))
     loading.residency.late_failure = DENIED
     assert loading.residency.hold_load is not None
     loading.residency.hold_load.set()
-    text = (await asyncio.wait_for(reader.read(), 5)).decode()
+    text = (await soon(reader.read())).decode()
     writer.close()
     last = json.loads([line for line in text.splitlines() if "{" in line][-1].removeprefix("data: "))
     message = last["error"]["message"] if path in OPENAI else last["error"]
@@ -98,7 +99,7 @@ async def test_a_failure_after_the_first_sign_is_the_last_record(loading: Servin
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_client_may_hang_up_while_it_waits(loading: Serving, path: str, stream: bool) -> None:
     reader, writer = await raw(loading, path, body(stream=stream))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(GUARD):
         while loading.residency.leases == 0:
             await asyncio.sleep(0.001)
         if stream:
@@ -113,10 +114,10 @@ async def test_the_request_timeout_holds_for_the_wait(
 ) -> None:
     """With signs on their way the timeout is a record."""
     monkeypatch.setattr(streams, "PING_SECONDS", 0.005)
-    async with daemon(tmp_path_factory.mktemp("daemon"), request_timeout_seconds=0.1) as serving:
+    async with daemon(tmp_path_factory.mktemp("daemon"), request_timeout_seconds=0.5) as serving:
         serving.residency.hold_load = asyncio.Event()
         reader, writer = await raw(serving, path, body(stream=True))
-        text = (await asyncio.wait_for(reader.read(), 5)).decode()
+        text = (await soon(reader.read())).decode()
         writer.close()
         assert text.startswith("HTTP/1.1 200")
         assert "request_timeout_seconds" in [line for line in text.splitlines() if "{" in line][-1]
@@ -159,9 +160,9 @@ async def test_the_official_ollama_client_reads_over_the_signs(loading: Serving)
 
 async def test_a_prompt_that_is_only_rendered_may_come_after_signs(loading: Serving) -> None:
     reader, writer = await raw(loading, "/api/chat", body(_debug_render_only=True))
-    await asyncio.wait_for(reader.readuntil(b'"done":false}\n'), 5)
+    await soon(reader.readuntil(b'"done":false}\n'))
     assert loading.residency.hold_load is not None
     loading.residency.hold_load.set()
-    rest = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5)
+    rest = await soon(reader.readuntil(b"0\r\n\r\n"))
     writer.close()
     assert b'"rendered_template":"<rendered>"' in rest

@@ -93,7 +93,7 @@ class Engine:
             pass
         self._socket.close()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -118,7 +118,7 @@ class Engine:
                 raise EngineSilent(f"no whole frame in time; stderr: {self.stderr()}")
             data = self._socket.recv(1 << 20)
             if not data:
-                raise EngineDied(f"exit status {self.process.wait(10)}; stderr: {self.stderr()}")
+                raise EngineDied(f"exit status {self.process.wait(60)}; stderr: {self.stderr()}")
             self._received += data
         taken = bytes(self._received[:count])
         del self._received[:count]

@@ -11,20 +11,22 @@ from types import SimpleNamespace
 from typing import Any
 
 from sanic import Request, response
+from support.waiting import GUARD
 
 from mlx_serve.daemon.http.app import App, build_app
 from mlx_serve.daemon.http.limits import Limits
 from mlx_serve.daemon.http.server import Server, serve
 
 HOST = b"Host: localhost\r\n"
-QUICK = Limits(
-    head_seconds=0.2,
-    body_seconds=0.2,
+PATIENT = Limits(
+    head_seconds=GUARD,
+    body_seconds=GUARD,
     body_seconds_per_mib=0.0,
-    idle_seconds=0.3,
-    write_seconds=0.3,
-    linger_seconds=0.5,
+    idle_seconds=GUARD,
+    write_seconds=GUARD,
+    linger_seconds=GUARD,
 )
+"""No deadline that a busy machine could miss; a test of one of them shortens that one."""
 
 
 class Answer:
@@ -60,7 +62,7 @@ class Wire:
         """Everything the server says until it closes."""
         reader, writer = await self.connect()
         writer.write(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             said = await reader.read()
         writer.close()
         return said
@@ -69,7 +71,7 @@ class Wire:
         return Answer(await self.exchange(data))
 
     async def event(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(GUARD):
             return await self.events.get()
 
     async def still_works(self) -> bool:
@@ -85,7 +87,9 @@ def context(max_body_mb: int = 1) -> Any:
 
 
 @asynccontextmanager
-async def wire(limits: Limits = QUICK, max_body_mb: int = 1, sock: socket.socket | None = None) -> AsyncIterator[Wire]:
+async def wire(
+    limits: Limits = PATIENT, max_body_mb: int = 1, sock: socket.socket | None = None
+) -> AsyncIterator[Wire]:
     """On a free port of loopback, or on a socket of the test's own."""
     app = build_app("wire", context(max_body_mb), control=False, limits=limits)
     app.ctx.events = asyncio.Queue()
@@ -99,7 +103,7 @@ async def wire(limits: Limits = QUICK, max_body_mb: int = 1, sock: socket.socket
     finally:
         server.stop_listening()
         server.abort()
-        await server.finished(2)
+        await server.finished(GUARD)
 
 
 def _add_routes(app: App) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for conditions in asyncio tests; the limit only ends a hang."""
+"""Waiting for conditions; the limit only ends a hang."""
 
 from __future__ import annotations
 

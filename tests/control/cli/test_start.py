@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.live_daemon import free_port
+from support.waiting import GUARD
 
 from mlx_serve.control.cli import launch
 from mlx_serve.control.cli import main as cli
@@ -27,10 +28,10 @@ def fake_program(environment: dict[str, str], home: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(launch, "command", lambda flags: [sys.executable, _PROGRAM, *flags])
     yield
     for path in running_sockets(home):
-        pid = Client(path, 5).pid()
+        pid = Client(path, GUARD).pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        launch.wait_ended(pid, 10)
+        launch.wait_ended(pid, GUARD)
 
 
 def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
@@ -39,7 +40,7 @@ def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
     port = free_port()
     assert cli.main(["start", "--port", str(port)]) == 0
     assert capsys.readouterr().out.startswith(f"mlx-serve is ready at http://127.0.0.1:{port} (pid ")
-    pid = Client(socket_path(home, port), 5).get("/control/v1/status")["pid"]
+    pid = Client(socket_path(home, port), GUARD).get("/control/v1/status")["pid"]
     assert os.getsid(pid) == pid, "it has a session of its own, so closing the terminal leaves it alone"
     assert (home / "logs" / f"{port}.log").stat().st_mode & 0o077 == 0
 
@@ -78,10 +79,10 @@ def test_these_never_start_one(command: str, home: Path) -> None:
 def test_daemon_that_was_killed_leaves_nothing_in_the_way(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     assert cli.main(["start", "--port", str(port)]) == 0
-    pid = Client(socket_path(home, port), 5).pid()
+    pid = Client(socket_path(home, port), GUARD).pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert launch.wait_ended(pid, 10)
+    assert launch.wait_ended(pid, GUARD)
     assert cli.main(["status", "--port", str(port)]) == 3
     assert cli.main(["start", "--port", str(port)]) == 0
 
@@ -103,7 +104,7 @@ def test_force_ends_a_daemon_that_answers_no_more(home: Path, monkeypatch: pytes
     monkeypatch.setattr(commands, "_ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(commands, "_KILL_SECONDS", 0.2)
     assert cli.main(["start", "--port", str(port)]) == 0
-    pid = Client(socket_path(home, port), 5).pid()
+    pid = Client(socket_path(home, port), GUARD).pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     assert cli.main(["stop", "--port", str(port)]) == 1

@@ -20,8 +20,8 @@ from mlx_serve.store.errors import DamagedModel
 
 def raw(daemon: FakeDaemon, method: str, target: str, body: bytes = b"") -> tuple[int, dict[str, object]]:
     """What any HTTP client gets: status and document."""
-    connection = HTTPConnection("mlx-serve", timeout=20)
-    connection.sock = dial(daemon.path, 20)
+    connection = HTTPConnection("mlx-serve", timeout=GUARD)
+    connection.sock = dial(daemon.path, GUARD)
     connection.request(method, target, body)
     response = connection.getresponse()
     document = json.loads(response.read())
@@ -136,7 +136,7 @@ def test_pull_that_fails_at_once_has_a_status_and_one_that_breaks_an_error_line(
     status, document = raw(daemon, "POST", "/control/v1/pull", b'{"source": "nothing"}')
     sentence = "there is no model at /home/somebody/secret/nothing"
     assert (status, document) == (400, {"error": {"message": sentence, "hint": "pull a built-in: starter"}})
-    stream = Client(daemon.path, 20).stream("POST", "/control/v1/pull", {"source": "breaks"})
+    stream = Client(daemon.path, GUARD).stream("POST", "/control/v1/pull", {"source": "breaks"})
     with pytest.raises(ApiError, match="the folder went away") as caught:
         list(stream)
     assert caught.value.hint == "plug the disk in"

@@ -227,7 +227,7 @@ def test_little_memory_gives_the_same_text(checkpoint: Callable[[str], Path], ll
 
 def gone(child: Engine) -> int:
     """The exit status, once there is one."""
-    return child.process.wait(10)
+    return child.process.wait(60)
 
 
 def test_a_child_does_not_outlive_its_parent(checkpoint: Callable[[str], Path]) -> None:

@@ -10,18 +10,16 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import h11
 import pytest
 from sanic.response import HTTPResponse
-from support.raw_http import HOST, QUICK, Wire, statuses, wire
+from support.raw_http import HOST, PATIENT, Wire, statuses, wire
 
 from mlx_serve.daemon.http import connection
 from mlx_serve.daemon.http.response import ResponseWriter
 
-PATIENT = replace(QUICK, head_seconds=5, body_seconds=5, idle_seconds=5, write_seconds=5)
 GET_OK = b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n"
 GET_WAIT = b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n"
 GATED = b"GET /stream?end=gate HTTP/1.1\r\n" + HOST + b"\r\n"

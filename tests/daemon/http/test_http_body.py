@@ -6,11 +6,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from support.raw_http import HOST, QUICK, statuses, wire
+from support.raw_http import HOST, PATIENT, statuses, wire
 
 CLOSE = b"Connection: close\r\n"
 CHUNKED = b"POST /echo HTTP/1.1\r\n" + HOST + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n"
-PATIENT = replace(QUICK, head_seconds=5, body_seconds=5, idle_seconds=5)
 
 
 def post(length: int, path: bytes = b"/echo", more: bytes = CLOSE) -> bytes:
@@ -55,26 +54,26 @@ async def test_a_declared_length_over_the_limit_is_413_before_anything_is_read()
 
 async def test_a_client_that_sends_all_of_a_refused_body_can_read_the_answer() -> None:
     """Closing at once would reset the connection under the client, and the answer would be lost."""
-    async with wire(PATIENT, max_body_mb=1) as server:
+    async with wire(max_body_mb=1) as server:
         answer = await server.ask(post(20 << 20) + b"x" * (20 << 20))
         assert answer.status == 413
 
 
 async def test_chunks_over_the_limit_are_413() -> None:
-    async with wire(PATIENT, max_body_mb=1) as server:
+    async with wire(max_body_mb=1) as server:
         chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
         answer = await server.ask(CHUNKED + chunk * 17 + b"0\r\n\r\n")
         assert answer.status == 413
 
 
 async def test_a_body_of_exactly_the_limit_is_taken() -> None:
-    async with wire(PATIENT, max_body_mb=1) as server:
+    async with wire(max_body_mb=1) as server:
         answer = await server.ask(post(1 << 20) + b"x" * (1 << 20))
         assert answer.status == 200 and answer.whole
 
 
 async def test_a_handler_that_streams_its_body_has_no_limit_of_ours() -> None:
-    async with wire(PATIENT, max_body_mb=1) as server:
+    async with wire(max_body_mb=1) as server:
         answer = await server.ask(post(3 << 20, b"/upload") + b"x" * (3 << 20))
         assert answer.wire == str(3 << 20).encode()
 

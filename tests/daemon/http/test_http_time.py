@@ -11,10 +11,11 @@ import socket
 from dataclasses import replace
 
 import pytest
-from support.raw_http import HOST, QUICK, Answer, statuses, wire
+from support.raw_http import HOST, PATIENT, Answer, statuses, wire
+from support.waiting import GUARD
 
 CLOSE = b"Connection: close\r\n"
-PATIENT = replace(QUICK, head_seconds=5, body_seconds=5, idle_seconds=5, write_seconds=5)
+QUICK = replace(PATIENT, head_seconds=0.2, body_seconds=0.2, idle_seconds=0.3, write_seconds=0.3, linger_seconds=0.5)
 
 
 async def drip(writer: asyncio.StreamWriter, data: bytes, seconds: float) -> None:
@@ -28,10 +29,10 @@ async def drip(writer: asyncio.StreamWriter, data: bytes, seconds: float) -> Non
 
 
 async def test_a_head_that_drips_is_cut_at_its_deadline() -> None:
-    async with wire() as server:
+    async with wire(QUICK) as server:
         reader, writer = await server.connect()
         dripping = asyncio.create_task(drip(writer, b"GET /ok HTTP/1.1\r\nX: " + b"a" * 1000, 0.02))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(GUARD):
             answer = Answer(await reader.read())
         dripping.cancel()
         assert answer.status == 408
@@ -39,11 +40,11 @@ async def test_a_head_that_drips_is_cut_at_its_deadline() -> None:
 
 
 async def test_a_body_that_drips_is_cut_at_its_deadline() -> None:
-    async with wire() as server:
+    async with wire(QUICK) as server:
         reader, writer = await server.connect()
         writer.write(b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n")
         dripping = asyncio.create_task(drip(writer, b"a" * 1000, 0.02))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(GUARD):
             answer = Answer(await reader.read())
         dripping.cancel()
         assert answer.status == 408
@@ -51,33 +52,33 @@ async def test_a_body_that_drips_is_cut_at_its_deadline() -> None:
 
 
 async def test_many_slow_heads_do_not_delay_a_good_request() -> None:
-    async with wire(PATIENT) as server:
+    async with wire() as server:
         slow = [await server.connect() for _ in range(100)]
         for _, writer in slow:
             writer.write(b"GET /ok HTTP/1.1\r\nX: ")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(GUARD):
             assert await server.still_works()
         for _, writer in slow:
             writer.close()
 
 
 async def test_an_idle_connection_is_closed_without_a_word() -> None:
-    async with wire() as server:
+    async with wire(QUICK) as server:
         reader, writer = await server.connect()
         writer.write(b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(GUARD):
             assert statuses(await reader.read()) == [200]
         writer.close()
 
 
 async def test_a_long_silent_answer_is_not_cut() -> None:
     """Every deadline of the quick limits passes while the handler works; Sanic would have answered 503."""
-    async with wire() as server:
+    async with wire(QUICK) as server:
         reader, writer = await server.connect()
         writer.write(b"GET /stream?end=gate HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n")
         assert await server.event() == "begun"
         asyncio.get_running_loop().call_later(0.8, server.app.ctx.gate.set)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(GUARD):
             assert Answer(await reader.read()).whole
         writer.close()
 
@@ -85,7 +86,7 @@ async def test_a_long_silent_answer_is_not_cut() -> None:
 @pytest.mark.parametrize("size", [10, 63 << 10, 65 << 10, 5 << 20])
 async def test_a_hang_up_behind_a_body_of_any_size_ends_the_handler(size: int) -> None:
     """Sanic stops reading at 64 KiB and never learns that the client has gone."""
-    async with wire(PATIENT, max_body_mb=8) as server:
+    async with wire(max_body_mb=8) as server:
         _, writer = await server.connect()
         writer.write(b"POST /wait HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
         await writer.drain()
@@ -106,7 +107,7 @@ async def test_a_hang_up_in_the_middle_of_a_stream_ends_the_handler() -> None:
 
 async def test_sending_64_kib_beyond_a_request_ends_it() -> None:
     """Otherwise reading would stop there, and a hang-up behind it would go unseen."""
-    async with wire(PATIENT) as server:
+    async with wire() as server:
         _, writer = await server.connect()
         writer.write(b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n")
         assert await server.event() == "begun"
@@ -116,7 +117,7 @@ async def test_sending_64_kib_beyond_a_request_ends_it() -> None:
 
 
 async def test_a_reader_that_takes_nothing_is_dropped() -> None:
-    async with wire() as server:
+    async with wire(QUICK) as server:
         reader, writer = await server.connect()
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader._transport.pause_reading()  # type: ignore[attr-defined]
@@ -180,7 +181,7 @@ async def test_a_stream_cut_by_the_drain_gets_an_error_record_and_no_end_mark(ki
         answer = Answer(await reader.read())
         assert await server.event() == "cancelled"
         assert record in answer.wire and not answer.whole
-        assert await server.server.finished(1)
+        assert await server.server.finished(GUARD)
         writer.close()
 
 
@@ -195,7 +196,7 @@ async def test_a_request_cut_by_the_drain_before_its_answer_gets_503() -> None:
 
 
 async def test_close_idle_leaves_the_busy_ones() -> None:
-    async with wire(PATIENT) as server:
+    async with wire() as server:
         fresh, fresh_writer = await server.connect()
         kept, kept_writer = await server.connect()
         kept_writer.write(b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -214,14 +215,14 @@ async def test_close_idle_leaves_the_busy_ones() -> None:
 
 async def test_a_request_on_its_way_while_the_idle_are_closed_is_answered() -> None:
     """A connection is not reset, but told; one that then says nothing is closed all the same."""
-    async with wire(PATIENT) as server:
+    async with wire() as server:
         reader, writer = await server.connect()
         silent, silent_writer = await server.connect()
         server.app.ctx.serving.draining = True
         server.server.close_idle()
         writer.write(b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n")
         assert Answer(await reader.read()).status == 503
-        assert await silent.read() == b"" and await server.server.finished(1)
+        assert await silent.read() == b"" and await server.server.finished(GUARD)
         writer.close()
         silent_writer.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from reference.checkpoints import make
+from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import DaemonError, InsufficientMemory, JobDied, RequestRejected
 from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizing, check, target_name
@@ -27,7 +28,6 @@ from mlx_serve.store.progress import Progress, silent
 from mlx_serve.store.store import Installed, Store
 
 FAKE = str(Path(__file__).parents[2] / "fakes" / "job.py")
-GUARD = 20
 ORDER = QuantizeOrder("qwen3")
 
 
@@ -203,7 +203,7 @@ async def test_cancelling_kills_the_child_at_once_and_leaves_nothing(store: Stor
     assert len(list((store.directory / "partial").iterdir())) == 1
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(work, 1)
+        await asyncio.wait_for(work, GUARD)
     assert children() == before
     assert_untouched(store)
 

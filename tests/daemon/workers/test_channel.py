@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from support.waiting import GUARD
 
 from mlx_serve.daemon import protocol
 from mlx_serve.daemon.protocol import Delta, FromChild, Pong, Step, frames
@@ -35,7 +36,7 @@ class Heard:
     async def until(self, count: int) -> None:
         while len(self.frames) < count:
             self.arrived.clear()
-            await asyncio.wait_for(self.arrived.wait(), 10)
+            await asyncio.wait_for(self.arrived.wait(), GUARD)
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ async def ends() -> AsyncIterator[tuple[Channel, Heard, socket.socket]]:
     with theirs:
         yield channel, heard, theirs
         channel.abort()
-        await asyncio.wait_for(heard.closed, 10)
+        await asyncio.wait_for(heard.closed, GUARD)
 
 
 Ends = tuple[Channel, Heard, socket.socket]
@@ -93,7 +94,7 @@ async def test_large_frames_both_ways(ends: Ends) -> None:
 async def read(theirs: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
-        data += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(theirs, 1 << 20), 10)
+        data += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(theirs, 1 << 20), GUARD)
     return data
 
 
@@ -111,7 +112,7 @@ async def test_a_child_that_breaks_the_protocol(ends: Ends, data: bytes, problem
     """Good frames before are heard, then the channel ends and says why, once."""
     _, heard, theirs = ends
     await write(theirs, protocol.encode(Pong(id=1)) + data + protocol.encode(Pong(id=2)))
-    told = await asyncio.wait_for(asyncio.shield(heard.closed), 10)
+    told = await asyncio.wait_for(asyncio.shield(heard.closed), GUARD)
     assert told is not None
     assert problem in told
     assert heard.frames == [Pong(id=1)]
@@ -123,7 +124,7 @@ async def test_a_child_that_goes(ends: Ends) -> None:
     _, heard, theirs = ends
     await write(theirs, protocol.encode(Pong(id=1)) + protocol.encode(Pong(id=2))[:5])
     theirs.close()
-    assert await asyncio.wait_for(asyncio.shield(heard.closed), 10) is None
+    assert await asyncio.wait_for(asyncio.shield(heard.closed), GUARD) is None
     assert heard.frames == [Pong(id=1)]
 
 
@@ -132,7 +133,7 @@ async def test_sending_to_a_child_that_is_gone(ends: Ends) -> None:
     channel, heard, theirs = ends
     theirs.close()
     channel.send(protocol.Quit())
-    await asyncio.wait_for(asyncio.shield(heard.closed), 10)
+    await asyncio.wait_for(asyncio.shield(heard.closed), GUARD)
     channel.send(protocol.Quit())
     assert heard.ends == 1
 

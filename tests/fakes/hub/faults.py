@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fakes.hub.journal import Request
+from support.waiting import GUARD
 
 Where = Literal["api", "redirect", "content", "any"]
 
@@ -20,7 +21,7 @@ class Gate:
         self.reached = threading.Event()
         self.opened = threading.Event()
 
-    def wait(self, seconds: float = 30.0) -> None:
+    def wait(self, seconds: float = GUARD) -> None:
         """Until an answer stands here. AssertionError when none comes."""
         if not self.reached.wait(seconds):
             raise AssertionError("no answer came to the gate")

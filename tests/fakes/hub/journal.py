@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from support.waiting import GUARD
+
 
 @dataclass
 class Request:
@@ -71,14 +73,14 @@ class Journal:
         with self._changed:
             return list(self._fitting(pattern, host, kind))
 
-    def wait(self, pattern: str, count: int = 1, *, kind: str | None = None, seconds: float = 30.0) -> list[Request]:
+    def wait(self, pattern: str, count: int = 1, *, kind: str | None = None, seconds: float = GUARD) -> list[Request]:
         """Until so many such requests have come. AssertionError when they do not."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(list(self._fitting(pattern, None, kind))) >= count, seconds):
                 raise AssertionError(f"no {count} requests for {pattern}: {[e.path for e in self._entries]}")
             return list(self._fitting(pattern, None, kind))
 
-    def wait_for_bytes(self, count: int, *, kind: str = "content", seconds: float = 30.0) -> None:
+    def wait_for_bytes(self, count: int, *, kind: str = "content", seconds: float = GUARD) -> None:
         """Until so many bytes of files have gone out. AssertionError when they do not."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._total.get(kind, 0) >= count, seconds):

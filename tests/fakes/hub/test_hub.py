@@ -31,6 +31,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile, RepoFolder
+from support.waiting import GUARD
 
 CONFIG = b'{"model_type": "llama"}'
 WEIGHTS = bytes(range(256)) * 40
@@ -57,7 +58,7 @@ def get(
     url = hub.url + path
     while True:
         parts = urllib.parse.urlsplit(url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=GUARD)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, f"{parts.path}?{parts.query}", headers=named)
@@ -276,7 +277,7 @@ def test_limits_and_redirects_are_said_as_told(hub: Hub, api: HfApi) -> None:
     with pytest.raises(HfHubHTTPError, match="429"):
         api.model_info("owner/name")
     hub.fault("*/model.safetensors", faults.moved("file:///etc/passwd", times=1))
-    connection = http.client.HTTPConnection(hub.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(hub.url.removeprefix("http://"), timeout=GUARD)
     connection.request("GET", "/owner/name/resolve/main/model.safetensors")
     assert connection.getresponse().headers["Location"] == "file:///etc/passwd"
     connection.close()
@@ -284,7 +285,7 @@ def test_limits_and_redirects_are_said_as_told(hub: Hub, api: HfApi) -> None:
 
 def test_an_endless_body_ends_with_its_reader(hub: Hub) -> None:
     hub.fault("*/config.json", Fault(on="content", endless=True))
-    connection = http.client.HTTPConnection(hub.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(hub.url.removeprefix("http://"), timeout=GUARD)
     commit = hub.repository("owner/name").head.id
     connection.request("GET", f"/api/resolve-cache/models/owner/name/{commit}/config.json")
     answer = connection.getresponse()
@@ -302,7 +303,7 @@ def test_an_answer_waits_at_its_gate(hub: Hub) -> None:
     gate.wait()
     assert hub.bytes_sent == 100 and not bodies
     gate.open()
-    reader.join(10)
+    reader.join(GUARD)
     assert bodies == [WEIGHTS]
 
 
@@ -314,7 +315,7 @@ def test_a_stall_ends_with_the_hub(hub: Hub) -> None:
     assert stalled.gate is not None
     stalled.gate.wait()
     hub._closing.set()
-    reader.join(10)
+    reader.join(GUARD)
     assert bodies == [WEIGHTS[:100]]
 
 
@@ -326,11 +327,11 @@ def test_a_drip_keeps_its_pace(hub: Hub) -> None:
 
 
 def test_addresses_of_the_cdn_expire(hub: Hub) -> None:
-    connection = http.client.HTTPConnection(hub.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(hub.url.removeprefix("http://"), timeout=GUARD)
     connection.request("GET", "/owner/name/resolve/main/model.safetensors")
     address = connection.getresponse().headers["Location"].removeprefix(hub.cdn_url)
     connection.close()
-    cdn = http.client.HTTPConnection(hub.cdn_url.removeprefix("http://"), timeout=10)
+    cdn = http.client.HTTPConnection(hub.cdn_url.removeprefix("http://"), timeout=GUARD)
     for status in (200, 403):
         cdn.request("GET", address)
         answer = cdn.getresponse()
@@ -364,7 +365,7 @@ def test_it_serves_a_folder_from_a_process_of_its_own(tmp_path: Path) -> None:
         process.stdin.flush()
         assert process.stdout.readline().strip() == "0"
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(GUARD) == 0
 
 
 def test_it_serves_5_gb_from_disk_by_stretches(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from support.waiting import GUARD
 
 from mlx_serve.store import store as facade
 from mlx_serve.store.disk.filesystem import FileSystem
@@ -228,7 +229,7 @@ def test_reading_waits_for_a_sweep_in_another_process(store: Store, make_model: 
         assert reader.is_alive()
         assert views == []
         child.communicate("\n")
-        reader.join(10)
+        reader.join(GUARD)
     assert len(views) == 1
 
 

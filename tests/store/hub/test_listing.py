@@ -186,10 +186,10 @@ def test_rate_limit_is_waited_for(hub: Hub) -> None:
 def test_a_long_rate_limit_is_an_error(hub: Hub, retry_after: str) -> None:
     """Nobody waits for a day; the error knows when it is over."""
     hub.fault("*", faults.limited(retry_after, times=None))
-    started = time.monotonic()
+    seen: list[Progress] = []
     with pytest.raises(RateLimited, match="limits the rate of requests for another") as caught:
-        listed(hub)
-    assert time.monotonic() - started < 5 and len(hub.requests) == 1
+        list_repository(HubEndpoint(hub.url), "Owner/Name", None, report=seen.append)
+    assert not any("continuing" in progress.status for progress in seen) and len(hub.requests) == 1
     assert caught.value.until is not None and caught.value.until > time.time() + 90_000
 
 
@@ -284,7 +284,7 @@ def test_a_silent_hub_does_not_hold_the_caller(hub: Hub, monkeypatch: pytest.Mon
     hub.fault("*", faults.silent(times=None))
     monkeypatch.setattr(listing, "SECONDS", 0.05)
     refused(hub, HubUnreachable, "took longer")
-    monkeypatch.setattr(listing, "SECONDS", 60.0)
+    monkeypatch.setattr(listing, "SECONDS", 3600.0)
     calls = 0
 
     def cancel(progress: Progress) -> None:
@@ -293,10 +293,8 @@ def test_a_silent_hub_does_not_hold_the_caller(hub: Hub, monkeypatch: pytest.Mon
         if calls > 2:
             raise KeyboardInterrupt
 
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         list_repository(HubEndpoint(hub.url), "Owner/Name", None, report=cancel)
-    assert time.monotonic() - started < 1
 
 
 def test_two_listings_at_once(hub: Hub) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.engine_wire import Wire, generator
+from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -40,7 +41,7 @@ class Slow(Prompts):
 
     def prepare(self, request: Generate) -> Any:
         self.began.set()
-        assert self.let.wait(10)
+        assert self.let.wait(GUARD)
         self.prepared.append(getattr(request.prompt, "text", ""))
         if request.max_tokens == 99:
             raise RuntimeError("a secret place")
@@ -67,7 +68,7 @@ def test_results_come_in_order(at_work: AtWork) -> None:
     thread.put(ask(1))
     thread.put(Ask(id=2, work=Count(prompt=TextPrompt(text="hello 1"), return_tokens=True)))
     thread.put(Ask(id=3, work=Count(prompt=TextPrompt(text="hello 1"))))
-    first, second, third = (results.get(timeout=10) for _ in range(3))
+    first, second, third = (results.get(timeout=GUARD) for _ in range(3))
     assert isinstance(first, Ready)
     assert first.id == 1
     tokens = tuple(first.prepared.tokens)
@@ -83,13 +84,13 @@ def test_who_leaves_while_waiting_is_not_prepared(at_work: AtWork) -> None:
     thread, prompts, results = at_work
     for number in (1, 2, 3):
         thread.put(ask(number))
-    assert prompts.began.wait(10)
+    assert prompts.began.wait(GUARD)
     assert thread.cancel(1)
     assert thread.cancel(2)
     assert not thread.cancel(77)
     prompts.let.set()
     for _ in range(3):
-        results.get(timeout=10)
+        results.get(timeout=GUARD)
     assert prompts.prepared == ["hello 1", "hello 3"]
     assert [thread.claim(number) for number in (1, 2, 3)] == [False, False, True]
     assert not thread.cancel(3)
@@ -99,7 +100,7 @@ def test_refusals_are_frames(at_work: AtWork) -> None:
     thread, prompts, results = at_work
     prompts.let.set()
     thread.put(Ask(id=5, work=Generate(prompt=TokenPrompt(ids=(-1,)))))
-    refused = results.get(timeout=10)
+    refused = results.get(timeout=GUARD)
     assert isinstance(refused, Rejected)
     assert (refused.id, refused.code, refused.param) == (5, "invalid_request", "prompt")
     assert Refused("unsupported", "no", "x").rejected(9) == Rejected(id=9, code="unsupported", message="no", param="x")
@@ -111,11 +112,11 @@ def test_a_bug_fails_one_request(at_work: AtWork) -> None:
     prompts.let.set()
     thread.put(ask(1, max_tokens=99))
     thread.put(ask(2))
-    failed = results.get(timeout=10)
+    failed = results.get(timeout=GUARD)
     assert isinstance(failed, Rejected)
     assert (failed.code, "RuntimeError" in failed.message) == ("internal_error", True)
     assert "secret" not in failed.message
-    assert isinstance(results.get(timeout=10), Ready)
+    assert isinstance(results.get(timeout=GUARD), Ready)
 
 
 def test_a_template_that_never_ends_is_fatal(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,7 @@ def test_a_template_that_never_ends_is_fatal(llama: LanguageModel, monkeypatch: 
 
         def apply_chat_template(self, *_: Any, **__: Any) -> str:
             began.set()
-            assert let.wait(10)
+            assert let.wait(GUARD)
             return "x"
 
         def __call__(self, text: str, **_: Any) -> Any:
@@ -140,7 +141,7 @@ def test_a_template_that_never_ends_is_fatal(llama: LanguageModel, monkeypatch: 
 
     def script() -> Iterator[list[Any]]:
         worker.admit(Ask(id=1, work=Generate(prompt=ChatPrompt(messages=({"role": "user", "content": "x"},)))))
-        assert began.wait(10)
+        assert began.wait(GUARD)
         yield []
         raise AssertionError("the engine went on")
 

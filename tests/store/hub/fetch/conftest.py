@@ -15,6 +15,7 @@ from support.hub_pulls import (
     Files,
     MakeFiles,
 )
+from support.waiting import GUARD
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def offer(hub: Hub) -> Callable[..., Hub]:
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + GUARD
     while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("hub-str")]:
         assert time.monotonic() < deadline, left
         time.sleep(0.01)

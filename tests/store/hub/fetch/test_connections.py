@@ -12,6 +12,7 @@ import pytest
 from fakes.hub import faults
 from fakes.hub.server import CERTIFICATE, Hub
 from huggingface_hub import close_session
+from support.waiting import GUARD
 
 from mlx_serve.store.errors import HubUnreachable
 from mlx_serve.store.hub.fetch import dialer as dial
@@ -53,7 +54,7 @@ class Peer:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(5)
+        self._thread.join(GUARD)
 
 
 @pytest.fixture
@@ -253,7 +254,7 @@ class Proxy:
                 back = threading.Thread(target=_copy, args=(other, peer), daemon=True)
                 back.start()
                 _copy(peer, other)
-                back.join(5)
+                back.join(GUARD)
 
     def close(self) -> None:
         with suppress(OSError):

@@ -27,7 +27,7 @@ def test_a_short_limit_is_waited_for_by_all_and_told(store: Store, offer: Offer,
     hub = offer(files, faults.limited("1", on="redirect"))
     began = time.monotonic()
     store.pull("owner/name", progress=lambda progress: told.append(progress.status))
-    assert 0.9 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.9
     assert "rate limited, continuing in 1 s" in told
     assert weights(store) == files[WEIGHTS]
     assert sent(hub) == len(files[WEIGHTS])
@@ -39,10 +39,10 @@ def test_a_long_limit_is_an_error_that_says_until_when(
 ) -> None:
     value = email.utils.formatdate(time.time() + 3600, usegmt=True) if after == "date" else after
     offer(make_files(), faults.limited(value, times=None))
-    began = time.monotonic()
+    told: list[str] = []
     with pytest.raises(RateLimited) as caught:
-        store.pull("owner/name")
-    assert time.monotonic() - began < 5
+        store.pull("owner/name", progress=lambda progress: told.append(progress.status))
+    assert not any("going on" in status for status in told)
     assert caught.value.until is not None
     assert caught.value.until > time.time() + 30
 
