@@ -11,7 +11,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_reduce
 from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.utils import load_model, load_tokenizer
+from mlx_lm.utils import load_tokenizer
 
 from ...protocol import Kind, Load, Loaded, Sampling
 from ..cache import ragged
@@ -19,6 +19,7 @@ from ..cache.rows import Positions, paddable, rows_like
 from ..output.channels import Markers, ToolParser
 from ..output.detokenize import Vocabulary
 from .forward import ragged_works
+from .network import Unfollowed, open_network
 from .precision import widen
 
 DEFAULT_CONTEXT = 4096
@@ -98,12 +99,14 @@ def _network(folder: Path, config: dict[str, Any], memory: int | None) -> tuple[
         if config.get(key):
             raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
     try:
-        network, _ = load_model(folder, lazy=True, strict=True, trust_remote_code=False)
+        network, _ = open_network(folder, config)
         widen(network, memory)
         mx.eval(network.parameters())
         tokenizer = load_tokenizer(folder, {"trust_remote_code": False}, eos_token_ids=config.get("eos_token_id"))
     except MemoryError:
         raise
+    except Unfollowed as error:
+        raise UnsupportedModel(str(error)) from error
     except SystemExit as error:
         raise UnsupportedModel(
             f"model type {config.get('model_type')!r} needs a package that is not installed"
