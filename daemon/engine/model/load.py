@@ -113,7 +113,7 @@ def _network(folder: Path, config: dict[str, Any], memory: int | None) -> tuple[
         ) from error
     except (FileNotFoundError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
         text = " ".join(str(error).replace(str(folder), "the model").split())[:300]
-        if "not supported" in text or "Model type" in text:
+        if "not supported" in text or "Model type" in text or "rope_scaling" in text or "RoPE type" in text:
             raise UnsupportedModel(text) from error
         raise BadModel(text or type(error).__name__) from error
     except RuntimeError as error:

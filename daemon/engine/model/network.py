@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 import json
@@ -13,7 +12,7 @@ from typing import Any
 from mlx_lm import utils as lm
 
 from . import rotary
-from .spelling import FULL, SLIDING, normalised, period, sections
+from .spelling import FULL, LINEAR, SLIDING, BadConfig, normalised, period, sections
 
 _HEADS = ("lm_head.weight", "lm_head.scales", "output.weight", "embed_out.weight")
 
@@ -29,10 +28,11 @@ def open_network(
 ) -> tuple[Any, dict[str, Any]]:
     """The network, its weights not read yet, and the config as mlx-lm leaves it. `config`: what config.json holds.
 
-    Raises Unfollowed, ContradictoryConfig, and what mlx-lm raises.
+    Raises Unfollowed, BadConfig, and what mlx-lm raises.
     """
     spelled = every_spelling(folder, config)
-    _check_windows(spelled)
+    _check_presence(spelled)
+    _check_periods(spelled)
     network, read = lm.load_model(
         folder, lazy=True, strict=True, model_config=spelled, get_model_classes=classes, trust_remote_code=False
     )
@@ -44,7 +44,7 @@ def open_network(
 
 
 def every_spelling(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as mlx-lm and mlx-vlm should see it. Raises ContradictoryConfig."""
+    """The config as mlx-lm and mlx-vlm should see it. Raises BadConfig."""
     has_head = any(name.endswith(_HEADS) for name in _tensor_names(folder))
     spelled = normalised(lm._decode_tagged_floats(dict(config)), has_head=has_head, required=required_keys)
     # generation_config.json has the last word, and mlx-lm would ask it before this config.
@@ -55,7 +55,7 @@ def every_spelling(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 def required_keys(model_type: str) -> frozenset[str]:
     """The keys without which mlx-lm's class for a model type cannot be made; none where there is no such class."""
     arguments = _arguments(model_type)
-    if arguments is None:
+    if arguments is None or "from_dict" in vars(arguments):
         return frozenset()
     parameters = inspect.signature(arguments).parameters.values()
     return frozenset(parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty)
@@ -72,20 +72,29 @@ def _arguments(model_type: str) -> type | None:
     return getattr(module, "ModelArgs", None)
 
 
-def _check_windows(config: Mapping[str, Any]) -> None:
-    """Raises Unfollowed where layers with and without a window alternate by no rule, and the code knows only rules."""
+def _check_presence(config: Mapping[str, Any]) -> None:
+    model_type = str(config.get("model_type"))
+    if missing := sorted(required_keys(model_type) - set(config)):
+        raise BadConfig(f"config.json lacks {', '.join(missing[:4])}, which model type {model_type!r} needs")
+
+
+def _check_periods(config: Mapping[str, Any]) -> None:
+    """Raises Unfollowed where kinds of layers alternate by no rule, and the code knows only rules."""
     for section in sections(config):
         kinds, arguments = section.get("layer_types"), _arguments(str(section.get("model_type")))
-        if not isinstance(kinds, list) or arguments is None or not dataclasses.is_dataclass(arguments):
+        if not isinstance(kinds, list) or arguments is None or "layer_types" in _keys(arguments):
             continue
-        fields = {field.name for field in dataclasses.fields(arguments)}
-        by_rule = "sliding_window_pattern" in fields and "layer_types" not in fields
-        mixed = FULL in kinds and SLIDING in kinds
-        if by_rule and mixed and section.get("model_type") != "exaone4" and period(kinds) is None:
-            raise Unfollowed(
-                "config.json: layer_types puts the sliding windows where this version's code for model type "
-                f"{section.get('model_type')!r} cannot; the answers would be wrong"
-            )
+        for key, others in (("sliding_window_pattern", SLIDING), ("full_attention_interval", LINEAR)):
+            by_rule = key in _keys(arguments) and not isinstance(section.get(key), str)
+            if by_rule and FULL in kinds and others in kinds and period(kinds, others) is None:
+                raise Unfollowed(
+                    "config.json: layer_types has an order that this version's code for model type "
+                    f"{section.get('model_type')!r} does not know; the answers would be wrong"
+                )
+
+
+def _keys(arguments: type) -> frozenset[str]:
+    return frozenset(inspect.signature(arguments).parameters)
 
 
 def _tensor_names(folder: Path) -> set[str]:

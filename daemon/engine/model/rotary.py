@@ -6,6 +6,7 @@ what mlx-lm's own `initialize_rope` makes of the settings; which keys its code r
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +25,6 @@ _LIBRARY = (
     rope_utils.ProportionalRoPE,
     rope_utils.DynamicNTKScalingRoPE,
 )
-_NUMBERS = ("base", "scale", "factor", "max_position_embeddings", "mscale", "_scale")
 _ELSEWHERE = ("vision", "visual", "audio")
 _WIDTH_OF_ITS_OWN = ("qk_rope_head_dim", "rotary_dim", "swa_head_dim")
 
@@ -34,8 +34,12 @@ class Unread(Exception):
 
 
 def check(network: nn.Module, config: Mapping[str, Any]) -> None:
-    """Raises Unread. `config` as `normalised` makes it, or as it was."""
+    """Raises Unread and BadConfig. `config` as its file holds it.
+
+    Where all is well, YaRN's modules get what mlx-lm's class does not know of.
+    """
     modules = list(_modules(network))
+    stretched: list[tuple[Any, float, Rotation]] = []
     for section in sections(config):
         kinds = section.get("layer_types")
         for layer, rotation in rotations(section).items():
@@ -43,8 +47,17 @@ def check(network: nn.Module, config: Mapping[str, Any]) -> None:
                 continue
             if not _followed(rotation, section, modules):
                 raise Unread(_sentence(rotation, section))
-            for module in modules:
-                _complete(module, rotation)
+            if rotation.kind == "yarn":
+                stretched += [
+                    (module, base, rotation)
+                    for base in _bases(rotation, section)
+                    for module in modules
+                    if base is not None
+                    and isinstance(module, rope_utils.YarnRoPE)
+                    and _same(module, rotation, base, section)
+                ]
+    for module, base, rotation in stretched:
+        _complete(module, base, rotation)
 
 
 def _modules(network: nn.Module) -> Iterator[nn.Module]:
@@ -55,14 +68,28 @@ def _modules(network: nn.Module) -> Iterator[nn.Module]:
             yield module
 
 
+def _bases(rotation: Rotation, section: Mapping[str, Any]) -> list[Any]:
+    """One, or one a layer (0: a layer that does not turn), or another one for layers that see compressed tokens."""
+    stated = rotation.base if isinstance(rotation.base, list) else [rotation.base]
+    compressed = section.get("compress_rope_theta")
+    return [base for base in dict.fromkeys([*stated, *([compressed] if compressed else [])]) if base != 0]
+
+
 def _followed(rotation: Rotation, section: Mapping[str, Any], modules: list[nn.Module]) -> bool:
-    """Whether one of the modules does as it is told. Where there are none, no scaling can be in force."""
+    """Whether some of the modules do as they are told. Where there are none, no scaling can be in force.
+
+    Where there are several bases, not all of them need to be scaled.
+    """
     if not modules:
         return rotation.kind == PLAIN
-    bases = rotation.base if isinstance(rotation.base, list) else [rotation.base]
-    return all(
-        any(_same(module, rotation, base, section) for module in modules) for base in bases if base or base is None
-    )
+    bases = _bases(rotation, section)
+    plain = dataclasses.replace(rotation, kind=PLAIN, settings={})
+    allowed = (rotation,) if len(bases) == 1 else (rotation, plain)
+
+    def has(base: Any, *choices: Rotation) -> bool:
+        return any(_same(module, choice, base, section) for module in modules for choice in choices)
+
+    return any(has(base, rotation) for base in bases) and all(has(base, *allowed) for base in bases)
 
 
 def _same(module: Any, rotation: Rotation, base: float | None, section: Mapping[str, Any]) -> bool:
@@ -73,8 +100,7 @@ def _same(module: Any, rotation: Rotation, base: float | None, section: Mapping[
         return False
     if base is None:
         return rotation.kind == PLAIN or not isinstance(module, nn.RoPE) or module.scale != 1.0
-    wanted = _wanted(dims, base, getattr(module, "traditional", False), rotation, section)
-    return type(wanted) is type(module) and _equal(wanted, module)
+    return _equal(_wanted(dims, base, rotation, section), module)
 
 
 def _turns_enough(dims: int, rotation: Rotation, section: Mapping[str, Any]) -> bool:
@@ -86,43 +112,48 @@ def _turns_enough(dims: int, rotation: Rotation, section: Mapping[str, Any]) -> 
     return dims == int(width * rotation.fraction)
 
 
-def _wanted(dims: int, base: float, traditional: bool, rotation: Rotation, section: Mapping[str, Any]) -> nn.Module:
-    settings = rotation.spelled()
+def _wanted(dims: int, base: float, rotation: Rotation, section: Mapping[str, Any]) -> nn.Module:
+    longest = section.get("max_position_embeddings")
     try:
-        return rope_utils.initialize_rope(dims, base, traditional, settings, section.get("max_position_embeddings"))
+        return rope_utils.initialize_rope(dims, base, False, rotation.spelled(), longest)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise Unread(f"config.json: the rope type {rotation.kind!r} cannot be computed ({error})") from error
 
 
 def _equal(wanted: Any, module: Any) -> bool:
-    for name in _NUMBERS:
-        ours, theirs = getattr(wanted, name, None), getattr(module, name, None)
-        if isinstance(ours, int | float) and isinstance(theirs, int | float):
-            if not math.isclose(ours, theirs, rel_tol=1e-5):
-                return False
-        elif name != "max_position_embeddings" and (ours is None) != (theirs is None):
-            return False
-    if "_freqs" not in wanted:
-        return True
-    return wanted._freqs.shape == module._freqs.shape and bool(mx.allclose(wanted._freqs, module._freqs, rtol=1e-4))
+    if isinstance(wanted, rope_utils.DynamicNTKScalingRoPE):
+        return type(wanted) is type(module) and (wanted.base, wanted.factor) == (module.base, module.factor)
+    if isinstance(module, rope_utils.DynamicNTKScalingRoPE):
+        return False
+    ours, theirs = wavelengths(wanted), wavelengths(module)
+    same_scale = math.isclose(getattr(wanted, "mscale", 1.0), getattr(module, "mscale", 1.0), rel_tol=1e-5)
+    return same_scale and ours.shape == theirs.shape and bool(mx.allclose(ours, theirs, rtol=1e-4))
 
 
-def _complete(module: Any, rotation: Rotation) -> None:
-    """What mlx-lm's YaRN does not know: a correction range that is not rounded (gpt-oss), a factor for attention."""
-    if not isinstance(module, rope_utils.YarnRoPE) or rotation.kind != "yarn" or rotation.base is None:
-        return
+def wavelengths(module: Any) -> mx.array:
+    """(dims / 2,) what each pair of a query's values divides the position by; infinite for one that does not turn."""
+    found: mx.array = (
+        module._freqs
+        if "_freqs" in module
+        else module.base ** (mx.arange(0, module.dims, 2, dtype=mx.float32) / module.dims) / module.scale
+    )
+    return found
+
+
+def _complete(module: Any, base: float, rotation: Rotation) -> None:
+    """A correction range that is not rounded (gpt-oss has that), and a factor for attention."""
     if rotation.settings.get("truncate") is False:
-        module._freqs = yarn_wavelengths(module.dims, float(rotation.base), rotation.settings)
+        module._freqs = yarn_wavelengths(module.dims, base, rotation.settings)
     if (attention := rotation.settings.get("attention_factor")) is not None:
         module.mscale = float(attention)
 
 
 def yarn_wavelengths(dims: int, base: float, settings: Mapping[str, Any]) -> mx.array:
-    """(dims / 2,) divisors of the position, in radians; YaRN (https://arxiv.org/abs/2309.00071) without rounding."""
+    """(dims / 2,) divisors of the position; YaRN (https://arxiv.org/abs/2309.00071) without rounding its range."""
     factor, trained = float(settings["factor"]), float(settings["original_max_position_embeddings"])
 
-    def dimension(rotations: float) -> float:
-        return dims * math.log(trained / (rotations * 2 * math.pi)) / (2 * math.log(base))
+    def dimension(turns: float) -> float:
+        return dims * math.log(trained / (turns * 2 * math.pi)) / (2 * math.log(base))
 
     low = max(dimension(settings.get("beta_fast") or 32), 0)
     high = min(dimension(settings.get("beta_slow") or 1), dims - 1)
@@ -132,14 +163,12 @@ def yarn_wavelengths(dims: int, base: float, settings: Mapping[str, Any]) -> mx.
 
 
 def _sentence(rotation: Rotation, section: Mapping[str, Any]) -> str:
-    model_type = section.get("model_type")
+    what = f"rope_theta {rotation.base}"
+    if rotation.fraction is not None:
+        what += f", partial_rotary_factor {rotation.fraction}"
     if rotation.kind != PLAIN:
-        what = f"positions are scaled ({rotation.kind}, rope_theta {rotation.base})"
-    else:
-        what = f"rope_theta is {rotation.base}"
-        if rotation.fraction is not None:
-            what += f" and partial_rotary_factor {rotation.fraction}"
+        what = f"rope type {rotation.kind!r}, {what}"
     return (
-        f"config.json says that {what}, and this version's code for model type {model_type!r} does not read it; "
-        "the answers would be wrong"
+        f"config.json asks for positions with {what}, and this version's code for model type "
+        f"{section.get('model_type')!r} does not follow that; the answers would be wrong"
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FULL, SLIDING = "full_attention", "sliding_attention"
+FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
 PLAIN = "default"
 
 _NESTED = ("text_config", "llm_config", "language_config")
@@ -25,11 +25,13 @@ _TYPES = {"mrope": PLAIN, "su": "longrope"}
 _STRETCHED = ("llama3", "yarn", "longrope")
 # Architectures of mlx-lm that look up `rope_parameters` by a layer's type.
 _BY_LAYER_TYPE = ("gemma4_text", "laguna", "mellum", "spark2_5")
+# What has the same meaning under both names, in either direction.
+_SAME = (("num_experts", "num_local_experts"), ("block_dim", "hidden_size"), ("n_ctx", "n_positions"))
 _OF_ROTATION = frozenset({"rope_type", "type", "rope_theta", *_FRACTIONS})
 
 
-class ContradictoryConfig(ValueError):
-    """Two spellings of one thing that do not agree, or one that is not of the type it must be."""
+class BadConfig(ValueError):
+    """Two spellings of one thing do not agree, or something is not of the type it must be, or is not there."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def sections(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def normalised(
     config: Mapping[str, Any], *, has_head: bool, required: Callable[[str], Collection[str]]
 ) -> dict[str, Any]:
-    """A copy that says everything in every spelling. Raises ContradictoryConfig.
+    """A copy that says everything in every spelling. Raises BadConfig.
 
     `has_head`: the weights hold a language head of their own. `required` tells, for a model type, which keys its
     architecture cannot do without.
@@ -75,7 +77,7 @@ def normalised(
     for key in _NESTED:
         if isinstance(nested := config.get(key), dict):
             result[key] = normalised(_inheriting(nested, config), has_head=has_head, required=required)
-    result |= _dtype(config) | _rotary(config) | _pattern(config)
+    result |= _dtype(config) | _rotary(config) | _pattern(config) | _renamed(config) | _family(config)
     if result.get("tie_word_embeddings") is None:
         result["tie_word_embeddings"] = not has_head
     wanted = required(str(config.get("model_type")))
@@ -85,7 +87,7 @@ def normalised(
 def rotations(config: Mapping[str, Any]) -> dict[str, Rotation]:
     """What one section says of its rotary positions, by layer type; FULL alone where it does not tell them apart.
 
-    Empty where it says nothing. Raises ContradictoryConfig.
+    Empty where it says nothing. Raises BadConfig.
     """
     parameters, scaling = _object(config, "rope_parameters"), _object(config, "rope_scaling")
     base = next((config[key] for key in _BASES if config.get(key) is not None), None)
@@ -98,15 +100,16 @@ def rotations(config: Mapping[str, Any]) -> dict[str, Rotation]:
             if isinstance(entry, dict)
         }
         if scaling and all(rotation.kind == PLAIN for rotation in found.values()) and _kind(scaling) != PLAIN:
-            raise ContradictoryConfig("config.json: rope_scaling and rope_parameters name different rope types")
+            raise BadConfig("config.json: rope_scaling and rope_parameters name different rope types")
         return found
     if parameters and scaling and _kind(parameters) != _kind(scaling):
-        raise ContradictoryConfig("config.json: rope_scaling and rope_parameters name different rope types")
+        raise BadConfig("config.json: rope_scaling and rope_parameters name different rope types")
     if not parameters and not scaling and base is None and local is None and fraction is None:
         return {}
     found = {FULL: _rotation(config, scaling | parameters, base, fraction)}
     if local is not None:
-        found[SLIDING] = Rotation(local, PLAIN, found[FULL].fraction, {})
+        partly = found[FULL].fraction if found[FULL].kind != "proportional" else None
+        found[SLIDING] = Rotation(local, PLAIN, partly, {})
     return found
 
 
@@ -128,7 +131,7 @@ def _rotation(config: Mapping[str, Any], entry: Mapping[str, Any], base: Any, fr
 def _ratio(config: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
     longest, trained = config.get("max_position_embeddings"), settings.get("original_max_position_embeddings")
     if not isinstance(longest, int) or not isinstance(trained, int) or trained <= 0:
-        raise ContradictoryConfig("config.json: rope_parameters of type yarn has no factor")
+        raise BadConfig("config.json: rope_parameters of type yarn has no factor")
     return longest / trained
 
 
@@ -143,7 +146,7 @@ def _object(config: Mapping[str, Any], key: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ContradictoryConfig(f"config.json: {key} is not an object")
+        raise BadConfig(f"config.json: {key} is not an object")
     return value
 
 
@@ -158,6 +161,8 @@ def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     if main.base is not None:
         spelled |= dict.fromkeys(_BASES, main.base)
+        if isinstance(attention := config.get("attn_config"), dict):
+            spelled["attn_config"] = {"rope_theta": main.base, **attention}
     if main.fraction is not None:
         spelled |= dict.fromkeys(_FRACTIONS, main.fraction)
         if config.get("rotary_dim") is None and (width := head_width(config)) is not None:
@@ -211,9 +216,39 @@ def _inheriting(nested: Mapping[str, Any], outer: Mapping[str, Any]) -> dict[str
     return dict(nested)
 
 
-def period(layer_types: Any) -> int | None:
-    """Every how manieth layer attends to everything where the others see a window; None: no such rule fits."""
-    if not isinstance(layer_types, list) or not set(layer_types) <= {FULL, SLIDING}:
+def _renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Names that Transformers 5 has for what mlx-lm calls otherwise; a part's vocabulary is the whole's too."""
+    filled = {}
+    for names in _SAME:
+        for one, other in (names, names[::-1]):
+            if config.get(one) is None and config.get(other) is not None:
+                filled[one] = config[other]
+    if config.get("vocab_size") is None:
+        parts = (part for key in _NESTED if isinstance(part := config.get(key), dict))
+        if (size := next((part["vocab_size"] for part in parts if part.get("vocab_size")), None)) is not None:
+            filled["vocab_size"] = size
+    return filled
+
+
+def _family(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What single families call otherwise in Transformers 5, or leave to its code."""
+    match config.get("model_type"):
+        case "granitemoehybrid":
+            older = {LINEAR: "mamba", FULL: "attention"}
+            kinds = config.get("layer_types")
+            turning = config.get("position_embedding_type") == "rope"
+            return {
+                "layer_types": [older.get(kind, kind) for kind in kinds] if isinstance(kinds, list) else kinds,
+                "position_embedding_type": "rope" if turning else "nope",
+            }
+        case "qwen3_vl_moe_text" if config.get("norm_topk_prob") is None:
+            return {"norm_topk_prob": True}
+    return {}
+
+
+def period(layer_types: Any, others: str = SLIDING) -> int | None:
+    """Every how manieth layer attends to everything, where the rest are `others`; None: no such rule fits."""
+    if not isinstance(layer_types, list) or not set(layer_types) <= {FULL, others}:
         return None
     length = layer_types.index(FULL) + 1 if FULL in layer_types else len(layer_types) + 1
     regular = all((kind == FULL) == ((place + 1) % length == 0) for place, kind in enumerate(layer_types))
@@ -221,12 +256,12 @@ def period(layer_types: Any) -> int | None:
 
 
 def _pattern(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`layer_types` is the newer word for `sliding_window_pattern`, and the one that counts."""
+    """`layer_types` is the newer word for a period, and the one that counts."""
     kinds = config.get("layer_types")
     if config.get("model_type") == "exaone4":
         if isinstance(kinds, list):
             return {"sliding_window_pattern": "".join("L" if kind == SLIDING else "G" for kind in kinds)}
         stated = config.get("sliding_window_pattern")
         return {"sliding_window_pattern": "L" * (stated - 1) + "G"} if isinstance(stated, int) and stated else {}
-    length = period(kinds)
-    return {} if length is None else {"sliding_window_pattern": length}
+    periods = {"sliding_window_pattern": period(kinds), "full_attention_interval": period(kinds, LINEAR)}
+    return {key: length for key, length in periods.items() if length is not None}

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
+import transformers
 from reference.architectures import END_OF_TURN, VOCABULARY
+from reference.checkpoints import NAMES
 
 from mlx_serve.daemon.engine.model.load import BadModel, LanguageModel, UnsupportedModel, context_length, load
 from mlx_serve.daemon.protocol import Load, Loaded
@@ -60,6 +63,32 @@ def test_the_context_may_be_narrowed_and_not_widened(folder: Path) -> None:
 )
 def test_where_the_context_length_stands(config: dict[str, Any], length: int) -> None:
     assert context_length(config) == length
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_that_transformers_5_wrote(name: str, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """Saved again by Transformers 5, a model computes the same logits, to the last bit."""
+    prompt = mx.array([list(range(40, 72))])
+    shutil.copytree(checkpoint(name), tmp_path / "model")
+    (tmp_path / "model" / "config.json").unlink()
+    config = transformers.AutoConfig.from_pretrained(checkpoint(name))
+    vars(config).pop("sliding_window_pattern", None)  # it keeps what it does not know, beside `layer_types`
+    config.save_pretrained(tmp_path / "model")
+    written = json.loads((tmp_path / "model" / "config.json").read_text())
+    text = written.get("text_config", written)
+    assert "rope_parameters" in text
+    assert not {"rope_theta", "rope_scaling", "rope_local_base_freq", "sliding_window_pattern"} & set(text)
+    logits = [bring_in(folder)[0].network(prompt) for folder in (checkpoint(name), tmp_path / "model")]
+    assert mx.array_equal(*logits)
+
+
+def test_a_scaling_that_the_code_does_not_follow(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """mlx-lm's Qwen3-MoE has no word of YaRN; its answers would be wrong without a sign of it."""
+    folder = shutil.copytree(checkpoint("qwen3_moe"), tmp_path / "model")
+    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+    edit(folder / "config.json", rope_scaling=scaling)
+    with pytest.raises(UnsupportedModel, match=r"rope type 'yarn'.*'qwen3_moe' does not follow that"):
+        bring_in(folder)
 
 
 def test_every_stop_token_that_any_file_names(folder: Path) -> None:
