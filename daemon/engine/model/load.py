@@ -21,6 +21,7 @@ from ..output.detokenize import Vocabulary
 from .forward import ragged_works
 from .network import Unfollowed, open_network
 from .precision import widen
+from .templates import template_options
 
 DEFAULT_CONTEXT = 4096
 _UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a damaged file
@@ -102,7 +103,8 @@ def _network(folder: Path, config: dict[str, Any], memory: int | None) -> tuple[
         network, _ = open_network(folder, config)
         widen(network, memory)
         mx.eval(network.parameters())
-        tokenizer = load_tokenizer(folder, {"trust_remote_code": False}, eos_token_ids=config.get("eos_token_id"))
+        options = {"trust_remote_code": False} | template_options(folder)
+        tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
     except MemoryError:
         raise
     except Unfollowed as error:

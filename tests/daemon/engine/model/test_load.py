@@ -167,3 +167,61 @@ def test_a_spoiled_folder_is_a_bad_model(folder: Path, what: str) -> None:
         bring_in(folder)
     assert str(caught.value)
     assert str(folder) not in str(caught.value)
+
+
+# --- where templates and tokens stand
+
+TOOLS = "{{ '<tool_call>' if tools else '' }}tools {{ messages[0].content }} {{ tool_call.name }}"
+
+
+def template_of(folder: Path) -> Any:
+    return bring_in(folder)[0].tokenizer.chat_template
+
+
+def test_a_template_beside_the_processor(folder: Path) -> None:
+    """Models that see keep it in `chat_template.json`; the tokenizer's own goes first."""
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": "processor"}))
+    edit(folder / "tokenizer_config.json", chat_template="tokenizer")
+    assert template_of(folder) == "tokenizer"
+    edit(folder / "tokenizer_config.json", chat_template=None)
+    assert template_of(folder) == "processor"
+    assert "completion" in bring_in(folder)[1].capabilities
+    (folder / "chat_template.jinja").write_text("jinja")
+    assert template_of(folder) == "jinja"
+
+
+@pytest.mark.parametrize("place", ["list", "folder"])
+def test_named_templates(folder: Path, place: str) -> None:
+    """In a list of tokenizer_config.json, as older files have it, or in files of a folder."""
+    edit(folder / "tokenizer_config.json", chat_template=None)
+    if place == "list":
+        named = [{"name": "default", "template": "plain"}, {"name": "tool_use", "template": TOOLS}]
+        edit(folder / "tokenizer_config.json", chat_template=named)
+    else:
+        (folder / "chat_template.jinja").write_text("plain")
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "tool_use.jinja").write_text(TOOLS)
+    model, told = bring_in(folder)
+    assert model.tokenizer.chat_template == {"default": "plain", "tool_use": TOOLS}
+    assert "tools" in told.capabilities
+    assert model.markers.tool_start == "<tool_call>"
+
+
+def test_tokens_that_an_old_folder_adds(folder: Path) -> None:
+    """`added_tokens.json` and `special_tokens_map.json`, from before tokenizer.json held them all."""
+    edit(folder / "tokenizer_config.json", eos_token=None)
+    (folder / "added_tokens.json").write_text(json.dumps({"<|extra|>": VOCABULARY, "<|stop|>": VOCABULARY + 1}))
+    stop = {"content": "<|stop|>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    (folder / "special_tokens_map.json").write_text(json.dumps({"eos_token": stop}))
+    tokenizer = bring_in(folder)[0].tokenizer
+    assert tokenizer("<|extra|>a<|stop|>")["input_ids"][::2] == [VOCABULARY, VOCABULARY + 1]
+    assert tokenizer.eos_token_id == VOCABULARY + 1
+
+
+def test_tokens_that_an_old_tokenizer_config_adds(folder: Path) -> None:
+    stop = {"content": "<|stop|>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    added = {str(VOCABULARY): stop | {"special": True}}
+    edit(folder / "tokenizer_config.json", added_tokens_decoder=added, eos_token=stop | {"__type": "AddedToken"})
+    model = bring_in(folder)[0]
+    assert model.tokenizer("a<|stop|>")["input_ids"][-1] == VOCABULARY
+    assert VOCABULARY in model.stop_tokens and VOCABULARY in model.vocabulary.hidden
