@@ -11,7 +11,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_reduce
 from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.utils import load_model, load_tokenizer
+from mlx_lm.utils import load_tokenizer
 
 from ...protocol import Kind, Load, Loaded, Sampling
 from ..cache import ragged
@@ -19,7 +19,9 @@ from ..cache.rows import Positions, paddable, rows_like
 from ..output.detokenize import Vocabulary
 from ..output.formats.marked import Markers, ToolParser
 from .forward import ragged_works
+from .network import Unfollowed, open_network
 from .precision import widen
+from .templates import template_options
 
 DEFAULT_CONTEXT = 4096
 PROBE_TOKENS = 32
@@ -102,19 +104,22 @@ def _network(folder: Path, config: dict[str, Any], memory: int | None) -> tuple[
         if config.get(key):
             raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
     try:
-        network, _ = load_model(folder, lazy=True, strict=True, trust_remote_code=False)
+        network, _ = open_network(folder, config)
         widen(network, memory)
         mx.eval(network.parameters())
-        tokenizer = load_tokenizer(folder, {"trust_remote_code": False}, eos_token_ids=config.get("eos_token_id"))
+        options = {"trust_remote_code": False} | template_options(folder)
+        tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
     except MemoryError:
         raise
+    except Unfollowed as error:
+        raise UnsupportedModel(str(error)) from error
     except SystemExit as error:
         raise UnsupportedModel(
             f"model type {config.get('model_type')!r} needs a package that is not installed"
         ) from error
     except (FileNotFoundError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
         text = " ".join(str(error).replace(str(folder), "the model").split())[:300]
-        if "not supported" in text or "Model type" in text:
+        if "not supported" in text or "Model type" in text or "rope_scaling" in text or "RoPE type" in text:
             raise UnsupportedModel(text) from error
         raise BadModel(text or type(error).__name__) from error
     except RuntimeError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bisect
 import copy
-import re
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,7 @@ import msgspec
 
 from ...protocol import ChatPrompt, Count, Generate, Prompt, RejectCode, Rejected, TextPrompt, TokenPrompt
 from ..model.load import LanguageModel
-
-_SEAM = "\ue000"
+from .control_tokens import Marks, encode, marks, pattern
 
 
 class Refused(Exception):
@@ -50,10 +49,7 @@ class Prompts:
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
-        special = sorted(
-            (re.escape(text) for text in model.vocabulary.added.values() if len(text) > 1), key=len, reverse=True
-        )
-        self._special = re.compile("|".join(special)) if special else None
+        self._control_tokens = functools.lru_cache(maxsize=8)(functools.partial(pattern, model.vocabulary.tokenizer))
 
     def prepare(self, request: Generate) -> Prepared:
         """Raises Refused."""
@@ -168,41 +164,18 @@ class Prompts:
         return list(ids)
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
-        return list(self._model.tokenizer(text, add_special_tokens=special)["input_ids"])
+        """A text that begins with the token that the tokenizer would put in front gets no second one."""
+        tokenizer = self._model.tokenizer
+        ids = list(tokenizer(text, add_special_tokens=special)["input_ids"])
+        begins = special and bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+        return ids[1:] if begins and ids[:2] == [tokenizer.bos_token_id] * 2 else ids
 
     def _chat(self, prompt: ChatPrompt) -> tuple[list[int], str]:
-        rendered = self._render(prompt)
-        tokens: list[int] = []
-        for part in rendered.split(_SEAM):
-            tokens += self._encode(part, special=False)
-        return tokens, rendered.replace(_SEAM, "")
-
-    def _render(self, prompt: ChatPrompt) -> str:
-        tokenizer = self._model.tokenizer
-        if tokenizer.chat_template is None and prompt.template is None:
-            raise Refused(
-                "unsupported",
-                "this model has no chat template; use /v1/completions, or /api/generate with raw: true",
-                "messages",
-            )
-        options = dict(prompt.template_options)
-        if prompt.template is not None:
-            options["chat_template"] = prompt.template
-        if prompt.thinking is not None:
-            options["enable_thinking"] = bool(prompt.thinking)
-            if isinstance(prompt.thinking, str):
-                options["reasoning_effort"] = prompt.thinking
+        template = self._template(prompt)
         try:
-            return str(
-                tokenizer.apply_chat_template(
-                    [self._message(message) for message in prompt.messages],
-                    tools=copy.deepcopy(list(prompt.tools)) or None,
-                    tokenize=False,
-                    add_generation_prompt=not prompt.continue_last,
-                    continue_final_message=prompt.continue_last,
-                    **options,
-                )
-            )
+            tokens = self._control_tokens(template)
+            marked = marks(tokens, (template, prompt.messages, prompt.tools, prompt.template_options))
+            rendered = self._render(prompt, template, marked)
         except jinja2.TemplateError as error:
             raise Refused(
                 "invalid_request", f"the model's chat template refuses these messages: {error}", "messages"
@@ -213,28 +186,63 @@ class Prompts:
                 f"the model's chat template failed on these messages ({type(error).__name__}: {error})",
                 "messages",
             ) from error
+        return encode(self._model.tokenizer, rendered, marked), marked.removed(rendered)
 
-    def _message(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A copy whose content cannot spell a control token: a seam splits such a text before it is tokenized.
+    def _template(self, prompt: ChatPrompt) -> str:
+        """Of several named ones, `tool_use` where tools are offered."""
+        tokenizer = self._model.tokenizer
+        if prompt.template is not None:
+            return prompt.template
+        if tokenizer.chat_template is None:
+            raise Refused(
+                "unsupported",
+                "this model has no chat template; use /v1/completions, or /api/generate with raw: true",
+                "messages",
+            )
+        if isinstance(tokenizer.chat_template, str):
+            return tokenizer.chat_template
+        try:
+            return str(tokenizer.get_chat_template(tools=list(prompt.tools) or None))
+        except ValueError as error:
+            raise Refused(
+                "unsupported", "this model has several chat templates and none of them is the default", "messages"
+            ) from error
 
-        The assistant's own turns stay as they are, for templates look for their markers there."""
-        message = copy.deepcopy(message)
-        thinking = message.pop("thinking", None)
-        if thinking:
-            message.setdefault("reasoning_content", thinking)
-        if isinstance(content := message.get("content"), str) and message.get("role") != "assistant":
-            message["content"] = self._defused(content)
-        return message
-
-    def _defused(self, text: str) -> str:
-        text = text.replace(_SEAM, "")
-        if self._special is None:
-            return text
-        return self._special.sub(lambda match: match[0][0] + _SEAM + match[0][1:], text)
+    def _render(self, prompt: ChatPrompt, template: str, marked: Marks) -> str:
+        options = marked.around(prompt.template_options)
+        if prompt.thinking is not None:
+            options["enable_thinking"] = bool(prompt.thinking)
+            if isinstance(prompt.thinking, str):
+                options["reasoning_effort"] = prompt.thinking
+        return str(
+            self._model.tokenizer.apply_chat_template(
+                [_message(message, marked) for message in prompt.messages],
+                chat_template=template,
+                tools=marked.around(prompt.tools) or None,
+                tokenize=False,
+                add_generation_prompt=not prompt.continue_last,
+                continue_final_message=prompt.continue_last,
+                **options,
+            )
+        )
 
     def _opens_reasoning(self, rendered: str) -> bool:
         start = self._model.markers.think_start
         return bool(start) and rendered.rstrip().endswith(start)
+
+
+def _message(message: dict[str, Any], marked: Marks) -> dict[str, Any]:
+    """A copy whose texts cannot spell a control token.
+
+    The assistant's own turns stay as they are, for templates look for their markers there.
+    """
+    message = copy.deepcopy(message)
+    thinking = message.pop("thinking", None)
+    if thinking:
+        message.setdefault("reasoning_content", thinking)
+    if message.get("role") == "assistant":
+        return message
+    return {key: value if key == "role" else marked.around(value) for key, value in message.items()}
 
 
 def _characters(prompt: ChatPrompt | TextPrompt) -> int:

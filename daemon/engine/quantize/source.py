@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mlx_lm.convert import MODEL_CONVERSION_DTYPES
 
 from ...protocol import Kind, Quantize
 from ..model.load import BadModel, UnsupportedModel, read_json
+from ..model.network import Classes, Unfollowed, every_spelling, open_network
 
 HEADS = ("score", "classifier", "classifier.dense", "classifier.out_proj", "head.dense", "pooler.dense")
 """Heads of rerankers: a handful of weights that every score goes through."""
@@ -61,7 +63,7 @@ class Source:
         """
         stated: Any = self.config.get("torch_dtype")
         if stated is None and (text := self.config.get("text_config")):
-            stated = text.get("dtype")
+            stated = text.get("torch_dtype")
         if stated not in MODEL_CONVERSION_DTYPES:
             return
         dtype = getattr(mx, stated)
@@ -90,12 +92,12 @@ def open_source(folder: Path, kind: Kind) -> Source:
         network, config = _seeing(folder)
         return Source(network, config, weight_bytes, True, _outside_towers(network))
     if kind == "llm":
-        network, config = lm.load_model(folder, lazy=True)
+        network, config = _decoder(folder, config, lm._get_classes)
         return Source(network, config, weight_bytes, False, None)
     if _is_decoder(config):
-        network, config = lm.load_model(folder, lazy=True, get_model_classes=_with_any_head)
+        network, config = _decoder(folder, config, _with_any_head)
         return Source(network, config, weight_bytes, False, _outside_heads(network))
-    network = _encoder(folder, config, kind)
+    network = _encoder(folder, kind)
     return Source(network, config, weight_bytes, True, _outside_heads(network))
 
 
@@ -126,6 +128,13 @@ def _weight_bytes(folder: Path) -> int:
         if foreign := sorted(dtypes - set(_PLAIN)):
             raise UnsupportedModel(f"its weights are quantized already ({path.name} holds {foreign[0][:20]})")
     return total
+
+
+def _decoder(folder: Path, config: dict[str, Any], classes: Classes) -> tuple[Any, dict[str, Any]]:
+    try:
+        return open_network(folder, config, classes)
+    except Unfollowed as error:
+        raise UnsupportedModel(str(error)) from error
 
 
 def _is_decoder(config: dict[str, Any]) -> bool:
@@ -166,8 +175,9 @@ def _outside_heads(network: Any) -> Predicate:
 def _seeing(folder: Path) -> tuple[Any, dict[str, Any]]:
     from mlx_vlm import utils as vlm
 
-    network = vlm.load_model(folder, lazy=True, trust_remote_code=False)
-    config = vlm.load_config(folder)
+    with _respelled(folder) as respelled:
+        network = vlm.load_model(respelled, lazy=True, trust_remote_code=False)
+        config = vlm.load_config(respelled)
     config.setdefault("vision_config", {})
     return network, config
 
@@ -186,17 +196,28 @@ def _outside_towers(network: Any) -> Predicate:
     return predicate
 
 
-def _encoder(folder: Path, config: dict[str, Any], kind: Kind) -> Any:
+def _encoder(folder: Path, kind: Kind) -> Any:
     from mlx_vlm.embedding_loader import load_embedding_model
     from mlx_vlm.reranker_loader import load_sequence_classification_model
 
     load = load_sequence_classification_model if kind == "reranker" else load_embedding_model
-    # The loader would take the weights of the numbered folders (dense layers after the pooling) for the encoder's own.
+    with _respelled(folder) as respelled:
+        return load(respelled, lazy=True)
+
+
+@contextmanager
+def _respelled(folder: Path) -> Iterator[Path]:
+    """Links to a model's files, for mlx-vlm takes a config from a folder only; the config is in every spelling.
+
+    Numbered folders stay outside: a loader would take their dense layers after the pooling for the encoder's own.
+    """
     with tempfile.TemporaryDirectory() as alone:
         for path in folder.iterdir():
-            if path.is_file():
+            if path.is_file() and path.name != "config.json":
                 (Path(alone) / path.name).symlink_to(path.resolve())
-        return load(Path(alone), lazy=True)
+        config = every_spelling(folder, read_json(folder / "config.json"))
+        (Path(alone) / "config.json").write_text(json.dumps(config))
+        yield Path(alone)
 
 
 def sizes(network: Any) -> dict[str, int]:

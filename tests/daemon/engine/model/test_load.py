@@ -8,8 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
+import transformers
 from reference.architectures import END_OF_TURN, VOCABULARY
+from reference.checkpoints import NAMES
 
 from mlx_serve.daemon.engine.model.load import BadModel, LanguageModel, UnsupportedModel, context_length, load
 from mlx_serve.daemon.protocol import Load, Loaded
@@ -60,6 +63,32 @@ def test_the_context_may_be_narrowed_and_not_widened(folder: Path) -> None:
 )
 def test_where_the_context_length_stands(config: dict[str, Any], length: int) -> None:
     assert context_length(config) == length
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_that_transformers_5_wrote(name: str, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """Saved again by Transformers 5, a model computes the same logits, to the last bit."""
+    prompt = mx.array([list(range(40, 72))])
+    shutil.copytree(checkpoint(name), tmp_path / "model")
+    (tmp_path / "model" / "config.json").unlink()
+    config = transformers.AutoConfig.from_pretrained(checkpoint(name))
+    vars(config).pop("sliding_window_pattern", None)  # it keeps what it does not know, beside `layer_types`
+    config.save_pretrained(tmp_path / "model")
+    written = json.loads((tmp_path / "model" / "config.json").read_text())
+    text = written.get("text_config", written)
+    assert "rope_parameters" in text
+    assert not {"rope_theta", "rope_scaling", "rope_local_base_freq", "sliding_window_pattern"} & set(text)
+    logits = [bring_in(folder)[0].network(prompt) for folder in (checkpoint(name), tmp_path / "model")]
+    assert mx.array_equal(*logits)
+
+
+def test_a_scaling_that_the_code_does_not_follow(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """mlx-lm's Qwen3-MoE has no word of YaRN; its answers would be wrong without a sign of it."""
+    folder = shutil.copytree(checkpoint("qwen3_moe"), tmp_path / "model")
+    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+    edit(folder / "config.json", rope_scaling=scaling)
+    with pytest.raises(UnsupportedModel, match=r"rope type 'yarn'.*'qwen3_moe' does not follow that"):
+        bring_in(folder)
 
 
 def test_every_stop_token_that_any_file_names(folder: Path) -> None:
@@ -138,3 +167,61 @@ def test_a_spoiled_folder_is_a_bad_model(folder: Path, what: str) -> None:
         bring_in(folder)
     assert str(caught.value)
     assert str(folder) not in str(caught.value)
+
+
+# --- where templates and tokens stand
+
+TOOLS = "{{ '<tool_call>' if tools else '' }}tools {{ messages[0].content }} {{ tool_call.name }}"
+
+
+def template_of(folder: Path) -> Any:
+    return bring_in(folder)[0].tokenizer.chat_template
+
+
+def test_a_template_beside_the_processor(folder: Path) -> None:
+    """Models that see keep it in `chat_template.json`; the tokenizer's own goes first."""
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": "processor"}))
+    edit(folder / "tokenizer_config.json", chat_template="tokenizer")
+    assert template_of(folder) == "tokenizer"
+    edit(folder / "tokenizer_config.json", chat_template=None)
+    assert template_of(folder) == "processor"
+    assert "completion" in bring_in(folder)[1].capabilities
+    (folder / "chat_template.jinja").write_text("jinja")
+    assert template_of(folder) == "jinja"
+
+
+@pytest.mark.parametrize("place", ["list", "folder"])
+def test_named_templates(folder: Path, place: str) -> None:
+    """In a list of tokenizer_config.json, as older files have it, or in files of a folder."""
+    edit(folder / "tokenizer_config.json", chat_template=None)
+    if place == "list":
+        named = [{"name": "default", "template": "plain"}, {"name": "tool_use", "template": TOOLS}]
+        edit(folder / "tokenizer_config.json", chat_template=named)
+    else:
+        (folder / "chat_template.jinja").write_text("plain")
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "tool_use.jinja").write_text(TOOLS)
+    model, told = bring_in(folder)
+    assert model.tokenizer.chat_template == {"default": "plain", "tool_use": TOOLS}
+    assert "tools" in told.capabilities
+    assert model.markers.tool_start == "<tool_call>"
+
+
+def test_tokens_that_an_old_folder_adds(folder: Path) -> None:
+    """`added_tokens.json` and `special_tokens_map.json`, from before tokenizer.json held them all."""
+    edit(folder / "tokenizer_config.json", eos_token=None)
+    (folder / "added_tokens.json").write_text(json.dumps({"<|extra|>": VOCABULARY, "<|stop|>": VOCABULARY + 1}))
+    stop = {"content": "<|stop|>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    (folder / "special_tokens_map.json").write_text(json.dumps({"eos_token": stop}))
+    tokenizer = bring_in(folder)[0].tokenizer
+    assert tokenizer("<|extra|>a<|stop|>")["input_ids"][::2] == [VOCABULARY, VOCABULARY + 1]
+    assert tokenizer.eos_token_id == VOCABULARY + 1
+
+
+def test_tokens_that_an_old_tokenizer_config_adds(folder: Path) -> None:
+    stop = {"content": "<|stop|>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    added = {str(VOCABULARY): stop | {"special": True}}
+    edit(folder / "tokenizer_config.json", added_tokens_decoder=added, eos_token=stop | {"__type": "AddedToken"})
+    model = bring_in(folder)[0]
+    assert model.tokenizer("a<|stop|>")["input_ids"][-1] == VOCABULARY
+    assert VOCABULARY in model.stop_tokens and VOCABULARY in model.vocabulary.hidden

@@ -20,6 +20,7 @@ from reference.checkpoints import make
 from support.quantized_files import assert_same, quantized, restored, weights
 
 from mlx_serve.daemon.engine.model.load import BadModel, UnsupportedModel
+from mlx_serve.daemon.engine.model.network import open_network
 from mlx_serve.daemon.engine.quantize import conversion as engine
 from mlx_serve.daemon.engine.quantize.shards import open_shards
 
@@ -201,3 +202,32 @@ def test_a_disk_that_fills_up_midway_ends_the_work_at_once(
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(OSError, match="No space left"):
         quantized(checkpoint("llama"), tmp_path / "ours")
+
+
+def test_a_config_that_transformers_5_wrote(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """`rope_parameters` and `dtype` mean what `rope_theta` and `torch_dtype` meant; the copy says them unchanged."""
+    old = restored(checkpoint("qwen3_moe"), tmp_path / "old", "bfloat16")
+    new = restored(checkpoint("qwen3_moe"), tmp_path / "new", "bfloat16")
+    config = json.loads((new / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": "default", "rope_theta": config.pop("rope_theta")}
+    config["dtype"], config["num_local_experts"] = config.pop("torch_dtype"), config.pop("num_experts")
+    (new / "config.json").write_text(json.dumps(config))
+    for source in (old, new):
+        quantized(source, tmp_path / f"{source.name}-4bit")
+    ours, theirs = weights(tmp_path / "new-4bit"), weights(tmp_path / "old-4bit")
+    assert ours.keys() == theirs.keys()
+    assert all(mx.array_equal(array, theirs[name]).item() for name, array in ours.items())
+    written = json.loads((tmp_path / "new-4bit" / "config.json").read_text())
+    assert written["rope_parameters"] == config["rope_parameters"] and "rope_theta" not in written
+    network, _ = open_network(tmp_path / "new-4bit", written)
+    assert network.layers[0].self_attn.rope.base == config["rope_parameters"]["rope_theta"]
+
+
+def test_a_scaling_that_the_code_does_not_follow_is_refused_before_the_work(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+    folder = restored(checkpoint("qwen3_moe"), tmp_path / "model", "float32", {"rope_scaling": scaling})
+    with pytest.raises(UnsupportedModel, match="'yarn'"):
+        quantized(folder, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())

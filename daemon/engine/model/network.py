@@ -1,0 +1,110 @@
+"""A folder to one of mlx-lm's networks with lazy weights; its config is read in every spelling and found followed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlx_lm import utils as lm
+
+from . import rotary
+from .spelling import FULL, LINEAR, SLIDING, BadConfig, normalised, period, sections
+
+_HEADS = ("lm_head.weight", "lm_head.scales", "output.weight", "embed_out.weight")
+
+Classes = Callable[[dict[str, Any]], tuple[type, type]]
+
+
+class Unfollowed(Exception):
+    """The config asks for arithmetic that the architecture's code does not have."""
+
+
+def open_network(
+    folder: Path, config: Mapping[str, Any], classes: Classes = lm._get_classes
+) -> tuple[Any, dict[str, Any]]:
+    """The network, its weights not read yet, and the config as mlx-lm leaves it. `config`: what config.json holds.
+
+    Raises Unfollowed, BadConfig, and what mlx-lm raises.
+    """
+    spelled = every_spelling(folder, config)
+    _check_presence(spelled)
+    _check_periods(spelled)
+    network, read = lm.load_model(
+        folder, lazy=True, strict=True, model_config=spelled, get_model_classes=classes, trust_remote_code=False
+    )
+    try:
+        rotary.check(network, config)
+    except rotary.Unread as error:
+        raise Unfollowed(str(error)) from error
+    return network, read
+
+
+def every_spelling(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as mlx-lm and mlx-vlm should see it. Raises BadConfig."""
+    has_head = any(name.endswith(_HEADS) for name in _tensor_names(folder))
+    spelled = normalised(lm._decode_tagged_floats(dict(config)), has_head=has_head, required=required_keys)
+    # generation_config.json has the last word, and mlx-lm would ask it before this config.
+    spelled.pop("eos_token_id", None)
+    return spelled
+
+
+def required_keys(model_type: str) -> frozenset[str]:
+    """The keys without which mlx-lm's class for a model type cannot be made; none where there is no such class."""
+    arguments = _arguments(model_type)
+    if arguments is None or "from_dict" in vars(arguments):
+        return frozenset()
+    parameters = inspect.signature(arguments).parameters.values()
+    return frozenset(parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty)
+
+
+def _arguments(model_type: str) -> type | None:
+    name = lm.MODEL_REMAPPING.get(model_type, model_type)
+    if not name.replace("-", "_").isidentifier():
+        return None
+    try:
+        module = importlib.import_module(f"mlx_lm.models.{name}")
+    except ImportError:
+        return None
+    return getattr(module, "ModelArgs", None)
+
+
+def _check_presence(config: Mapping[str, Any]) -> None:
+    model_type = str(config.get("model_type"))
+    if missing := sorted(required_keys(model_type) - set(config)):
+        raise BadConfig(f"config.json lacks {', '.join(missing[:4])}, which model type {model_type!r} needs")
+
+
+def _check_periods(config: Mapping[str, Any]) -> None:
+    """Raises Unfollowed where kinds of layers alternate by no rule, and the code knows only rules."""
+    for section in sections(config):
+        kinds, arguments = section.get("layer_types"), _arguments(str(section.get("model_type")))
+        if not isinstance(kinds, list) or arguments is None or "layer_types" in _keys(arguments):
+            continue
+        for key, others in (("sliding_window_pattern", SLIDING), ("full_attention_interval", LINEAR)):
+            by_rule = key in _keys(arguments) and not isinstance(section.get(key), str)
+            if by_rule and FULL in kinds and others in kinds and period(kinds, others) is None:
+                raise Unfollowed(
+                    "config.json: layer_types has an order that this version's code for model type "
+                    f"{section.get('model_type')!r} does not know; the answers would be wrong"
+                )
+
+
+def _keys(arguments: type) -> frozenset[str]:
+    return frozenset(inspect.signature(arguments).parameters)
+
+
+def _tensor_names(folder: Path) -> set[str]:
+    """Unreadable headers name nothing: whoever loads the weights says what is wrong with them."""
+    names: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            try:
+                names |= set(json.loads(file.read(min(length, 100 << 20))))
+            except (ValueError, TypeError, RecursionError):
+                continue
+    return names

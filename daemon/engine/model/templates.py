@@ -1,0 +1,40 @@
+"""Chat templates that mlx-lm's loader does not find: beside a processor, and several by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from mlx_lm.tokenizer_utils import _infer_tool_parser
+
+
+def template_options(folder: Path) -> dict[str, Any]:
+    """What to tell mlx-lm's `load_tokenizer` beside the files. Raises ValueError where a file is not JSON."""
+    config = _object(folder / "tokenizer_config.json")
+    options: dict[str, Any] = {}
+    if not config.get("chat_template") and not (folder / "chat_template.jinja").exists():
+        # Models that see keep the template with their processor.
+        beside = _object(folder / "chat_template.json").get("chat_template")
+        options = {"chat_template": beside} if beside else {}
+    named = _named(folder, options.get("chat_template") or config.get("chat_template"))
+    for_tools = named.get("tool_use") or named.get("default")
+    if named and for_tools and not config.get("tool_parser_type"):
+        # mlx-lm knows the form of tool calls by the template, and looks into single ones only.
+        parser = _infer_tool_parser(SimpleNamespace(chat_template=for_tools, get_vocab=dict))
+        options |= {"tool_parser_type": parser} if parser else {}
+    return options
+
+
+def _named(folder: Path, template: Any) -> dict[str, str]:
+    if isinstance(template, list):
+        entries = [entry for entry in template if isinstance(entry, dict)]
+        return {str(entry.get("name")): str(entry.get("template")) for entry in entries}
+    files = (folder / "additional_chat_templates").glob("*.jinja")
+    return {path.stem: path.read_text(encoding="utf-8") for path in files}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_bytes()) if path.exists() else {}
+    return value if isinstance(value, dict) else {}
