@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from e2e.scripted_model import ENDLESS, HELLO, write_scripted
 from support.live_daemon import LiveDaemon, clean_environment, dead, free_port, run_command, wait_until
+from support.waiting import GUARD
 
 Done = subprocess.CompletedProcess[str]
 
@@ -125,7 +126,7 @@ def test_in_the_foreground_it_stays_and_ends_with_the_signal(home: Home) -> None
         assert home.pid() == process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(GUARD) == 0
 
 
 @pytest.mark.parametrize("line", [["frobnicate"], ["list", "--bogus"], ["run"], ["start", "--port", "x"], []])
@@ -192,7 +193,7 @@ def test_an_interrupted_run_is_status_130_and_frees_its_place(busy: LiveDaemon) 
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert b"Traceback" not in process.stderr.read()
-    assert process.wait(20) == 130
+    assert process.wait(GUARD) == 130
     busy.wait_for_rest(5)
 
 
@@ -208,7 +209,7 @@ def test_a_run_whose_model_dies_says_so(busy: LiveDaemon) -> None:
         os.kill(busy.runner("local/scripted"), signal.SIGKILL)
         process.stdout.read()
         assert b"ended unexpectedly" in process.stderr.read()
-    assert process.wait(20) == 1
+    assert process.wait(GUARD) == 1
     assert good(busy.command("run", "scripted", "say H")) == f"{HELLO.text}\n"
 
 
@@ -225,7 +226,7 @@ def test_logs_follow_what_happens(busy: LiveDaemon) -> None:
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert b"Traceback" not in process.stderr.read()
-    assert process.wait(20) == 130
+    assert process.wait(GUARD) == 130
 
 
 def test_logs_hold_no_word_that_was_said(busy: LiveDaemon) -> None:
@@ -254,5 +255,5 @@ def test_stop_waits_for_the_running_and_force_does_not(models: Path) -> None:
                 assert stream.wait_for_text() and patient.poll() is None
                 assert f"stopped mlx-serve (pid {daemon.pid})" in good(daemon.command("stop", "--force"))
                 assert stream.rest().last["error"]["code"] == "shutting_down"
-                assert patient.wait(20) == 0
+                assert patient.wait(GUARD) == 0
         assert daemon.ended() == 0
