@@ -91,6 +91,13 @@ def test_a_scaling_that_the_code_does_not_follow(checkpoint: Callable[[str], Pat
         bring_in(folder)
 
 
+def test_more_layers_than_weights(folder: Path) -> None:
+    """Found out before a layer is made: this would take gigabytes."""
+    edit(folder / "config.json", num_hidden_layers=1_000_000_000)
+    with pytest.raises(BadModel, match=r"num_hidden_layers is 1000000000, and the weight files hold \d+ tensors"):
+        bring_in(folder)
+
+
 def test_every_stop_token_that_any_file_names(folder: Path) -> None:
     """The generation config, the config and the tokenizer each may name some."""
     edit(folder / "generation_config.json", eos_token_id=[5, 6])

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon.engine.model.families import BASE, LOCAL_BASE, TWO_BASES, by_layer, modern, names, old
 from mlx_lm.models.rope_utils import DynamicNTKScalingRoPE
+from support.rope_families import BASE, LOCAL_BASE, TWO_BASES, by_layer, modern, names, old
 
 from mlx_serve.daemon.engine.model import rotary
 from mlx_serve.daemon.engine.model.network import open_network, required_keys

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from daemon.engine.prompt.vocabularies import CONTROLS, PLAIN_ADDED, SORTS
+from support.vocabularies import CONTROLS, PLAIN_ADDED, SORTS
 from transformers import PreTrainedTokenizerFast
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -52,7 +52,7 @@ def prompts(tokenizer: PreTrainedTokenizerFast, llama: LanguageModel) -> Prompts
 
 
 def prepared(prompts: Prompts, *messages: dict[str, Any], **options: Any) -> list[int]:
-    return prompts.prepare(Generate(id=1, prompt=ChatPrompt(messages=messages, **options))).tokens
+    return prompts.prepare(Generate(prompt=ChatPrompt(messages=messages, **options))).tokens
 
 
 def theirs(tokenizer: PreTrainedTokenizerFast, *messages: dict[str, Any], **options: Any) -> list[int]:
@@ -125,7 +125,7 @@ def test_a_text_that_begins_with_the_first_token_gets_no_second(llama: LanguageM
         model = replace(llama, tokenizer=tokenizer, vocabulary=Vocabulary(tokenizer), rows=len(tokenizer))
 
         def tokens(text: str, model: LanguageModel = model) -> list[int]:
-            return Prompts(model).prepare(Generate(id=1, prompt=TextPrompt(text=text))).tokens
+            return Prompts(model).prepare(Generate(prompt=TextPrompt(text=text))).tokens
 
         first = tokenizer.bos_token_id
         assert tokens("hello") == tokenizer("hello")["input_ids"]
@@ -143,7 +143,7 @@ def test_of_several_templates_the_one_for_tools(llama: LanguageModel) -> None:
     prompts = Prompts(replace(llama, tokenizer=tokenizer, vocabulary=Vocabulary(tokenizer), rows=len(tokenizer)))
 
     def rendered(**options: Any) -> str:
-        return prompts.prepare(Generate(id=1, prompt=ChatPrompt(messages=(say("x"),), **options))).rendered
+        return prompts.prepare(Generate(prompt=ChatPrompt(messages=(say("x"),), **options))).rendered
 
     assert rendered() == "plain x"
     assert rendered(tools=({"name": "f"},)) == "tools x"
