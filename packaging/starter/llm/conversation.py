@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from . import arithmetic, extract, memory, part, recall, system, talk, tools, transforms
 from .draft import Draft
-from .haystack import haystack
+from .exchange import arithmetic, extract, memory, part, recall, system, talk, transforms
+from .exchange.haystack import haystack
 from .sample import Exchange, Sample
+from .tool import tools
 
 Maker = Callable[[random.Random, bool], Exchange]
 

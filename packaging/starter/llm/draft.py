@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from . import calls, tools
 from .sample import Exchange, Message, Sample
+from .tool import calls, tools
 
 
 class Draft:

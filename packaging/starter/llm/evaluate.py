@@ -17,7 +17,7 @@ from starter.llm import template
 from starter.llm.conversation import CASES, case
 from starter.llm.grading import grade
 from starter.llm.sample import Message, Sample
-from starter.llm.tools import written
+from starter.llm.tool.tools import written
 
 Answer = Callable[[list[Sample]], list[tuple[str, bool]]]  # the text without its end marker, and whether it ended
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from ..common.phrases import Phrases
 from . import scene as scenes
-from . import wordings
 from .scene import COLOURS, SHAPES, Scene, Thing
 from .speech import Turn, finished
+from .wordings import ASKS
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 _PLURALS = {"cross": "crosses"}
@@ -45,7 +45,7 @@ def ask(rng: random.Random, phrases: Phrases, held: bool, *, brief: bool = False
     text = finished(rng, text, "?", held)
     if brief and rng.random() < 0.25:
         end = "" if text[-1] in "?.!" else "."
-        text = f"{text}{end} {wordings.BRIEF.pick(rng, held)}{rng.choice(('.', '.', '!', ''))}"
+        text = f"{text}{end} {ASKS['brief'].pick(rng, held)}{rng.choice(('.', '.', '!', ''))}"
         return text, True
     return text, False
 
@@ -57,22 +57,22 @@ def grey(rng: random.Random, text: str) -> str:
 
 def shape(rng: random.Random, held: bool, scene: Scene) -> Turn:
     thing = scene.things[0]
-    text, brief = ask(rng, wordings.SHAPE, held, brief=True)
+    text, brief = ask(rng, ASKS["shape"], held, brief=True)
     return ("shape", text, thing.name.capitalize() if brief else f"It is {article(thing.name)}.")
 
 
 def colour(rng: random.Random, held: bool, scene: Scene) -> Turn:
     thing = scene.things[0]
     if rng.random() < 0.5:
-        text, brief = ask(rng, wordings.COLOUR, held, brief=True)
+        text, brief = ask(rng, ASKS["colour"], held, brief=True)
         return ("colour", text, thing.colour.capitalize() if brief else f"It is {thing.colour}.")
     name = rng.choice(("digit", "number")) if thing.is_digit else thing.name
-    text, brief = ask(rng, wordings.COLOUR_OF, held, brief=True, t=name)
+    text, brief = ask(rng, ASKS["colour_of"], held, brief=True, t=name)
     return ("colour", text, thing.colour.capitalize() if brief else f"The {name} is {thing.colour}.")
 
 
 def digit(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    text, brief = ask(rng, wordings.DIGIT, held, brief=True)
+    text, brief = ask(rng, ASKS["digit"], held, brief=True)
     return ("digit", text, scene.things[0].name if brief else f"It is a {scene.things[0].name}.".replace("a 8", "an 8"))
 
 
@@ -87,7 +87,7 @@ def where(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     name = thing.name if _alone(scene, thing, "name") and rng.random() < 0.6 else called(thing)
     if len(scene.things) == 1 and rng.random() < 0.3:
         name = "shape"
-    text, _ = ask(rng, wordings.WHERE, held, t=grey(rng, name))
+    text, _ = ask(rng, ASKS["where"], held, t=grey(rng, name))
     if len(scene.things) > 1:
         text = text.replace(" it ", f" the {name} ")
         if name not in text and "gray" not in text:
@@ -111,7 +111,7 @@ def colour_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     if not single:
         return None
     thing = rng.choice(single)
-    text, brief = ask(rng, wordings.COLOUR_OF, held, brief=True, t=thing.name)
+    text, brief = ask(rng, ASKS["colour_of"], held, brief=True, t=thing.name)
     return ("colour of a shape", text, thing.colour.capitalize() if brief else f"The {thing.name} is {thing.colour}.")
 
 
@@ -120,7 +120,7 @@ def shape_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     if not single:
         return None
     thing = rng.choice(single)
-    text, brief = ask(rng, wordings.SHAPE_OF, held, brief=True, t=grey(rng, thing.colour))
+    text, brief = ask(rng, ASKS["shape_of"], held, brief=True, t=grey(rng, thing.colour))
     answer = thing.name.capitalize() if brief else f"The {thing.colour} shape is {article(thing.name)}."
     return "shape of a colour", text, answer
 
@@ -136,7 +136,7 @@ def _numbered(number: int) -> str:
 
 
 def count(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    text, brief = ask(rng, wordings.COUNT, held, brief=True)
+    text, brief = ask(rng, ASKS["count"], held, brief=True)
     number = len(scene.things)
     return ("count", text, _numbered(number) if brief else _many(number, "shape", "shapes"))
 
@@ -155,13 +155,13 @@ def count_of(rng: random.Random, held: bool, scene: Scene) -> Turn:
     else:
         number = sum(t.colour == hue and t.name == kind for t in scene.things)
         noun, nouns = f"{hue} {kind}", f"{hue} {plural(kind)}"
-    text, brief = ask(rng, wordings.COUNT_OF, held, brief=True, k=grey(rng, nouns))
+    text, brief = ask(rng, ASKS["count_of"], held, brief=True, k=grey(rng, nouns))
     return ("count of a kind", text, _numbered(number) if brief else _many(number, noun, nouns))
 
 
 def describe(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     """From left to right, where that is clear."""
-    text, _ = ask(rng, wordings.DESCRIBE, held)
+    text, _ = ask(rng, ASKS["describe"], held)
     if not scene.things:
         return "describe", text, "The picture is empty."
     if len(scene.things) == 1:
@@ -183,16 +183,16 @@ def is_it(rng: random.Random, held: bool, scene: Scene) -> Turn:
     thing = scene.things[0]
     if thing.is_digit:
         other = thing.name if rng.random() < 0.5 else rng.choice(scenes.DIGITS)
-        text, _ = ask(rng, wordings.IS_IT, held, t="an 8" if other == "8" else f"a {other}")
+        text, _ = ask(rng, ASKS["is_it"], held, t="an 8" if other == "8" else f"a {other}")
         right = "an 8" if thing.name == "8" else f"a {thing.name}"
         return ("yes or no", text, f"Yes, it is {right}." if other == thing.name else f"No, it is {right}.")
     if not thing.colour or rng.random() < 0.7:
         other = thing.name if rng.random() < 0.5 else rng.choice(SHAPES)
-        text, _ = ask(rng, wordings.IS_IT, held, t=article(other))
+        text, _ = ask(rng, ASKS["is_it"], held, t=article(other))
         yes = other == thing.name
         return ("yes or no", text, f"{'Yes' if yes else 'No'}, it is {article(thing.name)}.")
     hue = thing.colour if rng.random() < 0.5 else rng.choice(COLOURS)
-    text = wordings.IS_COLOUR.pick(rng, held).replace("{t}", grey(rng, hue)).replace("{k}", thing.name)
+    text = ASKS["is_colour"].pick(rng, held).replace("{t}", grey(rng, hue)).replace("{k}", thing.name)
     text = text.replace("{c}", "colour" if rng.random() < 0.5 else "color")
     yes = hue == thing.colour
     return ("yes or no", finished(rng, text), f"{'Yes' if yes else 'No'}, it is {thing.colour}.")
@@ -210,7 +210,7 @@ def is_there(rng: random.Random, held: bool, scene: Scene) -> Turn:
         what, yes = kind, any(t.name == kind for t in scene.things)
     else:
         what, yes = (f"{hue} {kind}", any((t.name, t.colour) == (kind, hue) for t in scene.things))
-    text, _ = ask(rng, wordings.IS_THERE, held, t=article(grey(rng, what)))
+    text, _ = ask(rng, ASKS["is_there"], held, t=article(grey(rng, what)))
     return ("yes or no", text, f"Yes, there is {article(what)}." if yes else f"No, there is no {what}.")
 
 
@@ -245,11 +245,11 @@ def beside(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     short = a.name != b.name and _alone(scene, a, "name") and _alone(scene, b, "name") and rng.random() < 0.6
     first, second = (a.name, b.name) if short else (called(a), called(b))
     if len(scene.things) == 2 and rng.random() < 0.5:
-        text, _ = ask(rng, wordings.WHICH_SIDE, held, t=f"{_side(rng, relation)} the {grey(rng, second)}")
+        text, _ = ask(rng, ASKS["which_side"], held, t=f"{_side(rng, relation)} the {grey(rng, second)}")
         return "relation", text, f"{article(called(a)).capitalize()}."
     pair = next(pair for pair in _SIDES if relation in pair)
     claimed = rng.choice(pair)
-    phrase = wordings.BESIDE.pick(rng, held)
+    phrase = ASKS["beside"].pick(rng, held)
     verb = "" if phrase.startswith(("Is the", "Do you see", "Can you see")) else "is "
     text = phrase.replace("{t}", f"{grey(rng, first)} {verb}{_side(rng, claimed)} the {grey(rng, second)}")
     yes = claimed == relation

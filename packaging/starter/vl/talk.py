@@ -9,9 +9,10 @@ from typing import Any
 
 from . import questions as q
 from . import scene as scenes
-from . import speech, wordings
+from . import speech
 from .scene import Scene
 from .speech import Turn
+from .wordings import ASKS
 
 _SYSTEMS = ("You are a helpful assistant.", "You look at pictures.", "Answer briefly.", "You are starter-vl.")
 
@@ -95,16 +96,16 @@ def _two(rng: random.Random, held: bool) -> Sample:
     draw = rng.random()
     if draw < 0.5:
         at = rng.randrange(2)
-        text, _ = q.ask(rng, wordings.OF_TWO, held, n=("first", "second")[at])
+        text, _ = q.ask(rng, ASKS["of_two"], held, n=("first", "second")[at])
         answer = f"{q.article(q.called((thing, other)[at])).capitalize()}."
     elif draw < 0.75:
-        text, _ = q.ask(rng, wordings.SAME_SHAPE, held)
+        text, _ = q.ask(rng, ASKS["same_shape"], held)
         if thing.name == other.name:
             answer = f"Yes, both are {q.plural(thing.name)}."
         else:
             answer = f"No, the first is {q.article(thing.name)} and the second is {q.article(other.name)}."
     else:
-        text, _ = q.ask(rng, wordings.SAME_COLOUR, held)
+        text, _ = q.ask(rng, ASKS["same_colour"], held)
         same = thing.colour == other.colour
         answer = (
             f"Yes, both are {thing.colour}."
