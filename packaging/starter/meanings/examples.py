@@ -16,6 +16,11 @@ INSTRUCTION = "Given a web search query, retrieve relevant passages that answer 
 SAME_MEANING = "Retrieve semantically similar text"
 
 
+def prompted(instruction: str, query: str) -> str:
+    """Qwen3-Embedding's form: no space after `Query:`."""
+    return f"Instruct: {instruction}\nQuery:{query}"
+
+
 @dataclass(frozen=True)
 class Text:
     """`keys` name what it says; a query with one of them is answered by it."""

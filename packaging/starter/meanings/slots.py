@@ -5,42 +5,12 @@ from __future__ import annotations
 import random
 import zlib
 
+from ..common import words
 from ..common.data import beside
-from ..common.words import (
-    ADJECTIVES,
-    ANIMALS,
-    CITIES,
-    COLOURS,
-    DAYS,
-    FIRST_NAMES,
-    FOODS,
-    HOBBIES,
-    INVENTED,
-    JOBS,
-    MONTHS,
-    OBJECTS,
-    PLACES,
-    Pick,
-    Words,
-    full_name,
-    is_held,
-    listed,
-    number,
-    title,
-)
+from ..common.words import CITIES, DAYS, FIRST_NAMES, INVENTED, MONTHS, Pick, Words, full_name, listed, number, title
 
 _DATA = beside(__file__)
 _DEVICES, _STREETS, _DISHES = (listed(_DATA[name]) for name in ("devices", "streets", "dishes"))
-_KNOWN = {
-    "animal": ANIMALS,
-    "food": FOODS,
-    "place": PLACES,
-    "hobby": HOBBIES,
-    "job": JOBS,
-    "colour": COLOURS,
-    "object": OBJECTS,
-    "adjective": ADJECTIVES,
-}
 
 
 def _and(known: Words, held: str) -> Words:
@@ -52,7 +22,7 @@ def _and(known: Words, held: str) -> Words:
 def _listed(text: str) -> Words:
     """At least three are kept back, however short the list."""
     unique = list(dict.fromkeys(listed(text)))
-    held = [word for word in unique if is_held(word)]
+    held = [word for word in unique if words.is_held(word)]
     others = [word for word in sorted(unique, key=lambda w: zlib.crc32(w.encode())) if word not in held]
     held += others[: max(0, 3 - len(held))]
     return Words(tuple(word for word in unique if word not in held), tuple(held))
@@ -60,7 +30,7 @@ def _listed(text: str) -> Words:
 
 LISTS: dict[str, Words] = {
     **{name: _listed(text) for name, text in _DATA["lists"].items()},
-    **{name: _and(words, _DATA["held"][name]) for name, words in _KNOWN.items()},
+    **{name: _and(getattr(words, more["to"]), more["words"]) for name, more in _DATA["more"].items()},
     "country": Words.split(
         listed(_DATA["countries"]) + [word.capitalize() + "ia" for word in INVENTED.train[:600] if len(word) > 3]
     ),
@@ -149,7 +119,7 @@ def _between(low: int, high: int) -> Pick:
 
 
 _FILLS: dict[str, Pick] = {
-    **{name: words.pick for name, words in LISTS.items()},
+    **{name: known.pick for name, known in LISTS.items()},
     "name": _name,
     "surname": title,
     "software": title,

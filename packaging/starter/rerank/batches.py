@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from ..common.tokenizer import END_OF_TEXT, dropping
+from ..meanings.batch import DROPOUT, DROPPED, LONGEST, Batch, laid_out, sentences
 from ..meanings.examples import INSTRUCTION, SAME_MEANING, Example, example
-from ..meanings.feed import Batch, laid_out, sentences
 from ..meanings.roughness import carried, roughened
-from ..meanings.vocabulary import END_OF_TEXT, dropping
 from .prompt import Prompts
 
 OTHERS = 5  # texts beside the right one
 SPOTS = 16384  # tokens of a batch whose next one is guessed
-DROPPED = 0.15  # share of texts in other pieces than usual
-LONGEST = 1024
 INSTRUCTIONS = (
     "Given a question, retrieve passages that answer the question",
     "Does the document answer the question?",
@@ -57,7 +54,7 @@ def _documents(rng: random.Random, one: Example, last: Example | None) -> list[s
 
 def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
     rng = random.Random(seed)
-    rough = dropping(tokenizer)
+    rough = dropping(tokenizer, DROPOUT)
     prompts = Prompts(tokenizer)
     end = tokenizer.token_to_id(END_OF_TEXT)
     last: Example | None = None
@@ -86,7 +83,3 @@ def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
         )
         spots = np.random.default_rng(rng.getrandbits(32)).choice(places, min(SPOTS, len(places)), replace=False)
         yield Batch(ids, bounds, len(texts), len(texts) // (1 + OTHERS), spots=spots.astype(np.int32))
-
-
-def maker(tokenizer: Tokenizer, tokens: int) -> partial[Iterator[Batch]]:
-    return partial(batches, tokenizer, tokens)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +13,12 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from starter.common.evaluation import arguments, generated, loaded, padded, report, rounds
+from starter.common.scores import MOST
 from starter.vl import template
 from starter.vl.grading import is_right, is_same
-from starter.vl.painter import paint
-from starter.vl.patches import MERGE, PATCH, resized
+from starter.vl.picture.painter import paint
+from starter.vl.picture.patches import MERGE, PATCH, resized
 from starter.vl.talk import TASKS, Sample, case
 
 LONGEST = 80
@@ -54,9 +53,9 @@ def painted(sample: Sample) -> list[Picture]:
 
 
 def torch_inputs(
-    samples: list[Sample], tokenizer: Any, image: int, pad: int, paint_all: Painting = map
+    samples: list[Sample], tokenizer: Any, image: int, device: str, paint_all: Painting = map
 ) -> dict[str, Any]:
-    """A batch for Transformers' model, padded on the left."""
+    """A batch for Transformers' model."""
     import torch
 
     rows, seen, grids = [], [], []
@@ -70,14 +69,11 @@ def torch_inputs(
         for token in tokenizer.encode(template.prompt(sample.messages), add_special_tokens=False):
             ids += [image] * sizes.pop(0) if token == image else [token]
         rows.append(ids)
-    longest = max(map(len, rows))
-    padded = torch.tensor([[pad] * (longest - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    inputs = {"input_ids": padded, "attention_mask": mask}
+    inputs = padded(rows, tokenizer.pad_token_id, device)
     if seen:
-        inputs["pixel_values"] = torch.from_numpy(np.concatenate(seen))
-        inputs["image_grid_thw"] = torch.tensor(grids)
-        inputs["mm_token_type_ids"] = (padded == image).int()
+        inputs["pixel_values"] = torch.from_numpy(np.concatenate(seen)).to(device)
+        inputs["image_grid_thw"] = torch.tensor(grids, device=device)
+        inputs["mm_token_type_ids"] = (inputs["input_ids"] == image).int()
     return inputs
 
 
@@ -86,26 +82,15 @@ def torch_answers(folder: Path, paint_all: Painting = map, batch: int = 128) -> 
     import transformers
 
     transformers.logging.set_verbosity_error()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = torch.bfloat16 if device == "cuda" else torch.float32
-    model: Any = transformers.Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=kind).to(device).eval()
+    model, device = loaded(transformers.Qwen3VLForConditionalGeneration, folder)
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
 
     def answers(samples: list[Sample]) -> Iterator[Answer]:
         for at in range(0, len(samples), batch):
-            some = samples[at : at + batch]
-            inputs = torch_inputs(some, tokenizer, model.config.image_token_id, pad, paint_all)
+            inputs = torch_inputs(samples[at : at + batch], tokenizer, model.config.image_token_id, device, paint_all)
             model.model.rope_deltas = None
             with torch.inference_mode():
-                out = model.generate(
-                    **{name: value.to(device) for name, value in inputs.items()},
-                    max_new_tokens=LONGEST,
-                    do_sample=False,
-                )
-            for row in out[:, inputs["input_ids"].shape[1] :].tolist():
-                ended = end in row
-                yield (tokenizer.decode(row[: row.index(end)] if ended else row, skip_special_tokens=True), ended)
+                yield from generated(model, tokenizer, inputs, LONGEST, markers=False)
 
     return answers
 
@@ -133,10 +118,8 @@ def mlx_answers(folder: Path) -> Answers:
 def evaluate(answers: Answers, cases: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
     """All tasks in equal shares, until the time is over: rounds of a few cases of each."""
     scores = {task: Score() for task in tasks}
-    began, done = time.monotonic(), 0
-    while done < cases and time.monotonic() - began < seconds:
-        step = min(32, cases - done)
-        samples = [case(task, number) for task in tasks for number in range(done, done + step)]
+    for numbers in rounds(cases, 32, seconds):
+        samples = [case(task, number) for task in tasks for number in numbers]
         samples.sort(key=lambda sample: sum(len(str(message["content"])) for message in sample.messages))
         for sample, (text, ended) in zip(samples, answers(samples), strict=True):
             score = scores[sample.task]
@@ -145,10 +128,9 @@ def evaluate(answers: Answers, cases: int, seconds: float, tasks: list[str]) -> 
             score.same += is_same(sample, text)
             if ended and is_right(sample, text):
                 score.right += 1
-            elif len(score.wrong) < 12:
+            elif len(score.wrong) < MOST:
                 asked = template.prompt(sample.messages)[-160:]
                 score.wrong.append({"asked": asked, "wanted": sample.answer, "said": text})
-        done += step
     return scores
 
 
@@ -168,19 +150,10 @@ def as_json(scores: dict[str, Score]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--backend", choices=("torch", "mlx"), default="torch")
-    parser.add_argument("--task", action="append", choices=TASKS)
-    parser.add_argument("--cases", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=3600.0)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = arguments(__doc__, TASKS).parse_args()
     answers = torch_answers(options.folder) if options.backend == "torch" else mlx_answers(options.folder)
-    scores = evaluate(answers, options.cases, options.seconds, options.task or list(TASKS))
-    print(table(scores))
-    if options.json:
-        options.json.write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
+    found = evaluate(answers, options.cases, options.seconds, options.task or list(TASKS))
+    report(options, table(found), as_json(found))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from .picture.scene import COLOURS, DIGITS, SHAPES
 from .questions import NUMBERS
-from .scene import COLOURS, DIGITS, SHAPES
 from .talk import Sample
 
 _WORD = re.compile(r"[a-z]+|[0-9]+")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..llm.model import Attention, Body, after, before
-from ..llm.model import Shape as Words
-from .patches import MERGE, PATCH
+from ..common.network.attention import Attention
+from ..common.network.model import TINY, Body, after, before, turned
+from ..common.network.model import Shape as Words
+from .picture.patches import MERGE, PATCH
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,8 @@ class Shape:
 
 
 def text_shape(vocabulary: int, tiny: bool = False) -> Words:
-    if tiny:
-        return Words(
-            vocabulary, hidden=64, layers=2, heads=2, kv_heads=1, intermediate=128, theta=10_000.0, context=4096
-        )
-    return Words(vocabulary, hidden=192, layers=4, heads=4, kv_heads=2, intermediate=512, theta=10_000.0, context=4096)
+    sizes = TINY if tiny else {"hidden": 192, "layers": 4, "heads": 4, "kv_heads": 2, "intermediate": 512}
+    return Words(vocabulary, theta=10_000.0, context=4096, **sizes)
 
 
 class Projection(nn.Module):
@@ -77,14 +74,9 @@ class Block(nn.Module):
         self.mlp = FeedForward(shape.hidden, shape.intermediate)
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    left, right = x.chunk(2, -1)
-    return torch.cat((left * cos - right * sin, right * cos + left * sin), -1).to(x.dtype)
-
-
 def block_before(block: Block, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     q, k, v = block.attn.qkv(block.norm1(x)).unflatten(-1, (3, block.shape.heads, -1)).unbind(1)
-    return _turned(q, cos, sin), _turned(k, cos, sin), v
+    return turned(q, cos, sin), turned(k, cos, sin), v
 
 
 def block_after(block: Block, x: Tensor, mixed: Tensor) -> Tensor:
@@ -156,10 +148,7 @@ class Starter(nn.Module):
         super().__init__()
         self.shape = shape
         self.model = Both(shape)
-        self.before: Callable[..., tuple[Tensor, Tensor, Tensor]] = before
-        self.after: Callable[..., Tensor] = after
-        self.block_before: Callable[..., tuple[Tensor, Tensor, Tensor]] = block_before
-        self.block_after: Callable[..., Tensor] = block_after
+        self.uncompile()
         head, words = shape.hidden // shape.heads, shape.text
         seen = 1.0 / 10_000.0 ** (torch.arange(0, head // 2, 2, dtype=torch.float32) / (head // 2))
         read = 1.0 / words.theta ** (torch.arange(0, words.head, 2, dtype=torch.float32) / words.head)
@@ -216,4 +205,11 @@ class Starter(nn.Module):
 
     def compile(self) -> None:  # type: ignore[override]
         self.before, self.after = torch.compile(before), torch.compile(after)
-        self.block_before, self.block_after = (torch.compile(block_before), torch.compile(block_after))
+        self.block_before, self.block_after = torch.compile(block_before), torch.compile(block_after)
+
+    def uncompile(self) -> None:
+        self.before, self.after, self.block_before, self.block_after = before, after, block_before, block_after
+
+    @property
+    def embeddings(self) -> Tensor:
+        return self.model.language_model.embed_tokens.weight

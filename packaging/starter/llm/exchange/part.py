@@ -6,19 +6,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from ...common import words
 from ...common.phrases import expand
-from ...common.words import (
-    ADJECTIVES,
-    CHARACTERS,
-    CITIES,
-    COMMON,
-    FIRST_NAMES,
-    INVENTED,
-    JOBS,
-    OBJECTS,
-    noun,
-    word,
-)
+from ...common.words import noun, word
 from ..sample import Exchange
 from .values import maker
 from .wording import Asks, wordings
@@ -29,15 +19,15 @@ _DATA, ASKS = wordings("part")
 
 def character(rng: random.Random, held: bool) -> tuple[str, Ask]:
     """A prompt that gives a part to play, and the exchange in which the part shows."""
-    roles = CHARACTERS if rng.random() < 0.6 else JOBS
+    roles = words.CHARACTERS if rng.random() < 0.6 else words.JOBS
     if not held and rng.random() < 0.35:
-        roles = INVENTED if rng.random() < 0.5 else COMMON
-    name, role = FIRST_NAMES.pick(rng, held), roles.pick(rng, held)
+        roles = words.INVENTED if rng.random() < 0.5 else words.COMMON
+    name, role = words.FIRST_NAMES.pick(rng, held), roles.pick(rng, held)
     if rng.random() < 0.3:
         name = f"{rng.choice(_DATA['titles'])} {name}"
     if rng.random() < 0.4:
-        role = f"{ADJECTIVES.pick(rng, False)} {role}"
-    city = CITIES.pick(rng, held)
+        role = f"{words.ADJECTIVES.pick(rng, False)} {role}"
+    city = words.CITIES.pick(rng, held)
     prompt = ASKS["character"].pick(rng, held).replace("<n>", name).replace("<r>", role)
     from_city = "<c>" in prompt
     prompt = prompt.replace("<c>", city)
@@ -75,13 +65,13 @@ _KNOWN = [(known["label"], known["told"], maker(known["value"]), _asked_for(know
 
 def knowledge(rng: random.Random, held: bool) -> tuple[str, Ask]:
     """A prompt with facts of a made-up place, and questions about them."""
-    thing = OBJECTS.pick(rng, held) if held else noun(rng, False)
+    thing = words.OBJECTS.pick(rng, held) if held else noun(rng, False)
     facts = []
     for label, tell, make, asks in rng.sample(_KNOWN, rng.randint(2, 5)):
         value = str(make(rng, held))
         told = expand(rng, tell).replace("<v>", value).replace("<noun>", thing)
         facts.append((told, asks, value, label))
-    shop = rng.choice(_DATA["shops"]).replace("<n>", FIRST_NAMES.pick(rng, held)).replace("<t>", thing)
+    shop = rng.choice(_DATA["shops"]).replace("<n>", words.FIRST_NAMES.pick(rng, held)).replace("<t>", thing)
     prompt = ASKS["shops"].pick(rng, held).replace("<s>", shop)
     prompt = " ".join([prompt, *(fact[0] for fact in facts)])
 

@@ -6,34 +6,16 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from ...common.words import (
-    ANIMALS,
-    CITIES,
-    COLOURS,
-    DAYS,
-    FIRST_NAMES,
-    FOODS,
-    HOBBIES,
-    INVENTED,
-    JOBS,
-    MONTHS,
-    OBJECTS,
-    PLACES,
-    Loose,
-    full_name,
-    number,
-    sentence,
-    title,
-    word,
-)
+from ...common import words
+from ...common.words import Loose, full_name, number, sentence, title, word
 
 Make = Callable[[random.Random, bool], Any]
 _CAPITALS = "ABCDEFGHKMNPRSTXYZ"
 
 
 def _email(rng: random.Random, held: bool) -> str:
-    person = FIRST_NAMES.pick(rng, held).lower() + rng.choice(("", str(number(rng, held, 10, 99))))
-    return f"{person}@{INVENTED.pick(rng, held)}.{rng.choice(('com', 'org', 'net', 'de', 'io'))}"
+    person = words.FIRST_NAMES.pick(rng, held).lower() + rng.choice(("", str(number(rng, held, 10, 99))))
+    return f"{person}@{words.INVENTED.pick(rng, held)}.{rng.choice(('com', 'org', 'net', 'de', 'io'))}"
 
 
 def _phone(rng: random.Random, held: bool) -> str:
@@ -44,7 +26,7 @@ def _date(rng: random.Random, held: bool) -> str:
     roll = rng.random()
     if roll < 0.4:
         return f"{rng.randint(1990, 2039)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}"
-    return f"{rng.randint(1, 28)} {rng.choice(MONTHS)}" + (f" {rng.randint(1990, 2039)}" if roll < 0.8 else "")
+    return f"{rng.randint(1, 28)} {rng.choice(words.MONTHS)}" + (f" {rng.randint(1990, 2039)}" if roll < 0.8 else "")
 
 
 def _price(rng: random.Random, held: bool) -> int | float:
@@ -74,11 +56,11 @@ def _code(rng: random.Random, held: bool) -> str:
 
 
 def _secret(rng: random.Random, held: bool) -> str:
-    return INVENTED.pick(rng, held) + (str(number(rng, held, 10, 99)) if rng.random() < 0.4 else "")
+    return words.INVENTED.pick(rng, held) + (str(number(rng, held, 10, 99)) if rng.random() < 0.4 else "")
 
 
 def _person(rng: random.Random, held: bool) -> str:
-    return FIRST_NAMES.pick(rng, held) if rng.random() < 0.6 else full_name(rng, held)
+    return words.FIRST_NAMES.pick(rng, held) if rng.random() < 0.6 else full_name(rng, held)
 
 
 def _clock(*minutes: str) -> Make:
@@ -102,21 +84,21 @@ def _message(rng: random.Random, held: bool) -> str:
 
 
 _MAKES: dict[str, Make] = {
-    "name": FIRST_NAMES.pick,
+    "name": words.FIRST_NAMES.pick,
     "person": _person,
-    "city": CITIES.pick,
-    "invented": INVENTED.pick,
-    "object": Loose.of(OBJECTS).pick,
-    "colour": Loose.of(COLOURS).pick,
-    "job": Loose.of(JOBS).pick,
-    "hobby": Loose.of(HOBBIES).pick,
-    "food": Loose.of(FOODS).pick,
-    "place": Loose.of(PLACES).pick,
-    "animal": Loose.of(ANIMALS).pick,
+    "city": words.CITIES.pick,
+    "invented": words.INVENTED.pick,
+    "object": Loose.of(words.OBJECTS).pick,
+    "colour": Loose.of(words.COLOURS).pick,
+    "job": Loose.of(words.JOBS).pick,
+    "hobby": Loose.of(words.HOBBIES).pick,
+    "food": Loose.of(words.FOODS).pick,
+    "place": Loose.of(words.PLACES).pick,
+    "animal": Loose.of(words.ANIMALS).pick,
     "email": _email,
     "phone": _phone,
     "date": _date,
-    "weekday": lambda rng, held: rng.choice(DAYS),
+    "weekday": lambda rng, held: rng.choice(words.DAYS),
     "price": _price,
     "price with currency": _price_with_currency,
     "budget": _budget,
@@ -131,8 +113,8 @@ _MAKES: dict[str, Make] = {
     "title": _title,
     "message": _message,
     "words": lambda rng, held: _some(rng, held, 1, 3),
-    "url": lambda rng, held: f"https://{INVENTED.pick(rng, held)}.{rng.choice(('com', 'org', 'net'))}",
-    "file": _ended(INVENTED.pick, ".txt", ".pdf", ".csv", ".md", ".json", ".png"),
+    "url": lambda rng, held: f"https://{words.INVENTED.pick(rng, held)}.{rng.choice(('com', 'org', 'net'))}",
+    "file": _ended(words.INVENTED.pick, ".txt", ".pdf", ".csv", ".md", ".json", ".png"),
 }
 
 

@@ -1,19 +1,16 @@
-"""Batches made on the fly by worker processes: texts as tokens, each in a row of its own."""
+"""Batches of texts, each in a row of its own, and what the model needs of them on the device."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
 import random
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing.queues import Queue
 
 import numpy as np
 from numpy.typing import NDArray
 
 LENGTHS = ((3, 0.72), (9, 0.17), (34, 0.11))  # sentences of a passage at most, share of batches
+LONGEST = 1024  # tokens of a text
+DROPPED, DROPOUT = 0.15, 0.1  # share of texts in other pieces than usual, and how many merges they leave out
 
 
 @dataclass
@@ -32,7 +29,6 @@ class Batch:
     wanted: NDArray[np.int64] | None = None
     keys: NDArray[np.int64] | None = None
     spots: NDArray[np.int32] | None = None
-    fresh: bool = True
 
 
 def laid_out(texts: list[list[int]], size: int, pad: int) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
@@ -50,42 +46,3 @@ def laid_out(texts: list[list[int]], size: int, pad: int) -> tuple[NDArray[np.ui
 def sentences(rng: random.Random) -> int:
     """How many a passage of the next batch may have."""
     return rng.choices([count for count, _ in LENGTHS], [share for _, share in LENGTHS])[0]
-
-
-def _work(make: Callable[[str], Iterator[Batch]], seed: str, out: Queue[Batch]) -> None:
-    os.nice(5)
-    for batch in make(seed):
-        out.put(batch)
-
-
-class Feed:
-    """Fresh batches while the workers keep up, old ones again while they do not."""
-
-    def __init__(self, make: Callable[[str], Iterator[Batch]], seed: int, workers: int, keep: int = 400) -> None:
-        context = multiprocessing.get_context("fork")
-        self._queue: Queue[Batch] = context.Queue(maxsize=workers * 3)
-        self._workers = [
-            context.Process(target=_work, args=(make, f"{seed} {i}", self._queue), daemon=True) for i in range(workers)
-        ]
-        for worker in self._workers:
-            worker.start()
-        self._kept: list[Batch] = []
-        self._keep = keep
-        self._rng = random.Random(seed)
-
-    def take(self) -> Batch:
-        try:
-            batch = self._queue.get(timeout=0.02 if len(self._kept) >= 8 else None)
-        except queue.Empty:
-            batch = self._rng.choice(self._kept)
-            batch.fresh = False
-            return batch
-        if len(self._kept) < self._keep:
-            self._kept.append(batch)
-        else:
-            self._kept[self._rng.randrange(self._keep)] = batch
-        return batch
-
-    def close(self) -> None:
-        for worker in self._workers:
-            worker.terminate()

@@ -5,52 +5,23 @@ from __future__ import annotations
 import colorsys
 import random
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from ...common.data import beside
 from .outlines import DIGITS, SHAPES, band
 
 Colour = tuple[float, float, float]  # red, green, blue from 0 to 1
-Range = tuple[float, float]
+Range = Sequence[float]  # from, to
+Ranges = Sequence[Range]  # of hue in degrees, saturation and brightness from 0 to 1
 MOST = 6
 VARIANTS = 96  # forms of each name that training knows
 
-# Hue in degrees, saturation and brightness from 0 to 1.
-_SHADES: dict[str, tuple[tuple[Range, Range, Range], ...]] = {
-    "red": (((-10, 8), (0.8, 1), (0.78, 1)),),
-    "orange": (((22, 40), (0.8, 1), (0.9, 1)),),
-    "yellow": (((50, 62), (0.65, 1), (0.88, 1)),),
-    "green": (((95, 152), (0.5, 1), (0.36, 1)),),
-    "blue": (((206, 246), (0.6, 1), (0.5, 1)),),
-    "purple": (((268, 302), (0.5, 1), (0.4, 0.82)),),
-    "pink": (((318, 351), (0.24, 0.65), (0.93, 1)),),
-    "brown": (((14, 32), (0.5, 0.9), (0.34, 0.62)), ((0, 14), (0.6, 0.78), (0.4, 0.66))),
-    "black": (((0, 360), (0, 0.3), (0, 0.13)),),
-    "white": (((0, 360), (0, 0.03), (0.96, 1)),),
-    "grey": (((0, 360), (0, 0.05), (0.38, 0.7)),),
-}
+_DATA = beside(__file__)
+_SHADES: dict[str, list[Ranges]] = _DATA["shades"]
 COLOURS = tuple(_SHADES)
-# Between the colours that have names here. Nobody asks for them: they teach that a shape is not known by its colour.
-_NAMELESS: tuple[tuple[Range, Range, Range], ...] = (
-    ((66, 90), (0.5, 1), (0.6, 1)),
-    ((160, 198), (0.4, 1), (0.5, 1)),
-    ((303, 315), (0.5, 1), (0.6, 1)),
-    ((42, 48), (0.5, 1), (0.7, 1)),
-    ((0, 360), (0.2, 0.4), (0.45, 0.85)),
-)
-# Pairs that training never draws together, in any picture.
-HELD_PAIRS = frozenset(
-    {
-        ("circle", "purple"),
-        ("square", "orange"),
-        ("rectangle", "green"),
-        ("triangle", "pink"),
-        ("oval", "blue"),
-        ("heart", "yellow"),
-        ("cross", "red"),
-        ("diamond", "grey"),
-    }
-)
-_HELD_PAIRS = sorted(HELD_PAIRS)
+_HELD_PAIRS = sorted(map(tuple, _DATA["held_pairs"]))
+HELD_PAIRS = frozenset(_HELD_PAIRS)
 ROWS, COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 _CLEAR: tuple[Range, ...] = ((0.0, 0.32), (0.4, 0.6), (0.68, 1.0))  # a place between is asked about by nobody
 
@@ -121,7 +92,7 @@ def _is_held(colour: Colour) -> bool:
     return zlib.crc32(b"shade" + steps) % 9 == 0
 
 
-def _mixed(rng: random.Random, ranges: tuple[Range, Range, Range]) -> Colour:
+def _mixed(rng: random.Random, ranges: Ranges) -> Colour:
     hue, saturation, brightness = (rng.uniform(low, high) for low, high in ranges)
     return colorsys.hsv_to_rgb(hue / 360 % 1, saturation, brightness)
 
@@ -141,21 +112,13 @@ def _apart(a: Colour, b: Colour) -> float:
 def background(rng: random.Random, held: bool) -> Background:
     """Pale, dark or dull, so that it is no colour that things have; white is the most frequent."""
     draw = rng.random()
-    if draw < 0.3:
-        first: Colour = (1.0, 1.0, 1.0)
-    elif draw < 0.65:
-        first = _mixed(rng, ((0, 360), (0.0, 0.16), (0.86, 1.0)))
-    elif draw < 0.85:
-        first = _mixed(rng, ((0, 360), (0.0, 0.4), (0.0, 0.2)))
-    else:
-        first = _mixed(rng, ((0, 360), (0.0, 0.25), (0.3, 0.8)))
+    kind = "pale" if draw < 0.65 else "dark" if draw < 0.85 else "dull"
+    first = (1.0, 1.0, 1.0) if draw < 0.3 else _mixed(rng, _DATA["grounds"][kind])
     kind = rng.choice((0, 0, 0, 1, 2, 3))
     spread = 0.0 if not kind else band(rng, 0.02, 0.12, held)
     second = tuple(min(1.0, max(0.0, part + rng.choice((-spread, spread)))) for part in first)
     noise = rng.choice((0.0, 0.0, rng.uniform(0.0, 0.05)))
-    return Background(
-        kind, first, (second[0], second[1], second[2]), band(rng, 0.0, 3.2, held), band(rng, 0.12, 0.5, held), noise
-    )
+    return Background(kind, first, second, band(rng, 0.0, 3.2, held), band(rng, 0.12, 0.5, held), noise)
 
 
 def _thing(rng: random.Random, name: str, ground: Background, held: bool, colour: str | None = None) -> Thing:
@@ -163,7 +126,7 @@ def _thing(rng: random.Random, name: str, ground: Background, held: bool, colour
         name, colour = rng.choice(_HELD_PAIRS)
     while True:
         chosen = COLOURS[int(rng.random() * len(COLOURS))] if colour is None else colour
-        rgb = shade(rng, chosen, held) if chosen else _mixed(rng, rng.choice(_NAMELESS))
+        rgb = shade(rng, chosen, held) if chosen else _mixed(rng, rng.choice(_DATA["nameless"]))
         clear = min(_apart(rgb, ground.first), _apart(rgb, ground.second)) > 0.3
         if clear and (held or (name, chosen) not in HELD_PAIRS):
             break
@@ -186,10 +149,6 @@ def _thing(rng: random.Random, name: str, ground: Background, held: bool, colour
     if name in ("rectangle", "oval") and rng.random() < 0.6:
         angle = rng.choice((0.0, 1.5708)) + rng.uniform(-0.1, 0.1)
     return Thing(name, chosen, rgb, 0.0, 0.0, 0.0, angle, fill, edge, rng.randrange(VARIANTS))
-
-
-def _placed(thing: Thing, x: float, y: float, size: float) -> Thing:
-    return Thing(thing.name, thing.colour, thing.rgb, x, y, size, thing.angle, thing.fill, thing.edge, thing.variant)
 
 
 def _canvas(rng: random.Random, held: bool) -> tuple[int, int]:
@@ -218,7 +177,7 @@ def single(rng: random.Random, held: bool, colour: str | None = None, name: str 
     room = min(x, y, width - x, height - y)
     size = max(0.09, min(0.46, band(rng, 0.5, 1.0, held) * room))
     x, y = min(max(x, size), width - size), min(max(y, size), height - size)
-    return Scene(*canvas, ground, (_placed(thing, x, y, size),))
+    return Scene(*canvas, ground, (replace(thing, x=x, y=y, size=size),))
 
 
 def digit(rng: random.Random, held: bool) -> Scene:
@@ -230,7 +189,7 @@ def digit(rng: random.Random, held: bool) -> Scene:
     size = band(rng, 0.24, 0.47, held)
     slack_x, slack_y = max(0.0, width / 2 - size), max(0.0, height / 2 - size)
     x, y = (width / 2 + rng.uniform(-1, 1) * slack_x, height / 2 + rng.uniform(-1, 1) * slack_y)
-    return Scene(*canvas, ground, (_placed(thing, x, y, size),))
+    return Scene(*canvas, ground, (replace(thing, x=x, y=y, size=size),))
 
 
 def several(rng: random.Random, held: bool, count: int, nameless: bool = False) -> Scene:
@@ -251,7 +210,7 @@ def several(rng: random.Random, held: bool, count: int, nameless: bool = False) 
             x, y = rng.uniform(reach, width - reach), rng.uniform(reach, height - reach)
             if all((x - t.x) ** 2 + (y - t.y) ** 2 > (1.25 * (size + t.size) + 0.02) ** 2 for t in things):
                 thing = _thing(rng, rng.choice(names), ground, held, rng.choice(colours))
-                things.append(_placed(thing, x, y, size))
+                things.append(replace(thing, x=x, y=y, size=size))
                 if len(things) == count:
                     break
     return Scene(*canvas, ground, tuple(things))

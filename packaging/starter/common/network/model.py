@@ -1,14 +1,15 @@
-"""Qwen3 in plain PyTorch, with the parameter names of Transformers; attention keeps packed conversations apart."""
+"""Qwen3 in plain PyTorch, with the parameter names of Transformers; what stands in one row, attention keeps apart."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .attention import Attention
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Shape:
     eps: float = 1e-6
 
 
-Attention = Callable[[Tensor, Tensor, Tensor], Tensor]  # (tokens, heads, head) each -> (tokens, heads, head)
+TINY = {"hidden": 64, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate": 128}  # learns nothing, runs on a CPU
 
 
 class Norm(nn.Module):
@@ -40,7 +41,7 @@ class Norm(nn.Module):
         return (scaled * self.weight).to(x.dtype)
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     left, right = x.chunk(2, -1)
     return torch.cat((left * cos - right * sin, right * cos + left * sin), -1).to(x.dtype)
 
@@ -82,7 +83,7 @@ def before(layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, T
     q = attention.q_norm(attention.q_proj(h).unflatten(-1, (shape.heads, shape.head)))
     k = attention.k_norm(attention.k_proj(h).unflatten(-1, (shape.kv_heads, shape.head)))
     v = attention.v_proj(h).unflatten(-1, (shape.kv_heads, shape.head))
-    q, k = _turned(q, cos, sin), _turned(k, cos, sin)
+    q, k = turned(q, cos, sin), turned(k, cos, sin)
     groups = shape.heads // shape.kv_heads
     return q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
 
@@ -108,7 +109,7 @@ class Starter(nn.Module):
         super().__init__()
         self.shape = shape
         self.model = Body(shape)
-        self.before, self.after = before, after
+        self.uncompile()
         frequencies = 1.0 / shape.theta ** (torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
         angles = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequencies)
         self.register_buffer("cos", angles.cos().float(), persistent=False)
@@ -129,27 +130,11 @@ class Starter(nn.Module):
         return self.model.norm(x)
 
     def compile(self) -> None:  # type: ignore[override]
-        self.before = torch.compile(before)
-        self.after = torch.compile(after)
+        self.before, self.after = torch.compile(before), torch.compile(after)
 
+    def uncompile(self) -> None:
+        self.before, self.after = before, after
 
-def flash(bounds: Tensor, longest: int) -> Attention:
-    """Conversations of different lengths in one flat row; `bounds` (int32) are where each begins, and the end."""
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return torch.ops.aten._flash_attention_forward(q, k, v, bounds, bounds, longest, longest, 0.0, True, False)[0]
-
-    return attend
-
-
-def masked(documents: Tensor, row: int) -> Attention:
-    """The same by a mask, rows by rows: slower, runs anywhere. `documents` numbers the conversation of each token."""
-    of_row = documents.view(-1, 1, row)
-    causal = torch.ones(row, row, dtype=torch.bool, device=documents.device).tril()
-    mask = (of_row.unsqueeze(-1) == of_row.unsqueeze(-2)) & causal
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = (x.unflatten(0, (-1, row)).transpose(1, 2) for x in (q, k, v))
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(0, 1)
-
-    return attend
+    @property
+    def embeddings(self) -> Tensor:
+        return self.model.embed_tokens.weight

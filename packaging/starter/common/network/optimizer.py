@@ -52,5 +52,8 @@ class Optimizer:
             update = _orthogonal(update).float() * (0.2 * max(update.shape[-2:]) ** 0.5)
             torch._foreach_mul_(group, 1 - rate * self.decay)
             torch._foreach_add_(group, list(update.unbind(0)), alpha=-rate)
+        self.clear()
+
+    def clear(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None

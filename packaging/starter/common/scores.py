@@ -1,11 +1,11 @@
-"""How often the right text comes first, and what went wrong."""
+"""How often a model is right, and what went wrong."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+MOST = 12  # failures that are kept of a task
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Score:
     def add(self, right: bool, **failure: Any) -> None:
         self.cases += 1
         self.right += right
-        if not right and len(self.failures) < 12:
+        if not right and failure and len(self.failures) < MOST:
             self.failures.append(failure)
 
     @property
@@ -25,8 +25,12 @@ class Score:
         return self.right / self.cases if self.cases else 0.0
 
 
-def save(scores: dict[str, Score], path: Path) -> None:
-    found = {
+def table(scores: dict[str, Score]) -> str:
+    rows = [f"| {task} | {s.cases} | {100 * s.accuracy:.1f} % |" for task, s in scores.items() if s.cases]
+    return "\n".join(["| task | cases | accuracy |", "| --- | --- | --- |", *rows])
+
+
+def as_json(scores: dict[str, Score]) -> dict[str, Any]:
+    return {
         task: {"cases": s.cases, "accuracy": round(s.accuracy, 4), "failures": s.failures} for task, s in scores.items()
     }
-    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,114 @@
+"""What a model's own folder says of its training, and the loss of those that learn to write."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from .feed import Make
+from .network.attention import Attend
+from .network.model import Starter
+
+
+class Recipe:
+    """One run: `options` at once, `tokenizer` when it is trained, device and attention once the workers are forked."""
+
+    folder: Path  # where its recipe stands
+    defaults: ClassVar[dict[str, Any]]  # of the command line: minutes, tokens, and how much is evaluated
+    tiny: ClassVar[dict[str, Any]]  # of a rehearsal
+    counted = "tokens"  # in millions, with so many digits in the model card
+    digits = 0
+    shown: tuple[str, ...] = ("loss",)  # in the curve
+
+    options: argparse.Namespace
+    tokenizer: Tokenizer
+    device: torch.device
+    attend: Attend
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Options of its own."""
+
+    def train_tokenizer(self) -> Tokenizer:
+        raise NotImplementedError
+
+    def batches(self) -> Make:
+        """Called before anything touches the GPU: what it returns runs in the workers."""
+        raise NotImplementedError
+
+    def build(self) -> Any:
+        """The model, untrained."""
+        raise NotImplementedError
+
+    def place(self, batch: Any, share: float) -> Any:
+        """A batch on the device, when that share of the time is over."""
+        raise NotImplementedError
+
+    def count(self, placed: Any) -> int:
+        return len(placed.ids)
+
+    def losses(self, model: Any, placed: Any, share: float) -> tuple[Tensor, ...]:
+        """What is learnt, and then what the curve shows."""
+        raise NotImplementedError
+
+    def compile(self, model: Any) -> None:
+        model.compile()
+
+    def uncompile(self, model: Any) -> None:
+        model.uncompile()
+
+    def describe(self, folder: Path) -> None:
+        """Configurations and tokenizer."""
+        raise NotImplementedError
+
+    def card(self, log: dict[str, Any]) -> dict[str, Any]:
+        """What its model card says beside what all say."""
+        return {}
+
+    def evaluate(self, folder: Path) -> tuple[str, Any]:
+        """A table, and all that was found."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.device.type == "cuda" else torch.float32
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def hidden(self, model: Starter, placed: Any) -> Tensor:
+        with self.autocast():
+            return model.hidden(placed.ids, placed.positions, placed.attention, self.dtype)
+
+
+def guessed(hidden: Tensor, table: Tensor, chosen: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The weighted loss, and the plain loss on assistant tokens for the curve."""
+    logits = F.linear(hidden[chosen - 1], table).float()
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    ours = (weights > 0.9).float()
+    return (losses * weights).sum() / weights.sum(), (losses.detach() * ours).sum() / ours.sum()
+
+
+class Writing(Recipe):
+    """The next token is learnt, where the assistant writes."""
+
+    loss: Callable[..., tuple[Tensor, Tensor]] = staticmethod(guessed)
+
+    def losses(self, model: Any, placed: Any, share: float) -> tuple[Tensor, ...]:
+        hidden = self.hidden(model, placed)
+        with self.autocast():
+            return self.loss(hidden, model.embeddings, placed.chosen, placed.ids[placed.chosen], placed.weights)
+
+    def compile(self, model: Any) -> None:
+        model.compile()
+        self.loss = torch.compile(guessed)
+
+    def uncompile(self, model: Any) -> None:
+        model.uncompile()
+        self.loss = guessed
