@@ -12,13 +12,17 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from .feed import Make
 from .network.attention import Attend
-from .network.model import Starter
 
 
 class Recipe:
-    """One run: `options` at once, `tokenizer` when it is trained, device and attention once the workers are forked."""
+    """One run. Beside what stands here, each model's own recipe says:
+
+    - `train_tokenizer()`, and `batches()`: what makes batches from a seed, in workers that are forked from here
+    - `build()`: the model, untrained; `place(batch, share)`: a batch on the device when that share of the time is over
+    - `losses(model, placed, share)`: what is learnt, and then what the curve shows
+    - `describe(folder)`: configurations and tokenizer; `evaluate(folder)`: a table, and all that was found
+    """
 
     folder: Path  # where its recipe stands
     defaults: ClassVar[dict[str, Any]]  # of the command line: minutes, tokens, and how much is evaluated
@@ -27,35 +31,16 @@ class Recipe:
     digits = 0
     shown: tuple[str, ...] = ("loss",)  # in the curve
 
-    options: argparse.Namespace
-    tokenizer: Tokenizer
-    device: torch.device
+    options: argparse.Namespace  # known from the start
+    tokenizer: Tokenizer  # known when batches are made
+    device: torch.device  # known when the model is built
     attend: Attend
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Options of its own."""
 
-    def train_tokenizer(self) -> Tokenizer:
-        raise NotImplementedError
-
-    def batches(self) -> Make:
-        """Called before anything touches the GPU: what it returns runs in the workers."""
-        raise NotImplementedError
-
-    def build(self) -> Any:
-        """The model, untrained."""
-        raise NotImplementedError
-
-    def place(self, batch: Any, share: float) -> Any:
-        """A batch on the device, when that share of the time is over."""
-        raise NotImplementedError
-
     def count(self, placed: Any) -> int:
         return len(placed.ids)
-
-    def losses(self, model: Any, placed: Any, share: float) -> tuple[Tensor, ...]:
-        """What is learnt, and then what the curve shows."""
-        raise NotImplementedError
 
     def compile(self, model: Any) -> None:
         model.compile()
@@ -63,17 +48,9 @@ class Recipe:
     def uncompile(self, model: Any) -> None:
         model.uncompile()
 
-    def describe(self, folder: Path) -> None:
-        """Configurations and tokenizer."""
-        raise NotImplementedError
-
     def card(self, log: dict[str, Any]) -> dict[str, Any]:
         """What its model card says beside what all say."""
         return {}
-
-    def evaluate(self, folder: Path) -> tuple[str, Any]:
-        """A table, and all that was found."""
-        raise NotImplementedError
 
     @property
     def dtype(self) -> torch.dtype:
@@ -82,7 +59,7 @@ class Recipe:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
-    def hidden(self, model: Starter, placed: Any) -> Tensor:
+    def hidden(self, model: Any, placed: Any) -> Tensor:
         with self.autocast():
             return model.hidden(placed.ids, placed.positions, placed.attention, self.dtype)
 

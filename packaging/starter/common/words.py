@@ -78,11 +78,6 @@ def _invented(rng: random.Random, shortest: int, longest: int) -> str:
     )
 
 
-def _lexicon(count: int, seed: int) -> list[str]:
-    rng = random.Random(seed)
-    return [_invented(rng, 1, 3) for _ in range(count)]
-
-
 def _invented_names(count: int, seed: int) -> list[str]:
     rng = random.Random(seed)
     return [(_invented(rng, 1, 2) + rng.choice(_NAME_ENDS)).capitalize() for _ in range(count)]
@@ -142,7 +137,8 @@ def coined_name(rng: random.Random) -> str:
 
 FIRST_NAMES = _coined(listed(_DATA["first_names"]) + _invented_names(6000, 11), True, 0.7)
 CITIES = _coined(listed(_DATA["cities"]) + _invented_names(1500, 13), True, 0.6)
-INVENTED = _coined(_lexicon(12000, 17), False, 0.9)
+_rng = random.Random(17)
+INVENTED = _coined([_invented(_rng, 1, 3) for _ in range(12000)], False, 0.9)
 COLOURS, ANIMALS, FOODS, OBJECTS = (_words(name) for name in ("colours", "animals", "foods", "objects"))
 PLACES, ADJECTIVES, VERBS, JOBS = (_words(name) for name in ("places", "adjectives", "verbs", "jobs"))
 CHARACTERS, HOBBIES, COMMON = (_words(name) for name in ("characters", "hobbies", "common"))

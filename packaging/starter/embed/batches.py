@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from ..common.data import beside
 from ..common.tokenizer import END_OF_TEXT, dropping
 from ..meanings.batch import DROPOUT, DROPPED, LONGEST, Batch, laid_out, sentences
 from ..meanings.examples import INSTRUCTION, SAME_MEANING, Example, example, hashed, prompted
@@ -16,12 +17,7 @@ from ..meanings.kinds import kinds
 from ..meanings.roughness import carried, roughened
 
 OTHERS = 3  # texts beside the right one
-INSTRUCTIONS = (
-    "Given a question, retrieve passages that answer the question",
-    "Retrieve relevant passages for the query",
-    "Given a question, find the sentence that holds the answer",
-    "Find documents about the query",
-)
+_DATA = beside(__file__)
 DOMAINS = {name: i for i, name in enumerate((*kinds(), "daily life", "mlx-serve"))}
 
 
@@ -33,7 +29,7 @@ def query_text(rng: random.Random, found: Example) -> str:
     query = roughened(rng, found.query)
     if roll < 0.7:
         return prompted(INSTRUCTION, query)
-    return prompted(rng.choice(INSTRUCTIONS), query) if roll < 0.85 else query
+    return prompted(rng.choice(_DATA["instructions"]), query) if roll < 0.85 else query
 
 
 def answered(found: list[Example]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from starter.common.evaluation import arguments, generated, loaded, padded, report, rounds
-from starter.common.scores import MOST
+from starter.common.scores import Score
 from starter.vl import template
 from starter.vl.grading import is_right, is_same
 from starter.vl.picture.painter import paint
@@ -28,13 +27,7 @@ Painting = Callable[[Callable[[Sample], list[Picture]], list[Sample]], Iterable[
 Answers = Callable[[list[Sample]], Iterator[Answer]]
 
 
-@dataclass
-class Score:
-    cases: int = 0
-    right: int = 0
-    same: int = 0
-    ended: int = 0
-    wrong: list[dict[str, str]] = field(default_factory=list)
+Marks = dict[str, Score]  # what is right, the same word by word, ended
 
 
 def pixels(image: Image.Image) -> Picture:
@@ -115,38 +108,39 @@ def mlx_answers(folder: Path) -> Answers:
     return answers
 
 
-def evaluate(answers: Answers, cases: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
+def evaluate(answers: Answers, cases: int, seconds: float, tasks: list[str]) -> dict[str, Marks]:
     """All tasks in equal shares, until the time is over: rounds of a few cases of each."""
-    scores = {task: Score() for task in tasks}
+    scores = {task: {name: Score() for name in ("right", "same", "ended")} for task in tasks}
     for numbers in rounds(cases, 32, seconds):
         samples = [case(task, number) for task in tasks for number in numbers]
         samples.sort(key=lambda sample: sum(len(str(message["content"])) for message in sample.messages))
         for sample, (text, ended) in zip(samples, answers(samples), strict=True):
-            score = scores[sample.task]
-            score.cases += 1
-            score.ended += ended
-            score.same += is_same(sample, text)
-            if ended and is_right(sample, text):
-                score.right += 1
-            elif len(score.wrong) < MOST:
-                asked = template.prompt(sample.messages)[-160:]
-                score.wrong.append({"asked": asked, "wanted": sample.answer, "said": text})
+            marks, asked = scores[sample.task], template.prompt(sample.messages)[-160:]
+            marks["right"].add(ended and is_right(sample, text), asked=asked, wanted=sample.answer, said=text)
+            marks["same"].add(is_same(sample, text))
+            marks["ended"].add(ended)
     return scores
 
 
-def table(scores: dict[str, Score]) -> str:
+def table(scores: dict[str, Marks]) -> str:
+    total = {name: sum(marks[name].right for marks in scores.values()) for name in ("right", "same", "ended")}
+    cases = sum(marks["right"].cases for marks in scores.values())
+    rows = [(task, marks["right"].cases, marks["right"].right, marks["same"].right) for task, marks in scores.items()]
     lines = ["| task | cases | right | word by word |", "| --- | --- | --- | --- |"]
-    everything = Score()
-    for task, score in [*scores.items(), ("all", everything)]:
-        share, same = (value / max(1, score.cases) for value in (score.right, score.same))
-        lines.append(f"| {task} | {score.cases} | {share:.1%} | {same:.1%} |")
-        for name in ("cases", "right", "same", "ended"):
-            setattr(everything, name, getattr(everything, name) + getattr(score, name))
-    return "\n".join(lines) + f"\n\nTurns ended: {everything.ended / max(1, everything.cases):.1%}."
+    for task, count, right, same in [*rows, ("all", cases, total["right"], total["same"])]:
+        lines.append(f"| {task} | {count} | {right / max(1, count):.1%} | {same / max(1, count):.1%} |")
+    return "\n".join(lines) + f"\n\nTurns ended: {total['ended'] / max(1, cases):.1%}."
 
 
-def as_json(scores: dict[str, Score]) -> dict[str, Any]:
-    return {task: vars(score) for task, score in scores.items()}
+def as_json(scores: dict[str, Marks]) -> dict[str, Any]:
+    return {
+        task: {
+            "cases": marks["right"].cases,
+            **{name: mark.right for name, mark in marks.items()},
+            "wrong": marks["right"].failures,
+        }
+        for task, marks in scores.items()
+    }
 
 
 def main() -> None:

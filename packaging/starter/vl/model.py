@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.network.attention import Attention
-from ..common.network.model import TINY, Body, after, before, turned
+from ..common.network.model import TINY, after, before, body, made_of, turned
 from ..common.network.model import Shape as Words
 from .picture.patches import MERGE, PATCH
 
@@ -50,28 +50,16 @@ class Projection(nn.Module):
         return F.linear(pixels.flatten(1), self.proj.weight.sum(2).flatten(1), self.proj.bias)
 
 
-class VisionAttention(nn.Module):
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(hidden, 3 * hidden)
-        self.proj = nn.Linear(hidden, hidden)
-
-
-class FeedForward(nn.Module):
-    def __init__(self, hidden: int, intermediate: int) -> None:
-        super().__init__()
-        self.linear_fc1 = nn.Linear(hidden, intermediate)
-        self.linear_fc2 = nn.Linear(intermediate, hidden)
-
-
 class Block(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        hidden = shape.hidden
         self.shape = shape
-        self.norm1 = nn.LayerNorm(shape.hidden, eps=1e-6)
-        self.norm2 = nn.LayerNorm(shape.hidden, eps=1e-6)
-        self.attn = VisionAttention(shape.hidden)
-        self.mlp = FeedForward(shape.hidden, shape.intermediate)
+        self.norm1, self.norm2 = nn.LayerNorm(hidden, eps=1e-6), nn.LayerNorm(hidden, eps=1e-6)
+        self.attn = made_of(qkv=nn.Linear(hidden, 3 * hidden), proj=nn.Linear(hidden, hidden))
+        self.mlp = made_of(
+            linear_fc1=nn.Linear(hidden, shape.intermediate), linear_fc2=nn.Linear(shape.intermediate, hidden)
+        )
 
 
 def block_before(block: Block, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,21 +88,14 @@ class Merger(nn.Module):
         return self.linear_fc2(F.gelu(self.linear_fc1(x)))
 
 
-class Vision(nn.Module):
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.patch_embed = Projection(shape.hidden)
-        self.pos_embed = nn.Embedding(shape.side**2, shape.hidden)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
-        self.merger = Merger(shape, False)
-        self.deepstack_merger_list = nn.ModuleList([Merger(shape, True)])
-
-
-class Both(nn.Module):
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.visual = Vision(shape)
-        self.language_model = Body(shape.text)
+def _vision(shape: Shape) -> nn.Module:
+    return made_of(
+        patch_embed=Projection(shape.hidden),
+        pos_embed=nn.Embedding(shape.side**2, shape.hidden),
+        blocks=nn.ModuleList(Block(shape) for _ in range(shape.depth)),
+        merger=Merger(shape, False),
+        deepstack_merger_list=nn.ModuleList([Merger(shape, True)]),
+    )
 
 
 @dataclass
@@ -147,7 +128,7 @@ class Starter(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.model = Both(shape)
+        self.model = made_of(visual=_vision(shape), language_model=body(shape.text))
         self.uncompile()
         head, words = shape.hidden // shape.heads, shape.text
         seen = 1.0 / 10_000.0 ** (torch.arange(0, head // 2, 2, dtype=torch.float32) / (head // 2))

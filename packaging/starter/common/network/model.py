@@ -46,24 +46,16 @@ def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((left * cos - right * sin, right * cos + left * sin), -1).to(x.dtype)
 
 
-class SelfAttention(nn.Module):
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.q_proj = nn.Linear(shape.hidden, shape.heads * shape.head, bias=False)
-        self.k_proj = nn.Linear(shape.hidden, shape.kv_heads * shape.head, bias=False)
-        self.v_proj = nn.Linear(shape.hidden, shape.kv_heads * shape.head, bias=False)
-        self.o_proj = nn.Linear(shape.heads * shape.head, shape.hidden, bias=False)
-        self.q_norm = Norm(shape.head, shape.eps)
-        self.k_norm = Norm(shape.head, shape.eps)
+def made_of(**parts: nn.Module) -> nn.Module:
+    """A module that holds others by name and computes nothing."""
+    module = nn.Module()
+    for name, part in parts.items():
+        module.add_module(name, part)
+    return module
 
 
-class FeedForward(nn.Module):
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.gate_proj = nn.Linear(shape.hidden, shape.intermediate, bias=False)
-        self.up_proj = nn.Linear(shape.hidden, shape.intermediate, bias=False)
-        self.down_proj = nn.Linear(shape.intermediate, shape.hidden, bias=False)
+def _linear(wide: int, high: int) -> nn.Linear:
+    return nn.Linear(wide, high, bias=False)
 
 
 class Layer(nn.Module):
@@ -71,14 +63,26 @@ class Layer(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.self_attn = SelfAttention(shape)
-        self.mlp = FeedForward(shape)
+        self.shape = shape
+        self.self_attn = made_of(
+            q_proj=_linear(shape.hidden, shape.heads * shape.head),
+            k_proj=_linear(shape.hidden, shape.kv_heads * shape.head),
+            v_proj=_linear(shape.hidden, shape.kv_heads * shape.head),
+            o_proj=_linear(shape.heads * shape.head, shape.hidden),
+            q_norm=Norm(shape.head, shape.eps),
+            k_norm=Norm(shape.head, shape.eps),
+        )
+        self.mlp = made_of(
+            gate_proj=_linear(shape.hidden, shape.intermediate),
+            up_proj=_linear(shape.hidden, shape.intermediate),
+            down_proj=_linear(shape.intermediate, shape.hidden),
+        )
         self.input_layernorm = Norm(shape.hidden, shape.eps)
         self.post_attention_layernorm = Norm(shape.hidden, shape.eps)
 
 
 def before(layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    attention, shape = layer.self_attn, layer.self_attn.shape
+    attention, shape = layer.self_attn, layer.shape
     h = layer.input_layernorm(x)
     q = attention.q_norm(attention.q_proj(h).unflatten(-1, (shape.heads, shape.head)))
     k = attention.k_norm(attention.k_proj(h).unflatten(-1, (shape.kv_heads, shape.head)))
@@ -94,12 +98,12 @@ def after(layer: Layer, x: Tensor, mixed: Tensor) -> Tensor:
     return x + layer.mlp.down_proj(F.silu(layer.mlp.gate_proj(h)) * layer.mlp.up_proj(h))
 
 
-class Body(nn.Module):
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.embed_tokens = nn.Embedding(shape.vocabulary, shape.hidden)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.norm = Norm(shape.hidden, shape.eps)
+def body(shape: Shape) -> nn.Module:
+    return made_of(
+        embed_tokens=nn.Embedding(shape.vocabulary, shape.hidden),
+        layers=nn.ModuleList(Layer(shape) for _ in range(shape.layers)),
+        norm=Norm(shape.hidden, shape.eps),
+    )
 
 
 class Starter(nn.Module):
@@ -108,7 +112,7 @@ class Starter(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.model = Body(shape)
+        self.model = body(shape)
         self.uncompile()
         frequencies = 1.0 / shape.theta ** (torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
         angles = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequencies)

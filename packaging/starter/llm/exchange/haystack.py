@@ -22,13 +22,9 @@ def haystack(draft: Draft, sentences: int) -> Sample:
         lines.insert(rng.randint(0, len(lines)), told.replace("<n>", thing).replace("<c>", code))
 
     def asked(thing: str) -> Exchange:
-        return Exchange(
-            "long context",
-            ASKS["code"].pick(rng, held).replace("<n>", thing),
-            f"The code of the {thing} is {codes[thing]}.",
-            f"The text says: {thing}, {codes[thing]}.",
-            ("contains", (codes[thing],)),
-        )
+        question, code = ASKS["code"].pick(rng, held).replace("<n>", thing), codes[thing]
+        thought, check = f"The text says: {thing}, {code}.", ("contains", (code,))
+        return Exchange("long context", question, f"The code of the {thing} is {code}.", thought, check)
 
     exchange = asked(rng.choice(list(codes)))
     text = (" " if rng.random() < 0.7 else "\n").join(lines)

@@ -42,15 +42,8 @@ def character(rng: random.Random, held: bool) -> tuple[str, Ask]:
     def who(rng: random.Random, held: bool) -> Exchange:
         asked = ASKS["who"].pick(rng, held)
         greeted = "Hello! " if asked.lower().startswith(("hello", "hi", "hey")) else ""
-        return Exchange(
-            "system: character",
-            asked,
-            greeted + answer,
-            f"I am {name} here. I stay in character.",
-            ("contains", (name, role)),
-            name.split()[-1],
-            styled=False,
-        )
+        thought, check = f"I am {name} here. I stay in character.", ("contains", (name, role))
+        return Exchange("system: character", asked, greeted + answer, thought, check, name.split()[-1], styled=False)
 
     return prompt, who
 
