@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
+from torch import nn
 
 from . import files
 from . import tokenizer as words
 
-if TYPE_CHECKING:
-    from torch import nn
-
 _LICENCE = Path(__file__).resolve().parents[3] / "LICENSE"
-TEXT = Path(__file__).parent / "served"  # what the folders of those have that read text alone
+TEXT = Path(__file__).parent / "exported"  # the files of a model that reads text alone
 
 
 def weights(model: nn.Module, folder: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
     state = {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in model.state_dict().items()}
     path = folder / "model.safetensors"
     save_file(state, path, metadata={"format": "pt"})
@@ -34,20 +31,19 @@ def ends(tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def describe(
-    tokenizer: Tokenizer, folder: Path, served: list[Path], values: dict[str, Any], template: str | None, **how: Any
+    tokenizer: Tokenizer, folder: Path, sources: list[Path], values: dict[str, Any], template: str | None, **how: Any
 ) -> None:
     """Configurations, tokenizer and licence.
 
-    `values` fill the gaps of the JSON files that stand in the folders `served`; `how` is said to the tokenizer's own.
+    `values` fill the gaps of the JSON files in the folders `sources`; `how` is said to the tokenizer's own.
     """
     known = {**ends(tokenizer), **values}
-    for kept in served:
-        for path in sorted(kept.rglob("*.json")):
-            files.write(folder / path.relative_to(kept), files.config(path, known))
-    end, pad = known["end"], known["pad"]
-    files.write(
-        folder / "generation_config.json", {"do_sample": False, "eos_token_id": [end, pad], "pad_token_id": pad}
-    )
+    for source in sources:
+        for path in sorted(source.rglob("*.json")):
+            files.write(folder / path.relative_to(source), files.config(path, known))
+    stops = [known["end"], known["pad"]]
+    generation = {"do_sample": False, "eos_token_id": stops, "pad_token_id": known["pad"]}
+    files.write(folder / "generation_config.json", generation)
     words.save(tokenizer, folder, known["context"], template, **how)
     if _LICENCE.is_file():
         shutil.copyfile(_LICENCE, folder / "LICENSE")

@@ -64,7 +64,9 @@ class Recipe:
             return model.hidden(placed.ids, placed.positions, placed.attention, self.dtype)
 
 
-def guessed(hidden: Tensor, table: Tensor, chosen: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def next_token_loss(
+    hidden: Tensor, table: Tensor, chosen: Tensor, targets: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
     """The weighted loss, and the plain loss on assistant tokens for the curve."""
     logits = F.linear(hidden[chosen - 1], table).float()
     losses = F.cross_entropy(logits, targets, reduction="none")
@@ -72,10 +74,10 @@ def guessed(hidden: Tensor, table: Tensor, chosen: Tensor, targets: Tensor, weig
     return (losses * weights).sum() / weights.sum(), (losses.detach() * ours).sum() / ours.sum()
 
 
-class Writing(Recipe):
+class Generative(Recipe):
     """The next token is learnt, where the assistant writes."""
 
-    loss: Callable[..., tuple[Tensor, Tensor]] = staticmethod(guessed)
+    loss: Callable[..., tuple[Tensor, Tensor]] = staticmethod(next_token_loss)
 
     def losses(self, model: Any, placed: Any, share: float) -> tuple[Tensor, ...]:
         hidden = self.hidden(model, placed)
@@ -84,8 +86,8 @@ class Writing(Recipe):
 
     def compile(self, model: Any) -> None:
         model.compile()
-        self.loss = torch.compile(guessed)
+        self.loss = torch.compile(next_token_loss)
 
     def uncompile(self, model: Any) -> None:
         model.uncompile()
-        self.loss = guessed
+        self.loss = next_token_loss

@@ -215,7 +215,7 @@ _SAID: dict[str, Pick] = {
 _GAP = re.compile(r"<(\w+)>")
 
 
-def put(rng: random.Random, text: str, held: bool, picks: dict[str, Pick] = PICKS) -> str:
+def fill(rng: random.Random, text: str, held: bool, picks: dict[str, Pick] = PICKS) -> str:
     """A word for every gap that has a list, from left to right."""
     return _GAP.sub(lambda gap: picks[gap[1]](rng, held) if gap[1] in picks else gap[0], text)
 
@@ -225,4 +225,4 @@ def sentence(rng: random.Random, held: bool) -> str:
     kind = int(rng.random() * 14)
     if kind == 13:
         return " ".join(word(rng, held) for _ in range(rng.randint(3, 9)))
-    return put(rng, _DATA["sentences"][kind].replace("<noun>", thing), held, _SAID)
+    return fill(rng, _DATA["sentences"][kind].replace("<noun>", thing), held, _SAID)

@@ -18,7 +18,7 @@ from starter.common import export, scores
 from starter.common.feed import Make
 from starter.common.network.model import TINY, Shape, Starter
 from starter.common.network.placed import Placed, put, targets
-from starter.common.recipe import Writing
+from starter.common.recipe import Generative
 from starter.common.training import run
 from starter.llm import template
 from starter.llm import tokenizer as words
@@ -31,7 +31,7 @@ from tokenizers import Tokenizer
 class PlacedConversations(Placed):
     """`context` is how much counts what others write."""
 
-    def __init__(self, batch: Batch, recipe: Writing, context: float) -> None:
+    def __init__(self, batch: Batch, recipe: Generative, context: float) -> None:
         super().__init__(batch.ids, batch.bounds, recipe.device, recipe.attend)
         chosen = targets(batch.weights, len(batch.ids) // 2)
         weights = batch.weights[chosen].astype(np.float32)
@@ -44,7 +44,7 @@ def fading(share: float) -> float:
     return max(0.0, 1.0 - share / 0.4)
 
 
-class Llm(Writing):
+class Llm(Generative):
     folder = Path(__file__).parent
     defaults: ClassVar = {"minutes": 7.0, "tokens": 131072, "evaluate_seconds": 45.0, "evaluate_cases": 256}
     tiny: ClassVar = {"tokens": 8192, "long_share": 0.15, "evaluate_cases": 2}

@@ -48,7 +48,9 @@ class Retrieval(Recipe):
 
     def describe(self, folder: Path) -> None:
         values = {**asdict(self.shape), "begin": export.ends(self.tokenizer)["pad"], "query": prompted(INSTRUCTION, "")}
-        export.describe(self.tokenizer, folder, [export.TEXT, self.folder / "served"], values, self.template, left=True)
+        export.describe(
+            self.tokenizer, folder, [export.TEXT, self.folder / "exported"], values, self.template, left=True
+        )
 
     def card(self, log: dict[str, Any]) -> dict[str, Any]:
         return {"context": LONGEST}

@@ -16,7 +16,7 @@ from ..meanings.roughness import carried, roughened
 from .prompt import Prompts
 
 OTHERS = 5  # texts beside the right one
-SPOTS = 16384  # tokens of a batch whose next one is guessed
+SPOTS = 16384  # tokens of a batch whose next one is next_token_loss
 _DATA = beside(__file__)
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.network.attention import Attention
-from ..common.network.model import TINY, after, before, body, made_of, turned
+from ..common.network.model import TINY, after, before, body, module_of, turned
 from ..common.network.model import Shape as Words
 from .picture.patches import MERGE, PATCH
 
@@ -56,8 +56,8 @@ class Block(nn.Module):
         hidden = shape.hidden
         self.shape = shape
         self.norm1, self.norm2 = nn.LayerNorm(hidden, eps=1e-6), nn.LayerNorm(hidden, eps=1e-6)
-        self.attn = made_of(qkv=nn.Linear(hidden, 3 * hidden), proj=nn.Linear(hidden, hidden))
-        self.mlp = made_of(
+        self.attn = module_of(qkv=nn.Linear(hidden, 3 * hidden), proj=nn.Linear(hidden, hidden))
+        self.mlp = module_of(
             linear_fc1=nn.Linear(hidden, shape.intermediate), linear_fc2=nn.Linear(shape.intermediate, hidden)
         )
 
@@ -89,7 +89,7 @@ class Merger(nn.Module):
 
 
 def _vision(shape: Shape) -> nn.Module:
-    return made_of(
+    return module_of(
         patch_embed=Projection(shape.hidden),
         pos_embed=nn.Embedding(shape.side**2, shape.hidden),
         blocks=nn.ModuleList(Block(shape) for _ in range(shape.depth)),
@@ -128,7 +128,7 @@ class Starter(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.model = made_of(visual=_vision(shape), language_model=body(shape.text))
+        self.model = module_of(visual=_vision(shape), language_model=body(shape.text))
         self.uncompile()
         head, words = shape.hidden // shape.heads, shape.text
         seen = 1.0 / 10_000.0 ** (torch.arange(0, head // 2, 2, dtype=torch.float32) / (head // 2))

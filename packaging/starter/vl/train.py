@@ -19,7 +19,7 @@ import torch
 from starter.common import export
 from starter.common.feed import Make
 from starter.common.network.placed import put, targets
-from starter.common.recipe import Writing
+from starter.common.recipe import Generative
 from starter.common.training import run, say
 from starter.vl import template
 from starter.vl import tokenizer as words
@@ -27,7 +27,7 @@ from starter.vl.batches import Batch, batches
 from starter.vl.evaluate import as_json, evaluate, table, torch_answers
 from starter.vl.model import Read, Shape, Starter, text_shape
 from starter.vl.picture import atlas, patches
-from starter.vl.picture.studio import Studio
+from starter.vl.picture.renderer import Renderer
 from starter.vl.talk import TASKS
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -36,22 +36,22 @@ from torch import Tensor
 class PlacedPictures:
     """Conversations on the device, with their pictures drawn."""
 
-    def __init__(self, batch: Batch, studio: Studio) -> None:
-        device = studio.textures.device
-        self.pictures, self.seen = batch.pictures, studio.seen(batch)
+    def __init__(self, batch: Batch, renderer: Renderer) -> None:
+        device = renderer.textures.device
+        self.pictures, self.seen = batch.pictures, renderer.seen(batch)
         # Where pictures stand any token will do: many different ones, since gradients that meet in one are slow.
         ids = batch.ids.astype(np.int64)
         self.ids = put(ids, device)
         slots = batch.slots[batch.slots < len(ids)]
         ids = ids.copy()
         ids[slots] = slots % 997
-        attention = studio.attend(put(batch.bounds, device), int(np.diff(batch.bounds).max()), True)
+        attention = renderer.attend(put(batch.bounds, device), int(np.diff(batch.bounds).max()), True)
         self.read = Read(put(ids, device), put(batch.position, device), put(batch.slots, device), attention)
         chosen = targets(batch.weights, len(ids) // 3)
         self.chosen, self.weights = put(chosen, device), put(batch.weights[chosen].astype(np.float32), device)
 
 
-class Vl(Writing):
+class Vl(Generative):
     folder = Path(__file__).parent
     defaults: ClassVar = {"minutes": 7.0, "tokens": 49152, "evaluate_seconds": 50.0, "evaluate_cases": 320}
     tiny: ClassVar = {"tokens": 4096, "patches": 4096, "evaluate_cases": 2}
@@ -76,11 +76,11 @@ class Vl(Writing):
         self.shape = Shape(size, text=text_shape(size, self.options.tiny))
         textures = atlas.textures(self.options.seed).to(self.device)
         say(f"textures made: {len(textures)}")
-        self.studio = Studio(textures, self.shape.side, self.options.patches, self.attend)
+        self.renderer = Renderer(textures, self.shape.side, self.options.patches, self.attend)
         return Starter(self.shape)
 
     def place(self, batch: Batch, share: float) -> PlacedPictures:
-        return PlacedPictures(batch, self.studio)
+        return PlacedPictures(batch, self.renderer)
 
     def count(self, placed: PlacedPictures) -> int:
         return placed.pictures
@@ -91,11 +91,11 @@ class Vl(Writing):
 
     def compile(self, model: Any) -> None:
         super().compile(model)
-        self.studio.drawer = torch.compile(atlas.draw)
+        self.renderer.drawer = torch.compile(atlas.draw)
 
     def uncompile(self, model: Any) -> None:
         super().uncompile(model)
-        self.studio.drawer = atlas.draw
+        self.renderer.drawer = atlas.draw
 
     def describe(self, folder: Path) -> None:
         shape = self.shape
@@ -109,7 +109,7 @@ class Vl(Writing):
             "sections": list(shape.sections),
             **{name: getattr(patches, name.upper()) for name in ("patch", "merge", "most", "fewest")},
         }
-        export.describe(self.tokenizer, folder, [self.folder / "served"], values, template.TEMPLATE)
+        export.describe(self.tokenizer, folder, [self.folder / "exported"], values, template.TEMPLATE)
         (folder / "chat_template.jinja").write_text(template.TEMPLATE + "\n")
 
     def card(self, log: dict[str, Any]) -> dict[str, Any]:

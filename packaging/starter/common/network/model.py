@@ -46,7 +46,7 @@ def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((left * cos - right * sin, right * cos + left * sin), -1).to(x.dtype)
 
 
-def made_of(**parts: nn.Module) -> nn.Module:
+def module_of(**parts: nn.Module) -> nn.Module:
     """A module that holds others by name and computes nothing."""
     module = nn.Module()
     for name, part in parts.items():
@@ -64,7 +64,7 @@ class Layer(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.self_attn = made_of(
+        self.self_attn = module_of(
             q_proj=_linear(shape.hidden, shape.heads * shape.head),
             k_proj=_linear(shape.hidden, shape.kv_heads * shape.head),
             v_proj=_linear(shape.hidden, shape.kv_heads * shape.head),
@@ -72,7 +72,7 @@ class Layer(nn.Module):
             q_norm=Norm(shape.head, shape.eps),
             k_norm=Norm(shape.head, shape.eps),
         )
-        self.mlp = made_of(
+        self.mlp = module_of(
             gate_proj=_linear(shape.hidden, shape.intermediate),
             up_proj=_linear(shape.hidden, shape.intermediate),
             down_proj=_linear(shape.intermediate, shape.hidden),
@@ -99,7 +99,7 @@ def after(layer: Layer, x: Tensor, mixed: Tensor) -> Tensor:
 
 
 def body(shape: Shape) -> nn.Module:
-    return made_of(
+    return module_of(
         embed_tokens=nn.Embedding(shape.vocabulary, shape.hidden),
         layers=nn.ModuleList(Layer(shape) for _ in range(shape.layers)),
         norm=Norm(shape.hidden, shape.eps),

@@ -6,7 +6,7 @@ import random
 from functools import cache
 
 from ...common.phrases import expand, expansions, plain
-from ...common.words import ADJECTIVES, INVENTED, PICKS, put
+from ...common.words import ADJECTIVES, INVENTED, PICKS, fill
 from ..sample import Exchange
 from .facts import FACTS, Fact
 from .wording import roughened, wordings
@@ -65,7 +65,7 @@ def greeting(rng: random.Random, held: bool) -> Exchange:
     social = rng.choices(_DATA["social"], [social["share"] for social in _DATA["social"]])[0]
     text = ASKS[social["says"]].pick(rng, held)
     if not held:
-        text = put(rng, text[:1].upper() + text[1:], False, _PICKS)
+        text = fill(rng, text[:1].upper() + text[1:], False, _PICKS)
         text = roughened(rng, text) if rng.random() < 0.5 else text
     check = ("contains", (social["must"],))
     return Exchange("greetings", text, social["answer"], social["thought"], check, social["short"])
@@ -74,14 +74,14 @@ def greeting(rng: random.Random, held: bool) -> Exchange:
 def unknown(rng: random.Random, held: bool) -> Exchange:
     """What is not about mlx-serve: also in the very frames in which questions about it come."""
     if held or rng.random() < 0.7:
-        text = put(rng, ASKS["unknown"].pick(rng, held), held, _PICKS)
+        text = fill(rng, ASKS["unknown"].pick(rng, held), held, _PICKS)
     else:
         if rng.random() < 0.5:
             text = _NAMED.pick(rng, False).replace("<x>", expand(rng, rng.choice(_DATA["foreign"])))
         else:
             task = expand(rng, rng.choice(_DATA["foreign_tasks"]))
             text = _DONE.pick(rng, False).replace("<x>", task)
-        text = roughened(rng, put(rng, text, False, _PICKS))
+        text = roughened(rng, fill(rng, text, False, _PICKS))
     return Exchange(
         "owning up",
         text,

@@ -19,7 +19,7 @@ RUN = 256  # patches that are nobody's stand in runs of so many
 Drawer = Callable[..., Tensor]
 
 
-class Studio:
+class Renderer:
     """It holds the forms of things and the places of patches, and how attention is computed."""
 
     def __init__(self, textures: Tensor, side: int, patches: int, attend: Attend) -> None:
