@@ -29,9 +29,9 @@ from ..model.load import LanguageModel
 from ..prompt.render import Prompts
 from ..prompt.thread import Desk, Ready
 from .batch import Batch, Launch
+from .draw import resolve
 from .pace import Pace
 from .prefill import Prefill
-from .sampling import resolve
 from .scheduler import Limits, Scheduler
 from .sequence import Sequence
 

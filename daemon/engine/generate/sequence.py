@@ -10,7 +10,7 @@ from ..model.load import LanguageModel
 from ..output.channels import ChannelSplitter, parse_tool_calls
 from ..output.detokenize import StopStrings
 from ..prompt.render import Prepared
-from .sampling import Draw
+from .draw import Draw
 
 
 class Sequence:
