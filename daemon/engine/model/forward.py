@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from ..cache.rows import Positions, rows_like
+from ..cache.positions import Positions
+from ..cache.rows import rows_like
 
 
 class Forward(Protocol):

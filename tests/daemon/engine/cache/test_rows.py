@@ -15,8 +15,10 @@ import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache, make_prompt_cache
 from reference.architectures import VOCABULARY
 
+from mlx_serve.daemon.engine.cache.attention_rows import AttentionRows
+from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.ragged import Ragged
-from mlx_serve.daemon.engine.cache.rows import AttentionRows, Positions, rows_like
+from mlx_serve.daemon.engine.cache.rows import rows_like
 from mlx_serve.daemon.engine.model.forward import BatchedForward, Forward, SoloForward, ragged_works
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
 from mlx_serve.daemon.protocol import Load
