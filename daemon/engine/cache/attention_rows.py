@@ -112,6 +112,20 @@ class AttentionRows:
         self.keys[row : row + 1, :, :kept] = keys
         self.values[row : row + 1, :, :kept] = values
 
+    def take(self, row: int, length: int) -> KVCache | RotatingKVCache:
+        """Copy a row of `length` tokens into a plain cache: all of them, or those in the window, oldest first."""
+        cache = RotatingKVCache(self.size) if self.size else KVCache()
+        if length == 0 or self.keys is None or self.values is None:
+            return cache
+        kept = min(length, self.size) if self.size else length
+        keys, values = (buffer[row : row + 1, :, :kept] for buffer in (self.keys, self.values))
+        if kept == self.size:
+            keys, values = (mx.roll(a, -(length % self.size), 2) for a in (keys, values))
+        cache.keys, cache.values, cache.offset = mx.contiguous(keys), mx.contiguous(values), length
+        if self.size:
+            cache._idx = kept
+        return cache
+
     def move(self, source: int, target: int) -> None:
         if self.keys is None or self.values is None:
             return

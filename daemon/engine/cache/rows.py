@@ -20,6 +20,9 @@ class LayerRows(Protocol):
     """One layer's rows, as the batch moves them."""
 
     def join(self, row: int, source: Any, source_row: int, length: int) -> None: ...
+    def take(self, row: int, length: int) -> Any:
+        """The row as a plain cache of mlx-lm's, a copy; `length` is what `positions` says of the row."""
+
     def move(self, source: int, target: int) -> None: ...
     def cut(self, count: int) -> None: ...
     @property
@@ -32,6 +35,9 @@ class ListRows(CacheList):  # type: ignore[misc]
     def join(self, row: int, source: CacheList, source_row: int, length: int) -> None:
         for own, other in zip(self.caches, source.caches, strict=True):
             own.join(row, other, source_row, length)
+
+    def take(self, row: int, length: int) -> CacheList:
+        return CacheList(*(own.take(row, length) for own in self.caches))
 
     def move(self, source: int, target: int) -> None:
         for own in self.caches:

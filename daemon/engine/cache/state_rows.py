@@ -33,6 +33,13 @@ class StateRows(ArraysCache):  # type: ignore[misc]
             new = mx.zeros((1, *own.shape[1:]), dtype=own.dtype)
             self.cache[index] = mx.concatenate([own, new]) if own.shape[0] == row else _replaced(own, row, new)
 
+    def take(self, row: int, length: int) -> ArraysCache:
+        """Copy a row of `length` tokens into a plain cache."""
+        cache = ArraysCache(len(self.cache))
+        if length:
+            cache.cache = [None if own is None else mx.contiguous(own[row : row + 1]) for own in self.cache]
+        return cache
+
     def move(self, source: int, target: int) -> None:
         for index, own in enumerate(self.cache):
             if own is not None:

@@ -5,6 +5,7 @@ Both sides of that choice look the same to the batch.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -18,7 +19,11 @@ class Forward(Protocol):
     """Rows are dense: a leaving row is replaced by the last one."""
 
     def join(self, caches: list[Any], source_row: int, length: int) -> None:
-        """A new last row: `length` tokens of row `source_row` of these plain caches."""
+        """A new last row: `length` tokens of row `source_row` of these plain caches, which stay as they are."""
+
+    def take(self, row: int) -> list[Any]:
+        """A copy of what a row has, as of the last call: plain caches of mlx-lm's own classes, one a layer, of one row.
+        They may join again, any number of times, or be prefilled on from. The row stays."""
 
     def leave(self, row: int) -> None: ...
 
@@ -60,6 +65,11 @@ class BatchedForward:
         self._positions.lengths.append(length)
         self._positions.begin()
 
+    def take(self, row: int) -> list[Any]:
+        caches = [layer.take(row, self._positions.lengths[row]) for layer in self._layers]
+        mx.async_eval([cache.state for cache in caches])
+        return caches
+
     def leave(self, row: int) -> None:
         last = self._positions.count - 1
         for layer in self._layers:
@@ -81,7 +91,7 @@ class BatchedForward:
 
 
 class SoloForward:
-    """Each row keeps the caches that it was prefilled with."""
+    """Each row has plain caches of its own, copies of what it was prefilled with (MLX's arrays are copied on write)."""
 
     def __init__(self, network: Any) -> None:
         self._network = network
@@ -90,7 +100,10 @@ class SoloForward:
     def join(self, caches: list[Any], source_row: int, length: int) -> None:
         if source_row != 0:
             raise ValueError("a model without batched caches is prefilled one sequence at a time")
-        self._rows.append(caches)
+        self._rows.append(deepcopy(caches))
+
+    def take(self, row: int) -> list[Any]:
+        return deepcopy(self._rows[row])
 
     def leave(self, row: int) -> None:
         self._rows[row] = self._rows[-1]
