@@ -5,27 +5,21 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache, RotatingKVCache
 
+from . import capacity
 from .positions import Positions
 from .ragged import Ragged
 
-CAPACITY_STEP = 256
 
-
-def _grown(buffer: mx.array | None, rows: int, columns: int, like: mx.array) -> mx.array:
-    """The buffer with at least these rows and columns, old content in place. Shapes (rows, heads, columns, width)."""
-    _, heads, _, width = like.shape
+def _resized(buffer: mx.array | None, rows: int, columns: int, like: mx.array) -> mx.array:
+    """The buffer with so many rows and columns, old content in place as far as it fits. Shapes (rows, heads, columns,
+    width); a new one is made as `like`."""
     if buffer is None:
-        return mx.zeros((rows, heads, columns, width), dtype=like.dtype)
-    have_rows, _, have_columns, _ = buffer.shape
-    if rows > have_rows:
-        rows = max(rows, 2 * have_rows)
-    if rows <= have_rows and columns <= have_columns:
-        return buffer
-    return mx.pad(buffer, [(0, max(0, rows - have_rows)), (0, 0), (0, max(0, columns - have_columns)), (0, 0)])
-
-
-def _rounded(columns: int) -> int:
-    return -(-columns // CAPACITY_STEP) * CAPACITY_STEP
+        return mx.zeros((rows, like.shape[1], columns, like.shape[3]), dtype=like.dtype)
+    kept = buffer[:rows, :, :columns]
+    more_rows, more_columns = rows - kept.shape[0], columns - kept.shape[2]
+    if not (more_rows or more_columns):
+        return mx.contiguous(kept)
+    return mx.pad(kept, [(0, more_rows), (0, 0), (0, more_columns), (0, 0)])
 
 
 class AttentionRows:
@@ -82,13 +76,18 @@ class AttentionRows:
     def _columns(self) -> int:
         return min(self.size, self.positions.span) if self.size else self.positions.span
 
-    def _reserve(self, rows: int, columns: int, keys: mx.array, values: mx.array) -> None:
-        wanted = _rounded(columns)
-        if self.size:
-            wanted = min(wanted, self.size)
-        if self.keys is None or self.keys.shape[0] < rows or self.keys.shape[2] < columns:
-            self.keys = _grown(self.keys, rows, wanted, keys)
-            self.values = _grown(self.values, rows, wanted, values)
+    def _reserve(self, rows: int, tokens: int, keys: mx.array, values: mx.array) -> None:
+        """Room for so many rows of so many tokens; `keys` and `values` show heads, widths and dtypes."""
+        have_rows, have_columns = (0, 0) if self.keys is None else (self.keys.shape[0], self.keys.shape[2])
+        if rows > have_rows or (min(tokens, self.size) if self.size else tokens) > have_columns:
+            self._resize(max(have_rows, capacity.rows(rows)), max(have_columns, self._width(tokens)), keys, values)
+
+    def _width(self, tokens: int) -> int:
+        return min(self.size, capacity.columns(tokens)) if self.size else capacity.columns(tokens)
+
+    def _resize(self, rows: int, columns: int, keys: mx.array, values: mx.array) -> None:
+        self.keys = _resized(self.keys, rows, columns, keys)
+        self.values = _resized(self.values, rows, columns, values)
 
     # what the batch calls
 
@@ -107,7 +106,7 @@ class AttentionRows:
         else:
             kept = length
         keys, values = keys[source_row : source_row + 1, :, :kept], values[source_row : source_row + 1, :, :kept]
-        self._reserve(row + 1, kept, keys, values)
+        self._reserve(row + 1, length + 1, keys, values)
         assert self.keys is not None and self.values is not None
         self.keys[row : row + 1, :, :kept] = keys
         self.values[row : row + 1, :, :kept] = values
@@ -135,14 +134,18 @@ class AttentionRows:
         self.values[target : target + 1, :, :used] = self.values[source : source + 1, :, :used]
 
     def cut(self, count: int) -> None:
-        """Rows from `count` on are free; give memory back when most of it is."""
+        """Rows from `count` on are free; give memory back when most rows are, or half of the columns."""
         if self.keys is None or self.values is None:
             return
         if count == 0:
             self.keys = self.values = None
-        elif 4 * count <= self.keys.shape[0]:
-            keep = 2 * count
-            self.keys, self.values = mx.contiguous(self.keys[:keep]), mx.contiguous(self.values[:keep])
+            return
+        rows, columns = self.keys.shape[0], self.keys.shape[2]
+        wanted = self._width(max(self.positions.lengths[:count]) + 1)
+        fewer, narrower = 4 * count <= rows, 2 * wanted <= columns
+        if fewer or narrower:
+            rows, columns = capacity.rows(2 * count) if fewer else rows, wanted if narrower else columns
+            self._resize(rows, columns, self.keys, self.values)
 
     @property
     def nbytes(self) -> int:

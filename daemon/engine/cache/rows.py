@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from .attention_rows import AttentionRows
+from .capacity import RowBytes
 from .positions import Positions
 from .state_rows import StateRows
 
@@ -60,6 +61,26 @@ def rows_like(cache: Any, positions: Positions) -> Any:
         inner = [rows_like(one, positions) for one in cache.caches]
         return None if any(one is None for one in inner) else ListRows(*inner)
     return None
+
+
+def row_bytes(caches: list[Any]) -> RowBytes:
+    """What a sequence takes, read off plain caches that hold at least one token, of any number of rows."""
+    column = state = 0
+    rings: dict[int, int] = {}
+    flat = list(caches)
+    while flat:
+        cache = flat.pop()
+        if isinstance(cache, CacheList):
+            flat += cache.caches
+        elif isinstance(cache, ArraysCache):
+            state += sum(one.nbytes // one.shape[0] for one in cache.cache if one is not None)
+        else:
+            one = sum(array.shape[1] * array.shape[3] * array.itemsize for array in (cache.keys, cache.values))
+            if isinstance(cache, RotatingKVCache):
+                rings[cache.max_size] = rings.get(cache.max_size, 0) + one
+            else:
+                column += one
+    return RowBytes(column, tuple(sorted(rings.items())), state)
 
 
 def can_batch(caches: list[Any]) -> bool:

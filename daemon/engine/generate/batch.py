@@ -8,6 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from ...protocol import TokenLogprob
+from ..cache.capacity import pass_bytes
 from ..model.forward import BatchedForward, Forward, SoloForward
 from ..model.load import LanguageModel
 from ..output.detokenize import Vocabulary
@@ -63,7 +64,9 @@ def _logprob(vocabulary: Vocabulary, token: int, value: float, top: tuple[TokenL
 class Batch:
     def __init__(self, model: LanguageModel) -> None:
         self._forward: Forward = (
-            BatchedForward(model.network, ragged=model.ragged) if model.batchable else SoloForward(model.network)
+            BatchedForward(model.network, pass_bytes(model.weight_bytes, ragged=model.ragged), ragged=model.ragged)
+            if model.batchable
+            else SoloForward(model.network)
         )
         self._sampler = Sampler(model.rows)
         self.sequences: list[Sequence] = []

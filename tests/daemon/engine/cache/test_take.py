@@ -20,6 +20,7 @@ from mlx_serve.daemon.engine.model.load import LanguageModel
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]
 TOLERANCE = 1e-4
+DEAR = 10**12
 Floats = NDArray[np.float32]
 
 
@@ -58,14 +59,14 @@ def test_rows_join_again_bit_for_bit(name: str, loaded: Callable[[str], Language
     """Rows of 1 to 50 tokens (gemma3's window is 16: unfilled, just filled and wrapped), after neighbours have left and
     moved: all taken into a new batch, every logit of the next steps is the same number."""
     network = loaded(name).network
-    forward = BatchedForward(network)
+    forward = BatchedForward(network, DEAR)
     filled(network, [1, 9, 15, 16, 17, 40, 31, 50], forward)
     steps(forward, 8, 3)
     forward.leave(1)
     forward.leave(4)
     steps(forward, 6, 4, seed=1)
-    again = BatchedForward(network)
-    lengths = list(forward._positions.lengths)
+    again = BatchedForward(network, DEAR)
+    lengths = list(forward._buckets[0].lengths)
     for row, length in enumerate(lengths):
         again.join(forward.take(row), 0, length)
     np.testing.assert_array_equal(steps(again, 6, 20, seed=2), steps(forward, 6, 20, seed=2))
@@ -78,13 +79,13 @@ def test_prefill_goes_on_bit_for_bit(name: str, length: int, loaded: Callable[[s
     and after they moved; a join and a take of that again change nothing."""
     network = loaded(name).network
     prompt = tokens(length, 3)
-    forward = BatchedForward(network)
+    forward = BatchedForward(network, DEAR)
     filled(network, [5, 20], forward, seed=1)
     forward.join(prefilled(network, prompt), 0, length)
     forward.leave(0)
     expected = more(network, prefilled(network, prompt))
     once = forward.take(0)
-    twice = BatchedForward(network)
+    twice = BatchedForward(network, DEAR)
     filled(network, [44], twice, seed=2)
     twice.join(once, 0, length)
     for caches in (forward.take(0), twice.take(1), once):
@@ -95,7 +96,7 @@ def test_prefill_goes_on_bit_for_bit(name: str, length: int, loaded: Callable[[s
 def test_a_decoded_row_is_prefilled_on(name: str, loaded: Callable[[str], LanguageModel]) -> None:
     """Tokens that came one by one in a batch are in the taken caches as if they had been prefilled."""
     network = loaded(name).network
-    forward = BatchedForward(network)
+    forward = BatchedForward(network, DEAR)
     filled(network, [12, 30], forward)
     steps(forward, 2, 10)
     for row, length in enumerate((12, 30)):
@@ -112,7 +113,7 @@ def test_a_taken_row_is_a_copy(name: str, batched: bool, loaded: Callable[[str],
     network = loaded(name).network
 
     def made() -> Forward:
-        forward: Forward = BatchedForward(network) if batched else SoloForward(network)
+        forward: Forward = BatchedForward(network, DEAR) if batched else SoloForward(network)
         filled(network, [3, 18, 11], forward)
         return forward
 
@@ -137,7 +138,7 @@ def test_many_rows_of_one_prefill(
     caches that they came from can still be prefilled on."""
     network = loaded(name).network
     prompt = tokens(length, 8)
-    forward: Forward = BatchedForward(network) if batched else SoloForward(network)
+    forward: Forward = BatchedForward(network, DEAR) if batched else SoloForward(network)
     source = prefilled(network, prompt)
     for _ in range(3):
         forward.join(source, 0, length)
@@ -154,7 +155,7 @@ def test_many_rows_of_one_prefill(
 def test_a_taken_row_holds_what_it_needs_and_no_more(name: str, loaded: Callable[[str], LanguageModel]) -> None:
     """Plain classes; as many columns as tokens, or as the window has; a row without tokens gives empty caches."""
     network = loaded(name).network
-    forward = BatchedForward(network)
+    forward = BatchedForward(network, DEAR)
     filled(network, [40, 6], forward)
     forward.join(make_prompt_cache(network), 0, 0)
     for row, length in enumerate((40, 6, 0)):
