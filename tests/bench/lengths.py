@@ -19,6 +19,7 @@ from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 from mlx_serve.daemon.engine.cache.capacity import pass_bytes
 from mlx_serve.daemon.engine.model.forward import BatchedForward
+from mlx_serve.daemon.engine.model.inputs import Inputs
 
 
 def network(shape: str) -> Any:
@@ -60,7 +61,7 @@ def main() -> None:
     times = []
     for _ in range(options.steps):
         began = time.perf_counter()
-        mx.eval(forward(mx.zeros(len(lengths), dtype=mx.int32)))
+        mx.eval(forward(Inputs(mx.zeros((len(lengths), 1), dtype=mx.int32))))
         times.append(time.perf_counter() - began)
     times.sort()
     print(

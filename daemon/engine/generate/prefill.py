@@ -12,6 +12,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
+from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from .sequence import Sequence
 
@@ -50,7 +51,8 @@ class Prefill:
         width = min(self.total - self.done, max(1, budget // len(self.sequences)))
         end = self.done + width
         rows = [sequence.tokens[self.done : min(end, sequence.length - 1)] for sequence in self.sequences]
-        self._network(mx.array([row + [0] * (width - len(row)) for row in rows]), cache=self.caches)
+        tokens = mx.array([row + [0] * (width - len(row)) for row in rows])
+        Inputs(tokens).apply(self._network, self.caches)
         self._state = [cache.state for cache in self.caches]
         mx.async_eval(self._state)
         self.done = end

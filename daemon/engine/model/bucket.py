@@ -10,6 +10,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from ..cache.capacity import columns
 from ..cache.positions import Positions
 from ..cache.rows import rows_like
+from .inputs import Inputs
 
 
 class Bucket:
@@ -58,9 +59,9 @@ class Bucket:
         for layer in self.layers:
             layer.cut(last)
 
-    def __call__(self, tokens: mx.array) -> mx.array:
-        """One new token a row, (rows,), to logits (rows, vocabulary)."""
-        logits: mx.array = self._network(tokens[:, None], cache=self.layers)[:, -1]
+    def __call__(self, inputs: Inputs) -> mx.array:
+        """One new token a row, a width of 1, to logits (rows, vocabulary)."""
+        logits = inputs.apply(self._network, self.layers)[:, -1]
         self._positions.advance()
         return logits
 

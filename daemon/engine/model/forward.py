@@ -16,6 +16,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from ..cache.capacity import UNKNOWN, Costs, rearranged
 from ..cache.rows import row_bytes
 from .bucket import Bucket
+from .inputs import Inputs
 
 
 class Forward(Protocol):
@@ -30,8 +31,8 @@ class Forward(Protocol):
 
     def leave(self, row: int) -> None: ...
 
-    def __call__(self, tokens: mx.array) -> mx.array:
-        """One new token a row, (rows,), to logits (rows, vocabulary)."""
+    def __call__(self, inputs: Inputs) -> mx.array:
+        """One new token a row, a width of 1, to logits (rows, vocabulary)."""
 
     @property
     def nbytes(self) -> int: ...
@@ -47,7 +48,7 @@ def ragged_works(network: Any) -> bool:
                 caches = make_prompt_cache(network)
                 network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
                 forward.join(caches, 0, length)
-            outcomes.append(forward(mx.zeros(2, dtype=mx.int32)).astype(mx.float32))
+            outcomes.append(forward(Inputs(mx.zeros((2, 1), dtype=mx.int32))).astype(mx.float32))
         mx.eval(outcomes)
     except (TypeError, ValueError, AttributeError, RuntimeError):
         return False
@@ -96,13 +97,13 @@ class BatchedForward:
         self._arrange()
         self._index()
 
-    def __call__(self, tokens: mx.array) -> mx.array:
+    def __call__(self, inputs: Inputs) -> mx.array:
         if len(self._keys) > 1 and any(bucket.grows for bucket in self._buckets):
             self._arrange()
             self._index()
         if self._order is None:
-            return self._buckets[0](tokens)
-        logits = [bucket(tokens[places]) for bucket, places in zip(self._buckets, self._places, strict=True)]
+            return self._buckets[0](inputs)
+        logits = [bucket(inputs.rows(places)) for bucket, places in zip(self._buckets, self._places, strict=True)]
         return mx.concatenate(logits)[self._order]
 
     @property
@@ -169,10 +170,10 @@ class SoloForward:
         self._rows[row] = self._rows[-1]
         self._rows.pop()
 
-    def __call__(self, tokens: mx.array) -> mx.array:
-        return mx.concatenate(
-            [self._network(tokens[row : row + 1, None], cache=caches)[:, -1] for row, caches in enumerate(self._rows)]
-        )
+    def __call__(self, inputs: Inputs) -> mx.array:
+        each = [inputs.rows(slice(row, row + 1)) for row in range(len(self._rows))]
+        logits = [one.apply(self._network, caches)[:, -1] for one, caches in zip(each, self._rows, strict=True)]
+        return mx.concatenate(logits)
 
     @property
     def nbytes(self) -> int:

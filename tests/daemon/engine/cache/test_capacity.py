@@ -25,6 +25,7 @@ from mlx_serve.daemon.engine.cache.capacity import (
 from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.rows import row_bytes
 from mlx_serve.daemon.engine.model.forward import BatchedForward
+from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
 
 
@@ -130,7 +131,7 @@ def test_capacity_is_what_the_buffers_take(name: str, loaded: Callable[[str], La
         costs = Costs(row_bytes(caches), dear)
         assert forward.nbytes == capacity(lengths, costs)
         if length == 255:
-            mx.eval(forward(mx.zeros(len(lengths), dtype=mx.int32)))
+            mx.eval(forward(Inputs(mx.zeros((len(lengths), 1), dtype=mx.int32))))
             assert forward.nbytes == capacity(lengths, costs)
             lengths = [length + 1 for length in lengths]
 

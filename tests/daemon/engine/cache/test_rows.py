@@ -20,6 +20,7 @@ from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.ragged import Ragged
 from mlx_serve.daemon.engine.cache.rows import rows_like
 from mlx_serve.daemon.engine.model.forward import BatchedForward, Forward, SoloForward, ragged_works
+from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
 from mlx_serve.daemon.protocol import Load
 
@@ -61,7 +62,7 @@ class Twins:
     def step(self) -> None:
         """One token a row; the logits must be the twin's."""
         tokens = self.tokens(len(self.plain))
-        logits = np.array(self.forward(mx.array(tokens)))
+        logits = np.array(self.forward(Inputs(mx.array(tokens)[:, None])))
         for row, (token, cache) in enumerate(zip(tokens, self.plain, strict=True)):
             alone = np.array(self.network(mx.array([[token]]), cache=cache)[0, -1])
             np.testing.assert_allclose(logits[row], alone, rtol=0, atol=TOLERANCE, err_msg=f"row {row}")

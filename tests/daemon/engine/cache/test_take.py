@@ -16,6 +16,7 @@ from reference.architectures import VOCABULARY
 from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.rows import rows_like
 from mlx_serve.daemon.engine.model.forward import BatchedForward, Forward, SoloForward
+from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]
@@ -44,7 +45,9 @@ def filled(network: Any, lengths: list[int], forward: Forward, seed: int = 0) ->
 
 def steps(forward: Any, rows: int, count: int, seed: int = 0) -> Floats:
     """The logits of so many steps, (steps, rows, vocabulary)."""
-    return np.stack([np.array(forward(mx.array(tokens(rows, 1000 * seed + step)))) for step in range(count)])
+    return np.stack(
+        [np.array(forward(Inputs(mx.array(tokens(rows, 1000 * seed + step))[:, None]))) for step in range(count)]
+    )
 
 
 def more(network: Any, caches: list[Any], seed: int = 5) -> Floats:
