@@ -40,6 +40,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.generate": (
         "daemon.protocol",
         "daemon.engine",
+        "daemon.engine.cache",
         "daemon.engine.model",
         "daemon.engine.output",
         "daemon.engine.output.formats",

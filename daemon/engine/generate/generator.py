@@ -15,9 +15,9 @@ from ..prompt.render import Prepared, Prompts
 from ..prompt.thread import PromptThread, Ready
 from .batch import Batch, Launch
 from .choices import Choices
+from .draw import choice, resolve
 from .pace import AIM, LONGEST_SECONDS, Pace
 from .prefill import Chunk, Prefill
-from .sampling import choice, resolve
 from .scheduler import Limits, Scheduler
 from .sequence import Sequence
 from .turns import Turns

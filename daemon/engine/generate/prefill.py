@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
+from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from .choices import Choices
 from .pace import Allowance
@@ -62,7 +63,8 @@ class Prefill:
         width = min(self.total - self.done, max(1, each))
         end = self.done + width
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
-        self._network(mx.array([row + [0] * (width - len(row)) for row in rows]), cache=self.caches)
+        tokens = mx.array([row + [0] * (width - len(row)) for row in rows])
+        Inputs(tokens).apply(self._network, self.caches)
         self._state = [cache.state for cache in self.caches]
         mx.async_eval(self._state)
         self.done = end

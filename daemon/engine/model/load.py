@@ -15,7 +15,7 @@ from mlx_lm.utils import load_tokenizer
 
 from ...protocol import Kind, Load, Loaded, Sampling
 from ..cache import ragged
-from ..cache.rows import Positions, paddable, rows_like
+from ..cache.rows import can_batch, paddable
 from ..output.detokenize import Vocabulary
 from ..output.formats.marked import Markers, ToolParser
 from .forward import ragged_works
@@ -151,8 +151,7 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
     probe = make_prompt_cache(network)
     logits = network(mx.array([[0, 0]]), cache=probe)
     mx.eval(logits)
-    positions = Positions()
-    batchable = all(rows_like(cache, positions) is not None for cache in caches)
+    batchable = can_batch(caches)
     return LanguageModel(
         network=network,
         tokenizer=tokenizer,
