@@ -37,4 +37,4 @@ def offer(hub: Hub) -> Callable[..., Hub]:
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
-    wait_until(lambda: not [each for each in threading.enumerate() if each.name.startswith("hub-str")], "no thread")
+    wait_until(lambda: not [each for each in threading.enumerate() if each.name.startswith("hub-")], "no thread")
