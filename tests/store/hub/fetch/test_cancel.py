@@ -39,7 +39,7 @@ def test_whoever_ends_a_pull_does_not_wait_for_its_line(
     ends = 0
     with pytest.raises(Enough):
         store.pull("owner/name", progress=report)
-    own = [thread for thread in threading.enumerate() if thread.name.startswith(("hub-stream", "hub-digest"))]
+    own = [thread for thread in threading.enumerate() if thread.name.startswith("hub-")]
     assert own == []
     assert ends == 1
     hub.heal()

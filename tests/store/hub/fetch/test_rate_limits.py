@@ -42,7 +42,7 @@ def test_a_long_limit_is_an_error_that_says_until_when(
     told: list[str] = []
     with pytest.raises(RateLimited) as caught:
         store.pull("owner/name", progress=lambda progress: told.append(progress.status))
-    assert not any("going on" in status for status in told)
+    assert not any("rate limited" in status for status in told)
     assert caught.value.until is not None
     assert caught.value.until > time.time() + 30
 
