@@ -241,6 +241,10 @@ def _family(config: Mapping[str, Any]) -> dict[str, Any]:
                 "layer_types": [older.get(kind, kind) for kind in kinds] if isinstance(kinds, list) else kinds,
                 "position_embedding_type": "rope" if turning else "nope",
             }
+        case "apertus":  # Transformers has one kind of it
+            return {"mlp_bias": False, "post_norm": False, "qk_norm": True} | {
+                key: config[key] for key in ("mlp_bias", "post_norm", "qk_norm") if config.get(key) is not None
+            }
         case "qwen3_vl_moe_text" if config.get("norm_topk_prob") is None:
             return {"norm_topk_prob": True}
     return {}
