@@ -31,10 +31,14 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.engine.output": ("daemon.protocol",),
     "daemon.engine.cache": ("daemon.engine.device",),
-    "daemon.engine.model": ("daemon.protocol", "daemon.engine.device", "daemon.engine.cache", "daemon.engine.output"),
+    "daemon.engine.model": (
+        *("daemon.protocol", "daemon.parameters"),
+        *("daemon.engine.device", "daemon.engine.cache", "daemon.engine.output"),
+    ),
     "daemon.engine.prompt": ("daemon.protocol", "daemon.engine.model"),
     "daemon.engine.generate": (
         "daemon.protocol",
+        "daemon.parameters",
         "daemon.engine",
         "daemon.engine.cache",
         "daemon.engine.model",
