@@ -33,12 +33,13 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.output.formats": ("daemon.engine.output",),
     "daemon.engine.cache": ("daemon.engine.device",),
     "daemon.engine.model": (
-        *("daemon.protocol", "daemon.engine.device"),
+        *("daemon.protocol", "daemon.parameters", "daemon.engine.device"),
         *("daemon.engine.cache", "daemon.engine.output", "daemon.engine.output.formats"),
     ),
     "daemon.engine.prompt": ("daemon.protocol", "daemon.engine.model"),
     "daemon.engine.generate": (
         "daemon.protocol",
+        "daemon.parameters",
         "daemon.engine",
         "daemon.engine.cache",
         "daemon.engine.model",

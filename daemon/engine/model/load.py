@@ -13,6 +13,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_tokenizer
 
+from ...parameters import TABLE
 from ...protocol import Kind, Load, Loaded, Sampling
 from ..cache import ragged
 from ..cache.capacity import Costs, RowBytes, pass_bytes
@@ -27,6 +28,7 @@ from .templates import template_options
 DEFAULT_CONTEXT = 4096
 PROBE_TOKENS = 32
 PROBE_SECONDS = 0.2
+_LARGEST_NUMBER = 1e18  # JSON knows greater ones, infinity among them, and Python reads NaN
 _UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a damaged file
 
 
@@ -246,16 +248,9 @@ def _defaults(generation: dict[str, Any]) -> Sampling:
     """What the model's makers recommend; greedy only when they say so."""
     if generation.get("do_sample") is False:
         return Sampling(temperature=0.0)
-
-    def number(name: str) -> float | None:
-        value = generation.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-    top_k = number("top_k")
-    return Sampling(
-        temperature=number("temperature"),
-        top_k=None if top_k is None else int(top_k),
-        top_p=number("top_p"),
-        min_p=number("min_p"),
-        repetition_penalty=number("repetition_penalty"),
-    )
+    values: dict[str, Any] = {}
+    for name, parameter in TABLE.items():
+        value = generation.get(name) if parameter.recommended else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER:
+            values[name] = int(value) if parameter.integer else float(value)
+    return Sampling(**values)
