@@ -264,6 +264,19 @@ def test_a_bad_setting_exits_78(daemons: Any, tmp_path: Path) -> None:
     assert daemon.said().endswith("config.yaml:2: server.prot is not a setting; did you mean server.port?\n")
 
 
+def test_a_daemon_that_should_always_ask_for_keys_and_has_none_exits_78(daemons: Any) -> None:
+    daemon = daemons(MLX_SERVE_SERVER_REQUIRE_KEYS="always")
+    assert daemon.ended()[0] == 78
+    assert "server.require_keys is always, but there is no key to send" in daemon.said()
+
+
+def test_a_short_key_exits_78_and_is_not_shown(daemons: Any) -> None:
+    daemon = daemons(MLX_SERVE_SERVER_API_KEYS="hunter22")
+    assert daemon.ended()[0] == 78
+    said = daemon.said()
+    assert "at least 16 characters" in said and "hunter22" not in said
+
+
 def test_a_home_that_cannot_be_made_is_one_sentence(daemons: Any, tmp_path: Path) -> None:
     daemon = daemons(MLX_SERVE_HOME="/dev/null/home")
     assert daemon.ended()[0] == 1
