@@ -165,7 +165,7 @@ async def _run(context: Context, ground: Ground, began: float) -> None:
     if context.settings.cache.prefix_cache_mb:
         log.warning("ignore setting key=cache.prefix_cache_mb reason=this version keeps no prefix cache")
     notifier.send("READY=1")
-    background = [asyncio.create_task(_warm(context))]
+    background = [asyncio.create_task(_warm(context)), asyncio.create_task(_sweep())]
     if notifier.watchdog_seconds:
         background.append(asyncio.create_task(_watchdog(notifier, notifier.watchdog_seconds)))
     await stop.asked.wait()
@@ -185,6 +185,14 @@ async def _warm(context: Context) -> None:
             log.error("fail preload name=%s reason=%s", name, error)
         else:
             log.info("preload model name=%s", name)
+
+
+async def _sweep() -> None:
+    """Temporary folders of daemons and children that were killed."""
+    from ..store.disk import scratch
+
+    if swept := await asyncio.to_thread(scratch.sweep, scratch.CHILD, scratch.VIEWS):
+        log.info("sweep temporary folders count=%d", swept)
 
 
 async def _watchdog(notifier: Any, seconds: float) -> None:

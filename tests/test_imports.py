@@ -43,7 +43,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.quantize": ("daemon.protocol", "daemon.engine", "daemon.engine.model"),
     "daemon.settings": (),
     "daemon.logs": (),
-    "daemon.workers": ("daemon.protocol", "daemon.errors"),
+    "daemon.workers": ("daemon.protocol", "daemon.errors", "store.disk.scratch"),
     "daemon.tasks": (
         *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers"),
         *("store", "store.disk.manifests", "store.inspect.weights", "store.ingest.builtin"),
@@ -54,7 +54,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.http": ("daemon.context", "daemon.errors"),
     "daemon": (
         *("daemon.settings", "daemon.logs", "daemon.tasks", "daemon.residency", "daemon.http"),
-        *("store", "control.socket", "control.server", "handlers", ""),
+        *("store", "store.disk.scratch", "control.socket", "control.server", "handlers", ""),
     ),
     "handlers": (
         *("handlers.guard", "handlers.openai", "handlers.ollama", "daemon", "daemon.residency"),
