@@ -123,21 +123,37 @@ class Disk:
         self.sync_folder(target.parent)
 
 
-def open_regular(path: Path, *, follow: bool = False) -> int:
+def open_regular(path: Path | str, *, follow: bool = False, folder: int | None = None) -> int:
     """Open for reading what must be a regular file; never blocks on a fifo, never follows a link unless told.
 
-    Raises OSError; ELOOP for a link, EINVAL for anything else that is no regular file.
+    `folder`: an open one that a relative path begins at. Raises OSError; ELOOP for a link, EINVAL for anything else
+    that is no regular file.
     """
-    status = path.stat(follow_symlinks=follow)
+    status = os.stat(path, dir_fd=folder, follow_symlinks=follow)
     if stat.S_ISREG(status.st_mode):
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, flags, dir_fd=folder)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
     if stat.S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, "is a symbolic link")
     raise OSError(errno.EINVAL, "is not a regular file")
+
+
+def open_below(place: Path, path: Path) -> int:
+    """As `open_regular`, for a path below the folder `place`; no link on the way is followed. Raises OSError."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    folder = os.open(place, flags)
+    try:
+        *above, name = path.relative_to(place).parts
+        for part in above:
+            below = os.open(part, flags, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return open_regular(name, folder=folder)
+    finally:
+        os.close(folder)
 
 
 def read_regular(path: Path, limit: int, *, follow: bool = False) -> bytes:

@@ -85,7 +85,8 @@ class Views:
     def _scratch(self) -> Path:
         if self._private is None:
             scratch = Scratch.make(VIEWS)
-            self._private = scratch.path
+            self._private = scratch.path / "views"  # one below, for `_make` locks the folder that it writes to
+            self._private.mkdir()
             weakref.finalize(self, scratch.remove)
         return self._private
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..disk import clones
 from ..disk.blobs import Blob, Blobs, chunks, digest_in, sha256
-from ..disk.filesystem import open_regular
+from ..disk.filesystem import open_below, open_regular
 from ..errors import NoSpace, SourceError
 
 _RESERVE = 1 << 30
@@ -20,16 +20,30 @@ _RESERVE = 1 << 30
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file to take over: its path in the model, where it lies, and what it was when it was looked at."""
+    """A file to take over: its path in the model, where it lies, and what it was when it was looked at.
+
+    `location` is a real path below `place`, a real folder that it must not leave.
+    """
 
     path: str
     location: Path
+    place: Path
     size: int
-    inode: int
-    modified_ns: int
+    identity: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, path: str, location: Path, place: Path, status: os.stat_result) -> SourceFile:
+        return cls(path, location, place, status.st_size, _identity(status))
 
     def is_still(self, status: os.stat_result) -> bool:
-        return (status.st_size, status.st_ino, status.st_mtime_ns) == (self.size, self.inode, self.modified_ns)
+        return _identity(status) == self.identity
+
+    def changed(self) -> SourceError:
+        return SourceError(f"{self.path} changed while it was being read", hint="pull again when nobody writes to it")
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def take(
@@ -48,7 +62,7 @@ def take(
             if blobs.problem(hex_digest, source.size) is None:
                 return Blob(hex_digest, source.size, fresh=False)
             os.lseek(origin, 0, os.SEEK_SET)
-        linked = _link(blobs, source)
+        linked = _link(blobs, source, origin)
         if linked is not None:
             report(linked.size)
             return linked
@@ -69,11 +83,11 @@ def need(blobs: Blobs, size: int) -> None:
         raise NoSpace(needed, have)
 
 
-def _link(blobs: Blobs, source: SourceFile) -> Blob | None:
+def _link(blobs: Blobs, source: SourceFile, origin: int) -> Blob | None:
     """Share a blob of another store: read-only, ours, named by its digest, so nobody rewrites it in place."""
-    real = source.location.resolve()
+    real = source.location
     hex_digest = digest_in(real.name)
-    status = real.stat()
+    status = os.fstat(origin)
     if hex_digest is None or real.parent.name != "blobs" or status.st_mode & 0o222 or status.st_uid != os.geteuid():
         return None
     with blobs.disk.temporary(blobs.partial) as (_, placeholder):
@@ -85,7 +99,7 @@ def _link(blobs: Blobs, source: SourceFile) -> Blob | None:
         try:
             descriptor = open_regular(linked)
             try:
-                if sha256(descriptor) != hex_digest:
+                if not os.path.samestat(os.fstat(descriptor), status) or sha256(descriptor) != hex_digest:
                     return None
                 blobs.disk.sync(descriptor)
             finally:
@@ -100,11 +114,14 @@ def _link(blobs: Blobs, source: SourceFile) -> Blob | None:
 
 @contextmanager
 def _opened(source: SourceFile) -> Iterator[int]:
+    """Open exactly the file that was looked at: nobody may put a link in its place, or on the way to it, meanwhile."""
     try:
-        descriptor = open_regular(source.location, follow=True)
+        descriptor = open_below(source.place, source.location)
     except OSError as error:
         raise SourceError(f"{source.path} cannot be read: {error.strerror}") from error
     try:
+        if not source.is_still(os.fstat(descriptor)):
+            raise source.changed()
         yield descriptor
     finally:
         os.close(descriptor)
@@ -127,11 +144,11 @@ def _hash(
         digest.update(chunk)
         report(done)
     try:
-        same = source.is_still(source.location.stat())
+        same = source.is_still(source.location.lstat())
     except OSError:
         same = False
     if done != source.size or not same:
-        raise SourceError(f"{source.path} changed while it was being read", hint="pull again when nobody writes to it")
+        raise source.changed()
     return digest.hexdigest()
 
 

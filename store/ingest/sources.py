@@ -127,7 +127,9 @@ class Puller:
     ) -> Ref:
         hints = tuple(dict.fromkeys((folders.name_of(folder).model, name.model)))
         order = Order(name, source, hints, kind or wish.kind, remark, created)
-        return Pull(self.blobs, self._recorder(), wish.report).run(order, folders.scan(folder))
+        return Pull(self.blobs, self._recorder(), wish.report).run(
+            order, folders.scan(folder, shipped=source.kind == "builtin")
+        )
 
     def _hub(self, address: Address, endpoint: Endpoint, name: Name | None, wish: Wish) -> Ref:
         # HTTP and TLS cost a daemon that only serves 5 MB and a moment; the first pull pays.

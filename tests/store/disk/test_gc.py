@@ -42,7 +42,7 @@ print("done", store.pull_folder(Path(sys.argv[2]), name="pulled", progress=repor
 HOLDER = """
 import sys
 from pathlib import Path
-from mlx_serve.store.locks import Lock
+from mlx_serve.store.disk.locks import Lock
 
 with getattr(Lock(Path(sys.argv[1])), sys.argv[2])():
     print("here", flush=True)
