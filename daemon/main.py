@@ -1,7 +1,7 @@
 """The daemon, put together: settings, lock, logs, sockets, store, residency, two apps, signals, drain.
 
-`python -m mlx_serve.daemon.main` runs it in the foreground. It exits with 0 after a drain, 1 when it cannot start, 78
-when its settings are at fault.
+`python -m mlx_serve.daemon.main` runs it in the foreground. It exits with 0 after a drain, 1 when it cannot start, 75
+when a daemon of this home and port is running already, 78 when its settings are at fault.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .drain import Stop
     from .http.app import App
 
-EX_CONFIG = 78
 _DESCRIPTORS = 10_240
 
 log = logging.getLogger("mlx_serve.daemon.main")
@@ -83,14 +82,16 @@ def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
     try:
         settings = load_settings(_flags(argv))
     except ConfigError as error:
-        return _complain(error, EX_CONFIG)
+        return _complain(error, os.EX_CONFIG)
     from ..store.errors import StoreError
 
     with contextlib.ExitStack() as stack:
         try:
             ground = take_ground(settings, stack)
             context = make(ground.settings, started)
-        except (StartError, ListenError, AlreadyRunning) as error:
+        except AlreadyRunning as error:
+            return _complain(error, os.EX_TEMPFAIL)
+        except (StartError, ListenError) as error:
             return _complain(error, 1)
         except StoreError as error:
             hint = getattr(error, "hint", None)

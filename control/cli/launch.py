@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STATUS = "/control/v1/status"
 _DEADLINE_SECONDS = 60.0
 _POLL_SECONDS = 0.02
+_GIVING_WAY_SECONDS = 10.0
 
 
 class StartFailed(Exception):
@@ -27,6 +28,14 @@ class StartFailed(Exception):
     def __init__(self, reason: str, log: Path) -> None:
         super().__init__(reason)
         self.hint = f"its log is {log}"
+
+
+class AlreadyRunning(Exception):
+    """Another daemon has the port; `found` is its status, `str()` a sentence."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__(f"a daemon is already running at {found['url']}, pid {found['pid']}")
+        self.found = found
 
 
 def command(flags: list[str]) -> list[str]:
@@ -43,7 +52,7 @@ def status(target: Target, timeout: float = 10.0) -> Any | None:
 
 
 def start(target: Target, flags: list[str]) -> Any:
-    """Start a daemon, detached from this terminal; its status once it answers. Raises StartFailed."""
+    """Start a daemon, detached from this terminal; its status once it answers. Raises StartFailed, AlreadyRunning."""
     import subprocess
 
     target.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,6 +81,8 @@ def _wait(target: Target, child: subprocess.Popen[bytes], offset: int) -> Any:
         except (DaemonGone, ApiError):
             found = None
         if found is not None:
+            if found["pid"] != child.pid and _has_given_way(child):
+                raise AlreadyRunning(found)
             child.returncode = child.returncode or 0  # it outlives us on purpose; no warning when the object goes
             return found
         if ended:
@@ -80,6 +91,16 @@ def _wait(target: Target, child: subprocess.Popen[bytes], offset: int) -> Any:
     child.terminate()
     child.wait()
     raise StartFailed(f"the daemon did not answer within {_DEADLINE_SECONDS:.0f} s", target.log)
+
+
+def _has_given_way(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the daemon that was started ends because another one was faster."""
+    import subprocess
+
+    try:
+        return child.wait(_GIVING_WAY_SECONDS) == os.EX_TEMPFAIL
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _reason(log: Path, offset: int, code: int) -> str:

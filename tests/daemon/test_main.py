@@ -219,7 +219,7 @@ def test_a_second_daemon_on_the_port_is_told_whose_it_is(daemons: Any) -> None:
     first = daemons().ready()
     second = daemons(port=first.port)
     code, seconds = second.ended()
-    assert code == 1 and seconds < 5
+    assert code == 75 and seconds < 5
     assert second.said() == f"mlx-serve: a daemon for port {first.port} is already running, pid {first.process.pid}\n"
     assert first.get("/healthz")[0] == 200, "the first lives on, reachable"
 

@@ -325,7 +325,7 @@ def main() -> int:
         asyncio.run(run(Path(os.environ["MLX_SERVE_HOME"]), options.port))
     except SocketInUse as error:
         sys.stderr.write(f"mlx-serve: {error}\n")
-        return 1
+        return 75
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -42,13 +43,36 @@ def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
     assert os.getsid(pid) == pid, "it has a session of its own, so closing the terminal leaves it alone"
     assert (home / "logs" / "22001.log").stat().st_mode & 0o077 == 0
 
-    assert cli.main(["start", "--port", "22001"]) == 0
-    assert capsys.readouterr().out == f"mlx-serve is already running at http://127.0.0.1:22001 (pid {pid})\n"
+    assert cli.main(["start", "--port", "22001"]) == 75
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == (
+        "",
+        f"mlx-serve: a daemon is already running at http://127.0.0.1:22001, pid {pid}\n",
+    )
+    assert cli.main(["start", "--port", "22001", "--json"]) == 75
+    assert json.loads(capsys.readouterr().out)["pid"] == pid
 
     assert cli.main(["stop", "--port", "22001"]) == 0
     assert capsys.readouterr().out == f"stopped mlx-serve (pid {pid})\n"
     assert launch.gone(pid)
     assert cli.main(["stop", "--port", "22001"]) == 3
+
+
+def test_of_two_starts_at_once_one_is_told_that_the_other_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second looked before the first listened, so its own daemon found out; for `list` that is fine."""
+    from mlx_serve.control.cli import session
+    from mlx_serve.control.cli.commands import daemon as commands
+
+    assert cli.main(["start", "--port", "22011"]) == 0
+    pid = Client(socket_path(home, 22011), 5).pid()
+    capsys.readouterr()
+    monkeypatch.setattr(commands, "alive", lambda path: False)
+    monkeypatch.setattr(session, "alive", lambda path: False)
+    assert cli.main(["start", "--port", "22011"]) == 75
+    assert capsys.readouterr().err.endswith(f"already running at http://127.0.0.1:22011, pid {pid}\n")
+    assert cli.main(["list", "--port", "22011"]) == 0
 
 
 def test_start_that_fails_shows_the_daemons_own_reason(capsys: pytest.CaptureFixture[str], home: Path) -> None:
