@@ -20,7 +20,7 @@ from .disk.pins import Promised
 from .disk.refs import Ref, Refs
 from .disk.verify import Verified, Verifier
 from .disk.views import Views
-from .errors import ReadOnlyStore, StoreBusy, UnknownModel, translated
+from .errors import NoSpace, ReadOnlyStore, StoreBusy, UnknownModel, translated
 from .ingest.adoption import Adoption, workspace
 from .ingest.creation import Creator
 from .ingest.intake import need
@@ -74,12 +74,12 @@ class Store:
 
     def models(self) -> list[Installed]:
         """Every readable model, newest first. A damaged one is left out, with one warning."""
-        with translated("list the models"):
+        with translated("list the models", self.no_space):
             return self._catalogue.models()
 
     def find(self, text: str) -> Installed:
         """By full name, alias or short name. Raises InvalidName, UnknownModel, AmbiguousName, DamagedModel."""
-        with translated("look a model up"):
+        with translated("look a model up", self.no_space):
             return self._catalogue.find(text)
 
     def resolve(self, text: str) -> Name:
@@ -88,7 +88,7 @@ class Store:
 
     def view(self, model: Installed) -> Path:
         """A folder with the model's files under their real names. Raises DamagedModel."""
-        with translated("make the model's folder"), self._lock.shared():
+        with translated("make the model's folder", self.no_space), self._lock.shared():
             return self._views.get(model.digest, model.manifest, read_only=self.read_only)
 
     def verify(
@@ -98,9 +98,13 @@ class Store:
 
         `progress` gets the bytes done of all bytes; an exception out of it ends the check.
         """
-        with translated("verify the models"):
+        with translated("verify the models", self.no_space):
             chosen = None if name is None else [self._catalogue.ref(name)]
             yield from self._verifier.run(chosen, progress)
+
+    def no_space(self) -> NoSpace:
+        """What to say when a write to the store's disk found no space left."""
+        return self._disk.full(self.directory)
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
@@ -130,7 +134,7 @@ class Store:
         A damaged model can be removed as well. `protect`: manifests (hex) whose files must stay, for models in memory.
         """
         self._writable()
-        with translated("remove the model"):
+        with translated("remove the model", self.no_space):
             with self._lock.shared():
                 ref = self._catalogue.ref(name)
                 if (repository := self._catalogue.sole_repository(ref)) is not None:
@@ -147,7 +151,7 @@ class Store:
 
     def gc(self, dry_run: bool = False, protect: Collection[str] = ()) -> Collected:
         """Free what nothing names. `protect`: manifests (hex) to keep all the same. Raises StoreBusy during a pull."""
-        with translated("free unused files"):
+        with translated("free unused files", self.no_space):
             if dry_run:
                 with self._lock.shared():
                     return self._collector.run(protect, dry_run=True)
@@ -161,7 +165,7 @@ class Store:
         Raises DamagedModel for what is no digest.
         """
         hex_digest = hex_of(digest)
-        with translated("look for the file"), self._lock.shared():
+        with translated("look for the file", self.no_space), self._lock.shared():
             if not self._blobs.path(hex_digest).is_file():
                 return False
             if not self.read_only:
@@ -273,7 +277,7 @@ class Store:
     def _changing(self, action: str) -> Iterator[None]:
         """Adding goes on beside everything but a sweep. `action` completes "could not …"."""
         self._writable()
-        with translated(action, self._disk.free(self.directory)), self._lock.shared():
+        with translated(action, self.no_space), self._lock.shared():
             yield
 
     def _writable(self) -> None:
@@ -285,7 +289,7 @@ class Store:
         if not self._lock.works():
             log.warning("locks do not work on this disk; use the models folder from one daemon only")
         try:
-            with translated("tidy the model store"), self._lock.exclusive(0):
+            with translated("tidy the model store", self.no_space), self._lock.exclusive(0):
                 self._leftovers.remove(self._leftovers.dead())
         except StoreBusy:
             log.debug("skip tidying reason=busy")

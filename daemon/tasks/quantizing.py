@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ...store.disk.manifests import Quantization
-from ...store.errors import DamagedModel, NoSpace, SourceError, UnsupportedModel
+from ...store.errors import DamagedModel, SourceError, UnsupportedModel
 from ...store.inspect.weights import Tensor, read_header
 from ...store.names import Name
 from ...store.progress import Progress
@@ -133,7 +132,7 @@ class Quantizing:
             case "bad_model":
                 raise DamagedModel(sentence, hint="run `mlx-serve verify`, or pull the model again")
             case "no_space":
-                raise NoSpace(None, shutil.disk_usage(self._store.directory).free)
+                raise self._store.no_space()
             case "insufficient_memory":
                 raise InsufficientMemory(sentence)
         raise DaemonError(sentence)

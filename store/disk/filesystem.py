@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..errors import NoSpace
+
 TEMPORARY = ".tmp"
 """The ending of files that nobody resumes: rubbish as soon as no one holds the store's lock."""
 
@@ -101,6 +103,15 @@ class Disk:
         """Bytes that this user can still write."""
         status = os.statvfs(folder)
         return status.f_bavail * status.f_frsize
+
+    def free_files(self, folder: Path) -> int | None:
+        """How many files this user can still make; None where the file system counts none."""
+        status = os.statvfs(folder)
+        return status.f_favail if status.f_files else None
+
+    def full(self, folder: Path, needed: int | None = None) -> NoSpace:
+        """What to say when a write found no space left: which of the two it is."""
+        return NoSpace(needed, self.free(folder), self.free_files(folder))
 
     @contextmanager
     def temporary(self, folder: Path) -> Iterator[tuple[int, Path]]:

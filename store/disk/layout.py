@@ -55,7 +55,7 @@ class Layout:
 def open_layout(directory: Path, disk: Disk) -> Layout:
     """Make what is missing, check what is there. Raises StoreVersion, ReadOnlyStore, StoreError."""
     directory = directory.expanduser().absolute()
-    with translated(f"open the model store {directory}"):
+    with translated(f"open the model store {directory}", lambda: disk.full(_nearest(directory))):
         if not directory.exists():
             directory.parent.mkdir(parents=True, exist_ok=True)
             disk.make_folder(directory)
@@ -82,6 +82,11 @@ def open_layout(directory: Path, disk: Disk) -> Layout:
             disk.sync_folder(directory)
             disk.replace(directory / "version", f"{VERSION}\n".encode(), layout.partial)
         return layout
+
+
+def _nearest(directory: Path) -> Path:
+    """The folder itself, or the first one above it that is there."""
+    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def _version(directory: Path) -> str | None:

@@ -31,7 +31,7 @@ _RESERVE = 1 << 30
 def workspace(partial: Path, disk: Disk, needed: int) -> Iterator[Path]:
     """A new private folder that is gone at the end. The caller holds the store's lock shared. Raises NoSpace."""
     path = partial / f"{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY}"
-    with translated("make room for the model"):
+    with translated("make room for the model", lambda: disk.full(partial)):
         wanted, have = needed + min(_RESERVE, needed // 10 + (1 << 20)), disk.free(partial)
         if have < wanted:
             raise NoSpace(wanted, have)
