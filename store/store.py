@@ -20,7 +20,7 @@ from .disk.pins import Promised
 from .disk.refs import Ref, Refs
 from .disk.verify import Verified, Verifier
 from .disk.views import Views
-from .errors import NoSpace, ReadOnlyStore, StoreBusy, UnknownModel, translated
+from .errors import DamagedModel, NoSpace, ReadOnlyStore, StoreBusy, UnknownModel, translated
 from .ingest.adoption import Adoption, workspace
 from .ingest.creation import Creator
 from .ingest.intake import need
@@ -86,8 +86,14 @@ class Store:
         """The full name behind a short one or an alias; raises what `find` raises."""
         return self.find(text).name
 
-    def view(self, model: Installed) -> Path:
-        """A folder with the model's files under their real names. Raises DamagedModel."""
+    def view(self, model: Installed, *, checked: bool = True) -> Path:
+        """A folder with the model's files under their real names. Raises DamagedModel.
+
+        `checked`: for who serves them. A file that does not look as it did when it was last hashed is read again,
+        which takes seconds for each GB.
+        """
+        if checked:
+            self._check(model)
         with translated("make the model's folder", self.no_space), self._lock.shared():
             return self._views.get(model.digest, model.manifest, read_only=self.read_only)
 
@@ -100,7 +106,10 @@ class Store:
         """
         with translated("verify the models", self.no_space):
             chosen = None if name is None else [self._catalogue.ref(name)]
-            yield from self._verifier.run(chosen, progress)
+            try:
+                yield from self._verifier.run(chosen, progress)
+            finally:
+                self._blobs.fingerprints.save()
 
     def no_space(self) -> NoSpace:
         """What to say when a write to the store's disk found no space left."""
@@ -273,12 +282,38 @@ class Store:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _check(self, model: Installed) -> None:
+        """The lock is held file by file, as in `verify`. A file that is missing or short is for the view to name."""
+        layers = model.manifest.layers
+        suspects = [layer for layer in layers if not self._blobs.looks_right(layer.hex)]
+        if not suspects or any(self._blobs.state(layer.hex, layer.size) for layer in suspects):
+            return
+        log.info(
+            "hash files model=%s files=%d bytes=%d reason=not hashed yet, or changed since",
+            model.name.display(),
+            len(suspects),
+            sum(layer.size for layer in suspects),
+        )
+        with translated("check the model's files", self.no_space):
+            for layer in suspects:
+                with self._lock.shared():
+                    problem = self._blobs.changed(layer.hex, layer.size)
+                if problem is not None:
+                    raise DamagedModel(
+                        f"the model is damaged: {layer.path} {problem}",
+                        hint="pull the model again to repair it; `mlx-serve verify` names every damaged file",
+                    )
+            self._blobs.fingerprints.save()
+
     @contextmanager
     def _changing(self, action: str) -> Iterator[None]:
         """Adding goes on beside everything but a sweep. `action` completes "could not …"."""
         self._writable()
         with translated(action, self.no_space), self._lock.shared():
-            yield
+            try:
+                yield
+            finally:
+                self._blobs.fingerprints.save()
 
     def _writable(self) -> None:
         if self.read_only:

@@ -6,6 +6,7 @@
   partial/                    files in flight, and what can be resumed of them (see leftovers.py)
   refs/<owner>/<model>/<tag>  one line: the manifest's digest; replaced by rename, the only commit point
   views/<manifest hex>/       links with the real file names; disposable
+  fingerprints                what each blob looked like when it was last hashed; disposable
   lock                        flock: shared while reading or pulling, exclusive while sweeping
 """
 
@@ -22,7 +23,7 @@ from .locks import Lock
 
 VERSION = 1
 _FOLDERS = ("partial", "blobs", "refs", "views")
-_OURS = {*_FOLDERS, "lock", "version"}
+_OURS = {*_FOLDERS, "lock", "version", "fingerprints"}
 _NOT_OURS_EITHER = {".DS_Store", "lost+found", ".localized"}
 
 

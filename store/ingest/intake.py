@@ -105,6 +105,7 @@ def _link(blobs: Blobs, source: SourceFile, origin: int) -> Blob | None:
             finally:
                 os.close(descriptor)
             blobs.disk.rename(linked, blobs.path(hex_digest))
+            blobs.fingerprints.remember(hex_digest, status)
             blobs.disk.sync_folder(blobs.folder)
         finally:
             # A rename between two links of one file does nothing and leaves both.

@@ -119,7 +119,7 @@ class FakeStore:
                 return model
         raise UnknownModel(text)
 
-    def view(self, model: Installed) -> Path:
+    def view(self, model: Installed, *, checked: bool = True) -> Path:
         (self.folder / "generation_config.json").write_text('{"temperature":0.6,"top_k":20}')
         (self.folder / "chat_template.jinja").write_text("{{hello}}")
         (self.folder / "LICENSE").write_text("MIT")
