@@ -10,6 +10,7 @@ import socket
 import stat
 import struct
 import sys
+import time
 from pathlib import Path
 
 MAX_PATH = 103 if sys.platform == "darwin" else 107
@@ -19,6 +20,7 @@ _SOL_LOCAL = 0
 _LOCAL_PEERCRED = 0x001
 _LOCAL_PEERPID = 0x002
 _CONNECT_SECONDS = 1.0
+_LOCK_SECONDS = 10.0
 _BACKLOG = 128
 
 
@@ -71,18 +73,32 @@ def bind(path: Path) -> socket.socket:
     A stale socket is replaced, a live one never: then SocketInUse. Raises SocketError for a folder that someone else
     could reach into. The umask is the process's: call this before threads start.
     """
-    import fcntl
 
     folder = path.parent
     _make_private(folder)
     # The folder is its own lock: of two daemons that start at once, the second sees the first one's socket alive.
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take(lock, folder)
         _clear(path)
         return _listen(path)
     finally:
         os.close(lock)
+
+
+def _take(lock: int, folder: Path) -> None:
+    """Another daemon holds it for a moment only; one that stands still in that moment must not stop every start."""
+    import fcntl
+
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise SocketError(f"another process has held {folder} for {_LOCK_SECONDS:.0f} s; end it") from None
+        time.sleep(0.02)
 
 
 def _make_private(folder: Path) -> None:
