@@ -13,6 +13,7 @@ import msgspec
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ..daemon import store_threads
 from ..daemon.context import Context
 from ..daemon.errors import WrongKind
 from ..daemon.protocol import Generate
@@ -92,7 +93,7 @@ async def leased(
 async def _look_before_loading(context: Context, name: str, capability: str) -> None:
     """A model that cannot generate is refused without bringing it into memory."""
     try:
-        installed = await asyncio.to_thread(context.store.find, name)
+        installed = await store_threads.look(context.store.find, name)
     except UnknownModel:
         return  # the residency may know how to get it
     require_text(installed.manifest.kind, name, capability)

@@ -45,11 +45,12 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.logs": (),
     "daemon.workers": ("daemon.protocol", "daemon.errors", "store.disk.scratch"),
     "daemon.tasks": (
-        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers"),
+        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads", "daemon.workers"),
         *("store", "store.disk.manifests", "store.inspect.weights", "store.ingest.builtin"),
     ),
     "daemon.residency": (
-        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers", "daemon.tasks", "store"),
+        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads"),
+        *("daemon.workers", "daemon.tasks", "store"),
     ),
     "daemon.http": ("daemon.context", "daemon.errors"),
     "daemon": (

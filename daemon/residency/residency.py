@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .. import store_threads
 from ..errors import Draining, LoadError, QueueFull, RunnerDied
 from ..workers.runner import Runner
 from .lease import Lease, Queue, Resident
@@ -172,7 +173,7 @@ class Residency:
 
     async def unload(self, name: str) -> bool:
         """Put a model out, after its requests; returns when its memory is free. False when it was not in."""
-        installed = await asyncio.to_thread(self._store.find, name)
+        installed = await store_threads.look(self._store.find, name)
         return await self.put_out(installed)
 
     async def put_out(self, installed: Installed) -> bool:
