@@ -1,4 +1,4 @@
-"""The last lines of a file, read from its end. Standard library only: the command reads a dead daemon's log itself."""
+"""The last lines of a file, read from its end. Standard library only: the command uses it when no daemon is running."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BLOCK = 65536
 
 
 def tail(path: Path, count: int) -> tuple[list[str], int]:
-    """The last `count` whole or unfinished lines, and the offset behind them. Raises FileNotFoundError."""
+    """The last `count` lines, the last one perhaps unfinished, and the offset after them. Raises FileNotFoundError."""
     with open(path, "rb") as file:
         end = start = file.seek(0, 2)
         data = b""

@@ -1,6 +1,6 @@
-"""Where the control socket is; bind it, dial it, ask who is at the other end.
+"""The control socket: its path, binding, connecting, and the peer's credentials.
 
-The daemon and the command both find the socket here, so neither can disagree. Standard library only.
+The daemon and the command both take the path from here. Standard library only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 MAX_PATH = 103 if sys.platform == "darwin" else 107
-"""Bytes that `sockaddr_un.sun_path` holds without its closing NUL."""
+"""Bytes that fit in `sockaddr_un.sun_path` without the final NUL."""
 
 _SOL_LOCAL = 0
 _LOCAL_PEERCRED = 0x001
@@ -25,11 +25,11 @@ _BACKLOG = 128
 
 
 class SocketError(OSError):
-    """The socket cannot be made safely; `str()` is a sentence for the user."""
+    """The socket cannot be created safely; `str()` is a sentence for the user."""
 
 
 class SocketInUse(SocketError):
-    """A live daemon answers at this path. `pid` is its process, where the system tells it."""
+    """A running daemon listens at this path. `pid` is its process, where the system reports it."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         super().__init__(f"a daemon is already running at {path}" + (f", pid {pid}" if pid else ""))
@@ -47,7 +47,7 @@ def log_path(home: Path, port: int) -> Path:
 
 
 def socket_folder(home: Path) -> Path:
-    """`<home>/run`, or a short private folder when a socket path in there could pass the system's limit."""
+    """`<home>/run`, or a short private folder when a socket's path there could exceed the system's limit."""
     folder = home.expanduser().absolute() / "run"
     return folder if _fits(folder) else _short_folder(home)
 
@@ -68,26 +68,26 @@ def _short_folder(home: Path) -> Path:
 
 
 def bind(path: Path) -> socket.socket:
-    """A listening socket at `path`: mode 0600 in a folder of mode 0700 that is ours.
+    """A listening socket at `path`: mode 0600, in a folder of mode 0700 that belongs to this user.
 
-    A stale socket is replaced, a live one never: then SocketInUse. Raises SocketError for a folder that someone else
-    could reach into. The umask is the process's: call this before threads start.
+    Replaces a stale socket; raises SocketInUse for a live one, SocketError for a folder that others can write to.
+    Changes the umask of the process for a moment: call it before threads start.
     """
 
     folder = path.parent
     _make_private(folder)
-    # The folder is its own lock: of two daemons that start at once, the second sees the first one's socket alive.
+    # The folder is the lock: of two daemons that start at once, the second finds the first one's socket live.
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _take(lock, folder)
+        _lock(lock, folder)
         _clear(path)
         return _listen(path)
     finally:
         os.close(lock)
 
 
-def _take(lock: int, folder: Path) -> None:
-    """Another daemon holds it for a moment only; one that stands still in that moment must not stop every start."""
+def _lock(lock: int, folder: Path) -> None:
+    """Daemons hold it only for a moment; a limit, so that a stopped process does not block every start."""
     import fcntl
 
     deadline = time.monotonic() + _LOCK_SECONDS
@@ -107,9 +107,9 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise SocketError(f"cannot make the folder {folder} of the control socket: {error.strerror}") from error
+        raise SocketError(f"cannot create the folder {folder} for the control socket: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode):
-        raise SocketError(f"{folder} is a link or a file; remove it, so that a private folder can take its place")
+        raise SocketError(f"{folder} must be a folder, but it is a link or a file; remove it")
     if found.st_uid != os.getuid():
         raise SocketError(f"{folder} belongs to another user; remove it, or set MLX_SERVE_HOME to a folder of your own")
     if found.st_mode & 0o077:
@@ -122,7 +122,7 @@ def _clear(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise SocketError(f"{path} is in the way and is no socket; remove it")
+        raise SocketError(f"{path} exists and is not a socket; remove it")
     try:
         with dial(path, timeout=_CONNECT_SECONDS) as live:
             raise SocketInUse(path, peer_pid(live))
@@ -140,14 +140,14 @@ def _listen(path: Path) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise SocketError(f"cannot make the control socket {path}: {error.strerror or error}") from error
+        raise SocketError(f"cannot create the control socket {path}: {error.strerror or error}") from error
     finally:
         os.umask(before)
     return listener
 
 
 def dial(path: Path, timeout: float | None = None) -> socket.socket:
-    """A connection to the daemon. Raises FileNotFoundError or ConnectionRefusedError when none is there."""
+    """A connection to the daemon. Raises FileNotFoundError or ConnectionRefusedError when none is running."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
@@ -159,7 +159,7 @@ def dial(path: Path, timeout: float | None = None) -> socket.socket:
 
 
 def alive(path: Path) -> bool:
-    """Whether a daemon listens at `path`; one that is too busy to accept counts."""
+    """Whether a daemon listens at `path`, also one that is too busy to accept."""
     try:
         dial(path, timeout=_CONNECT_SECONDS).close()
     except (TimeoutError, BlockingIOError):
@@ -170,7 +170,7 @@ def alive(path: Path) -> bool:
 
 
 def peer_uid(connection: socket.socket) -> int | None:
-    """The user at the other end, or None where the system does not tell. Raises OSError on a dead connection."""
+    """The uid of the peer, or None where the system does not report it. Raises OSError on a closed connection."""
     if sys.platform == "linux":
         return _linux_peer(connection)[1]
     if sys.platform == "darwin":
@@ -182,7 +182,7 @@ def peer_uid(connection: socket.socket) -> int | None:
 
 
 def peer_pid(connection: socket.socket) -> int | None:
-    """The process at the other end, or None where the system does not tell. Raises OSError on a dead connection."""
+    """The pid of the peer, or None where the system does not report it. Raises OSError on a closed connection."""
     if sys.platform == "linux":
         return _linux_peer(connection)[0] or None
     if sys.platform == "darwin":
@@ -192,6 +192,6 @@ def peer_pid(connection: socket.socket) -> int | None:
 
 def _linux_peer(connection: socket.socket) -> tuple[int, int, int]:
     if sys.platform != "linux":
-        raise OSError("SO_PEERCRED is Linux's")
+        raise OSError("SO_PEERCRED exists only on Linux")
     pid, uid, gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return pid, uid, gid

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from .http.app import Server
+from .http.server import Server
 from .notify import Notifier
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlx_serve.daemon.drain")
 
-_GOODBYE_SECONDS = 2.0
+_ERROR_SECONDS = 2.0
 _RUNNERS_SECONDS = 10.0
 
 
@@ -38,7 +38,7 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
 
     # 1. Everybody may know: /readyz says 503, and so does new work on connections that are open.
     context.draining = True
-    notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((seconds + _GOODBYE_SECONDS + _RUNNERS_SECONDS) * 1e6)}")
+    notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((seconds + _ERROR_SECONDS + _RUNNERS_SECONDS) * 1e6)}")
 
     # 2. Nobody new comes in. The control socket stays, so that `status` can tell.
     public.stop_listening()
@@ -56,7 +56,7 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
         log.warning("cancel requests open=%d", public.open + control.open)
         public.cancel()
         control.cancel()
-        if not await _finished(public, control, _GOODBYE_SECONDS, None):
+        if not await _finished(public, control, _ERROR_SECONDS, None):
             public.abort()
             control.abort()
 

@@ -145,7 +145,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 async def _run(context: Context, ground: Ground, began: float) -> None:
     from .drain import Stop, drain
-    from .http.app import serve
+    from .http.server import serve
     from .notify import Notifier
 
     loop = asyncio.get_running_loop()
@@ -181,7 +181,7 @@ async def _warm(context: Context) -> None:
     await context.residency.start()
     for name in context.settings.models.preload:
         try:
-            await context.residency.load(name)
+            await context.residency.load(await context.residency.find(name))
         except Exception as error:
             log.error("fail preload name=%s reason=%s", name, error)
         else:
@@ -189,7 +189,7 @@ async def _warm(context: Context) -> None:
 
 
 async def _sweep() -> None:
-    """Temporary folders of daemons and children that were killed."""
+    """Remove temporary folders of daemons and children that were killed."""
     from ..store.disk import scratch
 
     if swept := await asyncio.to_thread(scratch.sweep, scratch.CHILD, scratch.VIEWS):

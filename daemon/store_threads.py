@@ -1,8 +1,7 @@
-"""Threads for the store's calls, which block, so that the loop does not, nor the few threads that it has for the rest.
+"""Thread pools for the store's blocking calls, apart from the event loop's default pool.
 
-Two kinds never wait for each other: looks, which take no lock and end at once, and work, which may wait for the store's
-lock (for half a minute at most) or read and write files for as long as it takes. Listing models answers while a sweep
-holds the store.
+There are two, so that listing models works while a sweep holds the store: `look` is for calls that take no lock and end
+at once, `work` for calls that wait for the store's lock (30 seconds at most) or read and write files.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _work = ThreadPoolExecutor(WORK, "store-work")
 
 
 async def look(call: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
-    """For what takes no lock: `find`, `models`, and the reading of small files."""
+    """For calls that take no lock: `find` and `models`."""
     return await asyncio.get_running_loop().run_in_executor(_looks, partial(call, *arguments, **options))
 
 
 async def work(call: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
-    """For everything else. Cancelled, the call goes on to its end and nobody hears of it."""
+    """For all other calls. After a cancellation the call runs to its end and its result is dropped."""
     return await asyncio.get_running_loop().run_in_executor(_work, partial(call, *arguments, **options))

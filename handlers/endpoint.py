@@ -13,15 +13,13 @@ import msgspec
 from sanic import Request
 from sanic.response import HTTPResponse
 
-from ..daemon import store_threads
 from ..daemon.context import Context
 from ..daemon.errors import WrongKind
 from ..daemon.protocol import Generate
-from ..store.errors import UnknownModel
 from . import decode as body
 from .failure import describe
 from .jsontext import encode
-from .keepalive import Signs, company
+from .keepalive import Sign, kept_alive
 from .overrides import laid_over
 from .sequences import Sequences
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 GENERATING = ("llm", "vlm")
-MAX_KNOWN = 1024  # names that need no look at the disk before the lease
 
 
 def serving(request: Request) -> Context:
@@ -70,33 +67,20 @@ def document(value: object, status: int = 200) -> HTTPResponse:
 
 @asynccontextmanager
 async def leased(
-    request: Request, name: str, keep_alive: float | None, capability: str, signs: Signs | None = None
+    request: Request, name: str, keep_alive: float | None, capability: str, sign: Sign | None = None
 ) -> AsyncIterator[Model]:
-    """A model that generates text, in memory while the block lasts. `capability` is what its lack is called; `signs`
-    are for a client whose answer is a stream, while it waits."""
+    """A model that generates text, in memory while the block lasts. `capability` is what its lack is called; `sign`
+    is for a client whose answer is a stream, while it waits."""
     context = serving(request)
-    known: set[str] = request.app.ctx.known_to_generate
-    if name not in known:
-        await _look_before_loading(context, name, capability)
     async with AsyncExitStack() as stack:
         async with (
             asyncio.timeout(context.settings.server.request_timeout_seconds or None),
-            company(request, signs),
+            kept_alive(request, sign),
         ):
-            model = await stack.enter_async_context(context.residency.use(name, keep_alive=keep_alive))
-        require_text(model.installed.manifest.kind, name, capability)
-        if len(known) < MAX_KNOWN:
-            known.add(name)
+            installed = await context.residency.find(name)
+            require_text(installed.manifest.kind, name, capability)
+            model = await stack.enter_async_context(context.residency.use(installed, keep_alive=keep_alive))
         yield model
-
-
-async def _look_before_loading(context: Context, name: str, capability: str) -> None:
-    """A model that cannot generate is refused without bringing it into memory."""
-    try:
-        installed = await store_threads.look(context.store.find, name)
-    except UnknownModel:
-        return  # the residency may know how to get it
-    require_text(installed.manifest.kind, name, capability)
 
 
 def require_text(kind: str, name: str, capability: str) -> None:

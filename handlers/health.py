@@ -7,6 +7,7 @@ import re
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ..daemon.context import Context
 from ..daemon.metrics import Sample
 from .endpoint import document, serving
 from .failure import RequestError
@@ -34,9 +35,14 @@ async def metrics(request: Request) -> HTTPResponse:
     context = serving(request)
     if not context.settings.metrics.enabled:
         raise RequestError("metrics are off; set metrics.enabled to true", status=404, code="not_found")
+    return HTTPResponse(
+        context.metrics.render(sample(context)), content_type="text/plain; version=0.0.4; charset=utf-8"
+    )
+
+
+def sample(context: Context) -> Sample:
     residency = context.residency
-    sample = Sample(context.version, context.started, context.draining, residency.resident(), residency.queue)
-    return HTTPResponse(context.metrics.render(sample), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Sample(context.version, context.started, context.draining, residency.resident(), residency.queue)
 
 
 async def version(request: Request) -> HTTPResponse:

@@ -1,4 +1,4 @@
-"""A client of a stream that waits for a model, through a pull or a long load, sees that somebody is still there."""
+"""A client of a stream that waits for a model, through a pull or a long load, hears now and then that it is alive."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from .stream import Stream
 
 
 @dataclass(frozen=True)
-class Signs:
-    """What such a client is sent, and as what: it must read over `sign`, however often it comes."""
+class Sign:
+    """What such a client is sent, and as what: it must read over `data`, however often it comes."""
 
     content_type: str
-    sign: Callable[[], bytes]
+    data: Callable[[], bytes]
 
 
-COMMENTS = Signs(stream.SSE, lambda: stream.PING)
+COMMENTS = Sign(stream.SSE, lambda: stream.PING)
 
 
 @asynccontextmanager
-async def company(request: Request, signs: Signs | None) -> AsyncIterator[None]:
+async def kept_alive(request: Request, sign: Sign | None) -> AsyncIterator[None]:
     """While the block lasts, a sign now and then; the first one takes the answer's head along.
 
     Before that a failure still has its status; afterwards it is the last record. None: the client just waits.
     """
-    if signs is None:
+    if sign is None:
         yield
         return
     ticking: list[asyncio.Task[None]] = []
     timer = asyncio.get_running_loop().call_later(
-        stream.PING_SECONDS, lambda: ticking.append(asyncio.create_task(_tick(request, signs)))
+        stream.PING_SECONDS, lambda: ticking.append(asyncio.create_task(_tick(request, sign)))
     )
     try:
         yield
@@ -48,8 +48,8 @@ async def company(request: Request, signs: Signs | None) -> AsyncIterator[None]:
                 task.exception()  # the client is gone, and the request with it
 
 
-async def _tick(request: Request, signs: Signs) -> None:
-    out = await Stream.open(request, signs.content_type)
+async def _tick(request: Request, sign: Sign) -> None:
+    out = await Stream.open(request, sign.content_type)
     while True:
-        await out.send(signs.sign())
+        await out.send(sign.data())
         await asyncio.sleep(stream.PING_SECONDS)

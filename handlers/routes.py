@@ -52,7 +52,6 @@ def register(app: Sanic[Any, Any], *, control: bool) -> None:
     """Add every public route. `control`: this app is the one on the Unix socket, whose callers need no guard."""
     app.ctx.control = control
     errors.install(app)
-    app.ctx.known_to_generate = set()
     if not control:
         app.ctx.throttle = Throttle()
         app.register_middleware(guard.check, "request")

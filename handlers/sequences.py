@@ -1,17 +1,16 @@
-"""The sequences that one client request generates (its `n` choices, its prompts), as one stream of batches.
+"""The choices that one client request generates (its `n`, its prompts), as one stream of batches.
 
-A task per sequence moves events from the engine's iterator into one list, so the engine never waits for a slow client,
-and whatever has piled up while the client was slow leaves in one write. Leaving the block closes every iterator.
+The engine's events come straight into one list; the engine never waits for a slow client, and whatever has piled up
+while the client was slow leaves in one write. Leaving the block cancels what has not ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ..daemon.protocol import Accepted, Delta, Event, Finished, Generate, TokenLogprob, ToolCall
 from .failure import Incomplete
@@ -22,45 +21,52 @@ if TYPE_CHECKING:
 
 Item: TypeAlias = tuple[int, Delta | Finished]
 
+_PILE = 512  # items that wait before they are merged in place
+
 
 class Sequences:
     """`started` is the monotonic time at which the client's request began; TimeoutError `limit` seconds after it."""
 
     def __init__(
-        self, model: Model, requests: Sequence[Generate], metrics: Metrics, started: float, limit: float = 0
+        self, model: Model, works: Sequence[Generate], metrics: Metrics, started: float, limit: float = 0
     ) -> None:
-        self.count = len(requests)
+        self.count = sum(work.choices for work in works)
         self._finished = 0
         self._model = model
-        self._requests = requests
         self._metrics = metrics
         self._label = model.installed.name.display()
         self._started = started
         self._deadline = started + limit if limit > 0 else None
         self._generating = False
-        self._accepted: dict[int, Accepted] = {}
         self._items: list[Item] = []
+        self._merge_at = _PILE
         self._failure: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._parts: list[_Part] = []
+        for work in works:
+            first = self._parts[-1].first + self._parts[-1].work.choices if self._parts else 0
+            self._parts.append(_Part(self, work, first))
 
     async def __aenter__(self) -> Sequences:
-        self._tasks = [
-            asyncio.create_task(self._pump(index, self._model.generate(request)))
-            for index, request in enumerate(self._requests)
-        ]
+        try:
+            for part in self._parts:
+                part.number = self._model.submit(part.work, part)
+        except BaseException:
+            self._cancel()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        running = [task for task in self._tasks if not task.done()]
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
+        self._cancel()
         if kind is not None and issubclass(kind, asyncio.CancelledError):
             self._metrics.cancelled(self._label)
+
+    def _cancel(self) -> None:
+        for part in self._parts:
+            if part.number is not None:
+                self._model.cancel(part.number)
 
     @property
     def running(self) -> bool:
@@ -68,23 +74,25 @@ class Sequences:
         return self._finished < self.count or bool(self._items)
 
     async def accepted(self) -> tuple[Accepted, ...]:
-        """Every sequence's first event. Raises what the engine raised instead: nothing has been sent yet."""
-        while len(self._accepted) < self.count:
+        """The first event of every prompt. Raises what the engine raised instead: nothing has been sent yet."""
+        while True:
             if self._failure is not None:
                 raise self._failure
+            accepted = tuple(part.accepted for part in self._parts if part.accepted is not None)
+            if len(accepted) == len(self._parts):
+                return accepted
             await self._wait(None)
-        return tuple(self._accepted[index] for index in range(self.count))
 
     async def take(self, patience: float | None = None) -> list[Item]:
-        """What has happened since the last call; nothing after `patience` seconds of silence."""
+        """What has happened since the last call, merged; nothing after `patience` seconds of silence."""
         if not self._items:
             if self._failure is not None:
                 raise self._failure
             await self._wait(patience)
             if not self._items and self._failure is not None:
                 raise self._failure
-        items, self._items = self._items, []
-        return items
+        items, self._items, self._merge_at = self._items, [], _PILE
+        return merged(items)
 
     async def _wait(self, patience: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -106,69 +114,111 @@ class Sequences:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _pump(self, index: int, events: AsyncGenerator[Event]) -> None:
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    self._put(index, event)
-                    if type(event) is Finished:
-                        return
-            if index not in self._accepted or self._accepted[index].rendered is None:
-                raise Incomplete("the engine ended a sequence without a last event")
-        except Exception as error:
-            self._failure = self._failure or error
-            self._wake()
+    # what the parts say
 
-    def _put(self, index: int, event: Event) -> None:
-        if type(event) is Delta:
-            if not self._generating:
-                self._generating = True
-                self._metrics.first_token(self._label, time.monotonic() - self._started)
-            self._items.append((index, event))
-        elif type(event) is Finished:
+    def add(self, item: Item) -> None:
+        event = item[1]
+        if type(event) is Finished:
             self._finished += 1
-            self._metrics.generated(self._label, event.prompt_tokens, event.completion_tokens)
-            self._items.append((index, event))
-        elif type(event) is Accepted:
-            self._accepted[index] = event
-            if len(self._accepted) < self.count:
-                return
+            prompt = event.prompt_tokens if event.choice == 0 else 0  # the choices share it
+            self._metrics.generated(self._label, prompt, event.completion_tokens)
+        elif not self._generating:
+            self._generating = True
+            self._metrics.first_token(self._label, time.monotonic() - self._started)
+        self._items.append(item)
+        if len(self._items) >= self._merge_at:
+            self._items = merged(self._items)
+            self._merge_at = 2 * len(self._items) + _PILE
+        self._wake()
+
+    def accept(self) -> None:
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
         self._wake()
 
 
-def merged(items: list[Item]) -> Iterable[Item]:
-    """Neighbouring deltas of one sequence as one, where nothing can change places by it."""
+class _Part:
+    """The sink of one piece of work, whose choices are numbered from `first` on among all of the request."""
+
+    def __init__(self, whole: Sequences, work: Generate, first: int) -> None:
+        self._whole = whole
+        self.work = work
+        self.first = first
+        self.number: int | None = None
+        self.accepted: Accepted | None = None
+        self._left = work.choices
+
+    def put(self, event: Event) -> None:
+        if type(event) is Delta:
+            self._whole.add((self.first + event.choice, event))
+            return
+        if type(event) is Finished:
+            self._left -= 1
+            self._whole.add((self.first + event.choice, event))
+        elif type(event) is Accepted:
+            self.accepted = event
+            self._whole.accept()
+            if event.rendered is not None:
+                return
+        if event.last and self._left:
+            self.fail(Incomplete("the engine ended a request without the end of every choice"))
+
+    def fail(self, error: Exception) -> None:
+        self._whole.fail(error)
+
+
+def merged(items: list[Item]) -> list[Item]:
+    """Neighbouring deltas of one choice as one, where nothing can change places by it."""
     if len(items) < 2:
         return items
     result: list[Item] = []
+    run: list[Delta] = []
+    run_index, run_sort = -1, ""
+
+    def close() -> None:
+        if run:
+            result.append((run_index, _joined(run)))
+            run.clear()
+
     for index, event in items:
-        if result and type(event) is Delta:
-            last_index, last = result[-1]
-            if last_index == index and type(last) is Delta and _same_sort(last, event):
-                result[-1] = (index, _joined(last, event))
-                continue
-        result.append((index, event))
+        sort = _sort(event)
+        if sort is None:
+            close()
+            result.append((index, event))
+            continue
+        if run and (index != run_index or (sort and run_sort and sort != run_sort)):
+            close()
+        run_sort = sort or run_sort if run else sort
+        run_index = index
+        run.append(cast(Delta, event))
+    close()
     return result
 
 
-def _same_sort(a: Delta, b: Delta) -> bool:
-    if a.tool_calls or b.tool_calls:
-        return False
-    return not (a.text or b.text) or not (a.reasoning or b.reasoning)
+def _sort(event: Delta | Finished) -> str | None:
+    """What a delta brings, "" for log-probabilities alone; None for what is never joined with another."""
+    if type(event) is not Delta or event.tool_calls or (event.text and event.reasoning):
+        return None
+    return "text" if event.text else "reasoning" if event.reasoning else ""
 
 
-def _joined(a: Delta, b: Delta) -> Delta:
+def _joined(run: list[Delta]) -> Delta:
+    if len(run) == 1:
+        return run[0]
     return Delta(
-        id=b.id,
-        text=a.text + b.text,
-        reasoning=a.reasoning + b.reasoning,
-        logprobs=a.logprobs + b.logprobs,
-        tokens=b.tokens,
+        id=run[-1].id,
+        choice=run[-1].choice,
+        text="".join(delta.text for delta in run),
+        reasoning="".join(delta.reasoning for delta in run),
+        logprobs=tuple(logprob for delta in run for logprob in delta.logprobs),
+        tokens=run[-1].tokens,
     )
 
 
 class Answer:
-    """One sequence in full, for answers that are not streamed; `end` is there once the sequence has ended."""
+    """One choice in full, for answers that are not streamed; `end` is there once the choice has ended."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -196,7 +246,7 @@ class Answer:
 
 
 async def answers(sequences: Sequences) -> list[Answer]:
-    """Every sequence to its end."""
+    """Every choice to its end."""
     result = [Answer() for _ in range(sequences.count)]
     while sequences.running:
         for index, event in await sequences.take():

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The whole way once, in a home of its own: start, pull, ask over OpenAI's HTTP, look, stop. `make demo` calls this.
+# Runs the whole program once in a temporary home: start, pull, a chat request over OpenAI's API, list, stop. For `make demo`.
 set -eu
 
 python=${PYTHON:-python3}
 port=
 home=$(mktemp -d "${TMPDIR:-/tmp}/mlx-serve-demo.XXXXXX")
 
-# Settings of the user's own daemon are none of the demo's.
+# The demo must not use the settings of the user's own daemon.
 for name in $(env | sed -n 's/^\(MLX_SERVE_[A-Z_]*\)=.*/\1/p'); do
   unset "$name"
 done
@@ -26,7 +26,7 @@ finish() {
   status=$?
   trap - EXIT
   if [ "$status" -ne 0 ] && [ "$status" -ne 130 ]; then
-    say "The demo failed (status $status). The daemon's last words:"
+    say "The demo failed (status $status). The end of the daemon's log:"
     tail -n 20 "$home"/logs/*.log 2>/dev/null || true
   fi
   "$python" -m mlx_serve stop --all --force >/dev/null 2>&1 </dev/null || true
@@ -39,12 +39,12 @@ trap 'exit 143' TERM
 
 port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-say "A daemon on port $port, with its home in $home"
+say "A daemon on port $port, with its home folder in $home"
 serve start --host 127.0.0.1 --port "$port"
 serve pull starter
 
-say "The starter has 8 million parameters: it knows mlx-serve, and little else."
-say "POST http://127.0.0.1:$port/v1/chat/completions, streamed as it comes:"
+say "The starter model has 8 million parameters and knows mlx-serve, but little else."
+say "POST http://127.0.0.1:$port/v1/chat/completions, streamed:"
 "$python" - "$port" <<'PYTHON'
 import json
 import sys
@@ -66,7 +66,7 @@ usage, ended = {}, False
 try:
     answer = build_opener(ProxyHandler({})).open(request, timeout=300)
 except HTTPError as error:
-    sys.exit(f"the daemon says: {json.load(error)['error']['message']}")
+    sys.exit(f"the daemon answered with an error: {json.load(error)['error']['message']}")
 with answer:
     for line in answer:
         line = line.decode().strip()
@@ -75,17 +75,17 @@ with answer:
         elif line.startswith("data: "):
             event = json.loads(line[6:])
             if "error" in event:
-                sys.exit(f"the daemon says: {event['error']['message']}")
+                sys.exit(f"the daemon answered with an error: {event['error']['message']}")
             usage = event.get("usage") or usage
             for choice in event["choices"]:
                 text = choice["delta"].get("content") or ""
                 print("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text), end="", flush=True)
 print(f"\n({usage['prompt_tokens']} prompt tokens, {usage['completion_tokens']} generated)")
 if not ended:
-    sys.exit("the stream broke off")
+    sys.exit("the stream ended too early")
 PYTHON
 
 serve list
 serve ps
 serve stop
-say "That was all of it. Now: mlx-serve start, mlx-serve pull starter, mlx-serve run starter"
+say "Done. To use it: mlx-serve start, mlx-serve pull starter, mlx-serve run starter"

@@ -1,8 +1,8 @@
 """Short names for common models, Ollama's among them, and the repositories they stand for.
 
-Conversions to four bits where they exist, else what loads as it is. A family's first size is what its bare name means.
-Users add their own in config.yaml (`models.aliases`), and those win. Left out on purpose, because no repository of
-theirs loads without code of its own or in safetensors: nomic-embed-text, moondream, minicpm-v.
+4-bit conversions where they exist, else the original. A family's first size is what its bare name means. Aliases of
+`models.aliases` in config.yaml take precedence. nomic-embed-text, moondream and minicpm-v are left out because their
+repositories need remote code or have no safetensors.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ _LANGUAGE: dict[str, dict[str, str]] = {
 }
 
 _VISION: dict[str, dict[str, str]] = {
-    # The two smallest see nothing: they are language models.
+    # The two smallest are language models without vision.
     "gemma3": {
         "4b": "mlx-community/gemma-3-4b-it-4bit",
         "270m": "mlx-community/gemma-3-270m-it-4bit",
@@ -176,7 +176,7 @@ _EMBEDDING: dict[str, dict[str, str]] = {
     "bge-large": {"335m": "BAAI/bge-large-en-v1.5"},
     "bge-base": {"109m": "BAAI/bge-base-en-v1.5"},
     "bge-small": {"33m": "BAAI/bge-small-en-v1.5"},
-    # The original has its weights as a pickle only.
+    # The original has its weights only as a pickle.
     "bge-m3": {"567m": "mlx-community/bge-m3-mlx-fp16"},
     "snowflake-arctic-embed": {
         "335m": "Snowflake/snowflake-arctic-embed-l",

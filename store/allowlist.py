@@ -7,7 +7,7 @@ import re
 _MIB = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ +-]{0,200}")
 
-# A model's own files, in the order of reading; the first that fits decides. Anything else is left behind.
+# A model's own files; the first pattern that matches decides. All other files are skipped.
 _ROOT: tuple[tuple[re.Pattern[str], str, int | None], ...] = (
     (re.compile(r"(?:adapter_model|adapters|consolidated.*|training_args|optimizer.*)\.(?:safetensors|json)"), "", 0),
     (re.compile(r".+\.safetensors"), "application/vnd.safetensors", None),
@@ -22,7 +22,7 @@ _BELOW: tuple[tuple[re.Pattern[str], str, int | None], ...] = (
     (re.compile(r"\d_[A-Za-z]+/model\.safetensors"), "application/vnd.safetensors", None),
     (re.compile(r"additional_chat_templates/.+\.jinja"), "text/x-jinja", _MIB),
 )
-# Allowed, but nobody who serves reads it: indexes of other formats, and what training leaves behind.
+# Allowed, but of no use for serving: indexes of other formats and files of training.
 _UNREAD = re.compile(
     r"(?!model\.safetensors\.index\.json$).+\.index(?:\.\w+)?\.json"
     r"|(?:adapter_config|trainer_state|training_.*|(?:all|train|eval|test|predict)_results|.*metrics)\.json"
@@ -32,24 +32,24 @@ _FOLDER = re.compile(r"\d_[A-Za-z]+|additional_chat_templates")
 
 
 def media_type(path: str) -> str | None:
-    """What a file is, or None when it is not kept. `path` is relative, with '/', at most one folder deep."""
+    """The media type, or None for a file that is not kept. `path` is relative, with '/', at most one folder deep."""
     rule = _rule(path)
     return rule[0] if rule is not None else None
 
 
 def is_wanted(path: str) -> bool:
-    """Whether a new model keeps the file. Some that are allowed, and may be in older stores, are of no use."""
+    """Whether a new model keeps the file. Some files that older stores may hold are allowed but no longer kept."""
     return _rule(path) is not None and _UNREAD.fullmatch(path) is None
 
 
 def size_limit(path: str) -> int | None:
-    """How many bytes a kept file may have; None where the disk is the limit."""
+    """The largest size in bytes of a kept file; None for no limit."""
     rule = _rule(path)
     return rule[1] if rule is not None else 0
 
 
 def is_folder(name: str) -> bool:
-    """Whether a folder of that name can hold files that are kept."""
+    """Whether a folder of that name can contain kept files."""
     return _FOLDER.fullmatch(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""The models by name: what is installed, and what a text that a user typed stands for."""
+"""The installed models by name, and the look-up of names that users type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger("mlx_serve.store")
 
 
 class Catalogue:
-    """Reads the names and manifests of one store. `aliases` go by lower-case text."""
+    """Reads the refs and manifests of one store. `aliases` are keyed by lower-case text."""
 
     def __init__(self, manifests: Manifests, refs: Refs, aliases: Mapping[str, str]) -> None:
         self._manifests = manifests
@@ -36,7 +36,7 @@ class Catalogue:
 
     def ref(self, text: str) -> Ref:
         """As `find`, for damaged models too."""
-        # A full name, the usual case, needs no look at the other models.
+        # A full name, the usual case, needs no listing of the other models.
         ref = self._refs.get(Name.parse(text)) if is_full(text) else None
         if ref is None:
             ref = self._refs.get(look_up(text, list(self._refs.names()), self._aliases))
@@ -53,7 +53,7 @@ class Catalogue:
         return Installed(ref.name, ref.hex, manifest, modified, manifest.size)
 
     def sole_repository(self, ref: Ref) -> str | None:
-        """The repository of the hub from which this model and no other came, if it came from one."""
+        """The hub repository that this model, and no other, was pulled from; None without one."""
         try:
             manifest = self.installed(ref).manifest
         except DamagedModel:

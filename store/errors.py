@@ -1,6 +1,6 @@
-"""What can go wrong with models on disk: the store's own tree of errors.
+"""The store's tree of errors.
 
-`str()` is a sentence for the user; `hint` says what to do next where the sentence does not.
+`str()` is a sentence for the user; `hint` says what to do where the sentence does not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 class StoreError(Exception):
-    """Every failure of the store is one of these."""
+    """The root of the tree."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -20,11 +20,11 @@ class StoreError(Exception):
 
 
 class InvalidName(StoreError):
-    """A text that can never be a model's name."""
+    """A text that is not a valid model name."""
 
 
 class UnknownModel(StoreError):
-    """A well-formed name that nothing here carries; `suggestions` are near names, best first."""
+    """A valid name of no installed model; `suggestions` are similar names, best first."""
 
     def __init__(self, name: str, suggestions: Sequence[str] = (), *, hint: str | None = None) -> None:
         near = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ""
@@ -38,38 +38,38 @@ class AmbiguousName(StoreError):
 
     def __init__(self, name: str, candidates: Sequence[str]) -> None:
         super().__init__(
-            f"{name!r} could be {' or '.join(candidates)}", hint="use one of these full names instead of the short one"
+            f"{name!r} is ambiguous: it could be {' or '.join(candidates)}", hint="use one of these full names"
         )
         self.name = name
         self.candidates = tuple(candidates)
 
 
 class UnsupportedModel(StoreError):
-    """The files are what they claim to be, but this version does not serve them."""
+    """The files are valid, but this version does not support the model."""
 
 
 class DamagedModel(StoreError):
-    """Files of an installed or offered model are missing, cut short or not what they must be."""
+    """Files of a model are missing, truncated or invalid."""
 
 
 class SourceError(StoreError):
-    """The place to pull from is not there, cannot be read, or holds no model."""
+    """The source of a pull does not exist, cannot be read, or is not a model."""
 
 
 class HubError(SourceError):
-    """What a Hugging Face hub, or the line to it, did not give."""
+    """A failure of a Hugging Face hub or of the connection to it."""
 
 
 class RepositoryNotFound(HubError):
-    """No such repository, revision or file, or none that this user may see."""
+    """No such repository, revision or file, or no access to it."""
 
 
 class AccessDenied(HubError):
-    """The hub knows what is wanted and does not give it to this user: terms to accept, a token missing or refused."""
+    """The hub refuses access: terms not accepted, a token missing or not accepted."""
 
 
 class RateLimited(HubError):
-    """The hub asks for a pause that is longer than a pull waits; `until` in unix seconds where it said so."""
+    """The hub's rate limit needs a longer pause than a pull makes; `until` in Unix seconds where it is stated."""
 
     def __init__(self, message: str, *, hint: str | None = None, until: float | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -82,15 +82,15 @@ class RateLimited(HubError):
 
 
 class HubUnreachable(HubError):
-    """No answer that could be used: no network, a hub in trouble, or told to stay offline."""
+    """No usable response: no network, an error of the hub, or HF_HUB_OFFLINE is set."""
 
 
 class HubChanged(HubError):
-    """What came is not what was listed: another commit, another size, a file that is gone."""
+    """The hub returned something other than it listed: another commit, another size, a missing file."""
 
 
 class WrongContent(HubError):
-    """A file came whole, but its digest is not the one that the hub states."""
+    """A downloaded file does not have the digest that the hub states."""
 
 
 class NoSpace(StoreError):
@@ -115,25 +115,25 @@ class NoSpace(StoreError):
 
 
 class ReadOnlyStore(StoreError):
-    """The store can be read and served from, not changed."""
+    """The store cannot be changed, only read."""
 
     def __init__(self) -> None:
         super().__init__(
             "the model store is read-only; models can be served but not pulled, copied or removed",
-            hint="make the folder writable, or set MLX_SERVE_MODELS_DIR to another one",
+            hint="make the folder writable, or set MLX_SERVE_MODELS_DIR to another folder",
         )
 
 
 class StoreVersion(StoreError):
-    """The folder was written by a version of the store that this one does not know."""
+    """The folder has a store version that this program does not support."""
 
 
 class StoreBusy(StoreError):
-    """Another process or thread holds the store for longer than the caller wanted to wait."""
+    """Another process or thread holds the store's lock for longer than the caller waits."""
 
 
 def size_text(size: int) -> str:
-    """Bytes as people say them, in decimal units: 512 B, 1.4 GB."""
+    """Bytes in decimal units: 512 B, 1.4 GB."""
     if size < 1000:
         return f"{size} B"
     number = float(size)
@@ -146,9 +146,9 @@ def size_text(size: int) -> str:
 
 @contextmanager
 def translated(action: str, full: Callable[[], NoSpace]) -> Iterator[None]:
-    """Turn what the operating system says into the store's errors; `action` completes "could not …".
+    """Turn an OSError into one of the store's errors; `action` completes "could not …".
 
-    `full` looks at the disk when there is no space left.
+    `full` makes the error for a full disk, and is called only then.
     """
     try:
         yield

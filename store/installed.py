@@ -1,4 +1,4 @@
-"""What callers of the store get: an installed model, and one that is gone."""
+"""What callers of the store get: an installed model, and a removed one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .names import Name
 
 @dataclass(frozen=True)
 class Installed:
-    """A name and what it stands for. `digest` is the manifest's (64 hex), `size` bytes of all files."""
+    """A model with its name. `digest` is the manifest's (64 hex), `size` the bytes of all files."""
 
     name: Name
     digest: str
@@ -21,14 +21,14 @@ class Installed:
 
     @property
     def base(self) -> str:
-        """The manifest (hex) whose files these are: its own, or that of the model it only lays settings over."""
+        """The manifest (hex) that the files belong to: its own, or its parent's when it only changes settings."""
         manifest = self.manifest
         return manifest.parent if manifest.parent and manifest.overrides != Overrides() else self.digest
 
 
 @dataclass(frozen=True)
 class Removed:
-    """The name that is gone and the manifest (64 hex) it stood for, "" where the name was damaged."""
+    """The removed name and its manifest (64 hex), "" where the ref was damaged."""
 
     name: Name
     digest: str

@@ -1,4 +1,4 @@
-"""From what a user typed to one name: exact, then alias, then short name."""
+"""Look-up of a name that a user typed: exact, then alias, then short name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .names import Name, is_full
 
 
 def look_up(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> Name:
-    """`names` are the installed ones, `aliases` go by lower-case text.
+    """`names` are the installed ones, `aliases` are keyed by lower-case text.
 
     Raises InvalidName, UnknownModel, AmbiguousName.
     """
@@ -50,7 +50,7 @@ def _short(text: str, names: Sequence[Name]) -> Name | None:
 
 
 def _near(text: str, names: Sequence[Name]) -> list[str]:
-    from difflib import get_close_matches  # only for the failure's sentence
+    from difflib import get_close_matches  # only needed for the error
 
     shown = {form.lower(): name.display() for name in names for form in (name.display(), name.short, str(name))}
     close = get_close_matches(text.lower(), shown, n=6, cutoff=0.6)

@@ -19,7 +19,7 @@ _SHOWN = 100
 
 @dataclass(frozen=True, eq=False)
 class Name:
-    """A full name. The case is kept for people; two names that differ only in case are equal."""
+    """A full name. The spelling is kept; two names that differ only in case are equal."""
 
     owner: str
     model: str
@@ -36,7 +36,7 @@ class Name:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What equality goes by."""
+        """What equality compares."""
         return (self.owner.lower(), self.model.lower(), self.tag.lower())
 
     @property
@@ -59,13 +59,13 @@ class Name:
 
 
 def is_full(text: str) -> bool:
-    """Whether a text is a name that says its owner."""
+    """Whether a text is a valid name with an owner."""
     match = _NAME.fullmatch(text)
     return match is not None and match["owner"] is not None and ".." not in text
 
 
 def clean(text: str) -> str:
-    """The nearest valid model part for any text, such as a folder's name."""
+    """A valid model part made from any text, such as a folder's name."""
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
     kept = re.sub(r"\.{2,}", ".", kept)
     kept = re.sub(r"^[^A-Za-z0-9_]+", "", kept)[:96].rstrip(".-")
@@ -78,6 +78,6 @@ def _parts(text: str) -> tuple[str | None, str, str | None]:
         shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
         raise InvalidName(
             f"{shown!r} is not a valid model name",
-            hint="a name is model, owner/model or owner/model:tag, of letters, digits, '.', '_' and '-'",
+            hint="write model, owner/model or owner/model:tag, with letters, digits, '.', '_' and '-'",
         )
     return match["owner"], match["model"], match["tag"]

@@ -1,4 +1,4 @@
-"""What a pull has done so far, one value per event."""
+"""The progress of a pull, one value per event."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 class Progress:
     """`completed` of `total` bytes of one file (`path`), or of the whole pull where `path` is None.
 
-    `digest` ("sha256:<hex>") is known once the file is stored, or before where the hub states it. `overall_completed`
-    of `overall_total` bytes of all files stand on every event of a pull whose size is known; `fetched` bytes came over
-    the network so far.
+    `digest` ("sha256:<hex>") is known once the file is stored, or earlier where the hub states it. `overall_completed`
+    of `overall_total` bytes of all files are on every event of a pull of known size; `fetched` bytes were downloaded so
+    far.
     """
 
     status: str
@@ -29,4 +29,4 @@ Report = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """The report of a caller that does not want one."""
+    """A report that does nothing."""

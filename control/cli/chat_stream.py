@@ -1,4 +1,4 @@
-"""One answer of a model, streamed from `/api/chat` to the terminal; and Ollama's timings after it."""
+"""One reply of a model, streamed from `/api/chat` to the terminal, and Ollama's timings after it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .client import Client
 
 
-class Answer:
-    """What came: the text, the reasoning, and the last document with its counts and times."""
+class ChatReply:
+    """A received reply: text, reasoning, and the last document with its counts and times."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -23,8 +23,8 @@ class Answer:
         self.last: dict[str, Any] = {}
 
 
-class Screen:
-    """Writes text as it comes. Reasoning is dim, or between two marks where there are no colours."""
+class ReplyPrinter:
+    """Prints text as it arrives. Reasoning is dim, or between two marks where there are no colours."""
 
     def __init__(self, show_thinking: bool) -> None:
         self._show_thinking = show_thinking
@@ -70,24 +70,24 @@ class Screen:
         sys.stdout.flush()
 
 
-def ask(client: Client, body: dict[str, Any], answer: Answer, show_thinking: bool) -> None:
-    """Stream one answer to the screen and into `answer`, which also holds what came before a Ctrl-C."""
-    screen = Screen(show_thinking)
+def stream_reply(client: Client, body: dict[str, Any], reply: ChatReply, show_thinking: bool) -> None:
+    """Stream one reply to the terminal and into `reply`, which is usable after a Ctrl-C too."""
+    printer = ReplyPrinter(show_thinking)
     stream = client.stream("POST", "/api/chat", {**body, "stream": True})
     try:
         for document in stream:
             message = document.get("message") or {}
             if message.get("thinking"):
-                answer.thinking += message["thinking"]
-                screen.thinking(message["thinking"])
+                reply.thinking += message["thinking"]
+                printer.thinking(message["thinking"])
             if message.get("content"):
-                answer.text += message["content"]
-                screen.text(message["content"])
-            answer.last = document
+                reply.text += message["content"]
+                printer.text(message["content"])
+            reply.last = document
     finally:
-        # Closing the stream hangs up, and that is how the daemon learns to stop.
+        # Closing the connection tells the daemon to stop.
         stream.close()  # type: ignore[attr-defined]
-        screen.close()
+        printer.close()
 
 
 def timings(last: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""HTTP/1.1 to the daemon over its Unix socket: one request a connection, streams read line by line.
+"""HTTP/1.1 to the daemon over its Unix socket: one request per connection, streams read line by line.
 
-Written out because `http.client` costs 25 ms to import. Standard library only; knows no command and no model.
+Not `http.client`, whose import takes 25 ms. Standard library only; knows no command and no model.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _MAX_LINE = 64 << 20
 
 
 class NoDaemon(Exception):
-    """Nobody listens at the socket."""
+    """No daemon listens on the socket."""
 
 
-class DaemonGone(Exception):
-    """The connection ended before the answer did."""
+class ConnectionBroken(Exception):
+    """The connection failed or ended before the response did."""
 
 
 class ApiError(Exception):
-    """The daemon's own refusal: a sentence, and what to do about it where the daemon knows."""
+    """An error response: a sentence, and a hint where the daemon gives one."""
 
     def __init__(self, status: int, message: str, hint: str | None = None, pullable: bool = False) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class ApiError(Exception):
 
 
 class Response:
-    """An answer whose head is read and whose body is still in the socket. Close it to hang up."""
+    """A response whose head is read and whose body is not. Closing it closes the connection."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -50,7 +50,7 @@ class Response:
     def read_head(self) -> None:
         parts = self._line().split(b" ", 2)
         if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
-            raise DaemonGone("what listens at the socket does not speak HTTP")
+            raise ConnectionBroken("the process on the socket does not speak HTTP")
         self.status = int(parts[1])
         while line := self._line().strip():
             name, _, value = line.partition(b":")
@@ -59,17 +59,17 @@ class Response:
     def _line(self) -> bytes:
         line = self._file.readline(_MAX_LINE)
         if not line.endswith(b"\n"):
-            raise DaemonGone("the connection ended in mid-answer")
+            raise ConnectionBroken("the connection ended before the response did")
         return line
 
     def _exactly(self, count: int) -> bytes:
         data = self._file.read(count)
         if len(data) < count:
-            raise DaemonGone("the connection ended in mid-answer")
+            raise ConnectionBroken("the connection ended before the response did")
         return data
 
     def chunks(self) -> Iterator[bytes]:
-        """The body in pieces as they arrive. Raises DaemonGone when it ends too early."""
+        """The body in pieces as they arrive. Raises ConnectionBroken when it ends too early."""
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
             while size := int(self._line().split(b";")[0], 16):
                 yield self._exactly(size)
@@ -87,7 +87,7 @@ class Response:
         return json.loads(self.read())
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """A stream's JSON documents. A document that is an error is raised as ApiError."""
+        """A stream's JSON documents. An error document is raised as ApiError."""
         rest = b""
         for chunk in self.chunks():
             *lines, rest = (rest + chunk).split(b"\n")
@@ -109,14 +109,14 @@ class Response:
 
 
 class Client:
-    """Requests to one socket. `timeout` in seconds bounds each wait for bytes; None waits as long as a load takes."""
+    """Requests to one socket. `timeout` in seconds limits each wait for bytes; None: no limit, for model loads."""
 
     def __init__(self, path: Path, timeout: float | None = None) -> None:
         self.path = path
         self.timeout = timeout
 
     def open(self, method: str, target: str, body: object = None) -> Response:
-        """Send a request, read the answer's head. Raises NoDaemon, DaemonGone, or ApiError for a status >= 400."""
+        """Send a request, read the response's head. Raises NoDaemon, ConnectionBroken, ApiError for a status >= 400."""
         connection = self._dial()
         response = Response(connection)
         try:
@@ -126,7 +126,7 @@ class Client:
                 raise _api_error(response.status, response.read())
         except (OSError, ValueError) as error:
             response.close()
-            raise DaemonGone(str(error)) from error
+            raise ConnectionBroken(str(error)) from error
         except BaseException:
             response.close()
             raise
@@ -138,7 +138,7 @@ class Client:
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
             raise NoDaemon(str(self.path)) from error
         except OSError as error:
-            raise DaemonGone(f"cannot reach the daemon at {self.path}: {error.strerror or error}") from error
+            raise ConnectionBroken(f"cannot reach the daemon at {self.path}: {error.strerror or error}") from error
 
     def get(self, target: str) -> Any:
         return self._whole("GET", target)
@@ -154,18 +154,18 @@ class Client:
             try:
                 return response.json()
             except (OSError, ValueError) as error:
-                raise DaemonGone(str(error)) from error
+                raise ConnectionBroken(str(error)) from error
 
     def stream(self, method: str, target: str, body: object = None) -> Iterator[dict[str, Any]]:
-        """The documents of a streamed answer; closing the iterator hangs up."""
+        """The documents of a streamed response; closing the iterator closes the connection."""
         with self.open(method, target, body) as response:
             try:
                 yield from response.lines()
             except (OSError, ValueError) as error:
-                raise DaemonGone(str(error)) from error
+                raise ConnectionBroken(str(error)) from error
 
     def pid(self) -> int | None:
-        """The daemon's process as the system tells it, without asking the daemon."""
+        """The daemon's pid from the socket, without a request."""
         with self._dial() as connection:
             return peer_pid(connection)
 
@@ -181,7 +181,7 @@ def _request(method: str, target: str, body: object) -> bytes:
 def _document(line: bytes) -> dict[str, Any]:
     document = json.loads(line)
     if not isinstance(document, dict):
-        raise ValueError("a line of the stream is no JSON object")
+        raise ValueError("a line of the stream is not a JSON object")
     if document.get("error"):
         raise _error_of(500, document)
     return document
@@ -198,7 +198,7 @@ def _api_error(status: int, body: bytes) -> ApiError:
 
 
 def _error_of(status: int, document: dict[str, Any]) -> ApiError:
-    """Both shapes: the control plane's object and the plain text of `/api`."""
+    """Reads both forms: the control API's object and the plain text of `/api`."""
     error = document["error"]
     if not isinstance(error, dict):
         return ApiError(status, str(error))

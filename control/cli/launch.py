@@ -1,4 +1,4 @@
-"""Bring a daemon up in the background and wait until it answers, or say why it did not."""
+"""Starts a daemon in the background and waits until it answers, or says why it failed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from .client import ApiError, Client, DaemonGone, NoDaemon
+from .client import ApiError, Client, ConnectionBroken, NoDaemon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 STATUS = "/control/v1/status"
 _DEADLINE_SECONDS = 60.0
 _POLL_SECONDS = 0.02
-_GIVING_WAY_SECONDS = 10.0
+_EXIT_SECONDS = 10.0
 
 
 class StartFailed(Exception):
-    """The daemon did not come up; `str()` is its own reason where it gave one."""
+    """The daemon did not start; `str()` is its own error where it printed one."""
 
     def __init__(self, reason: str, log: Path) -> None:
         super().__init__(reason)
-        self.hint = f"its log is {log}"
+        self.hint = f"see its log: {log}"
 
 
 class AlreadyRunning(Exception):
@@ -39,12 +39,12 @@ class AlreadyRunning(Exception):
 
 
 def command(flags: list[str]) -> list[str]:
-    """-P: modules in the folder where the user happens to be are none of the daemon's."""
+    """With -P, so that the daemon does not import modules of the current folder."""
     return [sys.executable, "-P", "-m", "mlx_serve.daemon.main", *flags]
 
 
 def status(target: Target, timeout: float = 10.0) -> Any | None:
-    """The daemon's own account of itself, or None when none runs."""
+    """The daemon's status, or None when none is running."""
     try:
         return Client(target.socket, timeout).get(STATUS)
     except NoDaemon:
@@ -52,7 +52,8 @@ def status(target: Target, timeout: float = 10.0) -> Any | None:
 
 
 def start(target: Target, flags: list[str]) -> Any:
-    """Start a daemon, detached from this terminal; its status once it answers. Raises StartFailed, AlreadyRunning."""
+    """Start a daemon, detached from this terminal; returns its status once it answers. Raises StartFailed,
+    AlreadyRunning."""
     import subprocess
 
     target.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,12 +79,13 @@ def _wait(target: Target, child: subprocess.Popen[bytes], offset: int) -> Any:
         ended = child.poll() is not None
         try:
             found = status(target)
-        except (DaemonGone, ApiError):
+        except (ConnectionBroken, ApiError):
             found = None
         if found is not None:
-            if found["pid"] != child.pid and _has_given_way(child):
+            if found["pid"] != child.pid and _found_another_daemon(child):
                 raise AlreadyRunning(found)
-            child.returncode = child.returncode or 0  # it outlives us on purpose; no warning when the object goes
+            # The daemon outlives this process on purpose; this avoids a ResourceWarning.
+            child.returncode = child.returncode or 0
             return found
         if ended:
             raise StartFailed(_reason(target.log, offset, child.returncode), target.log)
@@ -93,23 +95,23 @@ def _wait(target: Target, child: subprocess.Popen[bytes], offset: int) -> Any:
     raise StartFailed(f"the daemon did not answer within {_DEADLINE_SECONDS:.0f} s", target.log)
 
 
-def _has_given_way(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the daemon that was started ends because another one was faster."""
+def _found_another_daemon(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the started daemon ends because another one took the port first."""
     import subprocess
 
     try:
-        return child.wait(_GIVING_WAY_SECONDS) == os.EX_TEMPFAIL
+        return child.wait(_EXIT_SECONDS) == os.EX_TEMPFAIL
     except subprocess.TimeoutExpired:
         return False
 
 
 def _reason(log: Path, offset: int, code: int) -> str:
-    """The last thing the daemon wrote: one sentence on its stderr, or the message of a structured log line."""
+    """The last line that the daemon wrote: a sentence on stderr, or the message of a structured log line."""
     with open(log, "rb") as file:
         file.seek(offset)
         lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     if not lines:
-        return f"the daemon ended with status {code} and without a word"
+        return f"the daemon ended with status {code} and printed no error"
     last = lines[-1]
     if last.startswith("{"):
         import json
@@ -122,8 +124,8 @@ def _reason(log: Path, offset: int, code: int) -> str:
     return last.removeprefix("mlx-serve: ")
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended; one that waits only for its parent to notice has."""
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended; a zombie counts as ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -135,13 +137,13 @@ def gone(pid: int) -> bool:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return False
-    # The first thread's state, and num_threads: the others may outlive it, and hold the sockets.
+    # The state of the first thread, and num_threads: other threads may outlive it and hold the sockets.
     return fields[0] == b"Z" and int(fields[17]) <= 1
 
 
-def wait_gone(pid: int, seconds: float) -> bool:
+def wait_ended(pid: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while not gone(pid):
+    while not has_ended(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""What the user types in a chat: lines with editing and history; several lines between triple quotes."""
+"""Input of a chat: lines with editing and history; multi-line messages between triple quotes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MARK = '"""'
-_MOST_HISTORY = 1000
+_QUOTES = '"""'
+_MAX_HISTORY = 1000
 
 
-class Typed:
-    """Reads messages; the history lies in a file of mode 0600. `remember` False keeps new ones out of it."""
+class LineEditor:
+    """Reads messages; the history file has mode 0600. With `remember` False, messages are not saved in it."""
 
     def __init__(self, history: Path) -> None:
         self._history = history
@@ -25,23 +25,23 @@ class Typed:
             return
         self._readline = readline
         readline.set_auto_history(False)
-        readline.set_history_length(_MOST_HISTORY)
+        readline.set_history_length(_MAX_HISTORY)
         try:
             readline.read_history_file(history)
-        except OSError:  # none yet, or not readable: begin with an empty one
+        except OSError:  # missing or not readable: start with an empty one
             readline.clear_history()
 
     def read(self) -> str:
         """One message. Raises EOFError at the end of the input, KeyboardInterrupt at Ctrl-C."""
         line = input(">>> ")
         text = line
-        if line.count(_MARK) % 2:
+        if line.count(_QUOTES) % 2:
             parts = [line]
-            while not parts[-1].count(_MARK) % 2 or len(parts) == 1:
+            while not parts[-1].count(_QUOTES) % 2 or len(parts) == 1:
                 parts.append(input("... "))
             text = "\n".join(parts)
-        if _MARK in text:
-            text = text.replace(_MARK, "", 2).strip("\n")
+        if _QUOTES in text:
+            text = text.replace(_QUOTES, "", 2).strip("\n")
         if self.remember and self._readline is not None:
             for part in text.splitlines():
                 if part.strip():
@@ -49,11 +49,11 @@ class Typed:
         return text
 
     def close(self) -> None:
-        """Keep the history for the next chat."""
+        """Save the history."""
         if self._readline is None or not self.remember:
             return
         try:
             os.close(os.open(self._history, os.O_WRONLY | os.O_CREAT, 0o600))
             self._readline.write_history_file(self._history)
-        except OSError:  # a home on a read-only disk: the chat is worth more than its history
+        except OSError:  # a read-only home: the chat works without a history
             return

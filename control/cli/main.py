@@ -1,4 +1,4 @@
-"""The `mlx-serve` command: finds the command that is meant, runs it, and turns what went wrong into a sentence."""
+"""The `mlx-serve` command: finds the subcommand, runs it, and prints errors as one sentence."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import sys
 
 from . import options
-from .client import ApiError, DaemonGone, NoDaemon
+from .client import ApiError, ConnectionBroken, NoDaemon
 from .launch import StartFailed
-from .session import Failure, Session
+from .session import CommandFailed, Session
 from .target import SettingsError, UsageError
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = list(sys.argv[1:] if argv is None else argv)
         before, name, after = options.split(arguments)
-        answered = _answer(before, name)
+        answered = _answer_directly(before, name)
         if answered is not None:
             return answered
         command = _find(name)
@@ -35,35 +35,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(command, session)
         sys.stdout.flush()
         return code
-    except SystemExit as end:  # argparse has printed a command's help, or a command has said why it ends
+    except SystemExit as end:  # argparse has printed help, or a command its reason
         return DONE if end.code is None else int(end.code)
     except KeyboardInterrupt:
         _newline()
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has what it wanted (`| head`); the interpreter's own flush at exit must not complain either.
+        # The reader closed the pipe (`| head`); the interpreter's flush at exit must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except UsageError as error:
-        return _say(str(error), None, USAGE)
+        return _print_error(str(error), None, USAGE)
     except NoDaemon:
         return _no_daemon(session)
-    except DaemonGone as error:
-        return _say(f"the daemon went away in mid-command ({error})", "see: mlx-serve logs", FAILED)
-    except (ApiError, Failure, SettingsError, StartFailed) as error:
-        return _say(str(error), error.hint, FAILED)
+    except ConnectionBroken as error:
+        return _print_error(f"lost the connection to the daemon ({error})", "see: mlx-serve logs", FAILED)
+    except (ApiError, CommandFailed, SettingsError, StartFailed) as error:
+        return _print_error(str(error), error.hint, FAILED)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        return _say(f"{name}{error.strerror or error}", None, FAILED)
+        return _print_error(f"{name}{error.strerror or error}", None, FAILED)
     except Exception as error:
         if os.environ.get("MLX_SERVE_DEBUG"):
             raise
-        hint = "set MLX_SERVE_DEBUG=1 to see where, and please report it"
-        return _say(f"this is a mistake in mlx-serve itself: {type(error).__name__}: {error}", hint, FAILED)
+        hint = "set MLX_SERVE_DEBUG=1 for a traceback, and please report it"
+        return _print_error(f"internal error: {type(error).__name__}: {error}", hint, FAILED)
 
 
-def _answer(before: list[str], name: str | None) -> int | None:
-    """The exit status when the line needs no command: `--version`, `--help`, nothing at all."""
+def _answer_directly(before: list[str], name: str | None) -> int | None:
+    """Handles `--version`, `--help` and an empty command line; None for anything else."""
     if "--version" in before:
         from ... import __version__
 
@@ -94,7 +94,7 @@ def _nearest(name: str) -> str:
 
 def _parse(command: options.Command, arguments: list[str]) -> Namespace:
     parser = command.parser()
-    # Intermixed: `run NAME --verbose PROMPT` is what people type, and plain parsing refuses it.
+    # Intermixed, so that `run NAME --verbose PROMPT` works.
     return parser.parse_intermixed_args(arguments) if command.name == "run" else parser.parse_args(arguments)
 
 
@@ -105,7 +105,7 @@ def _run(command: options.Command, session: Session) -> int:
     return int(getattr(module, command.function)(session))
 
 
-def _say(message: str, hint: str | None, code: int) -> int:
+def _print_error(message: str, hint: str | None, code: int) -> int:
     sys.stdout.flush()
     print(f"mlx-serve: {message.rstrip('.')}{f'; {hint}' if hint else ''}", file=sys.stderr)
     return code
@@ -113,7 +113,7 @@ def _say(message: str, hint: str | None, code: int) -> int:
 
 def _no_daemon(session: Session | None) -> int:
     where = f" {session.target}" if session is not None else ""
-    return _say(f"no daemon runs{where}", "start one with: mlx-serve start", NO_DAEMON)
+    return _print_error(f"no daemon is running{where}", "start one with: mlx-serve start", NO_DAEMON)
 
 
 def _newline() -> None:

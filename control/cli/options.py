@@ -1,4 +1,4 @@
-"""The command line as data: every command, what it takes, and where its code is. Only the wanted parser is built."""
+"""The command line as data: every command, its options, and where its code is. Only the needed parser is built."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class Parser(argparse.ArgumentParser):
-    """One line for a mistake, and the way to the help."""
+    """Prints a usage error as one line that names the help."""
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(
             prog=prog,
             description=description,
             allow_abbrev=False,
-            # A width given by us spares the import of shutil at every option.
+            # With a given width argparse does not import shutil.
             formatter_class=lambda prog: argparse.HelpFormatter(prog, width=min(width(sys.stdout), 100) - 2),
         )
 
@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command:
-    """`module` and `function` name the code under `control.commands`, imported only when the command runs."""
+    """`module` and `function` name the code in `control.cli.commands`, imported only when the command runs."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Command:
         parser = Parser(f"mlx-serve {self.name}", self.summary[0].upper() + self.summary[1:] + ".")
         if self.add is not None:
             self.add(parser)
-        group = parser.add_argument_group("which daemon, and how to answer")
-        group.add_argument("--port", type=port, metavar="P", help="the daemon on this port (else MLX_SERVE_PORT)")
-        group.add_argument("--socket", metavar="PATH", help="the daemon at this control socket")
+        group = parser.add_argument_group("daemon and output")
+        group.add_argument("--port", type=port, metavar="P", help="the daemon on this port (default: MLX_SERVE_PORT)")
+        group.add_argument("--socket", metavar="PATH", help="the daemon with this control socket")
         group.add_argument("--json", action="store_true", help="machine-readable output")
         return parser
 
@@ -85,10 +85,12 @@ def _count(text: str) -> int:
 
 
 def _start(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", metavar="H", help="address to listen at (default 0.0.0.0; guests need a key)")
-    parser.add_argument("--foreground", action="store_true", help="stay in this terminal")
     parser.add_argument(
-        "--preload", action="append", default=[], metavar="NAME", help="load a model at once; repeatable"
+        "--host", metavar="H", help="address to listen on (default 0.0.0.0; other machines need an API key)"
+    )
+    parser.add_argument("--foreground", action="store_true", help="run in this terminal instead of the background")
+    parser.add_argument(
+        "--preload", action="append", default=[], metavar="NAME", help="load a model at start; repeatable"
     )
     parser.add_argument("--config", metavar="FILE", help="settings file (default: config.yaml in the home folder)")
     parser.add_argument("--models-dir", metavar="DIR", help="where models are stored")
@@ -96,29 +98,31 @@ def _start(parser: argparse.ArgumentParser) -> None:
 
 
 def _stop(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="now, without waiting for running requests")
-    parser.add_argument("--all", action="store_true", help="every daemon of this home")
+    parser.add_argument("--force", action="store_true", help="stop now, without waiting for running requests")
+    parser.add_argument("--all", action="store_true", help="stop every daemon of this home folder")
 
 
 def _pull(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source", metavar="SOURCE", help="owner/name of the Hugging Face hub, an alias, a local folder, or starter"
+        "source", metavar="SOURCE", help="owner/name on the Hugging Face hub, an alias, a local folder, or starter"
     )
-    parser.add_argument("--type", choices=KINDS, help="what kind of model it is (detected when not given)")
+    parser.add_argument("--type", choices=KINDS, help="kind of model (default: detected)")
     parser.add_argument("--name", metavar="NAME", help="the name to store it under")
-    parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the source")
+    parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the repository")
     parser.add_argument(
-        "--quantize", type=_whole, choices=BITS, metavar="BITS", help="make the weights smaller: bits each"
+        "--quantize", type=_whole, choices=BITS, metavar="BITS", help="quantize the weights to this many bits"
     )
     _precision(parser)
-    parser.add_argument("--keep-source", action="store_true", help="after --quantize, keep the full model too")
+    parser.add_argument("--keep-source", action="store_true", help="with --quantize, also keep the full model")
 
 
 def _quantize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="an installed model that is not quantized yet")
     parser.add_argument("--bits", type=_whole, choices=BITS, metavar="BITS", help="bits of each weight (default 4)")
     _precision(parser)
-    parser.add_argument("--name", dest="target", metavar="NAME", help="the result's name (default NAME-4bit and such)")
+    parser.add_argument(
+        "--name", dest="target", metavar="NAME", help="name of the result (default: NAME-4bit for 4 bits)"
+    )
 
 
 def _precision(parser: argparse.ArgumentParser) -> None:
@@ -129,51 +133,53 @@ def _precision(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prefix", nargs="?", default="", metavar="PREFIX", help="only names that begin so")
+    parser.add_argument("prefix", nargs="?", default="", metavar="PREFIX", help="only names that begin with PREFIX")
 
 
 def _name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="a model's name, in full or short")
+    parser.add_argument("name", metavar="NAME", help="full or short name of a model")
 
 
 def _names(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a model's name, in full or short")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="full or short name of a model")
 
 
 def _copy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="A", help="an installed model")
-    parser.add_argument("destination", metavar="B", help="its second name")
+    parser.add_argument("destination", metavar="B", help="the second name")
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
     _name(parser)
-    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="the question; without one, a chat begins")
     parser.add_argument(
-        "--image", action="append", default=[], metavar="FILE", help="show the model a picture; repeatable"
+        "prompt", nargs="*", metavar="PROMPT", help="the prompt; without one, an interactive chat starts"
+    )
+    parser.add_argument(
+        "--image", action="append", default=[], metavar="FILE", help="an image for the model; repeatable"
     )
     parser.add_argument("--system", metavar="S", help="system message")
-    parser.add_argument("--format", metavar="json|FILE", help="answer in JSON, or after the JSON schema in FILE")
-    parser.add_argument("--think", action=argparse.BooleanOptionalAction, help="let the model reason first, or not")
-    parser.add_argument("--verbose", action="store_true", help="timings after each answer")
+    parser.add_argument("--format", metavar="json|FILE", help="answer in JSON, or by the JSON schema in FILE")
+    parser.add_argument("--think", action=argparse.BooleanOptionalAction, help="turn reasoning on or off")
+    parser.add_argument("--verbose", action="store_true", help="show timings after each answer")
 
 
 def _logs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as the log grows")
-    parser.add_argument("-n", "--lines", type=_count, default=100, metavar="N", help="how many lines (default 100)")
+    parser.add_argument("-f", "--follow", action="store_true", help="keep printing new lines")
+    parser.add_argument("-n", "--lines", type=_count, default=100, metavar="N", help="number of lines (default 100)")
 
 
 def _config(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--example", action="store_true", help="a settings file with every key and its default")
-    group.add_argument("--path", action="store_true", help="where the settings file is")
+    group.add_argument("--example", action="store_true", help="print a settings file with every key and its default")
+    group.add_argument("--path", action="store_true", help="print the path of the settings file")
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one model (default: everything stored)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one model (default: all stored files)")
 
 
 def _gc(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
 
 
 def _completion(parser: argparse.ArgumentParser) -> None:
@@ -182,24 +188,24 @@ def _completion(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS = (
     Command("start", "start the daemon and return when it is ready", "daemon:start", _start),
-    Command("status", "what runs: process, address, memory, models, queue", "daemon:status"),
-    Command("stop", "finish what runs, then stop the daemon", "daemon:stop", _stop),
-    Command("pull", "bring a model into the store", "pull:pull", _pull),
-    Command("quantize", "make a smaller copy of a model", "pull:quantize", _quantize, models=True),
-    Command("list", "installed models", "models:list_models", _list, alias="ls"),
-    Command("show", "one model in full", "models:show", _name, models=True),
+    Command("status", "show the daemon: process, address, memory, models, queue", "daemon:status"),
+    Command("stop", "finish running requests, then stop the daemon", "daemon:stop", _stop),
+    Command("pull", "download or copy a model into the store", "pull:pull", _pull),
+    Command("quantize", "make a quantized copy of a model", "pull:quantize", _quantize, models=True),
+    Command("list", "list installed models", "models:list_models", _list, alias="ls"),
+    Command("show", "show all details of a model", "models:show", _name, models=True),
     Command("remove", "remove models", "models:remove", _names, alias="rm", models=True),
     Command("copy", "give a model a second name", "models:copy", _copy, alias="cp", models=True),
-    Command("run", "ask a model once, or chat with it", "run:run", _run, models=True),
-    Command("ps", "loaded models", "memory:ps"),
-    Command("load", "bring a model into memory", "memory:load", _name, models=True),
-    Command("unload", "put a model out of memory", "memory:unload", _name, models=True),
-    Command("logs", "the daemon's log", "logs:logs", _logs),
-    Command("config", "effective settings, and where each came from", "config:config", _config),
-    Command("verify", "hash stored files again and compare", "upkeep:verify", _verify, models=True),
-    Command("gc", "free what no model names", "upkeep:gc", _gc),
-    Command("version", "versions of the command and the daemon", "daemon:version"),
-    Command("completion", "a script that teaches the shell these commands", "completion:completion", _completion),
+    Command("run", "send one prompt to a model, or chat with it", "run:run", _run, models=True),
+    Command("ps", "list loaded models", "memory:ps"),
+    Command("load", "load a model into memory", "memory:load", _name, models=True),
+    Command("unload", "unload a model from memory", "memory:unload", _name, models=True),
+    Command("logs", "print the daemon's log", "logs:logs", _logs),
+    Command("config", "print the effective settings and where each comes from", "config:config", _config),
+    Command("verify", "check stored files against their digests", "upkeep:verify", _verify, models=True),
+    Command("gc", "delete files that no model uses", "upkeep:gc", _gc),
+    Command("version", "print the versions of the command and the daemon", "daemon:version"),
+    Command("completion", "print a completion script for bash, zsh or fish", "completion:completion", _completion),
 )
 
 
@@ -212,7 +218,7 @@ def names() -> list[str]:
 
 
 def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
-    """The options in front of the command, the command, and what follows it."""
+    """The options before the command, the command, and the arguments after it."""
     index = 0
     while index < len(arguments) and arguments[index].startswith("-"):
         takes_value = arguments[index] in ("--port", "--socket")
@@ -225,7 +231,7 @@ def help_text() -> str:
     widest = max(len(_label(command)) for command in COMMANDS)
     rows = "\n".join(f"  {_label(command).ljust(widest)}  {command.summary}" for command in COMMANDS)
     return (
-        "usage: mlx-serve COMMAND [OPTION]…\n\nServes MLX models over OpenAI's and Ollama's HTTP.\n\n"
+        "usage: mlx-serve COMMAND [OPTION]…\n\nServes MLX models over the HTTP APIs of OpenAI and Ollama.\n\n"
         f"{rows}\n\n"
         "Every command takes --port P or --socket PATH (which daemon), --json, and --help.\n"
         "First steps: mlx-serve start, mlx-serve pull starter, mlx-serve run starter"

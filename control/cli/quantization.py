@@ -1,4 +1,4 @@
-"""How weights can be quantized, as far as the command line must know: which bits and group sizes go with which mode."""
+"""Which bits and group sizes each quantization mode allows, for checks on the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUP_SIZES = (16, *MODES["affine"][1])
 
 
 def check(mode: str | None, bits: int | None, group_size: int | None, bits_flag: str) -> None:
-    """None: not given, which is always right. Raises UsageError."""
+    """None: not given, which is always valid. Raises UsageError."""
     mode = mode or "affine"
     for flag, given, known in (
         (bits_flag, bits, MODES[mode][0]),
@@ -24,5 +24,7 @@ def check(mode: str | None, bits: int | None, group_size: int | None, bits_flag:
         if given is None or given in known:
             continue
         if len(known) == 1:
-            raise UsageError(f"{mode} has no {flag} {given}: it is always {known[0]}; leave {flag} out")
-        raise UsageError(f"{mode} has no {flag} {given}; choose {', '.join(map(str, known[:-1]))} or {known[-1]}")
+            raise UsageError(f"{mode} does not support {flag} {given}, only {known[0]}; leave {flag} out")
+        raise UsageError(
+            f"{mode} does not support {flag} {given}; choose {', '.join(map(str, known[:-1]))} or {known[-1]}"
+        )

@@ -1,4 +1,4 @@
-"""What a command has at hand: its options, its daemon, and how it answers."""
+"""What every command needs: its options, its daemon, its output."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .target import Target
 
 
-class Failure(Exception):
-    """The command could not do it; exit status 1. `hint` says what to do."""
+class CommandFailed(Exception):
+    """The operation failed; exit status 1. `hint` says what to do."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -43,17 +43,17 @@ class Session:
         return bool(self.options.json)
 
     def client(self, timeout: float | None = None) -> Client:
-        """The daemon if one runs; a request raises NoDaemon otherwise."""
+        """A client; its requests raise NoDaemon when none is running."""
         return Client(self.target.socket, timeout)
 
     def daemon(self) -> Client:
-        """The daemon, started in the background when none runs. Raises NoDaemon where that is not wanted."""
+        """A client, after starting a daemon when none is running. Raises NoDaemon where that is turned off."""
         wanted = self.target
         if not alive(wanted.socket):
             if wanted.explicit_socket or os.environ.get("MLX_SERVE_NO_AUTOSTART", "") not in ("", "0"):
                 raise NoDaemon(str(wanted.socket))
-            note(f"no daemon runs {wanted}; starting one")
-            with contextlib.suppress(launch.AlreadyRunning):  # another command was faster
+            note(f"no daemon is running {wanted}; starting one")
+            with contextlib.suppress(launch.AlreadyRunning):  # another command started one at the same moment
                 launch.start(wanted, ["--port", str(wanted.port)] if self.options.port is not None else [])
         return self.client()
 
@@ -63,7 +63,7 @@ class Session:
 
 
 def path_of(name: str) -> str:
-    """The control route of one model; the name is escaped, so that no name can be another route."""
+    """The control route of one model; the name is escaped, so that it cannot lead to another route."""
     from urllib.parse import quote
 
     return f"/control/v1/models/{quote(name, safe='')}"

@@ -1,4 +1,4 @@
-"""Which daemon a command means: home, port and socket, from flags, the environment and what is running."""
+"""Which daemon a command is for: home, port and socket, from flags, the environment and the running daemons."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ DEFAULT_PORT = 8000
 
 
 class UsageError(Exception):
-    """The command line or a setting beside it cannot be meant; exit status 2."""
+    """The command line or an environment variable is invalid; exit status 2."""
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; `str()` is their own complaint with file, line and key."""
+    """The settings are invalid; `str()` names file, line and key."""
 
     hint: str | None = None
 
 
 class Target:
-    """One daemon, running or not. `socket` may have been given outright; then `port` is only a name for the log."""
+    """One daemon, running or not. With an explicit `socket`, `port` only names the log."""
 
     def __init__(self, home: Path, port: int, socket: Path | None = None) -> None:
         self.home = home
@@ -47,13 +47,13 @@ def home() -> Path:
 
 
 def running_sockets(directory: Path) -> list[Path]:
-    """The sockets of this home's live daemons, lowest port first."""
+    """The sockets of this home's running daemons, lowest port first."""
     found = [path for path in socket_folder(directory).glob("*.sock") if path.stem.isdigit() and alive(path)]
     return sorted(found, key=lambda path: int(path.stem))
 
 
 def find(port: int | None, socket: str | None) -> Target:
-    """The daemon that a command speaks to: the one named, else the only one that runs, else the configured one."""
+    """The daemon of a command: the one given, else the only running one, else the configured one."""
     directory = home()
     if socket is not None:
         path = Path(socket).expanduser().absolute()
@@ -78,30 +78,30 @@ def environment_port() -> int | None:
 
 
 def configured_port(directory: Path, config: str | None = None) -> int:
-    """`server.port` of the settings file, asked of the module that owns it; without a file, the default."""
+    """`server.port` of the settings file, read by the daemon's own code; without a file, the default."""
     if config is None and not (directory / "config.yaml").exists():
         return DEFAULT_PORT
     port = int(offline_settings(config)["server"]["port"])
     if port == 0:
-        raise UsageError("server.port is 0, any free port; say which daemon with --port")
+        raise UsageError("server.port is 0 (any free port); name the daemon's port with --port")
     return port
 
 
 def offline_settings(config: str | None = None) -> Any:
-    """The settings a daemon would start with now. Raises SettingsError."""
+    """The settings that a daemon would start with. Raises SettingsError."""
     import json
 
-    return json.loads(ask_settings(["--json", *(["--config", config] if config else [])]))
+    return json.loads(run_settings_command(["--json", *(["--config", config] if config else [])]))
 
 
-def ask_settings(arguments: list[str]) -> str:
+def run_settings_command(arguments: list[str]) -> str:
     import subprocess
     import sys
 
     command = [sys.executable, "-P", "-m", "mlx_serve.daemon.settings.command", *arguments]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        complaint = result.stderr.strip().splitlines()
-        reason = complaint[-1] if complaint else f"the settings could not be read (status {result.returncode})"
+        lines = result.stderr.strip().splitlines()
+        reason = lines[-1] if lines else f"the settings could not be read (exit status {result.returncode})"
         raise SettingsError(reason.removeprefix("mlx-serve: "))
     return result.stdout

@@ -1,1 +1,1 @@
-"""The control API: what the daemon answers on its Unix socket."""
+"""The control API on the daemon's Unix socket."""

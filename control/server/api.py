@@ -1,6 +1,6 @@
-"""The control API: what the `mlx-serve` command asks of the daemon, on the Unix socket only.
+"""The control API for the `mlx-serve` command, on the Unix socket only.
 
-One JSON document an answer, or one a line for streams; errors are `{"error": {"message", "hint"?}}`.
+Responses are one JSON document, streams one per line; errors are `{"error": {"message", "hint"?}}`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from ...daemon.context import Context
 from ...daemon.residency.remove import remove
 from ...daemon.settings.command import described
 from ..socket import log_path, peer_uid
-from . import bodies
-from . import documents as views
-from .error_answers import render
+from . import bodies, documents
+from .error_responses import render
 from .line_stream import send_lines
 from .log_lines import lines as log_lines
 from .pull_lines import pull_lines, pull_order, quantize_order
@@ -37,32 +36,32 @@ _SHUTDOWN_DELAY_SECONDS = 0.02
 
 
 def register(app: Sanic[Any, Any]) -> None:
-    """Add the control routes, and the check of who calls, to the app on the socket.
+    """Add the control routes and the check of the caller to the socket's app.
 
-    The app's `ctx.serving` is the Context; `ctx.shutdown(force)` begins the daemon's end.
+    The app's `ctx.serving` is the Context; `ctx.shutdown(force)` starts the shutdown.
     """
     control = Blueprint("control", url_prefix=PREFIX)
     for methods, path, handler in _ROUTES:
         control.add_route(handler, path, methods=methods.split(), name=handler.__name__)
-    # A handler of its own: the public dialects have other error bodies.
+    # The public dialects have other error bodies.
     control.exception(Exception)(render)
     app.blueprint(control)
     app.register_middleware(check_peer, "request", priority=100)
 
 
 def check_peer(request: Request) -> HTTPResponse | None:
-    """The socket's mode keeps others out already; this holds when somebody loosened it."""
+    """Refuses other users, in case the socket's mode was changed."""
     uid = _caller(request)
     if uid is None or uid in (os.getuid(), 0):
         return None
-    text = bodies.ErrorText(
-        message="this daemon belongs to another user", hint="start one of your own: mlx-serve start"
+    text = bodies.ErrorDetail(
+        message="this daemon belongs to another user", hint="start your own with: mlx-serve start"
     )
-    return _json(bodies.ErrorAnswer(error=text), status=403)
+    return _json(bodies.ErrorResponse(error=text), status=403)
 
 
 def _caller(request: Request) -> int | None:
-    """The uid at the other end; None where the system cannot tell, -1 for a connection that is gone."""
+    """The uid of the caller; None where the system cannot tell, -1 for a closed connection."""
     transport = request.transport
     held = transport.get_extra_info("socket") if transport is not None else None
     if held is None:
@@ -84,31 +83,31 @@ def _json(answer: object, status: int = 200) -> HTTPResponse:
 
 
 def _name(name: str) -> str:
-    """Route parameters arrive percent-encoded; decoded once, and the store judges the result."""
+    """Route parameters arrive percent-encoded; the store validates the decoded name."""
     return unquote(name)
 
 
 async def get_status(request: Request) -> HTTPResponse:
     context = _context(request)
-    sizes = await asyncio.to_thread(views.memory)
+    sizes = await asyncio.to_thread(documents.memory)
     installed = await store_threads.look(context.store.models)
-    return _json(views.status(context, sizes, len(installed)))
+    return _json(documents.status(context, sizes, len(installed)))
 
 
 async def get_models(request: Request) -> HTTPResponse:
     installed = await store_threads.look(_context(request).store.models)
-    return _json(bodies.Models(models=tuple(views.model_row(model) for model in installed)))
+    return _json(bodies.InstalledModels(models=tuple(documents.model_row(model) for model in installed)))
 
 
 async def get_model(request: Request, name: str) -> HTTPResponse:
-    return _json(views.model_detail(await store_threads.look(_context(request).store.find, _name(name))))
+    return _json(documents.model_detail(await store_threads.look(_context(request).store.find, _name(name))))
 
 
 async def delete_model(request: Request, name: str) -> HTTPResponse:
-    """Returns when the model's requests are done and its memory is free; a model with another name stays in memory."""
+    """Returns when the model's requests are done and its memory is free, unless it has another name."""
     context = _context(request)
     removed = await remove(context.store, context.residency, _name(name))
-    return _json(bodies.Named(name=removed.name.display(), id=removed.digest))
+    return _json(bodies.ModelRef(name=removed.name.display(), id=removed.digest))
 
 
 async def pull(request: Request) -> None:
@@ -124,23 +123,25 @@ async def quantize(request: Request) -> None:
 async def copy(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.CopyBody)
     made = await store_threads.work(_context(request).store.copy, body.source, body.destination)
-    return _json(bodies.Named(name=made.name.display(), id=made.digest))
+    return _json(bodies.ModelRef(name=made.name.display(), id=made.digest))
 
 
 async def load(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.LoadBody)
-    return _json(views.loaded_row(await _context(request).residency.load(body.name, keep_alive=body.keep_alive)))
+    residency = _context(request).residency
+    resident = await residency.load(await residency.find(body.name), keep_alive=body.keep_alive)
+    return _json(documents.loaded_row(resident))
 
 
 async def unload(request: Request) -> HTTPResponse:
     context = _context(request)
     found = await store_threads.look(context.store.find, bodies.parse(request, bodies.NameBody).name)
-    was_loaded = await context.residency.unload(str(found.name))
-    return _json(bodies.Unloaded(name=found.name.display(), unloaded=was_loaded))
+    was_loaded = await context.residency.unload(found)
+    return _json(bodies.UnloadResult(name=found.name.display(), unloaded=was_loaded))
 
 
 async def ps(request: Request) -> HTTPResponse:
-    return _json(bodies.Loaded(models=views.loaded_rows(_context(request))))
+    return _json(bodies.LoadedModels(models=documents.loaded_rows(_context(request))))
 
 
 async def verify(request: Request) -> None:
@@ -152,7 +153,7 @@ async def gc(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.GcBody)
     context = _context(request)
     done = await store_threads.work(context.store.gc, body.dry_run, context.residency.in_use)
-    return _json(bodies.GcAnswer(blobs=done.blobs, bytes=done.bytes, partials=done.partials, dry_run=body.dry_run))
+    return _json(bodies.GcResult(blobs=done.blobs, bytes=done.bytes, partials=done.partials, dry_run=body.dry_run))
 
 
 async def config(request: Request) -> HTTPResponse:
@@ -164,19 +165,19 @@ async def logs(request: Request) -> None:
     context = _context(request)
     count = request.args.get("n", "100")
     if not (count.isascii() and count.isdigit() and len(count) < 9):
-        raise bodies.BadBody("n is the number of lines")
+        raise bodies.InvalidBody("n must be the number of lines, a whole number")
     path: Path = log_path(context.settings.home, context.settings.server.port)
     if not await asyncio.to_thread(path.exists):
-        raise NotFound("this daemon keeps no log file: it writes to the terminal it was started in")
+        raise NotFound("this daemon has no log file: it writes to the terminal it was started in")
     follow = request.args.get("follow", "0") in ("1", "true")
     await send_lines(request, log_lines(path, int(count), follow, lambda: context.draining))
 
 
 async def shutdown(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.ShutdownBody)
-    # Later, so that this answer is on its way before the listeners close.
+    # Delayed, so that this response is sent before the listeners close.
     asyncio.get_running_loop().call_later(_SHUTDOWN_DELAY_SECONDS, request.app.ctx.shutdown, body.force)
-    return _json(bodies.Stopping(status="stopping", pid=os.getpid()))
+    return _json(bodies.ShutdownResult(status="stopping", pid=os.getpid()))
 
 
 async def unknown(request: Request, path: str) -> HTTPResponse:

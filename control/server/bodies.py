@@ -1,4 +1,4 @@
-"""What the control API takes and gives, as types. Sizes are in bytes, times Unix seconds unless said."""
+"""The control API's request and response bodies. Sizes are in bytes, times in Unix seconds unless stated."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...daemon.protocol import Kind
 Mode = Literal["affine", "mxfp4", "nvfp4", "mxfp8"]
 
 
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request's body. Unknown fields are refused: the command and the daemon come from one package."""
+class RequestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request's body. Unknown fields are refused, because command and daemon come from one package."""
 
 
-class PullBody(Body, frozen=True):
+class PullBody(RequestBody, frozen=True):
     source: str
     type: Kind | None = None
     name: str | None = None
@@ -28,8 +28,8 @@ class PullBody(Body, frozen=True):
     token: str | None = None
 
 
-class QuantizeBody(Body, frozen=True):
-    """`target`: the result's name; None: the model's, with the precision behind it."""
+class QuantizeBody(RequestBody, frozen=True):
+    """`target`: the result's name; None: the model's name with the precision as a suffix."""
 
     name: str
     bits: int | None = None
@@ -38,52 +38,52 @@ class QuantizeBody(Body, frozen=True):
     target: str | None = None
 
 
-class CopyBody(Body, frozen=True):
+class CopyBody(RequestBody, frozen=True):
     source: str
     destination: str
 
 
-class LoadBody(Body, frozen=True):
+class LoadBody(RequestBody, frozen=True):
     name: str
     keep_alive: float | None = None
 
 
-class NameBody(Body, frozen=True):
+class NameBody(RequestBody, frozen=True):
     name: str
 
 
-class VerifyBody(Body, frozen=True):
+class VerifyBody(RequestBody, frozen=True):
     name: str | None = None
 
 
-class GcBody(Body, frozen=True):
+class GcBody(RequestBody, frozen=True):
     dry_run: bool = False
 
 
-class ShutdownBody(Body, frozen=True):
+class ShutdownBody(RequestBody, frozen=True):
     force: bool = False
 
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=RequestBody)
 
 
-class BadBody(Exception):
-    """The body is no JSON or not of the route's type; `str()` names the field."""
+class InvalidBody(Exception):
+    """The body is not JSON or not of the route's type; `str()` names the field."""
 
 
 def parse(request: Request, kind: type[B]) -> B:
-    """The typed body; no body at all means every default. Raises BadBody."""
+    """The typed body; an empty one means all defaults. Raises InvalidBody."""
     try:
         return msgspec.json.decode(request.body or b"{}", type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadBody(f"the request's body cannot be used: {error}") from error
+        raise InvalidBody(f"the request body is not valid: {error}") from error
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """An answer's body."""
+class ResponseBody(msgspec.Struct, frozen=True):
+    """A response's body."""
 
 
-class ModelRow(Answer, frozen=True):
+class ModelRow(ResponseBody, frozen=True):
     """One installed model in a list. `modified` is RFC 3339; `id` the manifest's digest in hex."""
 
     name: str
@@ -98,17 +98,17 @@ class ModelRow(Answer, frozen=True):
     capabilities: tuple[str, ...]
 
 
-class Models(Answer, frozen=True):
+class InstalledModels(ResponseBody, frozen=True):
     models: tuple[ModelRow, ...]
 
 
-class FileRow(Answer, frozen=True):
+class FileRow(ResponseBody, frozen=True):
     path: str
     digest: str
     size: int
 
 
-class ModelDetail(Answer, frozen=True):
+class ModelDetail(ResponseBody, frozen=True):
     model: ModelRow
     kind_reason: str
     dtype: str | None
@@ -122,8 +122,8 @@ class ModelDetail(Answer, frozen=True):
     options: dict[str, Any]
 
 
-class LoadedRow(Answer, frozen=True):
-    """One model in memory; `expires_at` None means for ever."""
+class LoadedRow(ResponseBody, frozen=True):
+    """One loaded model; `expires_at` None means never."""
 
     name: str
     id: str
@@ -140,25 +140,25 @@ class LoadedRow(Answer, frozen=True):
     pid: int
 
 
-class Loaded(Answer, frozen=True):
+class LoadedModels(ResponseBody, frozen=True):
     models: tuple[LoadedRow, ...]
 
 
-class Memory(Answer, frozen=True):
-    """Resident memory of the daemon, and of its child processes together."""
+class Memory(ResponseBody, frozen=True):
+    """Resident memory of the daemon, and of all its child processes."""
 
     daemon: int
     children: int
     processes: int
 
 
-class QueueRow(Answer, frozen=True):
+class QueueRow(ResponseBody, frozen=True):
     running: int
     waiting: int
     limit: int
 
 
-class Status(Answer, frozen=True):
+class Status(ResponseBody, frozen=True):
     version: str
     pid: int
     uptime_seconds: float
@@ -178,18 +178,18 @@ class Status(Answer, frozen=True):
     queue: QueueRow
 
 
-class Named(Answer, frozen=True):
+class ModelRef(ResponseBody, frozen=True):
     name: str
     id: str
 
 
-class Unloaded(Answer, frozen=True):
+class UnloadResult(ResponseBody, frozen=True):
     name: str
     unloaded: bool
 
 
-class PullLine(Answer, frozen=True, omit_defaults=True):
-    """One line of a pull's or a quantization's stream, as in `store.progress`; the last one names the model."""
+class PullLine(ResponseBody, frozen=True, omit_defaults=True):
+    """One line of the stream of a pull or a quantization, as in `store.progress`; the last one names the model."""
 
     status: str
     digest: str | None = None
@@ -204,9 +204,9 @@ class PullLine(Answer, frozen=True, omit_defaults=True):
     size: int = 0
 
 
-class VerifyLine(Answer, frozen=True, omit_defaults=True):
-    """How far the check is, in bytes of the whole run; with `ok`, what came of one file; last, with status `done`, how
-    many files and how many bad."""
+class VerifyLine(ResponseBody, frozen=True, omit_defaults=True):
+    """Progress in bytes of the whole run; with `ok`, the result of one file; the last line, with status `done`, counts
+    all files and the bad ones."""
 
     status: str
     name: str | None = None
@@ -220,27 +220,27 @@ class VerifyLine(Answer, frozen=True, omit_defaults=True):
     bad: int = 0
 
 
-class GcAnswer(Answer, frozen=True):
+class GcResult(ResponseBody, frozen=True):
     blobs: int
     bytes: int
     partials: int
     dry_run: bool
 
 
-class LogLine(Answer, frozen=True):
+class LogLine(ResponseBody, frozen=True):
     line: str
 
 
-class Stopping(Answer, frozen=True):
+class ShutdownResult(ResponseBody, frozen=True):
     status: str
     pid: int
 
 
-class ErrorText(Answer, frozen=True, omit_defaults=True):
+class ErrorDetail(ResponseBody, frozen=True, omit_defaults=True):
     message: str
     hint: str | None = None
     pullable: bool = False
 
 
-class ErrorAnswer(Answer, frozen=True):
-    error: ErrorText
+class ErrorResponse(ResponseBody, frozen=True):
+    error: ErrorDetail

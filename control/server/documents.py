@@ -1,4 +1,4 @@
-"""What the daemon knows, as the control API's answers. Reads settings, store and residency; changes nothing."""
+"""Response bodies made from settings, store and residency. Read only."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def loaded_rows(context: Context) -> tuple[LoadedRow, ...]:
 
 
 def url(host: str, port: int) -> str:
-    """An address that works from this machine; the unspecified ones listen but cannot be called."""
+    """A URL that works on this machine; the unspecified addresses can be bound but not called."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)
     if ":" in reachable and not reachable.startswith("["):
         reachable = f"[{reachable}]"
@@ -80,7 +80,7 @@ def url(host: str, port: int) -> str:
 
 
 def memory() -> Memory:
-    """Resident sizes from the system; slow enough (a few ms) to be asked for only by `status`."""
+    """Resident sizes from the system. Takes a few ms, so only `status` calls it."""
     import psutil
 
     me = psutil.Process()

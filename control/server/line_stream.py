@@ -1,4 +1,4 @@
-"""Answers of one JSON document a line."""
+"""Responses of one JSON document per line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import msgspec
 from sanic.request import Request
 
-from .error_answers import line_of
+from .error_responses import response_of
 
 
 async def send_lines(request: Request, lines: AsyncIterator[msgspec.Struct]) -> None:
-    """Answer with one JSON document a line. An error before the first line is raised, a later one is the last line."""
+    """Stream one JSON document per line. An error before the first line is raised, a later one is the last line."""
     response = None
     try:
         async for line in lines:
@@ -21,7 +21,7 @@ async def send_lines(request: Request, lines: AsyncIterator[msgspec.Struct]) -> 
     except Exception as error:
         if response is None:
             raise
-        await response.send(msgspec.json.encode(line_of(request, error)) + b"\n")
+        await response.send(msgspec.json.encode(response_of(request, error)) + b"\n")
     finally:
         close = getattr(lines, "aclose", None)
         if close is not None:

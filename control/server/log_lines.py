@@ -1,4 +1,4 @@
-"""The end of the daemon's log, and what is added to it, line by line."""
+"""The end of the daemon's log, and lines as they are added."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _POLL_SECONDS = 0.25
 _MOST_BYTES = 1 << 20
 
 
-class Follower:
-    """Reads whole lines that were added since the last look; starts over when the file was replaced or cut."""
+class LogReader:
+    """Reads the whole lines added since the last read; starts over when the file was replaced or truncated."""
 
     def __init__(self, path: Path, offset: int) -> None:
         self._path = path
         self._offset = offset
         self._inode = _inode(path)
 
-    def news(self) -> list[str]:
+    def read_new(self) -> list[str]:
         inode = _inode(self._path)
         if inode is None:
             return []
@@ -42,13 +42,13 @@ def _inode(path: Path) -> int | None:
         return None
 
 
-async def lines(path: Path, count: int, follow: bool, over: Callable[[], bool]) -> AsyncIterator[LogLine]:
-    """The last `count` lines, then, with `follow`, new ones until `over()`. Raises FileNotFoundError."""
+async def lines(path: Path, count: int, follow: bool, ended: Callable[[], bool]) -> AsyncIterator[LogLine]:
+    """The last `count` lines, then, with `follow`, new ones until `ended()`. Raises FileNotFoundError."""
     last, offset = await asyncio.to_thread(tail, path, count)
     for line in last:
         yield LogLine(line=line)
-    follower = Follower(path, offset)
-    while follow and not over():
-        for line in await asyncio.to_thread(follower.news):
+    reader = LogReader(path, offset)
+    while follow and not ended():
+        for line in await asyncio.to_thread(reader.read_new):
             yield LogLine(line=line)
         await asyncio.sleep(_POLL_SECONDS)

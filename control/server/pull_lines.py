@@ -1,4 +1,4 @@
-"""Pulls and quantizations as the control API takes and tells them."""
+"""The control API's pulls and quantizations: from request bodies to orders, from events to lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIELDS = ("status", "digest", "path", "completed", "total", "overall_completed"
 
 
 def pull_order(body: PullBody) -> PullOrder:
-    """Raises RequestRejected for what no model can be quantized to: before anything begins."""
+    """Raises RequestRejected for an impossible precision, before anything is fetched."""
     wanted = body.quantize is not None or body.mode is not None
     return PullOrder(
         source=body.source,
@@ -29,13 +29,13 @@ def pull_order(body: PullBody) -> PullOrder:
 
 
 def quantize_order(body: QuantizeBody) -> QuantizeOrder:
-    """Raises RequestRejected for what no model can be quantized to."""
+    """Raises RequestRejected for an impossible precision."""
     settings = check(body.bits, body.group_size, body.mode or "affine")
     return QuantizeOrder(body.name, settings.bits, settings.group_size, settings.mode, body.target)
 
 
 async def pull_lines(context: Context, order: Order) -> AsyncIterator[PullLine]:
-    """What happens, and last the model. Raises what `Pulls.follow` raises."""
+    """The progress, and last the model. Raises what `Pulls.follow` raises."""
     async with aclosing(context.pulls.follow(order)) as events:
         async for event in events:
             if isinstance(event, Progress):

@@ -1,4 +1,4 @@
-"""A check of the store as the control API tells it: every file, then how many were bad."""
+"""The lines of a verification: progress, a result for every file, then the totals."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .bodies import VerifyLine
 
 
 def verify_lines(store: Store, name: str | None) -> AsyncIterator[VerifyLine]:
-    """Closing the iterator ends the check."""
+    """Closing the iterator ends the verification."""
 
-    def look(report: Callable[[VerifyLine], None]) -> VerifyLine:
+    def verify(report: Callable[[VerifyLine], None]) -> VerifyLine:
         files = bad = 0
 
-        def tell(done: int, total: int) -> None:
+        def report_bytes(done: int, total: int) -> None:
             report(VerifyLine(status="verifying", completed=done, total=total))
 
-        for each in store.verify(name, tell):
+        for each in store.verify(name, report_bytes):
             files, bad = files + 1, bad + (not each.ok)
             report(
                 VerifyLine(
@@ -36,6 +36,6 @@ def verify_lines(store: Store, name: str | None) -> AsyncIterator[VerifyLine]:
         return VerifyLine(status="done", files=files, bad=bad)
 
     work: Work[VerifyLine, VerifyLine] = Work(
-        lambda report: in_thread(partial(look, report), "verify"), lambda line: (line.name, line.path, line.digest)
+        lambda report: in_thread(partial(verify, report), "verify"), lambda line: (line.name, line.path, line.digest)
     )
     return work.follow()

@@ -9,8 +9,9 @@ import mlx.core as mx
 from .. import protocol
 from .cache import ragged
 from .device import bound_pools
-from .generate.loop import Engine
+from .generate.generator import Generator
 from .generate.scheduler import Limits
+from .loop import Loop
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
 
@@ -33,13 +34,12 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     model, frame = loaded
     limits = Limits(
         max_batch=request.max_batch,
-        tokens_per_step=request.prefill_tokens_per_step,
         token_bytes=model.key_value_bytes,
         memory=_cache_memory(request, model),
     )
-    engine = Engine(model, limits, mailbox)
+    worker = Generator(model, limits, request.prefill_tokens_per_step, mailbox.queue.put)
     mailbox.send(frame)
-    engine.run()
+    Loop(worker, mailbox).run()
     mx.clear_streams()
 
 

@@ -1,139 +1,158 @@
-"""The arriving half of an exchange: a request's body, whole or part by part, within its limits."""
+"""A request's body as it arrives: whole or part by part, within its limits.
+
+Chunks are read here and not by h11: it takes trailers and long extensions, so that the checks would stay, and reads a
+body only as part of a whole connection in its hands.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import sys
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
-from sanic.exceptions import BadRequest, PayloadTooLarge, RequestTimeout
+from sanic.exceptions import BadRequest, PayloadTooLarge, RequestTimeout, SanicException
 
-from .head import Refused
+from .head import Head, Refused
 from .limits import MIB, InFlight, Limits
+from .receive_buffer import EndOfInput, ReceiveBuffer
 
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
 _MAX_LINE = 256
+_MAX_DISCARD = MIB
 
 
-class Bodies:
-    """Mixed into Sanic's Http, whose attributes it uses."""
+class Body:
+    """`complete`: all of it has been taken. `lost`: where it ends cannot be told, so nothing can follow it."""
 
-    limits: Limits
+    def __init__(
+        self, head: Head, received: ReceiveBuffer, write: Callable[[bytes], Awaitable[None]], limits: Limits
+    ) -> None:
+        self.complete = not head.length
+        self.lost = False
+        self._chunked = head.length == -1
+        self._awaits_continue = head.expects_continue and not self.complete
+        self._left = max(0, head.length or 0)  # bytes of the body, or of the chunk under way
+        self._announced = self._left  # bytes of the body, or of all chunks so far
+        self._received = received
+        self._write = write
+        self._limits = limits
 
-    # Attributes of Sanic's Http.
-    protocol: Any
-    recv_buffer: bytearray
-    request_body: Any
-    request_bytes: Any
-    request_bytes_left: Any
-    request_max_size: Any
-    expecting_continue: bool
-    keep_alive: bool
-    _send: Any
-    _receive_more: Any
+    @property
+    def too_much_to_discard(self) -> bool:
+        """Whether an unread rest is better left unread than swallowed; one that awaits its 100 will not even come."""
+        return not self.complete and (self._awaits_continue or self._left > _MAX_DISCARD)
 
-    async def whole_body(self) -> bytes:
-        """Raises PayloadTooLarge, RequestTimeout or Refused."""
-        limit = min(self.request_max_size, self.protocol.request_max_size)
-        if self.request_bytes > limit:
-            raise self._too_large(limit)
-        self.request_max_size = limit
-        most = limit if self.request_body == "chunked" else self.request_bytes
-        seconds = self.limits.body_seconds + most / MIB * self.limits.body_seconds_per_mib
-        in_flight: InFlight = self.protocol.app.ctx.in_flight
+    @property
+    def _is_here(self) -> bool:
+        """Whether all of it has come already, as most have when they are asked for."""
+        return not self._chunked and 0 < self._left <= len(self._received.data)
+
+    async def whole(self, limit: int, in_flight: InFlight) -> bytes:
+        """All of it, `limit` bytes at most. Raises PayloadTooLarge, RequestTimeout, BadRequest or Refused."""
+        self._check(limit)
+        if self._is_here and in_flight.held + self._left <= in_flight.limit:
+            return await self._take()
+        most = limit if self._chunked else self._announced
         parts: list[bytes] = []
         held = 0
         try:
-            async with asyncio.timeout(seconds):
-                async for part in self:  # type: ignore[attr-defined]
-                    parts.append(part)
-                    held += len(part)
-                    in_flight.held += len(part)
-                    if in_flight.held > in_flight.limit:
-                        raise Refused(503, "too many large requests arrive at once; try again in a moment")
+            async with asyncio.timeout(self._limits.body_seconds + most / MIB * self._limits.body_seconds_per_mib):
+                async with aclosing(self.parts(limit)) as arriving:
+                    async for part in arriving:
+                        parts.append(part)
+                        held += len(part)
+                        in_flight.held += len(part)
+                        if in_flight.held > in_flight.limit:
+                            raise Refused(503, "too many large requests arrive at once; try again in a moment")
         except TimeoutError:
+            self.lost = True
             raise RequestTimeout("the request's body took too long to arrive") from None
         finally:
             in_flight.held -= held
         return b"".join(parts)
 
-    async def parts(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, of any size, for what goes to disk. Raises RequestTimeout."""
-        self.request_max_size = sys.maxsize
-        async for part in self:  # type: ignore[attr-defined]
-            yield part
+    async def parts(self, limit: int | None = None) -> AsyncGenerator[bytes]:
+        """What has not been read yet, as it arrives. Raises PayloadTooLarge, RequestTimeout or BadRequest."""
+        if self._awaits_continue:
+            self._awaits_continue = False
+            if not self._received.data:
+                await self._write(_CONTINUE)
+        while not self.complete:
+            if self._chunked and not self._left:
+                await self._next_chunk()
+            self._check(limit)
+            if self._left:
+                yield await self._take()
 
-    async def read(self) -> bytes | None:
-        """The next part of the body, or None at its end."""
-        if not self.request_body:
-            return None
-        if self.expecting_continue:
-            self.expecting_continue = False
-            await self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self.request_body == "chunked" and not self.request_bytes_left:
-            await self._next_chunk()
-        if self.request_bytes > self.request_max_size:
-            raise self._too_large(self.request_max_size)
-        if not self.request_bytes_left:
-            self._body_is_in()
-            return None
-        while not self.recv_buffer:
-            if not await self._bytes_within(self.limits.body_seconds):
-                raise RequestTimeout("the request's body stopped arriving")
-        data = bytes(self.recv_buffer[: self.request_bytes_left])
-        del self.recv_buffer[: len(data)]
-        self.request_bytes_left -= len(data)
-        if not self.request_bytes_left and self.request_body != "chunked":
-            self._body_is_in()
+    async def discard(self) -> None:
+        """Read over the rest, so that the next request begins behind it; `lost` when that takes too much."""
+        try:
+            async with asyncio.timeout(self._limits.linger_seconds):
+                async for _ in self.parts(_MAX_DISCARD):
+                    pass
+        except (TimeoutError, SanicException):
+            self.lost = True
+
+    async def _take(self) -> bytes:
+        while not self._received.data:
+            await self._more()
+        data = bytes(self._received.data[: self._left])
+        del self._received.data[: len(data)]
+        self._left -= len(data)
+        if not self._left and not self._chunked:
+            self._finish()
         return data
 
     async def _next_chunk(self) -> None:
-        """Sets `request_bytes_left` to the size of the next chunk; 0 at the end. Raises BadRequest."""
-        if self.request_bytes and await self._line() != b"":
+        """On to the bytes of the next chunk, or to the end. Raises BadRequest."""
+        if self._announced and await self._line() != b"":
             raise self._bad_chunk()
         match = _CHUNK.fullmatch(await self._line())
         if match is None:
             raise self._bad_chunk()
-        self.request_bytes_left = int(match.group(1), 16)
-        self.request_bytes += self.request_bytes_left
-        if not self.request_bytes_left and await self._line() != b"":
-            # A trailer: nobody needs one, and left in the buffer it would be the next request.
-            raise self._bad_chunk()
+        self._left = int(match.group(1), 16)
+        self._announced += self._left
+        if not self._left:
+            if await self._line() != b"":
+                # A trailer: nobody needs one, and left in the buffer it would be the next request.
+                raise self._bad_chunk()
+            self._finish()
 
     async def _line(self) -> bytes:
-        buffer = self.recv_buffer
-        while (end := buffer.find(b"\r\n")) < 0:
-            if len(buffer) > _MAX_LINE:
+        data = self._received.data
+        while (end := data.find(b"\r\n")) < 0:
+            if len(data) > _MAX_LINE:
                 raise self._bad_chunk()
-            if not await self._bytes_within(self.limits.body_seconds):
-                raise RequestTimeout("the request's body stopped arriving")
+            await self._more()
         if end > _MAX_LINE:
             raise self._bad_chunk()
-        line = bytes(buffer[:end])
-        del buffer[: end + 2]
+        line = bytes(data[:end])
+        del data[: end + 2]
         return line
 
-    def _bad_chunk(self) -> BadRequest:
-        self.keep_alive = False
-        return BadRequest("the body's chunks are not well-formed")
-
-    def _too_large(self, limit: float) -> PayloadTooLarge:
-        self.keep_alive = False
-        return PayloadTooLarge(f"the body is larger than {int(limit) // MIB} MiB; server.max_body_mb is the limit")
-
-    def _body_is_in(self) -> None:
-        self.request_body = None
-        # The buffer may have filled and stopped the reading; nobody else starts it again, and a hang-up goes unseen.
-        if self.protocol.transport is not None:
-            self.protocol.transport.resume_reading()
-
-    async def _bytes_within(self, seconds: float) -> bool:
-        """Wait for more bytes. False when none came in time."""
+    async def _more(self) -> None:
+        """Wait for more bytes. Raises RequestTimeout, and BadRequest when none can come."""
         try:
-            async with asyncio.timeout(seconds):
-                await self._receive_more()
+            async with asyncio.timeout(self._limits.body_seconds):
+                await self._received.more()
         except TimeoutError:
-            return False
-        return True
+            self.lost = True
+            raise RequestTimeout("the request's body stopped arriving") from None
+        except EndOfInput:
+            self.lost = True
+            raise BadRequest("the request ended before its body was complete") from None
+
+    def _finish(self) -> None:
+        self.complete = True
+        self._received.resume()
+
+    def _check(self, limit: int | None) -> None:
+        if limit is not None and self._announced > limit:
+            self.lost = True
+            raise PayloadTooLarge(f"the body is larger than {limit // MIB} MiB; server.max_body_mb is the limit")
+
+    def _bad_chunk(self) -> BadRequest:
+        self.lost = True
+        return BadRequest("the body's chunks are not well-formed")

@@ -1,19 +1,38 @@
-"""One client's connection: Sanic's protocol with exact deadlines instead of polling timers, and a bound."""
+"""One client's connection: bytes in and out, one exchange after another, and what becomes of it when the client leaves.
 
-# mypy: disable-error-code="no-untyped-call"
-# (many of Sanic's methods carry no types)
+**Half-closed connections.** A client that shuts down its sending side (a FIN) may have gone, or may wait for its answer
+with nothing more to say, as `nc -N` and some tools of HTTP/1.0 do; TCP does not tell which. A FIN later than
+HALF_CLOSE_SECONDS after the client's last byte means that it has gone, and cancels its request. After an earlier one
+the request goes on, and now and then a byte is sent ahead of its time, one with which the response begins or goes on
+whatever it says (`ResponseWriter.probe`). The machine of a client that has gone answers that with a reset; the next
+byte then fails and cancels the request. Where no such byte is left, and in streams to HTTP/1.0, the response's own
+writes find out.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
+from sanic import Sanic
 from sanic.exceptions import RequestCancelled
 from sanic.http import Stage
-from sanic.server import HttpProtocol
+from sanic.models.server_types import ConnInfo
 
 from .exchange import Exchange
+from .limits import Limits
+from .receive_buffer import EndOfInput, ReceiveBuffer
+
+log = logging.getLogger("mlx_serve.daemon.http")
+
+HALF_CLOSE_SECONDS = 1.0
+_FIRST_PROBE_SECONDS = 0.1
+_LAST_PROBE_SECONDS = 12.8
+_CLOSE_SECONDS = 5.0
+_WRITE_BUFFER = 65_536
 
 _BUSY_BODY = b'{"error":{"message":"too many connections are open; try again in a moment"}}'
 _BUSY = (
@@ -22,65 +41,165 @@ _BUSY = (
 )
 
 
-class Connection(HttpProtocol):
-    HTTP_CLASS = Exchange
-    __slots__ = ()
+class Connection(asyncio.Protocol):
+    """`connections` holds all that are open; `lost` is called when this one is gone from it."""
 
-    def check_timeouts(self) -> None:
-        """Sanic would poll here twice a second for ever; Exchange has its own deadlines."""
+    transport: asyncio.Transport
+    received: ReceiveBuffer
+    conn_info: ConnInfo  # which Sanic's requests hand to handlers
 
-    async def send(self, data: bytes) -> None:
-        """Write, and wait while the client is behind. Raises RequestCancelled when it is gone or takes nothing."""
-        if not self._can_write.is_set():
-            try:
-                async with asyncio.timeout(self.app.ctx.limits.write_seconds):
-                    await self._can_write.wait()
-            except TimeoutError:
-                self.abort()
-        if self.transport is None or self.transport.is_closing():
-            raise RequestCancelled
-        self.transport.write(data)
+    def __init__(self, app: Sanic[Any, Any], connections: set[Connection], lost: Callable[[], None]) -> None:
+        self.app = app
+        self._limits: Limits = app.ctx.limits
+        self._connections = connections
+        self._lost = lost
+        self._exchange: Exchange | None = None
+        self._task: asyncio.Task[None] | None = None  # None also when the connection was refused
+        self._writable = asyncio.Event()  # only awaited; `_behind` is cheaper to ask for every chunk
+        self._behind = False  # the client does not take what is written
+        self._next_probe: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:
-        if len(self.connections) >= self.app.ctx.limits.connections and not self._close_an_idle_one():
+    # --- the transport's calls ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast(asyncio.Transport, transport)
+        if len(self._connections) >= self._limits.connections and not self._close_an_idle_one():
             transport.write(_BUSY)
             transport.close()
             return
-        super().connection_made(transport)
+        transport.set_write_buffer_limits(low=_WRITE_BUFFER // 4, high=_WRITE_BUFFER)
+        self.received = ReceiveBuffer(transport)
+        self.conn_info = ConnInfo(transport)  # type: ignore[arg-type]
+        self._connections.add(self)
+        self._task = asyncio.get_running_loop().create_task(self._serve())
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.conn_info is None:  # it was turned away at the door
+        if self._task is None:
             return
-        super().connection_lost(error)
-        self.app.ctx.on_connection_lost()
+        self.conn_info.lost = True
+        self._connections.discard(self)
+        if self._next_probe is not None:
+            self._next_probe.cancel()
+        self.resume_writing()
+        self._task.cancel()
+        self._lost()
 
     def data_received(self, data: bytes) -> None:
-        if self.conn_info is None:
+        if self._task is None:
             return
-        super().data_received(data)
-        http = self.http
-        if http and http.request_body is None and len(self.recv_buffer) >= self.app.config.REQUEST_BUFFER_SIZE:
+        self.received.feed(data)
+        exchange = self._exchange
+        if (
+            self.received.full
+            and exchange is not None
+            and exchange.stage in (Stage.HANDLER, Stage.RESPONSE)
+            and not exchange.request_body
+        ):
             # So much beyond its own request: were reading to stop here, a hang-up would go unseen.
             self.abort()
+
+    def eof_received(self) -> bool:
+        """Whether the connection stays open for the answer."""
+        if self._task is None or self.silent_seconds > HALF_CLOSE_SECONDS:
+            return False
+        self.received.end()
+        self._probe_in(_FIRST_PROBE_SECONDS)
+        return True
+
+    def pause_writing(self) -> None:
+        self._behind = True
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._behind = False
+        self._writable.set()
+
+    # --- for the server -----------------------------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
         """No request is under way; one whose head is not complete does not count."""
-        return self.http is None or self.http.stage in (Stage.IDLE, Stage.REQUEST)
+        return self._exchange is None or self._exchange.stage in (Stage.IDLE, Stage.REQUEST)
 
     @property
     def silent_seconds(self) -> float:
         """Since the connection was made, or its last bytes came."""
-        return float(monotonic() - self._time)
+        return monotonic() - self.received.last
 
     def cancel(self) -> None:
         """End the request under way; it gets its error."""
         if self._task is not None:
             self._task.cancel()
 
+    def close(self, seconds: float = _CLOSE_SECONDS) -> None:
+        """Close once the client has taken what is written; give that up after `seconds`."""
+        if self.transport.is_closing():
+            return
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(seconds, self.abort)
+
+    def abort(self) -> None:
+        self.transport.abort()
+
     def _close_an_idle_one(self) -> bool:
-        idle = [each for each in self.connections if each.http is not None and each.http.stage is Stage.IDLE]
+        idle = [each for each in self._connections if each._exchange is None]
         if not idle:
             return False
-        min(idle, key=lambda each: each._time).close()
+        min(idle, key=lambda each: each.received.last).close()
         return True
+
+    # --- for the exchange ---------------------------------------------------------------------------------------------
+
+    async def write(self, data: bytes) -> None:
+        """Write, and wait while the client is behind. Raises RequestCancelled when it is gone or takes nothing."""
+        if self._behind:
+            try:
+                async with asyncio.timeout(self._limits.write_seconds):
+                    await self._writable.wait()
+            except TimeoutError:
+                self.abort()
+        if self.transport.is_closing():
+            raise RequestCancelled
+        self.transport.write(data)
+
+    # --- one exchange after another -----------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        try:
+            while await self._request_begins():
+                self._exchange = Exchange(self)
+                follows = await self._exchange.run()
+                self._exchange = None
+                if not follows:
+                    return
+        except asyncio.CancelledError:
+            return
+        except Exception as error:
+            log.error("fail connection reason=%s", type(error).__name__, exc_info=error)
+        finally:
+            self._exchange = None
+            self.close()
+
+    async def _request_begins(self) -> bool:
+        """Wait for a request's first bytes. False when none come."""
+        if self.received.data:
+            return True
+        try:
+            async with asyncio.timeout(self._limits.idle_seconds):
+                await self.received.more()
+        except (TimeoutError, EndOfInput):
+            return False
+        return True
+
+    # --- half-closed --------------------------------------------------------------------------------------------------
+
+    def _probe_in(self, seconds: float) -> None:
+        self._next_probe = asyncio.get_running_loop().call_later(seconds, self._probe, seconds)
+
+    def _probe(self, waited: float) -> None:
+        if self.transport.is_closing():
+            return
+        if self._exchange is not None and not self._behind and (byte := self._exchange.probe()):
+            self.transport.write(byte)
+        self._probe_in(min(2 * waited, _LAST_PROBE_SECONDS))

@@ -1,10 +1,12 @@
-"""One HTTP/1.1 exchange after another on one connection: what Sanic 25.12 gets wrong on the wire, put right.
+"""One HTTP/1.1 exchange: a request is received, handed to Sanic, answered, and what is left of it is cleared away.
 
-- heads are checked strictly (`head`), and bodies in chunks as strictly
-- a head, a body, an idle connection and a reader that takes nothing have deadlines of their own
-- reading goes on once the body is in, so a client that hangs up behind a large body is noticed
-- an answer that fails on the way ends without HTTP's end mark, so that no client takes it for whole
-- whoever is refused can read why: what it still sends is swallowed before the connection closes
+An Exchange is what Sanic calls a request's `stream`. It stands in for Sanic's own (`sanic.http.Http`), which lets
+malformed heads through, misses hang-ups behind large bodies, and ends failed responses as if they were whole. Here:
+
+- the head is checked strictly (`head`), the body has limits and deadlines (`body`)
+- a response that fails on the way ends with an error record and without HTTP's end mark, so that no client takes it for
+  whole
+- whoever is refused can read why: what it still sends is read and dropped before the connection closes
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -15,243 +17,262 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
-import secrets
+import math
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
+from sanic import Sanic
 from sanic.compat import Header
 from sanic.exceptions import BadURL, RequestTimeout, SanicException, ServerError
-from sanic.http import Http, Stage
-from sanic.request import Request
+from sanic.http import Stage
+from sanic.models.server_types import ConnInfo
+from sanic.response import BaseHTTPResponse
 
 from ..errors import Draining
 from . import head as heads
-from .body import Bodies
+from .body import Body
 from .head import Refused
 from .limits import MIB, Limits
-from .response import Answers
+from .receive_buffer import EndOfInput, ReceiveBuffer
+from .response import ResponseWriter, Send, error_record
 
 log = logging.getLogger("mlx_serve.daemon.http")
 
-_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+
+class Peer(Protocol):
+    """What an exchange needs of its connection."""
+
+    app: Sanic[Any, Any]
+    received: ReceiveBuffer
+    transport: asyncio.Transport
+    conn_info: ConnInfo
+
+    async def write(self, data: bytes) -> None: ...
 
 
-class ApiRequest(Request):
-    """A request whose body is received within the limits."""
+class Exchange:
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._app = peer.app
+        self._limits: Limits = peer.app.ctx.limits
+        self._started = monotonic()
+        self._body: Body | None = None
+        self._request: Any = None
+        self._writer: ResponseWriter | None = None
+        self._last = True  # no other request can follow on the connection
+        self._failed = False
+        self._refusal: str | None = None
 
-    async def receive_body(self) -> None:
-        if not self.body and isinstance(self.stream, Exchange):
-            self.body = await self.stream.whole_body()
-
-    def parts(self) -> AsyncIterator[bytes]:
-        """The body part by part; held in memory nowhere, and as long as it likes."""
-        stream: Any = self.stream
-        arriving: AsyncIterator[bytes] = stream.parts()
-        return arriving
-
-
-class Exchange(Answers, Bodies, Http):
-    def __init__(self, protocol: object) -> None:
-        super().__init__(protocol)
-        self.limits: Limits = self.protocol.app.ctx.limits
-
-    async def http1(self) -> None:
-        while self.keep_alive and self.stage is Stage.IDLE:
-            self.init_for_request()
-            self.response_func = self.http1_response_header
-            self.failed = False
-            self._refusal: str | None = None
-            if not self.recv_buffer and not await self._bytes_within(self.limits.idle_seconds):
-                return
-            self.stage = Stage.REQUEST
-            self._started = monotonic()
-            try:
-                await self._exchange()
-            finally:
-                self._log_access()
-            if self.protocol.app.ctx.serving.draining:
-                self.keep_alive = False
-            await self._leave_clean()
-            self._release()
-
-    async def _exchange(self) -> None:
+    async def run(self) -> bool:
+        """Whether another request can follow on the connection."""
         try:
-            await self.http1_request_header()
-            self.stage = Stage.HANDLER
-            self.request.conn_info = self.protocol.conn_info
-            await self.protocol.request_handler(self.request)
+            await self._answer()
+        finally:
+            self._log_access()
+        follows = await self._clear()
+        if self._request is not None:
+            self._request.stream = None
+        if self.response is not None:
+            self.response.stream = None
+        return follows
+
+    async def _answer(self) -> None:
+        try:
+            await self._receive_head()
+            await self._app.handle_request(self._request)
             if self.stage is Stage.HANDLER:
-                raise ServerError("the handler gave no answer")
-            if self.stage is Stage.RESPONSE and not self.failed:
+                raise ServerError("the handler gave no response")
+            if self.stage is Stage.RESPONSE and not self._failed and self.response is not None:
                 await self.response.send(end_stream=True)
+        except EndOfInput:
+            return  # there was no request
         except asyncio.CancelledError:
-            self.keep_alive = False
-            if not self.gone:
-                await self._say_goodbye()
+            self._last = True
+            if not self._gone:
+                await self._report(Draining())
         except Exception as error:
-            await self.error_response(error)
+            await self._report(error)
+
+    # --- what Sanic uses of a request's stream ------------------------------------------------------------------------
+
+    request_max_size = math.inf  # Sanic sets it for handlers that stream; `whole_body` has the limit
 
     @property
-    def gone(self) -> bool:
-        """The client has hung up, or the connection is being closed from this side."""
-        transport = self.protocol.transport
-        return transport is None or transport.is_closing() or self.protocol.conn_info.lost
+    def stage(self) -> Stage:
+        return Stage.REQUEST if self._writer is None else self._writer.stage
 
-    async def _say_goodbye(self) -> None:
-        """The daemon stops and this request has to go: it gets its error, as a record where a stream is under way."""
-        if self.stage is Stage.HANDLER:
-            await self.error_response(Draining())
-        else:
-            await self.break_off(Draining())
+    @property
+    def request_body(self) -> bool:
+        """Whether there is some of the request's body to receive."""
+        return self._body is not None and not self._body.complete
+
+    @property
+    def response(self) -> BaseHTTPResponse | None:
+        return None if self._writer is None else self._writer.response
+
+    @response.setter
+    def response(self, response: BaseHTTPResponse | None) -> None:
+        if self._writer is not None:
+            self._writer.response = response
+
+    @property
+    def send(self) -> Send | None:
+        """Takes the next part of the response; None when that has ended."""
+        return None if self._writer is None else self._writer.send
+
+    def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
+        """Let this be the response. The head leaves with the first `send`; until then another can take its place."""
+        if self.stage is not Stage.HANDLER:
+            raise ServerError("the response has begun already")
+        if self.response is not None:
+            self.response.stream = None
+        self.response = response
+        response.stream = self  # type: ignore[assignment]
+        return response
+
+    def __aiter__(self) -> AsyncGenerator[bytes]:
+        return self.parts()
+
+    # --- what our own side uses ---------------------------------------------------------------------------------------
+
+    async def whole_body(self) -> bytes:
+        """Within `server.max_body_mb`. Raises PayloadTooLarge, RequestTimeout, BadRequest or Refused."""
+        assert self._body is not None  # a handler runs, so the head is in
+        limit = self._app.ctx.serving.settings.server.max_body_mb * MIB
+        return await self._body.whole(limit, self._app.ctx.in_flight)
+
+    def parts(self) -> AsyncGenerator[bytes]:
+        """The body as it arrives, of any size, for what goes to disk. Raises RequestTimeout or BadRequest."""
+        assert self._body is not None
+        return self._body.parts()
+
+    def probe(self) -> bytes:
+        """A byte to send before its time, to see whether the client is still there; b"" when there is none."""
+        return b"" if self._writer is None else self._writer.probe()
 
     async def break_off(self, error: BaseException) -> None:
-        """Something was sent already: the error is the last record of a stream, and the one honest end is a broken
-        one."""
-        told = self.failed
+        """The response has begun: it ends with the error as its last record, and without its end mark."""
+        known, send, response = self._failed, self.send, self.response
         self.fail()
-        words = self.last_words(error)  # which notes in the log what nobody foresaw
-        if self.stage is Stage.RESPONSE and not told and words:
-            await self.response_func(words, False)
+        rendered = self._app.error_handler.response(self._request, error)  # which logs what nobody foresaw
+        record = b"" if response is None else error_record(response, self._request.path, rendered.body or b"")
+        if send is not None and record and not known:
+            await send(record, False)
 
     def fail(self) -> None:
-        """The answer under way cannot be finished: the connection will close without the end mark."""
-        self.failed = True
-        self.keep_alive = False
-        if self.request.version == "1.0" and self.stage is Stage.RESPONSE:
-            # Such an answer ends with the connection; only a reset tells a broken one from a whole one.
-            held = self.protocol.transport and self.protocol.transport.get_extra_info("socket")
+        """The response under way cannot be finished: the connection will close without the end mark."""
+        self._failed = self._last = True
+        if self._request.version == "1.0" and self.stage is Stage.RESPONSE:
+            # Such a response ends with the connection; only a reset tells a broken one from a whole one.
+            held = self._peer.transport.get_extra_info("socket")
             if held is not None:
                 held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    # --- the head -----------------------------------------------------------------------------------------------------
+    # --- the request --------------------------------------------------------------------------------------------------
 
-    async def http1_request_header(self) -> None:
+    async def _receive_head(self) -> None:
+        raw = await heads.receive(self._peer.received, self._limits.head_seconds)
+        head = heads.parse(raw)
         try:
-            async with asyncio.timeout(self.limits.head_seconds):
-                raw = await self._receive_head()
-        except TimeoutError:
-            self._refusal = "slow head"
-            raise RequestTimeout("the request's head took too long to arrive") from None
-        try:
-            head = heads.parse(raw)
-            request = self._request(head.method, head.target, head.version, Header(head.headers), raw)
+            self._begin(head.method, head.target, head.version, head.headers, raw)
         except BadURL:
             raise Refused(400, "the request's target must be a path such as /v1/models") from None
-        self.url = head.target
-        self.request, request.stream = request, self
-        self.head_only = head.method == "HEAD"
-        self.keep_alive = head.keep_alive
-        given = request.headers.get("x-request-id", "")
-        request._id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        self.protocol.state["requests_count"] += 1
-        self.request_bytes = self.request_bytes_left = 0
-        if head.length:
-            self.expecting_continue = head.expects_continue
-            self.request_body = "chunked" if head.length < 0 else True
-            self.request_bytes = self.request_bytes_left = max(0, head.length)
+        self._last = not head.keep_alive
+        self._body = Body(head, self._peer.received, self._peer.write, self._limits)
 
-    async def _receive_head(self) -> bytes:
-        buffer = self.recv_buffer
-        while True:
-            while buffer.startswith(b"\r\n"):  # an empty line before a request is allowed
-                del buffer[:2]
-            if buffer and not 0x41 <= buffer[0] <= 0x5A:  # "A" to "Z"; TLS begins otherwise
-                raise Refused(400, "this is not HTTP; TLS is not spoken on this port")
-            end = buffer.find(b"\r\n\r\n")
-            if end > heads.MAX_HEAD or (end < 0 and len(buffer) > heads.MAX_HEAD + 3):
-                raise Refused(431, f"the request's head is larger than {heads.MAX_HEAD} bytes")
-            if _BARE_LINE_FEED.search(buffer, 0, end if end >= 0 else len(buffer)):
-                raise Refused(400, "the lines of a request's head end with CR LF")
-            if end >= 0:
-                raw = bytes(buffer[:end])
-                del buffer[: end + 4]
-                return raw
-            await self._receive_more()
-
-    def _request(self, method: str, target: str, version: str, headers: Header, raw: bytes) -> Any:
-        return self.protocol.request_class(
+    def _begin(
+        self, method: str, target: str, version: str, headers: tuple[tuple[str, str], ...] = (), raw: bytes = b""
+    ) -> None:
+        """From here on there is a request, and a response can be given. Raises BadURL."""
+        request: Any = self._app.request_class(
             url_bytes=target.encode("ascii"),
-            headers=headers,
+            headers=Header(headers),
             version=version,
             method=method,
-            transport=self.protocol.transport,
-            app=self.protocol.app,
+            transport=self._peer.transport,  # type: ignore[arg-type]
+            app=self._app,
             head=raw,
         )
+        request.conn_info = self._peer.conn_info
+        request.stream = self
+        self._request = request
+        self._writer = ResponseWriter(
+            self._peer.write, self._reusable, request_id=str(request.id), version=version, head_only=method == "HEAD"
+        )
 
-    def create_empty_request(self, target: str = "/") -> None:
-        """A stand-in for errors that come before there is a request."""
+    def _reusable(self) -> bool:
+        """Whether the response can say that another request may follow."""
+        received, body = self._peer.received, self._body
+        if body is not None and (body.lost or body.too_much_to_discard):
+            return False
+        exhausted = received.ended and not received.data
+        return not (self._last or exhausted or self._app.ctx.serving.draining)
+
+    # --- errors -------------------------------------------------------------------------------------------------------
+
+    async def _report(self, error: Exception) -> None:
+        """Answer with an error, or end with it the response that has begun."""
+        if self._writer is None:
+            self._refusal = "slow head" if isinstance(error, RequestTimeout) else str(error)
+            try:
+                self._begin("NONE", getattr(error, "target", "/"), "1.1")
+            except SanicException:
+                self._begin("NONE", "/", "1.1")
         try:
-            self.request = self._request("NONE", target, "1.1", Header({}), b"")
-        except SanicException:
-            self.request = self._request("NONE", "/", "1.1", Header({}), b"")
-        self.request._id = secrets.token_hex(8)
-        self.request.stream = self
+            await self._app.handle_exception(self._request, error, False)
+        except asyncio.CancelledError:
+            self._last = True
+        except Exception as second:
+            self._last = True
+            log.error("fail error_answer reason=%s", type(second).__name__, exc_info=second)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    async def error_response(self, error: Exception) -> None:
-        if self.stage is not Stage.HANDLER:
-            self.keep_alive = False
-        if self.stage is Stage.REQUEST:
-            self.stage = Stage.HANDLER
-            self._refusal = self._refusal or str(error)
-        if self.stage is Stage.HANDLER:
-            if self.request is None:
-                self.create_empty_request(getattr(error, "target", "/"))
-            try:
-                await self.protocol.app.handle_exception(self.request, error, False)
-            except asyncio.CancelledError:
-                self.keep_alive = False
-            except Exception as second:
-                self.keep_alive = False
-                log.error("fail error_answer reason=%s", type(second).__name__, exc_info=second)
+    @property
+    def _gone(self) -> bool:
+        """The client has hung up, or the connection is being closed from this side."""
+        return self._peer.conn_info.lost or self._peer.transport.is_closing()
 
-    async def _leave_clean(self) -> None:
-        """Swallow what is left of the request, so that the next starts right or the client reads its answer."""
-        if self.gone or self.failed:
-            return
-        if self.request_body and self.keep_alive:
-            try:
-                self.request_max_size = MIB
-                async with asyncio.timeout(self.limits.linger_seconds):
-                    async for _ in self:
-                        pass
-            except (TimeoutError, SanicException):
-                self.keep_alive = False
-        if (self.request_body or self._refusal) and not self.keep_alive:
-            # Closing with bytes unread resets the connection, and the reset overtakes the answer.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.limits.linger_seconds):
-                    self.protocol.transport.write_eof()
-                    while not self.gone:
-                        self.recv_buffer.clear()
-                        await self._receive_more()
+    async def _clear(self) -> bool:
+        """Read over what is left of the request, so that the next begins right or the client can read its answer."""
+        if self._gone or self._failed or self._writer is None:
+            return False
+        body = self._body
+        follows = self._writer.keep_alive and not self._last and not self._app.ctx.serving.draining
+        if follows and body is not None and not body.complete:
+            await body.discard()
+            follows = not body.lost
+        if not follows and (self._refusal or self.request_body):
+            await self._linger()
+        return follows
 
-    def _release(self) -> None:
-        if self.request is not None:
-            self.request.stream = None
-        if self.response is not None:
-            self.response.stream = None
+    async def _linger(self) -> None:
+        """Closing with bytes unread resets the connection, and the reset overtakes the answer."""
+        received = self._peer.received
+        with contextlib.suppress(TimeoutError, EndOfInput):
+            async with asyncio.timeout(self._limits.linger_seconds):
+                self._peer.transport.write_eof()
+                while not self._gone:
+                    received.data.clear()
+                    await received.more()
 
     def _log_access(self) -> None:
-        lost = self.protocol.conn_info.lost and self.stage is not Stage.IDLE
-        if self.request is None and (lost or self._refusal is None):
+        request, stage = self._request, self.stage
+        lost = self._peer.conn_info.lost and stage is not Stage.IDLE
+        if request is None:
             return  # half a head, and then nobody
         fields: dict[str, object] = {
-            "method": self.request.method if self.request else "NONE",
-            "path": self.request.path if self.request else "/",
+            "method": request.method,
+            "path": request.path,
             "status": 499 if lost else getattr(self.response, "status", 0),
             "seconds": round(monotonic() - self._started, 4),
-            "id": str(self.request.id) if self.request else "",
+            "id": request.id,
         }
         if self._refusal:
             fields["reason"] = self._refusal
-        if self.failed or (self.gone and not lost and self.stage is Stage.RESPONSE):
+        if self._failed or (self._gone and not lost and stage is Stage.RESPONSE):
             fields["end"] = "broken"
         log.info("answer request", extra={"fields": fields})

@@ -1,4 +1,8 @@
-"""The answering half of an exchange: the head of an answer, its body in chunks or not, and a stream's last words."""
+"""A response on its way to the client: its head, its body in chunks or not, its end, and probes in between.
+
+Chunks are framed here and not by h11: one costs 0.13 microseconds this way and 2.5 with h11, and there is one for every
+token of every stream.
+"""
 
 # mypy: disable-error-code="no-untyped-call"
 # (many of Sanic's methods carry no types)
@@ -6,16 +10,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any
 
+from sanic.compat import Header
 from sanic.exceptions import ServerError
 from sanic.headers import format_http1_response
 from sanic.helpers import has_message_body
 from sanic.http import Stage
+from sanic.response import BaseHTTPResponse
 
-_MAX_UNREAD = 1 << 20
+Send = Callable[[bytes, bool], Awaitable[None]]
+
+# What can be sent ahead of its time, byte by byte: a status line begins so whatever the status, and zeros may lead the
+# size of a chunk (readers take 16 digits; 8 are left for the size).
+_BEFORE_HEAD = b"HTTP/1.1 "
+_BETWEEN_CHUNKS = b"0" * 8
 
 
 @lru_cache(maxsize=1)
@@ -23,110 +34,129 @@ def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-class Answers:
-    """Mixed into Sanic's Http, whose attributes it uses."""
+def error_record(response: BaseHTTPResponse, path: str, document: bytes) -> bytes:
+    """An error's document as the last record of a stream; b"" when the response is no stream of records."""
+    kind = str(response.headers.get("content-type") or response.content_type)
+    if kind.startswith("text/event-stream"):
+        event = b"event: error\n" if path.startswith("/v1/messages") else b""
+        return event + b"data: " + document.strip() + b"\n\n"
+    return document.strip() + b"\n" if kind.startswith("application/x-ndjson") else b""
 
-    # Attributes of Sanic's Http.
-    protocol: Any
-    request: Any
-    response: Any
-    response_func: Any
-    response_size: Any
-    response_bytes_left: Any
-    request_body: Any
-    request_bytes_left: Any
-    expecting_continue: bool
-    keep_alive: bool
-    head_only: Any
-    stage: Any
-    _send: Any
 
-    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+class ResponseWriter:
+    """`stage` is HANDLER until the head is sent, RESPONSE until the end is, and then IDLE; `send` is then None.
+
+    `reusable` is asked, when the head is written, whether the connection can take another request afterwards; what the
+    head then says is in `keep_alive`.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[bytes], Awaitable[None]],
+        reusable: Callable[[], bool],
+        *,
+        request_id: str,
+        version: str,
+        head_only: bool,
+    ) -> None:
+        self.response: BaseHTTPResponse | None = None
+        self.stage = Stage.HANDLER
+        self.keep_alive = False
+        self.send: Send | None = self._begin
+        self._write = write
+        self._reusable = reusable
+        self._request_id = request_id
+        self._version = version
+        self._head_only = head_only
+        self._probes = _BEFORE_HEAD
+        self._probed = 0  # bytes of the status line that were sent as probes
+        self._left = 0  # bytes of a body whose length was announced
+
+    def probe(self) -> bytes:
+        """The next byte that can be sent although there is nothing to send yet; b"" when there is none."""
+        byte, self._probes = self._probes[:1], self._probes[1:]
+        if self.stage is Stage.HANDLER:
+            self._probed += len(byte)
+        return byte
+
+    async def _begin(self, data: bytes, end_stream: bool) -> None:
         """Send the head, with as much of the body as there is."""
         response = self.response
-        if not data and getattr(response, "body", None):
+        if response is None:
+            raise ServerError("there is no response to send")
+        if not data and response.body:
             data, end_stream = response.body, True
         status, headers = response.status, response.headers
         if not isinstance(status, int) or status < 200:
-            raise RuntimeError(f"{status!r} is no status of an answer")
-        size = self.response_size = len(data)
-        self.response_func = None
+            raise RuntimeError(f"{status!r} is not the status of a response")
+        follow: Send | None = None
+        probes = b""
+        keep_alive = self._reusable()
         if not has_message_body(status):
             data, end_stream = b"", True
             headers.pop("content-length", None)
             headers.pop("transfer-encoding", None)
         elif end_stream:
-            if not (self.head_only and "content-length" in headers):
-                headers["content-length"] = size
+            if not (self._head_only and "content-length" in headers):
+                headers["content-length"] = len(data)
         elif "content-length" in headers:
-            self.response_bytes_left = int(headers["content-length"]) - size
-            self.response_func = self.http1_response_normal
-        elif self.request.version == "1.0":
-            # A client of 1.0 knows no chunks: its answer ends with the connection.
-            self.keep_alive = False
-            self.response_func = self._until_close
+            self._left = int(headers["content-length"]) - len(data)
+            follow = self._send_announced
+        elif self._version == "1.0":
+            # A client of 1.0 knows no chunks: its response ends with the connection.
+            keep_alive = False
+            follow = self._send_until_close
         else:
             headers["transfer-encoding"] = "chunked"
-            data = b"%x\r\n%b\r\n" % (size, data) if size else b""
-            self.response_func = self.http1_response_chunked
-        if self.head_only:
-            data = b""
-            self.response_func = None if end_stream else self.ignore_body
-        self._set_headers(headers)
-        await self._send(format_http1_response(status, response.processed_headers) + data)
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            follow, probes = self._send_chunk, _BETWEEN_CHUNKS
+        if self._head_only:
+            data, probes = b"", b""
+            follow = None if end_stream else self._send_nothing
+        self._set_headers(headers, keep_alive)
+        self._probes = b""  # `_probed` stays as it is while the write waits
+        await self._write(format_http1_response(status, response.processed_headers)[self._probed :] + data)
+        self.keep_alive, self._probes = keep_alive, probes
         self.stage = Stage.IDLE if end_stream else Stage.RESPONSE
+        self.send = follow
 
-    def _set_headers(self, headers: Any) -> None:
-        if self.expecting_continue or (self.request_body and self.request_bytes_left > _MAX_UNREAD):
-            # The body will not be read, so there is no telling where a next request would begin.
-            self.expecting_continue = False
-            self.keep_alive = False
-        if self.protocol.app.ctx.serving.draining:
-            self.keep_alive = False
+    def _set_headers(self, headers: Header, keep_alive: bool) -> None:
         headers.pop("server", None)
         headers.setdefault("x-content-type-options", "nosniff")
         headers.setdefault("cache-control", "no-store")
-        headers["x-request-id"] = self.request.id
+        headers["x-request-id"] = self._request_id
         headers["date"] = _date(int(time.time()))
-        headers["connection"] = "keep-alive" if self.keep_alive else "close"
+        headers["connection"] = "keep-alive" if keep_alive else "close"
 
-    async def http1_response_chunked(self, data: bytes, end_stream: bool) -> None:
+    async def _send_chunk(self, data: bytes, end_stream: bool) -> None:
         frame = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         if end_stream:
             frame += b"0\r\n\r\n"
         if frame:
-            await self._send(frame)
+            await self._write(frame)
         if end_stream:
-            self._ended()
+            self._end()
 
-    async def http1_response_normal(self, data: bytes, end_stream: bool) -> None:
-        left = self.response_bytes_left - len(data)
+    async def _send_announced(self, data: bytes, end_stream: bool) -> None:
+        left = self._left - len(data)
         if left < 0 or (end_stream and left):
-            raise ServerError("the answer's length is not the one it announced")
-        await self._send(data)
-        self.response_bytes_left = left
+            raise ServerError("the response's length is not the one it announced")
+        await self._write(data)
+        self._left = left
         if not left:
-            self._ended()
+            self._end()
 
-    async def _until_close(self, data: bytes, end_stream: bool) -> None:
+    async def _send_until_close(self, data: bytes, end_stream: bool) -> None:
         if data:
-            await self._send(data)
+            await self._write(data)
         if end_stream:
-            self._ended()
+            self._end()
 
-    async def ignore_body(self, data: bytes, end_stream: bool) -> None:
+    async def _send_nothing(self, data: bytes, end_stream: bool) -> None:
         if end_stream:
-            self._ended()
+            self._end()
 
-    def _ended(self) -> None:
-        self.response_func = None
+    def _end(self) -> None:
+        self.send = None
         self.stage = Stage.IDLE
-
-    def last_words(self, error: BaseException) -> bytes:
-        """The error as the last record of the stream under way; empty when the answer is no stream of records."""
-        kind = str(self.response.headers.get("content-type") or self.response.content_type or "")
-        body: bytes = self.protocol.app.error_handler.response(self.request, error).body or b""
-        if kind.startswith("text/event-stream"):
-            event = b"event: error\n" if self.request.path.startswith("/v1/messages") else b""
-            return event + b"data: " + body.strip() + b"\n\n"
-        return body.strip() + b"\n" if kind.startswith("application/x-ndjson") else b""
+        self._probes = b""

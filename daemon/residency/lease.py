@@ -8,39 +8,39 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from .. import protocol
-from .slot import Entry, Model
+from .slot import Model, Slot
 
 if TYPE_CHECKING:
     from ...store.store import Installed
 
 
 class Lender(Protocol):
-    """Gives entries out and takes them back."""
+    """Gives slots out and takes them back."""
 
-    async def acquire(self, name: str, keep_alive: float | None) -> Model: ...
-    def release(self, entry: Entry, seconds: float | None) -> None: ...
+    async def acquire(self, installed: Installed, keep_alive: float | None) -> Model: ...
+    def release(self, slot: Slot, seconds: float | None) -> None: ...
 
 
 class Lease:
-    """`async with residency.use(name) as model`: the model stays in memory until the block ends."""
+    """`async with residency.use(installed) as model`: the model stays in memory until the block ends."""
 
-    def __init__(self, lender: Lender, name: str, keep_alive: float | None) -> None:
+    def __init__(self, lender: Lender, installed: Installed, keep_alive: float | None) -> None:
         self._lender = lender
-        self._name = name
+        self._installed = installed
         self._keep_alive = keep_alive
-        self._entry: Entry | None = None
+        self._slot: Slot | None = None
         self._began = time.monotonic()
 
     async def __aenter__(self) -> Model:
-        model = await self._lender.acquire(self._name, self._keep_alive)
-        self._entry = model.entry
+        model = await self._lender.acquire(self._installed, self._keep_alive)
+        self._slot = model.slot
         return model
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._entry is not None:
-            self._lender.release(self._entry, time.monotonic() - self._began)
+        if self._slot is not None:
+            self._lender.release(self._slot, time.monotonic() - self._began)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from .. import protocol, store_threads
 from ..errors import LoadError, RunnerDied
 from .backoff import Failures
 from .budget import after_load
-from .slot import Entry
+from .slot import Slot
 from .spare import Spare
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LOG = logging.getLogger("mlx_serve.residency")
 
 
 class Loader:
-    """Loads entries into children; remembers which models failed."""
+    """Loads slots into children; remembers which models failed."""
 
     def __init__(self, settings: Settings, store: Store, spare: Spare) -> None:
         self._settings = settings
@@ -39,43 +39,43 @@ class Loader:
         configured = self._settings.models.memory_limit
         return configured if configured is not None else (await self._spare.hello()).device_memory
 
-    async def files(self, entry: Entry) -> Path:
+    async def files(self, slot: Slot) -> Path:
         """The folder to load from. Raises what `store.view` raises."""
-        return await store_threads.work(self._store.view, entry.installed)
+        return await store_threads.work(self._store.view, slot.installed)
 
-    async def load(self, entry: Entry, files: Path, memory: int) -> None:
-        """Fill the entry's runner, hello and loaded; `memory` bytes are its share. Raises LoadError,
+    async def load(self, slot: Slot, files: Path, memory: int) -> None:
+        """Fill the slot's runner, hello and loaded; `memory` bytes are its share. Raises LoadError,
         InsufficientMemory, and RunnerDied when there is no process to load it into."""
         began = time.monotonic()
-        entry.runner = await self._spare.take()
+        slot.runner = await self._spare.take()
         try:
-            entry.hello = await entry.runner.hello()
-            entry.loaded = await entry.runner.load(self._request(entry, str(files), memory))
+            slot.hello = await slot.runner.hello()
+            slot.loaded = await slot.runner.load(self._request(slot, str(files), memory))
         except RunnerDied as error:
-            self._failures.died(entry.base, error.reason)
-            raise LoadError(entry.name, f"its process ended while loading ({error.reason})") from error
+            self._failures.died(slot.base, error.reason)
+            raise LoadError(slot.name, f"its process ended while loading ({error.reason})") from error
         except LoadError as error:
-            self._failures.refused(entry.base, error.reason)
+            self._failures.refused(slot.base, error.reason)
             raise
         finally:
             self._spare.prepare()
-        entry.reserved = after_load(entry.loaded)
-        entry.loaded_at = time.time()
-        self._failures.forget(entry.base)
+        slot.reserved = after_load(slot.loaded)
+        slot.loaded_at = time.time()
+        self._failures.forget(slot.base)
         LOG.info(
             "load model name=%s seconds=%.2f bytes=%d pid=%d",
-            entry.name,
+            slot.name,
             time.monotonic() - began,
-            entry.loaded.weight_bytes,
-            entry.runner.pid,
+            slot.loaded.weight_bytes,
+            slot.runner.pid,
         )
 
-    def _request(self, entry: Entry, path: str, memory: int) -> protocol.Load:
+    def _request(self, slot: Slot, path: str, memory: int) -> protocol.Load:
         engine = self._settings.engine
         return protocol.Load(
             path=path,
-            name=entry.name,
-            kind=entry.kind,
+            name=slot.name,
+            kind=slot.kind,
             max_batch=engine.max_batch,
             prefill_tokens_per_step=engine.prefill_tokens_per_step,
             context_length=engine.context_length,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _RETRY_SECONDS = 60
 
 
-class Finder:
+class Resolver:
     """Whoever waits for a download follows the pull; `pulls` None: there is none to follow."""
 
     def __init__(self, settings: Settings, store: Store, pulls: Pulls | None) -> None:

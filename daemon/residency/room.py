@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from ..errors import InsufficientMemory
 from .budget import Budget, before_load
-from .slot import Entry
+from .slot import Slot
 
 if TYPE_CHECKING:
     from ..settings.schema import CacheSettings
 
 
 class Room:
-    """One newcomer against the entries that hold memory. `limit` in bytes."""
+    """One newcomer against the slots that hold memory. `limit` in bytes."""
 
-    def __init__(self, newcomer: Entry, entries: Iterable[Entry], limit: int, cache: CacheSettings) -> None:
+    def __init__(self, newcomer: Slot, slots: Iterable[Slot], limit: int, cache: CacheSettings) -> None:
         self._newcomer = newcomer
-        self._others = [entry for entry in entries if entry is not newcomer and entry.reserved]
+        self._others = [slot for slot in slots if slot is not newcomer and slot.reserved]
         self._budget = Budget(limit)
         self._maximum = {
             "llm": cache.max_llm_models,
@@ -31,7 +31,7 @@ class Room:
     @property
     def used(self) -> int:
         """Bytes that the others hold."""
-        return sum(entry.reserved for entry in self._others)
+        return sum(slot.reserved for slot in self._others)
 
     @property
     def fits(self) -> bool:
@@ -39,7 +39,7 @@ class Room:
 
     @property
     def _kind_fits(self) -> bool:
-        return sum(entry.kind == self._newcomer.kind for entry in self._others) < self._maximum
+        return sum(slot.kind == self._newcomer.kind for slot in self._others) < self._maximum
 
     def check(self) -> None:
         """Raises InsufficientMemory when no waiting and no putting out could help."""
@@ -48,9 +48,9 @@ class Room:
         if not self.fits and not self._others:
             raise InsufficientMemory(self._budget.refusal(self._newcomer.name, self.wanted, self.used))
 
-    def victim(self) -> Entry | None:
-        """The idle entry whose last use is longest ago, of the same kind when that is what is full."""
-        idle = [entry for entry in self._others if entry.leases == 0 and entry.settled]
+    def victim(self) -> Slot | None:
+        """The idle slot whose last use is longest ago, of the same kind when that is what is full."""
+        idle = [slot for slot in self._others if slot.leases == 0 and slot.settled]
         if not self._kind_fits:
-            idle = [entry for entry in idle if entry.kind == self._newcomer.kind]
-        return min(idle, key=lambda entry: entry.last_used, default=None)
+            idle = [slot for slot in idle if slot.kind == self._newcomer.kind]
+        return min(idle, key=lambda slot: slot.last_used, default=None)

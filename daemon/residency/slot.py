@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from .. import protocol
 from ..errors import RunnerDied
-from ..workers.runner import Runner
+from ..workers.runner import Runner, Sink
 
 if TYPE_CHECKING:
     from ...store.store import Installed
 
 
-class Entry:
+class Slot:
     """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever; `reserved`
     bytes of the budget; `leases` counts who uses it or waits for it."""
 
@@ -70,29 +69,32 @@ class Entry:
 
 class Model:
     """A loaded model for as long as the lease lasts, under the name it was asked for: models that only lay settings
-    over the same files share one entry. `load_seconds` is what this request waited for the load."""
+    over the same files share one slot. `load_seconds` is what this request waited for the load."""
 
-    def __init__(self, entry: Entry, installed: Installed, load_seconds: float) -> None:
-        self.entry = entry
+    def __init__(self, slot: Slot, installed: Installed, load_seconds: float) -> None:
+        self.slot = slot
         self.installed = installed
         self.load_seconds = load_seconds
 
     @property
     def info(self) -> protocol.Loaded:
-        if self.entry.loaded is None:
-            raise RunnerDied(self.entry.name, "it is not loaded")
-        return self.entry.loaded
+        if self.slot.loaded is None:
+            raise RunnerDied(self.slot.name, "it is not loaded")
+        return self.slot.loaded
 
     @property
     def _runner(self) -> Runner:
-        if self.entry.runner is None:
-            raise RunnerDied(self.entry.name, "it is not loaded")
-        return self.entry.runner
+        if self.slot.runner is None:
+            raise RunnerDied(self.slot.name, "it is not loaded")
+        return self.slot.runner
 
-    def generate(self, request: protocol.Generate) -> AsyncGenerator[protocol.Event]:
-        """Accepted, Deltas, Finished; `request.id` is replaced. Closing the generator cancels. Raises RequestRejected,
-        RunnerDied."""
-        return self._runner.generate(request)
+    def submit(self, work: protocol.Work, sink: Sink) -> int:
+        """Hand work to the model's process; gives the id for `cancel`. Raises RequestRejected, RunnerDied."""
+        return self._runner.submit(work, sink)
+
+    def cancel(self, number: int) -> None:
+        """No further event of this work reaches its sink."""
+        self._runner.cancel(number)
 
     async def count(self, prompt: protocol.Prompt, *, return_tokens: bool = False) -> protocol.Counted:
         """Raises RequestRejected, RunnerDied."""

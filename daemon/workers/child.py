@@ -44,7 +44,7 @@ class Child:
                     *command,
                     "--fd",
                     str(theirs.fileno()),
-                    # The folder's lock goes with it: a child may outlive its daemon for a moment.
+                    # The descriptor holds the folder's lock: a child may outlive its daemon for a moment.
                     pass_fds=[theirs.fileno(), scratch.descriptor],
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,

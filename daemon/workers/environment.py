@@ -1,4 +1,4 @@
-"""What a child process sees of the daemon's environment: what it needs to run, and no key or token."""
+"""The environment of a child process: the variables that it needs to run, and no key or token."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _PREFIXES = (
     *("LC_", "DYLD_", "PYTHON", "MALLOC_", "MLX_", "METAL_", "MTL_", "CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_"),
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMEXPR_"),
 )
-_NOT_OURS = ("MLX_SERVE_", "MLX_VLM_", "MLX_TRUST_")
+_EXCLUDED = ("MLX_SERVE_", "MLX_VLM_", "MLX_TRUST_")
 _SECRET_WORDS = frozenset(("KEY", "KEYS", "TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "CREDENTIALS"))
 
 
 def child_environment(environ: Mapping[str, str], temporary: Path, cache: Path | None) -> dict[str, str]:
-    """`temporary` becomes TMPDIR; in `cache` MLX may keep compiled GPU kernels, unless the user named another place."""
+    """`temporary` becomes TMPDIR; in `cache` MLX may keep compiled GPU kernels, unless the user set another folder."""
     kept = {name: value for name, value in environ.items() if _is_kept(name)}
     kernels = {} if cache is None else {"MLX_PTX_CACHE_DIR": str(cache / "ptx")}
     return kernels | kept | {"TMPDIR": str(temporary)}
 
 
 def _is_kept(name: str) -> bool:
-    if name.startswith(_NOT_OURS) or not _SECRET_WORDS.isdisjoint(name.upper().split("_")):
+    if name.startswith(_EXCLUDED) or not _SECRET_WORDS.isdisjoint(name.upper().split("_")):
         return False
     return name in _NAMES or name.startswith(_PREFIXES)

@@ -1,18 +1,14 @@
-"""The parent's side of one child: load, requests and their events, heartbeat, death. Knows no HTTP and no residency."""
+"""The parent's side of one child: load, work and its events, heartbeat, death. Knows no HTTP and no residency."""
 
 from __future__ import annotations
 
 import asyncio
-import collections
-import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
-
-import msgspec
+from typing import Protocol, TypeVar
 
 from .. import protocol
 from ..errors import InsufficientMemory, LoadError, RequestRejected, RunnerDied, UnsupportedByModel
@@ -24,62 +20,31 @@ LOG = logging.getLogger("mlx_serve.runner")
 START_SECONDS = 120.0
 PING_SECONDS = 10.0
 WEDGED_SECONDS = 120.0
+WEDGED_STEPS = 10
 QUIT_SECONDS = 5.0
 
 Told = TypeVar("Told", protocol.Hello, protocol.Loaded)
 
 
-class Stream:
-    """The events of one request, between the child that makes them and the handler that takes them.
-
-    Deltas that wait are merged, so a slow reader costs memory for the text alone and never holds the engine up.
-    """
-
-    def __init__(self) -> None:
-        self._events: collections.deque[protocol.Event] = collections.deque()
-        self._ready = asyncio.Event()
-        self.ended = False
+class Sink(Protocol):
+    """Where the events of one piece of work go, on the event loop. Neither call may block or raise."""
 
     def put(self, event: protocol.Event) -> None:
-        last = self._events[-1] if self._events else None
-        if isinstance(event, protocol.Delta) and isinstance(last, protocol.Delta) and len(self._events) > 1:
-            self._events[-1] = _merged(last, event)
-        else:
-            self._events.append(event)
-        self.ended = self.ended or isinstance(event, protocol.Finished | protocol.Rejected | protocol.Counted)
-        self._ready.set()
+        """The next event; nothing follows the one that is `last`. Never a Rejected."""
 
-    def wake(self) -> None:
-        self._ready.set()
-
-    async def get(self) -> protocol.Event | None:
-        """The next event; None when it was woken for another reason."""
-        if not self._events:
-            await self._ready.wait()
-            self._ready.clear()  # after, not before: the child may have died while nobody waited here
-        return self._events.popleft() if self._events else None
-
-
-def _merged(first: protocol.Delta, second: protocol.Delta) -> protocol.Delta:
-    return protocol.Delta(
-        id=first.id,
-        text=first.text + second.text,
-        reasoning=first.reasoning + second.reasoning,
-        tool_calls=first.tool_calls + second.tool_calls,
-        logprobs=first.logprobs + second.logprobs,
-        tokens=second.tokens,
-    )
+    def fail(self, error: Exception) -> None:
+        """RequestRejected or RunnerDied; nothing follows."""
 
 
 class Runner:
-    """One child process and the requests in it. `hello` and `loaded` stand once the child has said so."""
+    """One child process and the work in it. `hello` and `loaded` stand once the child has said so."""
 
     def __init__(self, child: Child, *, wedged_seconds: float = WEDGED_SECONDS) -> None:
         loop = asyncio.get_running_loop()
         self._child = child
         self._channel: Channel | None = None
         self._ids = itertools.count(1)
-        self._streams: dict[int, Stream] = {}
+        self._sinks: dict[int, Sink] = {}
         self._hello: asyncio.Future[protocol.Hello] = loop.create_future()
         self._loaded: asyncio.Future[protocol.Loaded] = loop.create_future()
         self._heard = time.monotonic()
@@ -87,6 +52,7 @@ class Runner:
         self._watch: asyncio.TimerHandle | None = None
         self._reason: str | None = None
         self._quitting = False
+        self._reaping: asyncio.Task[None] | None = None
         self.dead = asyncio.Event()
         self.model = ""
         self.gauges = protocol.Gauges()
@@ -111,8 +77,8 @@ class Runner:
 
     @property
     def busy(self) -> int:
-        """Requests that have not ended."""
-        return len(self._streams)
+        """Pieces of work that have not ended."""
+        return len(self._sinks)
 
     @property
     def death(self) -> str:
@@ -123,7 +89,7 @@ class Runner:
         return await self._before_death(self._hello, START_SECONDS)
 
     async def load(self, request: protocol.Load) -> protocol.Loaded:
-        """Bring the model in. Raises LoadError, UnsupportedByModel, InsufficientMemory, RunnerDied."""
+        """Bring the model in. Raises LoadError, UnsupportedModel, InsufficientMemory, RunnerDied."""
         self.model = request.name
         await self.hello()
         self._send(request)
@@ -136,43 +102,31 @@ class Runner:
             self._kill(f"it said nothing for {seconds:.0f} s")
             raise RunnerDied(self.model, self.death) from None
 
-    def generate(self, request: protocol.Generate) -> AsyncGenerator[protocol.Event]:
-        """Accepted, Deltas, Finished. Closing the generator cancels. Raises RequestRejected, RunnerDied."""
-        return self._events(msgspec.structs.replace(request, id=next(self._ids)), request.render_only)
+    # work
+
+    def submit(self, work: protocol.Work, sink: Sink) -> int:
+        """Hand work to the child; gives the id for `cancel`. Raises RunnerDied, RequestRejected."""
+        number = next(self._ids)
+        self._send(protocol.Ask(id=number, work=work))
+        if not self._sinks:
+            self._heard = time.monotonic()
+        self._sinks[number] = sink
+        self._watch_beat()
+        return number
+
+    def cancel(self, number: int) -> None:
+        """No further event of this work reaches its sink. Does nothing when it has ended."""
+        if self._sinks.pop(number, None) is not None and self.alive:
+            self._send(protocol.Cancel(id=number))
 
     async def count(self, prompt: protocol.Prompt, *, return_tokens: bool = False) -> protocol.Counted:
         """Raises RequestRejected, RunnerDied."""
-        request = protocol.Count(id=next(self._ids), prompt=prompt, return_tokens=return_tokens)
-        async with contextlib.aclosing(self._events(request)) as events:
-            async for event in events:
-                if isinstance(event, protocol.Counted):
-                    return event
-        raise RunnerDied(self.model, self.death)
-
-    async def _events(
-        self, request: protocol.Generate | protocol.Count, single: bool = False
-    ) -> AsyncGenerator[protocol.Event]:
-        stream = Stream()
-        self._streams[request.id] = stream
+        answer = _Counting()
+        number = self.submit(protocol.Count(prompt=prompt, return_tokens=return_tokens), answer)
         try:
-            self._send(request)
-            while True:
-                event = await stream.get()
-                if event is None:
-                    if not self.alive:
-                        raise RunnerDied(self.model, self.death)
-                    continue
-                if isinstance(event, protocol.Rejected):
-                    raise RequestRejected(event.code, event.message, event.param)
-                if single or isinstance(event, protocol.Finished | protocol.Counted):
-                    stream.ended = True
-                    yield event
-                    return
-                yield event
+            return await answer.counted
         finally:
-            del self._streams[request.id]
-            if not stream.ended and self.alive:
-                self._send(protocol.Cancel(id=request.id))
+            self.cancel(number)
 
     def _send(self, message: protocol.ToChild) -> None:
         if self._channel is None or not self.alive:
@@ -181,11 +135,8 @@ class Runner:
             self._channel.send(message)
         except protocol.FrameTooLarge:
             raise RequestRejected("invalid_request", "the request is too large for the engine") from None
-        if isinstance(message, protocol.Generate | protocol.Count):
-            self._heard = time.monotonic() if len(self._streams) <= 1 else self._heard
-            self._watch_beat()
 
-    # heartbeat: only while somebody waits, so that an idle daemon sleeps
+    # heartbeat: only while work is under way, so that an idle daemon sleeps
 
     def _watch_beat(self) -> None:
         if self._watch is None:
@@ -193,10 +144,10 @@ class Runner:
 
     def _beat(self) -> None:
         self._watch = None
-        if not self._streams or not self.alive or self._channel is None:
+        if not self._sinks or not self.alive or self._channel is None:
             return
         silent = time.monotonic() - self._heard
-        if silent > self._wedged_seconds:
+        if silent > max(self._wedged_seconds, WEDGED_STEPS * self.gauges.longest_step):
             self._kill(f"its engine loop gave no sign of life for {silent:.0f} s")
             return
         self._channel.send(protocol.Ping(id=next(self._ids)))
@@ -210,8 +161,7 @@ class Runner:
             case protocol.Step():
                 self.gauges = message.gauges
                 for event in message.events:
-                    if (stream := self._streams.get(event.id)) is not None:
-                        stream.put(event)
+                    self._deliver(event)
             case protocol.Pong():
                 self.gauges = message.gauges
             case protocol.Hello():
@@ -224,6 +174,17 @@ class Runner:
             case protocol.Fatal():
                 LOG.error("lose engine model=%s pid=%d reason=%s", self.model, self.pid, message.message)
                 self._end(message.message)
+
+    def _deliver(self, event: protocol.Event) -> None:
+        sink = self._sinks.get(event.id)
+        if sink is None:
+            return  # cancelled meanwhile
+        if event.last:
+            del self._sinks[event.id]
+        if isinstance(event, protocol.Rejected):
+            sink.fail(RequestRejected(event.code, event.message, event.param))
+        else:
+            sink.put(event)
 
     def _greet(self, hello: protocol.Hello) -> None:
         if hello.protocol != protocol.PROTOCOL:
@@ -250,9 +211,9 @@ class Runner:
         if problem is not None:
             self._end(problem)
             self._child.kill()
-        self._burial = asyncio.get_running_loop().create_task(self._bury())
+        self._reaping = asyncio.get_running_loop().create_task(self._reap())
 
-    async def _bury(self) -> None:
+    async def _reap(self) -> None:
         try:
             cause = await asyncio.wait_for(self._child.wait(), QUIT_SECONDS)
         except TimeoutError:
@@ -275,14 +236,15 @@ class Runner:
             if not future.done():
                 future.set_exception(RunnerDied(self.model, self._reason))
                 future.exception()
-        for stream in self._streams.values():
-            stream.wake()
+        sinks, self._sinks = self._sinks, {}
+        for sink in sinks.values():
+            sink.fail(RunnerDied(self.model, self._reason))
 
     async def close(self) -> None:
         """End the child; returns when the process is gone and its memory free."""
         self._quitting = True
         if not self._hello.done():
-            self._child.kill()  # it still imports, and holds nothing that a word could save
+            self._child.kill()  # it still imports, and has nothing to save
         elif self.alive and self._channel is not None:
             self._channel.send(protocol.Quit())
         try:
@@ -292,3 +254,18 @@ class Runner:
             await self.dead.wait()
         if self._watch is not None:
             self._watch.cancel()
+
+
+class _Counting:
+    """The sink of a Count."""
+
+    def __init__(self) -> None:
+        self.counted: asyncio.Future[protocol.Counted] = asyncio.get_running_loop().create_future()
+
+    def put(self, event: protocol.Event) -> None:
+        if isinstance(event, protocol.Counted) and not self.counted.done():
+            self.counted.set_result(event)
+
+    def fail(self, error: Exception) -> None:
+        if not self.counted.done():
+            self.counted.set_exception(error)

@@ -41,7 +41,7 @@ _ALLOWED_HEADERS = (
 
 
 async def check(request: Request) -> HTTPResponse | None:
-    """A refusal, the answer to a preflight, or None: the request may go on. Only a wrong key waits here."""
+    """A refusal, the answer to a preflight, or None: the request may go on. Only a wrong key is delayed."""
     server = serving(request).settings.server
     failure = _host(request, server) or _origin(request, server)
     if failure is not None:

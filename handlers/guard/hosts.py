@@ -43,7 +43,7 @@ def is_loopback(text: str) -> bool:
 
 
 def is_proxied(headers: Iterable[str]) -> bool:
-    """Whether any header is one that proxies add, whatever it says: the peer is then not the caller."""
+    """Whether any header is one that proxies add, whatever its value: the peer is then not the client."""
     return any(name.startswith(_PROXY_PREFIXES) or name in _PROXY_MARKS for name in map(str.lower, headers))
 
 

@@ -1,7 +1,7 @@
-"""Wrong keys are answered late: the more of them an address has sent lately, the later. Knows no HTTP.
+"""Delays answers to wrong keys: each further one from the same address waits longer. Knows no HTTP.
 
-A right key never waits, whoever else guesses from its address. What waits is bounded, for one address and for all, and
-so is what is remembered; a wrong key beyond that is told so at once.
+A right key never waits, whatever else comes from its address. The number of waiting requests is bounded, per address
+and in total, and so is the number of addresses kept; beyond that a wrong key is answered at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.2
-FORGOTTEN_SECONDS = 60.0
+EXPIRY_SECONDS = 60.0
 ADDRESSES = 1024
 WAITING = 128
 WAITING_OF_ONE = 8
@@ -29,7 +29,7 @@ class _Address:
 
 
 class Throttle:
-    """Who has sent wrong keys lately, and how many of them wait for their answer. Belongs to one event loop."""
+    """Counts wrong keys and waiting requests by address. Belongs to one event loop."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -44,7 +44,7 @@ class Throttle:
         return len(self._addresses)
 
     async def failed(self, client: str) -> None:
-        """Wait for as long as this wrong key costs its sender."""
+        """Count a wrong key and wait before it is answered."""
         address = self._address(_network(client))
         delay = self._delay(address)
         if self._waiting >= WAITING or address.waiting >= WAITING_OF_ONE:
@@ -65,9 +65,9 @@ class Throttle:
         return address
 
     def _delay(self, address: _Address) -> float:
-        """Seconds: the first failure costs 0.1, each further one twice as much, up to 3.2."""
+        """In seconds: 0.1 for the first failure, doubled for each further one, up to 3.2."""
         now = self._clock()
-        if now - address.latest > FORGOTTEN_SECONDS:
+        if now - address.latest > EXPIRY_SECONDS:
             address.failures = 0
         address.failures += 1
         address.latest = now
@@ -76,7 +76,7 @@ class Throttle:
 
 
 def _network(client: str) -> str:
-    """An IPv4 address as it is, of an IPv6 one the 64 bits that its owner cannot choose."""
+    """An IPv4 address itself; of an IPv6 address its /64 network, because the owner chooses the rest."""
     try:
         found = ipaddress.ip_address(client.split("%")[0])
     except ValueError:

@@ -14,7 +14,7 @@ from ..durations import keep_alive
 from ..endpoint import decoded
 from ..failure import RequestError
 from ..ranges import plain
-from . import bodies as wire_ollama
+from . import bodies
 from .answer_lines import Lines
 from .bodies import Call, ChatBody, Message, Tool
 from .generation import allowed_thinking, find, lent, load_or_unload, requested, require_tools, run
@@ -24,8 +24,8 @@ _ROLES = ("system", "user", "assistant", "tool")
 
 
 async def chat(request: Request) -> HTTPResponse | None:
-    body = await decoded(request, wire_ollama.chat_decoder) or ChatBody()
-    wire_ollama.check(body)
+    body = await decoded(request, bodies.chat_decoder) or ChatBody()
+    bodies.check(body)
     name = body.model or ""
     if not name:
         raise RequestError("model is required", param="model", code="missing_field")
@@ -40,7 +40,7 @@ async def chat(request: Request) -> HTTPResponse | None:
     prompt = ChatPrompt(
         messages=template_messages(body.messages),
         tools=tools,
-        thinking=wire_ollama.thinking(body),
+        thinking=bodies.thinking(body),
         drop_oldest=body.truncate is not False,
     )
     wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))

@@ -13,7 +13,7 @@ from ...daemon.protocol import ChatPrompt, Generate, TextPrompt
 from ..durations import keep_alive
 from ..endpoint import decoded
 from ..failure import RequestError
-from . import bodies as wire_ollama
+from . import bodies
 from .answer_lines import Lines
 from .bodies import GenerateBody
 from .generation import allowed_thinking, find, lent, load_or_unload, rendered, requested, run, unknown
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 async def generate(request: Request) -> HTTPResponse | None:
-    body = await decoded(request, wire_ollama.generate_decoder) or GenerateBody()
-    wire_ollama.check(body)
+    body = await decoded(request, bodies.generate_decoder) or GenerateBody()
+    bodies.check(body)
     name = body.model or ""
     if not name:
         raise unknown("")
@@ -33,7 +33,7 @@ async def generate(request: Request) -> HTTPResponse | None:
     await _check(request, body, name)
     if not body.prompt:
         return await load_or_unload(request, lines, name, seconds, "generate")
-    wire_ollama.thinking(body)
+    bodies.thinking(body)
     wanted = requested(body, _prompt(body))
     stream = body.stream is not False
     async with lent(request, name, seconds, "generate", lines if stream else None) as model:
@@ -85,7 +85,7 @@ def _prompt(body: GenerateBody) -> ChatPrompt | TextPrompt:
 async def _check(request: Request, body: GenerateBody, name: str) -> None:
     """Raises RequestError in Ollama's words."""
     if body.raw and (body.template or body.system or body.context):
-        raise wire_ollama.refused("raw mode does not support template, system, or context", "raw")
+        raise bodies.refused("raw mode does not support template, system, or context", "raw")
     if body.suffix:
         full_name = (await find(request, name)).name
         raise RequestError(f"{full_name} does not support insert", param="suffix", code="unsupported_parameter")

@@ -16,7 +16,7 @@ from ...daemon.protocol import Accepted, Generate, Prompt
 from ...store.errors import InvalidName, UnknownModel
 from ..endpoint import leased, require_text, sequences, serving
 from ..failure import RequestError
-from ..keepalive import Signs
+from ..keepalive import Sign
 from ..model_options import options
 from ..sequences import answers
 from ..stream import NDJSON, Stream, relay
@@ -53,9 +53,9 @@ async def lent(
     request: Request, name: str, keep_alive: float | None, capability: str, lines: Lines | None
 ) -> AsyncIterator[Model]:
     """A lease whose failures to find the model are in Ollama's words. `lines` of an answer that is a stream."""
-    signs = None if lines is None else Signs(NDJSON, lines.nothing)
+    sign = None if lines is None else Sign(NDJSON, lines.nothing)
     try:
-        async with leased(request, name, keep_alive, capability, signs) as model:
+        async with leased(request, name, keep_alive, capability, sign) as model:
             yield model
     except UnknownModel:
         raise unknown(name) from None
@@ -73,8 +73,9 @@ async def load_or_unload(
     """A request without a prompt: bring the model in, or with keep_alive 0 put it out without ever loading it."""
     residency = serving(request).residency
     if keep_alive == 0:
-        require_text((await find(request, name)).manifest.kind, name, capability)
-        await residency.unload(name)
+        installed = await find(request, name)
+        require_text(installed.manifest.kind, name, capability)
+        await residency.unload(installed)
         return answer(lines.document("", "", [], {"done": True, "done_reason": "unload"}))
     async with lent(request, name, keep_alive, capability, None):
         pass
@@ -85,7 +86,6 @@ def requested(body: Body, prompt: Prompt) -> Generate:
     """Everything that does not depend on the model. Raises RequestError."""
     wanted = options(body.options)
     return Generate(
-        id=0,
         prompt=prompt,
         sampling=wanted.sampling,
         fallback=FALLBACK,

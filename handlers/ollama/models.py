@@ -13,7 +13,7 @@ from ...store.errors import InvalidName, UnknownModel
 from ...store.names import Name
 from ..endpoint import decoded, document, serving
 from ..failure import RequestError
-from . import bodies as wire_ollama
+from . import bodies
 from .generation import invalid
 from .show import details, shown
 from .times import expiry, local
@@ -35,7 +35,7 @@ async def ps(request: Request) -> HTTPResponse:
 
 
 async def show(request: Request) -> HTTPResponse:
-    body = await decoded(request, wire_ollama.named_decoder) or wire_ollama.Named()
+    body = await decoded(request, bodies.named_decoder) or bodies.Named()
     if not body.text:
         raise RequestError("model is required", param="model", code="missing_field")
     try:
@@ -49,7 +49,7 @@ async def show(request: Request) -> HTTPResponse:
 
 
 async def copy(request: Request) -> HTTPResponse:
-    body = await decoded(request, wire_ollama.copy_decoder) or wire_ollama.Copy()
+    body = await decoded(request, bodies.copy_decoder) or bodies.Copy()
     store = serving(request).store
     try:
         await store_threads.look(store.find, body.source)
@@ -66,7 +66,7 @@ async def copy(request: Request) -> HTTPResponse:
 
 
 async def delete(request: Request) -> HTTPResponse:
-    body = await decoded(request, wire_ollama.named_decoder) or wire_ollama.Named()
+    body = await decoded(request, bodies.named_decoder) or bodies.Named()
     context = serving(request)
     try:
         model = await store_threads.look(context.store.find, body.text)

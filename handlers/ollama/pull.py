@@ -20,7 +20,7 @@ from ..error_bodies import note
 from ..failure import RequestError, describe
 from ..jsontext import encode
 from ..stream import NDJSON, Stream
-from . import bodies as wire_ollama
+from . import bodies
 from .answer_lines import record
 from .generation import invalid
 
@@ -32,7 +32,7 @@ _REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
 
 
 async def pull(request: Request) -> HTTPResponse | None:
-    body = await decoded(request, wire_ollama.named_decoder) or wire_ollama.Named()
+    body = await decoded(request, bodies.named_decoder) or bodies.Named()
     if not body.text:
         raise RequestError("model is required", param="model", code="missing_field")
     source = body.text if request.app.ctx.control else repository(body.text)

@@ -214,13 +214,6 @@ def sampling(body: Draws) -> Sampling:
     )
 
 
-def choice(drawn: Sampling, index: int) -> Sampling:
-    """The sampling of choice number `index`: with a seed each has its own."""
-    if drawn.seed is None or index == 0:
-        return drawn
-    return msgspec.structs.replace(drawn, seed=(drawn.seed + index) & (2**64 - 1))
-
-
 def grammar(value: ResponseFormat | None) -> Grammar | None:
     if value is None or value.type == "text":
         return None

@@ -17,8 +17,7 @@ from ..keepalive import COMMENTS
 from ..ranges import stops
 from ..sequences import answers
 from ..stream import SSE, Stream, relay
-from . import bodies as wire_openai
-from . import messages
+from . import bodies, messages
 from .bodies import ChatBody
 from .chat_answers import ChatChunks, completion
 
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
 
 
 async def chat(request: Request) -> HTTPResponse | None:
-    body = await decoded(request, wire_openai.chat_decoder)
-    wire_openai.check_chat(body)
+    body = await decoded(request, bodies.chat_decoder)
+    bodies.check_chat(body)
     prompt = messages.prompt(body)
-    requests = _requests(body, prompt)
-    signs = COMMENTS if body.stream else None
-    async with leased(request, body.model, keep_alive(body.keep_alive), "chat", signs) as model:
+    work = _work(body, prompt)
+    sign = COMMENTS if body.stream else None
+    async with leased(request, body.model, keep_alive(body.keep_alive), "chat", sign) as model:
         _check_model(body, prompt, model)
-        async with sequences(request, model, requests) as running:
+        async with sequences(request, model, [work]) as running:
             accepted = await running.accepted()
             parallel = body.parallel_tool_calls is not False
             fingerprint = f"fp_{model.installed.digest[:12]}"
@@ -71,36 +70,32 @@ def record(failure: Failure) -> bytes:
     return b"data: " + encode(errors.openai(failure)) + b"\n\n"
 
 
-def _requests(body: ChatBody, prompt: ChatPrompt) -> list[Generate]:
-    sampling = wire_openai.sampling(body)
-    grammar = wire_openai.grammar(body.response_format)
+def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
+    grammar = bodies.grammar(body.response_format)
     if grammar is not None and prompt.tools:
-        raise wire_openai.refused("response_format", "not together with tools")
+        raise bodies.refused("response_format", "not together with tools")
     limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-    return [
-        Generate(
-            id=0,
-            prompt=prompt,
-            sampling=wire_openai.choice(sampling, index),
-            fallback=wire_openai.FALLBACK,
-            stop=stops(body.stop),
-            max_tokens=limit,
-            logprobs=(body.top_logprobs or 0) if body.logprobs else None,
-            grammar=grammar,
-            ignore_eos=bool(body.ignore_eos),
-            parse_tools=bool(prompt.tools),
-        )
-        for index in range(body.n or 1)
-    ]
+    return Generate(
+        prompt=prompt,
+        choices=body.n or 1,
+        sampling=bodies.sampling(body),
+        fallback=bodies.FALLBACK,
+        stop=stops(body.stop),
+        max_tokens=limit,
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        grammar=grammar,
+        ignore_eos=bool(body.ignore_eos),
+        parse_tools=bool(prompt.tools),
+    )
 
 
 def _check_model(body: ChatBody, prompt: ChatPrompt, model: Model) -> None:
     """What this model cannot do is said before it begins. Raises RequestError."""
     capabilities = model.info.capabilities
     if prompt.tools and "tools" not in capabilities:
-        raise wire_openai.refused("tools", "this model's chat template has no place for them")
+        raise bodies.refused("tools", "this model's chat template has no place for them")
     if prompt.thinking and "thinking" not in capabilities:
-        raise wire_openai.refused(messages.thinking_param(body), "this model does not think")
+        raise bodies.refused(messages.thinking_param(body), "this model does not think")
     context = model.info.context_length
-    wire_openai.fits(body.max_completion_tokens, context, "max_completion_tokens")
-    wire_openai.fits(body.max_tokens, context, "max_tokens")
+    bodies.fits(body.max_completion_tokens, context, "max_completion_tokens")
+    bodies.fits(body.max_tokens, context, "max_tokens")

@@ -18,7 +18,7 @@ from ..keepalive import COMMENTS
 from ..ranges import stops
 from ..sequences import Item, answers, merged
 from ..stream import DONE, SSE, Stream, relay
-from . import bodies as wire_openai
+from . import bodies
 from .bodies import CompletionBody
 from .chat import record
 from .chat_answers import finite, identity, usage
@@ -28,16 +28,15 @@ DEFAULT_MAX_TOKENS = 16  # OpenAI's own
 
 
 async def complete(request: Request) -> HTTPResponse | None:
-    body = await decoded(request, wire_openai.completion_decoder)
-    wire_openai.check_completion(body)
-    requests = _requests(body)
-    copies = body.n or 1
-    signs = COMMENTS if body.stream else None
-    async with leased(request, body.model, keep_alive(body.keep_alive), "completion", signs) as model:
-        wire_openai.fits(body.max_tokens, model.info.context_length, "max_tokens")
-        async with sequences(request, model, requests) as running:
+    body = await decoded(request, bodies.completion_decoder)
+    bodies.check_completion(body)
+    works = _works(body)
+    sign = COMMENTS if body.stream else None
+    async with leased(request, body.model, keep_alive(body.keep_alive), "completion", sign) as model:
+        bodies.fits(body.max_tokens, model.info.context_length, "max_tokens")
+        async with sequences(request, model, works) as running:
             accepted = await running.accepted()
-            prompts = [event.prompt_tokens for event in accepted[::copies]]
+            prompts = [event.prompt_tokens for event in accepted]
             head = {
                 "id": identity("cmpl"),
                 "object": "text_completion",
@@ -65,10 +64,10 @@ async def complete(request: Request) -> HTTPResponse | None:
     return document(head | {"choices": choices, "usage": usage([answer.end for answer in finished], prompts)})
 
 
-def _requests(body: CompletionBody) -> list[Generate]:
-    """Each prompt `n` times, in OpenAI's order."""
-    sampling = wire_openai.sampling(body)
-    grammar = wire_openai.grammar(body.response_format)
+def _works(body: CompletionBody) -> list[Generate]:
+    """One a prompt; the choices of all are numbered in this order, as OpenAI does."""
+    sampling = bodies.sampling(body)
+    grammar = bodies.grammar(body.response_format)
     prompts = _prompts(body)
     copies = body.n or 1
     if len(prompts) * copies > MAX_SEQUENCES:
@@ -76,10 +75,10 @@ def _requests(body: CompletionBody) -> list[Generate]:
         raise RequestError(message, param="prompt", code="invalid_value")
     return [
         Generate(
-            id=0,
             prompt=prompt,
-            sampling=wire_openai.choice(sampling, copy),
-            fallback=wire_openai.FALLBACK,
+            choices=copies,
+            sampling=sampling,
+            fallback=bodies.FALLBACK,
             stop=stops(body.stop),
             max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
             logprobs=body.logprobs,
@@ -89,7 +88,6 @@ def _requests(body: CompletionBody) -> list[Generate]:
             split_reasoning=False,
         )
         for prompt in prompts
-        for copy in range(copies)
     ]
 
 

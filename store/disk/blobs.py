@@ -1,4 +1,4 @@
-"""Immutable files named by their sha256: `blobs/sha256-<hex>`, mode 0444, whole or not there at all."""
+"""Immutable files named by their sha256: `blobs/sha256-<hex>`, mode 0444, complete or absent."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DamagedModel
-from .filesystem import Disk, open_regular, read_regular
+from .filesystem import FileSystem, open_regular, read_regular
 from .fingerprints import Fingerprints, mark_of
 
 _CHUNK = 4 << 20
 _FILE = re.compile(r"sha256-([0-9a-f]{64})")
 _DIGEST = re.compile(r"(?:sha256[:-])?([0-9a-fA-F]{64})")
 
-Tell = Callable[[int], None]
+ReportBytes = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Blob:
-    """What is stored: the sha256 in hex and the size in bytes. `fresh` is False when it was here before."""
+    """A stored file: sha256 in hex, size in bytes. `fresh` is False when it was stored before."""
 
     hex: str
     size: int
@@ -38,7 +38,7 @@ class Blob:
 
 @dataclass
 class Incoming:
-    """A blob on its way in. Bytes are hashed as they are written; `commit` gives it its name."""
+    """A blob being written. Bytes are hashed as they are written; `commit` stores it."""
 
     _blobs: Blobs
     _descriptor: int
@@ -53,13 +53,13 @@ class Incoming:
 
     def commit(self, expected: str | None = None) -> Blob:
         """fsync, rename, fsync the folder. Raises DamagedModel when the content is not `expected` (hex)."""
-        return self._blobs.settle(self._descriptor, self._path, self._hash.hexdigest(), self.size, expected)
+        return self._blobs.commit(self._descriptor, self._path, self._hash.hexdigest(), self.size, expected)
 
 
 class Blobs:
-    """The blobs of one store. Whoever adds holds the store's lock, so that no sweep comes in between."""
+    """The blobs of one store. Whoever adds one holds the store's lock, so that no sweep runs in between."""
 
-    def __init__(self, folder: Path, partial: Path, disk: Disk) -> None:
+    def __init__(self, folder: Path, partial: Path, disk: FileSystem) -> None:
         self.folder = folder
         self.partial = partial
         self.disk = disk
@@ -72,18 +72,18 @@ class Blobs:
 
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
-        """A place to write one blob to; without a commit it leaves nothing."""
+        """A temporary file for one blob; removed unless it is committed."""
         with self.disk.temporary(self.partial) as (descriptor, path):
             yield Incoming(self, descriptor, path)
 
     def put(self, data: bytes) -> Blob:
-        """Store a small content that is in memory, such as a manifest."""
+        """Store bytes that are in memory, such as a manifest."""
         with self.incoming() as incoming:
             incoming.write(data)
             return incoming.commit()
 
-    def settle(self, descriptor: int, path: Path, hex_digest: str, size: int, expected: str | None) -> Blob:
-        """Give a completely written temporary file its name. After a failed sync the file is dropped, never retried."""
+    def commit(self, descriptor: int, path: Path, hex_digest: str, size: int, expected: str | None) -> Blob:
+        """Rename a complete temporary file to its digest. After a failed sync the file is dropped, never retried."""
         if expected is not None and hex_digest != expected:
             raise DamagedModel(f"digest mismatch, expected sha256:{expected}, got sha256:{hex_digest}")
         os.fchmod(descriptor, 0o444)
@@ -106,7 +106,7 @@ class Blobs:
         return data
 
     def state(self, hex_digest: str, size: int) -> str | None:
-        """What is wrong with a blob at a glance (one lstat), or None."""
+        """What one lstat shows to be wrong with a blob, or None."""
         try:
             status = os.lstat(self.path(hex_digest))
         except FileNotFoundError:
@@ -119,16 +119,16 @@ class Blobs:
             return f"has {status.st_size} bytes instead of {size}"
         return None
 
-    def looks_right(self, hex_digest: str) -> bool:
-        """Whether a blob looks as it did when its content was last right (one lstat)."""
+    def is_unchanged(self, hex_digest: str) -> bool:
+        """Whether a blob has the size, time and inode that it had when its content was last verified (one lstat)."""
         try:
             return self.fingerprints.fits(hex_digest, os.lstat(self.path(hex_digest)))
         except OSError:
             return False
 
-    def changed(self, hex_digest: str, size: int) -> str | None:
-        """What is wrong with a blob, or None. It is read, unless it was read already as it is now."""
-        if self.looks_right(hex_digest):
+    def problem_if_changed(self, hex_digest: str, size: int) -> str | None:
+        """What is wrong with a blob, or None. It is read only if it has changed since it was last read."""
+        if self.is_unchanged(hex_digest):
             return None
         try:
             known = self.fingerprints.damage(hex_digest, os.lstat(self.path(hex_digest)))
@@ -136,9 +136,9 @@ class Blobs:
             known = None
         return known or self.problem(hex_digest, size)
 
-    def problem(self, hex_digest: str, size: int, tell: Tell = lambda count: None) -> str | None:
-        """What is wrong with a blob after reading all of it, or None. `tell` gets the bytes read so far; what it raises
-        ends the reading."""
+    def problem(self, hex_digest: str, size: int, report: ReportBytes = lambda count: None) -> str | None:
+        """What is wrong with a blob after reading all of it, or None. `report` gets the bytes read so far and may raise
+        to cancel."""
         found = self.state(hex_digest, size)
         if found is not None:
             return found
@@ -146,7 +146,7 @@ class Blobs:
             descriptor = open_regular(self.path(hex_digest))
             try:
                 before = os.fstat(descriptor)
-                actual = sha256(descriptor, tell)
+                actual = sha256(descriptor, report)
                 after = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
@@ -161,7 +161,7 @@ class Blobs:
         return None
 
     def entries(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Every file that has a blob's name, as (hex, lstat). Foreign files are nobody's business here."""
+        """Every file that has a blob's name, as (hex, lstat). Other files are ignored."""
         with os.scandir(self.folder) as listing:
             for entry in listing:
                 hex_digest = digest_in(entry.name)
@@ -186,20 +186,20 @@ def digest_in(file_name: str) -> str | None:
     return match[1] if match is not None else None
 
 
-def sha256(descriptor: int, tell: Tell = lambda count: None) -> str:
-    """The hex digest of an open file, from where it stands."""
+def sha256(descriptor: int, report: ReportBytes = lambda count: None) -> str:
+    """The hex digest of an open file, from its current position."""
     digest = hashlib.sha256()
     count = 0
     for chunk in chunks(descriptor):
         digest.update(chunk)
         count += len(chunk)
-        tell(count)
+        report(count)
     return digest.hexdigest()
 
 
 def chunks(descriptor: int) -> Iterator[memoryview]:
-    """An open file piece by piece; each piece is only good until the next."""
-    # Mapped, so that it is given back at once; a thread's heap may keep it.
+    """The chunks of an open file; each is valid until the next."""
+    # Mapped, so that the memory goes back to the system at once; a thread's heap may keep it.
     buffer = memoryview(mmap.mmap(-1, _CHUNK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
     while count := os.readv(descriptor, [buffer]):
         yield buffer[:count]

@@ -1,4 +1,4 @@
-"""Tells one run of the machine from the next: what was written but not synced does not outlive a power loss."""
+"""Identifies the current boot: bytes that were written but not synced may be lost in a power failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LINUX = Path("/proc/sys/kernel/random/boot_id")
 
 @functools.cache
 def session() -> bytes:
-    """At most 40 bytes that change with every boot; b"" where they cannot be had."""
+    """At most 40 bytes that change with every boot; b"" where the system has no such id."""
     if sys.platform == "darwin":
         return _mac()
     try:

@@ -1,4 +1,4 @@
-"""Copies that share their blocks with the original until one of them changes (btrfs, xfs, APFS)."""
+"""Reflinks: copies that share their blocks with the original until one of them changes (btrfs, xfs, APFS)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CLONE_NOOWNERCOPY = 2  # macOS, sys/clonefile.h
 
 
 def clone(source: int, target: int, path: Path) -> bool:
-    """Make the open, empty file `target` at `path` share all blocks of `source`. False where it cannot."""
+    """Make the open, empty file `target` at `path` share all blocks of `source`. False where the file system cannot."""
     if sys.platform == "darwin":
         return _clone_file(source, target, path)
     try:
@@ -24,7 +24,7 @@ def clone(source: int, target: int, path: Path) -> bool:
 
 
 def _clone_file(source: int, target: int, path: Path) -> bool:
-    # fclonefileat makes the file itself, so the empty one steps aside and `target` is pointed at the clone.
+    # fclonefileat creates the file itself, so the empty one is removed and `target` is made to refer to the clone.
     from ctypes import CDLL
 
     path.unlink()

@@ -1,4 +1,4 @@
-"""The file-system calls that the store's promises rest on, in one place so that tests can make each one fail."""
+"""The file-system calls that the store's durability depends on, in one place so that tests can make each one fail."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from ..errors import NoSpace
 
 TEMPORARY = ".tmp"
-"""The ending of files that nobody resumes: rubbish as soon as no one holds the store's lock."""
+"""The suffix of files that are never resumed: garbage as soon as nothing holds the store's lock."""
 
-LASTING = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG)
-"""What `read_regular` says of a file that is no such file; any other error may be gone at the next try."""
+PERMANENT_ERRORS = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG)
+"""What `read_regular` raises for a missing or unsuitable file; any other error may be transient."""
 
 
 _KEEP_SIZE = 1  # linux/falloc.h
 
 
-class Disk:
-    """The real disk. A subclass in the tests counts, fails or dies at the n-th call."""
+class FileSystem:
+    """The real file system. Subclasses in the tests count, fail or die at the n-th call."""
 
     def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data).cast("B")
@@ -39,9 +39,9 @@ class Disk:
             view, position = view[count:], position + count
 
     def allocate(self, descriptor: int, size: int) -> None:
-        """Take the room for `size` bytes from the disk, where it can promise room; the file's length stays.
+        """Reserve space for `size` bytes where the file system can; the file's length stays the same.
 
-        Raises OSError when there is none. posix_fallocate would write zeros where the file system cannot.
+        Raises OSError when the disk is full. Not posix_fallocate: it writes zeros where the file system cannot reserve.
         """
         if sys.platform != "linux" or size == 0:
             return
@@ -69,7 +69,7 @@ class Disk:
         os.fsync(descriptor)
 
     def flush(self, descriptor: int) -> None:
-        """As `sync`, for a file that is still being written: good enough for what another pull can fetch again."""
+        """A weaker `sync` for a file that is still being written: lost bytes can be fetched again."""
         os.fsync(descriptor) if sys.platform == "darwin" else os.fdatasync(descriptor)
 
     def sync_folder(self, folder: Path) -> None:
@@ -87,7 +87,7 @@ class Disk:
         path.unlink()
 
     def make_folder(self, path: Path) -> None:
-        """A folder of mode 0700 whatever the umask; one that is there already is left as it is."""
+        """Create a folder of mode 0700 whatever the umask; an existing one is not changed."""
         try:
             path.mkdir(0o700)
         except FileExistsError:
@@ -105,17 +105,17 @@ class Disk:
         return status.f_bavail * status.f_frsize
 
     def free_files(self, folder: Path) -> int | None:
-        """How many files this user can still make; None where the file system counts none."""
+        """How many more files this user can create; None where the file system has no such limit."""
         status = os.statvfs(folder)
         return status.f_favail if status.f_files else None
 
     def full(self, folder: Path, needed: int | None = None) -> NoSpace:
-        """What to say when a write found no space left: which of the two it is."""
+        """The error for a full file system: it says whether bytes or inodes ran out."""
         return NoSpace(needed, self.free(folder), self.free_files(folder))
 
     @contextmanager
     def temporary(self, folder: Path) -> Iterator[tuple[int, Path]]:
-        """A new private file in `folder`, removed at the end unless it was renamed away."""
+        """A new private file in `folder`, removed at the end unless it was renamed."""
         path = folder / f"{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -125,7 +125,7 @@ class Disk:
             path.unlink(missing_ok=True)
 
     def replace(self, target: Path, data: bytes, partial: Path, mode: int = 0o600) -> None:
-        """Put a small file in place, old or new and never torn."""
+        """Replace a small file atomically."""
         with self.temporary(partial) as (descriptor, path):
             self.write(descriptor, data)
             os.fchmod(descriptor, mode)
@@ -135,10 +135,10 @@ class Disk:
 
 
 def open_regular(path: Path | str, *, follow: bool = False, folder: int | None = None) -> int:
-    """Open for reading what must be a regular file; never blocks on a fifo, never follows a link unless told.
+    """Open a regular file for reading; never blocks on a fifo, follows links only with `follow`.
 
-    `folder`: an open one that a relative path begins at. Raises OSError; ELOOP for a link, EINVAL for anything else
-    that is no regular file.
+    `folder`: the descriptor of the folder that a relative path starts from.
+    Raises OSError: ELOOP for a link, EINVAL for anything else that is not a regular file.
     """
     status = os.stat(path, dir_fd=folder, follow_symlinks=follow)
     if stat.S_ISREG(status.st_mode):
@@ -153,7 +153,7 @@ def open_regular(path: Path | str, *, follow: bool = False, folder: int | None =
 
 
 def open_below(place: Path, path: Path) -> int:
-    """As `open_regular`, for a path below the folder `place`; no link on the way is followed. Raises OSError."""
+    """Like `open_regular`, for a path below the folder `place`; no link in between is followed. Raises OSError."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     folder = os.open(place, flags)
     try:

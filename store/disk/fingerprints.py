@@ -1,7 +1,7 @@
-"""Which blobs were hashed, and what they looked like then: size, time of change, inode. A blob that still looks so is
-taken to be what it was; any other is read again before it is served.
+"""Size, time of change and inode of each blob when it was last hashed. A blob with the same values is taken to be
+unchanged; any other is hashed again before its model is loaded.
 
-The file is disposable: without it every blob is read once more. A change that keeps size, time and inode is not seen
+The file is disposable: without it every blob is hashed once more. A change that keeps all three values is not noticed
 here; `verify` reads every byte.
 """
 
@@ -29,55 +29,55 @@ def mark_of(status: os.stat_result) -> Mark:
 
 
 class Fingerprints:
-    """By digest (hex). Kept in memory; `save` adds what is new to the file. Any thread may call."""
+    """By digest (hex). Kept in memory; `save` adds changes to the file. Thread-safe."""
 
     def __init__(self, path: Path, partial: Path) -> None:
         self._path = path
         self._partial = partial
         self._lock = threading.Lock()
         self._read: tuple[Mark | None, dict[str, Mark]] = (None, {})
-        self._news: dict[str, Mark | None] = {}
+        self._unsaved: dict[str, Mark | None] = {}
         self._damaged: dict[str, tuple[Mark, str]] = {}
 
     def fits(self, hex_digest: str, status: os.stat_result) -> bool:
-        """Whether the blob looks as it did when its content was right."""
+        """Whether the blob has the size, time and inode that it had when its content was last verified."""
         mark = mark_of(status)
         with self._lock:
-            if self._news.get(hex_digest) == mark:
+            if self._unsaved.get(hex_digest) == mark:
                 return True
             if self.damage(hex_digest, status) is not None:
                 return False
             return self._read[1].get(hex_digest) == mark or self._fresh().get(hex_digest) == mark
 
     def damage(self, hex_digest: str, status: os.stat_result) -> str | None:
-        """What was wrong with the blob when it was last read, if it looks as it did then."""
+        """What was wrong with the blob when it was last read, if it has not changed since."""
         mark, problem = self._damaged.get(hex_digest, (None, None))
         return problem if mark == mark_of(status) else None
 
     def remember(self, hex_digest: str, status: os.stat_result) -> None:
-        """Its content is right, and this was its status before it was read."""
+        """The content is right; `status` is from before it was read."""
         with self._lock:
-            self._news[hex_digest] = mark_of(status)
+            self._unsaved[hex_digest] = mark_of(status)
             self._damaged.pop(hex_digest, None)
 
     def forget(self, hex_digest: str, status: os.stat_result | None = None, problem: str = "") -> None:
-        """It is gone, or its content is not right: `status` before it was read, and the `problem` found."""
+        """The blob is deleted, or its content is wrong: `status` from before it was read, and the `problem` found."""
         with self._lock:
-            self._news[hex_digest] = None
+            self._unsaved[hex_digest] = None
             if status is not None:
                 self._damaged[hex_digest] = (mark_of(status), problem)
 
     def save(self) -> None:
-        """Add what is new to what others have written. A disk that takes nothing leaves it in memory."""
+        """Merge the changes into the file, which other processes write too. On failure they stay in memory."""
         with self._lock, contextlib.suppress(OSError):
             before = self._fresh()
-            merged = {name: mark for name, mark in (before | self._news).items() if mark is not None}
+            merged = {name: mark for name, mark in (before | self._unsaved).items() if mark is not None}
             if merged != before:
                 self._write(merged)
-            self._news.clear()
+            self._unsaved.clear()
 
     def _fresh(self) -> dict[str, Mark]:
-        """What the file says now; {} when it is not there or damaged."""
+        """The file's current content; {} when it is missing or damaged."""
         try:
             mark = mark_of(os.lstat(self._path))
             if mark != self._read[0]:

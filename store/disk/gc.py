@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from ..errors import DamagedModel, StoreError
 from .blobs import Blobs
-from .filesystem import LASTING, Disk, read_regular
+from .filesystem import PERMANENT_ERRORS, FileSystem, read_regular
 from .leftovers import Leftovers
 from .manifests import Manifests
-from .pins import Promised
+from .pins import Pins
 from .refs import Refs
 from .views import Views
 
@@ -22,7 +22,7 @@ _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
 
 @dataclass(frozen=True)
 class Collected:
-    """How many blobs went (or would go), their bytes, and how many unfinished files."""
+    """How many blobs were (or would be) deleted, their bytes, and how many unfinished files."""
 
     blobs: int
     bytes: int
@@ -31,29 +31,29 @@ class Collected:
 
 @dataclass(frozen=True)
 class Collector:
-    """One sweep of one store. Whoever calls `run` holds the store's lock: exclusive, or shared for a dry run."""
+    """Sweeps one store. The caller holds the store's lock: exclusive, or shared for a dry run."""
 
-    disk: Disk
+    disk: FileSystem
     leftovers: Leftovers
     blobs: Blobs
     manifests: Manifests
     refs: Refs
     views: Views
-    promised: Promised
+    pins: Pins
 
     def run(self, protect: Collection[str] = (), *, dry_run: bool = False) -> Collected:
-        """`protect`: manifests (hex) to keep with their files although nothing names them, for models in memory."""
+        """`protect`: manifests (hex) to keep with their files although no ref names them, for models in memory."""
         roots = set(protect)
         for ref in self.refs.all():
-            if ref.unsure:
+            if ref.transient:
                 raise StoreError(f"the name {ref.name.display()} cannot be read ({ref.problem}); nothing was removed")
             if ref.problem is None:
                 roots.add(ref.hex)
-        partials = self.leftovers.old(settle=not dry_run)
-        # Under the exclusive lock nobody writes a temporary file; under the shared one somebody may.
+        partials = self.leftovers.expired(reset_clocks=not dry_run)
+        # No temporary file is in use under the exclusive lock; during a dry run one may be.
         taken = {path for paths in partials for path in paths}
-        dead = [] if dry_run else [path for path in self.leftovers.dead() if path not in taken]
-        kept = self._mark(roots) | self.promised.all()
+        abandoned = [] if dry_run else [path for path in self.leftovers.abandoned() if path not in taken]
+        kept = self._mark(roots) | self.pins.all()
         count = size = 0
         for hex_digest, status in list(self.blobs.entries()):
             if hex_digest in kept or stat.S_ISDIR(status.st_mode):
@@ -64,14 +64,14 @@ class Collector:
             count += 1
             size += status.st_size if stat.S_ISREG(status.st_mode) else 0
         if not dry_run:
-            for paths in (*partials, dead):
+            for paths in (*partials, abandoned):
                 self.leftovers.remove(paths)
             self.leftovers.remove(self.views.stale(roots))
             if count:
                 self.disk.sync_folder(self.blobs.folder)
             self.manifests.forget(roots)
             self.blobs.fingerprints.save()
-        return Collected(count, size, len(partials) + len(dead))
+        return Collected(count, size, len(partials) + len(abandoned))
 
     def _mark(self, roots: set[str]) -> set[str]:
         marked = set(roots)
@@ -79,7 +79,7 @@ class Collector:
             try:
                 marked |= {layer.hex for layer in self.manifests.get(root).layers}
             except DamagedModel:
-                # What a damaged manifest still names may be all that a repair needs.
+                # The digests that a damaged manifest still names are kept for a repair.
                 marked |= self._salvage(root)
         return marked
 
@@ -89,7 +89,7 @@ class Collector:
         except DamagedModel:
             return set()
         except OSError as error:
-            if error.errno in LASTING:
+            if error.errno in PERMANENT_ERRORS:
                 return set()
             raise
         return {match.decode() for match in _DIGEST.findall(data)}

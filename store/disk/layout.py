@@ -1,12 +1,12 @@
-"""The folders of a store and their version; made once, checked at every start.
+"""The folders of a store and their version; created once, checked at every start.
 
 <models dir>/
   version                     "1"; an unknown number is refused
   blobs/sha256-<64 hex>       immutable, 0444: the models' files, and manifests too
-  partial/                    files in flight, and what can be resumed of them (see leftovers.py)
+  partial/                    unfinished files, of which downloads can be resumed (see leftovers.py)
   refs/<owner>/<model>/<tag>  one line: the manifest's digest; replaced by rename, the only commit point
   views/<manifest hex>/       links with the real file names; disposable
-  fingerprints                what each blob looked like when it was last hashed; disposable
+  fingerprints                size, time and inode of each blob when it was last hashed; disposable
   lock                        flock: shared while reading or pulling, exclusive while sweeping
 """
 
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ReadOnlyStore, StoreError, StoreVersion, translated
-from .filesystem import Disk, read_regular
+from .filesystem import FileSystem, read_regular
 from .locks import Lock
 
 VERSION = 1
 _FOLDERS = ("partial", "blobs", "refs", "views")
-_OURS = {*_FOLDERS, "lock", "version", "fingerprints"}
-_NOT_OURS_EITHER = {".DS_Store", "lost+found", ".localized"}
+_OWN = {*_FOLDERS, "lock", "version", "fingerprints"}
+_IGNORED = {".DS_Store", "lost+found", ".localized"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Layout:
         return self.directory / "lock"
 
 
-def open_layout(directory: Path, disk: Disk) -> Layout:
-    """Make what is missing, check what is there. Raises StoreVersion, ReadOnlyStore, StoreError."""
+def open_layout(directory: Path, disk: FileSystem) -> Layout:
+    """Create what is missing, check the rest. Raises StoreVersion, ReadOnlyStore, StoreError."""
     directory = directory.expanduser().absolute()
     with translated(f"open the model store {directory}", lambda: disk.full(_nearest(directory))):
         if not directory.exists():
@@ -67,7 +67,7 @@ def open_layout(directory: Path, disk: Disk) -> Layout:
         found = _version(directory)
         if found is not None and found != str(VERSION):
             raise StoreVersion(
-                f"the model store {directory} has version {found[:20]!r}; this mlx-serve knows version {VERSION}",
+                f"the model store {directory} has version {found[:20]!r}; this mlx-serve supports version {VERSION}",
                 hint="upgrade mlx-serve, or set MLX_SERVE_MODELS_DIR to another folder",
             )
         if read_only:
@@ -86,7 +86,7 @@ def open_layout(directory: Path, disk: Disk) -> Layout:
 
 
 def _nearest(directory: Path) -> Path:
-    """The folder itself, or the first one above it that is there."""
+    """The folder itself, or the nearest existing one above it."""
     return next(path for path in (directory, *directory.parents) if path.exists())
 
 
@@ -111,9 +111,9 @@ def _check_owner(directory: Path, read_only: bool) -> None:
 
 
 def _check_empty(directory: Path) -> None:
-    foreign = sorted({path.name for path in directory.iterdir()} - _OURS - _NOT_OURS_EITHER)
+    foreign = sorted({path.name for path in directory.iterdir()} - _OWN - _IGNORED)
     if foreign:
         raise StoreError(
-            f"{directory} is not empty and no model store (it holds {foreign[0][:100]!r})",
-            hint="set MLX_SERVE_MODELS_DIR to an empty folder or to a new one",
+            f"{directory} is neither empty nor a model store (it contains {foreign[0][:100]!r})",
+            hint="set MLX_SERVE_MODELS_DIR to an empty or new folder",
         )

@@ -1,4 +1,4 @@
-"""What lies in `partial/` and whether anybody can still use it: files in flight, resumable downloads, promises."""
+"""The files in `partial/` and which of them can be removed: temporary files, resumable downloads, pins."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .filesystem import TEMPORARY, Disk
+from .filesystem import TEMPORARY, FileSystem
 
 PART, PIECES = ".part", ".pieces"
-"""The endings of a download that can be resumed, and of the note that says which pieces of it are there."""
+"""The suffixes of a resumable download and of the index of its written pieces."""
 
 KEPT_SECONDS = 14 * 24 * 3600
-"""How long a download that nobody resumed is kept."""
+"""How long a download that is not resumed is kept."""
 
-_EARLIEST = 1_700_000_000  # 2023: before there was such a store, so a clock that said less was wrong
+_EARLIEST = 1_700_000_000  # 2023: older than the store's format, so an earlier time comes from a wrong clock
 _DAY = 24 * 3600
 
 
 class Leftovers:
     """One store's `partial/`."""
 
-    def __init__(self, folder: Path, disk: Disk) -> None:
+    def __init__(self, folder: Path, disk: FileSystem) -> None:
         self._folder = folder
         self._disk = disk
 
-    def dead(self) -> Iterator[Path]:
-        """What a killed process left and nobody can resume. Only under the exclusive lock nobody is about to use it.
+    def abandoned(self) -> Iterator[Path]:
+        """What a killed process left and no pull can resume. Safe to remove under the exclusive lock only.
 
-        A download of which nothing has come is one: it may hold the room for all of it.
+        An empty download is included: it may have reserved disk space for the whole file.
         """
         with os.scandir(self._folder) as entries:
             sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
@@ -43,11 +43,11 @@ class Leftovers:
             if name.endswith(TEMPORARY) or orphan or (name.endswith(PART) and size == 0):
                 yield self._folder / name
 
-    def old(self, *, settle: bool) -> list[list[Path]]:
-        """What nobody came back to, one list for the files of one download.
+    def expired(self, *, reset_clocks: bool) -> list[list[Path]]:
+        """Downloads and pins past their time, one list for the files of one download.
 
-        Of files that belong together the newest counts. A time that no right clock can have written says nothing; with
-        `settle` such a file is taken to be from now, so that it goes when its time has come.
+        The newest file of a group counts. A time in the future or before 2023 comes from a wrong clock; with
+        `reset_clocks` it is set to now, so that the file expires later.
         """
         groups: dict[str, list[tuple[Path, float]]] = defaultdict(list)
         with os.scandir(self._folder) as entries:
@@ -59,7 +59,7 @@ class Leftovers:
         for group in groups.values():
             newest = max(modified for _, modified in group)
             if not _EARLIEST <= newest <= now + _DAY:
-                if settle:
+                if reset_clocks:
                     for path, _ in group:
                         os.utime(path, follow_symlinks=False)
             elif now - newest > KEPT_SECONDS and not any(_held(path) for path, _ in group):
@@ -69,14 +69,14 @@ class Leftovers:
     def remove(self, paths: Iterable[Path]) -> None:
         for path in paths:
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)  # its writer dies with its daemon, but maybe a moment later
+                shutil.rmtree(path, ignore_errors=True)  # its writer ends with its daemon, but may take a moment
             else:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.unlink(path)
 
 
 def _held(path: Path) -> bool:
-    """Whether somebody writes to a download now."""
+    """Whether a pull holds the download now."""
     if path.suffix != PART:
         return False
     try:

@@ -1,7 +1,7 @@
 """The store's lock: flock, shared while reading or pulling, exclusive while sweeping.
 
-The kernel frees it when its holder dies, so there is nothing stale to clean up. Each use opens the file anew:
-threads of one process exclude each other exactly as processes do.
+The kernel releases it when its holder dies, so locks never become stale. Each use opens the file again, so that
+threads of one process exclude each other as processes do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import StoreBusy
 
 LONGEST_SECONDS = 30.0
-"""How long anybody waits who does not say so: a holder that stands still must not hold everybody up for ever."""
+"""The default limit: a stopped process that holds the lock must not block the others forever."""
 _POLL_SECONDS = 0.05
 
 
@@ -27,7 +27,7 @@ class Lock:
         self._path = path
 
     def create(self) -> None:
-        """Make the lock's file, of mode 0600 whatever the umask; one that is there already is left as it is."""
+        """Create the lock's file with mode 0600 whatever the umask; an existing one is not changed."""
         flags = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             descriptor = os.open(self._path, flags, 0o600)
@@ -40,10 +40,8 @@ class Lock:
 
     @contextmanager
     def shared(self, wait_seconds: float | None = None) -> Iterator[None]:
-        """Waits while somebody sweeps. On a read-only disk without the file nobody can sweep, and nothing is locked.
-
-        Raises StoreBusy.
-        """
+        """Waits for a sweep to end, at most `wait_seconds` (None: LONGEST_SECONDS). A read-only store without the file
+        cannot be swept, so nothing is locked. Raises StoreBusy."""
         try:
             descriptor = self._open()
         except FileNotFoundError:
@@ -57,7 +55,7 @@ class Lock:
 
     @contextmanager
     def exclusive(self, wait_seconds: float | None = None) -> Iterator[None]:
-        """Waits for every other holder. Raises StoreBusy."""
+        """Waits for every other holder, at most `wait_seconds` (None: LONGEST_SECONDS). Raises StoreBusy."""
         descriptor = self._open()
         try:
             _wait(descriptor, fcntl.LOCK_EX, wait_seconds)
@@ -66,9 +64,9 @@ class Lock:
             os.close(descriptor)
 
     def works(self) -> bool:
-        """Whether a second holder is really kept out; some network file systems let everybody in.
+        """Whether a second holder is really kept out, which some network file systems fail to do.
 
-        True as well when another process holds the lock, for then nothing can be tried.
+        Also True when another process holds the lock, because it cannot be tested then.
         """
         first, second = self._open(), self._open()
         try:

@@ -1,4 +1,4 @@
-"""What a model consists of: canonical JSON, itself a blob, whose sha256 is the model's digest."""
+"""A model's manifest: canonical JSON, itself a blob, whose sha256 is the model's digest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_LAYERS = 100_000
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """One file: its path in the model, `sha256:<hex>`, its size in bytes and what it is."""
+    """One file: its path in the model, `sha256:<hex>`, size in bytes, media type."""
 
     path: str
     digest: str
@@ -41,7 +41,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True):
-    """How most weights are packed; single layers may differ (config.json says)."""
+    """How most weights are quantized; config.json says which layers differ."""
 
     bits: int
     group_size: int
@@ -49,7 +49,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user laid over the model's own settings (Ollama's `create`)."""
+    """Settings that replace the model's own (Ollama's `create`)."""
 
     system: str | None = None
     template: str | None = None
@@ -92,7 +92,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes) -> Manifest:
-    """Raises DamagedModel for what is no manifest of this version or names files that no model may hold."""
+    """Raises DamagedModel for an invalid manifest, another schema version, or a file that is not allowed in a model."""
     try:
         manifest = _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -100,19 +100,19 @@ def decode(data: bytes) -> Manifest:
     if manifest.schema != SCHEMA:
         raise DamagedModel(f"the manifest has version {manifest.schema}, written by a newer mlx-serve")
     if not 0 < len(manifest.layers) <= _MAX_LAYERS:
-        raise DamagedModel("the manifest names no files, or too many")
+        raise DamagedModel(f"the manifest names no files, or more than {_MAX_LAYERS:,}")
     seen: set[str] = set()
     for layer in manifest.layers:
         if allowlist.media_type(layer.path) is None or layer.path.lower() in seen or layer.size < 0:
-            raise DamagedModel(f"the manifest names a file that no model may hold: {layer.path[:100]!r}")
+            raise DamagedModel(f"the manifest names a file that is not allowed in a model: {layer.path[:100]!r}")
         if layer.digest != f"sha256:{layer.hex}":
-            raise DamagedModel(f"the manifest has a digest in a wrong form for {layer.path}")
+            raise DamagedModel(f"the manifest has a malformed digest for {layer.path}")
         seen.add(layer.path.lower())
     return manifest
 
 
 class Manifests:
-    """Manifests of one store, read once each: content under a digest never changes."""
+    """The manifests of one store, each cached: the content of a digest never changes."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -137,6 +137,6 @@ class Manifests:
         return manifest
 
     def forget(self, kept: set[str]) -> None:
-        """Drop what is remembered of manifests that are gone."""
+        """Drop all manifests from the cache except `kept`."""
         for hex_digest in set(self._known) - kept:
             self._known.pop(hex_digest, None)

@@ -1,7 +1,7 @@
-"""Blobs that no manifest names yet: their use is still to come, so that no sweep may take them.
+"""Pins keep blobs that no manifest names yet, so that a sweep does not delete them.
 
-`partial/<hex>.promised`, or `partial/<hex>.<source>.promised` for a source whose promises are its own, is an empty file
-beside the downloads in flight, and grows old with them. `<source>` is a digest's beginning.
+A pin is an empty file, `partial/<hex>.promised`, or `partial/<hex>.<source>.promised` for the pins of one source. It
+expires like an unfinished download. `<source>` is the beginning of a digest of the source's name.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .filesystem import Disk
+from .filesystem import FileSystem
 
 _FILE = re.compile(r"([0-9a-f]{64})(\.[0-9a-f]{16})?\.promised")
 
 
-class Promised:
-    """The promises of one store, or of one source in it. Whoever makes one holds the store's lock shared."""
+class Pins:
+    """The pins of one store, or of one source in it. Whoever adds one holds the store's lock shared."""
 
-    def __init__(self, partial: Path, disk: Disk, source: str = "") -> None:
+    def __init__(self, partial: Path, disk: FileSystem, source: str = "") -> None:
         self._partial = partial
         self._disk = disk
         self._source = source
 
-    def towards(self, source: str) -> Promised:
-        """The promises of one source: a model that shares files with another one neither keeps nor breaks them."""
-        return Promised(self._partial, self._disk, f".{hashlib.sha256(source.lower().encode()).hexdigest()[:16]}")
+    def for_source(self, source: str) -> Pins:
+        """The pins of one source: those of other sources that share files with it are independent."""
+        return Pins(self._partial, self._disk, f".{hashlib.sha256(source.lower().encode()).hexdigest()[:16]}")
 
     def add(self, hex_digest: str) -> None:
-        """Before the blob gets its name; a second promise begins its time anew."""
+        """Pin a blob, before it is committed; adding a pin again renews its time."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self._path(hex_digest), flags, 0o600)
         try:
-            os.utime(descriptor)  # not by its name: another pull of the same may just have kept the promise
+            os.utime(descriptor)  # not by path: another pull of the same source may just have released the pin
         finally:
             os.close(descriptor)
 
-    def fulfil(self, digests: Iterable[str]) -> None:
-        """A manifest names them now."""
+    def release(self, digests: Iterable[str]) -> None:
+        """Unpin blobs that a manifest names now."""
         for hex_digest in digests:
             try:
                 self._disk.unlink(self._path(hex_digest))
             except FileNotFoundError:
                 continue
 
-    def withdraw(self) -> None:
-        """Nobody wants any of them: the source's model is being removed."""
-        self.fulfil([hex_digest for hex_digest, source in self._files() if source == self._source])
+    def release_all(self) -> None:
+        """Unpin all blobs of the source, whose model is being removed."""
+        self.release([hex_digest for hex_digest, source in self._files() if source == self._source])
 
     def all(self) -> set[str]:
-        """The blobs (hex) that are spoken for, by whomever."""
+        """All pinned blobs (hex), of every source."""
         return {hex_digest for hex_digest, _ in self._files()}
 
     def _path(self, hex_digest: str) -> Path:

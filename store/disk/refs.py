@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import InvalidName
 from ..names import Name
-from .filesystem import LASTING, Disk, read_regular
+from .filesystem import PERMANENT_ERRORS, FileSystem, read_regular
 from .locks import Lock
 
 _LINE = re.compile(r"sha256:([0-9a-f]{64})\n?")
@@ -20,22 +20,22 @@ _LINE = re.compile(r"sha256:([0-9a-f]{64})\n?")
 
 @dataclass(frozen=True)
 class Ref:
-    """A name and the manifest (hex) it stands for; `modified` in Unix seconds.
+    """A name and the manifest (hex) it points to; `modified` in Unix seconds.
 
-    `problem` is set instead of `hex` when the file is no ref, `unsure` as well when it may be one at the next try.
+    `problem` is set instead of `hex` when the file is not a valid ref, `transient` as well when a retry may read it.
     """
 
     name: Name
     hex: str
     modified: float
     problem: str | None = None
-    unsure: bool = False
+    transient: bool = False
 
 
 class Refs:
-    """The refs of one store. Look-ups ignore case on every file system; the case of the first writer stays."""
+    """The refs of one store. Look-ups ignore case on every file system; the first writer's spelling is kept."""
 
-    def __init__(self, folder: Path, partial: Path, disk: Disk) -> None:
+    def __init__(self, folder: Path, partial: Path, disk: FileSystem) -> None:
         self._folder = folder
         self._partial = partial
         self._disk = disk
@@ -48,7 +48,7 @@ class Refs:
                 yield ref
 
     def names(self) -> Iterator[Name]:
-        """Every name, without a look into its file; of names that differ only in case, the first."""
+        """Every name, without reading its file; of names that differ only in case, the first."""
         seen: set[Name] = set()
         for owner in _folders(str(self._folder)):
             for model in _folders(owner.path):
@@ -66,7 +66,7 @@ class Refs:
         return self._read(stored) if stored is not None else None
 
     def set(self, name: Name, hex_digest: str) -> Ref:
-        """Let a name stand for a manifest that is stored already."""
+        """Point a name to a stored manifest."""
         with self._changing():
             owner = _match(self._folder, name.owner) or name.owner
             model = _match(self._folder / owner, name.model) or name.model
@@ -81,7 +81,7 @@ class Refs:
             return Ref(stored, hex_digest, (folder / tag).lstat().st_mtime)
 
     def remove(self, name: Name) -> bool:
-        """False when there was none."""
+        """False when there was no such ref."""
         with self._changing():
             stored = self._stored(name)
             if stored is None:
@@ -98,7 +98,7 @@ class Refs:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        # Two writers that differ in case must not make two folders, and nobody writes into one that is being removed.
+        # Two spellings of a name must not become two folders, and a folder must not be removed while it is written to.
         with self._lock.exclusive():
             yield
 
@@ -119,7 +119,7 @@ class Refs:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            return Ref(name, "", 0.0, error.strerror or "cannot be read", unsure=error.errno not in LASTING)
+            return Ref(name, "", 0.0, error.strerror or "cannot be read", transient=error.errno not in PERMANENT_ERRORS)
         match = _LINE.fullmatch(text)
         if match is None:
             return Ref(name, "", modified, problem="is not one line with a digest")
@@ -127,7 +127,7 @@ class Refs:
 
 
 def _listing(folder: Path) -> list[str]:
-    """What is in a folder that is no link; [] when there is no such folder."""
+    """The entries of a folder that is not a link; [] when there is no such folder."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -141,7 +141,7 @@ def _listing(folder: Path) -> list[str]:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """As `_listing`, for folders that are known to be none of somebody's links; by name."""
+    """As `_listing`, for folders that are known not to be links; sorted by name."""
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
@@ -154,7 +154,7 @@ def _folders(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _match(folder: Path, wanted: str) -> str | None:
-    """The entry with that name whatever its case; the exact one first."""
+    """The entry with that name, ignoring case; an exact match first."""
     entries = _listing(folder)
     if wanted in entries:
         return wanted

@@ -1,7 +1,7 @@
-"""Private folders in the system's temporary directory that do not outlive their owners for long.
+"""Private folders in the system's temporary directory, removed also when their owner was killed.
 
-Whoever uses one holds an flock on it, and may hand the descriptor on to a child process. The kernel lets go when the
-last holder dies, however it dies; what nobody holds any more is swept by the next program that looks.
+The owner holds an flock on its folder and may pass the descriptor to a child process. The kernel releases the lock when
+the last holder ends, however it ends; `sweep` removes folders without a holder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Scratch:
 
 
 def sweep(*prefixes: str) -> int:
-    """Remove what owners of this user have left behind when they were killed; how many folders it was."""
+    """Remove this user's folders whose owners were killed; returns how many."""
     removed = 0
     with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as listing:
         for entry in listing:
@@ -56,7 +56,7 @@ def _sweep(path: Path) -> bool:
     try:
         descriptor = _locked(path)
     except OSError:
-        return False  # somebody else's, no folder, or on a disk without locks
+        return False  # another user's, not a folder, or on a file system without locks
     if descriptor is None:
         return False
     Scratch(path, descriptor).remove()
@@ -64,7 +64,7 @@ def _sweep(path: Path) -> bool:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor that holds the folder's lock; None when another has it, or has removed it. Raises OSError."""
+    """A descriptor that holds the folder's lock; None when it is locked or removed already. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:

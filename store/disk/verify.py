@@ -1,4 +1,4 @@
-"""Reads every stored byte again and says what is damaged; deletes nothing."""
+"""Reads every stored byte again and reports damage; deletes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .refs import Ref, Refs
 
 @dataclass(frozen=True)
 class Verified:
-    """One file after it was read. `name` is None for a file that no model names; bytes count over the whole run."""
+    """A verified file. `name` is None for a file that no model names; bytes are counted over the whole run."""
 
     name: str | None
     path: str
@@ -28,7 +28,7 @@ class Verified:
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Check:
     ref: Ref | None
     path: str
     hex: str
@@ -38,70 +38,72 @@ class _Task:
 
 @dataclass(frozen=True)
 class Verifier:
-    """One check of one store. The lock is held file by file, so that an abandoned check blocks nobody."""
+    """Verifies one store. The lock is taken file by file, so that an unfinished run does not block a sweep."""
 
     blobs: Blobs
     manifests: Manifests
     refs: Refs
     lock: Lock
 
-    def run(self, chosen: Sequence[Ref] | None, tell: Callable[[int, int], None]) -> Iterator[Verified]:
-        """`chosen`: the models to check; None: all of them and the files that no model names.
+    def run(self, chosen: Sequence[Ref] | None, report: Callable[[int, int], None]) -> Iterator[Verified]:
+        """`chosen`: the models to verify; None: all of them and the files that no model names.
 
-        `tell` gets the bytes done of all bytes while a file is read.
+        `report` gets the bytes done and the total while a file is read.
         """
-        tasks = list(self._tasks(chosen))
-        total = sum(task.size for task in tasks)
+        checks = list(self._checks(chosen))
+        total = sum(check.size for check in checks)
         done = 0
-        for task in tasks:
-            before, done = done, done + task.size
+        for check in checks:
+            before, done = done, done + check.size
             with self.lock.shared():
-                if self._is_gone(task):
+                if self._is_gone(check):
                     continue
-                problem = task.problem or self.blobs.problem(task.hex, task.size, partial(_add, tell, before, total))
+                problem = check.problem or self.blobs.problem(
+                    check.hex, check.size, partial(_add, report, before, total)
+                )
             yield Verified(
-                task.ref.name.display() if task.ref else None,
-                task.path,
-                f"sha256:{task.hex}" if task.hex else "",
+                check.ref.name.display() if check.ref else None,
+                check.path,
+                f"sha256:{check.hex}" if check.hex else "",
                 done,
                 total,
                 problem is None,
                 problem,
             )
 
-    def _tasks(self, chosen: Sequence[Ref] | None) -> Iterator[_Task]:
+    def _checks(self, chosen: Sequence[Ref] | None) -> Iterator[_Check]:
         seen: set[str] = set()
         for ref in self.refs.all() if chosen is None else chosen:
             if ref.problem is not None:
-                yield _Task(ref, "ref", "", 0, f"the name is damaged: {ref.problem}")
+                yield _Check(ref, "ref", "", 0, f"the name is damaged: {ref.problem}")
                 continue
             if ref.hex in seen:
                 continue
             seen.add(ref.hex)
             try:
-                # Not from memory: the file itself is in question.
+                # Read from disk, not from the cache.
                 self.manifests.forget(set())
                 manifest = self.manifests.get(ref.hex)
             except DamagedModel as error:
-                yield _Task(ref, "manifest", ref.hex, 0, str(error))
+                yield _Check(ref, "manifest", ref.hex, 0, str(error))
                 continue
             for layer in manifest.layers:
                 if layer.hex not in seen:
                     seen.add(layer.hex)
-                    yield _Task(ref, layer.path, layer.hex, layer.size)
+                    yield _Check(ref, layer.path, layer.hex, layer.size)
         if chosen is None:
             for hex_digest, status in list(self.blobs.entries()):
                 if hex_digest not in seen:
                     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-                    yield _Task(None, f"sha256-{hex_digest}", hex_digest, size)
+                    yield _Check(None, f"sha256-{hex_digest}", hex_digest, size)
 
-    def _is_gone(self, task: _Task) -> bool:
-        """Whether the file was removed on purpose since the run began."""
-        if task.ref is None:
-            return self.blobs.state(task.hex, task.size) == "is missing"
-        now = self.refs.get(task.ref.name)
-        return now is None or (task.ref.problem is None and now.hex != task.ref.hex)
+    def _is_gone(self, check: _Check) -> bool:
+        """Whether the file was removed by a user or a sweep since the run began."""
+        if check.ref is None:
+            return self.blobs.state(check.hex, check.size) == "is missing"
+        now = self.refs.get(check.ref.name)
+        return now is None or (check.ref.problem is None and now.hex != check.ref.hex)
 
 
-def _add(tell: Callable[[int, int], None], before: int, total: int, count: int) -> None:
-    tell(before + count, total)
+def _add(report: Callable[[int, int], None], before: int, total: int, count: int) -> None:
+    report(before + count, total)

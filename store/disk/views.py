@@ -1,4 +1,4 @@
-"""Folders with a model's real file names, made of links to blobs, because loaders want a folder. Disposable."""
+"""Folders with a model's real file names, made of links to blobs, because loaders need a folder. Disposable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNFINISHED = "unfinished-"
 
 
 class Views:
-    """The views of one store. Whoever asks for one holds the store's lock shared."""
+    """The views of one store. The caller holds the store's lock shared."""
 
     def __init__(self, folder: Path, blobs: Blobs) -> None:
         self._folder = folder
@@ -28,7 +28,7 @@ class Views:
         self._private: Path | None = None
 
     def get(self, hex_digest: str, manifest: Manifest, *, read_only: bool) -> Path:
-        """The model's folder; every blob is there and has its size. Raises DamagedModel."""
+        """The model's folder, after a check that every blob exists with its size. Raises DamagedModel."""
         for layer in manifest.layers:
             problem = self._blobs.state(layer.hex, layer.size)
             if problem is not None:
@@ -41,7 +41,7 @@ class Views:
         return self._make(self._scratch() if read_only else self._folder, hex_digest, manifest)
 
     def stale(self, kept: set[str]) -> list[Path]:
-        """Views of manifests that are gone, and what was never finished. Only while nobody makes one."""
+        """Views of deleted manifests, and unfinished ones. Only under the exclusive lock."""
         return [
             path
             for path in self._folder.iterdir()
@@ -52,13 +52,13 @@ class Views:
         target = folder / hex_digest
         links = self._links(target, manifest)
         with Lock(folder).exclusive():
-            # Another thread or process may have made it while this one waited; what it made may be in use by now.
+            # Another thread or process may have made it while this one waited, and may use it already.
             if _is_whole(target, links):
                 return target
             fresh = folder / f"{_UNFINISHED}{secrets.token_hex(8)}"
             try:
                 self._fill(fresh, links)
-                _step_aside(target, folder)
+                _move_away(target, folder)
                 fresh.rename(target)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
@@ -72,7 +72,7 @@ class Views:
             link.symlink_to(destination)
 
     def _links(self, view: Path, manifest: Manifest) -> dict[str, str]:
-        """Path -> link content. Relative within the store, so that the store can be moved."""
+        """Path -> link target. Relative within the store, so that the store can be moved."""
         relative = view.parent == self._folder
         return {layer.path: self._destination(layer, relative) for layer in manifest.layers}
 
@@ -109,13 +109,13 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _step_aside(target: Path, folder: Path) -> None:
-    aside = folder / f"{_UNFINISHED}{secrets.token_hex(8)}"
+def _move_away(target: Path, folder: Path) -> None:
+    moved = folder / f"{_UNFINISHED}{secrets.token_hex(8)}"
     try:
-        target.rename(aside)
+        target.rename(moved)
     except FileNotFoundError:
         return
-    if aside.is_dir() and not aside.is_symlink():
-        shutil.rmtree(aside, ignore_errors=True)
+    if moved.is_dir() and not moved.is_symlink():
+        shutil.rmtree(moved, ignore_errors=True)
     else:
-        aside.unlink(missing_ok=True)
+        moved.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""A Hugging Face repository: what it holds, what of it is needed, and how its bytes come here."""
+"""A Hugging Face repository: its files, which of them are needed, and how they are downloaded."""

@@ -1,4 +1,4 @@
-"""Which repository a user means: `owner/name`, `owner/name@revision`, or an address out of the browser."""
+"""A repository as users write it: `owner/name`, `owner/name@revision`, or a URL copied from the browser."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from ..errors import SourceError
-from .remote import DEFAULT_URL
+from .hub_endpoint import DEFAULT_URL
 
 _PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _REVISION = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/+-]{0,198}[A-Za-z0-9_+-])?")
@@ -28,25 +28,23 @@ class Address:
 
 
 def parse(text: str, endpoint_url: str = DEFAULT_URL) -> Address:
-    """Raises SourceError with a sentence for what cannot be a repository."""
+    """Raises SourceError for a text that cannot be a repository."""
     path = _path(text.strip(), endpoint_url)
     path, _, revision = path.partition("@")
     parts = path.split("/")
     if parts[0] in _OTHER_KINDS:
-        raise SourceError(f"{_shown(text)} is not a model; {parts[0]} of the hub cannot be served")
+        raise SourceError(f"{_quoted(text)} is not a model; {parts[0]} cannot be served")
     if len(parts) > 3 and parts[2] in _VIEWS and not revision:
-        # An address out of the browser: owner/name/tree/<revision>, with a file's path behind it for a blob.
+        # A URL from the browser: owner/name/tree/<revision>, or owner/name/blob/<revision>/<path>.
         revision = "/".join(parts[3:]) if parts[2] in ("tree", "commit") else parts[3]
         parts = parts[:2]
     if len(parts) == 2 and ":" in parts[1]:
         raise SourceError(
-            f"{_shown(text)} has a tag; a repository of the hub has none",
-            hint=f"write {parts[0]}/{parts[1].partition(':')[0]}, and @revision for another branch than the main one",
+            f"{_quoted(text)} has a tag, but hub repositories have no tags",
+            hint=f"write {parts[0]}/{parts[1].partition(':')[0]}, with @revision for a branch other than main",
         )
     if len(parts) != 2 or not all(is_part(part) for part in parts):
-        raise SourceError(
-            f"{_shown(text)} names no repository of the hub", hint="such a name is owner/name or owner/name@revision"
-        )
+        raise SourceError(f"{_quoted(text)} is not a hub repository", hint="write owner/name or owner/name@revision")
     return Address("/".join(parts), checked_revision(revision) if revision or "@" in text else None)
 
 
@@ -58,7 +56,7 @@ def is_part(text: str) -> bool:
 def checked_revision(text: str) -> str:
     """Raises SourceError."""
     if _REVISION.fullmatch(text) is None or ".." in text or "//" in text:
-        raise SourceError(f"{_shown(text)} is no revision", hint="a revision is a branch, a tag or a commit")
+        raise SourceError(f"{_quoted(text)} is not a valid revision", hint="a revision is a branch, a tag or a commit")
     return text
 
 
@@ -70,11 +68,11 @@ def _path(text: str, endpoint_url: str) -> str:
             return unquote(bare[len(host) :].split("?")[0].split("#")[0]).strip("/")
     if bare != text:
         raise SourceError(
-            f"{_shown(text)} is not an address of the hub in use",
+            f"{_quoted(text)} is not a URL of the configured hub",
             hint="write owner/name; set HF_ENDPOINT to use another hub",
         )
     return text
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     return repr(text if len(text) <= 100 else text[:100] + "…")

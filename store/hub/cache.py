@@ -1,4 +1,4 @@
-"""The hub's own cache of this user: what is there need not be fetched. Only read, never changed."""
+"""This user's huggingface_hub cache: files in it need not be downloaded. Read only, never changed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 
 from ..disk.filesystem import read_regular
 from ..errors import SourceError
-from .refusals import offline
-from .remote import cache_folder
+from .hub_endpoint import cache_folder
+from .hub_errors import offline_error
 from .repository import MAX_FILES, HubFile, Repository, checked_files, hub_file, is_commit
 
 _TREE_LIMIT = 64 << 20
-_LARGE = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def cached(environ: Mapping[str, str], repository: Repository, file: HubFile) -> Path | None:
-    """Where the cache has a file, by its digest or in the snapshot of the commit; the content is not checked here."""
+def find_cached(environ: Mapping[str, str], repository: Repository, file: HubFile) -> Path | None:
+    """The path of a file in the cache, by its digest or in the commit's snapshot; the content is not checked."""
     folder = cache_folder(environ) / _folder_name(repository.id)
     places = [folder / "snapshots" / repository.commit / file.path]
     if digest := file.sha256 or file.git_id:
@@ -31,22 +31,24 @@ def cached(environ: Mapping[str, str], repository: Repository, file: HubFile) ->
             real = place.resolve(strict=True)
             if real.is_file() and real.stat().st_size == file.size and os.access(real, os.R_OK):
                 return real
-        except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
             continue
     return None
 
 
 def list_cached(environ: Mapping[str, str], repository: str, revision: str | None) -> Repository:
-    """A repository as far as the cache has it. Raises HubUnreachable."""
+    """The files of a repository that the cache holds. Raises HubUnreachable."""
     cache = cache_folder(environ)
-    name = _spelled(cache, repository)
+    name = _cached_name(cache, repository)
     if name is None:
-        raise offline(f"{repository} is not in the hub's cache ({cache}), and nothing is fetched")
+        raise offline_error(f"{repository} is not in the hub's cache ({cache}), and nothing is downloaded")
     folder = cache / _folder_name(name)
     commit = _commit(folder, revision or "main")
     snapshot = folder / "snapshots" / commit if commit else folder
     if commit is None or not snapshot.is_dir():
-        raise offline(f"the hub's cache has no revision {revision or 'main'!r} of {repository}, and nothing is fetched")
+        raise offline_error(
+            f"the hub's cache has no revision {revision or 'main'!r} of {repository}, and nothing is downloaded"
+        )
     files = checked_files(_files(snapshot, _tree(folder, commit)))
     return Repository(name, commit, files, cached=True)
 
@@ -55,8 +57,8 @@ def _folder_name(repository: str) -> str:
     return "models--" + repository.replace("/", "--")
 
 
-def _spelled(cache: Path, repository: str) -> str | None:
-    """The name as the cache spells it, which is how the hub did."""
+def _cached_name(cache: Path, repository: str) -> str | None:
+    """The repository's name in the spelling of the cache, which is the hub's."""
     wanted = _folder_name(repository).lower()
     try:
         names = sorted(entry.name for entry in os.scandir(cache) if entry.name.lower() == wanted)
@@ -64,7 +66,7 @@ def _spelled(cache: Path, repository: str) -> str | None:
         return None
     if not names:
         return None
-    # The owner's length is known, so a name with "--" in it cannot be cut at the wrong place.
+    # Cut by the owner's length, because a name may contain "--" itself.
     found = _folder_name(repository) if _folder_name(repository) in names else names[0]
     owner = found[len("models--") :][: repository.index("/")]
     return f"{owner}/{found[len('models--') + len(owner) + 2 :]}"
@@ -81,7 +83,7 @@ def _commit(folder: Path, revision: str) -> str | None:
 
 
 def _tree(folder: Path, commit: str) -> dict[str, Any]:
-    """What the library noted about the files of a commit, since 2.4; {} where it did not."""
+    """The file list of a commit that huggingface_hub >= 2.4 stores in the cache; {} without one."""
     try:
         document = json.loads(read_regular(folder / "trees" / f"{commit}.json", _TREE_LIMIT))
     except (OSError, ValueError, RecursionError):
@@ -91,7 +93,7 @@ def _tree(folder: Path, commit: str) -> dict[str, Any]:
 
 
 def _files(snapshot: Path, tree: Mapping[str, Any]) -> Iterator[HubFile]:
-    """The files of a snapshot whose digest is known, from the name of the blob behind them or from the noted tree."""
+    """The files of a snapshot with a known digest, from the linked blob's name or from the file list."""
     for path in islice(_walk(snapshot), MAX_FILES + 1):
         location = snapshot / path
         try:
@@ -101,7 +103,7 @@ def _files(snapshot: Path, tree: Mapping[str, Any]) -> Iterator[HubFile]:
             continue
         noted = tree.get(path)
         noted = noted if isinstance(noted, dict) else {}
-        large = noted.get("lfs_sha256") or (blob if _LARGE.fullmatch(blob) else None)
+        large = noted.get("lfs_sha256") or (blob if _SHA256.fullmatch(blob) else None)
         small = blob if is_commit(blob) else noted.get("blob_id")
         if size is not None and (large or small):
             try:

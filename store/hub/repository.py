@@ -1,4 +1,4 @@
-"""A hub repository at one commit: its files with size and digest, every name checked before anybody uses it."""
+"""A hub repository at one commit: its files with size and digest, every name checked before use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from .. import allowlist
 from ..errors import SourceError
-from .remote import Endpoint
+from .hub_endpoint import HubEndpoint
 
 MAX_FILES = 100_000
 _MAX_SIZE = 1 << 44
@@ -32,7 +32,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Repository:
-    """`id` as the hub spells it, `commit` 40 hex digits. `cached`: as far as the hub's own cache has it."""
+    """`id` as the hub spells it, `commit` 40 hex digits. `cached`: only the files that the hub's cache holds."""
 
     id: str
     commit: str
@@ -40,8 +40,8 @@ class Repository:
     cached: bool = False
 
 
-def file_url(endpoint: Endpoint, repository: Repository, path: str) -> str:
-    """Where a file's bytes are, at the commit of the listing."""
+def file_url(endpoint: HubEndpoint, repository: Repository, path: str) -> str:
+    """The URL of a file at the commit of the listing."""
     return f"{endpoint.url}/{repository.id}/resolve/{repository.commit}/{quote(path, safe='/')}"
 
 
@@ -50,23 +50,23 @@ def is_commit(text: object) -> bool:
 
 
 def hub_file(path: object, size: object, sha256: object, git_id: object) -> HubFile:
-    """One row of a listing, which may say anything. Raises SourceError for an unsafe name or an impossible size.
+    """One unchecked row of a listing. Raises SourceError for an unsafe name or an impossible size.
 
-    A digest that is none is left out: nothing without a digest is kept, and what is skipped needs none.
+    An invalid digest is left out: `select` refuses a file without a digest, and files that are skipped need none.
     """
     name = checked_path(path)
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= _MAX_SIZE:
-        raise SourceError(f"the hub gives {name} an impossible size ({str(size)[:40]})")
+        raise SourceError(f"the hub states an impossible size for {name} ({str(size)[:40]})")
     large = sha256 if isinstance(sha256, str) and _SHA256.fullmatch(sha256) else None
-    # The git id of a file in large storage is that of its pointer, which nobody downloads.
+    # The git id of a file in large storage is that of its pointer file.
     small = git_id if sha256 is None and is_commit(git_id) else None
     return HubFile(name, size, large, small if isinstance(small, str) else None)
 
 
 def checked_path(path: object) -> str:
-    """Refuse every name that git would not check out or that means something to a file system.
+    """Refuse every name that git would not check out or that has a special meaning to a file system.
 
-    This goes for files that are skipped as well: such a name does not come about by accident.
+    Skipped files too: such a name does not arise by accident.
     """
     if not isinstance(path, str) or not path:
         raise SourceError("the hub lists a file without a name")
@@ -83,7 +83,7 @@ def checked_path(path: object) -> str:
     if unsafe:
         raise SourceError(
             f"the repository has a file with an unsafe name, {path[:80]!a}",
-            hint="nothing of it was fetched; such a name can only be an attack or a broken upload",
+            hint="nothing was downloaded; such a name is an attack or a broken upload",
         )
     return path
 
@@ -97,10 +97,10 @@ def checked_files(files: Iterable[HubFile]) -> tuple[HubFile, ...]:
             raise SourceError(f"the hub lists {file.path[:80]!a} twice")
         found[file.path] = file
         if len(found) > MAX_FILES:
-            raise SourceError(f"the repository has more than {MAX_FILES:,} files, which no model does")
+            raise SourceError(f"the repository has more than {MAX_FILES:,} files, which is more than any model needs")
         if allowlist.media_type(file.path) is not None:
             key = unicodedata.normalize("NFC", file.path).casefold()
             if (twin := kept.get(key)) is not None:
-                raise SourceError(f"{twin} and {file.path} differ only in case, which not every disk can hold")
+                raise SourceError(f"{twin} and {file.path} differ only in case, which not every file system supports")
             kept[key] = file.path
     return tuple(found[path] for path in sorted(found))

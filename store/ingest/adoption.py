@@ -1,4 +1,4 @@
-"""Models made here out of installed ones: a private folder to write the new files to, and their way into the store."""
+"""Models derived from installed ones: a private folder for the new files, and their way into the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import msgspec
 
 from ..allowlist import media_type
 from ..disk.blobs import Blobs, chunks
-from ..disk.filesystem import TEMPORARY, Disk
+from ..disk.filesystem import TEMPORARY, FileSystem
 from ..disk.manifests import Layer, Manifest, Manifests, Overrides, Quantization, encode
 from ..disk.refs import Ref, Refs
 from ..errors import DamagedModel, NoSpace, translated
@@ -28,10 +28,10 @@ _RESERVE = 1 << 30
 
 
 @contextmanager
-def workspace(partial: Path, disk: Disk, needed: int) -> Iterator[Path]:
-    """A new private folder that is gone at the end. The caller holds the store's lock shared. Raises NoSpace."""
+def workspace(partial: Path, disk: FileSystem, needed: int) -> Iterator[Path]:
+    """A new private folder, removed at the end. The caller holds the store's lock shared. Raises NoSpace."""
     path = partial / f"{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY}"
-    with translated("make room for the model", lambda: disk.full(partial)):
+    with translated("make a folder for the model", lambda: disk.full(partial)):
         wanted, have = needed + min(_RESERVE, needed // 10 + (1 << 20)), disk.free(partial)
         if have < wanted:
             raise NoSpace(wanted, have)
@@ -44,9 +44,9 @@ def workspace(partial: Path, disk: Disk, needed: int) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Adoption:
-    """Takes a folder's files over as a model. The caller holds the store's lock shared.
+    """Makes a model of a folder's files, which are moved. The caller holds the store's lock shared.
 
-    `report` gets bytes that are done; an exception out of it ends the adoption, and nothing has changed then.
+    `report` gets the bytes done so far and may raise to cancel, which leaves the store unchanged.
     """
 
     blobs: Blobs
@@ -55,9 +55,9 @@ class Adoption:
     report: Callable[[int], None]
 
     def run(self, folder: Path, name: Name, parent: Manifest, parent_hex: str, reason: str | None) -> Ref:
-        """The folder's files take the place of the parent's of the same path, its weights that of all weights.
+        """The folder's files replace the parent's of the same path; its weights replace all of the parent's.
 
-        Everything else is the parent's own, and no byte of it is read. Raises SourceError, DamagedModel.
+        All other files are shared with the parent and not read. Raises SourceError, DamagedModel.
         """
         made = {file.path: file.location for file in folders.scan(folder)}
         kept = [layer for layer in parent.layers if layer.path not in made and not _is_weights(layer.path)]
@@ -89,7 +89,7 @@ class Adoption:
                 digest.update(chunk)
                 size += len(chunk)
                 self.report(before + size)
-            blob = self.blobs.settle(descriptor, location, digest.hexdigest(), size, None)
+            blob = self.blobs.commit(descriptor, location, digest.hexdigest(), size, None)
         finally:
             os.close(descriptor)
         return Layer(path=path, digest=blob.digest, size=size, media_type=media_type(path) or "")
@@ -107,7 +107,7 @@ class Adoption:
 
 
 def _is_weights(path: str) -> bool:
-    """The model's own weights and their index; those in numbered folders belong to layers after the pooling."""
+    """The model's weights and their index; those in numbered folders belong to layers after the pooling."""
     return "/" not in path and path.endswith((".safetensors", ".safetensors.index.json"))
 
 
@@ -129,5 +129,5 @@ def _manifest(
     )
     if parent.overrides == Overrides():
         return plain
-    # A model with settings of its own names as its parent the one whose files it lays them over, which is `plain`.
+    # The parent of a model with settings of its own is the manifest without them, which is `plain`.
     return msgspec.structs.replace(plain, parent=hashlib.sha256(encode(plain)).hexdigest(), overrides=parent.overrides)

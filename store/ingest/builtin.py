@@ -14,8 +14,7 @@ _SHIPPED = Path(__file__).parents[1] / "builtins"
 
 @dataclass(frozen=True)
 class Builtin:
-    """`description` is honest about what the model can do; `created` (RFC 3339) is when its files were made, so that
-    its manifest is the same everywhere."""
+    """`created` (RFC 3339) is when its files were made, so that its manifest is the same everywhere."""
 
     name: str
     kind: Kind
@@ -72,5 +71,5 @@ def builtin(text: str) -> Builtin:
     """Raises UnknownModel."""
     found = find_builtin(text)
     if found is None:
-        raise UnknownModel(text, hint=f"the built-in models are: {', '.join(BUILTINS)}")
+        raise UnknownModel(text, hint=f"the built-in models are {', '.join(BUILTINS)}")
     return found

@@ -1,4 +1,4 @@
-"""Models made from what is here already: settings laid over an installed model, or uploaded files under a name."""
+"""Ollama's `create`: a model with an installed one's files and other settings, or a model of uploaded files."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import msgspec
 from ..allowlist import media_type, size_limit
 from ..disk.blobs import Blobs, hex_of
 from ..disk.manifests import Kind, Layer, Manifest, Manifests, Overrides, Source
-from ..disk.pins import Promised
+from ..disk.pins import Pins
 from ..disk.refs import Ref, Refs
 from ..errors import DamagedModel, SourceError
 from ..inspect.findings import inspect
-from ..inspect.kinds import abilities
+from ..inspect.kinds import template_capabilities
 from ..names import Name
-from .recording import Order, manifest_of, now
+from .recorder import NewModel, manifest_of, now
 
 UPLOADED = Source(kind="local", location="uploaded files")
 
 
 def inherited(parent: Overrides, given: Overrides) -> Overrides:
-    """Ollama's rules: single parameters replace the parent's, everything else that is given replaces the whole.
+    """Ollama's rules: parameters are merged one by one, every other given setting replaces the parent's.
 
-    In `given`, None and empty tuples mean "not given"; an empty system prompt takes the parent's away.
+    In `given`, None and empty tuples mean "not given"; an empty system prompt removes the parent's.
     """
     return Overrides(
         system=(given.system or None) if given.system is not None else parent.system,
@@ -43,29 +43,31 @@ class Creator:
     blobs: Blobs
     manifests: Manifests
     refs: Refs
-    promised: Promised
+    pins: Pins
 
     def variant(self, parent: Manifest, base: str, target: Name, given: Overrides) -> Ref:
         """A model with `parent`'s files and other settings; `base` is the manifest (hex) that those files came with."""
         overrides = inherited(parent.overrides, given)
         manifest = msgspec.structs.replace(
-            parent, parent=base, created=now(), overrides=overrides, **_abilities(parent.kind, given)
+            parent, parent=base, created=now(), overrides=overrides, **_template_capabilities(parent.kind, given)
         )
         return self.refs.set(target, self.manifests.put(manifest))
 
     def from_files(self, files: Mapping[str, str], target: Name, overrides: Overrides) -> Ref:
         """A model of uploaded files: path -> digest. Raises SourceError, UnsupportedModel, DamagedModel."""
         if len({path.lower() for path in files}) < len(files):
-            raise SourceError("two files differ only in case, which not every disk can hold")
+            raise SourceError("two files differ only in case, which not every file system supports")
         layers = tuple([self._layer(path, digest) for path, digest in sorted(files.items())])
         if not any(layer.path.endswith(".safetensors") for layer in layers):
-            raise SourceError("there is no .safetensors file among the files, so the model would have no weights")
+            raise SourceError("none of the files is a .safetensors file, so the model would have no weights")
         locations = {layer.path: self.blobs.path(layer.hex) for layer in layers}
         findings = inspect(locations, (target.model,), None)
-        manifest = manifest_of(Order(target, UPLOADED, ()), findings, layers)
-        manifest = msgspec.structs.replace(manifest, overrides=overrides, **_abilities(findings.kind, overrides))
+        manifest = manifest_of(NewModel(target, UPLOADED, ()), findings, layers)
+        manifest = msgspec.structs.replace(
+            manifest, overrides=overrides, **_template_capabilities(findings.kind, overrides)
+        )
         ref = self.refs.set(target, self.manifests.put(manifest))
-        self.promised.fulfil(layer.hex for layer in layers)
+        self.pins.release(layer.hex for layer in layers)
         return ref
 
     def _layer(self, path: str, digest: str) -> Layer:
@@ -74,8 +76,8 @@ class Creator:
         kind = media_type(path)
         if kind is None:
             raise SourceError(
-                f"{path[:200]!r} is no file of a model in Hugging Face or MLX layout",
-                hint="upload config.json, the tokenizer's files and the .safetensors files",
+                f"{path[:200]!r} is not a file of a model in Hugging Face or MLX layout",
+                hint="upload config.json, the tokenizer files and the .safetensors files",
             )
         hex_digest = hex_of(digest)
         location = self.blobs.path(hex_digest)
@@ -84,16 +86,16 @@ class Creator:
         except FileNotFoundError:
             raise SourceError(
                 f"the file {path[:200]!r} (sha256:{hex_digest}) has not been uploaded",
-                hint=f"send it first: POST /api/blobs/sha256:{hex_digest}",
+                hint=f"upload it first: POST /api/blobs/sha256:{hex_digest}",
             ) from None
         limit = size_limit(path)
         if limit is not None and size > limit:
-            raise SourceError(f"{path[:200]!r} has {size} bytes; at most {limit} are read from such a file")
+            raise SourceError(f"{path[:200]!r} is too large: {size} bytes; the limit is {limit}")
         if (problem := self.blobs.state(hex_digest, size)) is not None:
             raise DamagedModel(f"the file {path[:200]!r} {problem}")
         return Layer(path=path, digest=f"sha256:{hex_digest}", size=size, media_type=kind)
 
 
-def _abilities(kind: Kind, given: Overrides) -> dict[str, tuple[str, ...]]:
-    """What a new template changes in a manifest."""
-    return {} if given.template is None else {"capabilities": abilities(kind, given.template)}
+def _template_capabilities(kind: Kind, given: Overrides) -> dict[str, tuple[str, ...]]:
+    """The manifest fields that a new template changes."""
+    return {} if given.template is None else {"capabilities": template_capabilities(kind, given.template)}

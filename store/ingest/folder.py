@@ -1,4 +1,4 @@
-"""A local folder in Hugging Face or MLX layout: which of its files make up the model, and what to call it."""
+"""A local folder in Hugging Face or MLX layout: which of its files make up the model, and the model's name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import allowlist
 from ..errors import SourceError, UnsupportedModel
-from ..inspect.configs import Files
+from ..inspect.configs import ModelFiles
 from ..inspect.weightsets import INDEX, chosen
 from ..names import LOCAL_OWNER, Name, clean
 from .intake import SourceFile
@@ -23,9 +23,9 @@ _HUB_CACHE = re.compile(r"models--(?P<owner>[^/]+?)--(?P<model>[^/]+)")
 
 
 def scan(folder: Path, *, shipped: bool = False) -> list[SourceFile]:
-    """The files to keep, by path. Reads names and sizes only, and the index of the weights.
+    """The files to keep, by path. Reads only names, sizes and the index of the weights.
 
-    Links are followed to regular files within the folder's bounds; those of a `shipped` folder, which an installer may
+    Links to regular files are followed within the folder's bounds; those of a `shipped` folder, which an installer may
     have made, wherever they lead. Raises SourceError, UnsupportedModel, DamagedModel.
     """
     found: dict[str, SourceFile] = {}
@@ -33,12 +33,12 @@ def scan(folder: Path, *, shipped: bool = False) -> list[SourceFile]:
     bounds = Bounds(folder.resolve(), Path(folder.anchor)) if shipped else Bounds.of(folder)
     for path in candidates:
         if (twin := found.get(path.lower())) is not None:
-            raise SourceError(f"{twin.path} and {path} differ only in case, which not every disk can hold")
-        found[path.lower()] = _look(bounds, path)
+            raise SourceError(f"{twin.path} and {path} differ only in case, which not every file system supports")
+        found[path.lower()] = _source_file(bounds, path)
     files = {file.path: file for file in found.values()}
     if "config.json" not in files:
         raise SourceError(
-            "the folder has no config.json, so it is no model in Hugging Face or MLX layout",
+            "the folder has no config.json, so it is not a model in Hugging Face or MLX layout",
             hint="name the folder that holds config.json and the .safetensors files",
         )
     kept = _weights(folder, files)
@@ -50,7 +50,7 @@ def scan(folder: Path, *, shipped: bool = False) -> list[SourceFile]:
 
 
 def name_of(folder: Path) -> Name:
-    """What a folder's model is called when nobody says: a snapshot of the hub's cache keeps its repository's name."""
+    """The default name of a folder's model; a snapshot of the hub's cache gets its repository's name."""
     real = folder.resolve()
     cached = _HUB_CACHE.fullmatch(real.parent.parent.name) if real.parent.name == "snapshots" else None
     if cached is not None:
@@ -61,11 +61,11 @@ def name_of(folder: Path) -> Name:
 def _candidates(folder: Path) -> list[str]:
     kept: list[str] = []
     try:
-        for name in _listing(folder):
+        for name in _entry_names(folder):
             if allowlist.is_folder(name):
                 if (folder / name).is_dir():
                     kept += [
-                        path for below in _listing(folder / name) if allowlist.is_wanted(path := f"{name}/{below}")
+                        path for below in _entry_names(folder / name) if allowlist.is_wanted(path := f"{name}/{below}")
                     ]
             elif allowlist.is_wanted(name):
                 kept.append(name)
@@ -80,15 +80,15 @@ def _candidates(folder: Path) -> list[str]:
     return sorted(kept)
 
 
-def _listing(folder: Path) -> list[str]:
+def _entry_names(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in itertools.islice(entries, _MAX_ENTRIES + 1)]
     if len(names) > _MAX_ENTRIES:
-        raise SourceError(f"the folder holds more than {_MAX_ENTRIES} files, which no model does")
+        raise SourceError(f"the folder has more than {_MAX_ENTRIES} files, which is more than any model needs")
     return names
 
 
-def _look(bounds: Bounds, path: str) -> SourceFile:
+def _source_file(bounds: Bounds, path: str) -> SourceFile:
     location, place = bounds.locate(path)
     try:
         status = location.lstat()
@@ -98,7 +98,7 @@ def _look(bounds: Bounds, path: str) -> SourceFile:
         raise SourceError(f"{path} is not a regular file")
     limit = allowlist.size_limit(path)
     if limit is not None and status.st_size > limit:
-        raise SourceError(f"{path} has {status.st_size} bytes; at most {limit} are read from such a file")
+        raise SourceError(f"{path} is too large: {status.st_size} bytes; the limit is {limit}")
     return SourceFile.of(path, location, place, status)
 
 
@@ -107,12 +107,12 @@ def _weights(folder: Path, files: dict[str, SourceFile]) -> set[str]:
     own = {path for path in files if path.endswith(".safetensors") and "/" not in path}
     below = {path for path in files if path.endswith(".safetensors") and "/" in path}
     if not own:
-        other = sorted(name for name in _listing(folder) if _OTHER_WEIGHTS.fullmatch(name))
+        other = sorted(name for name in _entry_names(folder) if _OTHER_WEIGHTS.fullmatch(name))
         if other:
             raise UnsupportedModel(
                 f"the folder has no model weights in safetensors format, only {other[0][:120]}",
                 hint="convert it first, for example with `mlx_lm.convert`",
             )
         raise SourceError("the folder has no .safetensors files, so it holds no weights")
-    index = Files({INDEX: files[INDEX].location}).json(INDEX) if INDEX in files else None
+    index = ModelFiles({INDEX: files[INDEX].location}).json(INDEX) if INDEX in files else None
     return chosen(own, index, where="the folder", hint=_INCOMPLETE) | below

@@ -1,4 +1,4 @@
-"""Takes files from elsewhere on this machine into the blobs, and never changes the original."""
+"""Makes blobs of files from elsewhere on this machine, without changing the originals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESERVE = 1 << 30
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file to take over: its path in the model, where it lies, and what it was when it was looked at.
+    """A file to store: its path in the model, its location, and what identified it when it was found.
 
     `location` is a real path below `place`, a real folder that it must not leave.
     """
@@ -35,11 +35,13 @@ class SourceFile:
     def of(cls, path: str, location: Path, place: Path, status: os.stat_result) -> SourceFile:
         return cls(path, location, place, status.st_size, _identity(status))
 
-    def is_still(self, status: os.stat_result) -> bool:
+    def is_unchanged(self, status: os.stat_result) -> bool:
         return _identity(status) == self.identity
 
     def changed(self) -> SourceError:
-        return SourceError(f"{self.path} changed while it was being read", hint="pull again when nobody writes to it")
+        return SourceError(
+            f"{self.path} changed while it was being read", hint="pull again when no program writes to it"
+        )
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -47,13 +49,13 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def take(
-    blobs: Blobs, source: SourceFile, to_come: int, report: Callable[[int], None], expected: str | None = None
+    blobs: Blobs, source: SourceFile, remaining: int, report: Callable[[int], None], expected: str | None = None
 ) -> Blob:
     """Store one file; `report` gets the bytes done so far, of this file.
 
-    What is here already is hashed on both sides instead of copied, so that a damaged blob is replaced. A file of
-    another content-addressed store is linked, a disk that can share blocks shares them, the rest is copied.
-    `to_come`: bytes that this pull may still write, for the check of free space. Raises SourceError, NoSpace, and
+    When the blob exists already, both are hashed instead of copied, so that a damaged blob is replaced. A file of
+    another content-addressed store is hard-linked; others are cloned on file systems with reflinks, else copied.
+    `remaining`: bytes that this pull may still write, for the check of free space. Raises SourceError, NoSpace, and
     DamagedModel when the content is not `expected` (hex).
     """
     with _opened(source) as origin:
@@ -70,13 +72,13 @@ def take(
             if clones.clone(origin, descriptor, path):
                 hex_digest = _hash(descriptor, source, report)
             else:
-                need(blobs, to_come)
+                require_space(blobs, remaining)
                 hex_digest = _hash(origin, source, report, lambda data: blobs.disk.write(descriptor, data))
-            return blobs.settle(descriptor, path, hex_digest, source.size, expected)
+            return blobs.commit(descriptor, path, hex_digest, source.size, expected)
 
 
-def need(blobs: Blobs, size: int) -> None:
-    """Raises NoSpace unless so many bytes fit, with a reserve."""
+def require_space(blobs: Blobs, size: int) -> None:
+    """Raises NoSpace unless `size` bytes and a reserve are free."""
     needed = size + min(_RESERVE, size // 10 + (1 << 20))
     have = blobs.disk.free(blobs.folder)
     if have < needed:
@@ -84,7 +86,7 @@ def need(blobs: Blobs, size: int) -> None:
 
 
 def _link(blobs: Blobs, source: SourceFile, origin: int) -> Blob | None:
-    """Share a blob of another store: read-only, ours, named by its digest, so nobody rewrites it in place."""
+    """Hard-link a blob of another store: read-only, of this user, named by its digest, so never rewritten in place."""
     real = source.location
     hex_digest = digest_in(real.name)
     status = os.fstat(origin)
@@ -108,20 +110,20 @@ def _link(blobs: Blobs, source: SourceFile, origin: int) -> Blob | None:
             blobs.fingerprints.remember(hex_digest, status)
             blobs.disk.sync_folder(blobs.folder)
         finally:
-            # A rename between two links of one file does nothing and leaves both.
+            # rename() between two links of one file does nothing and leaves both.
             linked.unlink(missing_ok=True)
     return Blob(hex_digest, status.st_size)
 
 
 @contextmanager
 def _opened(source: SourceFile) -> Iterator[int]:
-    """Open exactly the file that was looked at: nobody may put a link in its place, or on the way to it, meanwhile."""
+    """Open exactly the file that was found: neither it nor a folder above it may have been replaced by a link since."""
     try:
         descriptor = open_below(source.place, source.location)
     except OSError as error:
         raise SourceError(f"{source.path} cannot be read: {error.strerror}") from error
     try:
-        if not source.is_still(os.fstat(descriptor)):
+        if not source.is_unchanged(os.fstat(descriptor)):
             raise source.changed()
         yield descriptor
     finally:
@@ -134,7 +136,7 @@ def _hash(
     report: Callable[[int], None],
     sink: Callable[[memoryview], None] | None = None,
 ) -> str:
-    """sha256 of exactly the bytes that were there when the source was looked at, each also handed to `sink`."""
+    """The sha256 of the source as it was when it was found; all bytes are also passed to `sink`."""
     digest, done = hashlib.sha256(), 0
     for chunk in _source_chunks(descriptor, source):
         done += len(chunk)
@@ -145,7 +147,7 @@ def _hash(
         digest.update(chunk)
         report(done)
     try:
-        same = source.is_still(source.location.lstat())
+        same = source.is_unchanged(source.location.lstat())
     except OSError:
         same = False
     if done != source.size or not same:

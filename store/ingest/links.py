@@ -1,6 +1,6 @@
-"""How far the symbolic links of a folder may lead: no further than the folder, but for layouts that consist of links.
+"""Where the symbolic links of a pulled folder may lead: into the folder, or as the layout of a cache or store needs.
 
-A link that leads elsewhere would publish whatever it names to everybody who may use the model.
+Any other link would publish the file that it leads to, to everyone who may use the model.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _VIEW = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Bounds:
-    """`folder` and `beyond` are real paths; `beyond` is the other place where files may lie."""
+    """`folder` and `beyond` are real paths; `beyond` is the other folder that links may lead to."""
 
     folder: Path
     beyond: Path | None = None
 
     @classmethod
     def of(cls, folder: Path) -> Bounds:
-        """For a snapshot of the hub's cache its repository there, for a view of a model store the store's blobs.
+        """`beyond` is the repository of a snapshot in the hub's cache, or the blobs of a view of a model store.
 
-        Raises OSError, and RuntimeError for links in a circle (Python 3.12 and older).
+        Raises OSError, and RuntimeError for a loop of links (Python 3.12 and older).
         """
         real = folder.resolve(strict=True)
         for parent in real.parents:
@@ -37,17 +37,17 @@ class Bounds:
         return cls(real)
 
     def locate(self, path: str) -> tuple[Path, Path]:
-        """The real path of a file of the folder, and which of the two places it is in. Raises SourceError."""
+        """The real path of a file of the folder, and the one of the two folders that it is in. Raises SourceError."""
         try:
             real = (self.folder / path).resolve(strict=True)
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror}") from error
         except RuntimeError as error:
-            raise SourceError(f"{path} cannot be read: its symbolic links lead in a circle") from error
+            raise SourceError(f"{path} cannot be read: its symbolic links form a loop") from error
         for place in (self.folder, self.beyond):
             if place is not None and real != place and real.is_relative_to(place):
                 return real, place
         raise SourceError(
-            f"{path} is not in the folder: a symbolic link leads to a place outside of it",
-            hint="put the file itself there in place of the link",
+            f"{path} is a symbolic link, or in one, that leads out of the folder",
+            hint="replace the link with the file itself",
         )

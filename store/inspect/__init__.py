@@ -1,1 +1,1 @@
-"""What a model's files say about it, found out before they are stored."""
+"""What a model's files say about it, read before they are stored."""

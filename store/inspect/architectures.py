@@ -1,8 +1,8 @@
-"""Which model types the installed mlx-lm and mlx-vlm can run, read off their files: neither is imported here.
+"""Which model types the installed mlx-lm and mlx-vlm support, read from their source: neither is imported.
 
 A model type is a module of `mlx_lm.models` or a package of `mlx_vlm.models` that has a `Model`, after the libraries'
-own tables of other names. Text is generated with mlx-lm; images are understood with mlx-vlm; vectors and relevance come
-from mlx-lm's decoders or the encoders of mlx-vlm.
+own tables of aliases. Language models run on mlx-lm, vision models on mlx-vlm, embedding models and rerankers on
+mlx-lm's decoders or mlx-vlm's encoders.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from pathlib import Path
 from ..disk.manifests import KINDS, Kind
 from ..errors import UnsupportedModel
 
-_SIGHT = ("VisionModel", "VisionConfig")
+_VISION_CLASSES = ("VisionModel", "VisionConfig")
 
 
 def check(model_type: str, kind: Kind) -> None:
-    """Raises UnsupportedModel, which names the model type, when nothing installed here can run it as that kind."""
+    """Raises UnsupportedModel, naming the model type, when no installed library supports it as that kind."""
     lm, vlm = _mlx_lm(), _mlx_vlm()
     if (lm is None and vlm is None) or known(model_type, kind):
         return
     elsewhere = [other for other in KINDS if other != kind and known(model_type, other)]
     raise UnsupportedModel(
         f"the model_type {model_type!r} is not supported as {kind} by {_version('mlx-lm')} and {_version('mlx-vlm')}",
-        hint=f"it is as {' or '.join(elsewhere)}: pull it with --type if that is what the model is"
+        hint=f"it is supported as {' or '.join(elsewhere)}; if the model is one, pull it with --type"
         if elsewhere
-        else "look for a model of another architecture, or for a newer mlx-serve",
+        else "choose a model of another architecture, or upgrade mlx-serve",
     )
 
 
 def known(model_type: str, kind: Kind) -> bool:
-    """Whether something installed here runs models of that type as that kind."""
+    """Whether an installed library supports models of that type as that kind."""
     lm, vlm = _mlx_lm(), _mlx_vlm()
     text = lm is not None and lm.has(model_type)
     if kind == "llm":
         return text
     if vlm is None:
         return text and kind != "vlm"
-    sees = vlm.has(model_type, *_SIGHT)
+    sees = vlm.has(model_type, *_VISION_CLASSES)
     if kind == "vlm":
         return sees
     if kind == "embedding":
@@ -51,33 +51,33 @@ def known(model_type: str, kind: Kind) -> bool:
 
 
 @dataclass(frozen=True)
-class _Library:
-    """`folder` holds a module or a package for each type; `renamed` are other names for them."""
+class _ModelPackage:
+    """`folder` has a module or a package for each model type; `renamed` maps aliases to them."""
 
     folder: Path
     renamed: Mapping[str, str]
     packages: bool
 
     def has(self, model_type: str, *names: str) -> bool:
-        """Whether the type's module has a `Model`, and offers any of these names where there are some."""
+        """Whether the type's module has a `Model`, and any of `names` where some are given."""
         wanted = model_type.lower() if self.packages else model_type
         found = _names(self.folder, self.renamed.get(wanted, wanted), self.packages)
         return "Model" in found and (not names or not found.isdisjoint(names))
 
 
 @functools.cache
-def _mlx_lm() -> _Library | None:
+def _mlx_lm() -> _ModelPackage | None:
     root = _root("mlx_lm")
-    return _Library(root / "models", _tables(root / "utils.py", "MODEL_REMAPPING"), False) if root else None
+    return _ModelPackage(root / "models", _tables(root / "utils.py", "MODEL_REMAPPING"), False) if root else None
 
 
 @functools.cache
-def _mlx_vlm() -> _Library | None:
+def _mlx_vlm() -> _ModelPackage | None:
     root = _root("mlx_vlm")
     if root is None:
         return None
     renamed = {"xlm-roberta": "xlm_roberta"} | _tables(root / "utils.py", "MODEL_REMAPPING")
-    return _Library(root / "models", renamed, True)
+    return _ModelPackage(root / "models", renamed, True)
 
 
 def _root(package: str) -> Path | None:
@@ -88,7 +88,7 @@ def _root(package: str) -> Path | None:
 
 @functools.cache
 def _names(folder: Path, module: str, package: bool) -> frozenset[str]:
-    """What a module defines or imports at its top level; nothing where there is no such module."""
+    """The names that a module defines or imports at its top level; none when there is no such module."""
     if not module.replace("-", "_").isidentifier():
         return frozenset()
     tree = _parsed(folder / module / "__init__.py" if package else folder / f"{module}.py")
@@ -106,7 +106,7 @@ def _bound(statements: Iterable[ast.stmt]) -> Iterable[str]:
 
 
 def _tables(path: Path, name: str) -> dict[str, str]:
-    """A table of names that stands in a module as a literal; {} where it does not."""
+    """A dict literal of a module; {} when there is none of that name."""
     tree = _parsed(path)
     for statement in tree.body if tree is not None else ():
         if isinstance(statement, ast.Assign) and any(

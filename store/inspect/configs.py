@@ -1,4 +1,4 @@
-"""The small JSON and template files beside the weights, read with care: who may run code, what the template says."""
+"""The JSON and template files beside the weights, read with size limits: remote code, chat templates, model card."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _CARD_HEAD = 64 << 10
 _NO_CONFIG = {"tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json"}
 
 
-class Files:
-    """The files of one model, wherever they lie: path in the model -> real path. Reads each JSON file once."""
+class ModelFiles:
+    """The files of one model: path in the model -> real path. Reads each JSON file once."""
 
     def __init__(self, locations: Mapping[str, Path]) -> None:
         self.locations = dict(locations)
@@ -27,7 +27,7 @@ class Files:
         return path in self.locations
 
     def json(self, path: str) -> Any:
-        """The document, None when there is no such file. Raises DamagedModel."""
+        """The parsed document, None when there is no such file. Raises DamagedModel."""
         if path not in self.locations:
             return None
         if path not in self._json:
@@ -38,7 +38,7 @@ class Files:
         return self._json[path]
 
     def object(self, path: str) -> dict[str, Any]:
-        """The document of a file that must hold an object; {} when there is no such file."""
+        """The JSON object in a file; {} when there is no such file. Raises DamagedModel."""
         document = self.json(path)
         if document is None:
             return {}
@@ -58,8 +58,8 @@ class Files:
             raise DamagedModel(f"{path} cannot be read: {error.strerror}") from error
 
 
-def refuse_remote_code(files: Files) -> None:
-    """Raises UnsupportedModel when a config asks its loader to run Python that comes with the model."""
+def refuse_remote_code(files: ModelFiles) -> None:
+    """Raises UnsupportedModel when a config asks its loader to run Python code from the model."""
     for path in sorted(files.locations):
         if not path.endswith(".json") or path.endswith(".index.json") or path in _NO_CONFIG:
             continue
@@ -67,15 +67,15 @@ def refuse_remote_code(files: Files) -> None:
         key = _code_key(document)
         if key is not None:
             raise UnsupportedModel(
-                f"{path} asks for code that comes with the model ({key}), and such code is never run here",
-                hint="look for a conversion of this model that runs without remote code",
+                f"{path} asks for Python code ({key}), which mlx-serve never runs",
+                hint="look for a conversion of this model that needs no remote code",
             )
         if path == "modules.json":
             for module in document if isinstance(document, list) else ():
                 kind = module.get("type") if isinstance(module, dict) else None
                 if not isinstance(kind, str) or not kind.startswith("sentence_transformers."):
                     raise UnsupportedModel(
-                        f"modules.json names a module that comes with the model ({str(kind)[:80]!r})"
+                        f"modules.json asks for Python code ({str(kind)[:80]!r}), which mlx-serve never runs"
                     )
 
 
@@ -95,7 +95,7 @@ def _code_key(document: Any) -> str | None:
     return None
 
 
-def chat_template(files: Files) -> str | None:
+def chat_template(files: ModelFiles) -> str | None:
     """All chat templates of the model as one text, None when it has none."""
     found = [files.text(path) for path in sorted(files.locations) if path.endswith(".jinja")]
     found += _templates(files.object("chat_template.json")) + _templates(files.object("tokenizer_config.json"))
@@ -114,7 +114,7 @@ def _templates(document: dict[str, Any]) -> list[str | None]:
     return []
 
 
-def pipeline_tag(files: Files) -> str | None:
+def pipeline_tag(files: ModelFiles) -> str | None:
     """The task that the model card names in its front matter, such as `text-ranking`."""
     card = files.text("README.md")
     if card is None or not card.startswith("---"):

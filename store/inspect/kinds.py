@@ -1,4 +1,4 @@
-"""What a model is for (llm, vlm, embedding, reranker) and what it can do, with the reason for people to check."""
+"""A model's kind (llm, vlm, embedding, reranker) with the reason, and its capabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..disk.manifests import Kind
 from ..errors import UnsupportedModel
-from .configs import Files, chat_template, pipeline_tag
+from .configs import ModelFiles, chat_template, pipeline_tag
 
 _ENCODERS = {
     "albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "gte", "modernbert",
@@ -23,16 +23,16 @@ _THINKING = re.compile(r"\benable_thinking\b|<think>|\breasoning_effort\b")
 
 @dataclass(frozen=True)
 class Detected:
-    """`reason` is a sentence that `show` prints."""
+    """`reason` is a sentence for the manifest, which `show` prints."""
 
     kind: Kind
     reason: str
 
 
-def detect(files: Files, tensors: Collection[str], hints: Sequence[str]) -> Detected:
-    """Say what kind of model the files are. `hints` are names of its folder or repository.
+def detect(files: ModelFiles, tensors: Collection[str], hints: Sequence[str]) -> Detected:
+    """Detect the kind of a model. `hints` are names of its folder or repository.
 
-    Raises UnsupportedModel for what is none of the four kinds.
+    Raises UnsupportedModel for any other kind of model.
     """
     config = files.object("config.json")
     return (
@@ -43,13 +43,13 @@ def detect(files: Files, tensors: Collection[str], hints: Sequence[str]) -> Dete
     )
 
 
-def capabilities(kind: Kind, files: Files) -> tuple[str, ...]:
-    """What a model of this kind can do with its own chat template."""
-    return abilities(kind, chat_template(files) or "")
+def capabilities(kind: Kind, files: ModelFiles) -> tuple[str, ...]:
+    """The capabilities of a model of this kind with its own chat template."""
+    return template_capabilities(kind, chat_template(files) or "")
 
 
-def abilities(kind: Kind, template: str) -> tuple[str, ...]:
-    """In Ollama's words; a reranker's is ours, `rerank`."""
+def template_capabilities(kind: Kind, template: str) -> tuple[str, ...]:
+    """The capabilities with that chat template, in Ollama's terms; `rerank` is an addition of mlx-serve."""
     if kind == "embedding":
         return ("embedding",)
     if kind == "reranker":
@@ -64,12 +64,14 @@ def abilities(kind: Kind, template: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _reranker(files: Files, config: dict[str, Any], hints: Sequence[str]) -> Detected | None:
+def _reranker(files: ModelFiles, config: dict[str, Any], hints: Sequence[str]) -> Detected | None:
     for architecture in _architectures(config):
         if architecture.endswith("ForSequenceClassification"):
             labels = _labels(config)
             if labels > 1:
-                raise UnsupportedModel(f"{architecture} with {labels} labels is a classifier; a reranker has one label")
+                raise UnsupportedModel(
+                    f"{architecture} with {labels} labels is an unsupported classifier; a reranker has one label"
+                )
             return Detected("reranker", f"config.json names {architecture}, a cross-encoder with one label")
     if files.object("config_sentence_transformers.json").get("model_type") == "CrossEncoder":
         return Detected("reranker", "config_sentence_transformers.json says CrossEncoder")
@@ -81,7 +83,7 @@ def _reranker(files: Files, config: dict[str, Any], hints: Sequence[str]) -> Det
     return None
 
 
-def _embedding(files: Files, config: dict[str, Any], hints: Sequence[str]) -> Detected | None:
+def _embedding(files: ModelFiles, config: dict[str, Any], hints: Sequence[str]) -> Detected | None:
     modules = files.json("modules.json")
     listed = modules if isinstance(modules, list) else []
     kinds = [str(module.get("type")) for module in listed if isinstance(module, dict)]
@@ -117,7 +119,7 @@ def _vision(config: dict[str, Any], tensors: Collection[str]) -> Detected | None
 
 def _language(config: dict[str, Any]) -> Detected:
     if config.get("is_encoder_decoder") is True:
-        raise UnsupportedModel(f"{config.get('model_type')} is an encoder-decoder model, which cannot be served here")
+        raise UnsupportedModel(f"{config.get('model_type')} is an encoder-decoder model, which is not supported")
     for architecture in _architectures(config):
         return Detected("llm", f"config.json names {architecture}")
     return Detected(

@@ -1,4 +1,4 @@
-"""What can be said about a model before its weights are here, so that nothing is fetched in vain."""
+"""Checks a model before its weights are downloaded, so that an unsupported one costs nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..disk.manifests import Kind
 from . import architectures
-from .configs import Files, refuse_remote_code
+from .configs import ModelFiles, refuse_remote_code
 from .findings import architecture_of, refuse_missing_dense
 from .kinds import Detected, detect
 from .weights import shards
@@ -19,7 +19,7 @@ _ANY_VISION = "vision_tower.weight"
 
 @dataclass(frozen=True)
 class Preview:
-    """`kind` None: the weights will tell whether it is a vlm or an llm. `index`: what the weights' index holds."""
+    """`kind` None: only the weights show whether it is a vlm or an llm. `index`: the content of the weights' index."""
 
     architecture: str
     kind: Kind | None
@@ -29,12 +29,12 @@ class Preview:
 def preview(
     locations: Mapping[str, Path], paths: Collection[str], hints: Sequence[str], kind: Kind | None = None
 ) -> Preview:
-    """Look into the small files (path -> real path) of a model that will have all of `paths`. `kind` overrides.
+    """Inspect the small files (path -> real path) of a model that will have all of `paths`. `kind` overrides.
 
-    Raises UnsupportedModel for what `inspect` would refuse once the weights are here, as far as it can be told, and
-    DamagedModel for configs that cannot be read. The final word is `inspect`'s.
+    Raises UnsupportedModel for what `inspect` would refuse later, as far as the small files show, and DamagedModel for
+    unreadable configs. `inspect` decides once the weights are there.
     """
-    files = Files(locations)
+    files = ModelFiles(locations)
     refuse_remote_code(files)
     architecture = architecture_of(files)
     refuse_missing_dense(files, paths)
@@ -45,8 +45,8 @@ def preview(
     return Preview(architecture, found[0] if len(found) == 1 else None, index)
 
 
-def _possible(files: Files, index: object | None, hints: Sequence[str]) -> list[Kind]:
-    """One kind, or two when only the names of the tensors can tell and no index gives them away."""
+def _possible(files: ModelFiles, index: object | None, hints: Sequence[str]) -> list[Kind]:
+    """One kind, or two when it depends on the names of the tensors and there is no index."""
     if index is not None:
         return [detect(files, shards(index, INDEX).keys(), hints).kind]
     guesses: list[Detected] = [detect(files, [_ANY_VISION], hints), detect(files, [], hints)]

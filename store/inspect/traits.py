@@ -1,4 +1,4 @@
-"""The figures of a model: parameters, precision, context, width, quantization; from config.json and weight headers."""
+"""Numbers about a model: parameters, dtype, context and embedding length, quantization; from configs and headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..disk.manifests import Kind, Quantization
-from .configs import Files
+from .configs import ModelFiles
 from .weights import Tensor
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length", "n_ctx")
@@ -16,7 +16,7 @@ _WIDTH = ("hidden_size", "n_embd", "d_model", "dim", "model_dim")
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 _ROBERTA = ("roberta", "xlm-roberta", "xlm_roberta", "camembert")
-# What a quantized layer carries beside its packed weight; none of it was trained as a weight of its own.
+# Tensors of a quantized layer beside its packed weight; they are not counted as parameters.
 _BESIDE = (".scales", ".biases", ".qzeros", ".g_idx", ".weight_scale", ".weight_scale_inv", ".weight_scale_2",
            ".weight_global_scale", ".weight_zero_point", ".weight_shape", ".input_scale", ".weight_g_idx")  # fmt: skip
 
@@ -32,7 +32,7 @@ class Traits:
     dtype: str | None
 
 
-def read_traits(kind: Kind, files: Files, tensors: Mapping[str, Tensor]) -> Traits:
+def read_traits(kind: Kind, files: ModelFiles, tensors: Mapping[str, Tensor]) -> Traits:
     config = files.object("config.json")
     return Traits(
         parameters=count_parameters(tensors, config),
@@ -44,7 +44,7 @@ def read_traits(kind: Kind, files: Files, tensors: Mapping[str, Tensor]) -> Trai
 
 
 def quantization(config: Mapping[str, Any]) -> Quantization | None:
-    """MLX's own `quantization`, else what Transformers' `quantization_config` says."""
+    """From MLX's `quantization`, else from Transformers' `quantization_config`."""
     own = config.get("quantization")
     if isinstance(own, dict) and (bits := _number(own, "bits")) is not None:
         mode = own.get("mode")
@@ -67,7 +67,7 @@ def quantization(config: Mapping[str, Any]) -> Quantization | None:
 
 
 def count_parameters(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> int:
-    """Weights as trained: a packed weight counts what it unpacks to, its scales and zero points count nothing."""
+    """Trained weights: a packed weight counts unpacked, scales and zero points do not count."""
     settings = config.get("quantization")
     layers: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
     found = quantization(config)
@@ -90,7 +90,7 @@ def _group_size(layers: Mapping[str, Any], layer: str, packed: Tensor, scales: T
     for place in (own, layers):
         if isinstance(place, dict) and (size := _number(place, "group_size")) is not None:
             return size
-    # Without settings the shapes decide: the group size that makes a whole number of bits.
+    # Without settings, the group size that fits the shapes with a whole number of bits.
     for size in (64, 32, 128, 16):
         width = (scales.shape[-1] if scales.shape else 0) * size
         if width and packed.shape[-1] * 32 % width == 0 and packed.shape[-1] * 32 // width in (2, 3, 4, 5, 6, 8):
@@ -108,7 +108,7 @@ def _is_beside(name: str, tensors: Mapping[str, Tensor]) -> bool:
     return False
 
 
-def _context(kind: Kind, files: Files, config: Mapping[str, Any]) -> int | None:
+def _context(kind: Kind, files: ModelFiles, config: Mapping[str, Any]) -> int | None:
     length = _look_up(config, _CONTEXT)
     if length is not None and config.get("model_type") in _ROBERTA:
         length -= 2  # positions begin after the padding index
@@ -119,7 +119,7 @@ def _context(kind: Kind, files: Files, config: Mapping[str, Any]) -> int | None:
     return length
 
 
-def _embedding_length(kind: Kind, files: Files, config: Mapping[str, Any]) -> int | None:
+def _embedding_length(kind: Kind, files: ModelFiles, config: Mapping[str, Any]) -> int | None:
     if kind == "embedding":
         dense = sorted(path for path in files.locations if path.endswith("_Dense/config.json"))
         if dense and (width := _number(files.object(dense[-1]), "out_features")) is not None:

@@ -1,4 +1,4 @@
-"""Headers of safetensors files, checked so that loading holds no surprise; the weights themselves are not read.
+"""Headers of safetensors files, fully checked, so that loading cannot fail on them; the weights are not read.
 
 The format: https://github.com/huggingface/safetensors#format (length, JSON header, one contiguous buffer).
 """
@@ -29,7 +29,7 @@ _BITS = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor as its header says; `dtype` is safetensors' name."""
+    """One tensor of a header; `dtype` is safetensors' name."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -51,7 +51,7 @@ _metadata = msgspec.json.Decoder(dict[str, str])
 
 
 def read_header(location: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of one file. Raises DamagedModel with `name` in the sentence when anything does not add up."""
+    """The tensors of one file. Raises DamagedModel, naming `name`, when the header is inconsistent."""
     try:
         descriptor = open_regular(location, follow=True)
     except OSError as error:
@@ -60,7 +60,7 @@ def read_header(location: Path, name: str) -> dict[str, Tensor]:
         size = os.fstat(descriptor).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(MAX_HEADER, size - 8):
-            raise _damaged(name, "the file is shorter than its header says" if size >= 8 else "the file is cut short")
+            raise _damaged(name, "the file is shorter than its header says" if size >= 8 else "the file is truncated")
         header = file.read(length)
     try:
         entries = _header.decode(header)
@@ -68,7 +68,7 @@ def read_header(location: Path, name: str) -> dict[str, Tensor]:
         if metadata is not None:
             _metadata.decode(metadata)
         if len(entries) > MAX_TENSORS:
-            raise _damaged(name, f"it has more than {MAX_TENSORS} tensors")
+            raise _damaged(name, f"it has more than {MAX_TENSORS:,} tensors")
         tensors = {tensor: _entry.decode(raw) for tensor, raw in entries.items()}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _damaged(name, f"the header is not valid ({str(error)[:120]})") from error
@@ -96,20 +96,20 @@ def _check(name: str, tensors: Mapping[str, _Entry], data: int) -> None:
         begin, stop = entry.data_offsets
         bits = _BITS.get(entry.dtype)
         if bits is None:
-            raise _damaged(name, f"tensor {tensor[:100]!r} has the unknown type {entry.dtype[:20]!r}")
+            raise _damaged(name, f"tensor {tensor[:100]!r} has the unknown dtype {entry.dtype[:20]!r}")
         if len(entry.shape) > _MAX_RANK or any(dimension < 0 for dimension in entry.shape):
-            raise _damaged(name, f"tensor {tensor[:100]!r} has an impossible shape")
+            raise _damaged(name, f"tensor {tensor[:100]!r} has an invalid shape")
         if begin != end or stop < begin:
-            raise _damaged(name, f"tensor {tensor[:100]!r} does not begin where the one before it ends")
+            raise _damaged(name, f"tensor {tensor[:100]!r} does not begin where the previous one ends")
         if math.prod(entry.shape) * bits != (stop - begin) * 8:
-            raise _damaged(name, f"tensor {tensor[:100]!r} has a size that does not fit its shape")
+            raise _damaged(name, f"tensor {tensor[:100]!r} has a size that does not match its shape")
         end = stop
     if end != data:
-        raise _damaged(name, f"it should hold {end} bytes of weights and holds {data}")
+        raise _damaged(name, f"its header describes {end} bytes of weights, but it has {data}")
 
 
 def _damaged(name: str, what: str) -> DamagedModel:
-    return DamagedModel(f"{name} is damaged: {what}", hint="fetch the file again; its download may be incomplete")
+    return DamagedModel(f"{name} is damaged: {what}", hint="download the file again; the copy may be incomplete")
 
 
 def shards(index: Any, name: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which of several weight files are the model's: the index says so, else their names do. Knows names, not places."""
+"""Which of several weight files are the model's: those of the index, else by their names. Knows names only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safete
 
 
 def chosen(names: Collection[str], index: Any | None, *, where: str, hint: str) -> set[str]:
-    """The files of the one set that is to be loaded, with `INDEX` among them where it describes that set.
+    """The files of the one set to load, with `INDEX` among them where it describes that set.
 
-    `names`: the weight files beside config.json; `index`: what `INDEX` holds. A file that the index or a shard's name
-    promises and that is not there is a SourceError, in which `where` and `hint` say what that means.
+    `names`: the weight files beside config.json; `index`: the content of `INDEX`. Raises SourceError with `where` and
+    `hint` for a missing file that the index or the name of a shard refers to.
     """
     if index is None:
         return _unindexed(names, where, hint)
@@ -31,7 +31,7 @@ def chosen(names: Collection[str], index: Any | None, *, where: str, hint: str) 
     if not missing:
         return needed | {INDEX}
     if len(missing) == len(needed) and any(name == _SINGLE or _SHARD.fullmatch(name) for name in names):
-        # Converters used to copy the index of what they converted; nobody reads it, then or now.
+        # Some converters copied the index of the original model, which describes other files.
         return _unindexed(names, where, hint)
     raise _missing(f"{INDEX} names", missing, where, hint)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e.pulling import Pulling, Unharmed, environment
-from e2e.scripts import write_scripted
+from e2e.pulling_daemon import PullingDaemon, StoreSnapshot, environment
+from e2e.scripted_model import write_scripted
 from fakes.hub.server import Hub
 from reference.checkpoints import make
 from support.forked_daemons import ForkedDaemons
@@ -16,7 +16,7 @@ from support.live_daemon import LiveDaemon
 from mlx_serve.store.store import Store
 
 Start = Callable[..., LiveDaemon]
-StartPulling = Callable[..., Pulling]
+StartPulling = Callable[..., PullingDaemon]
 
 
 @pytest.fixture(scope="session")
@@ -67,13 +67,13 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
-def _pulling(hub: Hub, forks: ForkedDaemons, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulling]:
+def _pulling(hub: Hub, forks: ForkedDaemons, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PullingDaemon]:
     with forks.daemon(environ=environment(hub, tmp_path_factory.mktemp("hub-home"))) as daemon:
-        yield Pulling(hub, daemon.ready())
+        yield PullingDaemon(hub, daemon.ready())
 
 
 @pytest.fixture
-def pulling(_pulling: Pulling) -> Iterator[Pulling]:
+def pulling(_pulling: PullingDaemon) -> Iterator[PullingDaemon]:
     """One daemon that pulls, for every test that lets it live. The hub is well again afterwards."""
     yield _pulling
     _pulling.hub.heal()
@@ -84,10 +84,10 @@ def start_pulling(hub: Hub, forks: ForkedDaemons, tmp_path: Path) -> Iterator[St
     """Starts daemons of a test's own that pull from the hub, and ends them."""
     started: list[LiveDaemon] = []
 
-    def begin(home: Path | None = None, *, environ: dict[str, str] | None = None, **options: object) -> Pulling:
+    def begin(home: Path | None = None, *, environ: dict[str, str] | None = None, **options: object) -> PullingDaemon:
         everything = environment(hub, tmp_path) | (environ or {})
         started.append(forks.daemon(home=home, environ=everything, **options))
-        return Pulling(hub, started[-1].ready())
+        return PullingDaemon(hub, started[-1].ready())
 
     yield begin
     hub.heal()
@@ -96,6 +96,6 @@ def start_pulling(hub: Hub, forks: ForkedDaemons, tmp_path: Path) -> Iterator[St
 
 
 @pytest.fixture
-def unharmed(pulling: Pulling) -> Unharmed:
+def snapshot(pulling: PullingDaemon) -> StoreSnapshot:
     """Look at the store now; `check` looks again."""
-    return Unharmed(pulling)
+    return StoreSnapshot(pulling)

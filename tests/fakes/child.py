@@ -19,6 +19,7 @@ from collections.abc import Callable
 from mlx_serve.daemon import protocol
 from mlx_serve.daemon.protocol import (
     Accepted,
+    Ask,
     Cancel,
     Count,
     Counted,
@@ -97,10 +98,10 @@ class FakeChild:
             match self.receive():
                 case Load() as load:
                     self.load(load)
-                case Generate() as request:
-                    self.generate(request)
-                case Count() as count:
-                    self.count(count)
+                case Ask(id=number, work=Generate() as request):
+                    self.generate(number, request)
+                case Ask(id=number, work=Count() as count):
+                    self.count(number, count)
                 case Cancel() as cancel:
                     self.cancels += 1
                     if cancel.id in self.waiting:
@@ -133,10 +134,10 @@ class FakeChild:
             )
         )
 
-    def count(self, count: Count) -> None:
+    def count(self, number: int, count: Count) -> None:
         text = count.prompt.text if isinstance(count.prompt, TextPrompt) else ""
         known = {"cancels": self.cancels, "pings": self.pings}
-        self.events(Counted(id=count.id, count=known.get(text, len(text.split()))))
+        self.events(Counted(id=number, count=known.get(text, len(text.split()))))
 
     def ping(self, ping: Ping) -> None:
         self.pings += 1
@@ -146,17 +147,17 @@ class FakeChild:
                 del self.until_pings[number]
                 self.finish(number, 0)
 
-    def generate(self, request: Generate) -> None:
+    def generate(self, number: int, request: Generate) -> None:
         text = request.prompt.text if isinstance(request.prompt, TextPrompt) else ""
         words = text.split()
         if request.render_only:
-            self.events(Accepted(id=request.id, prompt_tokens=len(words), rendered=f"<{text}>"))
+            self.events(Accepted(id=number, prompt_tokens=len(words), rendered=f"<{text}>", last=True))
             return
         if words[:1] == ["reject"]:
-            self.events(Rejected(id=request.id, code="invalid_request", message="no such thing", param="prompt"))
+            self.events(Rejected(id=number, code="invalid_request", message="no such thing", param="prompt"))
             return
-        self.events(Accepted(id=request.id, prompt_tokens=len(words)))
-        BEHAVIOURS.get(words[0] if words else "", say)(self, request.id, words)
+        self.events(Accepted(id=number, prompt_tokens=len(words)))
+        BEHAVIOURS.get(words[0] if words else "", say)(self, number, words)
 
     def delta(self, number: int, text: str, tokens: int = 1) -> None:
         self.events(Delta(id=number, text=text, tokens=tokens))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from mlx_serve.daemon.errors import RunnerDied
-from mlx_serve.daemon.protocol import PROTOCOL, Accepted, Event, Finished, Gauges, Generate, Hello, Load, Loaded
+from mlx_serve.daemon.protocol import PROTOCOL, Accepted, Finished, Gauges, Hello, Load, Loaded, Work
+from mlx_serve.daemon.workers.runner import Sink
 
 MEMORY = 1 << 30
 
@@ -51,11 +51,15 @@ class FakeRunner:
             batchable=True,
         )
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Event]:
+    def submit(self, work: Work, sink: Sink) -> int:
         if not self.alive:
             raise RunnerDied(self.model, self.death)
-        yield Accepted(id=1, prompt_tokens=1)
-        yield Finished(id=1, reason="stop", prompt_tokens=1, completion_tokens=0)
+        sink.put(Accepted(id=1, prompt_tokens=1))
+        sink.put(Finished(id=1, reason="stop", prompt_tokens=1, completion_tokens=0))
+        return 1
+
+    def cancel(self, number: int) -> None:
+        """Everything has ended."""
 
     def die(self, reason: str) -> None:
         self.alive, self.death = False, reason

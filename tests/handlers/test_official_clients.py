@@ -8,7 +8,8 @@ import httpx
 import ollama
 import openai
 import pytest
-from fakes.serving import MODEL, Serving, finished, says
+from fakes.engine import finished, says
+from fakes.serving import MODEL, Serving
 
 from mlx_serve.daemon.errors import QueueFull, RunnerDied
 from mlx_serve.daemon.protocol import Delta, ToolCall
@@ -108,6 +109,7 @@ async def test_ollama_tools(serving: Serving, llama: ollama.AsyncClient) -> None
 
 async def test_ollama_models(serving: Serving, llama: ollama.AsyncClient) -> None:
     assert [model.model for model in (await llama.list()).models] == ["acme/parrot:latest", "acme/vectors:latest"]
+    await serving.residency.load(serving.store.find("parrot"))
     assert (await llama.ps()).models[0].size_vram == 0
     assert (await llama.show("parrot")).modelinfo["qwen3.context_length"] == 4096  # type: ignore[index]
     assert (await llama.copy("parrot", "acme/b")).status == "success"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fakes.hub.server import Hub
 
-from mlx_serve.store.hub.fetch import timeouts as patience
+from mlx_serve.store.hub.fetch import timeouts
 from mlx_serve.store.store import Store
 
 BYTES = {"F32": 4, "BF16": 2, "F16": 2, "U32": 4, "U8": 1, "I32": 4}
@@ -89,7 +89,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The hub that pulls of this test go to, and no long pauses when it misbehaves."""
-    monkeypatch.setattr(patience, "USUAL", patience.Patience(first_pause=0.01, longest_pause=0.05))
+    monkeypatch.setattr(timeouts, "DEFAULT", timeouts.Timeouts(first_pause=0.01, max_pause=0.05))
     with Hub() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         yield running

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.manifests import decode, encode
 from mlx_serve.store.errors import (
     AmbiguousName,
@@ -31,17 +31,17 @@ from mlx_serve.store.store import Store
 MakeModel = Callable[..., Path]
 
 
-class ReadOnlyDisk(Disk):
+class ReadOnlyDisk(FileSystem):
     def writable(self, folder: Path) -> bool:
         return False
 
 
-class SmallDisk(Disk):
+class SmallDisk(FileSystem):
     def free(self, folder: Path) -> int:
         return 1000
 
 
-class FullDisk(Disk):
+class FullDisk(FileSystem):
     """Nothing can be written any more; `files`: how many files could still be made."""
 
     files: int | None = 0
@@ -211,9 +211,9 @@ def test_a_file_system_that_counts_no_files_has_no_limit_of_them(
     real = os.statvfs(tmp_path)
     counted = {"f_files": real.f_files or 1, "f_favail": 5, "f_bavail": 1, "f_frsize": 1}
     monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(**counted))
-    assert Disk().free_files(tmp_path) == 5
+    assert FileSystem().free_files(tmp_path) == 5
     counted |= {"f_files": 0, "f_favail": 0}  # as btrfs says
-    assert Disk().free_files(tmp_path) is None
+    assert FileSystem().free_files(tmp_path) is None
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(tmp_path: Path, make_model: MakeModel) -> None:

@@ -1,4 +1,4 @@
-"""The real daemon as a process of its own, with a residency that holds no models and a few routes that misbehave.
+"""The real daemon as a process of its own, over fakes of the store and the residency, with a few routes that misbehave.
 
 Run as a script with the daemon's flags. `PATHS` below are what tests may ask of it.
 """
@@ -9,34 +9,34 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from fakes.residency import FakeResidency
+from fakes.serving import fakes
 
 from mlx_serve.daemon import main as daemon
 from mlx_serve.daemon.context import Context
-from mlx_serve.daemon.metrics import Metrics
 from mlx_serve.daemon.settings.schema import Settings
-from mlx_serve.daemon.tasks.pulls import Pulls
+from mlx_serve.store.installed import Installed
 
 PATHS = ("/test/stream?seconds=S", "/test/stuck", "/test/block")
 
 
-class NoModels:
-    """What `main` and the handlers see of a residency; it notes what was asked of it."""
-
-    def __init__(self) -> None:
-        self.queue = SimpleNamespace(running=0, waiting=0, limit=256)
+class NotedResidency(FakeResidency):
+    """Writes what is asked of it into the file that $NOTES names; a model named bad does not load."""
 
     async def start(self) -> None:
         note("residency started")
 
-    async def load(self, name: str) -> None:
+    async def find(self, name: str) -> Installed:
         note(f"preload {name}")
         if name == "bad":
             raise ValueError("no such model")
-
-    def resident(self) -> list[Any]:
-        return []
+        self.store.add(name)
+        return await super().find(name)
 
     async def close(self, drain_seconds: float = 0.0) -> None:
         note("residency closed")
@@ -49,21 +49,9 @@ def note(text: str) -> None:
 
 
 def make(settings: Settings, started: float) -> Context:
-    from mlx_serve.store.store import Store
-
-    store = Store.open(settings.models.directory, settings.models.aliases)
-    residency: Any = NoModels()
-    quantizing: Any = None
-    return Context(
-        settings,
-        store,
-        residency,
-        Metrics(settings.metrics.enabled),
-        started,
-        "0.0.0",
-        pulls=Pulls(store, quantizing),
-        quantizing=quantizing,
-    )
+    context = fakes(settings, settings.home / "views", residency_type=NotedResidency).context
+    context.started = started
+    return context
 
 
 def with_test_routes(build: Any) -> Any:

@@ -165,10 +165,10 @@ class Engine:
     def generate(self, prompt: protocol.Prompt, **options: object) -> Sequence:
         """Send a request and return at once; its sequence fills while frames are read."""
         self._next_id += 1
-        request = protocol.Generate(id=self._next_id, prompt=prompt, **options)  # type: ignore[arg-type]
-        self.sequences[request.id] = Sequence(request.id)
-        self.send(request)
-        return self.sequences[request.id]
+        work = protocol.Generate(prompt=prompt, **options)  # type: ignore[arg-type]
+        self.sequences[self._next_id] = Sequence(self._next_id)
+        self.send(protocol.Ask(id=self._next_id, work=work))
+        return self.sequences[self._next_id]
 
     def cancel(self, sequence: Sequence) -> None:
         self.send(protocol.Cancel(id=sequence.id))

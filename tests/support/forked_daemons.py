@@ -161,8 +161,8 @@ if __name__ == "__main__":
     from mlx_serve.daemon.residency import residency  # noqa: F401
     from mlx_serve.handlers import routes, stream  # noqa: F401
     from mlx_serve.store import store  # noqa: F401
-    from mlx_serve.store.hub import library  # noqa: F401
-    from mlx_serve.store.ingest import from_hub as pull  # noqa: F401
+    from mlx_serve.store.hub import hub_library  # noqa: F401
+    from mlx_serve.store.ingest import hub_pull  # noqa: F401
     from mlx_serve.store.inspect import architectures
 
     with contextlib.suppress(ImportError):

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import psutil
-from support.live_http import PATIENCE, Answer, SocketConnection, Streamed, exchange, user
+from support.live_http import DEADLINE, Answer, SocketConnection, Streamed, exchange, user
 
 from mlx_serve.control.socket import log_path, socket_path
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 _GAUGE = re.compile(r"^(mlx_serve_\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
 
-def wait_until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+def wait_until(condition: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
     """The condition's first true value. AssertionError when it does not come."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -47,7 +47,7 @@ def together(calls: Iterable[Callable[[], T]]) -> list[T]:
     """The results of calls that all run at the same time, in their order."""
     calls = list(calls)
     with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(4 * PATIENCE) for future in [pool.submit(call) for call in calls]]
+        return [future.result(4 * DEADLINE) for future in [pool.submit(call) for call in calls]]
 
 
 def clean_environment() -> dict[str, str]:
@@ -135,7 +135,7 @@ class LiveDaemon:
     def ready(self) -> LiveDaemon:
         """Wait until it says so. AssertionError with its own words when it ends instead."""
         self._notices.settimeout(0.2)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(TimeoutError):
                 if self._notices.recv(1000).startswith(b"READY=1"):
@@ -151,7 +151,7 @@ class LiveDaemon:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def ended(self, seconds: float = PATIENCE) -> int:
+    def ended(self, seconds: float = DEADLINE) -> int:
         """Its exit status."""
         return self.process.wait(seconds)
 
@@ -164,7 +164,7 @@ class LiveDaemon:
         family = []
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.pid).children(recursive=True)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DEADLINE
         while self.process.poll() is None:
             if time.monotonic() > deadline:
                 self.process.kill()
@@ -228,7 +228,7 @@ class LiveDaemon:
     # HTTP
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=2 * PATIENCE)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=2 * DEADLINE)
 
     def request(self, method: str, path: str, body: Any = None) -> Answer:
         return exchange(self.connect(), method, path, body)
@@ -274,7 +274,7 @@ class LiveDaemon:
         figures = dict(_GAUGE.findall(self.get("/metrics").body.decode()))
         return float(figures["mlx_serve_queue_running"]) == float(figures["mlx_serve_queue_waiting"]) == 0
 
-    def wait_for_rest(self, seconds: float = PATIENCE) -> None:
+    def wait_for_rest(self, seconds: float = DEADLINE) -> None:
         wait_until(self.at_rest, "no request holds a model", seconds)
 
     # the command
@@ -303,6 +303,6 @@ def run_command(*arguments: str, environ: dict[str, str], stdin: str | None = No
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         text=True,
-        timeout=2 * PATIENCE,
+        timeout=2 * DEADLINE,
         check=False,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 30.0
+DEADLINE = 30.0
 """Seconds that anything may take on a slow machine; nothing that works comes near."""
 
 
@@ -144,7 +144,7 @@ def user(text: str) -> dict[str, str]:
 
 class SocketConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("mlx-serve", timeout=2 * PATIENCE)
+        super().__init__("mlx-serve", timeout=2 * DEADLINE)
         self._path = path
 
     def connect(self) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from sanic import Request, response
 
-from mlx_serve.daemon.http.app import App, Server, build_app, serve
+from mlx_serve.daemon.http.app import App, build_app
 from mlx_serve.daemon.http.limits import Limits
+from mlx_serve.daemon.http.server import Server, serve
 
 HOST = b"Host: localhost\r\n"
 QUICK = Limits(
@@ -84,15 +85,17 @@ def context(max_body_mb: int = 1) -> Any:
 
 
 @asynccontextmanager
-async def wire(limits: Limits = QUICK, max_body_mb: int = 1) -> AsyncIterator[Wire]:
+async def wire(limits: Limits = QUICK, max_body_mb: int = 1, sock: socket.socket | None = None) -> AsyncIterator[Wire]:
+    """On a free port of loopback, or on a socket of the test's own."""
     app = build_app("wire", context(max_body_mb), control=False, limits=limits)
     app.ctx.events = asyncio.Queue()
     app.ctx.gate = asyncio.Event()
     _add_routes(app)
-    sock = socket.create_server(("127.0.0.1", 0))
+    sock = sock or socket.create_server(("127.0.0.1", 0))
     server = await serve(app, sock)
+    address = sock.getsockname()
     try:
-        yield Wire(app, server, sock.getsockname()[1])
+        yield Wire(app, server, address[1] if isinstance(address, tuple) else 0)
     finally:
         server.stop_listening()
         server.abort()
@@ -119,6 +122,11 @@ def _add_routes(app: App) -> None:
         events.put_nowait("begun")
         await until_cancelled()
         return response.empty()
+
+    async def gate(request: Request) -> response.HTTPResponse:
+        events.put_nowait("begun")
+        await app.ctx.gate.wait()
+        return response.text("open")
 
     async def upload(request: Request) -> response.HTTPResponse:
         size = 0
@@ -157,6 +165,7 @@ def _add_routes(app: App) -> None:
     app.add_route(ok, "/ok", methods=["GET", "HEAD"])
     app.add_route(echo, "/echo", methods=["POST"])
     app.add_route(wait, "/wait", methods=["POST", "GET"])
+    app.add_route(gate, "/gate", methods=["GET"])
     app.add_route(upload, "/upload", methods=["POST"], stream=True)
     app.add_route(stream, "/stream", methods=["GET", "HEAD"])
     app.add_route(flood, "/flood", methods=["GET"])

@@ -1,1 +1,1 @@
-"""What each command of `mlx-serve` does: one function a command, `Session` in, exit status out."""
+"""The commands of `mlx-serve`: one function each, `Session` in, exit status out."""

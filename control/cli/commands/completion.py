@@ -1,4 +1,4 @@
-"""completion: a script for bash, zsh or fish, made from the commands' own options."""
+"""completion: a script for bash, zsh or fish, generated from the commands' options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def completion(session: Session) -> int:
 
 
 def _flags(command: Command) -> list[tuple[str, str, list[str]]]:
-    """Each option's long (else short) name, help, and the words it takes."""
+    """Each option's long name, help, and choices."""
     found = []
     for action in command.parser()._actions:
         for option in [name for name in action.option_strings if name.startswith("--")]:
@@ -23,7 +23,7 @@ def _flags(command: Command) -> list[tuple[str, str, list[str]]]:
 
 
 def _words(command: Command) -> list[str]:
-    """The words that a command takes as arguments, where they are few and known."""
+    """The choices of a command's arguments."""
     return [
         str(word) for action in command.parser()._actions if not action.option_strings for word in action.choices or []
     ]

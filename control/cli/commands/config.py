@@ -1,4 +1,4 @@
-"""config: the effective settings, of the running daemon or of the one that would start."""
+"""config: the effective settings, of the running daemon or for the next start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from ..client import NoDaemon
 from ..display.tables import table
 from ..session import Session
-from ..target import ask_settings, offline_settings
+from ..target import offline_settings, run_settings_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _NOT_SECTIONS = ("home", "file", "origins")
 def config(session: Session) -> int:
     options = session.options
     if options.example or options.path:
-        text = ask_settings(["--example" if options.example else "--path"])
+        text = run_settings_command(["--example" if options.example else "--path"])
         if session.json:
             session.print_json({"example" if options.example else "path": text.rstrip("\n")})
         else:

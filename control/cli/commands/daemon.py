@@ -1,4 +1,4 @@
-"""start, status, stop, version: the daemon itself."""
+"""start, status, stop, version."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ...socket import alive
 from .. import launch, target
-from ..client import ApiError, Client, DaemonGone, NoDaemon
+from ..client import ApiError, Client, ConnectionBroken, NoDaemon
 from ..display.tables import size, span, table
 from ..display.terminal import note
-from ..session import Failure, Session
+from ..session import CommandFailed, Session
 from ..target import Target
 from .memory import loaded_table
 
@@ -30,7 +30,7 @@ def start(session: Session) -> int:
     wanted = _start_target(session)
     running = launch.status(wanted) if alive(wanted.socket) else None
     if running is not None:
-        return _tell_running(session, launch.AlreadyRunning(running))
+        return _report_running(session, launch.AlreadyRunning(running))
     flags = _flags(session, wanted)
     if options.foreground:
         command = launch.command(flags)
@@ -39,7 +39,7 @@ def start(session: Session) -> int:
     try:
         found = launch.start(wanted, flags)
     except launch.AlreadyRunning as error:
-        return _tell_running(session, error)
+        return _report_running(session, error)
     if session.json:
         session.print_json(found)
     else:
@@ -47,7 +47,7 @@ def start(session: Session) -> int:
     return 0
 
 
-def _tell_running(session: Session, error: launch.AlreadyRunning) -> int:
+def _report_running(session: Session, error: launch.AlreadyRunning) -> int:
     if session.json:
         session.print_json(error.found)
     print(f"mlx-serve: {error}", file=sys.stderr)
@@ -55,17 +55,19 @@ def _tell_running(session: Session, error: launch.AlreadyRunning) -> int:
 
 
 def _start_target(session: Session) -> Target:
-    """Unlike every other command, `start` never means the daemon that happens to run: it means the configured port."""
+    """Unlike for the other commands, the default is the configured port and not the only running daemon."""
     options = session.options
     if options.socket is not None:
-        raise target.UsageError("start takes no --socket: the socket follows from MLX_SERVE_HOME and the port")
+        raise target.UsageError(
+            "start does not take --socket: the socket's path comes from MLX_SERVE_HOME and the port"
+        )
     named = options.port if options.port is not None else target.environment_port()
     directory = target.home()
     return Target(directory, named if named is not None else target.configured_port(directory, options.config))
 
 
 def _flags(session: Session, wanted: Target) -> list[str]:
-    """The daemon's own flags are named like ours; paths are made absolute, for it runs elsewhere."""
+    """The daemon's flags, which have the same names; paths are absolute, because it runs in another folder."""
     options = session.options
     flags = [] if options.port is None else ["--port", str(wanted.port)]
     for flag, value in (("--host", options.host), ("--log-level", options.log_level)):
@@ -90,7 +92,7 @@ def status(session: Session) -> int:
     print(f"mlx-serve {found['version']} {state} at {found['url']}")
     rows = [
         ("process", f"pid {found['pid']}, up {span(found['uptime_seconds'])}"),
-        ("listens at", f"{found['host']} port {found['port']}, {found['socket']}"),
+        ("listens on", f"{found['host']} port {found['port']}, {found['socket']}"),
         ("memory", f"{size(memory['daemon'])}, and {size(memory['children'])} in {_processes(memory['processes'])}"),
         ("queue", f"{queue['running']} running, {queue['waiting']} waiting (at most {queue['limit']})"),
         ("models", f"{len(models)} loaded, {found['installed']} installed in {found['models_directory']}"),
@@ -111,7 +113,7 @@ def stop(session: Session) -> int:
     force = bool(session.options.force)
     sockets = target.running_sockets(target.home()) if session.options.all else [session.target.socket]
     if not sockets:
-        raise Failure("no daemon of this home runs")
+        raise CommandFailed("no daemon of this home is running")
     for path in sockets:
         pid = _stop_one(Client(path, _ANSWER_SECONDS), force)
         if session.json:
@@ -122,28 +124,30 @@ def stop(session: Session) -> int:
 
 
 def _stop_one(client: Client, force: bool) -> int:
-    """The pid of the process that is gone now. Raises NoDaemon, Failure."""
+    """The pid of the process that has ended. Raises NoDaemon, CommandFailed."""
     pid = client.pid()
     drain = 0.0
     try:
         found = client.get(launch.STATUS)
         pid, drain = found["pid"], found["drain_seconds"]
         if not force and (found["queue"]["running"] or found["queue"]["waiting"]):
-            note("waiting for running requests (stop --force ends them)")
+            note("waiting for running requests (stop --force cancels them)")
         client.post("/control/v1/shutdown", {"force": force})
-    except (DaemonGone, ApiError) as error:
-        # It answers no more: on its way out already, or stuck. Only --force may tell it so.
+    except (ConnectionBroken, ApiError) as error:
+        # It no longer answers: it is stopping already, or stuck. Only --force may kill it.
         if pid is None or not force:
-            if pid is not None and launch.wait_gone(pid, _ANSWER_SECONDS):
+            if pid is not None and launch.wait_ended(pid, _ANSWER_SECONDS):
                 return pid
-            raise Failure(f"the daemon does not answer ({error})", "end it with: mlx-serve stop --force") from error
+            raise CommandFailed(
+                f"the daemon does not answer ({error})", "end it with: mlx-serve stop --force"
+            ) from error
     if pid is None:
-        raise Failure("the system does not tell which process the daemon is")
-    if not launch.wait_gone(int(pid), _KILL_SECONDS if force else drain + _SLACK_SECONDS):
+        raise CommandFailed("the system does not report the daemon's process id")
+    if not launch.wait_ended(int(pid), _KILL_SECONDS if force else drain + _SLACK_SECONDS):
         if not force:
-            raise Failure(f"the daemon (pid {pid}) still runs", "end it with: mlx-serve stop --force")
+            raise CommandFailed(f"the daemon (pid {pid}) is still running", "end it with: mlx-serve stop --force")
         os.kill(int(pid), signal.SIGKILL)
-        launch.wait_gone(int(pid), _KILL_SECONDS)
+        launch.wait_ended(int(pid), _KILL_SECONDS)
     return int(pid)
 
 
@@ -153,12 +157,12 @@ def version(session: Session) -> int:
     daemon: Any = None
     try:
         daemon = session.client(_ANSWER_SECONDS).get(launch.STATUS)["version"]
-    except (NoDaemon, DaemonGone, ApiError):
+    except (NoDaemon, ConnectionBroken, ApiError):
         daemon = None
     if session.json:
         session.print_json({"version": __version__, "daemon": daemon})
     else:
         print(table(("mlx-serve", __version__), [("daemon", daemon or "not running")]))
         if daemon not in (None, __version__):
-            note("the daemon is of another version; renew it with: mlx-serve stop, mlx-serve start")
+            note("the daemon has another version; restart it with: mlx-serve stop, mlx-serve start")
     return 0

@@ -1,4 +1,4 @@
-"""logs: the daemon's log, from the daemon, or from the file when none runs."""
+"""logs: the daemon's log, from the daemon, or from the file when none is running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def logs(session: Session) -> int:
         for document in session.client().stream("GET", f"/control/v1/logs?n={options.lines}{follow}"):
             _print(session, document["line"])
     except NoDaemon:
-        # What a daemon said before it died is what the reader is after.
+        # The log of a daemon that has died is still of interest.
         try:
             lines, _ = tail(session.target.log, options.lines)
         except FileNotFoundError:
@@ -25,7 +25,7 @@ def logs(session: Session) -> int:
         for line in lines:
             _print(session, line)
         sys.stdout.flush()
-        note(f"no daemon runs {session.target}; this is the log of the last one")
+        note(f"no daemon is running {session.target}; this is the log of the last one")
     return 0
 
 

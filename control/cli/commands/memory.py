@@ -1,4 +1,4 @@
-"""ps, load, unload: which models are in memory."""
+"""ps, load, unload: loaded models."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _described(found: dict[str, Any]) -> str:
 
 
 def remove(session: Session) -> int:
-    """Stops at the first that cannot be removed; what went before it is gone and said so."""
+    """Stops at the first that cannot be removed; those before it have been removed and printed."""
     client = session.daemon()
     for name in session.options.names:
         removed = client.delete(path_of(name))

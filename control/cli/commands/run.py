@@ -1,14 +1,14 @@
-"""run: one answer, or a chat."""
+"""run: one reply, or a chat."""
 
 from __future__ import annotations
 
 import sys
 
-from ..chat_stream import Answer, ask, timings
+from ..chat_stream import ChatReply, stream_reply, timings
 from ..client import ApiError
 from ..display.terminal import is_terminal, note
-from ..session import Failure, Session, path_of
-from .pull import fetch, wanted
+from ..session import CommandFailed, Session, path_of
+from .pull import fetch, pull_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ def run(session: Session) -> int:
     answer_format = _format(options.format)
     prompt = _prompt(options.prompt)
     if prompt is None and (session.json or not is_terminal(sys.stdin)):
-        raise Failure("there is nothing to ask", 'give a prompt: mlx-serve run NAME "…"')
+        raise CommandFailed("there is no prompt", 'give one: mlx-serve run NAME "…"')
     client = session.daemon()
-    model = _present(client, options.name)
+    model = _installed(client, options.name)
     body: dict[str, Any] = {"model": model}
     if options.think is not None:
         body["think"] = options.think
@@ -40,10 +40,10 @@ def run(session: Session) -> int:
         for document in client.stream("POST", "/api/chat", {**body, "stream": True}):
             session.print_json(document)
         return 0
-    answer = Answer()
-    ask(client, body, answer, show_thinking=options.think is True or is_terminal(sys.stdout))
+    reply = ChatReply()
+    stream_reply(client, body, reply, show_thinking=options.think is True or is_terminal(sys.stdout))
     if options.verbose:
-        note(f"\n{timings(answer.last)}")
+        note(f"\n{timings(reply.last)}")
     return 0
 
 
@@ -54,7 +54,7 @@ def _messages(system: str | None, prompt: str, images: list[str]) -> list[dict[s
 
 
 def _prompt(words: list[str]) -> str | None:
-    """The argument, with what is piped in behind it; None when there is neither."""
+    """The argument, followed by piped input; None when there is neither."""
     parts = [" ".join(words)]
     if sys.stdin is not None and not sys.stdin.isatty():
         parts.append(sys.stdin.read().strip())
@@ -78,16 +78,16 @@ def _format(given: str | None) -> Any:
         try:
             schema = json.load(file)
         except ValueError as error:
-            raise Failure(
-                f"{given} holds no JSON: {error}", "--format takes json, or a file with a JSON schema"
+            raise CommandFailed(
+                f"{given} is not valid JSON: {error}", "--format takes json, or a file with a JSON schema"
             ) from error
     if not isinstance(schema, dict):
-        raise Failure(f"{given} holds no JSON schema", "a schema is a JSON object")
+        raise CommandFailed(f"{given} is not a JSON schema", "a schema is a JSON object")
     return schema
 
 
-def _present(client: Client, name: str) -> str:
-    """The model's full name; one that is not here and can be pulled, is."""
+def _installed(client: Client, name: str) -> str:
+    """The model's full name; pulls a model that is not installed where that is possible."""
     try:
         found = client.get(path_of(name))
     except ApiError as error:
@@ -95,6 +95,6 @@ def _present(client: Client, name: str) -> str:
             raise
         if not error.pullable:
             raise ApiError(404, error.message, error.hint or "pull it first: mlx-serve pull SOURCE") from error
-        note(f"{name} is not here yet; pulling it")
-        return str(fetch(client, wanted(name))["name"])
+        note(f"{name} is not installed; pulling it")
+        return str(fetch(client, pull_body(name))["name"])
     return str(found["model"]["name"])

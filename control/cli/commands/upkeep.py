@@ -1,11 +1,11 @@
-"""verify, gc: the store's own health."""
+"""verify, gc: maintenance of the store."""
 
 from __future__ import annotations
 
 import sys
 
 from ..client import ApiError
-from ..display.progress_bars import Progress
+from ..display.progress_bars import ProgressBars
 from ..display.tables import size
 from ..display.terminal import note
 from ..session import Session, path_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def verify(session: Session) -> int:
-    """Exit status 1 when a file is not what it was."""
+    """Exit status 1 when a file is damaged."""
     name = session.options.name
     client = session.daemon()
     stream = client.stream("POST", "/control/v1/verify", {} if name is None else {"name": name})
@@ -28,38 +28,38 @@ def verify(session: Session) -> int:
             session.print_json(last)
         return 1 if last.get("bad") else 0
     damaged: dict[str | None, list[dict[str, Any]]] = {}
-    with Progress(sys.stderr) as progress:
+    with ProgressBars(sys.stderr) as progress:
         for last in stream:
             if last["status"] == "done":
                 break
-            # Bytes count over the whole run: one bar.
+            # One bar, because bytes are counted over the whole run.
             amounts = {"overall_completed": last.get("completed", 0), "overall_total": last.get("total", 0)}
             progress.show({"status": last["status"], **amounts})
             if not last.get("ok", True):
                 damaged.setdefault(last.get("name"), []).append(last)
     for model, files in damaged.items():
-        print(f"{model or 'files that no model names'}:")
+        print(f"{model or 'files that no model uses'}:")
         for each in files:
             print(f"  {each.get('path')}: {each.get('problem')}")
     print(f"{_files(last.get('files', 0))} checked, {last.get('bad', 0)} bad")
     for model in damaged:
-        note(_cure(client, model))
+        note(_remedy(client, model))
     return 1 if damaged else 0
 
 
-def _cure(client: Client, model: str | None) -> str:
-    """What repairs the damage, which depends on where the files came from."""
+def _remedy(client: Client, model: str | None) -> str:
+    """How to repair the damage, which depends on where the files came from."""
     if model is None:
-        return "mlx-serve gc removes files that no model names"
+        return "mlx-serve gc removes files that no model uses"
     try:
         found = client.get(path_of(model))
-    except ApiError:  # so damaged that nothing is known of it but the name
+    except ApiError:  # so damaged that only its name is known
         if model.startswith("local/"):
             return f"mlx-serve remove {model}, then pull or make it again"
         return f"mlx-serve pull {model} repairs it"
     kind, _, location = found["source"].partition(" ")
     if found["parent"]:
-        return f"{model} was made here: mlx-serve remove {model}, then make it again"
+        return f"{model} was made from another model: mlx-serve remove {model}, then make it again"
     return f"mlx-serve pull {model if kind == 'hub' else location} repairs {'it' if kind == 'hub' else model}"
 
 

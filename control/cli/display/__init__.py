@@ -1,1 +1,1 @@
-"""What the command shows on a terminal or in a pipe."""
+"""Output of the command, to a terminal or a pipe."""

@@ -1,4 +1,4 @@
-"""One bar: how much of how much, how fast, how long still. Pure values; it knows no terminal."""
+"""One progress bar: bytes done, speed, time left. Pure values; knows no terminal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from .tables import size
 _SPEED_SECONDS = 5.0
 _WIDEST = 40
 _RIGHT = 32
-_SLOWEST = 1000  # bytes a second; what is slower stands still, and says nothing of the time left
+_SLOWEST = 1000  # bytes a second; below it, speed and time left are not shown
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class Bar:
-    """One file, or the whole. The speed is that of the last seconds, so that a stall shows.
+    """The bar of one file, or of all. The speed is that of the last seconds, so that a stall shows.
 
-    `remark` takes the place of speed and time left while there is something better to say.
+    `remark`, when set, is shown instead of speed and time left.
     """
 
     def __init__(self, label: str, now: float) -> None:
@@ -26,11 +26,11 @@ class Bar:
         self._marks = [(now, 0)]
 
     def update(self, completed: int, total: int, now: float, moved: int | None = None) -> None:
-        """`moved`: the bytes that count for the speed, where not all that is completed came just now."""
+        """`moved`: the bytes that count for the speed, where some of the completed ones were there before."""
         moved = completed if moved is None else moved
         last = self._marks[-1][1]
         if last == 0 or moved < last:
-            self._marks = [(now, moved)]  # what was there before is not speed, nor is what has to be done again
+            self._marks = [(now, moved)]  # bytes that were there before do not count as speed, nor do repeated ones
         self.completed, self.total = completed, total
         self._marks.append((now, moved))
         while len(self._marks) > 2 and self._marks[1][0] < now - _SPEED_SECONDS:
@@ -88,5 +88,5 @@ def clock(seconds: float) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """The end of a long name says more than its beginning."""
+    """Keeps the end, which says more than the beginning."""
     return text if len(text) <= most else "…" + text[-(most - 1) :]

@@ -1,6 +1,6 @@
-"""Progress of a pull, a quantization or a check: bars on a terminal, plain lines anywhere else.
+"""Progress of a pull, a quantization or a verification: bars on a terminal, plain lines elsewhere.
 
-Few files have a bar each; of many the busy ones do, and all together one of their own.
+Few files get a bar each; of many, the active ones do. A total bar covers all files.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 _REDRAW_SECONDS = 0.1
-_FEW = 4
-_MOST_BUSY = 10
+_MAX_FILE_BARS = 4
+_MAX_BUSY_BARS = 10
 _TENTH_SECONDS = 5.0
 _STEPS = ("quantizing", "verifying")
 _PLAIN = ("copying", "downloading")
-_ENDS = ("stored", "already here", "taken from the hub's cache")
+_FINISHED = ("stored", "already here", "taken from the hub's cache")
 
 
-class Progress:
-    """Takes a stream's documents: `status`, and `completed` of `total` bytes of the file at `path`, or `overall_…`."""
+class ProgressBars:
+    """Shows a stream's documents: `status`, and `completed` of `total` bytes of the file at `path`, or `overall_…`."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self.drawing = is_terminal(stream)
         self._files: dict[str, Bar] = {}
-        self._wholes: dict[str, Bar] = {}
+        self._overall_bars: dict[str, Bar] = {}
         self._status = ""
         self._drawn = 0
         self._next = 0.0
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
         self._tenth = (0, 0.0)
         self._lock: Any = nullcontext()
         self._stop: Any = None
 
-    def __enter__(self) -> Progress:
-        """While nothing is told the picture still moves: time passes, and the last news may not have been drawn."""
+    def __enter__(self) -> ProgressBars:
+        """Redraws regularly, because time passes and the last document may not have been drawn."""
         if self.drawing:
             import threading
 
@@ -58,7 +58,7 @@ class Progress:
     def _tick(self) -> None:
         while not self._stop.wait(_REDRAW_SECONDS):
             with self._lock:
-                if not self._stop.is_set() and (self._files or self._wholes or self._status):
+                if not self._stop.is_set() and (self._files or self._overall_bars or self._status):
                     self._draw(self._clock())
 
     def show(self, document: dict[str, Any]) -> None:
@@ -70,43 +70,43 @@ class Progress:
         file = self._file(path, status, document, now) if path else None
         if file is None:
             self._status = status
-        whole = self._whole(status if file is None else "", document, now)
+        whole = self._overall(status if file is None else "", document, now)
         if self.drawing:
             if now >= self._next:
                 self._next = now + _REDRAW_SECONDS
                 self._draw(now)
         else:
-            self._tell(status, path, file)
+            self._print_step(status, path, file)
             if whole is not None:
-                self._tell_tenth(whole, now)
+                self._print_tenth(whole, now)
 
     def _file(self, path: str, status: str, document: dict[str, Any], now: float) -> Bar:
         bar = self._files.get(path)
         if bar is None:
             bar = self._files[path] = Bar(path.rpartition("/")[2], now)
         bar.remark = "" if status in _PLAIN else status
-        bar.finished = status in _ENDS
+        bar.finished = status in _FINISHED
         bar.update(int(document.get("completed") or 0), int(document.get("total") or 0), now)
         return bar
 
-    def _whole(self, status: str, document: dict[str, Any], now: float) -> Bar | None:
-        """The bar of everything together; a step after the download has one of its own."""
+    def _overall(self, status: str, document: dict[str, Any], now: float) -> Bar | None:
+        """The bar of all files; a step after the download has its own."""
         total, fetched = int(document.get("overall_total") or 0), int(document.get("fetched") or 0)
         completed, label = int(document.get("overall_completed") or 0), status if status in _STEPS else "total"
         if not total and status:
             total, completed, label = int(document.get("total") or 0), int(document.get("completed") or 0), status
-        bar = self._wholes.get(label)
+        bar = self._overall_bars.get(label)
         if bar is None:
             if not total or (label not in ("total", *_STEPS) and completed >= total):
                 return None
-            bar = self._wholes[label] = Bar(label, now)
+            bar = self._overall_bars[label] = Bar(label, now)
         bar.update(completed, total or bar.total, now, fetched or None)
         return bar
 
-    # away from a terminal
+    # --- not on a terminal
 
-    def _tell(self, status: str, path: str, file: Bar | None) -> None:
-        """One line for each step begun, each file done and each trouble: a log is no place for percentages."""
+    def _print_step(self, status: str, path: str, file: Bar | None) -> None:
+        """One line for each started step, finished file and problem."""
         if file is None:
             key, text = status, status
         elif file.finished:
@@ -116,10 +116,10 @@ class Progress:
             text = f"{path}: {status}"
         else:
             return
-        self._say(key, text)
+        self._print_once(key, text)
 
-    def _tell_tenth(self, bar: Bar, now: float) -> None:
-        """What takes long shows that it lives."""
+    def _print_tenth(self, bar: Bar, now: float) -> None:
+        """A line per tenth, at most one every few seconds."""
         tenth, when = 10 * bar.completed // bar.total, self._tenth[1]
         if not when:
             self._tenth = (tenth, now)
@@ -127,27 +127,27 @@ class Progress:
             self._tenth = (tenth, now)
             speed = bar.speed(now)
             left = f", {size(speed)}/s, {clock((bar.total - bar.completed) / speed)} left" if speed > 0 else ""
-            self._say("", f"{bar.label} {10 * tenth}%: {size(bar.completed)} of {size(bar.total)}{left}")
+            self._print_once("", f"{bar.label} {10 * tenth}%: {size(bar.completed)} of {size(bar.total)}{left}")
 
-    def _say(self, key: str, text: str) -> None:
-        if key and key in self._told:
+    def _print_once(self, key: str, text: str) -> None:
+        if key and key in self._printed:
             return
-        self._told.add(key)
+        self._printed.add(key)
         print(text, file=self._stream, flush=True)
 
-    # on a terminal
+    # --- on a terminal
 
     def _draw(self, now: float, *, last: bool = False) -> None:
         columns = width(self._stream)
         files = list(self._files.values())
         left = [bar for bar in files if not bar.done]
         busy = [bar for bar in left if bar.begun] or left[:1]
-        room = max(1, min(_MOST_BUSY, height(self._stream) - len(self._wholes) - 2))
-        shown = files if len(files) <= min(_FEW, room) else busy[:room]
-        wholes = [bar for bar in self._wholes.values() if len(files) > 1 or bar.label != "total"]
-        align = min(columns // 2, max((len(bar.label) for bar in (*shown, *wholes)), default=0))
-        lines = [bar.line(columns, now, align) for bar in (*shown, *wholes)]
-        moving = busy or any(not bar.done for bar in wholes)
+        room = max(1, min(_MAX_BUSY_BARS, height(self._stream) - len(self._overall_bars) - 2))
+        shown = files if len(files) <= min(_MAX_FILE_BARS, room) else busy[:room]
+        overall_bars = [bar for bar in self._overall_bars.values() if len(files) > 1 or bar.label != "total"]
+        align = min(columns // 2, max((len(bar.label) for bar in (*shown, *overall_bars)), default=0))
+        lines = [bar.line(columns, now, align) for bar in (*shown, *overall_bars)]
+        moving = busy or any(not bar.done for bar in overall_bars)
         if not last and not moving and self._status:
             lines.append(f"{self._status} {spinner(now)}"[: columns - 1])
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
@@ -157,20 +157,20 @@ class Progress:
         self._drawn = len(lines)
 
     def close(self, *, whole: bool = False) -> None:
-        """Leave the last bars on the screen and the cursor below them. `whole`: all went well, to the last byte."""
+        """Leave the last bars on the screen, with the cursor below. `whole`: everything succeeded, show 100 %."""
         with self._lock:
             if self._stop is not None:
                 self._stop.set()
-            for bar in self._wholes.values() if whole else ():
+            for bar in self._overall_bars.values() if whole else ():
                 bar.completed = bar.total
             self._close()
 
     def _close(self) -> None:
-        if self.drawing and (self._files or self._wholes):
+        if self.drawing and (self._files or self._overall_bars):
             self._draw(self._clock(), last=True)
         elif self._drawn:
             self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
             self._stream.flush()
         self._drawn = 0
         self._files.clear()
-        self._wholes.clear()
+        self._overall_bars.clear()

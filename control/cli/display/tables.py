@@ -1,4 +1,4 @@
-"""Tables without borders, and the units in them: sizes, ages, durations. Pure functions over values."""
+"""Tables without borders, and the units in them: sizes, ages, durations. Pure functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPANS = (
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns, four blanks apart, one line a row."""
+    """Left-aligned columns, four spaces apart."""
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
@@ -37,7 +37,7 @@ def section(title: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def size(count: float) -> str:
-    """Decimal units, as disks are sold: 522 MB, 4.7 GB, 13 GB."""
+    """Decimal units: 522 MB, 4.7 GB, 13 GB."""
     unit = 0
     while count >= 999.5 and unit < len(_UNITS) - 1:
         count /= 1000

@@ -1,4 +1,4 @@
-"""What the output goes to: a terminal or not, colours or not, how wide."""
+"""Properties of the output: terminal or not, colours, size."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def dim(text: str, stream: TextIO) -> str:
 
 
 def clean(text: str) -> str:
-    """Text from a model or a file, without the control characters that could drive the terminal."""
+    """Text without control characters, so that a model or a file cannot send terminal escapes."""
     return "".join(character for character in text if character in "\n\t" or not _is_control(ord(character)))
 
 
@@ -50,5 +50,5 @@ def _is_control(code: int) -> bool:
 
 
 def note(text: str) -> None:
-    """A remark for the person at the terminal; never part of the output."""
+    """A message on stderr, not part of the output."""
     print(text, file=sys.stderr, flush=True)

@@ -1,25 +1,56 @@
-"""How much prefill the device takes beside a decode step before the others feel it: plain arithmetic on step times.
+"""How many prompt tokens a step takes: plain arithmetic on the times that steps took.
 
-The configured tokens per step are right for a slow device. A fast one does many times as much while a decode step's
-overhead goes by, so the budget is stretched while prefill makes steps longer by less than STALL_SECONDS.
+Two rules. A step of prefill, alone or beside decoding, takes at most what LONGEST_SECONDS allow on this device, so that
+a cancel, a ping or a newcomer waits no longer, however slow the device is. And beside decoding the configured tokens
+per step are stretched only while they make the others' steps longer by less than STALL_SECONDS.
 """
 
 from __future__ import annotations
 
+LONGEST_SECONDS = 0.5
+AIM = 0.8  # of the longest: times scatter
+FEWEST_TOKENS = 4
+GROWTH = 4
+IDLE_FACTOR = 4
 STALL_SECONDS = 0.025
 LONGEST_STRETCH = 16
 SMOOTHING = 0.2
 
 
-class Pace:
-    """`stretch` multiplies the configured budget, 1 to LONGEST_STRETCH."""
+class Allowance:
+    """How many tokens of one prefill fit into the longest step; later tokens of a prefill cost more than early ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: int) -> None:
+        self.tokens = max(FEWEST_TOKENS, tokens)
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A chunk of so many tokens took so long."""
+        fitting = int(tokens * LONGEST_SECONDS * AIM / max(seconds, 1e-6))
+        if fitting < self.tokens:
+            self.tokens = max(FEWEST_TOKENS, fitting)
+        elif 2 * tokens >= self.tokens:  # a small chunk says little of what a large one costs
+            self.tokens = min(fitting, GROWTH * self.tokens)
+
+
+class Pace:
+    """`tokens_per_step` is configured; `fresh` is what a prefill may take that begins now."""
+
+    def __init__(self, tokens_per_step: int, fresh: int) -> None:
+        self._tokens_per_step = tokens_per_step
+        self.fresh = Allowance(fresh)
         self.stretch = 1
+        self.longest = 0.0
         self._plain: float | None = None
 
-    def note(self, seconds: float, *, prefilled: int, budget: int) -> None:
-        """One step with decoding rows took this long, with `prefilled` tokens of a `budget` beside it."""
+    def budget(self, decoding: int) -> int:
+        """The most tokens of prefill for the next step, whatever a prefill's own allowance is."""
+        return self._tokens_per_step * max(self.stretch, 1 if decoding else IDLE_FACTOR)
+
+    def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int) -> None:
+        """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows."""
+        self.longest = max(seconds, 0.9 * self.longest)
+        if not decoding:
+            return
         if not prefilled:
             self._plain = seconds if self._plain is None else self._plain + SMOOTHING * (seconds - self._plain)
         elif self._plain is not None:
@@ -28,3 +59,7 @@ class Pace:
                 self.stretch = min(LONGEST_STRETCH, 2 * self.stretch)
             elif extra > STALL_SECONDS:
                 self.stretch = max(1, self.stretch // 2)
+
+    def without_decoding(self, seconds: float, steps: int) -> float:
+        """What is left of a time in which so many decode steps ran too."""
+        return max(seconds - steps * (self._plain or 0.0), seconds / 4)

@@ -1,57 +1,84 @@
-"""Prompts on their way into the caches: a group of sequences, side by side, chunk by chunk.
+"""Prompts on their way into the caches: a group of requests, side by side, chunk by chunk.
 
-A group starts from empty caches of mlx-lm's own classes. All but the last token of each sequence go in; the last one is
-the sequence's first decode input. Shorter prompts of a group are padded on the right: with causal attention nothing
-before the padding sees it, and it is not copied into the batch.
+A group starts from empty caches of mlx-lm's own classes. All but the last token of each prompt go in; the last one is
+the first decode input. Shorter prompts of a group are padded on the right: with causal attention nothing before the
+padding sees it, and it is not copied into the batch.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from ..model.load import LanguageModel
+from .choices import Choices
+from .pace import Allowance
 from .sequence import Sequence
 
 
 class Prefill:
-    def __init__(self, model: LanguageModel, sequences: list[Sequence]) -> None:
+    """Row i of `caches` is that of `requests[i]`, for all of its choices."""
+
+    def __init__(self, model: LanguageModel, requests: list[Choices], allowance: int) -> None:
         self._network = model.network
-        self.sequences = sequences
+        self.requests = requests
         self.caches: list[Any] = make_prompt_cache(model.network)
-        self.total = max(sequence.length for sequence in sequences) - 1
+        self.total = max(request.length for request in requests) - 1
         self.done = 0
+        self.allowance = Allowance(allowance // len(requests))
         self._state: list[Any] = []
 
     @property
     def complete(self) -> bool:
         return self.done >= self.total
 
-    def members(self) -> list[tuple[int, Sequence]]:
-        """The sequences that are still wanted, with their rows in the caches."""
-        return [(row, one) for row, one in enumerate(self.sequences) if one.reason is None]
+    @property
+    def remaining(self) -> int:
+        return (self.total - self.done) * len(self.requests)
 
-    def drop(self, sequence_id: int) -> None:
-        for sequence in self.sequences:
-            if sequence.id == sequence_id:
-                sequence.reason = "stop"
+    @property
+    def rows(self) -> int:
+        """How many rows of the batch its sequences will take."""
+        return sum(1 for _ in self.members())
+
+    def members(self) -> Iterator[tuple[int, Sequence]]:
+        """The sequences that are still wanted and not in the batch yet, with their rows in the caches."""
+        for row, request in enumerate(self.requests):
+            for sequence in request.waiting:
+                if sequence.reason is None:
+                    yield row, sequence
 
     @property
     def abandoned(self) -> bool:
-        return not self.members()
+        return next(self.members(), None) is None
 
-    def step(self, budget: int) -> int:
-        """Start the next chunk, at most `budget` tokens over the whole group; gives how many prompt tokens it takes."""
-        if self.complete:
-            return 0
-        mx.eval(self._state)
-        width = min(self.total - self.done, max(1, budget // len(self.sequences)))
+    def begin_chunk(self, budget: int, step: int) -> Chunk:
+        """Start the next chunk, of at most `budget` tokens over the whole group, in this step of the engine."""
+        each = min(budget // len(self.requests), self.allowance.tokens)
+        width = min(self.total - self.done, max(1, each))
         end = self.done + width
-        rows = [sequence.tokens[self.done : min(end, sequence.length - 1)] for sequence in self.sequences]
+        rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
         self._network(mx.array([row + [0] * (width - len(row)) for row in rows]), cache=self.caches)
         self._state = [cache.state for cache in self.caches]
         mx.async_eval(self._state)
         self.done = end
-        return sum(map(len, rows))
+        return Chunk(self, width, sum(map(len, rows)), step)
+
+    def wait(self) -> None:
+        """Until the chunk that was begun last is computed."""
+        mx.eval(self._state)
+
+
+class Chunk:
+    """A part of a prefill on the device: `width` tokens a row, `tokens` of prompt in all, begun in this step."""
+
+    def __init__(self, prefill: Prefill, width: int, tokens: int, step: int) -> None:
+        self.prefill = prefill
+        self.width = width
+        self.tokens = tokens
+        self.step = step
+        self.begun = time.monotonic()

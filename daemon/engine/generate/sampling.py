@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence as Rows
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mlx.core as mx
 
@@ -73,6 +73,11 @@ def resolve(request: Sampling, model: Sampling, fallback: Sampling, vocabulary: 
         seed=secrets.randbits(64) if request.seed is None else request.seed & _MASK64,
         logprobs=logprobs,
     )
+
+
+def choice(draw: Draw, index: int) -> Draw:
+    """How choice number `index` draws: with a seed of its own."""
+    return draw if index == 0 else replace(draw, seed=(draw.seed + index) & _MASK64)
 
 
 def noise_key(seed: int, index: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Who waits and who runs, and how much prefill a step may do: plain Python over small values, no tensors."""
+"""Who waits and who runs: plain Python over small values, no tensors."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Waiting(Protocol):
-    """What the scheduler needs to know of a sequence; `length` in tokens."""
+    """What the scheduler needs to know of a request; `length` in tokens, `rows` of the batch for its choices."""
 
     @property
     def id(self) -> int: ...
     @property
     def length(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`max_batch` sequences at once; `tokens_per_step` of prefill beside decoding, `idle_factor` times that when
-    nothing decodes; `memory` bytes for caches of `token_bytes` a token (None: no limit), which grow by `quantum`."""
+    """`max_batch` sequences at once; `memory` bytes for caches of `token_bytes` a token (None: no limit), which grow
+    by `quantum` tokens."""
 
     max_batch: int
-    tokens_per_step: int
     token_bytes: int = 0
     memory: int | None = None
-    idle_factor: int = 4
     quantum: int = 256
 
     def cache_bytes(self, rows: int, length: int) -> int:
@@ -42,37 +42,32 @@ T = TypeVar("T", bound=Waiting)
 
 
 class Scheduler(Generic[T]):
-    """First come, first served; a preempted sequence goes back to the front."""
+    """First come, first served; a preempted request goes back to the front."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._waiting: deque[T] = deque()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        """How many sequences wait."""
+        return sum(one.rows for one in self._waiting)
 
-    def add(self, sequence: T) -> None:
-        self._waiting.append(sequence)
+    def add(self, request: T) -> None:
+        self._waiting.append(request)
 
-    def put_back(self, sequence: T) -> None:
-        self._waiting.appendleft(sequence)
+    def put_back(self, request: T) -> None:
+        self._waiting.appendleft(request)
 
-    def remove(self, sequence_id: int) -> T | None:
-        """Take a waiting sequence out; None when it does not wait here."""
-        for sequence in self._waiting:
-            if sequence.id == sequence_id:
-                self._waiting.remove(sequence)
-                return sequence
-        return None
+    def remove(self, number: int) -> bool:
+        """Take out whatever waits of the request with this id; False when nothing does."""
+        kept = [one for one in self._waiting if one.id != number]
+        found = len(kept) < len(self._waiting)
+        self._waiting = deque(kept)
+        return found
 
     def never_fits(self, length: int) -> bool:
         """Whether a sequence of this length is too large even alone."""
         return not self.limits.fits(1, length + 1)
-
-    def budget(self, decoding: int, stretch: int = 1) -> int:
-        """Prefill tokens for the next step: as configured and as the device's pace stretches it while others decode,
-        more when nobody would wait for it."""
-        return self.limits.tokens_per_step * max(stretch, 1 if decoding else self.limits.idle_factor)
 
     def next_group(self, present: int, longest: int, budget: int, *, padded: bool, alone: bool = False) -> list[T]:
         """Who starts prefill now, beside `present` sequences of which the longest has `longest` tokens.
@@ -81,18 +76,30 @@ class Scheduler(Generic[T]):
         of any length when prompts may be padded, else of equal length only, or each by itself (`alone`).
         """
         group: list[T] = []
-        while self._waiting and present + len(group) < self.limits.max_batch:
+        rows = present
+        while self._waiting and rows < self.limits.max_batch:
             head = self._waiting[0]
             widest = max([head.length, *(one.length for one in group)])
-            if not self.limits.fits(present + len(group) + 1, max(longest, widest) + 1):
+            joining = self._joining(rows, head.rows, max(longest, widest) + 1)
+            if not joining:
                 break
             if group and (widest * (len(group) + 1) > budget or (not padded and head.length != group[0].length)):
                 break
             group.append(self._waiting.popleft())
-            if alone or head.length > budget:
+            rows += joining
+            if alone or head.length > budget or joining < head.rows:
                 break
         return group
 
+    def _joining(self, present: int, rows: int, length: int) -> int:
+        """How many of so many choices find a place at once; the others follow as places become free."""
+        most = min(rows, self.limits.max_batch - present)
+        return next((count for count in range(most, 0, -1) if self.limits.fits(present + count, length)), 0)
+
+    def may_join(self, rows: int, longest: int) -> bool:
+        """Whether one more sequence finds a place beside so many rows, with the longest of all `longest` tokens."""
+        return rows < self.limits.max_batch and (rows == 0 or self.limits.fits(rows + 1, longest + 1))
+
     def must_yield(self, rows: int, longest: int) -> bool:
-        """Whether the batch has outgrown its memory, so that its newest sequence must wait again."""
-        return rows > 1 and not self.limits.fits(rows, longest + 1)
+        """Whether the batch outgrows its memory with the next token, so that somebody must go."""
+        return rows > 0 and not self.limits.fits(rows, longest + 1)

@@ -1,28 +1,36 @@
-"""One request on its way through the engine: its tokens, its text, and when to stop."""
+"""One choice of one request on its way through the engine: its tokens, its text, and when to stop."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from typing import Any
 
 from ...protocol import ChatPrompt, Delta, Finished, FinishReason, TokenLogprob, ToolCall
 from ..model.load import LanguageModel
-from ..output.channels import ChannelSplitter, parse_tool_calls
-from ..output.detokenize import StopStrings
+from ..output.formats.format import Format
+from ..output.formats.marked import MarkedFormat
+from ..output.formats.plain import PlainFormat
+from ..output.pieces import Call, Piece, Reasoning
+from ..output.stops import StopStrings
 from ..prompt.render import Prepared
 from .sampling import Draw
+
+_ids = itertools.count(1)
 
 
 class Sequence:
     """`tokens` is prompt and answer; the last one is not in any cache yet. `launched` counts the steps started for it,
-    `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted."""
+    `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted. `id` is its own,
+    `ask` that of the request."""
 
-    def __init__(self, prepared: Prepared, draw: Draw, model: LanguageModel) -> None:
+    def __init__(self, ask: int, choice: int, prepared: Prepared, draw: Draw, model: LanguageModel) -> None:
         request = prepared.request
-        self.id = request.id
+        self.id = next(_ids)
+        self.ask = ask
+        self.choice = choice
         self.request = request
         self.draw = draw
-        self.tokens = prepared.tokens
+        self.tokens = list(prepared.tokens)
         self.prompt_tokens = len(prepared.tokens)
         self.room = prepared.room
         self.launched = 0
@@ -33,13 +41,7 @@ class Sequence:
         answers = isinstance(request.prompt, ChatPrompt) and not request.prompt.continue_last
         self._text = model.vocabulary.detokenizer(() if answers else prepared.tokens)
         self._stops = StopStrings(request.stop)
-        self._splitter = ChannelSplitter(
-            model.markers,
-            reasoning=request.split_reasoning,
-            tools=request.parse_tools,
-            inside_reasoning=prepared.inside_reasoning,
-        )
-        self._tools: list[dict[str, Any]] = list(getattr(request.prompt, "tools", ()))
+        self._format = _format(prepared, model)
         self._called = False
         self._reasoning_tokens = 0
         self.arrived = time.monotonic()
@@ -63,12 +65,13 @@ class Sequence:
             return self._end("stop")
         self.tokens.append(token)
         self.generated += 1
-        if self._splitter.channel == "reasoning":
+        channel = self._format.channel
+        if channel == "reasoning":
             self._reasoning_tokens += 1
         text = self._text.add(token)
-        if self._splitter.channel == "tool" and token in self._model.vocabulary.hidden:
+        if channel == "tool" and token in self._model.vocabulary.hidden:
             text += self._model.vocabulary.added[token]  # a call's own markup, which its parser reads
-        shown = self._shown(text, logprob)
+        shown = self._shown(self._format.add(text) if text else [], logprob)
         if self._stops.found is not None:
             self.reason = "stop"
         elif self.generated >= self.room:
@@ -78,13 +81,16 @@ class Sequence:
     def _end(self, reason: FinishReason, shown: Delta | None = None) -> Delta | None:
         """The text ends here: let go what was kept back."""
         self.reason = reason
-        rest = self._shown(self._text.finish(), None, final=True)
+        text = self._text.finish()
+        pieces = (self._format.add(text) if text else []) + self._format.finish()
+        rest = self._shown(pieces, None, final=True)
         if self._stops.found is not None:
             self.reason = "stop"
         if shown is None or rest is None:
             return shown or rest
         return Delta(
-            id=self.id,
+            id=self.ask,
+            choice=self.choice,
             text=shown.text + rest.text,
             reasoning=shown.reasoning + rest.reasoning,
             tool_calls=shown.tool_calls + rest.tool_calls,
@@ -92,52 +98,45 @@ class Sequence:
             tokens=self.generated,
         )
 
-    def _shown(self, text: str, logprob: TokenLogprob | None, *, final: bool = False) -> Delta | None:
+    def cut(self) -> Delta | None:
+        """The sequence ends before its next token. Gives what was kept back, sets `reason`."""
+        return self._end("length")
+
+    def _shown(self, pieces: list[Piece], logprob: TokenLogprob | None, *, final: bool = False) -> Delta | None:
         content, reasoning = "", ""
-        calls: tuple[ToolCall, ...] = ()
-        pieces = self._splitter.add(text) if text else []
-        if final:
-            pieces += self._splitter.finish()
+        calls: list[ToolCall] = []
         for piece in pieces:
-            if piece.channel == "content":
-                content += self._stops.add(piece.text)
-            elif piece.channel == "reasoning":
+            if isinstance(piece, Call):
+                calls.append(ToolCall(name=piece.name, arguments=piece.arguments))
+            elif isinstance(piece, Reasoning):
                 reasoning += piece.text
             else:
-                found = self._parse(piece.text)
-                calls += found
-                content += "" if found else self._stops.add(self._marked(piece.text, final=final))
+                content += self._stops.add(piece.text)
         if final:
             content += self._stops.finish()
         self._called = self._called or bool(calls)
         if not (content or reasoning or calls or logprob):
             return None
         return Delta(
-            id=self.id,
+            id=self.ask,
+            choice=self.choice,
             text=content,
             reasoning=reasoning,
-            tool_calls=calls,
+            tool_calls=tuple(calls),
             logprobs=(logprob,) if logprob else (),
             tokens=self.generated,
         )
 
-    def _parse(self, text: str) -> tuple[ToolCall, ...]:
-        parser = self._model.tool_parser
-        return parse_tool_calls(text, parser, self._tools) if parser else ()
-
-    def _marked(self, text: str, *, final: bool) -> str:
-        """A call that could not be read goes to the user as the model wrote it."""
-        markers = self._model.markers
-        return markers.tool_start + text + ("" if final else markers.tool_end)
-
-    def finished(self) -> Finished:
-        """The last event, once `reason` is set."""
+    def finished(self, *, last: bool) -> Finished:
+        """The last event of the choice, once `reason` is set. `last`: no other choice of its request is left."""
         now = time.monotonic()
         admitted = self.admitted or now
         first = self.first_token or now
         reason = self.reason or "stop"
         return Finished(
-            id=self.id,
+            id=self.ask,
+            choice=self.choice,
+            last=last,
             reason="tool_calls" if self._called and reason == "stop" else reason,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.generated,
@@ -148,3 +147,19 @@ class Sequence:
             decode_seconds=now - first,
             context=tuple(self.tokens) if self.request.want_context else None,
         )
+
+
+def _format(prepared: Prepared, model: LanguageModel) -> Format:
+    request, markers = prepared.request, model.markers
+    reasoning = request.split_reasoning and bool(markers.think_start)
+    calls = request.parse_tools and bool(markers.tool_start)
+    if not reasoning and not calls:
+        return PlainFormat()
+    return MarkedFormat(
+        markers,
+        model.tool_parser,
+        request.prompt.tools if isinstance(request.prompt, ChatPrompt) else (),
+        reasoning=reasoning,
+        calls=calls,
+        inside_reasoning=prepared.inside_reasoning,
+    )

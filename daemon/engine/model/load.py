@@ -16,12 +16,14 @@ from mlx_lm.utils import load_model, load_tokenizer
 from ...protocol import Kind, Load, Loaded, Sampling
 from ..cache import ragged
 from ..cache.rows import Positions, paddable, rows_like
-from ..output.channels import Markers, ToolParser
 from ..output.detokenize import Vocabulary
+from ..output.formats.marked import Markers, ToolParser
 from .forward import ragged_works
 from .precision import widen
 
 DEFAULT_CONTEXT = 4096
+PROBE_TOKENS = 32
+PROBE_SECONDS = 0.2
 _UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a damaged file
 
 
@@ -35,7 +37,8 @@ class UnsupportedModel(Exception):
 
 @dataclass
 class LanguageModel:
-    """`rows`: logits rows, the limit for token ids. `key_value_bytes`: cache bytes of one token in one sequence."""
+    """`rows`: logits rows, the limit for token ids. `key_value_bytes`: cache bytes of one token in one sequence.
+    `prefill_rate`: about how many prompt tokens a second this device takes."""
 
     network: Any
     tokenizer: Any
@@ -53,6 +56,7 @@ class LanguageModel:
     ragged: bool
     capabilities: tuple[str, ...]
     adds_special: bool
+    prefill_rate: float
 
 
 def load(request: Load) -> tuple[LanguageModel, Loaded]:
@@ -161,7 +165,21 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         ragged=batchable and ragged.installed() and ragged_works(network),
         capabilities=tuple(capabilities),
         adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
+        prefill_rate=_prefill_rate(network),
     )
+
+
+def _prefill_rate(network: Any) -> float:
+    """From the second run of a few tokens: the first one compiles kernels and reads weights from the disk."""
+    tokens, seconds = 2, 0.0
+    for _ in range(3):
+        began = time.monotonic()
+        mx.eval(network(mx.zeros((1, tokens), dtype=mx.int32), cache=make_prompt_cache(network)))
+        seconds = time.monotonic() - began
+        if seconds > PROBE_SECONDS:
+            break
+        tokens = PROBE_TOKENS
+    return tokens / max(seconds, 1e-6)
 
 
 def _bytes_per_token(caches: list[Any]) -> int:

@@ -1,4 +1,4 @@
-"""Tokens to text: pieces of bytes, incremental UTF-8, and stop strings found in the text with hold-back."""
+"""Tokens to text: pieces of bytes, incremental UTF-8."""
 
 from __future__ import annotations
 
@@ -139,41 +139,3 @@ class WindowDetokenizer:
         text, _ = self._new() if self._read < len(self._tokens) else ("", True)
         self._read = len(self._tokens)
         return text
-
-
-class StopStrings:
-    """Finds the earliest stop string in a growing text and keeps back what could be the beginning of one."""
-
-    def __init__(self, stops: tuple[str, ...]) -> None:
-        self._stops = stops
-        self._longest = max(map(len, stops), default=0)
-        self._held = ""
-        self.found: str | None = None
-
-    def add(self, text: str) -> str:
-        """The characters that may go out. After `found` is set nothing comes any more."""
-        if self.found is not None:
-            return ""
-        if not self._stops:
-            return text
-        text = self._held + text
-        first = min(((at, stop) for stop in self._stops if (at := text.find(stop)) >= 0), default=None)
-        if first is not None:
-            self._held, self.found = "", first[1]
-            return text[: first[0]]
-        keep = self._overlap(text)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
-
-    def _overlap(self, text: str) -> int:
-        """The length of the longest end of the text that begins a stop string."""
-        for keep in range(min(self._longest - 1, len(text)), 0, -1):
-            end = text[len(text) - keep :]
-            if any(stop.startswith(end) for stop in self._stops):
-                return keep
-        return 0
-
-    def finish(self) -> str:
-        """What was kept back, when the text ends otherwise."""
-        held, self._held = self._held, ""
-        return "" if self.found is not None else held

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ...protocol import Count, Counted, Generate, Rejected
+from ...protocol import Ask, Count, Counted, Generate, Rejected
 from .render import Prepared, Prompts, Refused
 
 DEADLINE_SECONDS = 30.0
@@ -19,37 +19,38 @@ DEADLINE_SECONDS = 30.0
 class Ready:
     """A prompt that may be queued."""
 
+    id: int
     prepared: Prepared
 
 
-class Desk:
+class PromptThread:
     """Works one request at a time; results go to `deliver`, which must be safe to call from this thread."""
 
     def __init__(self, prompts: Prompts, deliver: Callable[[Any], None]) -> None:
         self._prompts = prompts
         self._deliver = deliver
-        self._queue: queue.SimpleQueue[Generate | Count] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Ask] = queue.SimpleQueue()
         self._since: float | None = None
         self._cancelled: set[int] = set()
         self._inside: set[int] = set()
         threading.Thread(target=self._work, name="prompts", daemon=True).start()
 
-    def put(self, request: Generate | Count) -> None:
-        self._inside.add(request.id)
-        self._queue.put(request)
+    def put(self, ask: Ask) -> None:
+        self._inside.add(ask.id)
+        self._queue.put(ask)
 
-    def cancel(self, request_id: int) -> bool:
+    def cancel(self, number: int) -> bool:
         """Whether the request is still here; its result will then be dropped by `claim`."""
-        if request_id not in self._inside:
+        if number not in self._inside:
             return False
-        self._cancelled.add(request_id)
+        self._cancelled.add(number)
         return True
 
-    def claim(self, request_id: int) -> bool:
+    def claim(self, number: int) -> bool:
         """The loop has received the result: False when the request was cancelled meanwhile."""
-        self._inside.discard(request_id)
-        wanted = request_id not in self._cancelled
-        self._cancelled.discard(request_id)
+        self._inside.discard(number)
+        wanted = number not in self._cancelled
+        self._cancelled.discard(number)
         return wanted
 
     @property
@@ -64,25 +65,27 @@ class Desk:
 
     def _work(self) -> None:
         while True:
-            request = self._queue.get()
+            ask = self._queue.get()
             self._since = time.monotonic()
-            result = self._result(request)
+            result = self._result(ask)
             self._since = None
             self._deliver(result)
 
-    def _result(self, request: Generate | Count) -> Ready | Counted | Rejected:
-        if request.id in self._cancelled:
-            return Rejected(id=request.id, code="invalid_request", message="cancelled")
+    def _result(self, ask: Ask) -> Ready | Counted | Rejected:
+        if ask.id in self._cancelled:
+            return Rejected(id=ask.id, code="invalid_request", message="cancelled")
         try:
-            if isinstance(request, Count):
-                tokens = self._prompts.count(request)
-                return Counted(id=request.id, count=len(tokens), tokens=tuple(tokens) if request.return_tokens else ())
-            return Ready(self._prompts.prepare(request))
+            match ask.work:
+                case Count() as count:
+                    tokens = self._prompts.count(count)
+                    return Counted(id=ask.id, count=len(tokens), tokens=tuple(tokens) if count.return_tokens else ())
+                case Generate() as generate:
+                    return Ready(ask.id, self._prompts.prepare(generate))
         except Refused as refused:
-            return refused.rejected(request.id)
+            return refused.rejected(ask.id)
         except Exception as error:
             return Rejected(
-                id=request.id,
+                id=ask.id,
                 code="internal_error",
                 message=f"the prompt could not be prepared ({type(error).__name__})",
             )

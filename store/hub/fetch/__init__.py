@@ -1,1 +1,1 @@
-"""Fetches files of a repository: in pieces, resumed, verified."""
+"""Downloads files of a repository: in pieces, resumable, verified."""

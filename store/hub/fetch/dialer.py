@@ -1,4 +1,4 @@
-"""Opens connections: name to address, address to socket, through a proxy where the environment says so, TLS on top."""
+"""Opens connections: name resolution, TCP, a proxy where the environment sets one, TLS."""
 
 from __future__ import annotations
 
@@ -15,79 +15,84 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from ...errors import HubUnreachable
-from .timeouts import Lost, Patience, Watch
-from .transport import Line
+from .timeouts import ConnectionLost, Timeouts, Watchdog
+from .transport import Transport
 
 Origin = tuple[str, str, int]
 """Scheme, host, port."""
 
-_GLOBAL, _PRIVATE, _LOOPBACK, _NEVER = range(4)
+_GLOBAL, _PRIVATE, _LOOPBACK, _UNROUTABLE = range(4)
 
 
 class Dialer:
-    """Makes connections for one endpoint. What the hub points to may not lie deeper inside than the hub itself.
+    """Opens connections for one endpoint. A redirect may not lead to a more private address than the hub's own.
 
-    A hub in the internet that sends us to 10.0.0.1, 127.0.0.1 or 169.254.169.254 wants us to talk to our neighbours.
+    Otherwise a hub on the internet could make the daemon send requests to 10.0.0.1, 127.0.0.1 or 169.254.169.254.
     """
 
-    def __init__(self, endpoint: Origin, patience: Patience) -> None:
+    def __init__(self, endpoint: Origin, timeouts: Timeouts) -> None:
         self._endpoint = endpoint
-        self._patience = patience
-        self._depth: int | None = None
+        self._timeouts = timeouts
+        self._scope: int | None = None
         self._context: ssl.SSLContext | None = None
 
-    def dial(self, origin: Origin, watch: Watch) -> tuple[Line, bool]:
-        """A connection, and whether it is a proxy that wants whole addresses. Raises Lost, Stopped, HubUnreachable."""
+    def dial(self, origin: Origin, watchdog: Watchdog) -> tuple[Transport, bool]:
+        """A connection, and whether requests on it need absolute URLs, as an HTTP proxy expects.
+
+        Raises ConnectionLost, FetchStopped, HubUnreachable.
+        """
         scheme, host, port = origin
         proxy = _proxy(scheme, host, port)
         try:
             if proxy is None:
-                line = self._connect(host, port, watch, checked=True, own=origin == self._endpoint)
+                transport = self._connect(host, port, watchdog, checked=True, own=origin == self._endpoint)
             else:
-                line = self._connect(proxy.hostname or "", proxy.port or 80, watch, checked=False, own=False)
+                transport = self._connect(proxy.hostname or "", proxy.port or 80, watchdog, checked=False, own=False)
                 _refuse_literal(host, self._endpoint[1])
             try:
                 if scheme == "https":
                     if proxy is not None:
-                        _tunnel(line, host, port, proxy)
-                    line.secure(self._tls(), host)
+                        _tunnel(transport, host, port, proxy)
+                    transport.start_tls(self._tls(), host)
             except BaseException:
-                line.hang_up()
+                transport.disconnect()
                 raise
         except ssl.SSLCertVerificationError as error:
             raise HubUnreachable(
                 f"the certificate of {host} is not trusted: {error.verify_message}",
-                hint="behind a proxy that opens TLS, set SSL_CERT_FILE to its certificate in the daemon's environment",
+                hint="behind a TLS-inspecting proxy, set SSL_CERT_FILE to its certificate in the daemon's environment",
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise Lost(f"no connection to {host}: {_words(error)}") from error
-        return line, proxy is not None and scheme == "http"
+            raise ConnectionLost(f"cannot connect to {host}: {_reason(error)}") from error
+        return transport, proxy is not None and scheme == "http"
 
-    def _connect(self, host: str, port: int, watch: Watch, *, checked: bool, own: bool) -> Line:
-        watch.heed()
+    def _connect(self, host: str, port: int, watchdog: Watchdog, *, checked: bool, own: bool) -> Transport:
+        watchdog.check()
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         if checked:
-            depth = max(_depth(str(info[4][0])) for info in found)
+            scope = max(_scope(str(info[4][0])) for info in found)
             if own:
-                self._depth = depth
-            elif depth == _NEVER or (self._depth is not None and depth > self._depth):
+                self._scope = scope
+            elif scope == _UNROUTABLE or (self._scope is not None and scope > self._scope):
                 raise HubUnreachable(
-                    f"the hub sends to {host}, an address inside of this network, which is not followed",
-                    hint="check HF_ENDPOINT and the network's name server",
+                    f"the hub redirects to {host}, an address of a private network; such redirects are not followed",
+                    hint="check HF_ENDPOINT and the DNS server of this network",
                 )
         failure: OSError | None = None
         for family, kind, protocol, _, address in found:
-            line = Line(socket.socket(family, kind, protocol), _Hurried(watch, self._patience.connect))
+            transport = Transport(
+                socket.socket(family, kind, protocol), _ConnectTimeout(watchdog, self._timeouts.connect)
+            )
             try:
-                line.connect(address)
+                transport.connect(address)
             except BaseException as error:
-                line.hang_up()
+                transport.disconnect()
                 if not isinstance(error, OSError):
                     raise
                 failure = error
                 continue
-            line.watch = watch
-            return line
+            transport.watchdog = watchdog
+            return transport
         raise failure or OSError(f"{host} has no address")
 
     def _tls(self) -> ssl.SSLContext:
@@ -95,8 +100,8 @@ class Dialer:
             context = ssl.create_default_context()
             stated = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
             if not stated and not context.get_ca_certs() and ssl.get_default_verify_paths().capath is None:
-                # A Python that was not built for this system does not find the system's certificates; the hub's
-                # library usually brings some.
+                # A Python that was not built for this system does not find its certificates; huggingface_hub usually
+                # brings certifi.
                 with contextlib.suppress(ImportError):
                     import certifi
 
@@ -105,21 +110,21 @@ class Dialer:
         return self._context
 
 
-class _Hurried(Watch):
-    """The watch of a stream while one address of several is tried."""
+class _ConnectTimeout(Watchdog):
+    """The watchdog of a thread with a time limit of its own for one of several addresses."""
 
-    def __init__(self, watch: Watch, seconds: float) -> None:
-        self._watch = watch
-        self.waits = watch.waits
+    def __init__(self, watchdog: Watchdog, seconds: float) -> None:
+        self._watchdog = watchdog
+        self.wait_time = watchdog.wait_time
         self._until = time.monotonic() + seconds
 
     def received(self, count: int) -> None:
-        self._watch.received(count)
+        self._watchdog.received(count)
 
-    def heed(self) -> None:
-        self._watch.heed()
+    def check(self) -> None:
+        self._watchdog.check()
         if time.monotonic() >= self._until:
-            raise TimeoutError("it does not answer")
+            raise TimeoutError("connection timed out")
 
 
 def _proxy(scheme: str, host: str, port: int) -> SplitResult | None:
@@ -130,14 +135,14 @@ def _proxy(scheme: str, host: str, port: int) -> SplitResult | None:
     parts = urlsplit(address if "//" in address else f"http://{address}")
     if parts.scheme != "http" or not parts.hostname:
         raise HubUnreachable(
-            f"a proxy of the kind {parts.scheme}:// is not supported",
-            hint="set HTTPS_PROXY in the daemon's environment to an address that begins with http://",
+            f"a {parts.scheme}:// proxy is not supported",
+            hint="set HTTPS_PROXY in the daemon's environment to an http:// address",
         )
     return parts
 
 
 def proxy_credentials(scheme: str, host: str, port: int) -> dict[str, str]:
-    """The header for a proxy that asks who is there."""
+    """The header for a proxy that needs a user name and a password."""
     proxy = _proxy(scheme, host, port)
     if proxy is None or proxy.username is None:
         return {}
@@ -145,39 +150,41 @@ def proxy_credentials(scheme: str, host: str, port: int) -> dict[str, str]:
     return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode("ascii")}
 
 
-def _tunnel(line: Line, host: str, port: int, proxy: SplitResult) -> None:
+def _tunnel(transport: Transport, host: str, port: int, proxy: SplitResult) -> None:
     connection = http.client.HTTPConnection(proxy.hostname or "", proxy.port)
-    connection.sock = cast(socket.socket, line)
+    connection.sock = cast(socket.socket, transport)
     name = f"[{host}]" if ":" in host else host
     connection.request("CONNECT", f"{name}:{port}", headers=proxy_credentials("https", host, port))
     answer = connection.getresponse()
     if answer.status != 200:
-        raise OSError(f"the proxy answers {answer.status}")
+        raise OSError(f"the proxy answered CONNECT with status {answer.status}")
     answer.close()
 
 
-def _depth(address: str) -> int:
-    """How far inside an address lies."""
+def _scope(address: str) -> int:
+    """How private an address is."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback:
         return _LOOPBACK
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified:
-        return _NEVER
+        return _UNROUTABLE
     return _GLOBAL if ip.is_global else _PRIVATE
 
 
 def _refuse_literal(host: str, endpoint: str) -> None:
-    """A proxy resolves names itself, but an address that is written out can be seen here."""
+    """A proxy resolves names itself, so only literal addresses can be checked here."""
     try:
-        depth = _depth(host)
+        scope = _scope(host)
     except ValueError:
         return
-    if host != endpoint and depth != _GLOBAL:
-        raise HubUnreachable(f"the hub sends to {host}, an address inside of this network, which is not followed")
+    if host != endpoint and scope != _GLOBAL:
+        raise HubUnreachable(
+            f"the hub redirects to {host}, an address of a private network; such redirects are not followed"
+        )
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
-        return "its name is not known here"
+        return "its name cannot be resolved"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)[:120]

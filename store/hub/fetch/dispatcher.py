@@ -1,4 +1,4 @@
-"""Which stream fetches which piece, and what a failure means for the file and for the pull. Touches no socket."""
+"""Which thread fetches which piece, and what a failure means for the file and for the pull. Knows no socket."""
 
 from __future__ import annotations
 
@@ -9,65 +9,65 @@ from collections.abc import Callable
 
 from ...disk.blobs import Blob
 from ...errors import HubUnreachable, StoreError, WrongContent
-from ..refusals import span, unreachable
-from ..remote import Endpoint
-from .file_task import Piece, Task
+from ..hub_endpoint import HubEndpoint
+from ..hub_errors import duration_text, unreachable_error
+from .file_task import FilePiece, FileTask
 from .hasher import Digests
-from .reply import Expired, Limited, NoRanges, Refused, WrongBody
-from .timeouts import Lost, Patience, Stopped
+from .response_checks import RangeNotServed, TemporaryRefusal, TooManyRequests, UrlExpired, WrongBody
+from .timeouts import ConnectionLost, FetchStopped, Timeouts
 
-_IDLE = 0.2
+_POLL_SECONDS = 0.2
 _MAX_WRONG = 2
-_MAX_ODD = 2
-_BUSY, _IDLING = 0.1, 0.5
+_MAX_RANGE_ERRORS = 2
+_LOW_WAIT, _HIGH_WAIT = 0.1, 0.5
 
 
-class Desk:
-    """The state that all threads of one download share, under one lock. `name` makes a blob of a verified file."""
+class Dispatcher:
+    """The state that all threads of one download share, under one lock. `commit` makes a blob of a verified file."""
 
-    def __init__(self, endpoint: Endpoint, patience: Patience, name: Callable[[Task, str], Blob]) -> None:
+    def __init__(self, endpoint: HubEndpoint, timeouts: Timeouts, commit: Callable[[FileTask, str], Blob]) -> None:
         self._endpoint = endpoint
-        self._patience = patience
-        self._name = name
+        self._timeouts = timeouts
+        self._commit = commit
         self._changed = threading.Condition()
-        self._tasks: list[Task] = []
-        self._settled: deque[tuple[Task, Blob]] = deque()
-        self._working = 0
+        self._tasks: list[FileTask] = []
+        self._committed: deque[tuple[FileTask, Blob]] = deque()
+        self._threads = 0
         self._paused_until = 0.0
-        self._rate_waited = 0.0
+        self._rate_wait_total = 0.0
         self.stopped = False
-        self.wanted = 1
+        self.target_threads = 1
         self.bytes_fetched = 0
         self.failure: BaseException | None = None
 
-    # for the thread that pulls
+    # --- for the thread that pulls
 
-    def add(self, task: Task) -> None:
+    def add(self, task: FileTask) -> None:
         with self._changed:
             self._tasks.append(task)
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> None:
-        """Until there is news, at most so long."""
+        """Wait for a stored file or a failure, at most `seconds`."""
         with self._changed:
-            if not self._settled and self.failure is None:
+            if not self._committed and self.failure is None:
                 self._changed.wait(seconds)
 
-    def settled(self) -> list[tuple[Task, Blob]]:
-        """Files that are blobs now, each told once."""
+    def take_committed(self) -> list[tuple[FileTask, Blob]]:
+        """Files that have become blobs since the last call."""
         with self._changed:
-            found = list(self._settled)
-            self._settled.clear()
+            found = list(self._committed)
+            self._committed.clear()
             for task, _ in found:
                 self._tasks.remove(task)
             return found
 
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[FileTask]:
         with self._changed:
             return list(self._tasks)
 
-    def rewind(self) -> None:
-        """Begin those files again that went wrong, once nobody writes to them."""
+    def restart_files(self) -> None:
+        """Restart the files that need it, as soon as no thread writes to them."""
         with self._changed:
             ready = [task for task in self._tasks if task.restarting and not task.pieces]
         for task in ready:
@@ -76,22 +76,22 @@ class Desk:
             with self._changed:
                 self._changed.notify_all()
 
-    def adjust(self, limit: int, waiting: float | None) -> int:
-        """How many streams to add, when those that are there spent this share of their time `waiting` for the line.
+    def threads_to_add(self, limit: int, wait_share: float | None) -> int:
+        """How many threads to start; `wait_share`: how much of their time the present ones waited for the network.
 
-        Where the disk or the digest holds things up, more of them would only get into each other's way.
+        Where disk or hashing is the bottleneck, more connections would only compete.
         """
         with self._changed:
-            if waiting is not None and waiting < _BUSY:
-                self.wanted = max(1, self.wanted - 1)
-            elif waiting is not None and waiting > _IDLING and any(task.waiting() for task in self._tasks):
-                self.wanted = min(limit, self.wanted + 1)
+            if wait_share is not None and wait_share < _LOW_WAIT:
+                self.target_threads = max(1, self.target_threads - 1)
+            elif wait_share is not None and wait_share > _HIGH_WAIT and any(task.has_work() for task in self._tasks):
+                self.target_threads = min(limit, self.target_threads + 1)
             self._changed.notify_all()
-            return max(0, self.wanted - self._working)
+            return max(0, self.target_threads - self._threads)
 
-    def hired(self) -> None:
+    def thread_started(self) -> None:
         with self._changed:
-            self._working += 1
+            self._threads += 1
 
     def stop(self) -> None:
         with self._changed:
@@ -103,127 +103,129 @@ class Desk:
             self._fail(error)
 
     def rate_pause(self) -> float:
-        """Seconds until the hub's limit allows to go on; 0 when there is none."""
+        """Seconds until the hub's rate limit allows further requests; 0 when there is none."""
         return max(0.0, self._paused_until - time.monotonic())
 
-    # for the streams
+    # --- for the fetch threads
 
-    def take(self) -> Piece | None:
+    def take(self) -> FilePiece | None:
         with self._changed:
-            while not self.stopped and self._working <= self.wanted:
+            while not self.stopped and self._threads <= self.target_threads:
                 now = time.monotonic()
                 if now >= self._paused_until:
                     for task in self._tasks:
                         if (piece := task.next_piece(now)) is not None:
                             return piece
-                self._changed.wait(_IDLE)
-            self._working -= 1
+                self._changed.wait(_POLL_SECONDS)
+            self._threads -= 1
             return None
 
-    def fetched(self, piece: Piece, count: int) -> None:
+    def fetched(self, piece: FilePiece, count: int) -> None:
         with self._changed:
             self.bytes_fetched += count
             piece.task.status = None
 
-    def give_back(self, piece: Piece, outcome: BaseException | None) -> None:
+    def give_back(self, piece: FilePiece, outcome: BaseException | None) -> None:
         task = piece.task
         with self._changed:
             task.pieces.discard(piece)
             try:
                 if outcome is None:
-                    task.failures = task.odd = 0
-                elif not isinstance(outcome, Stopped) and not piece.stale and not task.complete:
-                    self._consider(task, piece, outcome)
+                    task.failures = task.range_errors = 0
+                elif not isinstance(outcome, FetchStopped) and not piece.stale and not task.complete:
+                    self._handle_failure(task, piece, outcome)
             except StoreError as error:
                 self._fail(error)
             self._changed.notify_all()
 
-    # for the threads that take digests
+    # --- for the hashers
 
-    def finished(self, task: Task, outcome: Digests | BaseException) -> None:
-        """A file is there to the last byte: give it its name, or begin again."""
+    def finished(self, task: FileTask, outcome: Digests | BaseException) -> None:
+        """A file is complete: commit it as a blob, or fetch it again."""
         with self._changed:
             if isinstance(outcome, BaseException):
                 return self._fail(outcome)
             if task.restarting:
                 return None
-            if not outcome.fit(task.file):
-                return self._doubt(task, outcome)
-            # From here on nobody may write to it or cut it off: it is about to be a blob.
+            if not outcome.matches(task.file):
+                return self._digest_mismatch(task, outcome)
+            # From here on nothing may write to it or truncate it: it is about to become a blob.
             task.complete = True
         try:
-            blob = self._name(task, outcome.sha256)
+            blob = self._commit(task, outcome.sha256)
         except BaseException as error:
             with self._changed:
                 return self._fail(error)
         with self._changed:
-            self._settled.append((task, blob))
+            self._committed.append((task, blob))
             self._changed.notify_all()
         return None
 
-    # inside
+    # --- internal
 
-    def _doubt(self, task: Task, found: Digests) -> None:
-        """What an earlier pull left may have been bad, so that does not count."""
+    def _digest_mismatch(self, task: FileTask, found: Digests) -> None:
+        """Bytes of an earlier pull may have been damaged, so a mismatch after a resume is not the hub's fault."""
         if task.resumed:
-            task.begin_again(whole=False)
+            task.request_restart(whole=False)
         else:
-            wanted = f"sha256:{task.file.sha256}" if task.file.sha256 else f"git id {task.file.git_id}"
+            expected = f"sha256:{task.file.sha256}" if task.file.sha256 else f"git id {task.file.git_id}"
             actual = f"sha256:{found.sha256}" if task.file.sha256 else f"git id {found.git}"
-            self._wrong(task, f"digest mismatch, expected {wanted}, got {actual}")
+            self._wrong_content(task, f"digest mismatch, expected {expected}, got {actual}")
         self._changed.notify_all()
 
-    def _wrong(self, task: Task, what: str) -> None:
-        task.wrong += 1
-        if task.wrong < _MAX_WRONG:
+    def _wrong_content(self, task: FileTask, what: str) -> None:
+        task.wrong_contents += 1
+        if task.wrong_contents < _MAX_WRONG:
             task.status = "wrong content, trying again"
-            return task.begin_again(whole=True)
+            return task.request_restart(whole=True)
         task.partial.discard()
         return self._fail(
             WrongContent(
-                f"{task.file.path} is not what the hub listed: {what}",
-                hint="pull again later; check HF_ENDPOINT, and whether a proxy or a portal answers in the hub's place",
+                f"{task.file.path} is not the file that the hub listed: {what}",
+                hint="pull again later; check HF_ENDPOINT, and whether a proxy or a login page answers for the hub",
             )
         )
 
-    def _consider(self, task: Task, piece: Piece, outcome: BaseException) -> None:
-        if isinstance(outcome, Expired):
+    def _handle_failure(self, task: FileTask, piece: FilePiece, outcome: BaseException) -> None:
+        if isinstance(outcome, UrlExpired):
             return None
-        if isinstance(outcome, Limited):
-            return self._limited(task, outcome)
+        if isinstance(outcome, TooManyRequests):
+            return self._rate_limited(task, outcome)
         if isinstance(outcome, WrongBody):
-            return self._wrong(task, str(outcome))
-        if isinstance(outcome, NoRanges) and not task.whole:
-            # One machine of many may be odd; asked again, another one answers.
-            task.odd += 1
+            return self._wrong_content(task, str(outcome))
+        if isinstance(outcome, RangeNotServed) and not task.whole:
+            # One server of many may be faulty; another request may reach another one.
+            task.range_errors += 1
             task.location = None
-            if task.odd >= _MAX_ODD:
-                return task.begin_again(whole=True)
-        if not isinstance(outcome, (Lost, NoRanges)):
+            if task.range_errors >= _MAX_RANGE_ERRORS:
+                return task.request_restart(whole=True)
+        if not isinstance(outcome, (ConnectionLost, RangeNotServed)):
             return self._fail(outcome)
         task.failed(piece)
         task.status = "connection lost, trying again"
         if task.whole:
-            task.begin_again(whole=True)
-        if task.failures >= self._patience.tries:
-            error = outcome.error if isinstance(outcome, Refused) else self._gave_up(task, str(outcome))
+            task.request_restart(whole=True)
+        if task.failures >= self._timeouts.tries:
+            error = (
+                outcome.error if isinstance(outcome, TemporaryRefusal) else self._tries_exhausted(task, str(outcome))
+            )
             self._fail(error)
         return None
 
-    def _gave_up(self, task: Task, reason: str) -> HubUnreachable:
-        return unreachable(self._endpoint, f"{task.file.path}: {reason}, {self._patience.tries} times in a row")
+    def _tries_exhausted(self, task: FileTask, reason: str) -> HubUnreachable:
+        return unreachable_error(self._endpoint, f"{task.file.path}: {reason}, {self._timeouts.tries} times in a row")
 
-    def _limited(self, task: Task, limited: Limited) -> None:
-        """Wait as told, as long as all waiting together is bearable; several streams are told at once."""
-        said = limited.until - time.time() if limited.until is not None else self._patience.unsaid_rate_pause
+    def _rate_limited(self, task: FileTask, limited: TooManyRequests) -> None:
+        """Pause as long as the hub asks, within a limit for the whole pull; several threads get the same answer."""
+        said = limited.until - time.time() if limited.until is not None else self._timeouts.default_rate_pause
         until = time.monotonic() + max(0.0, said)
         more = until - max(self._paused_until, time.monotonic())
         if more > 0:
-            self._rate_waited += more
-            if self._rate_waited > self._patience.rate_wait:
+            self._rate_wait_total += more
+            if self._rate_wait_total > self._timeouts.rate_wait:
                 return self._fail(limited.error)
             self._paused_until = until
-        task.status = f"rate limited, going on in {span(self.rate_pause())}"
+        task.status = f"rate limited, continuing in {duration_text(self.rate_pause())}"
         return None
 
     def _fail(self, error: BaseException) -> None:

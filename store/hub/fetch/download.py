@@ -9,56 +9,56 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ...disk.blobs import Blob, Blobs
-from ...disk.pins import Promised
+from ...disk.pins import Pins
 from ..repository import HubFile, file_url
 from .dialer import Dialer
-from .dispatcher import Desk
-from .fetch_thread import Site, Stream
-from .file_task import Task
-from .hasher import Buffers
+from .dispatcher import Dispatcher
+from .fetch_thread import FetchSource, FetchThread
+from .file_task import FileTask
+from .hasher import BufferPool
 from .partial import Partial, key_of
 from .syncer import Syncer
-from .totals import Tally
+from .totals import Totals
 
-_STREAMS = 8
+_MAX_THREADS = 8
 _BUFFERS = 16
-_FILES = 8
-_TICK = 0.1
-_BEAT = 0.25
+_MAX_FILES = 8
+_POLL_SECONDS = 0.1
+_REPORT_SECONDS = 0.25
 _END_SECONDS = 0.8
-_CLOCK_GRAIN = 1.0
+_CLOCK_RESOLUTION = 1.0
 
 
 class Downloader:
-    """Carries out downloads from one repository. Whoever calls holds the store's lock shared.
+    """Downloads files of one repository. The caller holds the store's lock shared.
 
-    `appeared`: looks whether a file has become a blob while another pull had it.
+    `appeared`: finds the blob of a file that another pull has finished in the meantime.
     """
 
     def __init__(
         self,
-        site: Site,
+        source: FetchSource,
         blobs: Blobs,
-        promised: Promised,
-        tally: Tally,
+        pins: Pins,
+        totals: Totals,
         appeared: Callable[[HubFile], Blob | None],
     ) -> None:
-        self._site = site
+        self._source = source
         self._blobs = blobs
-        self._promised = promised
-        self._tally = tally
+        self._pins = pins
+        self._totals = totals
         self._appeared = appeared
-        self._dialer = Dialer(site.endpoint.origin, site.patience)
+        self._dialer = Dialer(source.endpoint.origin, source.timeouts)
 
     def fetch(self, files: Sequence[HubFile]) -> dict[str, Blob]:
-        """The blobs by path. An exception, out of the report too, ends all threads; what came so far stays."""
-        desk = Desk(self._site.endpoint, self._site.patience, self._name)
-        return _Download(self._site, self._blobs, self._tally, self._appeared, self._dialer, desk).run(files)
+        """The blobs by path. An exception, also one raised by the report, ends all threads; partial files are kept."""
+        dispatcher = Dispatcher(self._source.endpoint, self._source.timeouts, self._commit)
+        return _Download(self._source, self._blobs, self._totals, self._appeared, self._dialer, dispatcher).run(files)
 
-    def _name(self, task: Task, hex_digest: str) -> Blob:
-        """A verified file becomes a blob that no sweep takes before its manifest is there."""
-        self._promised.add(hex_digest)
-        return task.partial.settle(self._blobs, hex_digest)
+    def _commit(self, task: FileTask, hex_digest: str) -> Blob:
+        """Make a verified file a blob, pinned so that no sweep removes it before its manifest is written."""
+        self._pins.add(hex_digest)
+        return task.partial.commit(self._blobs, hex_digest)
 
 
 class _Download:
@@ -66,53 +66,53 @@ class _Download:
 
     def __init__(
         self,
-        site: Site,
+        source: FetchSource,
         blobs: Blobs,
-        tally: Tally,
+        totals: Totals,
         appeared: Callable[[HubFile], Blob | None],
         dialer: Dialer,
-        desk: Desk,
+        dispatcher: Dispatcher,
     ) -> None:
-        self._site = site
+        self._source = source
         self._blobs = blobs
-        self._tally = tally
+        self._totals = totals
         self._appeared = appeared
         self._dialer = dialer
-        self._desk = desk
-        self._buffers = Buffers(_BUFFERS)
-        self._syncer = Syncer(desk)
-        self._streams: list[Stream] = []
-        self._looked = time.monotonic()
-        self._tasks: list[Task] = []
+        self._dispatcher = dispatcher
+        self._buffers = BufferPool(_BUFFERS)
+        self._syncer = Syncer(dispatcher)
+        self._threads: list[FetchThread] = []
+        self._measured = time.monotonic()
+        self._tasks: list[FileTask] = []
         self._queue: deque[HubFile] = deque()
         self._waiting: set[str] = set()
         self._found: dict[str, Blob] = {}
-        self._told: dict[str, tuple[str, int]] = {}
-        self._fetched_before = tally.fetched
-        self._began = time.time() - _CLOCK_GRAIN
+        self._reported: dict[str, tuple[str, int]] = {}
+        self._fetched_before = totals.fetched
+        self._began = time.time() - _CLOCK_RESOLUTION
 
     def run(self, files: Sequence[HubFile]) -> dict[str, Blob]:
         self._queue = deque(files)
-        self._desk.wanted = max(1, min(_STREAMS // 2, len(files)))
-        beat = 0.0
+        self._dispatcher.target_threads = max(1, min(_MAX_THREADS // 2, len(files)))
+        last_report = 0.0
         self._syncer.start()
         try:
             while len(self._found) < len(files):
                 self._open()
-                self._desk.rewind()
-                self._hire(self._desk.adjust(_STREAMS, self._waiting_share()))
-                self._desk.wait(_TICK)
-                self._tally.fetched = self._fetched_before + self._desk.bytes_fetched
-                self._settle()
-                if self._desk.failure is not None:
-                    raise self._desk.failure
-                told = self._tell()
+                self._dispatcher.restart_files()
+                self._start_threads(self._dispatcher.threads_to_add(_MAX_THREADS, self._wait_share()))
+                self._dispatcher.wait(_POLL_SECONDS)
+                self._totals.fetched = self._fetched_before + self._dispatcher.bytes_fetched
+                self._collect()
+                if self._dispatcher.failure is not None:
+                    raise self._dispatcher.failure
+                reported = self._report_files()
                 now = time.monotonic()
-                if told or now - beat > _BEAT:
-                    if not told:
-                        # Whoever wants to end the pull does so by an exception, so there must be something to raise it.
-                        self._tally.say("downloading")
-                    beat = now
+                if reported or now - last_report > _REPORT_SECONDS:
+                    if not reported:
+                        # The report may raise to cancel the pull, so it is called even without news.
+                        self._totals.report("downloading")
+                    last_report = now
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 missing = sum(file.size for file in files if file.path not in self._found)
@@ -124,9 +124,9 @@ class _Download:
         return self._found
 
     def _open(self) -> None:
-        """Begin further files; those that another pull has are looked at again and again."""
+        """Start further files; those that another pull holds are tried again each time."""
         for _ in range(len(self._queue)):
-            if len(self._desk.tasks()) >= _FILES:
+            if len(self._dispatcher.tasks()) >= _MAX_FILES:
                 return
             file = self._queue.popleft()
             partial = Partial.open(self._blobs.partial, key_of(file), file.size, self._blobs.disk)
@@ -134,24 +134,24 @@ class _Download:
                 self._queue.append(file)
                 if file.path not in self._waiting:
                     self._waiting.add(file.path)
-                    self._tally.tell("waiting for another pull", file, 0)
+                    self._totals.report_file("waiting for another pull", file, 0)
                 continue
-            if self._others(file) and (blob := self._look(partial, file)) is not None:
+            if self._maybe_finished_elsewhere(file) and (blob := self._look(partial, file)) is not None:
                 self._found[file.path] = blob
-                self._tally.tell("already here", file, file.size, blob.digest)
+                self._totals.report_file("already here", file, file.size, blob.digest)
                 continue
             try:
                 partial.allocate()
             except BaseException:
                 partial.close()
                 raise
-            url = file_url(self._site.endpoint, self._site.repository, file.path)
-            task = Task(file, url, partial, self._buffers, self._site.patience, self._desk.finished)
+            url = file_url(self._source.endpoint, self._source.repository, file.path)
+            task = FileTask(file, url, partial, self._buffers, self._source.timeouts, self._dispatcher.finished)
             self._tasks.append(task)
-            self._desk.add(task)
+            self._dispatcher.add(task)
 
-    def _others(self, file: HubFile) -> bool:
-        """Whether another pull may have finished the file since this one looked."""
+    def _maybe_finished_elsewhere(self, file: HubFile) -> bool:
+        """Whether another pull may have finished the file since this one last checked."""
         if file.path in self._waiting or file.sha256 is None:
             return file.path in self._waiting
         try:
@@ -166,57 +166,57 @@ class _Download:
             partial.close()
             raise
         if blob is not None:
-            partial.drop_if_empty()
+            partial.discard_if_empty()
             partial.close()
         return blob
 
-    def _hire(self, count: int) -> None:
-        self._streams = [stream for stream in self._streams if stream.is_alive()]
+    def _start_threads(self, count: int) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
         for _ in range(count):
-            stream = Stream(self._site, self._desk, self._dialer, self._buffers)
-            self._desk.hired()
-            self._streams.append(stream)
-            stream.start()
+            thread = FetchThread(self._source, self._dispatcher, self._dialer, self._buffers)
+            self._dispatcher.thread_started()
+            self._threads.append(thread)
+            thread.start()
 
-    def _waiting_share(self) -> float | None:
-        """How much of their time the streams waited for the line since the last look; None: too early to say."""
+    def _wait_share(self) -> float | None:
+        """How much of their time the threads waited for the network since the last call; None: too early to say."""
         now = time.monotonic()
-        if now - self._looked < _TICK / 2 or not self._streams:
+        if now - self._measured < _POLL_SECONDS / 2 or not self._threads:
             return None
-        there = (now - self._looked) * len(self._streams)
-        self._looked = now
-        return sum(stream.waits.since() for stream in self._streams) / there
+        there = (now - self._measured) * len(self._threads)
+        self._measured = now
+        return sum(thread.wait_time.since() for thread in self._threads) / there
 
-    def _settle(self) -> None:
-        for task, blob in self._desk.settled():
+    def _collect(self) -> None:
+        for task, blob in self._dispatcher.take_committed():
             self._found[task.file.path] = blob
-            task.follower.stop()
+            task.hasher.stop()
             task.partial.close()
             self._tasks.remove(task)
-            self._tally.tell("stored", task.file, task.file.size, blob.digest)
+            self._totals.report_file("stored", task.file, task.file.size, blob.digest)
 
-    def _tell(self) -> bool:
-        told = False
-        for task in self._desk.tasks():
+    def _report_files(self) -> bool:
+        reported = False
+        for task in self._dispatcher.tasks():
             now = (task.status or "downloading", task.done)
-            if self._told.get(task.file.path) != now:
-                self._told[task.file.path] = now
-                self._tally.tell(now[0], task.file, now[1])
-                told = True
-        return told
+            if self._reported.get(task.file.path) != now:
+                self._reported[task.file.path] = now
+                self._totals.report_file(now[0], task.file, now[1])
+                reported = True
+        return reported
 
     def _end(self) -> None:
-        """All threads end; a stream that hangs in a call that nobody can interrupt gives its file back when it can."""
-        self._desk.stop()
+        """End all threads. One that is inside an uninterruptible call closes its file when the call returns."""
+        self._dispatcher.stop()
         self._syncer.end()
         ending = threading.Thread(target=self._close, name="hub-end", daemon=True)
         ending.start()
         ending.join(_END_SECONDS)
 
     def _close(self) -> None:
-        for stream in self._streams:
-            stream.join()
+        for thread in self._threads:
+            thread.join()
         for task in self._tasks:
-            task.follower.stop()
+            task.hasher.stop()
             task.partial.close()
         self._buffers.close()

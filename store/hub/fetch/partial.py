@@ -1,8 +1,8 @@
-"""A file on its way in: `partial/<key>.part` and beside it `<key>.pieces`, which says what of it is there.
+"""A file being downloaded: `partial/<key>.part`, and beside it `<key>.pieces`, an index of the bytes that are written.
 
-The kernel's lock on the .part file says who writes; it ends with its holder. The note of pieces may be lost or wrong
-at the cost of bytes fetched again, never of correctness, for the digest is taken over what lies on the disk.
-Format: a head of 64 bytes (magic, size of the file, boot), then 24 bytes a piece: start, bytes written, bytes synced.
+The process that writes holds an flock on the .part file; the kernel drops it when the process dies. A lost or wrong
+index costs bytes fetched again, never correctness: the digest is computed over the bytes on disk.
+Format: a head of 64 bytes (magic, file size, boot id), then 24 bytes a piece: start, bytes written, bytes synced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ...disk import boot_id as boot
 from ...disk.blobs import Blob, Blobs
-from ...disk.filesystem import Disk
+from ...disk.filesystem import FileSystem
 from ...disk.leftovers import PART, PIECES
 from ...errors import StoreError
 from ..repository import HubFile
@@ -31,22 +31,22 @@ _MAX_PIECES = 1 << 20
 
 
 class Partial:
-    """What is there of one file, with the right to go on. Writes to different places may come from several threads."""
+    """One partial file, locked for this process. Several threads may write different ranges of it."""
 
-    def __init__(self, descriptor: int, notes: int, path: Path, size: int, disk: Disk) -> None:
+    def __init__(self, descriptor: int, index: int, path: Path, size: int, disk: FileSystem) -> None:
         self._descriptor = descriptor
-        self._notes = notes
+        self._index = index
         self._path = path
         self._size = size
         self._disk = disk
         self._lock = threading.Lock()
         self._slots: list[list[int]] = []
         self._spans = Spans()
-        self._settled = self._closed = False
+        self._committed = self._closed = False
 
     @classmethod
-    def open(cls, folder: Path, key: str, size: int, disk: Disk) -> Partial | None:
-        """None while somebody else has it. Raises OSError, StoreError for what is no file of ours."""
+    def open(cls, folder: Path, key: str, size: int, disk: FileSystem) -> Partial | None:
+        """None while another pull holds it. Raises OSError, StoreError for a file that the store did not make."""
         path = folder / f"{key}{PART}"
         while True:
             descriptor = _open(path)
@@ -59,17 +59,17 @@ class Partial:
                 os.close(descriptor)
                 return None
             except FileNotFoundError:
-                pass  # Whoever had it has just finished it.
+                pass  # The other pull has just finished it.
             except BaseException:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
         try:
-            notes = _open(path.with_suffix(PIECES))
+            index = _open(path.with_suffix(PIECES))
         except BaseException:
             os.close(descriptor)
             raise
-        partial = cls(descriptor, notes, path, size, disk)
+        partial = cls(descriptor, index, path, size, disk)
         try:
             partial._resume()
         except BaseException:
@@ -83,7 +83,7 @@ class Partial:
 
     @property
     def spans(self) -> Spans:
-        """What is there, a copy."""
+        """The ranges that are written, a copy."""
         with self._lock:
             return self._spans.copy()
 
@@ -92,30 +92,30 @@ class Partial:
             return self._spans.reach(start)
 
     def allocate(self) -> None:
-        """Take the room for all of it, so that a full disk is known now."""
+        """Reserve space for the whole file, so that a full disk fails now."""
         self._disk.allocate(self._descriptor, self._size)
 
     def slot(self, start: int) -> int:
-        """A place in the notes for a piece that begins at `start`."""
+        """A slot in the index for a piece that begins at `start`."""
         with self._lock:
             self._slots.append([start, 0, 0])
             return len(self._slots) - 1
 
     def write(self, slot: int, position: int, data: memoryview) -> None:
         """The next bytes of a piece, which follow those written before."""
-        if self._settled:
+        if self._committed:
             return
         self._disk.write_at(self._descriptor, data, position)
         with self._lock:
-            noted = self._slots[slot]
-            noted[1] = position + len(data) - noted[0]
-            self._disk.write_at(self._notes, _SLOT.pack(*noted), _HEAD.size + slot * _SLOT.size)
+            slot_row = self._slots[slot]
+            slot_row[1] = position + len(data) - slot_row[0]
+            self._disk.write_at(self._index, _SLOT.pack(*slot_row), _HEAD.size + slot * _SLOT.size)
             self._spans.add(position, position + len(data))
 
     def sync(self) -> None:
-        """Make durable what is written, and note that it is. After an OSError the file must be discarded."""
+        """Make written bytes durable and record that. After an OSError the file must be discarded."""
         with self._lock:
-            if self._closed or self._settled:
+            if self._closed or self._committed:
                 return
             slots, written = self._slots, [slot[1] for slot in self._slots]
             descriptor = os.dup(self._descriptor)
@@ -124,28 +124,28 @@ class Partial:
         finally:
             os.close(descriptor)
         with self._lock:
-            if self._closed or self._settled or self._slots is not slots:
+            if self._closed or self._committed or self._slots is not slots:
                 return
             for slot, length in zip(slots, written, strict=False):
                 slot[2] = length
-            self._disk.write_at(self._notes, b"".join(_SLOT.pack(*slot) for slot in slots), _HEAD.size)
+            self._disk.write_at(self._index, b"".join(_SLOT.pack(*slot) for slot in slots), _HEAD.size)
 
     def clear(self) -> None:
-        """Begin from nothing."""
+        """Discard all bytes."""
         with self._lock:
-            if self._settled:
-                raise StoreError("a file that is stored was about to be written again")
+            if self._committed:
+                raise StoreError("a committed file cannot be cleared")
             self._slots = []
             self._spans = Spans()
-            os.ftruncate(self._notes, 0)
+            os.ftruncate(self._index, 0)
             os.ftruncate(self._descriptor, 0)
             self._write_head()
 
-    def settle(self, blobs: Blobs, hex_digest: str) -> Blob:
-        """The whole file gets its name. The lock stays until `close`, but nothing of it changes any more."""
-        self._settled = True
+    def commit(self, blobs: Blobs, hex_digest: str) -> Blob:
+        """Make the complete file a blob. The lock stays until `close`, but the content no longer changes."""
+        self._committed = True
         try:
-            blob = blobs.settle(self._descriptor, self._path, hex_digest, self._size, None)
+            blob = blobs.commit(self._descriptor, self._path, hex_digest, self._size, None)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 self.discard()
@@ -155,26 +155,26 @@ class Partial:
         return blob
 
     def discard(self) -> None:
-        """Nothing of it can be used."""
+        """Delete it: nothing of it can be used."""
         for path in (self._path.with_suffix(PIECES), self._path):
             try:
                 self._disk.unlink(path)
             except FileNotFoundError:
                 continue
 
-    def drop_if_empty(self) -> None:
-        """A file that nothing came of need not lie about."""
+    def discard_if_empty(self) -> None:
+        """Delete it when nothing has been written to it."""
         if not self.spans.total:
             self.discard()
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            if not self._settled:
-                # The room that was taken for what did not come is given back.
+            if not self._committed:
+                # Releases the space reserved for bytes that were not fetched.
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size)
-            os.close(self._notes)
+            os.close(self._index)
             os.close(self._descriptor)
 
     def _resume(self) -> None:
@@ -183,23 +183,23 @@ class Partial:
         if length > self._size:
             os.ftruncate(self._descriptor, self._size)
         limit = min(length, self._size)
-        for start, stop in self._noted(limit):
+        for start, stop in self._recorded(limit):
             self._spans.add(start, stop)
-        # One slot for each stretch that is there, whatever it was made of.
-        os.ftruncate(self._notes, 0)
+        # One slot for each contiguous range, however many pieces it came from.
+        os.ftruncate(self._index, 0)
         self._write_head()
         for start, stop in self._spans:
             self._slots.append([start, stop - start, 0])
-        self._disk.write_at(self._notes, b"".join(_SLOT.pack(*slot) for slot in self._slots), _HEAD.size)
+        self._disk.write_at(self._index, b"".join(_SLOT.pack(*slot) for slot in self._slots), _HEAD.size)
 
-    def _noted(self, limit: int) -> list[tuple[int, int]]:
-        data = os.pread(self._notes, _HEAD.size + _MAX_PIECES * _SLOT.size, 0)
+    def _recorded(self, limit: int) -> list[tuple[int, int]]:
+        data = os.pread(self._index, _HEAD.size + _MAX_PIECES * _SLOT.size, 0)
         if len(data) < _HEAD.size:
             return []
         magic, size, session = _HEAD.unpack_from(data)
         if magic != _MAGIC or size != self._size:
             return []
-        # What the last session wrote and did not sync is there, unless the machine went down in between.
+        # Unsynced bytes are there unless the machine was rebooted since.
         column = 1 if session.rstrip(b"\0") == boot.session() else 2
         found: list[tuple[int, int]] = []
         for offset in range(_HEAD.size, len(data) - _SLOT.size + 1, _SLOT.size):
@@ -210,16 +210,16 @@ class Partial:
         return found
 
     def _write_head(self) -> None:
-        self._disk.write_at(self._notes, _HEAD.pack(_MAGIC, self._size, boot.session()), 0)
+        self._disk.write_at(self._index, _HEAD.pack(_MAGIC, self._size, boot.session()), 0)
 
 
 def key_of(file: HubFile) -> str:
-    """What a partial is called: by content, so that two models with one file share it."""
+    """The stem of a partial file: by content, so that two models that have the same file share the download."""
     return file.sha256 if file.sha256 is not None else f"git-{file.git_id}"
 
 
-def taken(folder: Path, file: HubFile) -> int:
-    """Bytes of the disk that an earlier pull has taken for the file already."""
+def allocated_bytes(folder: Path, file: HubFile) -> int:
+    """Bytes of disk space that an earlier pull has reserved for the file."""
     try:
         status = (folder / f"{key_of(file)}{PART}").lstat()
     except OSError:
@@ -233,12 +233,12 @@ def _open(path: Path) -> int:
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.EACCES, errno.ENXIO):
-            raise _foreign(path) from error
+            raise _foreign_file(path) from error
         raise
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
         os.close(descriptor)
-        raise _foreign(path)
+        raise _foreign_file(path)
     os.fchmod(descriptor, 0o600)  # whatever the umask
     return descriptor
 
@@ -248,5 +248,5 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _foreign(path: Path) -> StoreError:
-    return StoreError(f"{path} is no file of the model store", hint="remove it and pull again")
+def _foreign_file(path: Path) -> StoreError:
+    return StoreError(f"{path} was not written by the model store", hint="remove it and pull again")

@@ -1,4 +1,4 @@
-"""Which stretches of a file are there: disjoint, in order."""
+"""Which byte ranges of a file are written: disjoint, in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 
 class Spans:
-    """Half-open stretches of bytes; neighbours that touch are one."""
+    """Half-open byte ranges; adjacent ones are merged."""
 
     def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
         self._starts: list[int] = []
@@ -27,12 +27,12 @@ class Spans:
         self._stops[first:last] = [stop]
 
     def reach(self, start: int) -> int:
-        """How far it goes on without a gap from `start`; `start` itself when nothing is there."""
+        """The end of the contiguous range from `start`; `start` itself when that byte is missing."""
         index = bisect_right(self._starts, start) - 1
         return max(start, self._stops[index]) if index >= 0 else start
 
     def gaps(self, size: int) -> Iterator[tuple[int, int]]:
-        """What is missing of a file of that size, from the front."""
+        """The missing ranges of a file of `size` bytes, from the front."""
         position = 0
         for start, stop in self:
             if position < min(start, size):

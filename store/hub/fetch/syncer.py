@@ -1,5 +1,4 @@
-"""Makes durable what large files have received, while they go on: a power loss then costs little, and the end need not
-wait for gigabytes."""
+"""Syncs large files while they are downloaded: a power loss then costs little, and the last sync is short."""
 
 from __future__ import annotations
 
@@ -7,44 +6,42 @@ import threading
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from .file_task import Task
+from .file_task import FileTask
 
-_EVERY = 128 << 20
-_SECONDS = 0.25
+_SYNC_BYTES = 128 << 20
+_POLL_SECONDS = 0.25
 
 
-class Desk(Protocol):
-    """What the thread needs to know of the download."""
+class TaskList(Protocol):
+    """The files of a download, and where to report a failure."""
 
-    stopped: bool
-
-    def tasks(self) -> list[Task]: ...
+    def tasks(self) -> list[FileTask]: ...
     def fail(self, error: BaseException) -> None: ...
 
 
 class Syncer(threading.Thread):
-    """Ends a moment after the desk has stopped; nobody waits for it, for a sync cannot be interrupted."""
+    """Ends soon after `end`; it is not joined, because a sync cannot be interrupted."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, download: TaskList) -> None:
         super().__init__(name="hub-sync", daemon=True)
-        self._desk = desk
-        self._synced: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
-        self._over = threading.Event()
+        self._download = download
+        self._synced: WeakKeyDictionary[FileTask, int] = WeakKeyDictionary()
+        self._ended = threading.Event()
 
     def end(self) -> None:
-        self._over.set()
+        self._ended.set()
 
     def run(self) -> None:
-        while not self._over.wait(_SECONDS):
-            for task in self._desk.tasks():
+        while not self._ended.wait(_POLL_SECONDS):
+            for task in self._download.tasks():
                 done = task.done
-                if done - self._synced.get(task, 0) < _EVERY or self._over.is_set():
+                if done - self._synced.get(task, 0) < _SYNC_BYTES or self._ended.is_set():
                     continue
                 try:
                     task.partial.sync()
                 except OSError as error:
-                    # What was not written may be lost for good, so nothing of it can be believed.
+                    # After a failed sync the kernel may have dropped any of the written pages.
                     task.partial.discard()
-                    return self._desk.fail(error)
+                    return self._download.fail(error)
                 self._synced[task] = done
         return None

@@ -1,4 +1,4 @@
-"""How long a download waits, for what, and when it gives up. Knows no socket."""
+"""How long a download waits, and when it gives up. Knows no socket."""
 
 from __future__ import annotations
 
@@ -8,71 +8,71 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Patience:
-    """`tries`: in a row without progress. Pauses between them grow fourfold; all times in seconds.
+class Timeouts:
+    """All times in seconds. `tries`: consecutive ones without progress; the pause between them grows fourfold.
 
-    A line that brings less than `slowest` bytes a second over `window` is hung up. `rate_wait`: how long a pull waits
-    in all when the hub limits the rate of requests.
+    A connection that brings less than `min_rate` bytes a second over `window` is closed. `rate_wait`: the longest sum
+    of pauses that a pull makes for the hub's rate limit; `default_rate_pause`: one that the hub states no time for.
     """
 
     tries: int = 5
     first_pause: float = 0.5
-    longest_pause: float = 20.0
+    max_pause: float = 20.0
     window: float = 30.0
-    slowest: int = 1024
+    min_rate: int = 1024
     rate_wait: float = 60.0
-    unsaid_rate_pause: float = 5.0
+    default_rate_pause: float = 5.0
     connect: float = 10.0
 
     def pause(self, failures: int) -> float:
-        """Before the next try, after so many failures in a row."""
-        return min(self.longest_pause, self.first_pause * 4.0 ** (failures - 1)) if failures > 0 else 0.0
+        """The pause before the next try, after so many consecutive failures."""
+        return min(self.max_pause, self.first_pause * 4.0 ** (failures - 1)) if failures > 0 else 0.0
 
 
-USUAL = Patience()
+DEFAULT = Timeouts()
 
 
-class Stopped(Exception):
-    """Nobody wants the bytes of this stream any more."""
+class FetchStopped(Exception):
+    """The download was cancelled, or the piece is no longer needed."""
 
 
-class Lost(Exception):
-    """The connection failed or went quiet; `str()` says how in a few words."""
+class ConnectionLost(Exception):
+    """The connection failed or is too slow; `str()` says how in a few words."""
 
 
-class Waits:
-    """How long a stream has waited for its line so far; what it does not wait for it does itself."""
+class WaitTime:
+    """How many seconds a thread has waited for the network so far."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._told = 0.0
+        self._reported = 0.0
 
     def since(self) -> float:
-        """Seconds since the last time that this was asked."""
-        before, self._told = self._told, self.seconds
-        return self._told - before
+        """Seconds waited since the last call."""
+        before, self._reported = self._reported, self.seconds
+        return self._reported - before
 
 
-class Watch:
-    """What a stream heeds whenever it waits: that it shall end, and that its line has gone quiet."""
+class Watchdog:
+    """Checked while a thread waits: has it been stopped, is its connection too slow."""
 
-    def __init__(self, stopped: Callable[[], bool], patience: Patience, waits: Waits) -> None:
+    def __init__(self, stopped: Callable[[], bool], timeouts: Timeouts, wait_time: WaitTime) -> None:
         self._stopped = stopped
-        self.waits = waits
-        self._patience = patience
+        self.wait_time = wait_time
+        self._timeouts = timeouts
         self._received = 0
-        self._deadline = time.monotonic() + patience.window
+        self._deadline = time.monotonic() + timeouts.window
 
     def received(self, count: int) -> None:
         self._received += count
 
-    def heed(self) -> None:
-        """Raises Stopped or Lost."""
+    def check(self) -> None:
+        """Raises FetchStopped or ConnectionLost."""
         if self._stopped():
-            raise Stopped
+            raise FetchStopped
         now = time.monotonic()
         if now >= self._deadline:
-            if self._received < self._patience.slowest * self._patience.window:
-                raise Lost(f"no data came for {self._patience.window:.0f} s")
+            if self._received < self._timeouts.min_rate * self._timeouts.window:
+                raise ConnectionLost(f"no data for {self._timeouts.window:.0f} s")
             self._received = 0
-            self._deadline = now + self._patience.window
+            self._deadline = now + self._timeouts.window

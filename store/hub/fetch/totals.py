@@ -1,4 +1,4 @@
-"""How far a pull is, over all of its files, and the one place from which it is told."""
+"""How far a pull is, over all of its files, and the one place that reports it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ...progress import Progress, Report
 from ..repository import HubFile
 
 
-class Tally:
-    """Only for the thread that pulls: an exception out of the report ends the pull there."""
+class Totals:
+    """Used by the pulling thread only, because the report may raise to cancel the pull."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -18,11 +18,11 @@ class Tally:
         self.fetched = 0
 
     def expect(self, files: Iterable[HubFile]) -> None:
-        """The files of this pull; what was done of them before stays counted."""
+        """The files of this pull; bytes that are already done stay counted."""
         self._sizes = {file.path: file.size for file in files}
 
-    def say(self, status: str, digest: str | None = None) -> None:
-        """Something about the whole pull."""
+    def report(self, status: str, digest: str | None = None) -> None:
+        """Report a status of the whole pull."""
         self._report(
             Progress(
                 status,
@@ -35,8 +35,8 @@ class Tally:
             )
         )
 
-    def tell(self, status: str, file: HubFile, completed: int, digest: str | None = None) -> None:
-        """Something about one file, of which so many bytes are done."""
+    def report_file(self, status: str, file: HubFile, completed: int, digest: str | None = None) -> None:
+        """Report a status of one file, of which `completed` bytes are done."""
         self._done[file.path] = completed
         digest = digest or (f"sha256:{file.sha256}" if file.sha256 else None)
         self._report(

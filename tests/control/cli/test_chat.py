@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.control_daemon import FakeDaemon, installed
+from fakes.control_daemon import FakeDaemon
+from fakes.serving import PARROT
+from support.waiting import GUARD
 
 
 class Terminal:
@@ -63,8 +65,7 @@ class Terminal:
 
 @pytest.fixture
 def chat(daemon: FakeDaemon, environment: dict[str, str]) -> Iterator[Terminal]:
-    model = installed("mlx-serve/starter")
-    daemon.store.held[str(model.name)] = model
+    daemon.store.add("mlx-serve/starter", layers=PARROT.manifest.layers)
     terminal = Terminal(environment, "run", "starter")
     terminal.expect(">>> ")
     yield terminal
@@ -76,11 +77,11 @@ def test_chat_remembers_what_was_said_until_clear(chat: Terminal, daemon: FakeDa
     chat.say("two", "You said: two")
     roles = [(each["role"], each["content"]) for each in daemon.chats[-1]["messages"]]
     assert roles == [("user", "one"), ("assistant", "You said: one"), ("user", "two")]
-    chat.say("/clear", "Forgot")
+    chat.say("/clear", "Cleared the conversation")
     chat.say("three", "You said: three")
     assert len(daemon.chats[-1]["messages"]) == 1
     chat.type("/bye\n")
-    assert chat.process.wait(20) == 0
+    assert chat.process.wait(GUARD) == 0
 
 
 def test_model_is_loaded_before_the_first_question(chat: Terminal, daemon: FakeDaemon) -> None:
@@ -122,7 +123,7 @@ def test_wrong_settings_are_explained(chat: Terminal) -> None:
 
 
 def test_show_asks_the_daemon(chat: Terminal) -> None:
-    chat.say("/show template", "{{ x }}")
+    chat.say("/show template", "{{hello}}")
     assert "qwen3" in chat.say("/show info", "capabilities")
     chat.say("/show system", "There is no system message.")
 
@@ -137,8 +138,7 @@ def test_thinking_is_dim(chat: Terminal) -> None:
 
 
 def test_no_color_is_honoured(daemon: FakeDaemon, environment: dict[str, str]) -> None:
-    model = installed("mlx-serve/starter")
-    daemon.store.held[str(model.name)] = model
+    daemon.store.add("mlx-serve/starter")
     terminal = Terminal({**environment, "NO_COLOR": "1"}, "run", "starter", "think")
     shown = terminal.expect("You said: think")
     terminal.close()
@@ -151,21 +151,21 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(chat: Terminal, daemon: FakeDa
     chat.expect("on on")
     chat.process.send_signal(signal.SIGINT)
     chat.expect(">>> ")
-    assert daemon.hung_up.wait(10)
+    assert daemon.engine.cut.wait(GUARD)
     chat.say("still there?", "You said: still there?")
     assert daemon.chats[-1]["messages"][1]["content"].startswith("You said: on")
 
 
 def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(chat: Terminal) -> None:
-    chat.interrupt("Use Ctrl-D or /bye to leave.")
+    chat.interrupt("Use Ctrl-D or /bye to exit.")
     chat.expect(">>> ")
     chat.type("\x04")
-    assert chat.process.wait(20) == 0
+    assert chat.process.wait(GUARD) == 0
 
 
 def test_error_of_one_answer_does_not_end_the_chat(chat: Terminal) -> None:
-    chat.say("fail", "the model's process ended")
-    chat.say("refuse", "does not support chat")
+    chat.say("fail", "ended unexpectedly")
+    chat.say("refuse", "this prompt is refused")
     chat.say("fine", "You said: fine")
 
 
@@ -174,7 +174,7 @@ def test_history_is_kept_in_a_private_file(chat: Terminal, home: Path) -> None:
     chat.say("/set nohistory", "Set nohistory.")
     chat.say("/set history", "Set history.")
     chat.type("\x04")
-    assert chat.process.wait(20) == 0
+    assert chat.process.wait(GUARD) == 0
     assert "remember me" in (home / "history").read_text()
     assert (home / "history").stat().st_mode & 0o077 == 0
 
@@ -184,7 +184,7 @@ def test_nothing_typed_after_nohistory_is_kept(chat: Terminal, home: Path) -> No
     chat.say("secret", "You said: secret")
     chat.say("/set history", "Set history.")
     chat.type("\x04")
-    assert chat.process.wait(20) == 0
+    assert chat.process.wait(GUARD) == 0
     assert "secret" not in (home / "history").read_text()
 
 

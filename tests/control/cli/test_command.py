@@ -11,13 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes.control_daemon import FakeDaemon, Run, installed
+from fakes.control_daemon import FakeDaemon, Run
+from support.waiting import GUARD
+
+from mlx_serve.store.errors import DamagedModel
 
 
 @pytest.fixture
 def starter(daemon: FakeDaemon) -> FakeDaemon:
-    model = installed("mlx-serve/starter")
-    daemon.store.held[str(model.name)] = model
+    daemon.store.add("mlx-serve/starter", digest="b" * 64)
     return daemon
 
 
@@ -59,17 +61,17 @@ def test_load_ps_unload_remove(starter: FakeDaemon, run: Run) -> None:
     assert run("unload", "starter").stdout == "unloaded mlx-serve/starter\n"
     assert run("cp", "starter", "b").stdout == "copied starter to local/b\n"
     assert run("rm", "b", "starter").stdout == "removed local/b\nremoved mlx-serve/starter\n"
-    assert starter.store.held == {}
+    assert starter.store.models() == []
 
 
 def test_pull_away_from_a_terminal_prints_plain_lines(daemon: FakeDaemon, run: Run, tmp_path: Path) -> None:
     """Progress goes to stderr, the result to stdout, and a folder's path is made absolute."""
     done = run("pull", str(tmp_path / ".." / tmp_path.name), "--type", "llm")
     assert done.returncode == 0
-    assert done.stdout == f"pulled mlx-serve/{tmp_path.name} (1.5 MB)\n"
+    assert done.stdout == f"pulled local/{tmp_path.name} (1.5 MB)\n"
     assert "\x1b" not in done.stderr
     assert done.stderr.splitlines() == ["stored model.safetensors 100 KB"]
-    assert daemon.store.pulls[0][:2] == (str(tmp_path), "llm")
+    assert (daemon.store.pulls, daemon.store.options[0]["kind"]) == ([str(tmp_path)], "llm")
 
 
 def test_pull_with_json_is_one_document_a_line(daemon: FakeDaemon, run: Run) -> None:
@@ -90,12 +92,12 @@ def test_pull_quantized_passes_everything_on(
     """The user's own token goes along; the full model's name goes when the smaller one is there."""
     environment["HF_TOKEN"] = "hf_mine"
     done = run("pull", "acme/big", "--quantize", "4", "--group-size", "32")
-    assert (done.returncode, done.stdout) == (0, "pulled mlx-serve/big-4bit (1.5 MB)\n")
+    assert (done.returncode, done.stdout) == (0, "pulled acme/big-4bit (1.5 MB)\n")
     assert done.stderr.splitlines()[-1] == "quantizing"
-    assert daemon.store.tokens == ["hf_mine"]
+    assert [options["token"] for options in daemon.store.options] == ["hf_mine"]
     [order] = daemon.quantizing.orders
-    assert (order.name, order.bits, order.group_size, order.mode) == ("mlx-serve/big", 4, 32, "affine")
-    assert [model.name.display() for model in daemon.store.models()] == ["mlx-serve/big-4bit"]
+    assert (order.name, order.bits, order.group_size, order.mode) == ("acme/big", 4, 32, "affine")
+    assert [model.name.display() for model in daemon.store.models()] == ["acme/big-4bit"]
     assert "hf_mine" not in done.stderr
 
 
@@ -103,7 +105,7 @@ def test_pull_in_a_float_format_keeps_the_source_when_told_to(daemon: FakeDaemon
     assert run("pull", "acme/big", "--mode", "mxfp8", "--keep-source", "--name", "small").returncode == 0
     [order] = daemon.quantizing.orders
     assert (order.bits, order.group_size, order.mode, order.target) == (8, 32, "mxfp8", "small")
-    assert [model.name.display() for model in daemon.store.models()] == ["mlx-serve/big", "local/small"]
+    assert [model.name.display() for model in daemon.store.models()] == ["acme/big", "local/small"]
 
 
 def test_quantize_makes_a_smaller_copy(starter: FakeDaemon, run: Run) -> None:
@@ -127,9 +129,9 @@ def test_ctrl_c_during_a_pull_says_how_to_go_on(daemon: FakeDaemon, environment:
         assert process.stderr is not None
         assert process.stderr.readline() == "stored model.safetensors 100 KB\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        assert process.stderr.read() == "stopped; pulling again goes on from here\n"
-    assert daemon.store.stopped.wait(10)
+        assert process.wait(GUARD) == 130
+        assert process.stderr.read() == "stopped; the next pull resumes from here\n"
+    assert daemon.store.ended.acquire(timeout=GUARD)
 
 
 def test_pull_of_a_folder_that_is_not_there_needs_no_daemon(run: Run) -> None:
@@ -139,9 +141,9 @@ def test_pull_of_a_folder_that_is_not_there_needs_no_daemon(run: Run) -> None:
 
 
 def test_verify_fails_when_a_file_is_damaged(daemon: FakeDaemon, run: Run) -> None:
-    daemon.store.held["a"] = installed("good")
+    daemon.store.add("local/good")
     assert run("verify").returncode == 0
-    daemon.store.held["b"] = installed("damaged")
+    daemon.store.damaged[daemon.store.add("local/damaged").name.display()] = DamagedModel("a test")
     done = run("verify")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
@@ -175,16 +177,18 @@ def test_run_passes_image_format_and_think_on(starter: FakeDaemon, run: Run, tmp
     (tmp_path / "cat.png").write_bytes(b"\x89PNG")
     (tmp_path / "schema.json").write_text('{"type": "object"}')
     image, schema = str(tmp_path / "cat.png"), str(tmp_path / "schema.json")
-    assert run("run", "starter", "what?", "--image", image, "--format", schema, "--no-think").returncode == 0
-    [body] = starter.chats
-    assert body["messages"][0]["images"] == [base64.b64encode(b"\x89PNG").decode()]
+    refused = run("run", "starter", "what?", "--image", image)
+    assert refused.stderr == 'mlx-serve: "mlx-serve/starter" does not support vision\n'
+    assert run("run", "starter", "what?", "--format", schema, "--no-think").returncode == 0
+    seeing, body = starter.chats
+    assert seeing["messages"][0]["images"] == [base64.b64encode(b"\x89PNG").decode()]
     assert (body["format"], body["think"]) == ({"type": "object"}, False)
     assert (
         run("run", "starter", "x", "--image", "/no/such.png").stderr
         == "mlx-serve: /no/such.png: No such file or directory\n"
     )
     (tmp_path / "schema.json").write_text("[1]")
-    assert "no JSON schema" in run("run", "starter", "x", "--format", schema).stderr
+    assert "is not a JSON schema" in run("run", "starter", "x", "--format", schema).stderr
 
 
 def test_thinking_is_hidden_away_from_a_terminal_unless_asked_for(starter: FakeDaemon, run: Run) -> None:
@@ -203,22 +207,22 @@ def test_run_with_json_passes_the_documents_through(starter: FakeDaemon, run: Ru
 def test_run_pulls_what_is_missing_and_says_so(daemon: FakeDaemon, run: Run, name: str) -> None:
     done = run("run", name, "hi")
     assert (done.returncode, done.stdout) == (0, "You said: hi\n")
-    assert f"{name} is not here yet; pulling it" in done.stderr
+    assert f"{name} is not installed; pulling it" in done.stderr
 
 
 def test_run_of_an_unknown_model_says_what_to_do(daemon: FakeDaemon, run: Run) -> None:
     done = run("run", "nope", "hi")
     assert done.returncode == 1
-    assert done.stderr == "mlx-serve: model 'nope' not found; see what is installed: mlx-serve list\n"
+    assert done.stderr == "mlx-serve: model 'nope' not found; `mlx-serve list` shows what is installed\n"
     assert daemon.store.pulls == []
 
 
 @pytest.mark.parametrize(
     ("prompt", "sentence"),
     [
-        ("refuse", 'mlx-serve: "tiny" does not support chat'),
-        ("fail", "mlx-serve: the model's process ended"),
-        ("die", "mlx-serve: the daemon went away in mid-command"),
+        ("refuse", "mlx-serve: this prompt is refused"),
+        ("fail", "mlx-serve: the process of model 'tiny' ended unexpectedly"),
+        ("die", "mlx-serve: lost the connection to the daemon"),
     ],
 )
 def test_failed_answer_is_a_sentence_and_status_1(starter: FakeDaemon, run: Run, prompt: str, sentence: str) -> None:
@@ -236,8 +240,8 @@ def test_ctrl_c_ends_with_130_and_stops_the_answer(starter: FakeDaemon, environm
         assert process.stdout is not None
         assert process.stdout.read(13) == "You said: on "
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-    assert starter.hung_up.wait(10)
+        assert process.wait(GUARD) == 130
+    assert starter.engine.cut.wait(GUARD)
 
 
 def test_reader_that_leaves_early_is_no_error(starter: FakeDaemon, environment: dict[str, str]) -> None:
@@ -250,9 +254,9 @@ def test_reader_that_leaves_early_is_no_error(starter: FakeDaemon, environment: 
         assert process.stderr is not None
         process.stdout.read(13)
         process.stdout.close()
-        process.wait(20)
+        process.wait(GUARD)
         assert process.stderr.read() == ""
-    assert starter.hung_up.wait(10)
+    assert starter.engine.cut.wait(GUARD)
 
 
 def test_logs_without_a_daemon_are_those_of_the_last_one(run: Run, home: Path) -> None:
@@ -292,7 +296,7 @@ def test_only_daemon_that_runs_is_the_one_that_is_meant(starter: FakeDaemon, run
 def test_no_daemon_is_status_3(run: Run, command: str) -> None:
     done = run(command)
     assert done.returncode == 3
-    assert done.stderr == "mlx-serve: no daemon runs on port 8000; start one with: mlx-serve start\n"
+    assert done.stderr == "mlx-serve: no daemon is running on port 8000; start one with: mlx-serve start\n"
 
 
 @pytest.mark.parametrize(
@@ -303,14 +307,14 @@ def test_no_daemon_is_status_3(run: Run, command: str) -> None:
         (["list", "--port", "99999"], "between 1 and 65535"),
         (["show"], "NAME"),
         (["pull", "x", "--quantize", "7"], "--quantize"),
-        (["pull", "x", "--quantize", "6", "--mode", "mxfp4"], "always 4"),
-        (["pull", "x", "--mode", "nvfp4", "--group-size", "64"], "always 16"),
-        (["pull", "x", "--keep-source"], "goes with --quantize"),
-        (["pull", "x", "--group-size", "64"], "goes with --quantize"),
+        (["pull", "x", "--quantize", "6", "--mode", "mxfp4"], "only 4"),
+        (["pull", "x", "--mode", "nvfp4", "--group-size", "64"], "only 16"),
+        (["pull", "x", "--keep-source"], "needs --quantize or --mode"),
+        (["pull", "x", "--group-size", "64"], "needs --quantize or --mode"),
         (["pull", "x", "--type", "gguf"], "gguf"),
         (["quantize"], "NAME"),
         (["quantize", "x", "--mode", "gguf"], "gguf"),
-        (["quantize", "x", "--bits", "8", "--mode", "mxfp4"], "always 4"),
+        (["quantize", "x", "--bits", "8", "--mode", "mxfp4"], "only 4"),
         (["quantize", "x", "--group-size", "16"], "choose 32, 64 or 128"),
         (["start", "--log-level", "loud"], "LOUD"),
     ],

@@ -1,4 +1,4 @@
-"""start, stop, and the daemon that starts by itself: real processes, with a fake daemon in the real one's place."""
+"""start, stop, and the daemon that starts by itself: real processes, the real daemon over fakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import control_daemon as fake_control_daemon
+from support.live_daemon import free_port
 
 from mlx_serve.control.cli import launch
 from mlx_serve.control.cli import main as cli
@@ -18,7 +18,7 @@ from mlx_serve.control.cli.client import Client
 from mlx_serve.control.cli.target import running_sockets
 from mlx_serve.control.socket import alive, bind, socket_path
 
-_PROGRAM = fake_control_daemon.__file__
+_PROGRAM = str(Path(__file__).parents[2] / "support" / "daemon_with_fakes.py")
 
 
 @pytest.fixture(autouse=True)
@@ -31,31 +31,32 @@ def fake_program(environment: dict[str, str], home: Path, monkeypatch: pytest.Mo
         pid = Client(path, 5).pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        launch.wait_gone(pid, 10)
+        launch.wait_ended(pid, 10)
 
 
 def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["start", "--port", "22001"]) == 0
-    assert capsys.readouterr().out.startswith("mlx-serve is ready at http://127.0.0.1:22001 (pid ")
-    pid = Client(socket_path(home, 22001), 5).get("/control/v1/status")["pid"]
+    port = free_port()
+    assert cli.main(["start", "--port", str(port)]) == 0
+    assert capsys.readouterr().out.startswith(f"mlx-serve is ready at http://127.0.0.1:{port} (pid ")
+    pid = Client(socket_path(home, port), 5).get("/control/v1/status")["pid"]
     assert os.getsid(pid) == pid, "it has a session of its own, so closing the terminal leaves it alone"
-    assert (home / "logs" / "22001.log").stat().st_mode & 0o077 == 0
+    assert (home / "logs" / f"{port}.log").stat().st_mode & 0o077 == 0
 
-    assert cli.main(["start", "--port", "22001"]) == 75
+    assert cli.main(["start", "--port", str(port)]) == 75
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == (
         "",
-        f"mlx-serve: a daemon is already running at http://127.0.0.1:22001, pid {pid}\n",
+        f"mlx-serve: a daemon is already running at http://127.0.0.1:{port}, pid {pid}\n",
     )
-    assert cli.main(["start", "--port", "22001", "--json"]) == 75
+    assert cli.main(["start", "--port", str(port), "--json"]) == 75
     assert json.loads(capsys.readouterr().out)["pid"] == pid
 
-    assert cli.main(["stop", "--port", "22001"]) == 0
+    assert cli.main(["stop", "--port", str(port)]) == 0
     assert capsys.readouterr().out == f"stopped mlx-serve (pid {pid})\n"
-    assert launch.gone(pid)
-    assert cli.main(["stop", "--port", "22001"]) == 3
+    assert launch.has_ended(pid)
+    assert cli.main(["stop", "--port", str(port)]) == 3
 
 
 def test_of_two_starts_at_once_one_is_told_that_the_other_runs(
@@ -65,48 +66,53 @@ def test_of_two_starts_at_once_one_is_told_that_the_other_runs(
     from mlx_serve.control.cli import session
     from mlx_serve.control.cli.commands import daemon as commands
 
-    assert cli.main(["start", "--port", "22011"]) == 0
-    pid = Client(socket_path(home, 22011), 5).pid()
+    port = free_port()
+    assert cli.main(["start", "--port", str(port)]) == 0
+    pid = Client(socket_path(home, port), 5).pid()
     capsys.readouterr()
     monkeypatch.setattr(commands, "alive", lambda path: False)
     monkeypatch.setattr(session, "alive", lambda path: False)
-    assert cli.main(["start", "--port", "22011"]) == 75
-    assert capsys.readouterr().err.endswith(f"already running at http://127.0.0.1:22011, pid {pid}\n")
-    assert cli.main(["list", "--port", "22011"]) == 0
+    assert cli.main(["start", "--port", str(port)]) == 75
+    assert capsys.readouterr().err.endswith(f"already running at http://127.0.0.1:{port}, pid {pid}\n")
+    assert cli.main(["list", "--port", str(port)]) == 0
 
 
 def test_start_that_fails_shows_the_daemons_own_reason(capsys: pytest.CaptureFixture[str], home: Path) -> None:
-    assert cli.main(["start", "--port", "22002", "--host", "nowhere"]) == 1
-    reason = "server.host nowhere is not an address of this machine"
-    assert capsys.readouterr().err == f"mlx-serve: {reason}; its log is {home}/logs/22002.log\n"
+    port = free_port()
+    assert cli.main(["start", "--port", str(port), "--host", "192.0.2.1"]) == 1
+    reason = "host '192.0.2.1' is not an address of this machine; --host 0.0.0.0 listens on all of them"
+    assert capsys.readouterr().err == f"mlx-serve: {reason}; see its log: {home}/logs/{port}.log\n"
 
 
 def test_commands_start_a_daemon_and_say_so(capsys: pytest.CaptureFixture[str], home: Path) -> None:
-    assert cli.main(["list", "--port", "22003"]) == 0
+    port = free_port()
+    assert cli.main(["list", "--port", str(port)]) == 0
     shown = capsys.readouterr()
-    assert shown.err == "no daemon runs on port 22003; starting one\n"
+    assert shown.err == f"no daemon is running on port {port}; starting one\n"
     assert shown.out.startswith("NAME")
-    assert alive(socket_path(home, 22003))
+    assert alive(socket_path(home, port))
 
 
 @pytest.mark.parametrize("command", ["status", "stop", "ps", "logs"])
 def test_these_never_start_one(command: str, home: Path) -> None:
-    assert cli.main([command, "--port", "22004"]) == 3
-    assert not alive(socket_path(home, 22004))
+    port = free_port()
+    assert cli.main([command, "--port", str(port)]) == 3
+    assert not alive(socket_path(home, port))
 
 
 def test_daemon_that_was_killed_leaves_nothing_in_the_way(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["start", "--port", "22005"]) == 0
-    pid = Client(socket_path(home, 22005), 5).pid()
+    port = free_port()
+    assert cli.main(["start", "--port", str(port)]) == 0
+    pid = Client(socket_path(home, port), 5).pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert launch.wait_gone(pid, 10)
-    assert cli.main(["status", "--port", "22005"]) == 3
-    assert cli.main(["start", "--port", "22005"]) == 0
+    assert launch.wait_ended(pid, 10)
+    assert cli.main(["status", "--port", str(port)]) == 3
+    assert cli.main(["start", "--port", str(port)]) == 0
 
 
 def test_stop_all_stops_every_daemon_of_the_home(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for port in ("22006", "22007"):
+    for port in (str(free_port()), str(free_port())):
         assert cli.main(["start", "--port", port]) == 0
     capsys.readouterr()
     assert cli.main(["stop", "--all"]) == 0
@@ -116,24 +122,26 @@ def test_stop_all_stops_every_daemon_of_the_home(home: Path, capsys: pytest.Capt
 
 def test_force_ends_a_daemon_that_answers_no_more(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pid comes from the system, for it tells nothing itself."""
+    port = free_port()
     from mlx_serve.control.cli.commands import daemon as commands
 
     monkeypatch.setattr(commands, "_ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(commands, "_KILL_SECONDS", 0.2)
-    assert cli.main(["start", "--port", "22008"]) == 0
-    pid = Client(socket_path(home, 22008), 5).pid()
+    assert cli.main(["start", "--port", str(port)]) == 0
+    pid = Client(socket_path(home, port), 5).pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    assert cli.main(["stop", "--port", "22008"]) == 1
-    assert cli.main(["stop", "--port", "22008", "--force"]) == 0
-    assert launch.gone(pid)
+    assert cli.main(["stop", "--port", str(port)]) == 1
+    assert cli.main(["stop", "--port", str(port), "--force"]) == 0
+    assert launch.has_ended(pid)
 
 
 def test_start_means_the_configured_port_whatever_else_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / "config.yaml").write_text("server: {port: 22010}\n")
-    with bind(socket_path(home, 22009)):
-        assert cli.main(["start", "--host", "nowhere"]) == 1
-    assert "22010.log" in capsys.readouterr().err
+    other, port = free_port(), free_port()
+    (home / "config.yaml").write_text(f"server:\n  port: {port}\n")
+    with bind(socket_path(home, other)):
+        assert cli.main(["start", "--host", "192.0.2.1"]) == 1
+    assert f"{port}.log" in capsys.readouterr().err
 
 
 def test_foreground_becomes_the_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ from http.client import HTTPConnection
 from types import SimpleNamespace
 
 import pytest
-from fakes.control_daemon import FakeDaemon, installed
+from fakes.control_daemon import FakeDaemon
+from fakes.store import DIGEST
+from support.waiting import GUARD
 
-from mlx_serve.control.cli.client import ApiError, Client, DaemonGone
+from mlx_serve.control.cli.client import ApiError, Client, ConnectionBroken
 from mlx_serve.control.server import api
 from mlx_serve.control.socket import dial
+from mlx_serve.store.errors import DamagedModel
 
 
 def raw(daemon: FakeDaemon, method: str, target: str, body: bytes = b"") -> tuple[int, dict[str, object]]:
@@ -23,13 +26,13 @@ def raw(daemon: FakeDaemon, method: str, target: str, body: bytes = b"") -> tupl
     response = connection.getresponse()
     document = json.loads(response.read())
     connection.close()
-    assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-type"].split(";")[0] == "application/json"
     return response.status, document
 
 
 def test_status_says_what_runs(daemon: FakeDaemon, client: Client) -> None:
     found = client.get("/control/v1/status")
-    assert (found["version"], found["pid"], found["port"]) == ("9.9.9", os.getpid(), daemon.port)
+    assert (found["version"], found["pid"], found["port"]) == ("0.4.2.dev1+g123", os.getpid(), daemon.port)
     assert found["url"] == f"http://127.0.0.1:{daemon.port}"
     assert found["socket"] == str(daemon.path)
     assert 3600 < found["uptime_seconds"] < 3800
@@ -48,7 +51,7 @@ def test_status_says_what_runs(daemon: FakeDaemon, client: Client) -> None:
     ],
 )
 def test_url_can_be_called_from_this_machine(host: str, url: str) -> None:
-    assert api.views.url(host, 1) == url
+    assert api.documents.url(host, 1) == url
 
 
 def test_models_are_listed_shown_copied_and_removed(daemon: FakeDaemon, client: Client) -> None:
@@ -66,10 +69,10 @@ def test_models_are_listed_shown_copied_and_removed(daemon: FakeDaemon, client: 
 
 def test_removing_a_loaded_model_unloads_it(daemon: FakeDaemon, client: Client) -> None:
     list(client.stream("POST", "/control/v1/pull", {"source": "starter"}))
-    client.post("/control/v1/load", {"name": "starter"})
+    digest = client.post("/control/v1/load", {"name": "starter"})["id"]
     client.delete("/control/v1/models/starter")
-    assert daemon.residency.unloads == ["mlx-serve/starter:latest"]
-    assert daemon.store.protected == {"b" * 64}
+    assert daemon.residency.unloaded == ["mlx-serve/starter"]
+    assert daemon.store.swept == [{digest}, set()]
 
 
 def test_removing_one_of_two_names_leaves_the_model_loaded(daemon: FakeDaemon, client: Client) -> None:
@@ -77,9 +80,9 @@ def test_removing_one_of_two_names_leaves_the_model_loaded(daemon: FakeDaemon, c
     client.post("/control/v1/copy", {"source": "starter", "destination": "b"})
     client.post("/control/v1/load", {"name": "starter"})
     client.delete("/control/v1/models/b")
-    assert daemon.residency.unloads == []
+    assert daemon.residency.unloaded == []
     client.delete("/control/v1/models/starter")
-    assert daemon.residency.unloads == ["mlx-serve/starter:latest"]
+    assert daemon.residency.unloaded == ["mlx-serve/starter"]
 
 
 def test_load_ps_and_unload(daemon: FakeDaemon, client: Client) -> None:
@@ -94,18 +97,30 @@ def test_load_ps_and_unload(daemon: FakeDaemon, client: Client) -> None:
 def test_pull_streams_its_progress_and_ends_with_the_model(daemon: FakeDaemon, client: Client) -> None:
     body = {"source": "/a/tiny", "type": "embedding", "name": "me/tiny", "revision": "r1"}
     *lines, last = client.stream("POST", "/control/v1/pull", body)
-    assert lines[-1] == {"status": "stored", "path": "model.safetensors", "completed": 100_000, "total": 100_000}
-    assert last == {"status": "success", "name": "me/tiny", "id": "b" * 64, "size": 1_500_000}
-    assert daemon.store.pulls == [("/a/tiny", "embedding", "me/tiny", "r1")]
+    assert lines[-1] == {
+        "status": "stored",
+        "path": "model.safetensors",
+        "digest": DIGEST,
+        "completed": 100_000,
+        "total": 100_000,
+    }
+    assert last == {
+        "status": "success",
+        "name": "me/tiny",
+        "id": daemon.store.find("me/tiny").digest,
+        "size": 1_500_000,
+    }
+    assert daemon.store.pulls == ["/a/tiny"]
+    assert daemon.store.options == [{"kind": "embedding", "name": "me/tiny", "revision": "r1", "token": None}]
 
 
 def test_pull_stops_when_the_client_hangs_up(daemon: FakeDaemon, client: Client) -> None:
     """The work behind an endless pull ends by itself soon after its only listener has gone."""
     stream = client.stream("POST", "/control/v1/pull", {"source": "slow"})
     assert next(stream)["path"] == "model.safetensors"
-    assert not daemon.store.stopped.is_set()
+    assert not daemon.store.ended.acquire(blocking=False)
     stream.close()
-    assert daemon.store.stopped.wait(10)
+    assert daemon.store.ended.acquire(timeout=GUARD)
 
 
 def test_slow_reader_of_a_fast_pull_costs_no_memory(client: Client) -> None:
@@ -119,7 +134,8 @@ def test_slow_reader_of_a_fast_pull_costs_no_memory(client: Client) -> None:
 
 def test_pull_that_fails_at_once_has_a_status_and_one_that_breaks_an_error_line(daemon: FakeDaemon) -> None:
     status, document = raw(daemon, "POST", "/control/v1/pull", b'{"source": "nothing"}')
-    assert (status, document) == (400, {"error": {"message": "there is no model in nothing", "hint": "pull a folder"}})
+    sentence = "there is no model at /home/somebody/secret/nothing"
+    assert (status, document) == (400, {"error": {"message": sentence, "hint": "pull a built-in: starter"}})
     stream = Client(daemon.path, 20).stream("POST", "/control/v1/pull", {"source": "breaks"})
     with pytest.raises(ApiError, match="the folder went away") as caught:
         list(stream)
@@ -127,8 +143,8 @@ def test_pull_that_fails_at_once_has_a_status_and_one_that_breaks_an_error_line(
 
 
 def test_verify_streams_each_file_and_counts_the_bad(daemon: FakeDaemon, client: Client) -> None:
-    for name in ("good", "damaged"):
-        daemon.store.held[name] = installed(name)
+    daemon.store.add("local/good", day=2)
+    daemon.store.damaged[daemon.store.add("local/damaged").name.display()] = DamagedModel("a test")
     *lines, last = client.stream("POST", "/control/v1/verify", {})
     files = [line for line in lines if "ok" in line]
     assert {"status": "verifying", "completed": 15, "total": 20} in lines
@@ -186,7 +202,7 @@ def test_log_that_is_not_there_says_where_it_goes(daemon: FakeDaemon) -> None:
 
 def test_shutdown_answers_before_it_begins(daemon: FakeDaemon, client: Client) -> None:
     assert client.post("/control/v1/shutdown", {"force": True}) == {"status": "stopping", "pid": os.getpid()}
-    assert daemon.asked_to_stop.wait(10)
+    assert daemon.asked_to_stop.wait(GUARD)
     assert daemon.shutdowns == [True]
 
 
@@ -238,9 +254,10 @@ def test_only_the_owner_and_root_may_call(
     daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, uid: int | None, allowed: bool
 ) -> None:
     """Public routes on the socket are behind the same check."""
+    daemon.store.add("mlx-serve/starter")
     monkeypatch.setattr(api, "peer_uid", lambda connection: uid)
     assert (raw(daemon, "GET", "/control/v1/ps")[0] == 200) is allowed
-    assert (raw(daemon, "POST", "/api/show", b"{}")[0] == 200) is allowed
+    assert (raw(daemon, "POST", "/api/show", b'{"name": "starter"}')[0] == 200) is allowed
 
 
 def test_connection_that_is_gone_is_nobodys() -> None:
@@ -251,6 +268,7 @@ def test_connection_that_is_gone_is_nobodys() -> None:
 
 
 def test_client_tells_a_cut_stream_from_a_finished_one(daemon: FakeDaemon, client: Client) -> None:
-    body = {"messages": [{"role": "user", "content": "die"}]}
-    with pytest.raises(DaemonGone):
+    daemon.store.add("mlx-serve/starter")
+    body = {"model": "starter", "messages": [{"role": "user", "content": "die"}]}
+    with pytest.raises(ConnectionBroken):
         list(client.stream("POST", "/api/chat", body))

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from fakes.remote import RemoteStore
 from fakes.runner import Fleet
+from support.residency_harness import use
+from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import PullStopped, QueueFull
 from mlx_serve.daemon.residency.residency import Residency
@@ -20,11 +22,10 @@ from mlx_serve.daemon.settings.schema import load_settings
 from mlx_serve.daemon.tasks.pulls import PullOrder, Pulls
 from mlx_serve.store.errors import RepositoryNotFound, UnknownModel
 
-GUARD = 10
 NEW = "acme/new"
 
 
-class Inn:
+class Setup:
     def __init__(self, home: Path, *, on: bool = True, places: int = 100) -> None:
         settings = load_settings({}, {"MLX_SERVE_HOME": str(home)})
         settings = replace(
@@ -39,115 +40,115 @@ class Inn:
         self.residency = Residency(settings, self.store, Spare(self.fleet.spawn), pulls=self.pulls)  # type: ignore[arg-type]
 
     def ask(self, name: str = NEW) -> asyncio.Task[str]:
-        async def visit() -> str:
-            async with self.residency.use(name) as model:
+        async def lease() -> str:
+            async with use(self.residency, name) as model:
                 held: Model = model
                 return held.installed.name.display()
 
-        return asyncio.create_task(visit())
+        return asyncio.create_task(lease())
 
     async def pulling(self) -> None:
         assert await asyncio.to_thread(self.store.began.acquire, timeout=GUARD)
 
 
 @pytest.fixture
-async def inn(tmp_path: Path) -> AsyncIterator[Callable[..., Inn]]:
-    made: list[Inn] = []
+async def build(tmp_path: Path) -> AsyncIterator[Callable[..., Setup]]:
+    made: list[Setup] = []
 
-    def open_one(**facts: Any) -> Inn:
-        made.append(Inn(tmp_path, **facts))
+    def make(**facts: Any) -> Setup:
+        made.append(Setup(tmp_path, **facts))
         return made[-1]
 
-    yield open_one
+    yield make
     for each in made:
         await asyncio.wait_for(each.pulls.close(), GUARD)
         await asyncio.wait_for(each.residency.close(), GUARD)
 
 
 @pytest.mark.parametrize("name", [NEW, "mine", "starter", "new"])
-async def test_it_is_off_unless_it_is_switched_on(inn: Callable[..., Inn], name: str) -> None:
-    house = inn(on=False)
+async def test_it_is_off_unless_it_is_switched_on(build: Callable[..., Setup], name: str) -> None:
+    setup = build(on=False)
     with pytest.raises(UnknownModel):
-        await house.ask(name)
-    assert house.store.pulls == []
+        await setup.ask(name)
+    assert setup.store.pulls == []
 
 
 @pytest.mark.parametrize("name", ["new", "gpt-4", "local/new:x"])
-async def test_what_no_repository_is_called_stays_unknown(inn: Callable[..., Inn], name: str) -> None:
-    house = inn()
+async def test_what_no_repository_is_called_stays_unknown(build: Callable[..., Setup], name: str) -> None:
+    setup = build()
     with pytest.raises(UnknownModel):
-        await house.ask(name)
-    assert house.store.pulls == []
+        await setup.ask(name)
+    assert setup.store.pulls == []
 
 
-async def test_all_who_wait_get_the_model(inn: Callable[..., Inn]) -> None:
+async def test_all_who_wait_get_the_model(build: Callable[..., Setup]) -> None:
     """Those who name it in full and with its tag, and one who pulls it by hand."""
-    house = inn()
-    asked = [house.ask(), house.ask(), house.ask(f"{NEW}:latest"), asyncio.create_task(house.pulls.run(PullOrder(NEW)))]
-    await house.pulling()
-    house.store.steps.put(None)
+    setup = build()
+    asked = [setup.ask(), setup.ask(), setup.ask(f"{NEW}:latest"), asyncio.create_task(setup.pulls.run(PullOrder(NEW)))]
+    await setup.pulling()
+    setup.store.steps.put(None)
     async with asyncio.timeout(GUARD):
         names = await asyncio.gather(*asked[:3])
         await asked[3]
-    assert names == [NEW] * 3 and house.store.pulls == [NEW] and house.fleet.loads == [NEW]
+    assert names == [NEW] * 3 and setup.store.pulls == [NEW] and setup.fleet.loads == [NEW]
 
 
-async def test_a_repository_that_has_moved_is_pulled_once(inn: Callable[..., Inn]) -> None:
+async def test_a_repository_that_has_moved_is_pulled_once(build: Callable[..., Setup]) -> None:
     """It is stored under the name that the hub gives it now."""
-    house = inn()
-    house.store.renamed["acme/old"] = NEW
-    asked = house.ask("acme/old")
-    await house.pulling()
-    house.store.steps.put(None)
+    setup = build()
+    setup.store.renamed["acme/old"] = NEW
+    asked = setup.ask("acme/old")
+    await setup.pulling()
+    setup.store.steps.put(None)
     assert await asyncio.wait_for(asked, GUARD) == NEW
-    assert await asyncio.wait_for(house.ask("Acme/old"), GUARD) == NEW
-    assert house.store.pulls == ["acme/old"]
+    assert await asyncio.wait_for(setup.ask("Acme/old"), GUARD) == NEW
+    assert setup.store.pulls == ["acme/old"]
 
 
-async def test_one_may_hang_up(inn: Callable[..., Inn]) -> None:
-    house = inn()
-    first, second = house.ask(), house.ask()
-    await house.pulling()
+async def test_one_may_hang_up(build: Callable[..., Setup]) -> None:
+    setup = build()
+    first, second = setup.ask(), setup.ask()
+    await setup.pulling()
     first.cancel()
     await asyncio.wait([first])
-    house.store.steps.put(None)
+    setup.store.steps.put(None)
     assert await asyncio.wait_for(second, GUARD) == NEW
 
 
-async def test_when_all_have_hung_up_the_pull_ends(inn: Callable[..., Inn]) -> None:
-    house = inn()
-    asked = [house.ask(), house.ask()]
-    await house.pulling()
+async def test_when_all_have_hung_up_the_pull_ends(build: Callable[..., Setup]) -> None:
+    setup = build()
+    asked = [setup.ask(), setup.ask()]
+    await setup.pulling()
     for task in asked:
         task.cancel()
     await asyncio.wait(asked)
-    assert await asyncio.to_thread(house.store.ended.acquire, timeout=GUARD)
+    assert await asyncio.to_thread(setup.store.ended.acquire, timeout=GUARD)
 
 
-async def test_all_who_wait_are_told_why_there_is_none(inn: Callable[..., Inn]) -> None:
-    house = inn()
-    asked = [house.ask(), house.ask()]
-    await house.pulling()
-    house.store.steps.put(RepositoryNotFound("there is no acme/new"))
+async def test_all_who_wait_are_told_why_there_is_none(build: Callable[..., Setup]) -> None:
+    setup = build()
+    asked = [setup.ask(), setup.ask()]
+    await setup.pulling()
+    setup.store.steps.put(RepositoryNotFound("there is no acme/new"))
     for task in asked:
         with pytest.raises(RepositoryNotFound):
             await asyncio.wait_for(task, GUARD)
 
 
-async def test_not_more_than_the_queue_may_wait(inn: Callable[..., Inn]) -> None:
-    house = inn(places=2)
-    asked = [house.ask(), house.ask()]
-    await house.pulling()
+async def test_not_more_than_the_queue_may_wait(build: Callable[..., Setup]) -> None:
+    setup = build(places=2)
+    asked = [setup.ask(), setup.ask()]
+    await setup.pulling()
     with pytest.raises(QueueFull):
-        await asyncio.wait_for(house.ask(), GUARD)
-    house.store.steps.put(None)
+        await asyncio.wait_for(setup.ask(), GUARD)
+    setup.store.steps.put(None)
     await asyncio.wait_for(asyncio.gather(*asked), GUARD)
 
 
-async def test_a_daemon_that_stops_says_so(inn: Callable[..., Inn]) -> None:
-    house = inn()
-    asked = house.ask()
-    await house.pulling()
-    await house.pulls.close()
+async def test_a_daemon_that_stops_says_so(build: Callable[..., Setup]) -> None:
+    setup = build()
+    asked = setup.ask()
+    await setup.pulling()
+    await setup.pulls.close()
     with pytest.raises(PullStopped):
         await asyncio.wait_for(asked, GUARD)

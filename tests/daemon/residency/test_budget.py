@@ -13,7 +13,7 @@ from mlx_serve.daemon.errors import InsufficientMemory
 from mlx_serve.daemon.protocol import Loaded
 from mlx_serve.daemon.residency.budget import Budget, after_load, before_load
 from mlx_serve.daemon.residency.room import Room
-from mlx_serve.daemon.residency.slot import Entry
+from mlx_serve.daemon.residency.slot import Slot
 from mlx_serve.daemon.settings.schema import CacheSettings
 
 MB, GB = 1 << 20, 10**9
@@ -54,26 +54,26 @@ def test_a_refusal_shows_its_numbers() -> None:
 # --- room
 
 
-class House:
-    """Entries in a row, the first used longest ago."""
+class Slots:
+    """Slots in a row, the first used longest ago."""
 
     def __init__(self, limit: int, **maxima: int) -> None:
         self.limit, self.cache = limit, replace(CacheSettings(), **maxima)
-        self.entries: list[Entry] = []
+        self.slots: list[Slot] = []
 
-    def add(self, kind: str = "llm", reserved: int = 0, **state: Any) -> Entry:
+    def add(self, kind: str = "llm", reserved: int = 0, **state: Any) -> Slot:
         """`busy`: somebody uses it; `loading`: it is not in yet; `size`: of its files."""
-        entry = Entry(installed(f"acme/m{len(self.entries)}", kind=kind, size=state.get("size", 0)), 0)
-        entry.reserved, entry.last_used = reserved, float(len(self.entries))
+        slot = Slot(installed(f"acme/m{len(self.slots)}", kind=kind, size=state.get("size", 0)), 0)
+        slot.reserved, slot.last_used = reserved, float(len(self.slots))
         if not state.get("loading"):
-            entry.ready.set_result(None)
+            slot.ready.set_result(None)
         if state.get("busy"):
-            entry.leases = 1
-        self.entries.append(entry)
-        return entry
+            slot.leases = 1
+        self.slots.append(slot)
+        return slot
 
     def room(self, kind: str = "llm", size: int = 0) -> Room:
-        return Room(self.add(kind, size=size, loading=True), self.entries, self.limit, self.cache)
+        return Room(self.add(kind, size=size, loading=True), self.slots, self.limit, self.cache)
 
 
 @pytest.fixture(autouse=True)
@@ -83,53 +83,53 @@ async def in_a_loop() -> None:
 
 
 async def test_room_is_by_bytes_and_by_kind() -> None:
-    house = House(1000 * MB, max_llm_models=2)
-    house.add(reserved=500 * MB)
-    assert house.room(size=400 * MB).fits
-    assert not house.room(size=480 * MB).fits
-    house.add(reserved=1)
-    assert not house.room(size=0).fits
-    assert house.room("embedding").fits
+    models = Slots(1000 * MB, max_llm_models=2)
+    models.add(reserved=500 * MB)
+    assert models.room(size=400 * MB).fits
+    assert not models.room(size=480 * MB).fits
+    models.add(reserved=1)
+    assert not models.room(size=0).fits
+    assert models.room("embedding").fits
 
 
 async def test_the_one_used_longest_ago_goes() -> None:
     """Not the busy ones, nor those that still load."""
-    house = House(100 * MB)
-    house.add(reserved=50 * MB, busy=True)
-    house.add(reserved=1 * MB, loading=True)
-    oldest = house.add(reserved=20 * MB)
-    house.add(reserved=20 * MB)
-    assert house.room(size=20 * MB).victim() is oldest
+    models = Slots(100 * MB)
+    models.add(reserved=50 * MB, busy=True)
+    models.add(reserved=1 * MB, loading=True)
+    oldest = models.add(reserved=20 * MB)
+    models.add(reserved=20 * MB)
+    assert models.room(size=20 * MB).victim() is oldest
     oldest.leases = 1
-    assert house.room(size=20 * MB).victim() is house.entries[3]
+    assert models.room(size=20 * MB).victim() is models.slots[3]
 
 
 async def test_a_full_kind_makes_room_in_its_kind() -> None:
     """Another kind's older model would not help."""
-    house = House(10 * GB, max_llm_models=1)
-    house.add("embedding", reserved=1)
-    own = house.add("llm", reserved=1)
-    assert house.room("llm").victim() is own
+    models = Slots(10 * GB, max_llm_models=1)
+    models.add("embedding", reserved=1)
+    own = models.add("llm", reserved=1)
+    assert models.room("llm").victim() is own
 
 
 async def test_all_busy_is_no_victim() -> None:
-    house = House(100 * MB)
-    house.add(reserved=60 * MB, busy=True)
-    room = house.room(size=20 * MB)
+    models = Slots(100 * MB)
+    models.add(reserved=60 * MB, busy=True)
+    room = models.room(size=20 * MB)
     assert room.victim() is None
     room.check()  # waiting may help
 
 
 async def test_what_can_never_fit_is_refused() -> None:
-    house = House(100 * MB)
-    house.add(reserved=60 * MB)
+    models = Slots(100 * MB)
+    models.add(reserved=60 * MB)
     with pytest.raises(InsufficientMemory, match=r"needs about 0\.5 GB and 0\.1 GB may be used"):
-        house.room(size=400 * MB).check()
+        models.room(size=400 * MB).check()
 
 
 async def test_models_without_memory_do_not_count() -> None:
     """Those that wait for room themselves hold none."""
-    house = House(10 * GB, max_llm_models=1)
-    house.add(loading=True)
-    assert house.room().fits
-    assert house.room().used == 0
+    models = Slots(10 * GB, max_llm_models=1)
+    models.add(loading=True)
+    assert models.room().fits
+    assert models.room().used == 0

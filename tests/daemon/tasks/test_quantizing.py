@@ -12,7 +12,7 @@ from reference.checkpoints import make
 
 from mlx_serve.daemon.errors import DaemonError, InsufficientMemory, JobDied, RequestRejected
 from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizing, check, target_name
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.manifests import Overrides, Quantization
 from mlx_serve.store.errors import (
     DamagedModel,
@@ -238,7 +238,7 @@ async def test_nothing_is_swept_while_a_job_is_at_work(store: Store, monkeypatch
 
 
 async def test_a_disk_too_small_is_told_before_a_child_starts(tmp_path: Path) -> None:
-    class SmallDisk(Disk):
+    class SmallDisk(FileSystem):
         left = 1 << 40
 
         def free(self, folder: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlx_serve.daemon import protocol
-from mlx_serve.daemon.protocol import Delta, FromChild, Pong, Step
+from mlx_serve.daemon.protocol import Delta, FromChild, Pong, Step, frames
 from mlx_serve.daemon.workers.channel import Channel
 
 
@@ -83,7 +83,7 @@ async def test_large_frames_both_ways(ends: Ends) -> None:
     await write(theirs, protocol.encode(step(1, 2_000_000)) + protocol.encode(step(2)))
     await heard.until(2)
     assert heard.frames == [step(1, 2_000_000), step(2)]
-    request = protocol.Generate(id=1, prompt=protocol.TextPrompt(text="x" * 3_000_000))
+    request = protocol.Generate(prompt=protocol.TextPrompt(text="x" * 3_000_000))
     channel.send(request)
     channel.send(protocol.Quit())
     data = await read(theirs, len(protocol.encode(request)) + len(protocol.encode(protocol.Quit())))
@@ -139,9 +139,9 @@ async def test_sending_to_a_child_that_is_gone(ends: Ends) -> None:
 
 async def test_a_frame_that_is_too_large_is_not_sent(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     channel, _, theirs = ends
-    monkeypatch.setattr(protocol, "MAX_FRAME", 100)
+    monkeypatch.setattr(frames, "MAX_FRAME", 100)
     prompt: Any = protocol.TextPrompt(text="x" * 200)
     with pytest.raises(protocol.FrameTooLarge):
-        channel.send(protocol.Generate(id=1, prompt=prompt))
+        channel.send(protocol.Generate(prompt=prompt))
     channel.send(protocol.Quit())
     assert await read(theirs, 1) == protocol.encode(protocol.Quit())

@@ -269,7 +269,7 @@ async def test_the_control_socket_has_no_guard(tmp_path: Path) -> None:
         assert (await get(serving, host="mlx-serve")).status_code == 200
         async with httpx.AsyncClient(base_url=serving.url, trust_env=False, verify=False) as client:
             await client.post("/api/pull", json={"model": "/some/folder", "stream": False})
-        assert serving.store.pulled == ["/some/folder"]
+        assert serving.store.pulls == ["/some/folder"]
 
 
 async def test_large_and_encoded_bodies(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def test_each_wrong_key_waits_twice_as_long_up_to_a_limit_and_is_forgotten
     for _ in range(5000):
         await under_test.failed("203.0.113.9")
     assert time.asked[-1] == 3.2
-    time.now += throttle.FORGOTTEN_SECONDS + 1
+    time.now += throttle.EXPIRY_SECONDS + 1
     await under_test.failed("203.0.113.9")
     assert time.asked[-1] == 0.1
 

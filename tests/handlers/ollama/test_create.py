@@ -13,7 +13,7 @@ import pytest
 from fakes.serving import Serving
 
 from mlx_serve.daemon.protocol import ChatPrompt, Generate
-from mlx_serve.store.disk.pins import Promised
+from mlx_serve.store.disk.pins import Pins
 from mlx_serve.store.store import Store
 
 TEMPLATE = "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% endfor %}"
@@ -213,8 +213,8 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"files": {"config.json": "sha256:" + "0" * 64}, "quantize": "q8_0"}, 400, "together with 'files'"),
     ({"files": {"config.json": "sha256:" + "0" * 64}}, 400, "has not been uploaded"),
     ({"files": {"../config.json": "sha256:" + "0" * 64}}, 400, "file path must be relative"),
-    ({"files": {"evil.py": "sha256:" + "0" * 64}}, 400, "is no file of a model"),
-    ({"files": {"model.gguf": "sha256:" + "0" * 64}}, 400, "is no file of a model"),
+    ({"files": {"evil.py": "sha256:" + "0" * 64}}, 400, "is not a file of a model"),
+    ({"files": {"model.gguf": "sha256:" + "0" * 64}}, 400, "is not a file of a model"),
     ({"files": {"config.json": "sha256:12"}}, 400, "invalid digest format"),
     ({"from": "local/base", "files": {"config.json": "x"}}, 400, "cannot be given together"),
 ]
@@ -238,7 +238,7 @@ def test_a_promise_ends_with_its_time(store: Store, tmp_path: Path) -> None:
         incoming.write(b"x")
         incoming.commit()
     (promise,) = (store.directory / "partial").glob("*.promised")
-    assert store.gc().blobs == 0 and isinstance(store._promised, Promised)
+    assert store.gc().blobs == 0 and isinstance(store._pins, Pins)
     long_ago = time.time() - 15 * 24 * 3600
     os.utime(promise, (long_ago, long_ago))
     assert store.gc().partials == 1

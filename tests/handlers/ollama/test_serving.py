@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-from fakes.serving import MODEL, PULLED, Serving, finished, says, speak
+from fakes.engine import finished, says, speak
+from fakes.serving import MODEL, Serving
+from fakes.store import DIGEST, SIZE
 
 from mlx_serve.daemon.errors import RequestRejected
 from mlx_serve.daemon.protocol import Accepted, ChatPrompt, Delta, Event, Generate, TextPrompt, TokenLogprob, ToolCall
@@ -141,11 +143,11 @@ async def test_load_and_unload(serving: Serving, client: httpx.AsyncClient, path
     loaded = await client.post(path, json={"model": "parrot", "stream": True, "keep_alive": "10m"})
     assert loaded.headers["content-type"] == "application/json; charset=utf-8"
     assert loaded.json()["done"] is True and loaded.json()["done_reason"] == "load"
-    assert serving.residency.loaded == ["parrot"] and serving.residency.keep_alive == [600.0]
+    assert serving.residency.loaded == ["acme/parrot"] and serving.residency.keep_alive == [600.0]
     empty = {"prompt": "", "messages": []}
     gone = (await client.post(path, json={"model": "parrot", "keep_alive": 0} | empty)).json()
-    assert gone["done_reason"] == "unload" and serving.residency.unloaded == ["parrot"]
-    assert serving.residency.loaded == ["parrot"] and serving.engine.requests == []
+    assert gone["done_reason"] == "unload" and serving.residency.unloaded == ["acme/parrot"]
+    assert serving.residency.loaded == ["acme/parrot"] and serving.engine.requests == []
 
 
 async def test_generate_prompts(serving: Serving, client: httpx.AsyncClient) -> None:
@@ -253,7 +255,7 @@ async def test_refusals(
     """Ollama's own words, before anything is loaded or pulled."""
     response = await client.request("DELETE" if path == "/api/delete" else "POST", path, json=body)
     assert (response.status_code, response.json()) == (status, {"error": text})
-    assert serving.engine.requests == [] and serving.residency.loaded == [] and serving.store.pulled == []
+    assert serving.engine.requests == [] and serving.residency.loaded == [] and serving.store.pulls == []
 
 
 async def test_bodies(client: httpx.AsyncClient) -> None:
@@ -284,19 +286,21 @@ async def test_thinking_and_tools_need_a_model_that_can(serving: Serving, client
     assert (await client.post("/api/chat", json=HI | {"think": False})).status_code == 200
 
 
-async def test_tags_ps_show(client: httpx.AsyncClient) -> None:
+async def test_tags_ps_show(serving: Serving, client: httpx.AsyncClient) -> None:
     """What clients need: digests of 64 hex, whole sizes, times that Python reads, a model_info; newest first."""
     tags = (await client.get("/api/tags")).json()["models"]
     assert [model["name"] for model in tags] == ["acme/parrot:latest", "acme/vectors:latest"]
     assert all(
-        model["name"] == model["model"] and len(model["digest"]) == 64 and model["size"] == 1234 for model in tags
+        model["name"] == model["model"] and len(model["digest"]) == 64 and model["size"] == SIZE for model in tags
     )
     assert datetime.fromisoformat(tags[0]["modified_at"]).tzinfo and "expires_at" not in json.dumps(tags)
     assert tags[0]["details"]["parameter_size"] == "3.2B" and tags[0]["details"]["quantization_level"] == "int4"
+    for keep_alive in (-1, None):
+        await serving.residency.load(serving.store.find("parrot"), keep_alive=keep_alive)
     ps = (await client.get("/api/ps")).json()["models"]
     expiries = [datetime.fromisoformat(model["expires_at"]) for model in ps]
-    assert expiries[0].year >= 2300 and expiries[1].year == 2030
-    assert ps[0]["size"] == 777 and ps[0]["size_vram"] == 0 and ps[0]["context_length"] == 4096
+    assert expiries[0].year >= 2300 and 1700 < (expiries[1] - datetime.now(UTC)).total_seconds() < 1802
+    assert ps[0]["size"] == 2_000_000 and ps[0]["size_vram"] == 0 and ps[0]["context_length"] == 4096
     shown = (await client.post("/api/show", json={"name": "parrot"})).json()
     assert (
         shown["model_info"]["general.architecture"] == "qwen3" and shown["model_info"]["qwen3.context_length"] == 4096
@@ -308,18 +312,18 @@ async def test_tags_ps_show(client: httpx.AsyncClient) -> None:
 async def test_copy_and_delete(serving: Serving, client: httpx.AsyncClient) -> None:
     """Exactly 200 with no body: clients compare. A model leaves memory with its last name."""
     copied = await client.post("/api/copy", json={"source": "parrot", "destination": "acme/other"})
-    assert (copied.status_code, copied.content) == (200, b"") and "acme/other" in serving.store.kept
+    assert (copied.status_code, copied.content) == (200, b"") and "acme/other" in serving.store.models_by_name
     gone = await client.request("DELETE", "/api/delete", json={"name": "acme/other"})
-    assert (gone.status_code, gone.content) == (200, b"") and "acme/other" not in serving.store.kept
+    assert (gone.status_code, gone.content) == (200, b"") and "acme/other" not in serving.store.models_by_name
     assert serving.residency.unloaded == []
     assert (await client.request("DELETE", "/api/delete", json={"name": "parrot"})).status_code == 200
-    assert serving.residency.unloaded == ["acme/parrot:latest"]
+    assert serving.residency.unloaded == ["acme/parrot"]
 
 
 async def test_pull(serving: Serving, client: httpx.AsyncClient) -> None:
     """Ollama's lines, from the manifest to success; without streaming only the last."""
     documents = lines(await client.post("/api/pull", json={"name": "starter", "insecure": True}))
-    layer = {"status": "pulling aaaaaaaaaaaa", "digest": PULLED, "total": 10, "completed": 10}
+    layer = {"status": "pulling aaaaaaaaaaaa", "digest": DIGEST, "total": 100_000, "completed": 100_000}
     steps = [{"status": text} for text in ("verifying sha256 digest", "writing manifest", "success")]
     assert documents == [{"status": "pulling manifest"}, layer, *steps]
     whole = await client.post("/api/pull", json={"model": "starter", "stream": False})
@@ -328,16 +332,15 @@ async def test_pull(serving: Serving, client: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_pull_that_fails_at_once_has_a_status(client: httpx.AsyncClient, stream: bool) -> None:
-    failed = await client.post("/api/pull", json={"model": "other", "stream": stream})
+    failed = await client.post("/api/pull", json={"model": "nothing", "stream": stream})
     assert failed.status_code == 400 and "/home" not in failed.text
     assert "pull a built-in: starter" in failed.json()["error"]
 
 
-async def test_a_pull_that_fails_late_ends_in_an_error_line(serving: Serving, client: httpx.AsyncClient) -> None:
+async def test_a_pull_that_fails_late_ends_in_an_error_line(client: httpx.AsyncClient) -> None:
     """And HTTP's end does not follow, for those who look at no lines."""
-    serving.store.fail_late = True
     with pytest.raises(httpx.RemoteProtocolError):
-        await client.post("/api/pull", json={"model": "other"})
+        await client.post("/api/pull", json={"model": "breaks"})
 
 
 @pytest.mark.parametrize(
@@ -352,11 +355,11 @@ async def test_a_pull_that_fails_late_ends_in_an_error_line(serving: Serving, cl
 )
 async def test_what_is_pulled(serving: Serving, client: httpx.AsyncClient, asked: str, pulled: str) -> None:
     await client.post("/api/pull", json={"model": asked, "stream": False})
-    assert serving.store.pulled == [pulled]
+    assert serving.store.pulls == [pulled]
 
 
 @pytest.mark.parametrize("source", ["/etc", "./x", "~/x", "../x", "a/b/c", "a\\b", "x@", "x@../y", "file:///etc"])
 async def test_no_folder_is_pulled_over_tcp(serving: Serving, client: httpx.AsyncClient, source: str) -> None:
     answer = await client.post("/api/pull", json={"model": source})
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid model name"})
-    assert serving.store.pulled == []
+    assert serving.store.pulls == []

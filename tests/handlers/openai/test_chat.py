@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.serving import MODEL, TOKENS, Serving, finished, says
+from fakes.engine import TOKENS, finished, says
+from fakes.serving import MODEL, Serving
 
 from mlx_serve.daemon.protocol import ChatPrompt, Delta, TokenLogprob, ToolCall
 
@@ -65,10 +66,11 @@ async def test_stream_usage(client: httpx.AsyncClient) -> None:
 
 
 async def test_choices_fan_out(serving: Serving, client: httpx.AsyncClient) -> None:
-    """n sequences with seeds of their own; the prompt is counted once."""
+    """One piece of work with n choices; the prompt is counted once."""
     answer = (await client.post(PATH, json=body(n=3, seed=2**64 - 1))).json()
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
-    assert [request.sampling.seed for request in serving.engine.requests] == [2**64 - 1, 0, 1]
+    (work,) = serving.engine.requests
+    assert (work.choices, work.sampling.seed) == (3, 2**64 - 1)
     assert answer["usage"]["prompt_tokens"] == 7 and answer["usage"]["completion_tokens"] == 12
 
 

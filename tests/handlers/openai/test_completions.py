@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.serving import MODEL, Serving, finished, says
+from fakes.engine import finished, says
+from fakes.serving import MODEL, Serving
 
 from mlx_serve.daemon.protocol import Delta, TextPrompt, TokenLogprob, TokenPrompt
 
@@ -19,7 +20,7 @@ async def test_prompts_times_choices(serving: Serving, client: httpx.AsyncClient
     answer = (await client.post(PATH, json={"model": MODEL, "prompt": ["a", " b"], "n": 2, "seed": 5})).json()
     assert [c["index"] for c in answer["choices"]] == [0, 1, 2, 3]
     requests = serving.engine.requests
-    assert [(r.prompt.text, r.sampling.seed) for r in requests] == [("a", 5), ("a", 6), (" b", 5), (" b", 6)]  # type: ignore[union-attr]
+    assert [(r.prompt.text, r.choices, r.sampling.seed) for r in requests] == [("a", 2, 5), (" b", 2, 5)]  # type: ignore[union-attr]
     assert answer["object"] == "text_completion" and answer["choices"][0]["text"] == "Hello world"
     assert answer["usage"]["prompt_tokens"] == 14 and answer["usage"]["completion_tokens"] == 16
     assert {r.max_tokens for r in requests} == {16} and not any(r.split_reasoning for r in requests)

@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.serving import MODEL, Serving, says
+from fakes.serving import MODEL, Serving
 
 from mlx_serve.daemon import errors
+from mlx_serve.daemon.protocol import Accepted
 from mlx_serve.store.errors import (
     AccessDenied,
     AmbiguousName,
@@ -267,6 +268,6 @@ async def test_rejection_by_the_engine_has_a_status(serving: Serving, client: ht
 
 
 async def test_an_engine_that_says_nothing_more(serving: Serving, client: httpx.AsyncClient) -> None:
-    """A sequence without a last event is an error, not a short answer."""
-    serving.engine.script = says()
+    """A choice without an end is an error, not a short answer."""
+    serving.engine.script = lambda _: [Accepted(id=1, prompt_tokens=7, last=True)]
     assert (await client.post(CHAT, json=GOOD)).status_code == 500

@@ -19,13 +19,13 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.hub.repository import HubFile, Repository
-from mlx_serve.store.ingest import from_hub as hub_pull
+from mlx_serve.store.ingest import hub_pull
 from mlx_serve.store.store import Store
 
 
-class QuickDisk(Disk):
+class QuickDisk(FileSystem):
     """Without syncs: what a process has written survives its death, and only a power loss needs them."""
 
     def sync(self, descriptor: int) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fakes.hub.server import Hub
 
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.errors import NoSpace, ReadOnlyStore, StoreError
 from mlx_serve.store.store import Store
 
@@ -22,7 +22,7 @@ SWEEP = Path(__file__).with_name("crash_sweep.py")
 ERRORS = {"ENOSPC": NoSpace, "EROFS": ReadOnlyStore, "EIO": StoreError, "EMFILE": StoreError, "EXDEV": StoreError}
 
 
-class FailingDisk(Disk):
+class FailingDisk(FileSystem):
     """Raises one error at the n-th call and works before and after, without real syncs, which only cost time here.
 
     `calls` counts; `switched`: the name was made to stand for the new version.
@@ -74,7 +74,7 @@ class FailingDisk(Disk):
         super().make_folder(path)
 
 
-class RecordingDisk(Disk):
+class RecordingDisk(FileSystem):
     """Writes down what was made durable and what was made visible, in order."""
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ def test_a_disk_that_fails_at_any_step_of_other_work_costs_nothing(
 def test_after_a_failed_sync_the_file_is_dropped_and_the_sync_is_not_tried_again(
     tmp_path: Path, make_model: MakeModel
 ) -> None:
-    class NoSync(Disk):
+    class NoSync(FileSystem):
         syncs = 0
 
         def sync(self, descriptor: int) -> None:

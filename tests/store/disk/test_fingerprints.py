@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlx_serve.store.disk import blobs
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.manifests import Overrides
 from mlx_serve.store.errors import DamagedModel
 from mlx_serve.store.store import Installed, Store
@@ -29,9 +29,9 @@ class Hashed(list[int]):
 def hashed(monkeypatch: pytest.MonkeyPatch) -> Hashed:
     found, real = Hashed(), blobs.sha256
 
-    def counting(descriptor: int, tell: Callable[[int], None] = lambda count: None) -> str:
+    def counting(descriptor: int, report: Callable[[int], None] = lambda count: None) -> str:
         found.append(os.fstat(descriptor).st_size)
-        return real(descriptor, tell)
+        return real(descriptor, report)
 
     monkeypatch.setattr(blobs, "sha256", counting)
     return found
@@ -200,7 +200,7 @@ def test_what_gc_removes_is_forgotten(store: Store, model: Installed) -> None:
 def test_a_store_that_cannot_be_written_to_reads_each_blob_once_a_process(
     store: Store, model: Installed, hashed: Hashed
 ) -> None:
-    class ReadOnly(Disk):
+    class ReadOnly(FileSystem):
         def writable(self, folder: Path) -> bool:
             return False
 

@@ -17,7 +17,7 @@ import pytest
 
 from mlx_serve.store import store as facade
 from mlx_serve.store.disk import locks
-from mlx_serve.store.disk.filesystem import Disk
+from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.gc import Collected
 from mlx_serve.store.disk.locks import Lock
 from mlx_serve.store.errors import StoreBusy, StoreError, UnknownModel
@@ -313,7 +313,7 @@ def test_a_disk_whose_locks_let_everybody_in_is_noticed(
     assert Lock(tmp_path).works()
     monkeypatch.setattr("fcntl.flock", lambda descriptor, operation: None)
     assert not Lock(tmp_path).works()
-    Store.open(tmp_path / "models", disk=Disk())
+    Store.open(tmp_path / "models", disk=FileSystem())
     assert "locks do not work" in caplog.text
 
 

@@ -21,9 +21,9 @@ from mlx_serve.store.errors import (
     RepositoryNotFound,
     SourceError,
 )
-from mlx_serve.store.hub import library, listing
+from mlx_serve.store.hub import hub_library, listing
+from mlx_serve.store.hub.hub_endpoint import HubEndpoint
 from mlx_serve.store.hub.listing import Repository, file_url, list_repository
-from mlx_serve.store.hub.remote import Endpoint
 from mlx_serve.store.progress import Progress
 
 FILES = {"config.json": b'{"model_type": "llama"}', "model.safetensors": b"x" * 4000, "onnx/model.onnx": b"o" * 30}
@@ -32,8 +32,8 @@ HEX = "0" * 40
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(listing, "_PULSE", 0.02)
+    monkeypatch.setattr(hub_library, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(listing, "_REPORT_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def hub() -> Iterator[Hub]:
 
 
 def listed(hub: Hub, name: str = "Owner/Name", revision: str | None = None, token: str | None = None) -> Repository:
-    return list_repository(Endpoint(hub.url, token), name, revision)
+    return list_repository(HubEndpoint(hub.url, token), name, revision)
 
 
 def refused(hub: Hub, kind: type[Exception], words: str, **options: Any) -> str:
@@ -103,7 +103,7 @@ def test_no_token_without_a_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_urls_are_pinned_and_quoted(hub: Hub) -> None:
     found = listed(hub)
-    assert file_url(Endpoint(hub.url), found, "1_Pooling/a b#?.json") == (
+    assert file_url(HubEndpoint(hub.url), found, "1_Pooling/a b#?.json") == (
         f"{hub.url}/Owner/Name/resolve/{found.commit}/1_Pooling/a%20b%23%3F.json"
     )
 
@@ -115,7 +115,7 @@ def test_unknown_repository(hub: Hub) -> None:
     """The hub says 401 for what does not exist; the sentence does not say "unauthorized"."""
     said = refused(hub, RepositoryNotFound, "has no model a/nothing", name="a/nothing")
     assert "HF_TOKEN" in said and f"{hub.url}/a/nothing" in said
-    refused(hub, RepositoryNotFound, "HF_TOKEN's account", name="a/nothing", token="hf_reader")
+    refused(hub, RepositoryNotFound, "account of HF_TOKEN has no access", name="a/nothing", token="hf_reader")
 
 
 def test_private_repository(hub: Hub) -> None:
@@ -145,7 +145,11 @@ def test_gated(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
-    [(403, AccessDenied, "does not let you"), (451, AccessDenied, "legal"), (418, HubUnreachable, "status 418")],
+    [
+        (403, AccessDenied, "denies access to Owner/Name"),
+        (451, AccessDenied, "legal"),
+        (418, HubUnreachable, "status 418"),
+    ],
 )
 def test_other_statuses(hub: Hub, status: int, kind: type[HubError], words: str) -> None:
     """Asked once: trying again would change nothing."""
@@ -161,8 +165,8 @@ def test_server_errors_are_tried_again(hub: Hub) -> None:
     assert len(listed(hub).files) == 3
     hub.journal.clear()
     hub.fault("*", faults.failing(502, times=None))
-    assert "what is here is kept" in refused(hub, HubUnreachable, "status 502")
-    assert len(hub.requests) == library.TRIES
+    assert "the bytes fetched so far are kept" in refused(hub, HubUnreachable, "status 502")
+    assert len(hub.requests) == hub_library.TRIES
 
 
 def test_lost_connections_are_tried_again(hub: Hub) -> None:
@@ -174,8 +178,8 @@ def test_rate_limit_is_waited_for(hub: Hub) -> None:
     """Waits as told, says so meanwhile, and goes on."""
     hub.fault("*", faults.limited("0.1"))
     seen: list[Progress] = []
-    assert len(list_repository(Endpoint(hub.url), "Owner/Name", None, report=seen.append).files) == 3
-    assert "rate limited, going on in 1 s" in {progress.status for progress in seen}
+    assert len(list_repository(HubEndpoint(hub.url), "Owner/Name", None, report=seen.append).files) == 3
+    assert "rate limited, continuing in 1 s" in {progress.status for progress in seen}
 
 
 @pytest.mark.parametrize("retry_after", ["100000", "Wed, 21 Oct 2099 07:28:00 GMT"])
@@ -203,7 +207,7 @@ def test_no_hub_at_all() -> None:
     with Hub() as hub:
         url = hub.url
     with pytest.raises(HubUnreachable, match="cannot be reached") as caught:
-        list_repository(Endpoint(url), "a/b", None)
+        list_repository(HubEndpoint(url), "a/b", None)
     assert caught.value.hint is not None and "HF_ENDPOINT" in caught.value.hint
 
 
@@ -212,12 +216,12 @@ def test_answers_that_are_no_listing(hub: Hub) -> None:
     for fault, words in (
         (faults.html(times=None, on="api"), "text/html.* instead of JSON"),
         (faults.Fault(None, on="api", gzip=True), "compressed"),
-        (json_body(b"["), "no listing"),
-        (json_body(b"[]"), "no listing"),
-        (json_body(b'{"id": "../../etc", "sha": "' + HEX.encode() + b'"}'), "no name of a repository"),
+        (json_body(b"["), "something other than a file listing"),
+        (json_body(b"[]"), "something other than a file listing"),
+        (json_body(b'{"id": "../../etc", "sha": "' + HEX.encode() + b'"}'), "is not a valid repository name"),
         (json_body(b'{"id": "Owner/Name", "sha": "main"}'), "no commit"),
         (json_body(b'{"id": "Owner/Name", "sha": null}'), "no commit"),
-        (json_body(b"[" * 200_000), "no listing"),
+        (json_body(b"[" * 200_000), "something other than a file listing"),
     ):
         hub.heal()
         hub.fault("*", fault)
@@ -236,7 +240,7 @@ def test_another_commit_than_the_one_asked_for(hub: Hub) -> None:
 
 
 def test_an_answer_without_end(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr(hub_library, "MAX_RESPONSE", 1 << 20)
     body = (b" " * 65536 for _ in range(10_000))
     hub.fault("*", faults.Fault(1, on="api", status=200, body=body, headers={"Content-Type": "application/json"}))
     refused(hub, HubUnreachable, "longer than 1 MiB")
@@ -247,7 +251,7 @@ def test_pages_without_end(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.loop_links()
     refused(hub, SourceError, "lists 'config.json' twice")
     hub.add("a/empty", {})
-    monkeypatch.setattr(library, "MAX_REQUESTS", 20)
+    monkeypatch.setattr(hub_library, "MAX_REQUESTS", 20)
     refused(hub, HubUnreachable, "more than 20 pages", name="a/empty")
 
 
@@ -272,7 +276,7 @@ def test_other_hosts_are_never_asked(hub: Hub, place: str) -> None:
 
 def test_redirects_in_a_circle(hub: Hub) -> None:
     hub.fault("*", faults.moved(f"{hub.url}/api/models/Owner/Name/revision/main"))
-    refused(hub, HubUnreachable, "circle")
+    refused(hub, HubUnreachable, "more than 5 redirects")
 
 
 def test_a_silent_hub_does_not_hold_the_caller(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +295,7 @@ def test_a_silent_hub_does_not_hold_the_caller(hub: Hub, monkeypatch: pytest.Mon
 
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        list_repository(Endpoint(hub.url), "Owner/Name", None, report=cancel)
+        list_repository(HubEndpoint(hub.url), "Owner/Name", None, report=cancel)
     assert time.monotonic() - started < 1
 
 
@@ -359,7 +363,7 @@ def test_names_that_are_not_for_us_are_left_alone(hub: Hub) -> None:
         ([entry("vocab.json", 7, lfs={"oid": "a" * 64, "size": 8, "pointerSize": 1})], "two sizes"),
         ([{"type": "symlink", "path": "vocab.json", "oid": HEX, "size": 3}], "not a regular file"),
         ([entry(7)], "without a name"),
-        ([{"type": "file", "path": "vocab.json"}], "no listing"),
+        ([{"type": "file", "path": "vocab.json"}], "something other than a file listing"),
     ],
 )
 def test_impossible_rows(hub: Hub, more: list[dict[str, Any]], words: str) -> None:
@@ -389,7 +393,7 @@ def test_offline_lists_what_the_library_has_cached(hub: Hub, tmp_path: Path, mon
     online = listed(hub)
     hub.journal.clear()
     environ = {"HF_HUB_CACHE": str(tmp_path / "cache")}
-    offline = Endpoint(hub.url, offline=True)
+    offline = HubEndpoint(hub.url, offline=True)
     for revision in (None, "main", online.commit):
         found = list_repository(offline, "owner/name", revision, environ=environ)
         assert (found.id, found.commit, found.files) == (online.id, online.commit, online.files) and found.cached

@@ -16,9 +16,9 @@ from mlx_serve.store.errors import (
     SourceError,
 )
 from mlx_serve.store.hub.address import Address, checked_revision, parse
-from mlx_serve.store.hub.cache import cached
-from mlx_serve.store.hub.refusals import refusal, resume_at, span
-from mlx_serve.store.hub.remote import Endpoint, cache_folder
+from mlx_serve.store.hub.cache import find_cached
+from mlx_serve.store.hub.hub_endpoint import HubEndpoint, cache_folder
+from mlx_serve.store.hub.hub_errors import duration_text, resume_at, status_error
 from mlx_serve.store.hub.repository import HubFile, Repository
 
 HEX = "a" * 40
@@ -28,7 +28,7 @@ HEX = "a" * 40
 
 
 def test_nothing_set(tmp_path: Path) -> None:
-    assert Endpoint.from_environment({"HOME": str(tmp_path)}) == Endpoint("https://huggingface.co")
+    assert HubEndpoint.from_environment({"HOME": str(tmp_path)}) == HubEndpoint("https://huggingface.co")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_nothing_set(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_another_hub(tmp_path: Path, url: str) -> None:
     """A slash at the end is taken off, a path in front of the hub's own stays."""
-    endpoint = Endpoint.from_environment({"HOME": str(tmp_path), "HF_ENDPOINT": f" {url}/ "})
+    endpoint = HubEndpoint.from_environment({"HOME": str(tmp_path), "HF_ENDPOINT": f" {url}/ "})
     assert endpoint.url == url
 
 
@@ -48,7 +48,7 @@ def test_another_hub(tmp_path: Path, url: str) -> None:
 def test_what_is_no_hub(tmp_path: Path, url: str) -> None:
     """Refused with the variable's name; a password in it is not repeated."""
     with pytest.raises(SourceError, match="HF_ENDPOINT") as caught:
-        Endpoint.from_environment({"HOME": str(tmp_path), "HF_ENDPOINT": url})
+        HubEndpoint.from_environment({"HOME": str(tmp_path), "HF_ENDPOINT": url})
     assert "secret" not in str(caught.value)
 
 
@@ -70,23 +70,23 @@ def test_where_the_token_comes_from(tmp_path: Path) -> None:
         (home | {"XDG_CACHE_HOME": str(tmp_path / ".cache")}, "hf_file"),
         (home | {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_TOKEN": "hf_env"}, None),
     ):
-        assert Endpoint.from_environment(environ).token == token
-        assert Endpoint.from_environment(environ, "hf_mine").token == "hf_mine"
+        assert HubEndpoint.from_environment(environ).token == token
+        assert HubEndpoint.from_environment(environ, "hf_mine").token == "hf_mine"
 
 
 def test_the_token_is_not_shown_and_is_one_word(tmp_path: Path) -> None:
-    endpoint = Endpoint.from_environment({"HOME": str(tmp_path)}, "hf_secret")
+    endpoint = HubEndpoint.from_environment({"HOME": str(tmp_path)}, "hf_secret")
     assert "hf_secret" not in repr(endpoint) + str(endpoint)
     for token in ("two words", "hf_\r\nX-Evil: 1", "x" * 5000, "schl\u00fcssel"):
-        with pytest.raises(SourceError, match="HF_TOKEN holds no token") as caught:
-            Endpoint.from_environment({"HOME": str(tmp_path), "HF_TOKEN": token})
+        with pytest.raises(SourceError, match="HF_TOKEN is not a valid hub token") as caught:
+            HubEndpoint.from_environment({"HOME": str(tmp_path), "HF_TOKEN": token})
         assert token not in str(caught.value)
 
 
 @pytest.mark.parametrize(("value", "offline"), [("1", True), ("true", True), ("YES", True), ("0", False), ("", False)])
 def test_offline(tmp_path: Path, value: str, offline: bool) -> None:
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        assert Endpoint.from_environment({"HOME": str(tmp_path), variable: value}).offline is offline
+        assert HubEndpoint.from_environment({"HOME": str(tmp_path), variable: value}).offline is offline
 
 
 def test_where_the_cache_is(tmp_path: Path) -> None:
@@ -147,12 +147,12 @@ def test_what_is_a_repository(text: str, repository: str, revision: str | None) 
         ("owner/n\u00e4me", "owner/name"),
         ("owner/name:Q4_K_M", "has a tag"),
         ("hf.co/owner/name-GGUF:Q8_0", "has a tag"),
-        ("https://huggingface.co/datasets/owner/name", "datasets of the hub"),
-        ("https://evil.example/owner/name", "not an address of the hub in use"),
-        ("owner/name@", "no revision"),
-        ("owner/name@../x", "no revision"),
-        ("owner/name@a b", "no revision"),
-        ("owner/name@" + "x" * 300, "no revision"),
+        ("https://huggingface.co/datasets/owner/name", "datasets cannot be served"),
+        ("https://evil.example/owner/name", "not a URL of the configured hub"),
+        ("owner/name@", "not a valid revision"),
+        ("owner/name@../x", "not a valid revision"),
+        ("owner/name@a b", "not a valid revision"),
+        ("owner/name@" + "x" * 300, "not a valid revision"),
     ],
 )
 def test_what_is_none(text: str, words: str) -> None:
@@ -172,17 +172,17 @@ def test_revisions(text: str) -> None:
 
 def test_refusals_of_the_usual_hub() -> None:
     """Addresses in the sentences are the real ones, and nobody is told of HF_ENDPOINT."""
-    hub = Endpoint("https://huggingface.co")
-    gated = refusal(hub, "meta/llama", None, 401, {"x-error-code": "GatedRepo"})
+    hub = HubEndpoint("https://huggingface.co")
+    gated = status_error(hub, "meta/llama", None, 401, {"x-error-code": "GatedRepo"})
     assert isinstance(gated, AccessDenied) and "https://huggingface.co/meta/llama" in str(gated.hint)
     assert "https://huggingface.co/settings/tokens" in str(gated.hint)
-    assert str(refusal(hub, "a/b", None, 500, {})).startswith("the hub answered with status 500")
-    missing = refusal(hub, "a/b", None, 404, {"x-error-code": "EntryNotFound"}, "config.json")
-    assert isinstance(missing, HubChanged) and "config.json is not in a/b any more" in str(missing)
-    disabled = refusal(hub, "a/b", None, 403, {"x-error-message": "Access to this resource is disabled."})
+    assert str(status_error(hub, "a/b", None, 500, {})).startswith("the hub answered with status 500")
+    missing = status_error(hub, "a/b", None, 404, {"x-error-code": "EntryNotFound"}, "config.json")
+    assert isinstance(missing, HubChanged) and "config.json is no longer in a/b" in str(missing)
+    disabled = status_error(hub, "a/b", None, 403, {"x-error-message": "Access to this resource is disabled."})
     assert isinstance(disabled, AccessDenied) and "disabled" in str(disabled)
-    assert isinstance(refusal(hub, "a/b", "v1", 404, {"x-error-code": "RevisionNotFound"}), RepositoryNotFound)
-    assert isinstance(refusal(hub, "a/b", None, 302, {}), HubUnreachable)
+    assert isinstance(status_error(hub, "a/b", "v1", 404, {"x-error-code": "RevisionNotFound"}), RepositoryNotFound)
+    assert isinstance(status_error(hub, "a/b", None, 302, {}), HubUnreachable)
 
 
 def test_rate_limits_know_when_they_end() -> None:
@@ -199,14 +199,14 @@ def test_rate_limits_know_when_they_end() -> None:
         assert resume_at(headers) == pytest.approx(now + seconds, abs=2)
     for garbage in ("soon", "-1", "1e9", "", "nan", "\u0661"):
         assert resume_at({"retry-after": garbage}) is None
-    error = refusal(Endpoint("https://huggingface.co"), "a/b", None, 429, {"retry-after": "40"})
+    error = status_error(HubEndpoint("https://huggingface.co"), "a/b", None, 429, {"retry-after": "40"})
     assert isinstance(error, RateLimited) and 38 <= error.retry_after <= 40
     assert RateLimited("x").retry_after == 60
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "1 s"), (0.2, "1 s"), (90, "90 s"), (3000, "50 min"), (1e5, "28 h")])
 def test_spans(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert duration_text(seconds) == text
 
 
 # the cache
@@ -220,17 +220,17 @@ def test_files_of_the_cache(tmp_path: Path) -> None:
     (folder / "blobs").mkdir(parents=True)
     (folder / "snapshots" / HEX / "1_Pooling").mkdir(parents=True)
     large, small = HubFile("model.safetensors", 4, "b" * 64, None), HubFile("1_Pooling/config.json", 2, None, "c" * 40)
-    assert cached(environ, repository, large) is None and cached(environ, repository, small) is None
+    assert find_cached(environ, repository, large) is None and find_cached(environ, repository, small) is None
     (folder / "blobs" / ("b" * 64)).write_bytes(b"1234")
     (folder / "snapshots" / HEX / "1_Pooling" / "config.json").write_bytes(b"{}")
-    assert cached(environ, repository, large) == folder / "blobs" / ("b" * 64)
-    assert cached(environ, repository, small) == folder / "snapshots" / HEX / "1_Pooling" / "config.json"
+    assert find_cached(environ, repository, large) == folder / "blobs" / ("b" * 64)
+    assert find_cached(environ, repository, small) == folder / "snapshots" / HEX / "1_Pooling" / "config.json"
     (folder / "blobs" / ("b" * 64)).write_bytes(b"12")
-    assert cached(environ, repository, large) is None
+    assert find_cached(environ, repository, large) is None
     (folder / "blobs" / ("b" * 64)).unlink()
     (folder / "blobs" / ("b" * 64)).symlink_to("b" * 64)
-    assert cached(environ, repository, large) is None
+    assert find_cached(environ, repository, large) is None
     (folder / "blobs" / ("b" * 64)).unlink()
     (folder / "blobs" / ("b" * 64)).mkdir()
-    assert cached(environ, repository, large) is None
-    assert cached({"HF_HUB_CACHE": str(tmp_path / "none")}, repository, small) is None
+    assert find_cached(environ, repository, large) is None
+    assert find_cached({"HF_HUB_CACHE": str(tmp_path / "none")}, repository, small) is None

@@ -51,7 +51,7 @@ def test_a_sentence_transformer() -> None:
     left = ["1_Pooling/model.py", "2_Dense/pytorch_model.bin", "rust_model.ot", "onnx/model_O1.onnx", "train_script.py"]
     found = select(repository(*kept, *left, "model.safetensors", "2_Dense/model.safetensors"))
     assert sorted(one.path for one in found.small) == sorted(kept)
-    assert [one.path for one in found.settled(None)] == sorted(
+    assert [one.path for one in found.model_files(None)] == sorted(
         [*kept, "model.safetensors", "2_Dense/model.safetensors"]
     )
 
@@ -60,22 +60,22 @@ def test_the_index_settles_which_weights() -> None:
     found = select(repository("config.json", INDEX, "model.safetensors", *SHARDS))
     assert len(found.weights) == 3
     index = {"weight_map": {"a": SHARDS[0], "b": SHARDS[1]}}
-    assert [one.path for one in found.settled(index)] == ["config.json", *SHARDS, INDEX]
+    assert [one.path for one in found.model_files(index)] == ["config.json", *SHARDS, INDEX]
     stale = {"weight_map": {"a": "model-00001-of-00009.safetensors"}}
-    assert [one.path for one in found.settled(stale)] == ["config.json", "model.safetensors"]
+    assert [one.path for one in found.model_files(stale)] == ["config.json", "model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "a/b.safetensors", "/etc/passwd", "x.bin", 7])
 def test_an_index_cannot_name_other_files(name: object) -> None:
     found = select(repository("config.json", INDEX, "model.safetensors"))
     with pytest.raises(DamagedModel, match="outside of its folder"):
-        found.settled({"weight_map": {"a": name}})
+        found.model_files({"weight_map": {"a": name}})
 
 
 def test_a_shard_that_is_not_there() -> None:
     found = select(repository("config.json", INDEX, *SHARDS))
     with pytest.raises(SourceError, match=r"more\.safetensors.*not in the repository"):
-        found.settled({"weight_map": {"a": SHARDS[0], "b": "more.safetensors"}})
+        found.model_files({"weight_map": {"a": SHARDS[0], "b": "more.safetensors"}})
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_files_that_cannot_be_checked_or_are_too_large() -> None:
     select(Repository("owner/name", "c" * 40, good))
     for bad, words in (
         (HubFile("vocab.json", 5, None, None), "no digest for vocab.json"),
-        (file("vocab.json", 65 << 20), "vocab.json .* has 68.2 MB"),
+        (file("vocab.json", 65 << 20), "vocab.json .* is too large: 68.2 MB"),
         (file("model-2.safetensors", 0), "model-2.safetensors .* is empty"),
     ):
         with pytest.raises(SourceError, match=words):
@@ -114,5 +114,5 @@ def test_files_that_cannot_be_checked_or_are_too_large() -> None:
 def test_a_cache_that_holds_only_a_part() -> None:
     """Offline, a missing file is the cache's fault and not the repository's."""
     for paths in (("config.json",), ("model.safetensors",)):
-        with pytest.raises(HubUnreachable, match=r"only a part of owner/name.*HF_HUB_OFFLINE"):
+        with pytest.raises(HubUnreachable, match=r"only part of owner/name.*HF_HUB_OFFLINE"):
             select(repository(*paths, cached=True))

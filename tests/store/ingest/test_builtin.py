@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
 from mlx_serve.store.errors import UnknownModel
+from mlx_serve.store.ingest import builtin
 from mlx_serve.store.ingest.builtin import BUILTINS
 from mlx_serve.store.inspect.weights import read_header
 from mlx_serve.store.store import Store
@@ -68,3 +74,15 @@ def test_an_unknown_built_in_lists_the_known_ones(store: Store) -> None:
     with pytest.raises(UnknownModel) as caught:
         store.pull_builtin("finisher")
     assert "starter" in (caught.value.hint or "")
+
+
+def test_a_built_in_model_is_the_same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time of today and no path of this machine is in its manifest."""
+    one = Store.open(tmp_path / "one").pull("starter")
+    shutil.copytree(builtin._SHIPPED, tmp_path / "elsewhere")
+    for path in (tmp_path / "elsewhere").rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    monkeypatch.setattr(builtin, "_SHIPPED", tmp_path / "elsewhere")
+    two = Store.open(tmp_path / "two").pull("mlx-serve/starter")
+    assert one.digest == two.digest
+    assert str(tmp_path) not in json.dumps(str(one.manifest))

@@ -87,7 +87,7 @@ def test_the_refusal_names_the_type_and_what_to_do() -> None:
         check("qwen99", "llm")
     with pytest.raises(UnsupportedModel) as caught:
         check("bert", "llm")
-    assert caught.value.hint == "it is as embedding or reranker: pull it with --type if that is what the model is"
+    assert caught.value.hint == "it is supported as embedding or reranker; if the model is one, pull it with --type"
 
 
 def test_neither_library_is_imported() -> None:

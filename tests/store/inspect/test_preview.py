@@ -54,7 +54,7 @@ def test_the_kind_as_far_as_it_can_be_told(tmp_path: Path, files: dict[str, Any]
         ({"config.json": SEEING | {"model_type": "see99"}}, None, "'see99' is not supported as vlm"),
         ({"config.json": SEEING | {"model_type": "idefics3"}, INDEX: index("norm")}, None, "'idefics3' .* as llm"),
         ({"config.json": QWEN}, "vlm", "'qwen3' is not supported as vlm"),
-        ({"config.json": QWEN | {"auto_map": {"AutoModel": "modeling.X"}}}, None, "code that comes with the model"),
+        ({"config.json": QWEN | {"auto_map": {"AutoModel": "modeling.X"}}}, None, "asks for Python code"),
         ({"config.json": QWEN | {"model_type": "qwen99"}, "modules.json": 7}, None, "'qwen99'"),
         ({"config.json": {"model_type": None}}, None, "no model_type"),
         ({"config.json": {"model_type": "t5", "is_encoder_decoder": True}}, None, "encoder-decoder"),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from mlx_serve.daemon.engine.generate.pace import LONGEST_STRETCH, STALL_SECONDS, Pace
+from mlx_serve.daemon.engine.generate.pace import (
+    FEWEST_TOKENS,
+    IDLE_FACTOR,
+    LONGEST_SECONDS,
+    LONGEST_STRETCH,
+    STALL_SECONDS,
+    Allowance,
+    Pace,
+)
 
 PLAIN = 0.010
 
 
 def paced(*steps: tuple[float, int], budget: int = 100) -> int:
     """The stretch after these steps: seconds beyond a plain decode step, and tokens of prefill beside it."""
-    pace = Pace()
-    pace.note(PLAIN, prefilled=0, budget=budget)
+    pace = Pace(budget, 1000)
+    pace.note_step(PLAIN, decoding=1, prefilled=0, budget=budget)
     for extra, prefilled in steps:
-        pace.note(PLAIN + extra, prefilled=prefilled, budget=budget)
+        pace.note_step(PLAIN + extra, decoding=1, prefilled=prefilled, budget=budget)
     return pace.stretch
 
 
@@ -40,6 +48,61 @@ def test_a_small_chunk_proves_nothing() -> None:
 
 
 def test_nothing_is_known_before_a_plain_step() -> None:
-    pace = Pace()
-    pace.note(0.001, prefilled=100, budget=100)
+    pace = Pace(100, 1000)
+    pace.note_step(0.001, decoding=1, prefilled=100, budget=100)
     assert pace.stretch == 1
+
+
+def test_more_is_taken_in_when_nobody_decodes() -> None:
+    pace = Pace(64, 1000)
+    assert pace.budget(1) == pace.budget(30) == 64
+    assert pace.budget(0) == 64 * IDLE_FACTOR
+    pace.stretch = 16
+    assert (pace.budget(3), pace.budget(0)) == (1024, 1024)
+
+
+def test_a_chunk_fits_into_the_longest_step() -> None:
+    """On any device, after a chunk or two: whatever a token costs, the next chunk takes no longer than allowed."""
+    for cost in (1e-6, 1e-4, 1e-3, 0.02, 0.1):
+        allowance = Allowance(64)
+        for _ in range(12):
+            allowance.note(allowance.tokens, allowance.tokens * cost)
+        assert allowance.tokens * cost <= LONGEST_SECONDS or allowance.tokens == FEWEST_TOKENS
+
+
+def test_an_allowance_follows_the_cost_of_later_tokens() -> None:
+    """Attention makes each token dearer than the one before; the time of a chunk stays below the longest."""
+    allowance, done = Allowance(64), 0
+    for _ in range(200):
+        tokens = allowance.tokens
+        seconds = tokens * (1e-3 + 1e-6 * (done + tokens))
+        done += tokens
+        allowance.note(tokens, seconds)
+        assert seconds <= LONGEST_SECONDS
+
+
+def test_a_small_chunk_raises_no_allowance() -> None:
+    """The end of a prompt costs little more than nothing, which says nothing of a full chunk."""
+    allowance = Allowance(100)
+    allowance.note(10, 1e-4)
+    assert allowance.tokens == 100
+    allowance.note(10, 1.0)
+    assert allowance.tokens == FEWEST_TOKENS
+
+
+def test_the_longest_step_is_remembered_and_fades() -> None:
+    pace = Pace(64, 1000)
+    pace.note_step(3.0, decoding=0, prefilled=64, budget=64)
+    assert pace.longest == 3.0
+    for _ in range(50):
+        pace.note_step(0.01, decoding=1, prefilled=0, budget=64)
+    assert 0.01 <= pace.longest < 0.1
+
+
+def test_a_decode_step_is_taken_off_a_chunks_time() -> None:
+    """But never more than three quarters of it: the estimate may be off."""
+    pace = Pace(64, 1000)
+    pace.note_step(0.1, decoding=1, prefilled=0, budget=64)
+    assert pace.without_decoding(0.5, 1) == 0.4
+    assert pace.without_decoding(0.5, 0) == 0.5
+    assert pace.without_decoding(0.1, 2) == 0.025

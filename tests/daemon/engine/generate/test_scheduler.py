@@ -14,11 +14,12 @@ from mlx_serve.daemon.engine.generate.scheduler import Limits, Scheduler
 class One:
     id: int
     length: int
+    rows: int = 1
 
 
 def waiting(*lengths: int, **limits: int) -> Scheduler[One]:
     """A scheduler with a queue of these lengths, ids from 0."""
-    scheduler: Scheduler[One] = Scheduler(Limits(**({"max_batch": 8, "tokens_per_step": 100} | limits)))
+    scheduler: Scheduler[One] = Scheduler(Limits(**({"max_batch": 8} | limits)))
     for number, length in enumerate(lengths):
         scheduler.add(One(number, length))
     return scheduler
@@ -77,7 +78,7 @@ def test_places_are_limited() -> None:
 
 def test_cache_bytes_follow_how_buffers_grow() -> None:
     """Rows double and lengths grow in steps of the quantum."""
-    limits = Limits(max_batch=8, tokens_per_step=1, token_bytes=10)
+    limits = Limits(max_batch=8, token_bytes=10)
     assert limits.cache_bytes(0, 1000) == 0
     assert limits.cache_bytes(1, 1) == 256 * 10
     assert limits.cache_bytes(1, 257) == 512 * 10
@@ -107,11 +108,13 @@ def test_too_large_even_alone() -> None:
 
 
 def test_a_batch_yields_when_it_outgrows_its_memory() -> None:
-    """The last row never yields: it goes on to the end of its context."""
+    """A lone row too: what it may hold has an end."""
     scheduler = waiting(token_bytes=1, memory=512)
     assert not scheduler.must_yield(2, 255)
     assert scheduler.must_yield(2, 256)
-    assert not scheduler.must_yield(1, 10_000)
+    assert not scheduler.must_yield(1, 511)
+    assert scheduler.must_yield(1, 512)
+    assert not scheduler.must_yield(0, 0)
     assert not waiting().must_yield(8, 10_000)
 
 
@@ -123,32 +126,44 @@ def test_whoever_yields_is_next() -> None:
 
 def test_remove_takes_out_the_one_that_waits() -> None:
     scheduler = waiting(1, 2, 3)
-    removed = scheduler.remove(1)
-    assert removed is not None
-    assert removed.length == 2
-    assert scheduler.remove(1) is None
+    assert scheduler.remove(1)
+    assert not scheduler.remove(1)
     assert start(scheduler) == [0, 2]
 
 
-def test_prefill_is_larger_when_nobody_decodes() -> None:
-    scheduler = waiting(tokens_per_step=64, idle_factor=4)
-    assert scheduler.budget(0) == 256
-    assert scheduler.budget(1) == scheduler.budget(30) == 64
+def test_choices_take_a_row_each() -> None:
+    """Two requests of three choices and one of one, in a batch of eight; a fourth waits."""
+    scheduler = Scheduler[One](Limits(max_batch=8))
+    for number, rows in enumerate((3, 3, 1, 2)):
+        scheduler.add(One(number, 5, rows))
+    assert len(scheduler) == 9
+    assert start(scheduler) == [0, 1, 2, 3]
+    assert start(scheduler, present=8) == []
 
 
-def test_a_fast_device_stretches_the_budget() -> None:
-    """By its pace while others decode; never below what an idle engine takes."""
-    scheduler = waiting(tokens_per_step=64, idle_factor=4)
-    assert scheduler.budget(3, stretch=2) == 128
-    assert scheduler.budget(0, stretch=2) == 256
-    assert scheduler.budget(0, stretch=16) == 1024
+def test_more_choices_than_places() -> None:
+    """The request begins as soon as one row is free, alone; its other choices follow."""
+    scheduler = Scheduler[One](Limits(max_batch=4))
+    scheduler.add(One(1, 5, 10))
+    scheduler.add(One(2, 5))
+    assert start(scheduler, present=4) == []
+    assert start(scheduler, present=3) == [1]
+
+
+def test_who_may_join() -> None:
+    """A free row and memory for one more of the longest; the first may always."""
+    scheduler = waiting(token_bytes=1, memory=512, max_batch=3)
+    assert scheduler.may_join(0, 10_000)
+    assert scheduler.may_join(1, 255)
+    assert not scheduler.may_join(1, 256)
+    assert not scheduler.may_join(3, 10)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_random_day(seed: int) -> None:
     """Whatever comes and goes: order, places, memory and budget hold, and everybody starts in the end."""
     chance = random.Random(seed)
-    limits = Limits(max_batch=4, tokens_per_step=64, token_bytes=1, memory=2048)
+    limits = Limits(max_batch=4, token_bytes=1, memory=2048)
     scheduler: Scheduler[One] = Scheduler(limits)
     queue: list[int] = []
     running: list[One] = []
@@ -159,8 +174,8 @@ def test_every_random_day(seed: int) -> None:
         if chance.random() < 0.1:
             gone = chance.choice(queue)
             queue.remove(gone)
-            assert scheduler.remove(gone) is not None
-        padded, budget = chance.random() < 0.5, scheduler.budget(len(running))
+            assert scheduler.remove(gone)
+        padded, budget = chance.random() < 0.5, 64 if running else 256
         longest = max((one.length for one in running), default=0)
         group = scheduler.next_group(len(running), longest, budget, padded=padded)
         assert [one.id for one in group] == queue[: len(group)]

@@ -13,7 +13,7 @@ from reference.architectures import END_OF_TURN
 from mlx_serve.daemon.engine.generate.sampling import Draw
 from mlx_serve.daemon.engine.generate.sequence import Sequence
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.output.channels import Markers
+from mlx_serve.daemon.engine.output.formats.marked import Markers
 from mlx_serve.daemon.engine.prompt.render import Prepared
 from mlx_serve.daemon.protocol import Delta, Generate, TextPrompt, TokenLogprob, TokenPrompt
 
@@ -33,9 +33,9 @@ class Told:
     """A sequence that is told an answer, token by token, and everything that it shows."""
 
     def __init__(self, model: LanguageModel, *, room: int = 1000, inside: bool = False, **options: Any) -> None:
-        request = Generate(id=1, **({"prompt": TokenPrompt(ids=(1, 2))} | options))
+        request = Generate(**({"prompt": TokenPrompt(ids=(1, 2))} | options))
         self.model = model
-        self.sequence = Sequence(Prepared(request, [1, 2], room, False, inside, ""), Draw(), model)
+        self.sequence = Sequence(1, 0, Prepared(request, [1, 2], room, False, inside, ""), Draw(), model)
         self.deltas: list[Delta] = []
 
     def say(self, text: str) -> Told:
@@ -67,7 +67,7 @@ class Told:
 
 def test_the_stop_token_is_neither_text_nor_counted(model: LanguageModel) -> None:
     told = Told(model, want_context=True).say("hello").end()
-    finished = told.sequence.finished()
+    finished = told.sequence.finished(last=True)
     assert (told.text, finished.reason, finished.completion_tokens) == ("hello", "stop", told.sequence.generated)
     assert END_OF_TURN not in (finished.context or ())
     assert finished.context is not None
@@ -76,14 +76,14 @@ def test_the_stop_token_is_neither_text_nor_counted(model: LanguageModel) -> Non
 
 def test_ignore_eos_goes_on(model: LanguageModel) -> None:
     told = Told(model, ignore_eos=True, room=4).tokens([END_OF_TURN] * 4)
-    assert told.sequence.finished().completion_tokens == 4
+    assert told.sequence.finished(last=True).completion_tokens == 4
     assert told.sequence.reason == "length"
 
 
 def test_the_last_token_that_there_is_room_for(model: LanguageModel) -> None:
     told = Told(model, room=3).tokens(b"abcd")
-    assert told.sequence.finished().reason == "length"
-    assert told.sequence.finished().completion_tokens == 3
+    assert told.sequence.finished(last=True).reason == "length"
+    assert told.sequence.finished(last=True).completion_tokens == 3
     assert len(told.text) == 3
 
 
@@ -94,7 +94,7 @@ def test_deltas_count_tokens(model: LanguageModel) -> None:
 
 def test_a_stop_string_ends_at_once_and_is_named(model: LanguageModel) -> None:
     told = Told(model, stop=("STOP", "zz")).say("go on STOP here").end()
-    finished = told.sequence.finished()
+    finished = told.sequence.finished(last=True)
     assert told.text == "go on "
     assert (finished.reason, finished.stop_sequence) == ("stop", "STOP")
     assert finished.completion_tokens == len(model.tokenizer("go on STOP")["input_ids"])
@@ -105,7 +105,7 @@ def test_what_a_stop_string_kept_back_comes_at_the_end(model: LanguageModel) -> 
     assert Told(model, stop=("STOP",)).say("go ST").end().text == "go ST"
     told = Told(model, stop=("STOP",), room=5).say("go ST")
     assert told.text == "go ST"
-    assert told.sequence.finished().stop_sequence is None
+    assert told.sequence.finished(last=True).stop_sequence is None
 
 
 def test_half_a_character_at_the_end(model: LanguageModel) -> None:
@@ -116,7 +116,7 @@ def test_half_a_character_at_the_end(model: LanguageModel) -> None:
 def test_reasoning_is_told_apart_and_counted(model: LanguageModel) -> None:
     told = Told(model).say("<think>let me see</think>\n\nyes").end()
     assert (told.reasoning, told.text) == ("let me see", "yes")
-    finished = told.sequence.finished()
+    finished = told.sequence.finished(last=True)
     assert 0 < finished.reasoning_tokens < finished.completion_tokens
 
 
@@ -137,20 +137,20 @@ def test_stop_strings_do_not_count_in_reasoning(model: LanguageModel) -> None:
 def test_a_call_comes_whole_and_names_the_reason(model: LanguageModel) -> None:
     told = Told(model, parse_tools=True).say('ok <call>{"name": "f", "arguments": {"a": 1}}</call>').end()
     assert (told.text, told.calls) == ("ok ", [("f", '{"a": 1}')])
-    assert told.sequence.finished().reason == "tool_calls"
+    assert told.sequence.finished(last=True).reason == "tool_calls"
 
 
 def test_a_call_without_tools_is_text(model: LanguageModel) -> None:
     text = '<call>{"name": "f", "arguments": {}}</call>'
     told = Told(model).say(text).end()
-    assert (told.text, told.calls, told.sequence.finished().reason) == (text, [], "stop")
+    assert (told.text, told.calls, told.sequence.finished(last=True).reason) == (text, [], "stop")
 
 
 @pytest.mark.parametrize("text", ["<call>{broken</call>", '<call>{"nom": 1}</call>', "<call>", '<call>{"name": "f"'])
 def test_a_malformed_call_is_given_to_the_user(model: LanguageModel, text: str) -> None:
     """Closed or cut off: as the model wrote it, and it is no tool call."""
     told = Told(model, parse_tools=True).say("see: " + text).end()
-    assert (told.text, told.calls, told.sequence.finished().reason) == ("see: " + text, [], "stop")
+    assert (told.text, told.calls, told.sequence.finished(last=True).reason) == ("see: " + text, [], "stop")
 
 
 def test_special_tokens_inside_a_call_reach_its_parser(model: LanguageModel) -> None:
@@ -168,13 +168,13 @@ def test_a_call_then_the_limit_is_length(model: LanguageModel) -> None:
     text = '<call>{"name": "f", "arguments": {}}</call>'
     told = Told(model, parse_tools=True, room=len(model.tokenizer(text)["input_ids"])).say(text)
     assert told.calls == [("f", "{}")]
-    assert told.sequence.finished().reason == "length"
+    assert told.sequence.finished(last=True).reason == "length"
 
 
 def test_a_stop_string_that_shows_only_in_the_last_flush(model: LanguageModel) -> None:
     """A stop string that could also begin a marker is found when the text ends: that is a stop, not the length."""
     told = Told(model, stop=("<th",), room=5, want_context=True).say("ok<th")
-    finished = told.sequence.finished()
+    finished = told.sequence.finished(last=True)
     assert told.text == "ok"
     assert (finished.reason, finished.stop_sequence) == ("stop", "<th")
 

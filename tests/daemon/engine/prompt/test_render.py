@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.output.channels import Markers
 from mlx_serve.daemon.engine.output.detokenize import Vocabulary
+from mlx_serve.daemon.engine.output.formats.marked import Markers
 from mlx_serve.daemon.engine.prompt.render import Prepared, Prompts, Refused
 from mlx_serve.daemon.protocol import ChatPrompt, Count, Generate, Grammar, Prompt, Sampling, TextPrompt, TokenPrompt
 
@@ -34,7 +34,7 @@ def chat(*messages: tuple[str, str], **options: Any) -> ChatPrompt:
 
 
 def prepare(model: LanguageModel, prompt: Prompt, **options: Any) -> Prepared:
-    return Prompts(model).prepare(Generate(id=1, prompt=prompt, **options))
+    return Prompts(model).prepare(Generate(prompt=prompt, **options))
 
 
 def refusal(model: LanguageModel, prompt: Prompt, **options: Any) -> Refused:
@@ -368,11 +368,11 @@ def test_only_showing_what_would_be_asked(llama: LanguageModel) -> None:
     ids=lambda prompt: type(prompt).__name__,
 )
 def test_counting_is_what_generating_would_take(llama: LanguageModel, prompt: Prompt) -> None:
-    assert Prompts(llama).count(Count(id=1, prompt=prompt)) == prepare(llama, prompt).tokens
+    assert Prompts(llama).count(Count(prompt=prompt)) == prepare(llama, prompt).tokens
 
 
 def test_counting_has_no_context_limit(llama: LanguageModel) -> None:
-    assert len(Prompts(llama).count(Count(id=1, prompt=TokenPrompt(ids=(1,) * 5000)))) == 5000
+    assert len(Prompts(llama).count(Count(prompt=TokenPrompt(ids=(1,) * 5000)))) == 5000
 
 
 def test_every_tiny_model_prepares_the_same_chat(loaded: Callable[[str], LanguageModel]) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from daemon.engine.kinds import ENCODERS, cross_encoder, encoder, seeing, write
-from daemon.engine.quantize.test_conversion import assert_same, quantized, weights
 from mlx_lm.convert import convert
 from mlx_vlm import utils as vlm
 from mlx_vlm.embedding_loader import load_embedding_model
 from mlx_vlm.reranker_loader import load_sequence_classification_model
+from support.kind_checkpoints import ENCODERS, cross_encoder, encoder, seeing, write
+from support.quantized_files import assert_same, quantized, weights
 
 PROMPT = mx.array([[5, 9, 200, 31, 7]])
 

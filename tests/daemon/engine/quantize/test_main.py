@@ -15,9 +15,9 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from daemon.engine.kinds import encoder, seeing
-from daemon.engine.quantize.test_conversion import quantized, restored, weights
 from mlx_lm.utils import load_model
+from support.kind_checkpoints import encoder, seeing
+from support.quantized_files import quantized, restored, weights
 
 from mlx_serve.daemon.engine.model.load import BadModel, UnsupportedModel
 from mlx_serve.daemon.engine.quantize import main as job

@@ -1,0 +1,25 @@
+"""The choices of one request: they share a prompt and its prefill, and part when they decode."""
+
+from __future__ import annotations
+
+from .sequence import Sequence
+
+
+class Choices:
+    """`waiting` are the sequences that are not in the batch; all of them have the same tokens."""
+
+    def __init__(self, sequences: list[Sequence]) -> None:
+        self.waiting = sequences
+        self.id = sequences[0].ask
+
+    @property
+    def tokens(self) -> list[int]:
+        return self.waiting[0].tokens
+
+    @property
+    def length(self) -> int:
+        return self.waiting[0].length
+
+    @property
+    def rows(self) -> int:
+        return len(self.waiting)

@@ -1,0 +1,316 @@
+"""The worker for models that generate text: admit, prefill in turns, decode together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+
+from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected
+from ..device import backend
+from ..model.load import LanguageModel
+from ..prompt.render import Prepared, Prompts
+from ..prompt.thread import PromptThread, Ready
+from .batch import Batch, Launch
+from .choices import Choices
+from .pace import AIM, LONGEST_SECONDS, Pace
+from .prefill import Chunk, Prefill
+from .sampling import choice, resolve
+from .scheduler import Limits, Scheduler
+from .sequence import Sequence
+from .turns import Turns
+
+PIPELINE_BYTES = {"cuda": 4 << 30, "metal": 128 << 20, "cpu": 8 << 20}
+
+
+class Generator:
+    """`deliver` puts what the prompt thread has done into the mailbox; it comes back by `receive`.
+
+    Decoding is pipelined where that pays: step t+1 is launched before step t's tokens are read, so the device never
+    waits for Python. MLX cannot update a cache in place while an earlier step still reads it, it copies: so with caches
+    past `pipeline_bytes` a step is launched right after the last one's tokens are in, and only the text work overlaps
+    the device.
+    """
+
+    def __init__(
+        self, model: LanguageModel, limits: Limits, tokens_per_step: int, deliver: Callable[[Any], None]
+    ) -> None:
+        self._model = model
+        self._scheduler: Scheduler[Choices] = Scheduler(limits)
+        self._prompts = PromptThread(Prompts(model), deliver)
+        self._batch = Batch(model)
+        self._turns: Turns[Prefill] = Turns()
+        self._complete: list[Prefill] = []
+        self._chunk: Chunk | None = None
+        self._launch: Launch | None = None
+        self._launched_at = 0
+        self._events: list[Event] = []
+        self._unfinished: dict[int, int] = {}
+        self._pace = Pace(tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
+        self.pipeline_bytes = PIPELINE_BYTES[backend()]
+        self._steps = self._prompt_tokens = self._generated = 0
+
+    # what comes in
+
+    def admit(self, ask: Ask) -> None:
+        self._prompts.put(ask)
+
+    def receive(self, result: Ready | Counted | Rejected) -> None:
+        if not self._prompts.claim(result.id):
+            return
+        if isinstance(result, Ready):
+            self._queue(result.id, result.prepared)
+        else:
+            self._events.append(result)
+
+    def _queue(self, number: int, prepared: Prepared) -> None:
+        request, model = prepared.request, self._model
+        tokens = len(prepared.tokens)
+        if request.render_only:
+            self._events.append(
+                Accepted(
+                    id=number,
+                    prompt_tokens=tokens,
+                    truncated=prepared.truncated,
+                    rendered=prepared.rendered,
+                    last=True,
+                )
+            )
+            return
+        if self._scheduler.never_fits(tokens):
+            message = f"a prompt of {tokens} tokens needs more cache memory than there is"
+            self._events.append(Rejected(id=number, code="insufficient_memory", message=message))
+            return
+        draw = resolve(request.sampling, model.defaults, request.fallback, model.rows, request.logprobs)
+        sequences = [Sequence(number, index, prepared, choice(draw, index), model) for index in range(request.choices)]
+        self._unfinished[number] = len(sequences)
+        self._events.append(Accepted(id=number, prompt_tokens=tokens, truncated=prepared.truncated))
+        if request.echo:
+            text = prepared.rendered or model.vocabulary.decode(prepared.tokens)
+            self._events += [Delta(id=number, choice=sequence.choice, text=text) for sequence in sequences]
+        if prepared.room > 0:
+            self._scheduler.add(Choices(sequences))
+            return
+        for sequence in sequences:
+            sequence.reason = "length"
+            self._finish(sequence)
+
+    def cancel(self, number: int) -> None:
+        if self._prompts.cancel(number):
+            return
+        self._unfinished.pop(number, None)
+        self._scheduler.remove(number)
+        for sequence in self._running():
+            if sequence.ask == number:
+                sequence.reason = sequence.reason or "stop"
+
+    def _running(self) -> list[Sequence]:
+        """Every sequence past the queue."""
+        prefilling = [sequence for prefill in self._prefills() for _, sequence in prefill.members()]
+        return [*self._batch.sequences, *prefilling]
+
+    def _prefills(self) -> list[Prefill]:
+        return [*self._turns, *self._complete]
+
+    # one step
+
+    @property
+    def idle(self) -> bool:
+        return not (self._batch.sequences or self._launch or self._prefills() or len(self._scheduler))
+
+    @property
+    def problem(self) -> str | None:
+        return "a chat template or a prompt took too long to prepare" if self._prompts.stuck else None
+
+    def step(self) -> None:
+        if self.idle:
+            return
+        before, launched_at = self._launch, self._launched_at
+        began, prefilled = time.monotonic(), self._prompt_tokens
+        decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
+        if before is not None and not self._pipelined:
+            self._note_stops(before)
+        self._leave()
+        self._join()
+        self._launch, self._launched_at = (self._batch.launch() if len(self._batch) else None), self._steps
+        self._continue_prefill(budget)
+        if before is not None:
+            self._process(before)
+            if self._chunk is not None and launched_at > self._chunk.step:
+                self._settle_chunk(launched_at - self._chunk.step + 1)
+        self._pace.note_step(
+            time.monotonic() - began,
+            decoding=decoding,
+            prefilled=self._prompt_tokens - prefilled,
+            budget=budget,
+        )
+        self._steps += 1
+        if self.idle:
+            self._chunk = None
+
+    @property
+    def _pipelined(self) -> bool:
+        return self._batch.nbytes < self.pipeline_bytes
+
+    def _note_stops(self, launch: Launch) -> None:
+        """See before the next launch who has just drawn a stop token, so that no step is spent on them."""
+        for sequence, token in zip(launch.sequences, launch.read(), strict=True):
+            if token in self._model.stop_tokens and not sequence.request.ignore_eos:
+                sequence.stopping = True
+
+    # leaving the batch
+
+    def _leave(self) -> None:
+        self._leave_ended()
+        while self._scheduler.must_yield(len(self._batch), self._batch.longest):
+            self._free_memory()
+
+    def _leave_ended(self) -> None:
+        for sequence in list(self._batch.sequences):
+            if sequence.reason is not None or sequence.stopping or sequence.exhausted:
+                self._batch.leave(sequence)
+
+    def _free_memory(self) -> None:
+        """The caches have outgrown their memory: the newest sequence waits again, and is prefilled anew later; one that
+        is alone ends here. First the step under way is read, which may end some and is part of what the newest takes
+        along."""
+        if self._launch is not None:
+            self._process(self._launch)
+            self._launch = None
+            self._leave_ended()
+            return
+        newest = max(self._batch.sequences, key=lambda sequence: sequence.arrived)
+        self._batch.leave(newest)
+        newest.launched = newest.generated
+        if self._batch.sequences:
+            self._scheduler.put_back(Choices([newest]))
+            return
+        rest = newest.cut()
+        if rest is not None:
+            self._events.append(rest)
+        self._finish(newest)
+
+    # joining it
+
+    def _join(self) -> None:
+        for prefill in self._turns:
+            if prefill.abandoned:
+                self._turns.remove(prefill)
+        self._begin_prefills()
+        for prefill in list(self._complete):
+            for row, sequence in list(prefill.members()):
+                if not self._scheduler.may_join(len(self._batch), max(self._batch.longest, sequence.length)):
+                    break
+                self._batch.join(sequence, prefill.caches, row)
+                prefill.requests[row].waiting.remove(sequence)
+            if prefill.abandoned:
+                self._complete.remove(prefill)
+
+    def _begin_prefills(self) -> None:
+        """Everybody who finds a place begins; whose turn it is comes later."""
+        while True:
+            prefills = self._prefills()
+            group = self._scheduler.next_group(
+                len(self._batch) + sum(prefill.rows for prefill in prefills),
+                max([self._batch.longest, *(prefill.total + 1 for prefill in prefills)]),
+                min(self._pace.budget(len(self._batch)), self._pace.fresh.tokens),
+                padded=self._model.paddable,
+                alone=not self._model.batchable,
+            )
+            if not group:
+                return
+            now = time.monotonic()
+            for request in group:
+                for sequence in request.waiting:
+                    sequence.admitted = sequence.admitted or now
+            prefill = Prefill(self._model, group, self._pace.fresh.tokens)
+            if prefill.complete:
+                self._complete.append(prefill)
+            else:
+                self._turns.add(prefill)
+
+    # prefill
+
+    def _continue_prefill(self, budget: int) -> None:
+        prefill = self._turns.next()
+        if prefill is None:
+            return
+        if self._chunk is not None:
+            self._settle_chunk(1)
+        self._chunk = prefill.begin_chunk(budget, self._steps)
+        self._prompt_tokens += self._chunk.tokens
+        if prefill.complete:
+            self._turns.remove(prefill)
+            self._complete.append(prefill)
+
+    def _settle_chunk(self, launches: int) -> None:
+        """Wait for the chunk on the device, so that no two are, and learn how long it took; up to so many decode steps
+        ran meanwhile."""
+        assert self._chunk is not None
+        chunk, self._chunk = self._chunk, None
+        chunk.prefill.wait()
+        seconds = self._pace.without_decoding(time.monotonic() - chunk.begun, launches if len(self._batch) else 0)
+        chunk.prefill.allowance.note(chunk.width, seconds)
+        if chunk.prefill.done == chunk.width:  # its first: what the next newcomer may take
+            self._pace.fresh.note(chunk.width * len(chunk.prefill.requests), seconds)
+
+    # what comes out
+
+    def _process(self, launch: Launch) -> None:
+        """Take a step's tokens into their sequences, once, and its text into the outbox."""
+        if launch.taken:
+            return
+        launch.taken = True
+        tokens = launch.read()
+        logprobs = launch.logprobs(self._model.vocabulary)
+        for row, (sequence, token) in enumerate(zip(launch.sequences, tokens, strict=True)):
+            if sequence.reason is not None:
+                continue
+            if token < 0:
+                message = "the model computed values that are not numbers"
+                self._reject(sequence, Rejected(id=sequence.ask, code="numerical_error", message=message))
+                continue
+            self._generated += 1
+            try:
+                delta = sequence.accept(token, logprobs.get(row))
+            except Exception as error:  # of one text; the others are well
+                message = f"the answer's text could not be read ({type(error).__name__})"
+                self._reject(sequence, Rejected(id=sequence.ask, code="internal_error", message=message))
+                continue
+            if delta is not None:
+                self._events.append(delta)
+            if sequence.reason is not None:
+                self._finish(sequence)
+
+    def _finish(self, sequence: Sequence) -> None:
+        left = self._unfinished[sequence.ask] - 1
+        if left:
+            self._unfinished[sequence.ask] = left
+        else:
+            del self._unfinished[sequence.ask]
+        self._events.append(sequence.finished(last=not left))
+
+    def _reject(self, sequence: Sequence, rejected: Rejected) -> None:
+        """The whole request ends, with this sequence's siblings."""
+        sequence.reason = "stop"
+        self._events.append(rejected)
+        self.cancel(sequence.ask)
+
+    def drain(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def gauges(self) -> Gauges:
+        return Gauges(
+            running=len(self._batch),
+            waiting=len(self._scheduler) + self._prompts.busy,
+            prefilling=sum(prefill.rows for prefill in self._prefills()),
+            active_memory=mx.get_active_memory(),
+            peak_memory=mx.get_peak_memory(),
+            prompt_tokens=self._prompt_tokens,
+            generated_tokens=self._generated,
+            steps=self._steps,
+            longest_step=self._pace.longest,
+        )

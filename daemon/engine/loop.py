@@ -1,0 +1,100 @@
+"""The engine: inbox, step, outbox. One thread, the only one that touches MLX. What a step does is the worker's."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Ping, Pong, Quit, Step
+from .mailbox import Mailbox
+
+BEAT_SECONDS = 1.0
+
+
+class Worker(Protocol):
+    """Does one kind of model's work: the prompts, batches and results of everything that was admitted."""
+
+    def admit(self, ask: Ask) -> None:
+        """Take work in; its events come out of `drain` sooner or later."""
+
+    def receive(self, result: Any) -> None:
+        """Take what a thread of the worker's own has put into the mailbox."""
+
+    def cancel(self, number: int) -> None:
+        """Drop the work of this id wherever it is; no event of it follows."""
+
+    def step(self) -> None:
+        """One step on the device. An exception means that nobody knows what state the device is in."""
+
+    def drain(self) -> list[Event]:
+        """The events since the last call."""
+
+    @property
+    def idle(self) -> bool:
+        """No step is needed until the next message."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why the process must end, if it must."""
+
+    def gauges(self) -> Gauges: ...
+
+
+class Quitting(Exception):
+    """The parent asked the child to end."""
+
+
+class Loop:
+    """Runs one worker until the parent says Quit."""
+
+    def __init__(self, worker: Worker, mailbox: Mailbox) -> None:
+        self._worker = worker
+        self._mailbox = mailbox
+        self._beat = time.monotonic()
+        self._told_idle = True
+
+    def run(self) -> None:
+        """Returns when the parent says Quit, or after a failure that only a new process can mend."""
+        try:
+            while True:
+                self._take_inbox()
+                self._step()
+                self._send_outbox()
+        except Quitting:
+            return
+
+    def _take_inbox(self) -> None:
+        for message in self._mailbox.drain(wait=self._worker.idle):
+            match message:
+                case Ask():
+                    self._worker.admit(message)
+                case Cancel():
+                    self._worker.cancel(message.id)
+                case Ping():
+                    self._mailbox.send(Pong(id=message.id, gauges=self._worker.gauges()))
+                case Quit():
+                    raise Quitting
+                case _:
+                    self._worker.receive(message)
+        if self._worker.problem is not None:
+            self._fail(self._worker.problem)
+
+    def _step(self) -> None:
+        try:
+            self._worker.step()
+        except Exception as error:
+            self._fail(f"the engine failed in a step ({type(error).__name__}: {' '.join(str(error).split())[:300]})")
+
+    def _fail(self, reason: str) -> None:
+        self._send_outbox()
+        self._mailbox.send(Fatal(message=reason))
+        raise Quitting
+
+    def _send_outbox(self) -> None:
+        events = self._worker.drain()
+        now = time.monotonic()
+        idle = self._worker.idle
+        if events or (idle and not self._told_idle) or now - self._beat > BEAT_SECONDS:
+            self._told_idle = idle
+            self._mailbox.send(Step(events=tuple(events), gauges=self._worker.gauges()))
+            self._beat = now

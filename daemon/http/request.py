@@ -1,0 +1,35 @@
+"""A request as handlers see it: Sanic's, with a checked id and a body that is received within the limits."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncGenerator
+from functools import cached_property
+from typing import Any
+
+from sanic.request import Request
+
+from .exchange import Exchange
+
+_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+
+class ApiRequest(Request):
+    """A request whose body is received within the limits."""
+
+    @cached_property
+    def id(self) -> str:
+        """The client's own where that is a plain word."""
+        given = self.headers.get("x-request-id", "")
+        return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+    async def receive_body(self) -> None:
+        if not self.body and isinstance(self.stream, Exchange):
+            self.body = await self.stream.whole_body()
+
+    def parts(self) -> AsyncGenerator[bytes]:
+        """The body part by part; held in memory nowhere, and as long as it likes."""
+        stream: Any = self.stream
+        arriving: AsyncGenerator[bytes] = stream.parts()
+        return arriving

@@ -1,0 +1,98 @@
+"""What a child says of one piece of work. `last` marks the event after which nothing follows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .immutable import Value
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+RejectCode = Literal[
+    "invalid_request",
+    "context_length_exceeded",
+    "unsupported",
+    "template_error",
+    "insufficient_memory",
+    "numerical_error",
+    "internal_error",
+]
+
+
+class TokenLogprob(Value, frozen=True):
+    """A token's text, its UTF-8 bytes, its natural-log probability, and the likeliest alternatives, best first."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] = ()
+    top: tuple[TokenLogprob, ...] = ()
+
+
+class ToolCall(Value, frozen=True):
+    """One call the model made; `arguments` is JSON text of an object."""
+
+    name: str
+    arguments: str
+
+
+class Accepted(Value, frozen=True, tag="accepted"):
+    """The prompt is rendered, counted, checked and queued. `truncated`: something was left out to fit the context.
+
+    `rendered` is the rendered prompt when the request asked for `render_only`.
+    """
+
+    id: int
+    prompt_tokens: int
+    truncated: bool = False
+    rendered: str | None = None
+    last: bool = False
+
+
+class Delta(Value, frozen=True, tag="delta"):
+    """What steps added to one choice. `tokens` counts what was generated so far, without the stop token."""
+
+    id: int
+    choice: int = 0
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    tokens: int = 0
+    last: Literal[False] = False
+
+
+class Finished(Value, frozen=True, tag="finished"):
+    """The end of one choice. Times in seconds: waiting for a place, prefill, decoding."""
+
+    id: int
+    reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    choice: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    stop_sequence: str | None = None
+    queue_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    context: tuple[int, ...] | None = None
+    last: bool = True
+
+
+class Rejected(Value, frozen=True, tag="rejected"):
+    """The work ends with an error. `param` is the engine's name of the field at fault, where there is one."""
+
+    id: int
+    code: RejectCode
+    message: str
+    param: str | None = None
+    last: Literal[True] = True
+
+
+class Counted(Value, frozen=True, tag="counted"):
+    id: int
+    count: int
+    tokens: tuple[int, ...] = ()
+    last: Literal[True] = True
+
+
+Event = Accepted | Delta | Finished | Rejected | Counted

@@ -1,0 +1,165 @@
+"""The frames on the socket between the daemon and a model's child process.
+
+A frame on the wire is four bytes of length (big endian) and one msgpack message; `PROTOCOL` is checked in the first
+frame, so two versions never talk past each other.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .events import Event
+from .immutable import Kind, Value
+from .jobs import JobFailed, Quantize, Quantized, Quantizing
+from .work import Work
+
+PROTOCOL = 2
+MAX_FRAME = 256 << 20
+
+
+# --- to the child -----------------------------------------------------------------------------------------------------
+
+
+class Load(Value, frozen=True, tag="load"):
+    """Bring a model in: `path` is a folder with the model's real file names; sizes in bytes."""
+
+    path: str
+    name: str
+    kind: Kind
+    max_batch: int
+    prefill_tokens_per_step: int
+    context_length: int | None = None
+    memory_limit: int | None = None
+
+
+class Ask(Value, frozen=True, tag="ask"):
+    """Do a piece of work. `id` is unique within one child's life; every event of the work carries it."""
+
+    id: int
+    work: Work
+
+
+class Cancel(Value, frozen=True, tag="cancel"):
+    """No further event of this work is wanted."""
+
+    id: int
+
+
+class Ping(Value, frozen=True, tag="ping"):
+    """Answered by the engine loop itself, so that a wedged loop is seen."""
+
+    id: int
+
+
+class Quit(Value, frozen=True, tag="quit"):
+    pass
+
+
+ToChild = Load | Ask | Cancel | Ping | Quit | Quantize
+
+
+# --- from the child ---------------------------------------------------------------------------------------------------
+
+
+class Gauges(Value, frozen=True):
+    """Where the engine stands after a step; memory in bytes, `longest_step` in seconds."""
+
+    running: int = 0
+    waiting: int = 0
+    prefilling: int = 0
+    active_memory: int = 0
+    peak_memory: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    steps: int = 0
+    longest_step: float = 0.0
+
+
+class Step(Value, frozen=True, tag="step"):
+    """Every event of one engine step, in one frame."""
+
+    events: tuple[Event, ...] = ()
+    gauges: Gauges = Gauges()
+
+
+class Hello(Value, frozen=True, tag="hello"):
+    """The first frame: imports are done. `device_memory` is what models may use on this device, in bytes."""
+
+    protocol: int
+    pid: int
+    backend: Literal["metal", "cuda", "cpu"]
+    device: str
+    device_memory: int
+    notes: tuple[str, ...] = ()
+
+
+class Loaded(Value, frozen=True, tag="loaded"):
+    """The model is in memory. Sizes in bytes; `capabilities` as Ollama names them (completion, tools, thinking, …)."""
+
+    weight_bytes: int
+    kv_bytes_per_token: int
+    context_length: int
+    vocabulary: int
+    batchable: bool
+    capabilities: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class LoadFailed(Value, frozen=True, tag="load_failed"):
+    """`code` says whose fault it is: the model's files, a missing feature, or the memory of this machine."""
+
+    code: Literal["bad_model", "unsupported", "insufficient_memory", "internal_error"]
+    message: str
+
+
+class Pong(Value, frozen=True, tag="pong"):
+    id: int
+    gauges: Gauges = Gauges()
+
+
+class Fatal(Value, frozen=True, tag="fatal"):
+    """The child cannot go on and is about to exit; `message` is the reason for logs and for waiting requests."""
+
+    message: str
+
+
+FromChild = Hello | Loaded | LoadFailed | Step | Pong | Fatal | Quantizing | Quantized | JobFailed
+
+
+# --- on the wire ------------------------------------------------------------------------------------------------------
+
+_to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
+_from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class FrameTooLarge(ValueError):
+    """A frame is longer than MAX_FRAME bytes: refused before anything is sent or allocated."""
+
+
+def encode(message: ToChild | FromChild) -> bytes:
+    """One frame, length and body. Raises FrameTooLarge."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME:
+        raise FrameTooLarge(f"a frame of {len(body)} bytes passes the limit of {MAX_FRAME}")
+    return len(body).to_bytes(4, "big") + body
+
+
+def frame_length(header: bytes) -> int:
+    """The length of the body that follows a four-byte header. Raises FrameTooLarge."""
+    length = int.from_bytes(header, "big")
+    if length > MAX_FRAME:
+        raise FrameTooLarge(f"a frame of {length} bytes passes the limit of {MAX_FRAME}")
+    return length
+
+
+def decode_to_child(body: bytes | memoryview) -> ToChild:
+    """Raises msgspec.DecodeError or msgspec.ValidationError."""
+    return _to_child.decode(body)
+
+
+def decode_from_child(body: bytes | memoryview) -> FromChild:
+    """Raises msgspec.DecodeError or msgspec.ValidationError."""
+    return _from_child.decode(body)

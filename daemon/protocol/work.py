@@ -1,0 +1,74 @@
+"""What a child is asked to do, one type a kind of work, and how a client wants it done."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .immutable import Value
+from .prompts import Prompt
+
+
+class Sampling(Value, frozen=True):
+    """How the next token is drawn. None: not given; the model's generation_config decides, then `Generate.fallback`.
+
+    Filters apply after temperature (top_k, then top_p, then min_p), penalties and bias before it. Penalties count
+    generated tokens, all of them or the last `penalty_window`. `temperature` 0 is greedy. A `seed` fixes the result
+    whatever else is in the batch; of several choices the i-th draws with `seed + i`.
+    """
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    penalty_window: int | None = None
+    logit_bias: dict[int, float] = msgspec.field(default_factory=dict)
+    seed: int | None = None
+
+
+class Grammar(Value, frozen=True):
+    """What the answer must look like: any JSON object, a JSON schema (as JSON text), or a regular expression."""
+
+    type: Literal["json", "json_schema", "regex"]
+    source: str = ""
+
+
+class Generate(Value, frozen=True, tag="generate"):
+    """Go on from a prompt, `choices` times; the prompt is prefilled once.
+
+    `max_tokens` None: until the model stops or the context is full. `context_length` narrows the model's own.
+    `logprobs` None: none; k >= 0: the chosen token's and the k likeliest ones'. `split_reasoning` False leaves
+    reasoning markers in the text. `parse_tools` False leaves tool-call markup in the text. `want_context` asks for
+    the token ids of prompt and answer in the last event (Ollama's `context`). `render_only`: no token is generated,
+    and Accepted is the last event.
+    """
+
+    prompt: Prompt
+    choices: int = 1
+    sampling: Sampling = Sampling()
+    fallback: Sampling = Sampling()
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    context_length: int | None = None
+    logprobs: int | None = None
+    grammar: Grammar | None = None
+    ignore_eos: bool = False
+    echo: bool = False
+    split_reasoning: bool = True
+    parse_tools: bool = False
+    want_context: bool = False
+    render_only: bool = False
+
+
+class Count(Value, frozen=True, tag="count"):
+    """Tokenize without generating. `return_tokens` asks for the ids too."""
+
+    prompt: Prompt
+    return_tokens: bool = False
+
+
+Work = Generate | Count

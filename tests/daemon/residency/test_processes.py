@@ -1,0 +1,79 @@
+"""Residency over real child processes without models: killed, dying on load, unloaded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from fakes.store import FakeStore
+from support.residency_harness import A, B, use
+from support.runner_process import FAKE
+from support.streams import events_of
+from support.waiting import GUARD, soon
+
+from mlx_serve.daemon.errors import LoadError, RunnerDied
+from mlx_serve.daemon.protocol import Generate, TextPrompt
+from mlx_serve.daemon.residency.residency import Residency
+from mlx_serve.daemon.residency.spare import Spare
+from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.workers.runner import Runner
+
+
+@pytest.fixture
+async def real(tmp_path: Path) -> AsyncIterator[Callable[..., Residency]]:
+    """A residency over real child processes without models."""
+    made: list[Residency] = []
+    settings = load_settings({}, {"MLX_SERVE_HOME": str(tmp_path)})
+
+    def make(store: FakeStore) -> Residency:
+        made.append(Residency(settings, store, Spare(partial(Runner.spawn, (FAKE,)))))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for residency in made:
+        await asyncio.wait_for(residency.close(), GUARD)
+
+
+async def test_a_process_is_killed_and_the_next_request_works(real: Callable[..., Residency]) -> None:
+    """The stream ends with the cause, another model's goes on, and the model is loaded again."""
+    store = FakeStore()
+    for name in (A, B):
+        store.add(name)
+    residency = real(store)
+    async with use(residency, A) as model, use(residency, B) as other:
+        stream = events_of(model, Generate(prompt=TextPrompt(text="killed")))
+        beside = events_of(other, Generate(prompt=TextPrompt(text="wait")))
+        await anext(beside)
+        with pytest.raises(RunnerDied, match="SIGKILL"):
+            async for _ in stream:
+                pass
+        async with use(residency, A) as again:
+            assert again.load_seconds > 0
+            events = [event async for event in events_of(again, Generate(prompt=TextPrompt(text="hi there")))]
+            assert events
+        await anext(beside)
+        await beside.aclose()
+
+
+async def test_a_process_that_dies_on_load(real: Callable[..., Residency]) -> None:
+    store = FakeStore()
+    store.add("acme/dies")
+    residency = real(store)
+    for _ in range(2):
+        with pytest.raises(LoadError, match="exit status 9"):
+            await soon(residency.load(await residency.find("acme/dies")))
+    with pytest.raises(LoadError, match="2 times in a row"):
+        await soon(residency.load(await residency.find("acme/dies")))
+
+
+async def test_unloading_ends_the_process(real: Callable[..., Residency]) -> None:
+    store = FakeStore()
+    store.add(A)
+    residency = real(store)
+    resident = await soon(residency.load(await residency.find(A)))
+    assert Path(f"/proc/{resident.pid}").exists() or not Path("/proc/self").exists()
+    assert await soon(residency.unload(await residency.find(A)))
+    assert not Path(f"/proc/{resident.pid}").exists()

@@ -1,0 +1,112 @@
+"""A child that dies, hangs or sends garbage: every request of it is told the cause at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+from support.runner_process import alive, ask, begun, count, listen, load, spawn, words
+from support.streams import events_of
+from support.waiting import GUARD
+
+from mlx_serve.daemon.errors import RunnerDied
+from mlx_serve.daemon.protocol import Finished
+from mlx_serve.daemon.workers import runner
+from mlx_serve.daemon.workers.runner import Runner
+
+
+async def test_a_killed_child_is_noticed_at_once(child: Runner) -> None:
+    """Every stream of it ends within a second, says by what it was killed, and no new one begins."""
+    streams = [await begun(child, "wait") for _ in range(5)]
+    killed = time.monotonic()
+    os.kill(child.pid, signal.SIGKILL)
+    answers = await asyncio.gather(*map(listen, streams), return_exceptions=True)
+    assert time.monotonic() - killed < 1.0
+    for answer in answers:
+        assert isinstance(answer, RunnerDied)
+        assert "SIGKILL" in str(answer)
+        assert "acme/model" in str(answer)
+    assert not child.alive
+    with pytest.raises(RunnerDied, match="SIGKILL"):
+        await listen(events_of(child, ask("more")))
+    with pytest.raises(RunnerDied):
+        await count(child, "more")
+
+
+async def test_what_was_said_before_the_death_is_heard(child: Runner) -> None:
+    stream = events_of(child, ask("die"))
+    events = [await asyncio.wait_for(anext(stream), GUARD) for _ in range(2)]
+    assert words(events) == ["dying"]
+    with pytest.raises(RunnerDied, match="exit status 3"):
+        await asyncio.wait_for(anext(stream), GUARD)
+
+
+async def test_a_death_while_nobody_listens(child: Runner) -> None:
+    """A reader that was busy elsewhere is told when it comes back, it does not wait for ever."""
+    stream = await begun(child, "wait")
+    os.kill(child.pid, signal.SIGKILL)
+    await asyncio.wait_for(child.dead.wait(), GUARD)
+    with pytest.raises(RunnerDied, match="SIGKILL"):
+        await listen(stream)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("die", "exit status 3"),
+        ("killed", "SIGKILL"),
+        ("fatal", "the device is gone"),
+        ("garbage", "cannot be read"),
+        ("endless", "limit"),
+    ],
+)
+async def test_every_way_to_die(child: Runner, text: str, reason: str) -> None:
+    """The request that met it and one beside it are told the cause; the process is gone."""
+    beside = await begun(child, "wait")
+    for stream in (events_of(child, ask(text)), beside):
+        with pytest.raises(RunnerDied, match=reason):
+            await listen(stream)
+    await asyncio.wait_for(child.dead.wait(), GUARD)
+    assert not alive(child.pid)
+
+
+async def test_a_wedged_child_is_killed() -> None:
+    """A loop that answers no Ping is not waited for."""
+    one = await spawn(wedged_seconds=0.4)
+    await one.load(load("acme/model"))
+    beside = await begun(one, "wait")
+    for stream in (events_of(one, ask("hang")), beside):
+        with pytest.raises(RunnerDied, match="no sign of life"):
+            await listen(stream)
+    await asyncio.wait_for(one.dead.wait(), GUARD)
+    await one.close()
+
+
+async def test_a_slow_child_is_not_killed() -> None:
+    """One that says nothing for longer than that, but answers Pings, lives."""
+    one = await spawn(wedged_seconds=0.8)
+    await one.load(load("acme/model"))
+    began = time.monotonic()
+    assert isinstance((await listen(events_of(one, ask("pings 5"))))[-1], Finished)
+    assert time.monotonic() - began > 0.8
+    assert one.alive
+    await one.close()
+
+
+async def test_a_child_that_closes_its_socket_and_stays(child: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "QUIT_SECONDS", 0.1)
+    with pytest.raises(RunnerDied):
+        await listen(events_of(child, ask("leave")))
+    await asyncio.wait_for(child.dead.wait(), GUARD)
+    assert not alive(child.pid)
+
+
+async def test_an_idle_child_dies(child: Runner) -> None:
+    """Nobody waits for it: the event is set all the same."""
+    os.kill(child.pid, signal.SIGKILL)
+    await asyncio.wait_for(child.dead.wait(), GUARD)
+    assert not child.alive
+    assert "SIGKILL" in child.death

@@ -1,0 +1,123 @@
+"""A residency without processes: every model of the store is served by one scripted engine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fakes.engine import FakeEngine
+from fakes.store import FakeStore
+
+from mlx_serve.daemon.protocol import Gauges, Generate, Hello, Loaded
+from mlx_serve.daemon.residency.lease import Queue, Resident
+from mlx_serve.daemon.workers.runner import Sink
+from mlx_serve.store.installed import Installed
+
+HELLO = Hello(protocol=1, pid=1, backend="cpu", device="cpu", device_memory=1)
+
+
+@dataclass
+class FakeModel:
+    installed: Installed
+    engine: FakeEngine
+    info: Loaded
+    load_seconds: float = 0.125
+
+    def submit(self, work: Generate, sink: Sink) -> int:
+        return self.engine.submit(work, sink)
+
+    def cancel(self, number: int) -> None:
+        self.engine.cancel(number)
+
+
+class FakeResidency:
+    """`failure` is raised to who asks for a model, `late_failure` after the load, which waits for `hold_load`.
+
+    `leases` counts those that are held. `found`, `keep_alive`, `loaded` and `unloaded` say what was asked.
+    """
+
+    def __init__(self, store: FakeStore, engine: FakeEngine) -> None:
+        self.store, self.engine = store, engine
+        self.info = Loaded(
+            weight_bytes=1,
+            kv_bytes_per_token=1,
+            context_length=4096,
+            vocabulary=100,
+            batchable=True,
+            capabilities=("completion", "tools", "thinking"),
+        )
+        self.failure: Exception | None = None
+        self.hold_load: asyncio.Event | None = None
+        self.late_failure: Exception | None = None
+        self.leases = 0
+        self.idle = asyncio.Event()
+        self.queue = Queue(running=0, waiting=0, limit=256)
+        self.keep_alive: list[float | None] = []
+        self.found: list[str] = []
+        self.loaded: list[str] = []
+        self.unloaded: list[str] = []
+        self._rows: list[Resident] = []
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self, drain_seconds: float = 0.0) -> None:
+        pass
+
+    async def find(self, name: str) -> Installed:
+        self.found.append(name)
+        if self.failure is not None:
+            raise self.failure
+        return self.store.find(name)
+
+    @asynccontextmanager
+    async def use(self, found: Installed, *, keep_alive: float | None = None) -> AsyncGenerator[FakeModel]:
+        self.keep_alive.append(keep_alive)
+        self.loaded.append(found.name.display())
+        self.leases += 1
+        try:
+            if self.hold_load is not None:
+                await self.hold_load.wait()
+            if self.late_failure is not None:
+                raise self.late_failure
+            yield FakeModel(found, self.engine, self.info)
+        finally:
+            self.leases -= 1
+            self.idle.set()
+
+    async def load(self, found: Installed, *, keep_alive: float | None = None) -> Resident:
+        """Used a minute and a half ago, and going in half an hour unless it stays for ever."""
+        now = time.time()
+        expires = None if keep_alive is not None and keep_alive < 0 else now + 1801
+        row = Resident(
+            name=found.name.display(),
+            installed=found,
+            info=self.info,
+            hello=HELLO,
+            memory_bytes=2_000_000,
+            loaded_at=now,
+            last_used=now - 90,
+            expires_at=expires,
+            running=0,
+            waiting=0,
+            pid=1,
+            gauges=Gauges(),
+        )
+        self._rows.append(row)
+        return row
+
+    async def unload(self, model: Installed) -> bool:
+        self.unloaded.append(model.name.display())
+        before = len(self._rows)
+        self._rows = [row for row in self._rows if row.installed.digest != model.digest]
+        return len(self._rows) < before
+
+    @property
+    def in_use(self) -> set[str]:
+        return {row.installed.digest for row in self._rows}
+
+    def resident(self) -> list[Resident]:
+        return list(self._rows)

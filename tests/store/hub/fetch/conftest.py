@@ -1,0 +1,43 @@
+"""A repository whose weights come in three pieces, and no thread of a download left after a test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from fakes.hub.faults import Fault
+from fakes.hub.server import Hub
+from support.hub_pulls import (
+    MB,
+    PLACE,
+    Files,
+    MakeFiles,
+)
+
+
+@pytest.fixture
+def files(make_files: MakeFiles) -> Files:
+    """Weights large enough for three pieces."""
+    return make_files(12 * MB)
+
+
+@pytest.fixture
+def offer(hub: Hub) -> Callable[..., Hub]:
+    def add(files: Files, *planned: Fault) -> Hub:
+        hub.add("owner/name", files)
+        for fault in planned:
+            hub.fault(PLACE, fault)
+        return hub
+
+    return add
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    deadline = time.monotonic() + 5
+    while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("hub-str")]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)

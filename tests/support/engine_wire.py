@@ -1,0 +1,88 @@
+"""An engine in this process without a socket: a mailbox that a test scripts, and the events that came out of it."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from typing import Any
+
+from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.scheduler import Limits
+from mlx_serve.daemon.engine.loop import Loop
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prompt.render import Prompts
+from mlx_serve.daemon.engine.prompt.thread import Ready
+from mlx_serve.daemon.protocol import Ask, Delta, Finished, Gauges, Generate, Quit, Sampling, Step, TokenPrompt
+
+GREEDY = Sampling(temperature=0.0)
+
+
+class Wire:
+    """The mailbox of an engine under test: `script` says what arrives before each step, `events` what came out."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.prompts = Prompts(model)
+        self.script: Iterator[list[Any]] = iter(())
+        self.frames: list[Any] = []
+        self.events: dict[int, list[Any]] = {}
+        self.choices: dict[tuple[int, int], list[Any]] = {}
+        self.gauges = Gauges()
+        self.waits = self.rounds = 0
+
+    def send(self, frame: Any) -> None:
+        self.frames.append(frame)
+        if isinstance(frame, Step):
+            self.gauges = frame.gauges
+            for event in frame.events:
+                self.events.setdefault(event.id, []).append(event)
+                self.choices.setdefault((event.id, getattr(event, "choice", 0)), []).append(event)
+
+    def drain(self, *, wait: bool) -> list[Any]:
+        self.rounds += 1
+        self.waits += wait
+        if self.rounds > 20_000:
+            raise AssertionError("the engine spins")
+        arrived = next(self.script, [Quit()] if wait else [])
+        return [Ready(one.id, self.prompts.prepare(one.work)) if isinstance(one, Ask) else one for one in arrived]
+
+    def finished(self, number: int, choice: int = 0) -> Finished:
+        last = self.choices[number, choice][-1]
+        assert isinstance(last, Finished), last
+        return last
+
+    def tokens(self, number: int, choice: int = 0) -> list[int]:
+        finished = self.finished(number, choice)
+        return list((finished.context or ())[finished.prompt_tokens :])
+
+    def deltas(self, number: int) -> list[Delta]:
+        return [event for event in self.events.get(number, []) if isinstance(event, Delta)]
+
+
+def ask(number: int, prompt: tuple[int, ...], count: int = 12, **options: Any) -> Ask:
+    given: dict[str, Any] = {"sampling": GREEDY, "ignore_eos": True, "want_context": True} | options
+    return Ask(id=number, work=Generate(prompt=TokenPrompt(ids=prompt), max_tokens=count, **given))
+
+
+def generator(model: LanguageModel, wire: Wire, *, tokens_per_step: int = 8, **limits: Any) -> Generator:
+    """Over a scripted mailbox; the limits are those of `Limits`."""
+    return Generator(model, Limits(**({"max_batch": 4} | limits)), tokens_per_step, wire.queue.put)
+
+
+def run(made: tuple[Generator, Wire], script: Iterator[list[Any]]) -> Wire:
+    made[1].script = script
+    Loop(made[0], made[1]).run()  # type: ignore[arg-type]
+    return made[1]
+
+
+def note_yields(generator: Generator) -> list[int]:
+    """The ids of the requests of which a sequence had to wait again, as it happens."""
+    scheduler, ids = generator._scheduler, []
+    original = scheduler.put_back
+
+    def put_back(request: Any) -> None:
+        ids.append(request.id)
+        original(request)
+
+    scheduler.put_back = put_back  # type: ignore[method-assign]
+    return ids
