@@ -63,6 +63,19 @@ def test_a_repeated_pull_fetches_nothing_and_changes_nothing(store: Store, hub: 
     assert told[-1].fetched == 0
 
 
+def test_what_was_fetched_is_served_without_reading_it_again(
+    store: Store, hub: Hub, make_files: MakeFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add("owner/name", make_files())
+    model = store.pull("owner/name")
+
+    def read(*_: object) -> str:
+        raise AssertionError("a blob is read")
+
+    monkeypatch.setattr("mlx_serve.store.disk.blobs.sha256", read)
+    store.view(model)
+
+
 def test_what_two_models_share_is_fetched_once(store: Store, hub: Hub, make_files: MakeFiles) -> None:
     """Small files too, which the hub knows by another digest than the store."""
     hub.add("owner/one", make_files(4000, tokenizer_config__json=b'{"a": 1}'))

@@ -38,7 +38,7 @@ def edit(path: Path, **changes: Any) -> None:
 def test_the_facts_of_a_model(folder: Path) -> None:
     model, told = bring_in(folder)
     # Three layers, keys and values, two heads of 16 in float32.
-    assert told.kv_bytes_per_token == model.key_value_bytes == 3 * 2 * 2 * 16 * 4
+    assert told.kv_bytes_per_token == model.costs.row.token == 3 * 2 * 2 * 16 * 4
     assert told.weight_bytes == pytest.approx((folder / "model.safetensors").stat().st_size, rel=0.02)
     assert (told.vocabulary, told.context_length, told.batchable) == (VOCABULARY, 512, True)
     assert told.capabilities == ("completion",)
