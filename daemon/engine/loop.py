@@ -33,10 +33,6 @@ class Worker(Protocol):
     def idle(self) -> bool:
         """No step is needed until the next message."""
 
-    @property
-    def problem(self) -> str | None:
-        """Why the process must end, if it must."""
-
     def gauges(self) -> Gauges: ...
 
 
@@ -76,8 +72,6 @@ class Loop:
                     raise Quitting
                 case _:
                     self._worker.receive(message)
-        if self._worker.problem is not None:
-            self._fail(self._worker.problem)
 
     def _step(self) -> None:
         try:
