@@ -28,6 +28,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.cache",
         "daemon.engine.model",
         "daemon.engine.generate",
+        "daemon.engine.prompt",
     ),
     "daemon.engine.output": (),
     "daemon.engine.output.formats": ("daemon.engine.output",),
@@ -36,7 +37,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device"),
         *("daemon.engine.cache", "daemon.engine.output", "daemon.engine.output.formats"),
     ),
-    "daemon.engine.prompt": ("daemon.protocol", "daemon.engine.model"),
+    "daemon.engine.prompt": ("daemon.protocol", "daemon.engine.process"),
     "daemon.engine.generate": (
         "daemon.protocol",
         "daemon.parameters",

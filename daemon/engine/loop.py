@@ -37,10 +37,6 @@ class Worker(Protocol):
     def audit(self) -> str | None:
         """At rest: what of the worker's own books disagrees, as a sentence for the log; None when all agree."""
 
-    @property
-    def problem(self) -> str | None:
-        """Why the process must end, if it must."""
-
     def gauges(self) -> Gauges: ...
 
 
@@ -81,8 +77,6 @@ class Loop:
                     raise Quitting
                 case _:
                     self._worker.receive(message)
-        if self._worker.problem is not None:
-            self._fail(self._worker.problem)
 
     def _audit(self) -> None:
         """Whenever the engine comes to rest; the log is told once, for a process that disagrees goes on doing so."""

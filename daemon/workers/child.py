@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...store.disk.scratch import CHILD, Scratch
-from .environment import child_environment
+from .child_environment import child_environment
 
 LOG = logging.getLogger("mlx_serve.runner")
 LONGEST_LINE = 500

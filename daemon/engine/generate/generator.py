@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import mlx.core as mx
 
 from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected
 from ..device import backend
 from ..model.load import LanguageModel
-from ..prompt.render import Prepared, Prompts
-from ..prompt.thread import PromptThread, Ready
+from ..prompt.prompt_process import PromptProcess, Ready
+from ..prompt.render import Prepared
 from .batch import Batch, Launch
 from .choices import Choices
 from .draw import choice, resolve
@@ -37,7 +35,7 @@ class Limits:
 
 
 class Generator:
-    """`deliver` puts what the prompt thread has done into the mailbox; it comes back by `receive`.
+    """What `prompts` has done comes back through the mailbox, by `receive`.
 
     Decoding is pipelined where that pays: step t+1 is launched before step t's tokens are read, so the device never
     waits for Python. MLX cannot update a cache in place while an earlier step still reads it, it copies: so with caches
@@ -45,11 +43,11 @@ class Generator:
     the device.
     """
 
-    def __init__(self, model: LanguageModel, limits: Limits, deliver: Callable[[Any], None]) -> None:
+    def __init__(self, model: LanguageModel, limits: Limits, prompts: PromptProcess) -> None:
         self._model = model
         self._ledger = Ledger(limits.memory, model.costs)
         self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
-        self._prompts = PromptThread(Prompts(model), deliver)
+        self._prompts = prompts
         self._batch = Batch(model)
         self._turns: Turns[Prefill] = Turns()
         self._complete: list[Prefill] = []
@@ -129,10 +127,6 @@ class Generator:
     @property
     def idle(self) -> bool:
         return not (self._batch.sequences or self._launch or self._prefills() or len(self._scheduler))
-
-    @property
-    def problem(self) -> str | None:
-        return "a chat template or a prompt took too long to prepare" if self._prompts.stuck else None
 
     def step(self) -> None:
         if self.idle:

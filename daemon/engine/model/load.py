@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ PROBE_TOKENS = 32
 PROBE_SECONDS = 0.2
 _LARGEST_NUMBER = 1e18  # JSON knows greater ones, infinity among them, and Python reads NaN
 _UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a damaged file
+
+
+UseTokenizer = Callable[[Any, str, dict[str, Any]], None]
+"""Takes a tokenizer of Transformers, the folder it comes from, and the options it was loaded with."""
 
 
 class BadModel(Exception):
@@ -64,14 +69,17 @@ class LanguageModel:
     prefill_rate: float
 
 
-def load(request: Load) -> tuple[LanguageModel, Loaded]:
-    """Bring the model into memory. Raises BadModel, UnsupportedModel, MemoryError."""
+def load(request: Load, use_tokenizer: UseTokenizer | None = None) -> tuple[LanguageModel, Loaded]:
+    """Bring the model into memory, its tokenizer first, of which `use_tokenizer` hears before the weights are read.
+
+    Raises BadModel, UnsupportedModel, MemoryError.
+    """
     began = time.monotonic()
     if request.kind != "llm":
         raise UnsupportedModel(_unsupported_kind(request.kind))
     folder = Path(request.path)
     config = read_json(folder / "config.json")
-    network, tokenizer = _network(folder, config, request.memory_limit)
+    network, tokenizer = _network(folder, config, request.memory_limit, use_tokenizer)
     model = _describe(folder, config, network, tokenizer, request)
     loaded = Loaded(
         weight_bytes=model.weight_bytes,
@@ -102,16 +110,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _network(folder: Path, config: dict[str, Any], memory: int | None) -> tuple[Any, Any]:
+def _network(
+    folder: Path, config: dict[str, Any], memory: int | None, use_tokenizer: UseTokenizer | None
+) -> tuple[Any, Any]:
     for key in ("model_file", "auto_map", "trust_remote_code"):
         if config.get(key):
             raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
     try:
+        options = {"trust_remote_code": False} | template_options(folder)
+        tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
+        if use_tokenizer is not None:
+            use_tokenizer(tokenizer._tokenizer, str(folder), options)
         network, _ = open_network(folder, config)
         widen(network, memory)
         mx.eval(network.parameters())
-        options = {"trust_remote_code": False} | template_options(folder)
-        tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
     except MemoryError:
         raise
     except Unfollowed as error:

@@ -9,18 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .rope_settings import (
-    BASES,
-    FRACTIONS,
-    FULL,
-    LOCAL_BASES,
-    NESTED,
-    PLAIN,
-    SLIDING,
-    Rotation,
-    head_width,
-    rotations,
-)
+from .rope_settings import BASES, FRACTIONS, FULL, LOCAL_BASES, NESTED, PLAIN, SLIDING, Rotation, head_width, rotations
 
 LINEAR = "linear_attention"
 

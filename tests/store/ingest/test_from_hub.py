@@ -10,19 +10,9 @@ from pathlib import Path
 
 import pytest
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    WEIGHTS,
-    Enough,
-    MakeFiles,
-    content,
-    sent,
-    sound,
-)
+from support.hub_pulls import WEIGHTS, Enough, MakeFiles, content, sent, sound
 
-from mlx_serve.store.errors import (
-    AmbiguousName,
-    SourceError,
-)
+from mlx_serve.store.errors import AmbiguousName, SourceError
 from mlx_serve.store.progress import Progress
 from mlx_serve.store.store import Store
 

@@ -8,12 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from fakes.hub.faults import Fault
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    MB,
-    PLACE,
-    Files,
-    MakeFiles,
-)
+from support.hub_pulls import MB, PLACE, Files, MakeFiles
 from support.waiting import wait_until
 
 

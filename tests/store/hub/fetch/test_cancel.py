@@ -7,13 +7,7 @@ import threading
 import pytest
 from fakes.hub import faults
 from fakes.hub.faults import Fault
-from support.hub_pulls import (
-    MB,
-    PLACE,
-    Enough,
-    Files,
-    Offer,
-)
+from support.hub_pulls import MB, PLACE, Enough, Files, Offer
 
 from mlx_serve.store.hub.fetch import timeouts
 from mlx_serve.store.hub.fetch.timeouts import Timeouts

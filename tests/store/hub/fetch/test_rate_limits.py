@@ -7,14 +7,7 @@ import time
 
 import pytest
 from fakes.hub import faults
-from support.hub_pulls import (
-    WEIGHTS,
-    Files,
-    MakeFiles,
-    Offer,
-    sent,
-    weights,
-)
+from support.hub_pulls import WEIGHTS, Files, MakeFiles, Offer, sent, weights
 
 from mlx_serve.store.errors import RateLimited
 from mlx_serve.store.hub.fetch import timeouts

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from mlx_serve.daemon import protocol
-from mlx_serve.daemon.workers.environment import child_environment
+from mlx_serve.daemon.workers.child_environment import child_environment
 from mlx_serve.daemon.workers.job import run_job
 from mlx_serve.daemon.workers.runner import Runner
 
