@@ -236,14 +236,20 @@ class Generator:
                 self._complete.remove(prefill)
 
     def _begin_prefills(self) -> None:
-        """Everybody who finds a place begins; whose turn it is comes later."""
+        """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be
+        through before it; the others wait for a group, in which they cost less."""
+        budget = self._pace.budget(len(self._batch))
         while True:
+            shortest = min(self._turns, key=lambda prefill: prefill.remaining, default=None)
+            if shortest is not None and shortest.chunks(budget) <= 1:
+                return
             coming = [sequence.length + 1 for prefill in self._prefills() for _, sequence in prefill.members()]
             group = self._scheduler.next_group(
                 Occupancy(self._batch.lengths, self._prefilling).and_rows(coming),
-                min(self._pace.budget(len(self._batch)), self._pace.fresh.tokens),
+                min(budget, self._pace.fresh.tokens),
                 padded=self._model.paddable,
                 alone=not self._model.batchable,
+                below=None if shortest is None else shortest.total - shortest.done,
             )
             if not group:
                 return
