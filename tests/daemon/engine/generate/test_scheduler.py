@@ -33,9 +33,7 @@ def waiting(*lengths: int, **limits: Any) -> Scheduler[One]:
     return made
 
 
-def start(
-    scheduler: Scheduler[One], *, present: int = 0, longest: int = 0, budget: int = 100, **how: Any
-) -> list[int]:
+def start(scheduler: Scheduler[One], *, present: int = 0, longest: int = 0, budget: int = 100, **how: Any) -> list[int]:
     """The ids of the next group beside rows of one length; prompts may be padded unless `how` says otherwise."""
     group = scheduler.next_group(Occupancy((longest,) * present), budget, **({"padded": True} | how))
     return [one.id for one in group]
