@@ -14,6 +14,7 @@ from .generate.scheduler import Limits
 from .loop import Loop
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
+from .prompt.memory_bound import trim
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 
@@ -43,6 +44,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
         token_bytes=model.key_value_bytes,
         memory=_cache_memory(request, model),
     )
+    trim()
     worker = Generator(model, limits, request.prefill_tokens_per_step, prompts)
     mailbox.send(frame)
     Loop(worker, mailbox).run()

@@ -25,7 +25,7 @@ from .environment import Template, TooLong
 from .prompt_frames import ModelData, TokenizerData
 from .size import fits, most_bytes, most_characters, size
 
-COUNTED_CONTEXTS = 4
+COUNTED_CONTEXTS = 3
 """A text to be counted may be for so many contexts."""
 
 
