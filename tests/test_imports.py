@@ -34,13 +34,15 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.output.formats": ("daemon.engine.output",),
     "daemon.engine.cache": ("daemon.engine.device",),
     "daemon.engine.model": (
-        *("daemon.protocol", "daemon.engine.device"),
+        *("daemon.protocol", "daemon.parameters", "daemon.engine.device"),
         *("daemon.engine.cache", "daemon.engine.output", "daemon.engine.output.formats"),
     ),
     "daemon.engine.prompt": ("daemon.protocol", "daemon.engine.process"),
     "daemon.engine.generate": (
         "daemon.protocol",
+        "daemon.parameters",
         "daemon.engine",
+        "daemon.engine.cache",
         "daemon.engine.model",
         "daemon.engine.output",
         "daemon.engine.output.formats",
@@ -50,18 +52,19 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.protocol": (),
     "daemon.settings": (),
     "daemon.logs": (),
-    "daemon.workers": ("daemon.protocol", "daemon.errors"),
+    "daemon.workers": ("daemon.protocol", "daemon.errors", "store.disk.scratch"),
     "daemon.tasks": (
-        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers"),
+        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads", "daemon.workers"),
         *("store", "store.disk.manifests", "store.inspect.weights", "store.ingest.builtin"),
     ),
     "daemon.residency": (
-        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers", "daemon.tasks", "store"),
+        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads"),
+        *("daemon.workers", "daemon.tasks", "store"),
     ),
     "daemon.http": ("daemon.context", "daemon.errors"),
     "daemon": (
         *("daemon.settings", "daemon.logs", "daemon.tasks", "daemon.residency", "daemon.http"),
-        *("store", "control.socket", "control.server", "handlers", ""),
+        *("store", "store.disk.scratch", "control.socket", "control.server", "handlers", ""),
     ),
     "handlers": (
         *("handlers.guard", "handlers.openai", "handlers.ollama"),
@@ -69,7 +72,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("store", "store.disk.manifests"),
     ),
     "handlers.guard": ("handlers", "daemon.settings"),
-    "handlers.openai": ("handlers", "daemon.protocol", "daemon.residency", "store"),
+    "handlers.openai": ("handlers", "daemon.protocol", "daemon.residency", "daemon.store_threads", "store"),
     "handlers.ollama": (
         *("handlers", "handlers.openai", "daemon", "daemon.protocol", "daemon.residency", "daemon.tasks"),
         *("store", "store.disk.manifests", "store.disk.blobs"),

@@ -9,8 +9,7 @@ import mlx.core as mx
 from .. import protocol
 from .cache import ragged
 from .device import bound_pools
-from .generate.generator import Generator
-from .generate.scheduler import Limits
+from .generate.generator import Generator, Limits
 from .loop import Loop
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
@@ -41,11 +40,11 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     )
     limits = Limits(
         max_batch=request.max_batch,
-        token_bytes=model.key_value_bytes,
+        tokens_per_step=request.prefill_tokens_per_step,
         memory=_cache_memory(request, model),
     )
     trim()
-    worker = Generator(model, limits, request.prefill_tokens_per_step, prompts)
+    worker = Generator(model, limits, prompts)
     mailbox.send(frame)
     Loop(worker, mailbox).run()
     mx.clear_streams()

@@ -10,6 +10,7 @@ from ..disk.manifests import Kind
 from ..errors import DamagedModel, UnsupportedModel
 from . import architectures
 from .configs import ModelFiles, refuse_remote_code
+from .consistency import check_layers, check_sizes
 from .kinds import capabilities, detect
 from .traits import Traits, read_traits
 from .weights import Tensor, read_header, read_headers, shards
@@ -34,6 +35,9 @@ def inspect(locations: Mapping[str, Path], hints: Sequence[str], kind: Kind | No
     refuse_remote_code(files)
     architecture = architecture_of(files)
     tensors = _tensors(files)
+    config = files.object("config.json")
+    check_layers(config, tensors)
+    check_sizes(config, tensors)
     if kind is None:
         detected = detect(files, tensors, hints)
         kind, reason = detected.kind, detected.reason

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..disk.manifests import Kind
 from . import architectures
 from .configs import ModelFiles, refuse_remote_code
+from .consistency import check_layers
 from .findings import architecture_of, refuse_missing_dense
 from .kinds import Detected, detect
 from .weights import shards
@@ -39,6 +40,8 @@ def preview(
     architecture = architecture_of(files)
     refuse_missing_dense(files, paths)
     index = files.json(INDEX)
+    if index is not None:
+        check_layers(files.object("config.json"), shards(index, INDEX))
     found = [kind] if kind is not None else _possible(files, index, hints)
     if not any(architectures.known(architecture, each) for each in found):
         architectures.check(architecture, found[0])

@@ -19,6 +19,8 @@ from support.live_http import SocketConnection, Streamed, exchange
 
 Files = dict[str, bytes]
 Event = dict[str, Any]
+QUIET = 20.0
+"""Seconds until a hang-up that nobody was asked to do could come: a line is quiet for thirty before it is given up."""
 
 
 def environment(hub: Hub, folder: Path, **more: str) -> dict[str, str]:
@@ -41,21 +43,22 @@ class PullingDaemon:
 
     def pull(self, source: str, **body: Any) -> list[Event]:
         """A pull that succeeds."""
-        events = self._pull(source, **body)
+        events = self.events(source, **body)
         if events[-1].get("status") != "success":
             raise AssertionError(events[-1])
         return events
 
     def refused(self, source: str, **body: Any) -> str:
         """The sentence and the hint of a pull that fails; the daemon lives on."""
-        events = self._pull(source, **body)
+        events = self.events(source, **body)
         if "error" not in events[-1]:
             raise AssertionError(events[-1])
         assert self.daemon.get("/healthz").status == 200
         error = events[-1]["error"]
         return f"{error['message']}; {error.get('hint') or ''}"
 
-    def _pull(self, source: str, **body: Any) -> list[Event]:
+    def events(self, source: str, **body: Any) -> list[Event]:
+        """What a pull says, to its end."""
         connection = SocketConnection(self.daemon.socket_path)
         answer = exchange(connection, "POST", "/control/v1/pull", {"source": source, **body})
         return [json.loads(line) for line in answer.body.splitlines()]

@@ -55,10 +55,11 @@ def test_the_refusal_is_at_once_and_health_never_queues(small: LiveDaemon) -> No
         for path in ("/v1/chat/completions", "/v1/completions", "/api/chat", "/api/generate"):
             refused = small.post(path, model="scripted", messages=[], prompt="x")
             if refused.status != 400:  # an empty chat is refused before it asks for a place
-                assert (refused.status, refused.seconds < 2) == (503, True), (path, refused)
+                assert refused.status == 503, (path, refused)
         for path in ("/healthz", "/readyz", "/metrics", "/v1/models", "/api/tags", "/api/ps", "/api/version", "/"):
             answer = small.get(path)
-            assert (answer.status, answer.seconds < 2) == (200, True), path
+            assert answer.status == 200, path
+        assert small.gauge("queue_waiting") == QUEUE, "nobody ahead has ended meanwhile"
         for stream in others:
             stream.drop()
     small.wait_for_rest()

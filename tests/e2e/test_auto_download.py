@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from e2e.pulling_daemon import PullingDaemon, environment, model
+from e2e.pulling_daemon import QUIET, PullingDaemon, environment, model
 from e2e.scripted_model import HELLO, write_scripted
 from fakes.hub import faults
 from fakes.hub.faults import Gate, paused
@@ -94,7 +94,7 @@ def test_a_download_that_nobody_waits_for_stops(downloading: PullingDaemon) -> N
     assert stalled.gate is not None
     stalled.gate.wait()
     stream.drop()
-    wait_until(lambda: all(r.done for r in downloading.bodies(repository)), "the daemon hung up", 5)
+    wait_until(lambda: all(r.done for r in downloading.bodies(repository)), "the daemon hung up", QUIET)
     assert "acme/forgotten" not in downloading.names()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,13 +69,13 @@ def others_go_on(troubled: LiveDaemon) -> Iterator[None]:
     assert troubled.chat("scripted", "say H").text == HELLO.text
     assert troubled.runners() == {"local/scripted": pid}, "no half-loaded model stays"
     assert troubled.get("/healthz").status == troubled.get("/readyz").status == 200
-    troubled.wait_for_rest(5)
+    troubled.wait_for_rest()
 
 
 CASES = {
     "short": (500, "incomplete: model.safetensors has 1000 bytes"),
     "gone": (500, "incomplete: model.safetensors is missing"),
-    "noise": (500, "could not be loaded"),
+    "noise": (500, "damaged: model.safetensors has changed on disk"),
     "deeper": (500, "could not be loaded"),
     "strange": (400, "strange"),
     "olmo": (400, "olmo"),
@@ -91,12 +90,10 @@ def test_a_broken_model_says_what_is_wrong_with_it(troubled: LiveDaemon, name: s
     assert first.status in (status, 503) and word in first.error["message"], first.body
     message = first.error["message"]
     assert str(troubled.home) not in message and "Traceback" not in message
-    began = time.monotonic()
     second = troubled.post("/api/chat", model=name, messages=[{"role": "user", "content": "say H"}])
     assert second.status in (status, 503) and word in second.error, second.body
     if second.status == 503:
         assert int(second.headers["retry-after"]) >= 1
-    assert time.monotonic() - began < 3
 
 
 def test_everybody_who_waits_for_a_broken_model_gets_the_same_error(troubled: LiveDaemon) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -62,21 +61,20 @@ def test_what_cannot_finish_is_cut_with_an_error_in_its_dialect(start: Start) ->
         refused = whole.result()
         assert refused.status == 503 and "retry-after" in refused.headers
         assert refused.error["code"] == "shutting_down"
-        assert drained.result() == 0 and 1 <= time.monotonic() - began < 6
+        assert drained.result() == 0 and time.monotonic() - began >= 1
     assert gone(daemon) and all(dead(child.pid) for child in children)
 
 
 def test_a_second_signal_is_at_once(start: Start) -> None:
-    daemon = start()
+    daemon = start(server_drain_seconds=3600)
     assert daemon.chat("scripted", "say H").text == HELLO.text
     with daemon.chat_stream("scripted", "say P") as stream:
         assert stream.wait_for_text()
         daemon.signal(signal.SIGTERM)
         wait_until(lambda: daemon.control("GET", "/status")["draining"], "it drains")
-        began = time.monotonic()
         daemon.signal(signal.SIGTERM)
         assert stream.rest().last["error"]["code"] == "shutting_down"
-        assert daemon.ended() == 0 and time.monotonic() - began < 4
+        assert daemon.ended() == 0
     assert gone(daemon)
 
 
@@ -86,9 +84,8 @@ def test_a_load_under_way_does_not_hold_the_end_up(start: Start) -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(daemon.chat, "scripted", "say H")
         wait_until(lambda: daemon.gauge("queue_running") == 1, "it waits for the load")
-        began = time.monotonic()
         daemon.signal(signal.SIGTERM)
-        assert daemon.ended() == 0 and time.monotonic() - began < 5
+        assert daemon.ended() == 0 and daemon.log("give up on runners") == []
         assert answer.result().status == 503
     assert gone(daemon)
 
@@ -108,7 +105,7 @@ def test_two_daemons_of_one_home_side_by_side(start: Start) -> None:
 def test_a_second_daemon_on_the_port_is_told_so_and_the_first_lives_on(start: Start) -> None:
     first = start()
     second = start(store=None, home=first.home, port=first.port, wait=False)
-    assert second.ended() == 1
+    assert second.ended() == 75
     assert second.complaints() == f"mlx-serve: a daemon for port {first.port} is already running, pid {first.pid}"
     elsewhere = start(port=first.port, wait=False)
     assert elsewhere.ended() == 1
@@ -123,7 +120,7 @@ def test_of_daemons_that_start_at_once_one_wins(start: Start) -> None:
         racing = [start(store=None, home=home, port=port, wait=False) for _ in range(2)]
         wait_until(lambda pair=racing: any(each.process.poll() is not None for each in pair), "one has lost")
         winner, loser = sorted(racing, key=lambda each: each.process.poll() is not None)
-        assert loser.ended() == 1
+        assert loser.ended() == 75
         assert loser.complaints().startswith(f"mlx-serve: a daemon for port {port} is already running")
         assert winner.ready().control("GET", "/status")["pid"] == winner.pid
         assert winner.get("/readyz").status == 200
@@ -131,10 +128,9 @@ def test_of_daemons_that_start_at_once_one_wins(start: Start) -> None:
 
 
 def test_connections_kept_alive_do_not_hold_the_end_up(start: Start) -> None:
-    daemon = start()
-    kept = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=30)
+    daemon = start(server_drain_seconds=3600)
+    kept = daemon.connect()
     kept.request("GET", "/healthz")
     kept.getresponse().read()
-    began = time.monotonic()
-    assert daemon.stop() == 0 and time.monotonic() - began < 3
+    assert daemon.stop() == 0
     kept.close()

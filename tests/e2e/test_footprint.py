@@ -10,14 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 from e2e.scripted_model import HELLO
-from support.live_daemon import LiveDaemon, wait_until
+from support.live_daemon import LiveDaemon, used, wait_until
 
 HEAVY = re.compile(r"/(?:mlx|mlx_lm|mlx_vlm|numpy|transformers|tokenizers|safetensors|torch|llguidance|PIL)/|libmlx")
-
-
-def used(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def still(daemon: LiveDaemon) -> bool:

@@ -99,7 +99,7 @@ def test_names_that_lead_elsewhere_are_refused_or_left_behind(
     entry = {"type": "file", "path": path, "oid": "0" * 40, "size": 12}
     name = f"acme/evil{EVIL.index(path)}"
     pulling.hub.add(name, model(20_000), extra_tree=[entry])
-    events = pulling._pull(name)
+    events = pulling.events(name)
     assert "error" in events[-1] or events[-1].get("status") == "success"
     if "error" not in events[-1]:
         shown = pulling.daemon.control("GET", f"/models/{name}")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from fakes.hub.server import Hub
 from support.live_daemon import clean_environment, free_port, run_command
+from support.waiting import GUARD
 
 README = Path(__file__).parents[2] / "README.md"
 FENCE = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
@@ -68,7 +69,7 @@ def test_every_command_and_program_of_the_readme_works_as_written() -> None:
 
 def run(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=GUARD, check=False
     )
 
 

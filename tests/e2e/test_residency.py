@@ -94,7 +94,7 @@ def test_keep_alive_counts_from_the_last_use(lone: LiveDaemon) -> None:
     with daemon.chat_stream("scripted", "say P", keep_alive=0.2) as stream:
         for _ in range(50):
             assert stream.wait_for_text()
-    wait_until(lambda: daemon.runners() == {}, "its time is over", 5)
+    wait_until(lambda: daemon.runners() == {}, "its time is over")
     wait_until(lambda: daemon.log("unload model")[-1] == "unload model name=local/scripted", "its process is gone")
 
 

@@ -27,13 +27,13 @@ def _module(name: str) -> ModuleType:
 
 words = _module("common.words")
 phrases = _module("common.phrases")
-facts = _module("llm.facts")
-talk = _module("llm.talk")
+facts = _module("llm.exchange.facts")
+talk = _module("llm.exchange.talk")
 conversation = _module("llm.conversation")
 grading = _module("llm.grading")
 sample = _module("llm.sample")
 template = _module("llm.template")
-tools = _module("llm.tools")
+tools = _module("llm.tool.tools")
 
 
 def test_same_seed_same_conversations() -> None:
@@ -73,20 +73,22 @@ def _all_phrases() -> list[phrases.Phrases]:
     modules = [
         _module(f"llm.{name}")
         for name in (
-            "talk",
-            "transforms",
-            "memory",
-            "arithmetic",
-            "recall",
-            "system",
-            "part",
-            "extract",
-            "tools",
-            "calls",
-            "haystack",
+            "exchange.talk",
+            "exchange.transforms",
+            "exchange.memory",
+            "exchange.arithmetic",
+            "exchange.recall",
+            "exchange.system",
+            "exchange.part",
+            "exchange.extract",
+            "tool.tools",
+            "tool.calls",
+            "exchange.haystack",
         )
     ]
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, phrases.Phrases)]
+    found = [asks for module in modules for asks in module.ASKS.values()]
+    found += [*modules[5].RULES.values(), *(asks for *_, asks in modules[6]._KNOWN)]
+    found += [modules[2]._OTHER_TELLS, modules[2]._OTHER_ASKS]
     for topic in modules[2].TOPICS:
         found += [topic.tell, topic.ask]
     return found

@@ -51,7 +51,7 @@ def test_cases_are_the_same_each_time() -> None:
 
 def test_no_list_shares_a_word() -> None:
     """What fills a gap in the evaluation never fills it in training; none of the lists keeps back nothing."""
-    lists = {name: value for name, value in vars(slots).items() if isinstance(value, words.Words)}
+    lists = slots.LISTS
     assert len(lists) > 20
     for name, each in lists.items():
         assert each.held, name
@@ -144,7 +144,7 @@ def test_texts_of_others_that_answer_are_known() -> None:
 
 
 def test_queries_have_the_form_of_qwen3_embedding() -> None:
-    assert batches.prompted(examples.INSTRUCTION, "hello") == (
+    assert examples.prompted(examples.INSTRUCTION, "hello") == (
         "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:hello"
     )
 
@@ -173,8 +173,8 @@ def test_an_echo_of_the_question_is_among_the_wrong_documents() -> None:
 
 def test_texts_lie_behind_each_other_in_a_batch() -> None:
     """Bounds cut the texts, the rest is filled up with pieces no longer than the longest text."""
-    feed = _module("meanings.feed")
-    flat, bounds = feed.laid_out([[1, 2], [3], [4, 5, 6]], 13, 9)
+    batch = _module("meanings.batch")
+    flat, bounds = batch.laid_out([[1, 2], [3], [4, 5, 6]], 13, 9)
     assert flat.tolist() == [1, 2, 3, 4, 5, 6, *[9] * 7]
     assert bounds.tolist() == [0, 2, 3, 6, 9, 12, 13]
-    assert feed.laid_out([[1, 2]], 2, 9)[1].tolist() == [0, 2]
+    assert batch.laid_out([[1, 2]], 2, 9)[1].tolist() == [0, 2]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from mlx_serve.daemon.engine.generate.generator import Generator
-from mlx_serve.daemon.engine.generate.scheduler import Limits
+from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
+from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
@@ -91,9 +92,12 @@ def ask(number: int, prompt: tuple[int, ...], count: int = 12, **options: Any) -
     return Ask(id=number, work=Generate(prompt=TokenPrompt(ids=prompt), max_tokens=count, **given))
 
 
-def generator(model: LanguageModel, wire: Wire, *, tokens_per_step: int = 8, **limits: Any) -> Generator:
-    """Over a scripted mailbox; the limits are those of `Limits`."""
-    return Generator(model, Limits(**({"max_batch": 4} | limits)), tokens_per_step, NoProcess())  # type: ignore[arg-type]
+def generator(model: LanguageModel, wire: Wire, *, row_bytes: int = 0, **limits: Any) -> Generator:
+    """Over a scripted mailbox; `row_bytes` is what a token takes, in place of what the model's caches do."""
+    if row_bytes:
+        model = replace(model, costs=Costs(RowBytes(row_bytes), model.costs.forward))
+    given: dict[str, Any] = {"max_batch": 4, "tokens_per_step": 8} | limits
+    return Generator(model, Limits(**given), NoProcess())  # type: ignore[arg-type]
 
 
 def run(made: tuple[Generator, Wire], script: Iterator[list[Any]]) -> Wire:

@@ -24,7 +24,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import psutil
-from support.live_http import DEADLINE, Answer, SocketConnection, Streamed, exchange, user
+from support.live_http import Answer, SocketConnection, Streamed, exchange, user
+from support.waiting import GUARD, wait_until
 
 from mlx_serve.control.socket import log_path, socket_path
 
@@ -33,21 +34,11 @@ T = TypeVar("T")
 _GAUGE = re.compile(r"^(mlx_serve_\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
 
-def wait_until(condition: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
-    """The condition's first true value. AssertionError when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain for: {what}")
-        time.sleep(0.01)
-    return value
-
-
 def together(calls: Iterable[Callable[[], T]]) -> list[T]:
     """The results of calls that all run at the same time, in their order."""
     calls = list(calls)
     with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(4 * DEADLINE) for future in [pool.submit(call) for call in calls]]
+        return [future.result(4 * GUARD) for future in [pool.submit(call) for call in calls]]
 
 
 def clean_environment() -> dict[str, str]:
@@ -67,6 +58,12 @@ def dead(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def used(process: psutil.Process) -> float:
+    """Seconds of the processor that a process has had: what another's load does not change."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def free_port() -> int:
@@ -135,7 +132,7 @@ class LiveDaemon:
     def ready(self) -> LiveDaemon:
         """Wait until it says so. AssertionError with its own words when it ends instead."""
         self._notices.settimeout(0.2)
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + GUARD
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(TimeoutError):
                 if self._notices.recv(1000).startswith(b"READY=1"):
@@ -151,7 +148,7 @@ class LiveDaemon:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def ended(self, seconds: float = DEADLINE) -> int:
+    def ended(self, seconds: float = GUARD) -> int:
         """Its exit status."""
         return self.process.wait(seconds)
 
@@ -164,7 +161,7 @@ class LiveDaemon:
         family = []
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.pid).children(recursive=True)
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + GUARD
         while self.process.poll() is None:
             if time.monotonic() > deadline:
                 self.process.kill()
@@ -233,7 +230,7 @@ class LiveDaemon:
     # HTTP
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=2 * DEADLINE)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=2 * GUARD)
 
     def request(self, method: str, path: str, body: Any = None) -> Answer:
         return exchange(self.connect(), method, path, body)
@@ -279,7 +276,7 @@ class LiveDaemon:
         figures = dict(_GAUGE.findall(self.get("/metrics").body.decode()))
         return float(figures["mlx_serve_queue_running"]) == float(figures["mlx_serve_queue_waiting"]) == 0
 
-    def wait_for_rest(self, seconds: float = DEADLINE) -> None:
+    def wait_for_rest(self, seconds: float = GUARD) -> None:
         wait_until(self.at_rest, "no request holds a model", seconds)
 
     # the command
@@ -308,6 +305,6 @@ def run_command(*arguments: str, environ: dict[str, str], stdin: str | None = No
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         text=True,
-        timeout=2 * DEADLINE,
+        timeout=2 * GUARD,
         check=False,
     )

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DEADLINE = 30.0
-"""Seconds that anything may take on a slow machine; nothing that works comes near."""
+from support.waiting import GUARD
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def user(text: str) -> dict[str, str]:
 
 class SocketConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("mlx-serve", timeout=2 * DEADLINE)
+        super().__init__("mlx-serve", timeout=2 * GUARD)
         self._path = path
 
     def connect(self) -> None:

@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from ...protocol import TokenLogprob
 from ..model.forward import BatchedForward, Forward, SoloForward
+from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from ..output.detokenize import Vocabulary
 from .sampling import Drawn, Sampler
@@ -63,7 +64,9 @@ def _logprob(vocabulary: Vocabulary, token: int, value: float, top: tuple[TokenL
 class Batch:
     def __init__(self, model: LanguageModel) -> None:
         self._forward: Forward = (
-            BatchedForward(model.network, ragged=model.ragged) if model.batchable else SoloForward(model.network)
+            BatchedForward(model.network, model.costs.forward, ragged=model.ragged)
+            if model.batchable
+            else SoloForward(model.network)
         )
         self._sampler = Sampler(model.rows)
         self.sequences: list[Sequence] = []
@@ -74,8 +77,9 @@ class Batch:
         return len(self.sequences)
 
     @property
-    def longest(self) -> int:
-        return max((sequence.prompt_tokens + sequence.launched for sequence in self.sequences), default=0)
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each row, those of the step under way included."""
+        return tuple(sequence.prompt_tokens + sequence.launched for sequence in self.sequences)
 
     @property
     def nbytes(self) -> int:
@@ -94,17 +98,17 @@ class Batch:
 
     def launch(self) -> Launch:
         """Start the next step; nothing is read back."""
-        inputs = self._inputs()
-        logits = self._forward(inputs)
+        tokens = self._newest()
+        logits = self._forward(Inputs(tokens[:, None]))
         drawn = self._sampler.sample(logits, [sequence.launched for sequence in self.sequences])
         self._drawn = drawn.tokens
-        self._sampler.count(drawn.tokens, self._leaving(inputs) if self._sampler.windowed else None)
+        self._sampler.count(drawn.tokens, self._leaving(tokens) if self._sampler.windowed else None)
         mx.async_eval(drawn.arrays())
         for sequence in self.sequences:
             sequence.launched += 1
         return Launch(drawn, list(self.sequences), self._sampler.asked)
 
-    def _inputs(self) -> mx.array:
+    def _newest(self) -> mx.array:
         """Each row's newest token, (rows,): the last draw where it is the row's own, else the sequence's last token."""
         if self._placed == self.sequences and self._drawn is not None:
             return mx.maximum(self._drawn, 0)
@@ -123,15 +127,15 @@ class Batch:
         order = [before.get(sequence.id, places.get(sequence.id, 0)) for sequence in self.sequences]
         return mx.maximum(mx.concatenate([self._drawn, known])[mx.array(order)], 0)
 
-    def _leaving(self, inputs: mx.array) -> mx.array:
+    def _leaving(self, newest: mx.array) -> mx.array:
         """Per row, the token that falls out of its penalty window with this step's token, (rows,); -1 for none.
 
-        The newest token of a row may not have been read yet, but it is this step's input."""
-        known, newest = [], []
+        The newest token of a row may not have been read yet, but it is in `newest`."""
+        known, unread = [], []
         for sequence in self.sequences:
             window = sequence.draw.penalty_window
             place = sequence.prompt_tokens + sequence.launched - window
             inside = bool(window) and sequence.prompt_tokens <= place
             known.append(sequence.tokens[place] if inside and place < sequence.length else -1)
-            newest.append(inside and place >= sequence.length)
-        return mx.where(mx.array(newest), inputs, mx.array(known, dtype=mx.int32))
+            unread.append(inside and place >= sequence.length)
+        return mx.where(mx.array(unread), newest, mx.array(known, dtype=mx.int32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import mlx.core as mx
 
@@ -13,14 +14,24 @@ from ..prompt.prompt_process import PromptProcess, Ready
 from ..prompt.render import Prepared
 from .batch import Batch, Launch
 from .choices import Choices
+from .draw import choice, resolve
+from .ledger import Ledger, Occupancy
 from .pace import AIM, LONGEST_SECONDS, Pace
 from .prefill import Chunk, Prefill
-from .sampling import choice, resolve
-from .scheduler import Limits, Scheduler
+from .scheduler import Scheduler
 from .sequence import Sequence
 from .turns import Turns
 
 PIPELINE_BYTES = {"cuda": 4 << 30, "metal": 128 << 20, "cpu": 8 << 20}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`max_batch` sequences decode at once; `tokens_per_step` of prefill beside decoding; `memory` bytes for caches."""
+
+    max_batch: int
+    tokens_per_step: int
+    memory: int | None = None
 
 
 class Generator:
@@ -32,9 +43,10 @@ class Generator:
     the device.
     """
 
-    def __init__(self, model: LanguageModel, limits: Limits, tokens_per_step: int, prompts: PromptProcess) -> None:
+    def __init__(self, model: LanguageModel, limits: Limits, prompts: PromptProcess) -> None:
         self._model = model
-        self._scheduler: Scheduler[Choices] = Scheduler(limits)
+        self._ledger = Ledger(limits.memory, model.costs)
+        self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
         self._prompts = prompts
         self._batch = Batch(model)
         self._turns: Turns[Prefill] = Turns()
@@ -44,7 +56,7 @@ class Generator:
         self._launched_at = 0
         self._events: list[Event] = []
         self._unfinished: dict[int, int] = {}
-        self._pace = Pace(tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
+        self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
         self.pipeline_bytes = PIPELINE_BYTES[backend()]
         self._steps = self._prompt_tokens = self._generated = 0
 
@@ -156,7 +168,7 @@ class Generator:
 
     def _leave(self) -> None:
         self._leave_ended()
-        while self._scheduler.must_yield(len(self._batch), self._batch.longest):
+        while self._scheduler.must_yield(Occupancy(self._batch.lengths, self._prefilling)):
             self._free_memory()
 
     def _leave_ended(self) -> None:
@@ -165,9 +177,12 @@ class Generator:
                 self._batch.leave(sequence)
 
     def _free_memory(self) -> None:
-        """The caches have outgrown their memory: the newest sequence waits again, and is prefilled anew later; one that
-        is alone ends here. First the step under way is read, which may end some and is part of what the newest takes
-        along."""
+        """The caches have outgrown their memory: the newest prefill, or else the newest sequence, waits again and
+        begins anew later; a sequence that is alone ends here. First the step under way is read, which may end some and
+        is part of what the newest takes along."""
+        if self._prefills():
+            self._put_back(self._prefills()[-1])
+            return
         if self._launch is not None:
             self._process(self._launch)
             self._launch = None
@@ -184,16 +199,36 @@ class Generator:
             self._events.append(rest)
         self._finish(newest)
 
+    def _put_back(self, prefill: Prefill) -> None:
+        self._drop(prefill)
+        for choices in reversed(prefill.requests):
+            choices.waiting[:] = [sequence for sequence in choices.waiting if sequence.reason is None]
+            if choices.waiting:
+                self._scheduler.put_back(choices)
+
+    def _drop(self, prefill: Prefill) -> None:
+        if prefill in self._complete:
+            self._complete.remove(prefill)
+        else:
+            self._turns.remove(prefill)
+        if self._chunk is not None and self._chunk.prefill is prefill:
+            self._chunk = None
+
+    @property
+    def _prefilling(self) -> tuple[tuple[int, int], ...]:
+        """The caches of prompts, as the ledger counts them."""
+        return tuple((len(prefill.requests), prefill.total) for prefill in self._prefills())
+
     # joining it
 
     def _join(self) -> None:
-        for prefill in self._turns:
+        for prefill in self._prefills():
             if prefill.abandoned:
-                self._turns.remove(prefill)
+                self._drop(prefill)
         self._begin_prefills()
         for prefill in list(self._complete):
             for row, sequence in list(prefill.members()):
-                if not self._scheduler.may_join(len(self._batch), max(self._batch.longest, sequence.length)):
+                if not self._scheduler.may_join(sequence.length, Occupancy(self._batch.lengths, self._prefilling)):
                     break
                 self._batch.join(sequence, prefill.caches, row)
                 prefill.requests[row].waiting.remove(sequence)
@@ -201,15 +236,20 @@ class Generator:
                 self._complete.remove(prefill)
 
     def _begin_prefills(self) -> None:
-        """Everybody who finds a place begins; whose turn it is comes later."""
+        """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be
+        through before it; the others wait for a group, in which they cost less."""
+        budget = self._pace.budget(len(self._batch))
         while True:
-            prefills = self._prefills()
+            shortest = min(self._turns, key=lambda prefill: prefill.remaining, default=None)
+            if shortest is not None and shortest.chunks(budget) <= 1:
+                return
+            coming = [sequence.length + 1 for prefill in self._prefills() for _, sequence in prefill.members()]
             group = self._scheduler.next_group(
-                len(self._batch) + sum(prefill.rows for prefill in prefills),
-                max([self._batch.longest, *(prefill.total + 1 for prefill in prefills)]),
-                min(self._pace.budget(len(self._batch)), self._pace.fresh.tokens),
+                Occupancy(self._batch.lengths, self._prefilling).and_rows(coming),
+                min(budget, self._pace.fresh.tokens),
                 padded=self._model.paddable,
                 alone=not self._model.batchable,
+                below=None if shortest is None else shortest.total - shortest.done,
             )
             if not group:
                 return
@@ -293,6 +333,17 @@ class Generator:
     def drain(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+    def audit(self) -> str | None:
+        counts = {
+            "rows": len(self._batch),
+            "cache bytes": self._batch.nbytes,
+            "prefills": len(self._prefills()),
+            "waiting": len(self._scheduler),
+            "unfinished": len(self._unfinished) if not self._prompts.busy else 0,
+        }
+        left = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+        return f"nothing runs, and yet there are: {left}" if left else None
 
     def gauges(self) -> Gauges:
         return Gauges(

@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
+from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from .choices import Choices
 from .pace import Allowance
@@ -40,6 +41,13 @@ class Prefill:
     def remaining(self) -> int:
         return (self.total - self.done) * len(self.requests)
 
+    def chunks(self, budget: int) -> int:
+        """How many chunks are left, if each may have this budget."""
+        return -(-(self.total - self.done) // self._width(budget))
+
+    def _width(self, budget: int) -> int:
+        return max(1, min(budget // len(self.requests), self.allowance.tokens))
+
     @property
     def rows(self) -> int:
         """How many rows of the batch its sequences will take."""
@@ -58,11 +66,11 @@ class Prefill:
 
     def begin_chunk(self, budget: int, step: int) -> Chunk:
         """Start the next chunk, of at most `budget` tokens over the whole group, in this step of the engine."""
-        each = min(budget // len(self.requests), self.allowance.tokens)
-        width = min(self.total - self.done, max(1, each))
+        width = min(self.total - self.done, self._width(budget))
         end = self.done + width
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
-        self._network(mx.array([row + [0] * (width - len(row)) for row in rows]), cache=self.caches)
+        tokens = mx.array([row + [0] * (width - len(row)) for row in rows])
+        Inputs(tokens).apply(self._network, self.caches)
         self._state = [cache.state for cache in self.caches]
         mx.async_eval(self._state)
         self.done = end

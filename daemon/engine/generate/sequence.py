@@ -13,7 +13,7 @@ from ..output.formats.plain import PlainFormat
 from ..output.pieces import Call, Piece, Reasoning
 from ..output.stops import StopStrings
 from ..prompt.render import Prepared
-from .sampling import Draw
+from .draw import Draw
 
 _ids = itertools.count(1)
 

@@ -1,28 +1,38 @@
-"""The model applied to the running rows: one forward pass for all, or row by row where its caches allow no batch.
+"""The model applied to the running rows: buckets of rows, or row by row where its caches allow no batch.
 
 Both sides of that choice look the same to the batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Protocol
 
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from ..cache.rows import Positions, rows_like
+from ..cache.capacity import UNKNOWN, Costs, rearranged
+from ..cache.rows import row_bytes
+from .bucket import Bucket
+from .inputs import Inputs
 
 
 class Forward(Protocol):
     """Rows are dense: a leaving row is replaced by the last one."""
 
     def join(self, caches: list[Any], source_row: int, length: int) -> None:
-        """A new last row: `length` tokens of row `source_row` of these plain caches."""
+        """A new last row: `length` tokens of row `source_row` of these plain caches, which stay as they are."""
+
+    def take(self, row: int) -> list[Any]:
+        """A copy of what a row has, as of the last call: plain caches of mlx-lm's own classes, one a layer, of one row.
+        They may join again, any number of times, or be prefilled on from. The row stays."""
 
     def leave(self, row: int) -> None: ...
 
-    def __call__(self, tokens: mx.array) -> mx.array:
-        """One new token a row, (rows,), to logits (rows, vocabulary)."""
+    def __call__(self, inputs: Inputs) -> mx.array:
+        """One new token a row, a width of 1, to logits (rows, vocabulary)."""
 
     @property
     def nbytes(self) -> int: ...
@@ -33,12 +43,12 @@ def ragged_works(network: Any) -> bool:
     outcomes = []
     try:
         for ragged in (False, True):
-            forward = BatchedForward(network, ragged=ragged)
+            forward = BatchedForward(network, 0, ragged=ragged)
             for length in (1, 3):
                 caches = make_prompt_cache(network)
                 network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
                 forward.join(caches, 0, length)
-            outcomes.append(forward(mx.zeros(2, dtype=mx.int32)).astype(mx.float32))
+            outcomes.append(forward(Inputs(mx.zeros((2, 1), dtype=mx.int32))).astype(mx.float32))
         mx.eval(outcomes)
     except (TypeError, ValueError, AttributeError, RuntimeError):
         return False
@@ -47,40 +57,102 @@ def ragged_works(network: Any) -> bool:
 
 
 class BatchedForward:
-    def __init__(self, network: Any, *, ragged: bool = False) -> None:
+    """Rows in up to three buckets (`cache.capacity`), one forward pass a step for each.
+
+    Rows of like length share a bucket, so that a long one does not make the others as wide as itself; mostly there is
+    one bucket. Which rows sit where is looked at again whenever one joins or leaves or a buffer would have to grow.
+    """
+
+    def __init__(self, network: Any, pass_bytes: int, *, ragged: bool = False) -> None:
+        """`pass_bytes` as in `cache.capacity`."""
         self._network = network
-        self._positions = Positions(ragged=ragged)
-        self._layers = [rows_like(cache, self._positions) for cache in make_prompt_cache(network)]
+        self._ragged = ragged
+        self._costs = Costs(UNKNOWN, pass_bytes)
+        self._buckets: list[Bucket] = []
+        self._keys: list[int] = []
+        self._joined = 0
+        self._places: list[mx.array] = []
+        self._order: mx.array | None = None
 
     def join(self, caches: list[Any], source_row: int, length: int) -> None:
-        row = self._positions.count
-        for layer, cache in zip(self._layers, caches, strict=True):
-            layer.join(row, cache, source_row, length)
-        self._positions.lengths.append(length)
-        self._positions.begin()
+        if length and self._costs.row == UNKNOWN:
+            self._costs = replace(self._costs, row=row_bytes(caches))
+        key = self._joined
+        self._joined += 1
+        self._keys.append(key)
+        groups = self._arrange({key: length})
+        bucket = next(one for one, group in zip(self._buckets, groups, strict=True) if key in group)
+        bucket.join(key, caches, source_row, length)
+        self._index()
+
+    def take(self, row: int) -> list[Any]:
+        key = self._keys[row]
+        return self._bucket_of(key).take(key)
 
     def leave(self, row: int) -> None:
-        last = self._positions.count - 1
-        for layer in self._layers:
-            if row != last:
-                layer.move(last, row)
-            layer.cut(last)
-        self._positions.lengths[row] = self._positions.lengths[last]
-        self._positions.lengths.pop()
-        self._positions.begin()
+        key, last = self._keys[row], self._keys.pop()
+        if key != last:
+            self._keys[row] = last
+        self._bucket_of(key).leave(key)
+        self._arrange()
+        self._index()
 
-    def __call__(self, tokens: mx.array) -> mx.array:
-        logits: mx.array = self._network(tokens[:, None], cache=self._layers)[:, -1]
-        self._positions.advance()
-        return logits
+    def __call__(self, inputs: Inputs) -> mx.array:
+        if len(self._keys) > 1 and any(bucket.grows for bucket in self._buckets):
+            self._arrange()
+            self._index()
+        if self._order is None:
+            return self._buckets[0](inputs)
+        logits = [bucket(inputs.rows(places)) for bucket, places in zip(self._buckets, self._places, strict=True)]
+        return mx.concatenate(logits)[self._order]
 
     @property
     def nbytes(self) -> int:
-        return sum(layer.nbytes for layer in self._layers)
+        return sum(bucket.nbytes for bucket in self._buckets)
+
+    def _bucket_of(self, key: int) -> Bucket:
+        return next(bucket for bucket in self._buckets if key in bucket.keys)
+
+    def _arrange(self, newcomers: Mapping[int, int] | None = None) -> list[list[int]]:
+        """Put the rows where a step costs least, if that is worth it. Gives the keys of each bucket, with newcomers,
+        which come with their lengths and have yet to join."""
+        present = [bucket for bucket in self._buckets if bucket.keys]
+        lengths = {key: length for one in present for key, length in zip(one.keys, one.lengths, strict=True)}
+        lengths |= newcomers or {}
+        groups = rearranged([bucket.keys for bucket in present], lengths, self._costs)
+        self._buckets = [self._kept(group, present) for group in groups]
+        for target, group in zip(self._buckets, groups, strict=True):
+            for key in group:
+                source = next((one for one in [*self._buckets, *present] if key in one.keys), target)
+                if source is not target:
+                    target.join(key, source.take(key), 0, lengths[key])
+                    source.leave(key)
+        return groups
+
+    def _kept(self, group: list[int], present: list[Bucket]) -> Bucket:
+        """The bucket for a group, taken out of the present ones: that which has most of its tokens, or a new one."""
+        common = {
+            place: sum(length for key, length in zip(one.keys, one.lengths, strict=True) if key in group)
+            for place, one in enumerate(present)
+            if any(key in group for key in one.keys)
+        }
+        if not common:
+            return Bucket(self._network, ragged=self._ragged)
+        return present.pop(max(common, key=lambda place: common[place]))
+
+    def _index(self) -> None:
+        """Where each bucket's rows stand among all, and back; None where there is nothing to sort."""
+        inner = [key for bucket in self._buckets for key in bucket.keys]
+        if inner == self._keys and len(self._buckets) <= 1:
+            self._order = None
+            return
+        places = {key: place for place, key in enumerate(self._keys)}
+        self._places = [mx.array([places[key] for key in bucket.keys]) for bucket in self._buckets]
+        self._order = mx.array([inner.index(key) for key in self._keys])
 
 
 class SoloForward:
-    """Each row keeps the caches that it was prefilled with."""
+    """Each row has plain caches of its own, copies of what it was prefilled with (MLX's arrays are copied on write)."""
 
     def __init__(self, network: Any) -> None:
         self._network = network
@@ -89,16 +161,19 @@ class SoloForward:
     def join(self, caches: list[Any], source_row: int, length: int) -> None:
         if source_row != 0:
             raise ValueError("a model without batched caches is prefilled one sequence at a time")
-        self._rows.append(caches)
+        self._rows.append(deepcopy(caches))
+
+    def take(self, row: int) -> list[Any]:
+        return deepcopy(self._rows[row])
 
     def leave(self, row: int) -> None:
         self._rows[row] = self._rows[-1]
         self._rows.pop()
 
-    def __call__(self, tokens: mx.array) -> mx.array:
-        return mx.concatenate(
-            [self._network(tokens[row : row + 1, None], cache=caches)[:, -1] for row, caches in enumerate(self._rows)]
-        )
+    def __call__(self, inputs: Inputs) -> mx.array:
+        each = [inputs.rows(slice(row, row + 1)) for row in range(len(self._rows))]
+        logits = [one.apply(self._network, caches)[:, -1] for one, caches in zip(each, self._rows, strict=True)]
+        return mx.concatenate(logits)
 
     @property
     def nbytes(self) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 
 from mlx_lm import utils as lm
 
-from . import rotary
-from .spelling import FULL, LINEAR, SLIDING, BadConfig, normalised, period, sections
+from . import rope_modules
+from .rope_settings import FULL, SLIDING, BadConfig, sections
+from .spelling import LINEAR, normalised, period
 
 _HEADS = ("lm_head.weight", "lm_head.scales", "output.weight", "embed_out.weight")
 
@@ -32,13 +33,14 @@ def open_network(
     """
     spelled = every_spelling(folder, config)
     _check_presence(spelled)
+    _check_layers(spelled, len(_tensor_names(folder)))
     _check_periods(spelled)
     network, read = lm.load_model(
         folder, lazy=True, strict=True, model_config=spelled, get_model_classes=classes, trust_remote_code=False
     )
     try:
-        rotary.check(network, config)
-    except rotary.Unread as error:
+        rope_modules.check(network, config)
+    except rope_modules.Unread as error:
         raise Unfollowed(str(error)) from error
     return network, read
 
@@ -76,6 +78,15 @@ def _check_presence(config: Mapping[str, Any]) -> None:
     model_type = str(config.get("model_type"))
     if missing := sorted(required_keys(model_type) - set(config)):
         raise BadConfig(f"config.json lacks {', '.join(missing[:4])}, which model type {model_type!r} needs")
+
+
+def _check_layers(config: Mapping[str, Any], tensors: int) -> None:
+    """A network is built before its weights are looked at: a thousand million layers would take all memory."""
+    for section in sections(config):
+        for key in ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "num_transformer_layers"):
+            claimed = section.get(key)
+            if isinstance(claimed, int) and 0 < tensors < claimed:
+                raise BadConfig(f"config.json: {key} is {claimed}, and the weight files hold {tensors} tensors")
 
 
 def _check_periods(config: Mapping[str, Any]) -> None:

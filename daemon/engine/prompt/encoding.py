@@ -62,7 +62,10 @@ class TransformersEncoding:
         return list(self._tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def plain_ids(self, text: str) -> list[int]:
-        return list(self._tokenizer._encode_without_added_tokens(text))
+        own = getattr(self._tokenizer, "_encode_without_added_tokens", None)
+        if own is not None:
+            return list(own(text))
+        return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
     def id(self, token: str) -> int | None:
         found = self._tokenizer.convert_tokens_to_ids(token)
@@ -98,5 +101,6 @@ def _is_plain(tokenizer: Any) -> bool:
 
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         return False
+    # The third came with Transformers 5.20 or so; older ones do without.
     names = ("__call__", "_encode_plus", "_encode_without_added_tokens", "convert_tokens_to_ids")
-    return all(getattr(type(tokenizer), name) is getattr(PreTrainedTokenizerFast, name) for name in names)
+    return all(getattr(type(tokenizer), name, None) is getattr(PreTrainedTokenizerFast, name, None) for name in names)

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from ..meanings.examples import INSTRUCTION, SAME_MEANING, Example, example, hashed
-from ..meanings.feed import Batch, laid_out, sentences
+from ..common.data import beside
+from ..common.tokenizer import END_OF_TEXT, dropping
+from ..meanings.batch import DROPOUT, DROPPED, LONGEST, Batch, laid_out, sentences
+from ..meanings.examples import INSTRUCTION, SAME_MEANING, Example, example, hashed, prompted
 from ..meanings.kinds import kinds
 from ..meanings.roughness import carried, roughened
-from ..meanings.vocabulary import END_OF_TEXT, dropping
 
 OTHERS = 3  # texts beside the right one
-DROPPED = 0.15  # share of texts in other pieces than usual
-INSTRUCTIONS = (
-    "Given a question, retrieve passages that answer the question",
-    "Retrieve relevant passages for the query",
-    "Given a question, find the sentence that holds the answer",
-    "Find documents about the query",
-)
+_DATA = beside(__file__)
 DOMAINS = {name: i for i, name in enumerate((*kinds(), "daily life", "mlx-serve"))}
-LONGEST = 1024
-
-
-def prompted(instruction: str, query: str) -> str:
-    """Qwen3-Embedding's form: no space after `Query:`."""
-    return f"Instruct: {instruction}\nQuery:{query}"
 
 
 def query_text(rng: random.Random, found: Example) -> str:
@@ -41,7 +29,7 @@ def query_text(rng: random.Random, found: Example) -> str:
     query = roughened(rng, found.query)
     if roll < 0.7:
         return prompted(INSTRUCTION, query)
-    return prompted(rng.choice(INSTRUCTIONS), query) if roll < 0.85 else query
+    return prompted(rng.choice(_DATA["instructions"]), query) if roll < 0.85 else query
 
 
 def answered(found: list[Example]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -55,7 +43,7 @@ def answered(found: list[Example]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
     rng = random.Random(seed)
-    rough = dropping(tokenizer)
+    rough = dropping(tokenizer, DROPOUT)
     end = tokenizer.token_to_id(END_OF_TEXT)
 
     def encoded(text: str) -> list[int]:
@@ -83,7 +71,3 @@ def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
         labels = np.array([DOMAINS[one.domain] for one in found], np.int16)
         wanted, keys = answered(found)
         yield Batch(*laid_out(texts, tokens, end), len(texts), len(found), labels, wanted, keys)
-
-
-def maker(tokenizer: Tokenizer, tokens: int) -> partial[Iterator[Batch]]:
-    return partial(batches, tokenizer, tokens)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -12,14 +11,13 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from numpy.typing import NDArray
-from starter.embed.batches import prompted
-from starter.embed.export import DIMENSIONS
-from starter.meanings.examples import INSTRUCTION, TASKS, Example, case
-from starter.meanings.folder import results
-from starter.meanings.scoring import Score, save
+from starter.common.evaluation import arguments, loaded, report
+from starter.common.scores import Score, as_json, table
+from starter.meanings.examples import INSTRUCTION, TASKS, Example, case, prompted
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[list[str]], Vectors]  # rows of length one
+DIMENSIONS = (32, 64, 128, 256)
 OTHERS = 7  # near texts of a case
 TOGETHER = 16  # cases whose texts are all candidates
 
@@ -28,9 +26,7 @@ def torch_embed(folder: Path) -> Embed:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModel.from_pretrained(folder, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
-    model = model.to(device).eval()
+    model, device = loaded(AutoModel, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
 
     @torch.inference_mode()
@@ -116,19 +112,10 @@ def evaluate(embed: Embed, cases: int, seconds: float, tasks: list[str]) -> dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--backend", choices=("torch", "mlx"), default="torch")
-    parser.add_argument("--cases", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--task", action="append", choices=list(TASKS))
-    parser.add_argument("--json", type=Path, help="write scores and failures to this file")
-    options = parser.parse_args()
+    options = arguments(__doc__, TASKS).parse_args()
     embed = (torch_embed if options.backend == "torch" else mlx_embed)(options.folder)
-    scores = evaluate(embed, options.cases, options.seconds, options.task or list(TASKS))
-    print(results(scores))
-    if options.json:
-        save(scores, options.json)
+    found = evaluate(embed, options.cases, options.seconds, options.task or list(TASKS))
+    report(options, table(found), as_json(found))
 
 
 if __name__ == "__main__":

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import traceback
+from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are many already
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import torch
 import torch.nn.functional as F
-from starter.embed import export
-from starter.embed.batches import maker
-from starter.embed.evaluate import evaluate, torch_embed
-from starter.llm.export import weights
-from starter.llm.model import Shape
-from starter.meanings import vocabulary
+from starter.common import scores
+from starter.common.feed import Make
+from starter.common.tokenizer import END_OF_TEXT
+from starter.common.training import run
+from starter.embed.batches import batches
+from starter.embed.evaluate import DIMENSIONS, evaluate, torch_embed
+from starter.meanings import tokenizer as words
 from starter.meanings.examples import TASKS
-from starter.meanings.feed import Feed
-from starter.meanings.folder import results
-from starter.meanings.scoring import save
-from starter.meanings.training import Placed, arguments, say, train
+from starter.meanings.recipe import PlacedTexts, Retrieval
+from tokenizers import Tokenizer, processors
 from torch import Tensor
 
-SHAPE = {"hidden": 256, "layers": 4, "heads": 4, "kv_heads": 1, "head": 64, "intermediate": 256, "context": 1024}
 TEMPERATURE, TOPIC_TEMPERATURE, TOPIC_SHARE = 0.04, 0.2, 0.03
-_SHARES = {32: 0.5, 64: 0.7, 128: 0.8, 256: 1.0}
+_SHARES = dict(zip(DIMENSIONS, (0.5, 0.7, 0.8, 1.0), strict=True))
 
 
 def _contrast(queries: Tensor, texts: Tensor, clash: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,51 +48,46 @@ def _topics(texts: Tensor, labels: Tensor) -> Tensor:
     return -(logs * same).sum(1).div(same.sum(1).clamp(min=1)).mean()
 
 
-def loss_of(hidden: Tensor, _table: Tensor, batch: Placed, _share: float) -> tuple[Tensor, Tensor]:
-    if batch.wanted is None or batch.keys is None or batch.labels is None:
-        raise ValueError("a batch for the contrast says which texts answer whose query")
-    states = hidden[batch.ends].float()
-    clash = (batch.wanted[:, None, None] == batch.keys).any(-1)  # other texts that answer as well are no negatives
-    clash.fill_diagonal_(False)
-    loss = states.new_zeros(())
-    right = loss
-    for size, share in _SHARES.items():
-        vectors = F.normalize(states[:, :size], dim=-1)
-        part, right = _contrast(vectors[: batch.groups], vectors[batch.groups :], clash)
-        loss = loss + share * part
-    loss = loss / sum(_SHARES.values())
-    return loss + TOPIC_SHARE * _topics(vectors[batch.groups : 2 * batch.groups], batch.labels), right
+class Embed(Retrieval):
+    folder = Path(__file__).parent
+    defaults: ClassVar = {"minutes": 2.5, "tokens": 131072, "evaluate_seconds": 35.0, "evaluate_cases": 500}
+    sizes: ClassVar = {"hidden": 256, "layers": 4, "heads": 4, "kv_heads": 1, "head": 64, "intermediate": 256}
 
+    def train_tokenizer(self) -> Tokenizer:
+        return words.train(self.options.seed, 4000 if self.options.tiny else 30000)
 
-def main() -> None:
-    options = arguments(__doc__, 2.5).parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    if options.tiny:
-        options.tokens, options.workers, options.evaluate_cases = 16384, 1, 8
-        torch.set_num_threads(1)
-    tokenizer = vocabulary.train(options.seed, 4000 if options.tiny else 30000)
-    say(f"tokenizer trained: {tokenizer.get_vocab_size()} entries")
-    shape = Shape(tokenizer.get_vocab_size(), **SHAPE)
-    # The workers are forked before anything touches the GPU.
-    feed = Feed(maker(tokenizer, options.tokens), options.seed, options.workers)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, log = train(options, shape, feed, device, loss_of)
-    feed.close()
+    def batches(self) -> Make:
+        return partial(batches, self.tokenizer, self.options.tokens)
 
-    weights(model, options.out)
-    export.describe(shape, tokenizer, options.out)
-    (options.out / "training.json").write_text(json.dumps(log, indent=1) + "\n")
-    export.card(options.out, shape.context, log, "Not evaluated.")
-    say("saved")
-    try:
-        scores = evaluate(torch_embed(options.out), options.evaluate_cases, options.evaluate_seconds, list(TASKS))
-        save(scores, options.out / "evaluation.json")
-        export.card(options.out, shape.context, log, results(scores))
-        print(results(scores), flush=True)
-    except Exception:
-        say("the evaluation failed; the weights are safe\n" + traceback.format_exc())
-    say("done")
+    def losses(self, model: Any, placed: PlacedTexts, share: float) -> tuple[Tensor, ...]:
+        states = self.hidden(model, placed)[placed.ends].float()
+        # Other texts that answer as well are no negatives.
+        clash = (placed.wanted[:, None, None] == placed.keys).any(-1).fill_diagonal_(False)
+        loss = states.new_zeros(())
+        for size, part in _SHARES.items():
+            vectors = F.normalize(states[:, :size], dim=-1)
+            apart, right = _contrast(vectors[: placed.groups], vectors[placed.groups :], clash)
+            loss = loss + part * apart
+        loss = loss / sum(_SHARES.values())
+        loss = loss + TOPIC_SHARE * _topics(vectors[placed.groups : 2 * placed.groups], placed.labels)
+        return loss, loss, right
+
+    def describe(self, folder: Path) -> None:
+        """Every text ends with <|endoftext|>, the token whose state is the embedding."""
+        end = END_OF_TEXT
+        self.tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"$A {end}", pair=f"$A {end} $B:1 {end}:1", special_tokens=[(end, self.tokenizer.token_to_id(end))]
+        )
+        super().describe(folder)
+
+    def card(self, log: dict[str, Any]) -> dict[str, Any]:
+        return {**super().card(log), "sizes": ", ".join(map(str, DIMENSIONS))}
+
+    def evaluate(self, folder: Path) -> tuple[str, Any]:
+        options = self.options
+        found = evaluate(torch_embed(folder), options.evaluate_cases, options.evaluate_seconds, list(TASKS))
+        return scores.table(found), scores.as_json(found)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, Embed())

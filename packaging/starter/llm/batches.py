@@ -1,24 +1,20 @@
-"""Batches, made on the fly by worker processes: conversations as tokens, packed whole into rows."""
+"""Batches: conversations as tokens, packed whole into rows."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.queues import Queue
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from ..common.tokenizer import END_OF_TEXT, dropping
 from ..common.words import learn_pieces
 from . import template
 from .conversation import conversation, long_conversation
 from .sample import Sample
-from .tokenizer import END_OF_TEXT
 
 # Some conversations are cut into other tokens, mostly where others write: what a token spells must be known.
 ROUGH_SHARE, ROUGH_ALL, DROPOUT = 0.1, 0.3, 0.15
@@ -33,14 +29,6 @@ class Batch:
     ids: NDArray[np.uint16]
     weights: NDArray[np.float16]
     bounds: NDArray[np.int32]
-    fresh: bool = True
-
-
-def rough(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer with BPE dropout (https://arxiv.org/abs/1910.13267)."""
-    other = Tokenizer.from_str(tokenizer.to_str())
-    other.model.dropout = DROPOUT
-    return other
 
 
 def encoded(
@@ -114,51 +102,8 @@ def _packed(
 def batches(tokenizer: Tokenizer, seed: str, tokens: int, long_share: float) -> Iterator[Batch]:
     rng = random.Random(seed)
     learn_pieces(sorted(tokenizer.get_vocab()))
-    pair = tokenizer, rough(tokenizer)
+    pair = tokenizer, dropping(tokenizer, DROPOUT)
     waiting: dict[int, list[tuple[list[int], list[float]]]] = {1024: [], 8192: []}
     while True:
         row = 8192 if tokens >= 8192 and rng.random() < long_share else 1024
         yield _packed(pair, rng, row, tokens // row, waiting[row])
-
-
-def _work(text: str, seed: str, tokens: int, long_share: float, out: Queue[Batch]) -> None:
-    os.nice(10)
-    for batch in batches(Tokenizer.from_str(text), seed, tokens, long_share):
-        out.put(batch)
-
-
-class Feed:
-    """Fresh batches while the workers keep up, old ones again while they do not."""
-
-    def __init__(
-        self, tokenizer: Tokenizer, seed: int, tokens: int, long_share: float, workers: int, keep: int = 600
-    ) -> None:
-        context = multiprocessing.get_context("fork")
-        self._queue: Queue[Batch] = context.Queue(maxsize=workers * 4)
-        text = tokenizer.to_str()
-        self._workers = [
-            context.Process(target=_work, args=(text, f"{seed} {i}", tokens, long_share, self._queue), daemon=True)
-            for i in range(workers)
-        ]
-        for worker in self._workers:
-            worker.start()
-        self._kept: list[Batch] = []
-        self._keep = keep
-        self._rng = random.Random(seed)
-
-    def take(self) -> Batch:
-        try:
-            batch = self._queue.get(timeout=0.02 if len(self._kept) >= 8 else None)
-        except queue.Empty:
-            batch = self._rng.choice(self._kept)
-            batch.fresh = False
-            return batch
-        if len(self._kept) < self._keep:
-            self._kept.append(batch)
-        else:
-            self._kept[self._rng.randrange(self._keep)] = batch
-        return batch
-
-    def close(self) -> None:
-        for worker in self._workers:
-            worker.terminate()

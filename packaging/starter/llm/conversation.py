@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from . import arithmetic, extract, memory, part, recall, system, talk, tools, transforms
 from .draft import Draft
-from .haystack import haystack
+from .exchange import arithmetic, extract, memory, part, recall, system, talk, transforms
+from .exchange.haystack import haystack
 from .sample import Exchange, Sample
+from .tool import tools
 
 Maker = Callable[[random.Random, bool], Exchange]
 
@@ -25,13 +26,22 @@ TASKS: dict[str, tuple[Maker, float]] = {
     "arithmetic": (arithmetic.arithmetic, 13),
     "extract JSON": (extract.extract, 20),
 }
-_NAMES = tuple(TASKS)
-_MAKERS = tuple(maker for maker, _ in TASKS.values())
-_WEIGHTS = tuple(weight for _, weight in TASKS.values())
+_MAKERS, _WEIGHTS = zip(*TASKS.values(), strict=True)
 
 
 def _any(rng: random.Random, held: bool) -> Exchange:
     return rng.choices(_MAKERS, _WEIGHTS)[0](rng, held)
+
+
+def _talk(draft: Draft, turns: int = 1) -> None:
+    """Exchanges of any kind."""
+    for _ in range(turns):
+        draft.turn(_any(draft.rng, draft.held))
+
+
+def _recall(draft: Draft) -> None:
+    earlier = [message["content"] for message in draft.messages if message["role"] == "user"]
+    draft.turn(recall.recall(draft.rng, draft.held, earlier))
 
 
 def _plain_system(draft: Draft, share: float = 0.25) -> None:
@@ -50,11 +60,9 @@ def single(draft: Draft, task: str | None = None) -> Sample:
 def several(draft: Draft, low: int = 2, high: int = 5) -> Sample:
     for _ in range(draft.rng.randint(low, high)):
         if len(draft.messages) > 1 and draft.rng.random() < 0.1:
-            draft.turn(
-                recall.recall(draft.rng, draft.held, [m["content"] for m in draft.messages if m["role"] == "user"])
-            )
+            _recall(draft)
         else:
-            draft.turn(_any(draft.rng, draft.held))
+            _talk(draft)
     _plain_system(draft)
     return draft.done()
 
@@ -65,8 +73,7 @@ def remembering(draft: Draft, fill: int = 2, least: int = 0) -> Sample:
     if rng.random() < 0.25:
         exchange, placed = memory.things(rng, held, rng.randint(1, 5))
         draft.turn(exchange)
-        for _ in range(rng.randint(least, fill)):
-            draft.turn(_any(rng, held))
+        _talk(draft, rng.randint(least, fill))
         rng.shuffle(placed)
         for thing, place in placed[: rng.randint(1, 3)]:
             draft.turn(memory.where(rng, held, thing, place))
@@ -79,14 +86,13 @@ def remembering(draft: Draft, fill: int = 2, least: int = 0) -> Sample:
         draft.turn(memory.telling(rng, held, facts))
         known += facts
         if rng.random() < 0.4:
-            draft.turn(_any(rng, held))
+            _talk(draft)
     if rng.random() < 0.15:
         which = rng.randrange(len(known))
         exchange, value = memory.change(rng, held, known[which][0])
         draft.turn(exchange)
         known[which] = (known[which][0], value)
-    for _ in range(rng.randint(least, fill)):
-        draft.turn(_any(rng, held))
+    _talk(draft, rng.randint(least, fill))
     for _ in range(rng.randint(1, 3)):
         if rng.random() < 0.12:
             topic, _ = memory.choose(rng, held, set(taken))
@@ -98,9 +104,8 @@ def remembering(draft: Draft, fill: int = 2, least: int = 0) -> Sample:
 
 
 def recalling(draft: Draft) -> Sample:
-    for _ in range(draft.rng.randint(1, 3)):
-        draft.turn(_any(draft.rng, draft.held))
-    draft.turn(recall.recall(draft.rng, draft.held, [m["content"] for m in draft.messages if m["role"] == "user"]))
+    _talk(draft, draft.rng.randint(1, 3))
+    _recall(draft)
     return draft.done()
 
 
@@ -133,13 +138,10 @@ def playing(draft: Draft) -> Sample:
     prompt, ask = (part.character if rng.random() < 0.5 else part.knowledge)(rng, held)
     turns = rng.randint(1, 3)
     for i in range(turns):
-        draft.turn(
-            ask(rng, held)
-            if i + 1 == turns or rng.random() < 0.5
-            else arithmetic.arithmetic(rng, held)
-            if rng.random() < 0.5
-            else transforms.repeat(rng, held)
-        )
+        if i + 1 == turns or rng.random() < 0.5:
+            draft.turn(ask(rng, held))
+        else:
+            draft.turn((arithmetic.arithmetic if rng.random() < 0.5 else transforms.repeat)(rng, held))
     draft.system(prompt)
     return draft.done()
 
@@ -154,7 +156,7 @@ def calling(draft: Draft, finish: bool | None = None) -> Sample:
     for i in range(turns):
         last = i + 1 == turns
         if rng.random() < 0.15 and finish is None:
-            draft.turn(_any(rng, held))
+            _talk(draft)
         else:
             draft.call(box, finish=(rng.random() < 0.5 if finish is None else finish) if last else True)
     return draft.done()
@@ -163,7 +165,7 @@ def calling(draft: Draft, finish: bool | None = None) -> Sample:
 def untooled(draft: Draft) -> Sample:
     """Tools are given and the question needs none."""
     draft.tools = [tool.schema for tool in tools.toolbox(draft.rng, draft.held, draft.rng.randint(1, 4))]
-    draft.turn(_any(draft.rng, draft.held))
+    _talk(draft)
     return draft.done("no tool needed")
 
 
@@ -188,8 +190,7 @@ _KINDS: tuple[tuple[Callable[[Draft], Sample], float], ...] = (
     (calling, 22),
     (untooled, 3),
 )
-_KIND_MAKERS = tuple(kind for kind, _ in _KINDS)
-_KIND_WEIGHTS = tuple(weight for _, weight in _KINDS)
+_KIND_MAKERS, _KIND_WEIGHTS = zip(*_KINDS, strict=True)
 THINKING_SHARE = 0.4
 
 

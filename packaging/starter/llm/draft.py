@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from . import calls, tools
 from .sample import Exchange, Message, Sample
+from .tool import calls, tools
 
 
 class Draft:
@@ -38,11 +38,8 @@ class Draft:
         """A request, its call, and unless the conversation ends with the call, results and report."""
         exchange, made = calls.call(self.rng, self.held, box)
         self.messages.append({"role": "user", "content": exchange.user})
-        self.answer(
-            exchange,
-            [tools.called(tool.name, arguments) for tool, arguments in made],
-            keep_thought=self.rng.random() < 0.5,
-        )
+        called = [tools.called(tool.name, arguments) for tool, arguments in made]
+        self.answer(exchange, called, keep_thought=self.rng.random() < 0.5)
         if finish:
             results, said = calls.report(self.rng, self.held, len(made))
             self.messages += [{"role": "tool", "content": result} for result in results]

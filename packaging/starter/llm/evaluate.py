@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from starter.common.evaluation import arguments, generated, loaded, padded, report, rounds
+from starter.common.scores import Score, as_json, table
 from starter.llm import template
 from starter.llm.conversation import CASES, case
 from starter.llm.grading import grade
 from starter.llm.sample import Message, Sample
-from starter.llm.tools import written
+from starter.llm.tool.tools import written
 
 Answer = Callable[[list[Sample]], list[tuple[str, bool]]]  # the text without its end marker, and whether it ended
 
 
 _LONG = ("long context", "long conversation")
 _CALLS = "calls parse and name the right tool"
-
-
-@dataclass
-class Score:
-    cases: int = 0
-    right: int = 0
-    failures: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, right: bool) -> None:
-        self.cases += 1
-        self.right += right
-
-    @property
-    def accuracy(self) -> float:
-        return self.right / self.cases if self.cases else 0.0
 
 
 def _budget(samples: list[Sample]) -> int:
@@ -50,24 +33,14 @@ def torch_answers(folder: Path) -> Answer:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
-    model = model.to(device).eval()
+    model, device = loaded(AutoModelForCausalLM, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
 
     @torch.inference_mode()
     def answers(samples: list[Sample]) -> list[tuple[str, bool]]:
         prompts = [tokenizer.encode(template.prompt(sample), add_special_tokens=False) for sample in samples]
-        longest = max(map(len, prompts))
-        ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts], device=device)
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-        out = model.generate(ids, attention_mask=mask, max_new_tokens=_budget(samples), do_sample=False)
-        texts = []
-        for row in out[:, longest:].tolist():
-            ended = end in row
-            texts.append((tokenizer.decode(row[: row.index(end)] if ended else row, skip_special_tokens=False), ended))
-        return texts
+        inputs = padded(prompts, tokenizer.pad_token_id, device)
+        return list(generated(model, tokenizer, inputs, _budget(samples)))
 
     return answers
 
@@ -143,55 +116,29 @@ def _chunks(samples: list[Sample], batch: int) -> list[list[Sample]]:
 
 
 def evaluate(answers: Answer, cases: int, batch: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
-    """Rounds of up to 64 cases of every task until all are done; none is begun that should not fit into the time."""
+    """Rounds of up to 64 cases of every task until all are done or the time is over."""
     scores = {task: Score() for task in tasks}
     whole = {name: Score() for name in ("thinks when on", "does not think when off", "ends its turn", _CALLS)}
-    began = time.monotonic()
-    done, slowest = 0, 0.0
-    while done < cases and (not done or time.monotonic() - began + slowest < seconds):
-        round_began = time.monotonic()
-        size = min(64, cases - done)
-        for chunk in _chunks([case(task, done + i) for task in tasks for i in range(size)], batch):
+    for numbers in rounds(cases, 64, seconds):
+        for chunk in _chunks([case(task, number) for task in tasks for number in numbers], batch):
             for sample, (text, ended) in zip(chunk, answers(chunk), strict=True):
                 result = grade(sample, text, ended)
+                gold = template.pieces(sample)[-1][0].removesuffix("<|im_end|>")
+                asked = next(m["content"] for m in reversed(sample.messages) if m["role"] == "user")
                 right = result.right and result.thought and result.ended
-                score = scores[sample.task]
-                score.add(right)
+                scores[sample.task].add(right, asked=asked[-600:], said=text[:600], wanted=gold[:600])
                 whole["thinks when on" if sample.thinking else "does not think when off"].add(result.thought)
                 whole["ends its turn"].add(result.ended)
                 if result.named is not None:
                     whole[_CALLS].add(result.named)
-                if not right and len(score.failures) < 12:
-                    gold = template.pieces(sample)[-1][0].removesuffix("<|im_end|>")
-                    asked = next(m["content"] for m in reversed(sample.messages) if m["role"] == "user")
-                    score.failures.append({"asked": asked[-600:], "said": text[:600], "wanted": gold[:600]})
-        done += size
-        slowest = max(slowest, time.monotonic() - round_began)
     return {**scores, **whole}
 
 
-def table(scores: dict[str, Score]) -> str:
-    rows = [f"| {task} | {s.cases} | {100 * s.accuracy:.1f} % |" for task, s in scores.items() if s.cases]
-    return "\n".join(["| task | cases | accuracy |", "| --- | --- | --- |", *rows])
-
-
-def as_json(scores: dict[str, Score]) -> dict[str, Any]:
-    return {
-        task: {"cases": s.cases, "accuracy": round(s.accuracy, 4), "failures": s.failures} for task, s in scores.items()
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--backend", choices=("torch", "mlx"), default="torch")
+    parser = arguments(__doc__, CASES, folder="?")
     parser.add_argument("--url", help="ask a server instead of a folder, e.g. http://127.0.0.1:8000/v1")
     parser.add_argument("--model", default="starter", help="the model's name on that server")
-    parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--task", action="append", choices=list(CASES))
-    parser.add_argument("--json", type=Path, help="write scores and failures to this file")
     options = parser.parse_args()
     if options.url:
         answers = http_answers(options.url.rstrip("/"), options.model)
@@ -199,10 +146,8 @@ def main() -> None:
         parser.error("name a folder, or a server with --url")
     else:
         answers = torch_answers(options.folder) if options.backend == "torch" else mlx_answers(options.folder)
-    scores = evaluate(answers, options.cases, options.batch, options.seconds, options.task or list(CASES))
-    print(table(scores))
-    if options.json:
-        options.json.write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
+    found = evaluate(answers, options.cases, options.batch, options.seconds, options.task or list(CASES))
+    report(options, table(found), as_json(found))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .sample import Message, Sample
+from .sample import Sample
+from .tool.tools import written
 
 TEMPLATE = (Path(__file__).parent / "chat_template.jinja").read_text()
 _TOOLS_HEAD = (
@@ -19,15 +20,6 @@ _TOOLS_TAIL = (
     "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
     '<tool_call></tool_call> XML tags:\n<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
 )
-
-
-def _called(content: str, calls: list[Message]) -> str:
-    text = content
-    for i, call in enumerate(calls):
-        function = call["function"]
-        text += "\n" if content or i else ""
-        text += f'<tool_call>\n{{"name": "{function["name"]}", "arguments": {json.dumps(function["arguments"], ensure_ascii=False)}}}\n</tool_call>'
-    return text
 
 
 def pieces(sample: Sample) -> list[tuple[str, bool]]:
@@ -41,7 +33,8 @@ def pieces(sample: Sample) -> list[tuple[str, bool]]:
     system = messages[0]["content"] if messages[0]["role"] == "system" else None
     if tools:
         listed = "".join("\n" + json.dumps(tool, ensure_ascii=False) for tool in tools)
-        head = f"<|im_start|>system\n{system + chr(10) * 2 if system is not None else ''}{_TOOLS_HEAD}{listed}{_TOOLS_TAIL}<|im_end|>\n"
+        told = "" if system is None else system + "\n\n"
+        head = f"<|im_start|>system\n{told}{_TOOLS_HEAD}{listed}{_TOOLS_TAIL}<|im_end|>\n"
     elif system is not None:
         head = f"<|im_start|>system\n{system}<|im_end|>\n"
     query = max(i for i, message in enumerate(messages) if message["role"] == "user")
@@ -58,7 +51,8 @@ def pieces(sample: Sample) -> list[tuple[str, bool]]:
         elif role == "assistant":
             last = i + 1 == len(messages)
             thought = message.get("reasoning_content", "")
-            body = _called(message["content"], message.get("tool_calls", []))
+            calls = [written(**call["function"]) for call in message.get("tool_calls", [])]
+            body = "\n".join([*filter(None, [message["content"]]), *calls])
             head += "<|im_start|>assistant\n"
             if last and not sample.thinking:
                 head += "<think>\n\n</think>\n\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import scenes, serving
 from .kinds import Kind, Meaning, kinds
@@ -14,6 +14,11 @@ from .slots import pool
 
 INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 SAME_MEANING = "Retrieve semantically similar text"
+
+
+def prompted(instruction: str, query: str) -> str:
+    """Qwen3-Embedding's form: no space after `Query:`."""
+    return f"Instruct: {instruction}\nQuery:{query}"
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,8 @@ class Example:
 
 
 _DOMAINS = tuple(kinds())
-_TRAINED: dict[str, tuple[Kind, ...]] = {name: tuple(k for k in found if not k.held) for name, found in kinds().items()}
-_NEW: tuple[Kind, ...] = tuple(k for found in kinds().values() for k in found if k.held)
+_TRAINED = {name: tuple(kind for kind in found if not kind.held) for name, found in kinds().items()}
+_NEW = tuple(kind for found in kinds().values() for kind in found if kind.held)
 
 
 def _told(rng: random.Random, meaning: Meaning, held: bool) -> Text:
@@ -62,16 +67,12 @@ def _other_keys(rng: random.Random, meaning: Meaning, held: bool, any_slot: bool
 def _same_subject(rng: random.Random, meaning: Meaning, held: bool) -> Meaning | None:
     """Another kind of fact about the same subject."""
     subjects = {pool(slot): value for slot, value in meaning.values if slot in meaning.kind.keys}
-    found = [
-        kind
-        for kind in _TRAINED[meaning.kind.domain]
-        if kind.name != meaning.kind.name and any(pool(slot) in subjects for slot in kind.slots)
-    ]
+    others = (kind for kind in _TRAINED[meaning.kind.domain] if kind.name != meaning.kind.name)
+    found = [kind for kind in others if any(pool(slot) in subjects for slot in kind.slots)]
     if not found:
         return None
     kind = rng.choice(found)
-    given = {slot: subjects[slot] for slot in kind.slots if slot in subjects}
-    return kind.meaning(rng, held, given)
+    return kind.meaning(rng, held, {slot: subjects[slot] for slot in kind.slots if slot in subjects})
 
 
 def _near(rng: random.Random, meaning: Meaning, held: bool, paraphrase: bool, tries: int = 0) -> Meaning:
@@ -127,14 +128,9 @@ def _about(rng: random.Random, kind: Kind, held: bool, others: int, longest: int
         near.append(text)
     # A paraphrase is told once in words of training, so that only one side is new.
     query = meaning.told(wording) if paraphrase else meaning.ask(rng, held)
-    return Example(
-        "paraphrase" if paraphrase else "new kind of question" if kind.held else "question",
-        kind.domain,
-        query,
-        wanted,
-        passage(_told(rng, meaning, held and not paraphrase)),
-        tuple(passage(text) for text in near),
-    )
+    task = "paraphrase" if paraphrase else "new kind of question" if kind.held else "question"
+    fits = passage(_told(rng, meaning, held and not paraphrase))
+    return Example(task, kind.domain, query, wanted, fits, tuple(passage(text) for text in near))
 
 
 def _trained_kind(rng: random.Random) -> Kind:
@@ -154,8 +150,7 @@ def new_kind(rng: random.Random, held: bool, others: int, longest: int) -> Examp
 
 
 def long_passage(rng: random.Random, held: bool, others: int, longest: int) -> Example:
-    found = _about(rng, _trained_kind(rng), held, others, max(longest, 8), False)
-    return Example("long passage", found.domain, found.query, found.key, found.fits, found.others)
+    return replace(_about(rng, _trained_kind(rng), held, others, max(longest, 8), False), task="long passage")
 
 
 def _scene_text(rng: random.Random, of: Scene, held: bool, key: str = "") -> Text:
@@ -165,9 +160,8 @@ def _scene_text(rng: random.Random, of: Scene, held: bool, key: str = "") -> Tex
 def scene_paraphrase(rng: random.Random, held: bool, others: int, longest: int) -> Example:
     of = scenes.scene(rng, held)
     near = tuple(_scene_text(rng, scenes.changed(rng, of, held), held) for _ in range(others))
-    return Example(
-        "scene paraphrase", "daily life", scenes.tell(rng, of, held), of.key, _scene_text(rng, of, False), near
-    )
+    query, fits = scenes.tell(rng, of, held), _scene_text(rng, of, False)
+    return Example("scene paraphrase", "daily life", query, of.key, fits, near)
 
 
 def scene_question(rng: random.Random, held: bool, others: int, longest: int) -> Example:
@@ -201,14 +195,9 @@ def mlx_serve(rng: random.Random, held: bool, others: int, longest: int) -> Exam
     def passage(text: Text) -> Text:
         return _passage(rng, text, _length(rng, longest), more, serving.key(fact)) if longest > 3 else text
 
-    return Example(
-        "mlx-serve",
-        "mlx-serve",
-        serving.ask(rng, fact, held),
-        serving.key(fact),
-        passage(Text(fact.answer, (serving.key(fact),))),
-        tuple(passage(text) for text in near),
-    )
+    key = serving.key(fact)
+    query, fits = serving.ask(rng, fact, held), passage(Text(fact.answer, (key,)))
+    return Example("mlx-serve", "mlx-serve", query, key, fits, tuple(passage(text) for text in near))
 
 
 Make = Callable[[random.Random, bool, int, int], Example]

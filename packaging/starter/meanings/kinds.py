@@ -150,7 +150,6 @@ def kinds() -> dict[str, tuple[Kind, ...]]:
 
 def wordings(phrases: Phrases) -> tuple[set[str], set[str]]:
     """All texts of both sides with their gaps open; for tests."""
-    train, held = (
-        {text.lower() for pattern in side for text in expansions(pattern)} for side in (phrases.train, phrases.held)
-    )
+    sides = (phrases.train, phrases.held)
+    train, held = ({text.lower() for pattern in side for text in expansions(pattern)} for side in sides)
     return train, held

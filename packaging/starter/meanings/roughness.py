@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import random
 
-_OPENINGS = ("Hi, ", "Hello, ", "OK, ", "One question: ", "Quick question: ", "So, ", "Tell me: ", "Please: ")
-_SMALL = {"the", "a", "an", "do", "is", "of", "to", "my", "does", "for", "in", "on", "one", "you", "are"}
-_AROUND = (
-    "By the way: {}",
-    "Note: {}",
-    "{} That is all I know.",
-    "As the paper says: {}",
-    "I remember this: {}",
-    "{} So they say.",
-    "News: {}",
-    "{} (as of today)",
-    "Yes. {}",
-    "- {}",
-)
+from ..common.data import beside
+
+_DATA = beside(__file__)
 
 
 def _without_small(rng: random.Random, text: str) -> str:
     words = text.split(" ")
-    small = [i for i, word in enumerate(words) if word in _SMALL]
+    small = [i for i, word in enumerate(words) if word in _DATA["small"]]
     if small and len(words) > 4:
         del words[rng.choice(small)]
     return " ".join(words)
@@ -38,7 +27,7 @@ def roughened(rng: random.Random, text: str) -> str:
     if rng.random() < 0.15:
         text = text.rstrip("?.!")
     if rng.random() < 0.06:
-        text = rng.choice(_OPENINGS) + text[:1].lower() + text[1:]
+        text = rng.choice(_DATA["openings"]) + text[:1].lower() + text[1:]
     if rng.random() < 0.15:
         text = _without_small(rng, text)
     if rng.random() < 0.04 and len(text) > 12:
@@ -52,5 +41,5 @@ def carried(rng: random.Random, text: str) -> str:
     """A passage; mostly as it is."""
     roll = rng.random()
     if roll < 0.1:
-        return rng.choice(_AROUND).format(text)
+        return str(rng.choice(_DATA["around"]).format(text))
     return _without_small(rng, text) if roll < 0.15 else text

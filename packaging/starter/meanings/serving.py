@@ -1,32 +1,16 @@
 """mlx-serve as a domain: its facts as passages, and the questions that each answers."""
 
-# ruff: noqa: E501 - wordings read best one list a line
-
 from __future__ import annotations
 
 import random
 import re
 from functools import cache
 
+from ..common.data import beside
 from ..common.phrases import Phrases, expand
-from ..llm.facts import FACTS, Fact
+from ..llm.exchange.facts import FACTS, Fact
 
-_NAMED = Phrases(
-    [
-        "What (is|are|does) <x>(| do)?", "What is <x> (for|good for)?", "(Explain|Describe) <x>.", "Tell me (about|more about) <x>.",
-        "(How does|When do I use) <x>(| work)?", "<x>", "What does <x> mean?", "(documentation|help) (of|for|on) <x>",
-    ],
-    ["I would like to know about <x>.", "So what is <x>, please?", "What can you tell me about <x>?", "Please tell me what <x> is."],
-)  # fmt: skip
-_TASKS = Phrases(
-    [
-        "How (do|can|should) I <x>?", "How to <x>?", "(What|Which) command (do I use|lets me|is there) to <x>?", "I (want|need|would like) to <x>.",
-        "(Tell|Show) me how to <x>.", "What (do|must) I (do|type|run) to <x>?", "Is there a (way|command) to <x>?", "<x>", "Can I <x>?", "(command|way|how) to <x>",
-    ],
-    [
-        "What would I type to <x>?", "Could you show me how to <x>, please?", "Which command would <x>?", "I have to <x>, what do I do?", "Is there some way to <x>?",
-    ],
-)  # fmt: skip
+_NAMED, _TASKS = (Phrases(**found) for found in beside(__file__)["asks"].values())
 
 
 def ask(rng: random.Random, fact: Fact, held: bool) -> str:

@@ -4,52 +4,33 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from ..common.data import beside
+from ..common.tokenizer import END_OF_TEXT, dropping
+from ..meanings.batch import DROPOUT, DROPPED, LONGEST, Batch, laid_out, sentences
 from ..meanings.examples import INSTRUCTION, SAME_MEANING, Example, example
-from ..meanings.feed import Batch, laid_out, sentences
 from ..meanings.roughness import carried, roughened
-from ..meanings.vocabulary import END_OF_TEXT, dropping
 from .prompt import Prompts
 
 OTHERS = 5  # texts beside the right one
-SPOTS = 16384  # tokens of a batch whose next one is guessed
-DROPPED = 0.15  # share of texts in other pieces than usual
-LONGEST = 1024
-INSTRUCTIONS = (
-    "Given a question, retrieve passages that answer the question",
-    "Does the document answer the question?",
-    "Find the sentence that holds the answer",
-    "Given a search query, retrieve relevant candidates that answer the query",
-)
-_ECHOES = (
-    "Somebody asked: {}",
-    "{} Nobody could say.",
-    "Many people want to know: {}",
-    "{} That is a good question.",
-    "I do not know the answer to this: {}",
-    "{} Who can tell?",
-    "The question is: {}",
-    "{} they asked, but nobody answered.",
-    "Yesterday I was asked: {}",
-    "{}",
-)
+SPOTS = 16384  # tokens of a batch whose next one is next_token_loss
+_DATA = beside(__file__)
 
 
 def instruction(rng: random.Random, found: Example) -> str:
     if found.same_meaning and rng.random() < 0.7:
         return SAME_MEANING
-    return INSTRUCTION if rng.random() < 0.8 else rng.choice(INSTRUCTIONS)
+    return INSTRUCTION if rng.random() < 0.8 else rng.choice(_DATA["instructions"])
 
 
 def _documents(rng: random.Random, one: Example, last: Example | None) -> list[str]:
     """The right one, near ones; now and then the question itself, which is no answer, or a text from elsewhere."""
     documents = [carried(rng, text.text) for text in (one.fits, *one.others)]
     if not one.same_meaning and rng.random() < 0.35:
-        documents[-1] = rng.choice(_ECHOES).format(one.query)
+        documents[-1] = rng.choice(_DATA["echoes"]).format(one.query)
     if last is not None and last.domain != one.domain and one.key not in last.fits.keys:
         documents[-2] = last.fits.text
     return documents
@@ -57,7 +38,7 @@ def _documents(rng: random.Random, one: Example, last: Example | None) -> list[s
 
 def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
     rng = random.Random(seed)
-    rough = dropping(tokenizer)
+    rough = dropping(tokenizer, DROPOUT)
     prompts = Prompts(tokenizer)
     end = tokenizer.token_to_id(END_OF_TEXT)
     last: Example | None = None
@@ -86,7 +67,3 @@ def batches(tokenizer: Tokenizer, tokens: int, seed: str) -> Iterator[Batch]:
         )
         spots = np.random.default_rng(rng.getrandbits(32)).choice(places, min(SPOTS, len(places)), replace=False)
         yield Batch(ids, bounds, len(texts), len(texts) // (1 + OTHERS), spots=spots.astype(np.int32))
-
-
-def maker(tokenizer: Tokenizer, tokens: int) -> partial[Iterator[Batch]]:
-    return partial(batches, tokenizer, tokens)

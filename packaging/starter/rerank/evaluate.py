@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -10,9 +9,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from starter.common.evaluation import arguments, loaded, padded, report
+from starter.common.scores import Score, as_json, table
 from starter.meanings.examples import INSTRUCTION, SAME_MEANING, TASKS, case
-from starter.meanings.folder import results
-from starter.meanings.scoring import Score, save
 from starter.rerank.prompt import Prompts
 from tokenizers import Tokenizer
 
@@ -24,10 +23,7 @@ def torch_rank(folder: Path, prompts: Prompts) -> Rank:
     import torch
     from transformers import AutoModelForCausalLM
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
-    model = model.to(device).eval()
-    pad = model.config.pad_token_id
+    model, device = loaded(AutoModelForCausalLM, folder)
 
     @torch.inference_mode()
     def rank(rows: list[list[int]]) -> list[float]:
@@ -35,10 +31,8 @@ def torch_rank(folder: Path, prompts: Prompts) -> Rank:
         found = [0.0] * len(rows)
         for start in range(0, len(order), 256):
             part = order[start : start + 256]
-            longest = len(rows[part[-1]])
-            ids = torch.tensor([[pad] * (longest - len(rows[i])) + rows[i] for i in part], device=device)
-            mask = torch.tensor([[0] * (longest - len(rows[i])) + [1] * len(rows[i]) for i in part], device=device)
-            logits = model(ids, attention_mask=mask, logits_to_keep=1).logits[:, -1].float()
+            given = padded([rows[i] for i in part], model.config.pad_token_id, device)
+            logits = model(**given, logits_to_keep=1).logits[:, -1].float()
             for i, score in zip(part, (logits[:, prompts.yes] - logits[:, prompts.no]).tolist(), strict=True):
                 found[i] = score
         return found
@@ -92,20 +86,11 @@ def evaluate(rank: Rank, prompts: Prompts, cases: int, seconds: float, tasks: li
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--backend", choices=("torch", "mlx"), default="torch")
-    parser.add_argument("--cases", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--task", action="append", choices=list(TASKS))
-    parser.add_argument("--json", type=Path, help="write scores and failures to this file")
-    options = parser.parse_args()
+    options = arguments(__doc__, TASKS).parse_args()
     prompts = Prompts(Tokenizer.from_file(str(options.folder / "tokenizer.json")))
     rank = (torch_rank if options.backend == "torch" else mlx_rank)(options.folder, prompts)
-    scores = evaluate(rank, prompts, options.cases, options.seconds, options.task or list(TASKS))
-    print(results(scores))
-    if options.json:
-        save(scores, options.json)
+    found = evaluate(rank, prompts, options.cases, options.seconds, options.task or list(TASKS))
+    report(options, table(found), as_json(found))
 
 
 if __name__ == "__main__":

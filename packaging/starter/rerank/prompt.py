@@ -1,24 +1,20 @@
 """Qwen3-Reranker's prompt, word for word, and the answer's two tokens."""
 
-# ruff: noqa: E501 - texts are kept as they come out
-
 from __future__ import annotations
+
+from pathlib import Path
 
 from tokenizers import Tokenizer
 
 PREFIX = (
-    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. "
-    'Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
 )
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 YES, NO = "yes", "no"
 
 # The same as a chat template: a system and a user message, add_generation_prompt, and enable_thinking=False.
-TEMPLATE = (
-    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
-    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}"
-    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}{%- endif %}"
-)
+TEMPLATE = (Path(__file__).parent / "chat_template.jinja").read_text().rstrip("\n")
 
 
 def body(instruction: str, query: str, document: str) -> str:

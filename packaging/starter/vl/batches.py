@@ -1,25 +1,22 @@
-"""Batches, made on the fly by worker processes: conversations as tokens, their pictures as numbers to draw."""
+"""Batches: conversations as tokens, their pictures as numbers to draw."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.queues import Queue
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from ..common.tokenizer import END_OF_TEXT
 from . import template
-from .atlas import FIELDS, described
-from .patches import MERGE, PATCH, resized
-from .scene import MOST
+from .picture.atlas import FIELDS, described
+from .picture.patches import MERGE, PATCH, resized
+from .picture.scene import MOST
 from .talk import Sample, conversation
-from .tokenizer import END_OF_TEXT, IMAGE
+from .tokenizer import IMAGE
 
 
 @dataclass
@@ -35,7 +32,6 @@ class Batch:
     rows: NDArray[np.float32]
     grids: NDArray[np.int32]  # high and wide of each picture, in patches
     pictures: int
-    fresh: bool = True
 
 
 @dataclass
@@ -122,62 +118,12 @@ def batches(tokenizer: Tokenizer, seed: str, tokens: int, patches: int, easy: fl
         room_tokens, room_patches, taken = tokens, patches, held
         held = []
         for sample in taken:
-            room_tokens, room_patches = (room_tokens - len(sample.ids), room_patches - sample.patches)
+            room_tokens, room_patches = room_tokens - len(sample.ids), room_patches - sample.patches
         while not held:
             sample = encoded(tokenizer, conversation(rng, easy), rng, image)
             if len(sample.ids) > room_tokens or sample.patches > room_patches:
                 held.append(sample)
             else:
                 taken.append(sample)
-                room_tokens, room_patches = (room_tokens - len(sample.ids), room_patches - sample.patches)
+                room_tokens, room_patches = room_tokens - len(sample.ids), room_patches - sample.patches
         yield packed(taken, tokens, patches, most, end)
-
-
-def _work(text: str, seed: str, tokens: int, patches: int, easy: float, out: Queue[Batch]) -> None:
-    os.nice(5)
-    for batch in batches(Tokenizer.from_str(text), seed, tokens, patches, easy):
-        out.put(batch)
-
-
-class Feed:
-    """Fresh batches while the workers keep up, old ones again (redrawn: noise and blur differ) while they do not."""
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        seed: int,
-        tokens: int,
-        patches: int,
-        workers: int,
-        easy: float = 0.2,
-        keep: int = 400,
-    ) -> None:
-        context = multiprocessing.get_context("fork")
-        self._queue: Queue[Batch] = context.Queue(maxsize=workers * 3)
-        text = tokenizer.to_str()
-        self._workers = [
-            context.Process(target=_work, args=(text, f"{seed} {i}", tokens, patches, easy, self._queue), daemon=True)
-            for i in range(workers)
-        ]
-        for worker in self._workers:
-            worker.start()
-        self._kept: list[Batch] = []
-        self._keep = keep
-        self._rng = random.Random(seed)
-
-    def take(self) -> Batch:
-        try:
-            batch = self._queue.get(timeout=0.02 if len(self._kept) >= 8 else None)
-        except queue.Empty:
-            batch = self._rng.choice(self._kept)
-            batch.fresh = False
-            return batch
-        if len(self._kept) < self._keep:
-            self._kept.append(batch)
-        else:
-            self._kept[self._rng.randrange(self._keep)] = batch
-        return batch
-
-    def close(self) -> None:
-        for worker in self._workers:
-            worker.terminate()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +12,12 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from starter.common.evaluation import arguments, generated, loaded, padded, report, rounds
+from starter.common.scores import Score
 from starter.vl import template
 from starter.vl.grading import is_right, is_same
-from starter.vl.painter import paint
-from starter.vl.patches import MERGE, PATCH, resized
+from starter.vl.picture.painter import paint
+from starter.vl.picture.patches import MERGE, PATCH, resized
 from starter.vl.talk import TASKS, Sample, case
 
 LONGEST = 80
@@ -29,13 +27,7 @@ Painting = Callable[[Callable[[Sample], list[Picture]], list[Sample]], Iterable[
 Answers = Callable[[list[Sample]], Iterator[Answer]]
 
 
-@dataclass
-class Score:
-    cases: int = 0
-    right: int = 0
-    same: int = 0
-    ended: int = 0
-    wrong: list[dict[str, str]] = field(default_factory=list)
+Marks = dict[str, Score]  # what is right, the same word by word, ended
 
 
 def pixels(image: Image.Image) -> Picture:
@@ -54,9 +46,9 @@ def painted(sample: Sample) -> list[Picture]:
 
 
 def torch_inputs(
-    samples: list[Sample], tokenizer: Any, image: int, pad: int, paint_all: Painting = map
+    samples: list[Sample], tokenizer: Any, image: int, device: str, paint_all: Painting = map
 ) -> dict[str, Any]:
-    """A batch for Transformers' model, padded on the left."""
+    """A batch for Transformers' model."""
     import torch
 
     rows, seen, grids = [], [], []
@@ -70,14 +62,11 @@ def torch_inputs(
         for token in tokenizer.encode(template.prompt(sample.messages), add_special_tokens=False):
             ids += [image] * sizes.pop(0) if token == image else [token]
         rows.append(ids)
-    longest = max(map(len, rows))
-    padded = torch.tensor([[pad] * (longest - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    inputs = {"input_ids": padded, "attention_mask": mask}
+    inputs = padded(rows, tokenizer.pad_token_id, device)
     if seen:
-        inputs["pixel_values"] = torch.from_numpy(np.concatenate(seen))
-        inputs["image_grid_thw"] = torch.tensor(grids)
-        inputs["mm_token_type_ids"] = (padded == image).int()
+        inputs["pixel_values"] = torch.from_numpy(np.concatenate(seen)).to(device)
+        inputs["image_grid_thw"] = torch.tensor(grids, device=device)
+        inputs["mm_token_type_ids"] = (inputs["input_ids"] == image).int()
     return inputs
 
 
@@ -86,26 +75,15 @@ def torch_answers(folder: Path, paint_all: Painting = map, batch: int = 128) -> 
     import transformers
 
     transformers.logging.set_verbosity_error()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = torch.bfloat16 if device == "cuda" else torch.float32
-    model: Any = transformers.Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=kind).to(device).eval()
+    model, device = loaded(transformers.Qwen3VLForConditionalGeneration, folder)
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
 
     def answers(samples: list[Sample]) -> Iterator[Answer]:
         for at in range(0, len(samples), batch):
-            some = samples[at : at + batch]
-            inputs = torch_inputs(some, tokenizer, model.config.image_token_id, pad, paint_all)
+            inputs = torch_inputs(samples[at : at + batch], tokenizer, model.config.image_token_id, device, paint_all)
             model.model.rope_deltas = None
             with torch.inference_mode():
-                out = model.generate(
-                    **{name: value.to(device) for name, value in inputs.items()},
-                    max_new_tokens=LONGEST,
-                    do_sample=False,
-                )
-            for row in out[:, inputs["input_ids"].shape[1] :].tolist():
-                ended = end in row
-                yield (tokenizer.decode(row[: row.index(end)] if ended else row, skip_special_tokens=True), ended)
+                yield from generated(model, tokenizer, inputs, LONGEST, markers=False)
 
     return answers
 
@@ -130,57 +108,46 @@ def mlx_answers(folder: Path) -> Answers:
     return answers
 
 
-def evaluate(answers: Answers, cases: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
+def evaluate(answers: Answers, cases: int, seconds: float, tasks: list[str]) -> dict[str, Marks]:
     """All tasks in equal shares, until the time is over: rounds of a few cases of each."""
-    scores = {task: Score() for task in tasks}
-    began, done = time.monotonic(), 0
-    while done < cases and time.monotonic() - began < seconds:
-        step = min(32, cases - done)
-        samples = [case(task, number) for task in tasks for number in range(done, done + step)]
+    scores = {task: {name: Score() for name in ("right", "same", "ended")} for task in tasks}
+    for numbers in rounds(cases, 32, seconds):
+        samples = [case(task, number) for task in tasks for number in numbers]
         samples.sort(key=lambda sample: sum(len(str(message["content"])) for message in sample.messages))
         for sample, (text, ended) in zip(samples, answers(samples), strict=True):
-            score = scores[sample.task]
-            score.cases += 1
-            score.ended += ended
-            score.same += is_same(sample, text)
-            if ended and is_right(sample, text):
-                score.right += 1
-            elif len(score.wrong) < 12:
-                asked = template.prompt(sample.messages)[-160:]
-                score.wrong.append({"asked": asked, "wanted": sample.answer, "said": text})
-        done += step
+            marks, asked = scores[sample.task], template.prompt(sample.messages)[-160:]
+            marks["right"].add(ended and is_right(sample, text), asked=asked, wanted=sample.answer, said=text)
+            marks["same"].add(is_same(sample, text))
+            marks["ended"].add(ended)
     return scores
 
 
-def table(scores: dict[str, Score]) -> str:
+def table(scores: dict[str, Marks]) -> str:
+    total = {name: sum(marks[name].right for marks in scores.values()) for name in ("right", "same", "ended")}
+    cases = sum(marks["right"].cases for marks in scores.values())
+    rows = [(task, marks["right"].cases, marks["right"].right, marks["same"].right) for task, marks in scores.items()]
     lines = ["| task | cases | right | word by word |", "| --- | --- | --- | --- |"]
-    everything = Score()
-    for task, score in [*scores.items(), ("all", everything)]:
-        share, same = (value / max(1, score.cases) for value in (score.right, score.same))
-        lines.append(f"| {task} | {score.cases} | {share:.1%} | {same:.1%} |")
-        for name in ("cases", "right", "same", "ended"):
-            setattr(everything, name, getattr(everything, name) + getattr(score, name))
-    return "\n".join(lines) + f"\n\nTurns ended: {everything.ended / max(1, everything.cases):.1%}."
+    for task, count, right, same in [*rows, ("all", cases, total["right"], total["same"])]:
+        lines.append(f"| {task} | {count} | {right / max(1, count):.1%} | {same / max(1, count):.1%} |")
+    return "\n".join(lines) + f"\n\nTurns ended: {total['ended'] / max(1, cases):.1%}."
 
 
-def as_json(scores: dict[str, Score]) -> dict[str, Any]:
-    return {task: vars(score) for task, score in scores.items()}
+def as_json(scores: dict[str, Marks]) -> dict[str, Any]:
+    return {
+        task: {
+            "cases": marks["right"].cases,
+            **{name: mark.right for name, mark in marks.items()},
+            "wrong": marks["right"].failures,
+        }
+        for task, marks in scores.items()
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--backend", choices=("torch", "mlx"), default="torch")
-    parser.add_argument("--task", action="append", choices=TASKS)
-    parser.add_argument("--cases", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=3600.0)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = arguments(__doc__, TASKS).parse_args()
     answers = torch_answers(options.folder) if options.backend == "torch" else mlx_answers(options.folder)
-    scores = evaluate(answers, options.cases, options.seconds, options.task or list(TASKS))
-    print(table(scores))
-    if options.json:
-        options.json.write_text(json.dumps(as_json(scores), indent=1, ensure_ascii=False) + "\n")
+    found = evaluate(answers, options.cases, options.seconds, options.task or list(TASKS))
+    report(options, table(found), as_json(found))
 
 
 if __name__ == "__main__":

@@ -5,35 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from ..common.data import beside
+from .picture.scene import COLOURS, DIGITS, SHAPES
 from .questions import NUMBERS
-from .scene import COLOURS, DIGITS, SHAPES
 from .talk import Sample
 
 _WORD = re.compile(r"[a-z]+|[0-9]+")
-_FAMILIES: dict[str, tuple[str, ...]] = {
-    "shape": SHAPES,
-    "colour": COLOURS,
-    "digit": DIGITS,
-    "number": (*NUMBERS, "none"),
-    "place": ("top", "bottom", "left", "right", "middle"),
-    "side": ("left", "right", "above", "below"),
-    "truth": ("yes", "no"),
-    "order": ("first", "second"),
-}
-_ASKED: dict[str, tuple[str, ...]] = {
-    "shape": ("shape",),
-    "colour": ("colour",),
-    "position": ("place",),
-    "digit": ("digit",),
-    "count": ("number",),
-    "count of a kind": ("number",),
-    "colour of a shape": ("colour",),
-    "shape of a colour": ("shape",),
-    "describe": ("number", "shape", "colour", "digit"),
-    "yes or no": ("truth", "shape", "colour", "digit"),
-    "relation": ("truth", "shape", "colour", "side"),
-    "two pictures": ("truth", "shape", "colour"),
-}
+_DATA = beside(__file__)
+_FAMILIES = {"shape": SHAPES, "colour": COLOURS, "digit": DIGITS, "number": (*NUMBERS, "none"), **_DATA["families"]}
 
 
 def _named(text: str, family: str) -> Counter[str]:
@@ -53,10 +32,10 @@ def is_same(sample: Sample, text: str) -> bool:
 
 def is_right(sample: Sample, text: str) -> bool:
     """Of turns without a picture, where nothing is named, the answer itself is asked for."""
-    families = _ASKED.get(sample.kind)
+    families = _DATA["asked"].get(sample.kind)
     if families is None:
         return is_same(sample, text)
-    if families == ("number",):
+    if families == ["number"]:
         # The rest of the answer may repeat the question's words; a yes begins with none of these.
         return _named(text, "number") == _named(sample.answer, "number")
     if len(families) == 1:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..llm.model import Attention, Body, after, before
-from ..llm.model import Shape as Words
-from .patches import MERGE, PATCH
+from ..common.network.attention import Attention
+from ..common.network.model import TINY, after, before, body, module_of, turned
+from ..common.network.model import Shape as Words
+from .picture.patches import MERGE, PATCH
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,8 @@ class Shape:
 
 
 def text_shape(vocabulary: int, tiny: bool = False) -> Words:
-    if tiny:
-        return Words(
-            vocabulary, hidden=64, layers=2, heads=2, kv_heads=1, intermediate=128, theta=10_000.0, context=4096
-        )
-    return Words(vocabulary, hidden=192, layers=4, heads=4, kv_heads=2, intermediate=512, theta=10_000.0, context=4096)
+    sizes = TINY if tiny else {"hidden": 192, "layers": 4, "heads": 4, "kv_heads": 2, "intermediate": 512}
+    return Words(vocabulary, theta=10_000.0, context=4096, **sizes)
 
 
 class Projection(nn.Module):
@@ -53,38 +50,21 @@ class Projection(nn.Module):
         return F.linear(pixels.flatten(1), self.proj.weight.sum(2).flatten(1), self.proj.bias)
 
 
-class VisionAttention(nn.Module):
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(hidden, 3 * hidden)
-        self.proj = nn.Linear(hidden, hidden)
-
-
-class FeedForward(nn.Module):
-    def __init__(self, hidden: int, intermediate: int) -> None:
-        super().__init__()
-        self.linear_fc1 = nn.Linear(hidden, intermediate)
-        self.linear_fc2 = nn.Linear(intermediate, hidden)
-
-
 class Block(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        hidden = shape.hidden
         self.shape = shape
-        self.norm1 = nn.LayerNorm(shape.hidden, eps=1e-6)
-        self.norm2 = nn.LayerNorm(shape.hidden, eps=1e-6)
-        self.attn = VisionAttention(shape.hidden)
-        self.mlp = FeedForward(shape.hidden, shape.intermediate)
-
-
-def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    left, right = x.chunk(2, -1)
-    return torch.cat((left * cos - right * sin, right * cos + left * sin), -1).to(x.dtype)
+        self.norm1, self.norm2 = nn.LayerNorm(hidden, eps=1e-6), nn.LayerNorm(hidden, eps=1e-6)
+        self.attn = module_of(qkv=nn.Linear(hidden, 3 * hidden), proj=nn.Linear(hidden, hidden))
+        self.mlp = module_of(
+            linear_fc1=nn.Linear(hidden, shape.intermediate), linear_fc2=nn.Linear(shape.intermediate, hidden)
+        )
 
 
 def block_before(block: Block, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     q, k, v = block.attn.qkv(block.norm1(x)).unflatten(-1, (3, block.shape.heads, -1)).unbind(1)
-    return _turned(q, cos, sin), _turned(k, cos, sin), v
+    return turned(q, cos, sin), turned(k, cos, sin), v
 
 
 def block_after(block: Block, x: Tensor, mixed: Tensor) -> Tensor:
@@ -108,21 +88,14 @@ class Merger(nn.Module):
         return self.linear_fc2(F.gelu(self.linear_fc1(x)))
 
 
-class Vision(nn.Module):
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.patch_embed = Projection(shape.hidden)
-        self.pos_embed = nn.Embedding(shape.side**2, shape.hidden)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
-        self.merger = Merger(shape, False)
-        self.deepstack_merger_list = nn.ModuleList([Merger(shape, True)])
-
-
-class Both(nn.Module):
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.visual = Vision(shape)
-        self.language_model = Body(shape.text)
+def _vision(shape: Shape) -> nn.Module:
+    return module_of(
+        patch_embed=Projection(shape.hidden),
+        pos_embed=nn.Embedding(shape.side**2, shape.hidden),
+        blocks=nn.ModuleList(Block(shape) for _ in range(shape.depth)),
+        merger=Merger(shape, False),
+        deepstack_merger_list=nn.ModuleList([Merger(shape, True)]),
+    )
 
 
 @dataclass
@@ -155,11 +128,8 @@ class Starter(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.model = Both(shape)
-        self.before: Callable[..., tuple[Tensor, Tensor, Tensor]] = before
-        self.after: Callable[..., Tensor] = after
-        self.block_before: Callable[..., tuple[Tensor, Tensor, Tensor]] = block_before
-        self.block_after: Callable[..., Tensor] = block_after
+        self.model = module_of(visual=_vision(shape), language_model=body(shape.text))
+        self.uncompile()
         head, words = shape.hidden // shape.heads, shape.text
         seen = 1.0 / 10_000.0 ** (torch.arange(0, head // 2, 2, dtype=torch.float32) / (head // 2))
         read = 1.0 / words.theta ** (torch.arange(0, words.head, 2, dtype=torch.float32) / words.head)
@@ -216,4 +186,11 @@ class Starter(nn.Module):
 
     def compile(self) -> None:  # type: ignore[override]
         self.before, self.after = torch.compile(before), torch.compile(after)
-        self.block_before, self.block_after = (torch.compile(block_before), torch.compile(block_after))
+        self.block_before, self.block_after = torch.compile(block_before), torch.compile(block_after)
+
+    def uncompile(self) -> None:
+        self.before, self.after, self.block_before, self.block_after = before, after, block_before, block_after
+
+    @property
+    def embeddings(self) -> Tensor:
+        return self.model.language_model.embed_tokens.weight

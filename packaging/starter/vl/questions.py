@@ -6,22 +6,20 @@ import random
 from collections import Counter
 from itertools import pairwise
 
-from ..common.phrases import Phrases
-from . import scene as scenes
-from . import wordings
-from .scene import COLOURS, SHAPES, Scene, Thing
+from .picture import scene as scenes
+from .picture.scene import COLOURS, SHAPES, Scene, Thing
 from .speech import Turn, finished
+from .wordings import ASKS
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
-_PLURALS = {"cross": "crosses"}
 
 
 def plural(shape: str) -> str:
-    return _PLURALS.get(shape, shape + "s")
+    return "crosses" if shape == "cross" else shape + "s"
 
 
 def article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+    return f"an {noun}" if noun[0] in "aeiou8" else f"a {noun}"
 
 
 def called(thing: Thing) -> str:
@@ -36,18 +34,25 @@ def spot(cell: tuple[int, int]) -> str:
     return f"at the {row}" if row else f"on the {column}" if column else "in the middle"
 
 
-def ask(rng: random.Random, phrases: Phrases, held: bool, *, brief: bool = False, **slots: str) -> tuple[str, bool]:
-    """A question, and whether one word is wanted."""
-    text = phrases.pick(rng, held)
-    text = text.replace("{c}", "colour" if rng.random() < 0.5 else "color")
-    for name, value in slots.items():
+def _written(rng: random.Random, what: str, held: bool, **slots: str) -> str:
+    """A wording with its gaps filled."""
+    text = ASKS[what].pick(rng, held)
+    for name, value in {"c": "colour" if rng.random() < 0.5 else "color", **slots}.items():
         text = text.replace("{" + name + "}", value)
-    text = finished(rng, text, "?", held)
-    if brief and rng.random() < 0.25:
-        end = "" if text[-1] in "?.!" else "."
-        text = f"{text}{end} {wordings.BRIEF.pick(rng, held)}{rng.choice(('.', '.', '!', ''))}"
-        return text, True
-    return text, False
+    return text
+
+
+def ask(rng: random.Random, what: str, held: bool, **slots: str) -> str:
+    return finished(rng, _written(rng, what, held, **slots), "?", held)
+
+
+def _turn(rng: random.Random, kind: str, what: str, held: bool, word: str, sentence: str, **slots: str) -> Turn:
+    """Now and then one word is wanted, and only that is said."""
+    text = ask(rng, what, held, **slots)
+    if rng.random() >= 0.25:
+        return kind, text, sentence
+    end = "" if text[-1] in "?.!" else "."
+    return kind, f"{text}{end} {ASKS['brief'].pick(rng, held)}{rng.choice(('.', '.', '!', ''))}", word.capitalize()
 
 
 def grey(rng: random.Random, text: str) -> str:
@@ -56,24 +61,21 @@ def grey(rng: random.Random, text: str) -> str:
 
 
 def shape(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    thing = scene.things[0]
-    text, brief = ask(rng, wordings.SHAPE, held, brief=True)
-    return ("shape", text, thing.name.capitalize() if brief else f"It is {article(thing.name)}.")
+    name = scene.things[0].name
+    return _turn(rng, "shape", "shape", held, name, f"It is {article(name)}.")
 
 
 def colour(rng: random.Random, held: bool, scene: Scene) -> Turn:
     thing = scene.things[0]
     if rng.random() < 0.5:
-        text, brief = ask(rng, wordings.COLOUR, held, brief=True)
-        return ("colour", text, thing.colour.capitalize() if brief else f"It is {thing.colour}.")
+        return _turn(rng, "colour", "colour", held, thing.colour, f"It is {thing.colour}.")
     name = rng.choice(("digit", "number")) if thing.is_digit else thing.name
-    text, brief = ask(rng, wordings.COLOUR_OF, held, brief=True, t=name)
-    return ("colour", text, thing.colour.capitalize() if brief else f"The {name} is {thing.colour}.")
+    return _turn(rng, "colour", "colour_of", held, thing.colour, f"The {name} is {thing.colour}.", t=name)
 
 
 def digit(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    text, brief = ask(rng, wordings.DIGIT, held, brief=True)
-    return ("digit", text, scene.things[0].name if brief else f"It is a {scene.things[0].name}.".replace("a 8", "an 8"))
+    name = scene.things[0].name
+    return _turn(rng, "digit", "digit", held, name, f"It is {article(name)}.")
 
 
 def where(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
@@ -87,7 +89,7 @@ def where(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     name = thing.name if _alone(scene, thing, "name") and rng.random() < 0.6 else called(thing)
     if len(scene.things) == 1 and rng.random() < 0.3:
         name = "shape"
-    text, _ = ask(rng, wordings.WHERE, held, t=grey(rng, name))
+    text = ask(rng, "where", held, t=grey(rng, name))
     if len(scene.things) > 1:
         text = text.replace(" it ", f" the {name} ")
         if name not in text and "gray" not in text:
@@ -105,40 +107,35 @@ def _unique(scene: Scene) -> list[Thing]:
     return [thing for thing in scene.things if counted[called(thing)] == 1]
 
 
+def _single(rng: random.Random, scene: Scene, field: str) -> Thing | None:
+    """One whose name or colour no other has."""
+    single = [thing for thing in scene.things if thing.colour and _alone(scene, thing, field)]
+    return rng.choice(single) if single else None
+
+
 def colour_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     """The colour of the only star, say."""
-    single = [thing for thing in scene.things if thing.colour and _alone(scene, thing, "name")]
-    if not single:
+    if (thing := _single(rng, scene, "name")) is None:
         return None
-    thing = rng.choice(single)
-    text, brief = ask(rng, wordings.COLOUR_OF, held, brief=True, t=thing.name)
-    return ("colour of a shape", text, thing.colour.capitalize() if brief else f"The {thing.name} is {thing.colour}.")
+    sentence = f"The {thing.name} is {thing.colour}."
+    return _turn(rng, "colour of a shape", "colour_of", held, thing.colour, sentence, t=thing.name)
 
 
 def shape_of(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
-    single = [thing for thing in scene.things if thing.colour and _alone(scene, thing, "colour")]
-    if not single:
+    if (thing := _single(rng, scene, "colour")) is None:
         return None
-    thing = rng.choice(single)
-    text, brief = ask(rng, wordings.SHAPE_OF, held, brief=True, t=grey(rng, thing.colour))
-    answer = thing.name.capitalize() if brief else f"The {thing.colour} shape is {article(thing.name)}."
-    return "shape of a colour", text, answer
+    sentence = f"The {thing.colour} shape is {article(thing.name)}."
+    return _turn(rng, "shape of a colour", "shape_of", held, thing.name, sentence, t=grey(rng, thing.colour))
 
 
-def _many(number: int, noun: str, nouns: str) -> str:
-    if number == 1:
-        return f"There is one {noun}."
-    return f"There are {NUMBERS[number]} {nouns}."
-
-
-def _numbered(number: int) -> str:
-    return "None" if not number else NUMBERS[number].capitalize()
+def _counted(number: int, noun: str, nouns: str) -> tuple[str, str]:
+    """In a word and in a sentence."""
+    told = f"There is one {noun}." if number == 1 else f"There are {NUMBERS[number]} {nouns}."
+    return NUMBERS[number] if number else "none", told
 
 
 def count(rng: random.Random, held: bool, scene: Scene) -> Turn:
-    text, brief = ask(rng, wordings.COUNT, held, brief=True)
-    number = len(scene.things)
-    return ("count", text, _numbered(number) if brief else _many(number, "shape", "shapes"))
+    return _turn(rng, "count", "count", held, *_counted(len(scene.things), "shape", "shapes"))
 
 
 def count_of(rng: random.Random, held: bool, scene: Scene) -> Turn:
@@ -148,20 +145,19 @@ def count_of(rng: random.Random, held: bool, scene: Scene) -> Turn:
         kind, hue = rng.choice(SHAPES), rng.choice(COLOURS)
     draw = rng.random() if present.colour else 0.0
     if draw < 0.45:
-        noun, nouns, number = (kind, plural(kind), sum(t.name == kind for t in scene.things))
+        noun, nouns, number = kind, plural(kind), sum(t.name == kind for t in scene.things)
     elif draw < 0.9:
         what = rng.choice(("shape", "thing", "object"))
-        noun, nouns, number = (f"{hue} {what}", f"{hue} {what}s", sum(t.colour == hue for t in scene.things))
+        noun, nouns, number = f"{hue} {what}", f"{hue} {what}s", sum(t.colour == hue for t in scene.things)
     else:
-        number = sum(t.colour == hue and t.name == kind for t in scene.things)
         noun, nouns = f"{hue} {kind}", f"{hue} {plural(kind)}"
-    text, brief = ask(rng, wordings.COUNT_OF, held, brief=True, k=grey(rng, nouns))
-    return ("count of a kind", text, _numbered(number) if brief else _many(number, noun, nouns))
+        number = sum(t.colour == hue and t.name == kind for t in scene.things)
+    return _turn(rng, "count of a kind", "count_of", held, *_counted(number, noun, nouns), k=grey(rng, nouns))
 
 
 def describe(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     """From left to right, where that is clear."""
-    text, _ = ask(rng, wordings.DESCRIBE, held)
+    text = ask(rng, "describe", held)
     if not scene.things:
         return "describe", text, "The picture is empty."
     if len(scene.things) == 1:
@@ -176,26 +172,24 @@ def describe(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
         return None
     parts = [article(called(thing)) for thing in ordered]
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return ("describe", text, f"{NUMBERS[len(parts)].capitalize()} shapes, from left to right: {listed}.")
+    return "describe", text, f"{NUMBERS[len(parts)].capitalize()} shapes, from left to right: {listed}."
+
+
+def _confirmed(yes: bool, is_so: str) -> str:
+    return f"{'Yes' if yes else 'No'}, it is {is_so}."
 
 
 def is_it(rng: random.Random, held: bool, scene: Scene) -> Turn:
     thing = scene.things[0]
-    if thing.is_digit:
-        other = thing.name if rng.random() < 0.5 else rng.choice(scenes.DIGITS)
-        text, _ = ask(rng, wordings.IS_IT, held, t="an 8" if other == "8" else f"a {other}")
-        right = "an 8" if thing.name == "8" else f"a {thing.name}"
-        return ("yes or no", text, f"Yes, it is {right}." if other == thing.name else f"No, it is {right}.")
-    if not thing.colour or rng.random() < 0.7:
-        other = thing.name if rng.random() < 0.5 else rng.choice(SHAPES)
-        text, _ = ask(rng, wordings.IS_IT, held, t=article(other))
-        yes = other == thing.name
-        return ("yes or no", text, f"{'Yes' if yes else 'No'}, it is {article(thing.name)}.")
+    if thing.is_digit or not thing.colour or rng.random() < 0.7:
+        among = scenes.DIGITS if thing.is_digit else SHAPES
+        other = thing.name if rng.random() < 0.5 else rng.choice(among)
+        text = ask(rng, "is_it", held, t=article(other))
+        return "yes or no", text, _confirmed(other == thing.name, article(thing.name))
     hue = thing.colour if rng.random() < 0.5 else rng.choice(COLOURS)
-    text = wordings.IS_COLOUR.pick(rng, held).replace("{t}", grey(rng, hue)).replace("{k}", thing.name)
-    text = text.replace("{c}", "colour" if rng.random() < 0.5 else "color")
-    yes = hue == thing.colour
-    return ("yes or no", finished(rng, text), f"{'Yes' if yes else 'No'}, it is {thing.colour}.")
+    phrase = ASKS["is_colour"].pick(rng, held).replace("{t}", grey(rng, hue)).replace("{k}", thing.name)
+    text = finished(rng, phrase.replace("{c}", "colour" if rng.random() < 0.5 else "color"))
+    return "yes or no", text, _confirmed(hue == thing.colour, thing.colour)
 
 
 def is_there(rng: random.Random, held: bool, scene: Scene) -> Turn:
@@ -209,9 +203,9 @@ def is_there(rng: random.Random, held: bool, scene: Scene) -> Turn:
     if not known.colour or rng.random() < 0.4:
         what, yes = kind, any(t.name == kind for t in scene.things)
     else:
-        what, yes = (f"{hue} {kind}", any((t.name, t.colour) == (kind, hue) for t in scene.things))
-    text, _ = ask(rng, wordings.IS_THERE, held, t=article(grey(rng, what)))
-    return ("yes or no", text, f"Yes, there is {article(what)}." if yes else f"No, there is no {what}.")
+        what, yes = f"{hue} {kind}", any((t.name, t.colour) == (kind, hue) for t in scene.things)
+    text = ask(rng, "is_there", held, t=article(grey(rng, what)))
+    return "yes or no", text, f"Yes, there is {article(what)}." if yes else f"No, there is no {what}."
 
 
 _SIDES = (("left of", "right of"), ("above", "below"))
@@ -245,12 +239,11 @@ def beside(rng: random.Random, held: bool, scene: Scene) -> Turn | None:
     short = a.name != b.name and _alone(scene, a, "name") and _alone(scene, b, "name") and rng.random() < 0.6
     first, second = (a.name, b.name) if short else (called(a), called(b))
     if len(scene.things) == 2 and rng.random() < 0.5:
-        text, _ = ask(rng, wordings.WHICH_SIDE, held, t=f"{_side(rng, relation)} the {grey(rng, second)}")
+        text = ask(rng, "which_side", held, t=f"{_side(rng, relation)} the {grey(rng, second)}")
         return "relation", text, f"{article(called(a)).capitalize()}."
-    pair = next(pair for pair in _SIDES if relation in pair)
-    claimed = rng.choice(pair)
-    phrase = wordings.BESIDE.pick(rng, held)
+    claimed = rng.choice(next(pair for pair in _SIDES if relation in pair))
+    phrase = ASKS["beside"].pick(rng, held)
     verb = "" if phrase.startswith(("Is the", "Do you see", "Can you see")) else "is "
     text = phrase.replace("{t}", f"{grey(rng, first)} {verb}{_side(rng, claimed)} the {grey(rng, second)}")
-    yes = claimed == relation
-    return ("relation", finished(rng, text), f"{'Yes' if yes else 'No'}, the {first} is {relation} the {second}.")
+    answer = f"{'Yes' if claimed == relation else 'No'}, the {first} is {relation} the {second}."
+    return "relation", finished(rng, text), answer

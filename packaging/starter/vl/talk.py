@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import questions as q
-from . import scene as scenes
-from . import speech, wordings
-from .scene import Scene
+from . import speech
+from .picture import scene as scenes
+from .picture.scene import Scene
 from .speech import Turn
 
 _SYSTEMS = ("You are a helpful assistant.", "You look at pictures.", "Answer briefly.", "You are starter-vl.")
@@ -33,19 +33,8 @@ class Sample:
 Ask = Callable[[random.Random, bool, Scene], Turn | None]
 _ONE: Sequence[Ask] = (q.shape, q.shape, q.colour, q.where, q.where, q.describe, q.is_it, q.count)
 _DIGIT: Sequence[Ask] = (q.digit, q.digit, q.digit, q.colour, q.describe, q.is_it)
-_SOME: Sequence[Ask] = (
-    q.count,
-    q.count,
-    q.count_of,
-    q.count_of,
-    q.colour_of,
-    q.shape_of,
-    q.where,
-    q.describe,
-    q.is_there,
-    q.beside,
-    q.beside,
-)
+_COUNTED: Sequence[Ask] = (q.count, q.count, q.count_of, q.count_of)
+_SOME: Sequence[Ask] = (*_COUNTED, q.colour_of, q.shape_of, q.where, q.describe, q.is_there, q.beside, q.beside)
 _OF_COLOUR = (q.colour, q.describe, q.colour_of, q.shape_of)
 _BLANK: Sequence[Ask] = (q.describe, q.count)
 _BEGINNINGS: dict[str, tuple[tuple[Ask, ...], str]] = {
@@ -65,22 +54,18 @@ TASKS = (*_BEGINNINGS, "several turns", "two pictures", "no picture", "identity"
 _PICTURE = {"type": "image"}
 
 
-def _user(rng: random.Random, text: str, pictures: int) -> dict[str, Any]:
-    if not pictures:
-        return {"role": "user", "content": text}
-    parts: list[dict[str, Any]] = [_PICTURE] * pictures
-    spoken = [{"type": "text", "text": text}]
-    return {"role": "user", "content": parts + spoken if rng.random() < 0.9 else spoken + parts}
-
-
 def _conversation(
-    rng: random.Random, turns: Sequence[Turn], pictures: tuple[Scene, ...], held: bool, task: str | None = None
+    rng: random.Random, turns: Sequence[Turn], pictures: tuple[Scene, ...] = (), task: str | None = None
 ) -> Sample:
     messages: list[dict[str, Any]] = []
     if rng.random() < 0.15:
         messages.append({"role": "system", "content": rng.choice(_SYSTEMS)})
     for i, (_, text, answer) in enumerate(turns):
-        messages.append(_user(rng, text, len(pictures) if not i else 0))
+        content: Any = text
+        if pictures and not i:
+            shown, spoken = [_PICTURE] * len(pictures), [{"type": "text", "text": text}]
+            content = shown + spoken if rng.random() < 0.9 else spoken + shown
+        messages.append({"role": "user", "content": content})
         messages.append({"role": "assistant", "content": answer})
     return Sample(task or turns[-1][0], turns[-1][0], messages, pictures)
 
@@ -88,43 +73,34 @@ def _conversation(
 def _two(rng: random.Random, held: bool) -> Sample:
     first = scenes.single(rng, held)
     thing = first.things[0]
-    second = scenes.single(
-        rng, held, thing.colour if rng.random() < 0.4 else None, thing.name if rng.random() < 0.4 else None
-    )
+    colour = thing.colour if rng.random() < 0.4 else None
+    second = scenes.single(rng, held, colour, thing.name if rng.random() < 0.4 else None)
     other = second.things[0]
     draw = rng.random()
     if draw < 0.5:
         at = rng.randrange(2)
-        text, _ = q.ask(rng, wordings.OF_TWO, held, n=("first", "second")[at])
+        text = q.ask(rng, "of_two", held, n=("first", "second")[at])
         answer = f"{q.article(q.called((thing, other)[at])).capitalize()}."
-    elif draw < 0.75:
-        text, _ = q.ask(rng, wordings.SAME_SHAPE, held)
-        if thing.name == other.name:
-            answer = f"Yes, both are {q.plural(thing.name)}."
-        else:
-            answer = f"No, the first is {q.article(thing.name)} and the second is {q.article(other.name)}."
     else:
-        text, _ = q.ask(rng, wordings.SAME_COLOUR, held)
-        same = thing.colour == other.colour
-        answer = (
-            f"Yes, both are {thing.colour}."
-            if same
-            else f"No, the first is {thing.colour} and the second is {other.colour}."
-        )
-    return _conversation(rng, [("two pictures", text, answer)], (first, second), held)
+        if draw < 0.75:
+            text, same, both = q.ask(rng, "same_shape", held), thing.name == other.name, q.plural(thing.name)
+            one, two = q.article(thing.name), q.article(other.name)
+        else:
+            text, same, both = q.ask(rng, "same_colour", held), thing.colour == other.colour, thing.colour
+            one, two = thing.colour, other.colour
+        answer = f"Yes, both are {both}." if same else f"No, the first is {one} and the second is {two}."
+    return _conversation(rng, [("two pictures", text, answer)], (first, second))
 
 
 def _without(rng: random.Random, held: bool) -> Turn:
     """Any question about a picture, and there is none."""
     draw = rng.random()
-    scene = (
-        scenes.single(rng, held)
-        if draw < 0.4
-        else scenes.several(rng, held, 3)
-        if draw < 0.8
-        else scenes.digit(rng, held)
-    )
-    asks = _ONE if draw < 0.4 else _SOME if draw < 0.8 else _DIGIT
+    if draw < 0.4:
+        scene, asks = scenes.single(rng, held), _ONE
+    elif draw < 0.8:
+        scene, asks = scenes.several(rng, held, 3), _SOME
+    else:
+        scene, asks = scenes.digit(rng, held), _DIGIT
     while True:
         turn = rng.choice(asks)(rng, held, scene)
         if turn:
@@ -151,7 +127,7 @@ def conversation(rng: random.Random, easy: float = 0.0) -> Sample:
         for _ in range(rng.choice((1, 1, 2, 3))):
             make = rng.choice((speech.spoken, speech.unknown, _without))
             turns.append(make(rng, False))
-        return _conversation(rng, turns, (), False)
+        return _conversation(rng, turns)
     if draw < 0.16:
         return _two(rng, False)
     draw = rng.random()
@@ -176,7 +152,7 @@ def conversation(rng: random.Random, easy: float = 0.0) -> Sample:
             break
     if rng.random() < 0.06:
         turns.append(speech.spoken(rng, False))
-    return _conversation(rng, turns, (scene,), False)
+    return _conversation(rng, turns, (scene,))
 
 
 def case(task: str, number: int) -> Sample:
@@ -188,11 +164,11 @@ def case(task: str, number: int) -> Sample:
         while True:
             turn = speech.spoken(rng, True)
             if turn[0] == task:
-                return _conversation(rng, [turn], (), True)
+                return _conversation(rng, [turn])
     if task == "unknown":
-        return _conversation(rng, [speech.unknown(rng, True)], (), True)
+        return _conversation(rng, [speech.unknown(rng, True)])
     if task == "no picture":
-        return _conversation(rng, [_without(rng, True)], (), True)
+        return _conversation(rng, [_without(rng, True)])
     while True:
         wanted = 3 if task == "several turns" else 1
         name = rng.choice(list(_BEGINNINGS)) if task == "several turns" else task
@@ -204,4 +180,4 @@ def case(task: str, number: int) -> Sample:
             asks = (q.is_it,) if len(scene.things) == 1 else (q.is_there,)
         turns = [turn for turn in (rng.choice(asks)(rng, True, scene) for _ in range(wanted)) if turn]
         if len(turns) == wanted:
-            return _conversation(rng, turns, (scene,), True, task)
+            return _conversation(rng, turns, (scene,), task)

@@ -15,13 +15,17 @@ import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache, make_prompt_cache
 from reference.architectures import VOCABULARY
 
+from mlx_serve.daemon.engine.cache.attention_rows import AttentionRows
+from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.ragged import Ragged
-from mlx_serve.daemon.engine.cache.rows import AttentionRows, Positions, rows_like
+from mlx_serve.daemon.engine.cache.rows import rows_like
 from mlx_serve.daemon.engine.model.forward import BatchedForward, Forward, SoloForward, ragged_works
+from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
 from mlx_serve.daemon.protocol import Load
 
 TOLERANCE = 1e-4
+DEAR = 10**12  # a forward pass that costs so much is never done twice: all rows share their buffers
 
 
 class Twins:
@@ -29,7 +33,7 @@ class Twins:
 
     def __init__(self, model: LanguageModel, seed: int, forward: Forward | None = None) -> None:
         self.model, self.network = model, model.network
-        self.forward: Any = forward or BatchedForward(model.network)
+        self.forward: Any = forward or BatchedForward(model.network, DEAR)
         self.chance = random.Random(seed)
         self.plain: list[list[Any]] = []
 
@@ -58,7 +62,7 @@ class Twins:
     def step(self) -> None:
         """One token a row; the logits must be the twin's."""
         tokens = self.tokens(len(self.plain))
-        logits = np.array(self.forward(mx.array(tokens)))
+        logits = np.array(self.forward(Inputs(mx.array(tokens)[:, None])))
         for row, (token, cache) in enumerate(zip(tokens, self.plain, strict=True)):
             alone = np.array(self.network(mx.array([[token]]), cache=cache)[0, -1])
             np.testing.assert_allclose(logits[row], alone, rtol=0, atol=TOLERANCE, err_msg=f"row {row}")
@@ -128,7 +132,7 @@ def test_counts_in_place_of_masks(
     """What the kernel for ragged rows is told is what a mask would say, in rings too."""
     model = loaded(name)
     assert ragged_works(model.network)
-    play(Twins(model, 6, BatchedForward(model.network, ragged=True)), moves=20, longest=40)
+    play(Twins(model, 6, BatchedForward(model.network, DEAR, ragged=True)), moves=20, longest=40)
     assert len(counting_attention) > 10
     assert all(counting_attention)
 
@@ -188,7 +192,7 @@ def test_a_ring_that_grows_and_wraps(wide_window: LanguageModel) -> None:
         twins.join(length, chunk=chunk)
         for _ in range(3):
             twins.step()
-    assert {layer.keys.shape[2] for layer in twins.forward._layers if layer.size} == {300}
+    assert {layer.keys.shape[2] for layer in twins.forward._buckets[0].layers if layer.size} == {300}
     for row in (3, 0):
         twins.leave(row)
         twins.step()

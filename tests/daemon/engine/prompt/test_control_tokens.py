@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from daemon.engine.prompt.vocabularies import CONTROLS, PLAIN_ADDED, SORTS
 from support.engine_wire import prompts_of
+from support.vocabularies import CONTROLS, PLAIN_ADDED, SORTS
 from transformers import PreTrainedTokenizerFast
 
 from mlx_serve.daemon.engine.model.load import LanguageModel

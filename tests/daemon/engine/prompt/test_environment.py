@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from daemon.engine.prompt.vocabularies import byte_level
 from msgspec.structs import replace
+from support.vocabularies import byte_level
 from transformers import PreTrainedTokenizerFast
 
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data

@@ -1,0 +1,76 @@
+"""Where each row of a decode batch stands, and what attention derives from that: offsets, masks, counts."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from .ragged import Ragged
+
+
+class Positions:
+    """Where each row stands: `lengths[i]` tokens of row i are in the caches. Shared by every layer of one batch.
+
+    `ragged`: attention takes `Ragged` counts in place of masks.
+    """
+
+    def __init__(self, *, ragged: bool = False) -> None:
+        self.ragged = ragged
+        self.lengths: list[int] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was derived from the lengths; call it whenever they change."""
+        self._offsets: mx.array | None = None
+        self._indices: dict[tuple[int, int], tuple[mx.array, mx.array, mx.array]] = {}
+        self._masks: dict[tuple[int, int, int], mx.array] = {}
+        self._counts: dict[int, mx.array] = {}
+        self.span = max(self.lengths, default=0) + 1
+
+    @property
+    def count(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def offsets(self) -> mx.array:
+        """The position of each row's new token, int32 of shape (rows,)."""
+        if self._offsets is None:
+            self._offsets = mx.array(self.lengths, dtype=mx.int32)
+        return self._offsets
+
+    def index(self, heads: int, size: int) -> tuple[mx.array, mx.array, mx.array]:
+        """Where each row's new token goes in a buffer of shape (rows, heads, columns, width); `size` as in `mask`."""
+        key = (heads, size)
+        if key not in self._indices:
+            column = self.offsets % size if size else self.offsets
+            row, head, column = mx.broadcast_arrays(
+                mx.arange(self.count)[:, None], mx.arange(heads)[None], column[:, None]
+            )
+            self._indices[key] = (row, head, column)
+        return self._indices[key]
+
+    def advance(self) -> None:
+        """The new token of every row is in the caches."""
+        self.lengths = [length + 1 for length in self.lengths]
+        self.begin()
+
+    def visible(self, columns: int, size: int) -> Ragged:
+        """How many columns each row's new token sees, where it sees all that are filled; `size` as in `mask`."""
+        if size not in self._counts:
+            self._counts[size] = mx.minimum(self.offsets + 1, size) if size else self.offsets + 1
+        return Ragged(self._counts[size], lambda: self.mask(columns, size, 0))
+
+    def mask(self, columns: int, size: int, window: int) -> mx.array:
+        """Which columns each row's new token may see: bool of shape (rows, 1, 1, columns).
+
+        `size` is the period of a ring (0: columns are positions); `window` is how far back a token sees (0: all).
+        """
+        key = (columns, size, window)
+        if key not in self._masks:
+            now = self.offsets[:, None]
+            column = mx.arange(columns)[None]
+            age = (now - column) % size if size else now - column
+            visible = (age >= 0) & (age <= now)
+            if window:
+                visible = visible & (age < window)
+            self._masks[key] = visible[:, None, None]
+        return self._masks[key]
