@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.environment import Template, TooLong
 from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
-from mlx_serve.daemon.engine.prompt.render import Prompts, Refused
+from mlx_serve.daemon.engine.prompt.refused import Refused
+from mlx_serve.daemon.engine.prompt.render import Prompts
 from mlx_serve.daemon.protocol import ChatPrompt, Generate
 
 MESSAGES = (
