@@ -13,6 +13,7 @@ from .generate.generator import Generator, Limits
 from .loop import Loop
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
+from .prompt.memory_bound import trim
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 
@@ -42,6 +43,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
         tokens_per_step=request.prefill_tokens_per_step,
         memory=_cache_memory(request, model),
     )
+    trim()
     worker = Generator(model, limits, prompts)
     mailbox.send(frame)
     Loop(worker, mailbox).run()

@@ -50,7 +50,7 @@ def mortal(models: Path) -> Iterator[LiveDaemon]:
     """A daemon whose children are killed. At its end nothing of any of them is left."""
     with LiveDaemon(models) as daemon:
         yield daemon.ready()
-        children = daemon.children()
+        children = daemon.family()
         assert daemon.stop() == 0
         assert all(dead(child.pid) for child in children) and folders(daemon) == []
 
@@ -162,7 +162,7 @@ def test_children_do_not_outlive_a_killed_daemon(start: Start) -> None:
     assert daemon.chat("scripted", "say H").text == HELLO.text
     with daemon.chat_stream("scripted", "say P") as stream:
         assert stream.wait_for_text()
-        children = daemon.children()
+        children = daemon.family()
         daemon.process.kill()
         daemon.ended()
         assert stream.rest().whole is False

@@ -70,7 +70,7 @@ class LanguageModel:
 
 
 def load(request: Load, use_tokenizer: UseTokenizer | None = None) -> tuple[LanguageModel, Loaded]:
-    """Bring the model into memory, its tokenizer first, of which `use_tokenizer` hears before the weights are read.
+    """Bring the model into memory. `use_tokenizer` hears of the tokenizer before the weights are read.
 
     Raises BadModel, UnsupportedModel, MemoryError.
     """
@@ -117,11 +117,11 @@ def _network(
         if config.get(key):
             raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
     try:
+        network, _ = open_network(folder, config)
         options = {"trust_remote_code": False} | template_options(folder)
         tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
         if use_tokenizer is not None:
             use_tokenizer(tokenizer._tokenizer, str(folder), options)
-        network, _ = open_network(folder, config)
         widen(network, memory)
         mx.eval(network.parameters())
     except MemoryError:

@@ -82,7 +82,7 @@ def open_encoding(data: TokenizerData) -> Encoding:
 
 def tokenizer_data(tokenizer: Any, folder: str = "", options: dict[str, Any] | None = None) -> TokenizerData:
     """What the prompt process needs to know of a loaded tokenizer of Transformers."""
-    template = tokenizer.chat_template
+    template = getattr(tokenizer, "chat_template", None)
     control = getattr(tokenizer, "chat_control_tokens", None)
     return TokenizerData(
         backend=tokenizer.backend_tokenizer.to_str() if _is_plain(tokenizer) else None,
@@ -91,7 +91,7 @@ def tokenizer_data(tokenizer: Any, folder: str = "", options: dict[str, Any] | N
         names=dict(tokenizer.special_tokens_map),
         template=dict(template) if isinstance(template, dict) else template,
         control=None if control is None else tuple(control),
-        split_special=bool(tokenizer.split_special_tokens),
+        split_special=bool(getattr(tokenizer, "split_special_tokens", False)),
     )
 
 

@@ -15,7 +15,8 @@ from ...protocol import Count, Counted, Generate, Rejected, Work
 from .deadline import DEADLINE_SECONDS, seconds_for
 from .memory_bound import AddressSpace, allowance, resident
 from .prompt_frames import Answer, Encoded, Job, Note, Result, body, pack, receive, send
-from .render import Prompts, Refused
+from .refused import Refused
+from .render import Prompts
 
 NOTED = 64 << 10
 """Smaller texts are tokenized before anybody could ask what takes so long."""

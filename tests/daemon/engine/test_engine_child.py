@@ -189,7 +189,7 @@ def test_a_request_cancelled_at_once(engine: Engine, whole: Sequence) -> None:
 
 def test_a_long_prompt_does_not_stop_the_others(engine: Engine) -> None:
     """Between the newcomer's acceptance and its first token, the running one goes on."""
-    running = ask(engine, max_tokens=120)
+    running = ask(engine, max_tokens=450)
     engine.read_until(lambda: len(running.deltas) >= 2)
     late = ask(engine, TokenPrompt(ids=(7,) * 480), max_tokens=2)
     engine.read_until(lambda: late.accepted is not None)
