@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from real.wheels import GEMMA3, SMOLLM2, Weights
 
-STEPS = 24
+STEPS = 16
 
 
 @dataclass(frozen=True)

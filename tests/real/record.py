@@ -54,6 +54,10 @@ def answer(case: Case, model: Any, tokenizer: Any) -> dict[str, Any]:
 def record(weights: Weights, cases: list[Case]) -> dict[str, Any]:
     place = folder(weights)
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
+    for module in model.modules():
+        if hasattr(module, "embed_scale"):
+            # Gemma was trained in bfloat16, where 640 ** 0.5 is 25.25; mlx-lm rounds it so in every type.
+            module.embed_scale.copy_(module.embed_scale.bfloat16().float())
     tokenizer = transformers.AutoTokenizer.from_pretrained(place)
     return {
         "torch": torch.__version__,
