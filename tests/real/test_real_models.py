@@ -26,16 +26,6 @@ EXACT = 2e-3
 EIGHT_BITS = 0.1
 """How far one usually is with 8 bits a weight: their steps, and their scales in bfloat16, are off by 1/500 each."""
 
-LONG = 600
-"""Seconds for an answer, or for a test."""
-pytestmark = pytest.mark.timeout(LONG)
-
-NEAR = 0.02
-"""Two tokens whose log-probabilities are this near may change places between two ways to add up the same sums."""
-EXACT = 2e-3
-"""How far a log-probability may be from Transformers'; both compute in float32."""
-EIGHT_BITS = 0.15
-"""How far, with 8 bits a weight in groups of 64: weights are off by 1/510 of their group's range at most."""
 
 Answers = dict[str, dict[str, Any]]
 
