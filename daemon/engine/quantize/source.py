@@ -23,7 +23,7 @@ from mlx_lm.convert import MODEL_CONVERSION_DTYPES
 
 from ...protocol import Kind, Quantize
 from ..model.load import BadModel, UnsupportedModel, read_json
-from ..model.network import Classes, Unfollowed, every_spelling, open_network
+from ..model.network import Classes, Unfollowed, every_spelling, open_network, tensor_names
 
 HEADS = ("score", "classifier", "classifier.dense", "classifier.out_proj", "head.dense", "pooler.dense")
 """Heads of rerankers: a handful of weights that every score goes through."""
@@ -215,7 +215,7 @@ def _respelled(folder: Path) -> Iterator[Path]:
         for path in folder.iterdir():
             if path.is_file() and path.name != "config.json":
                 (Path(alone) / path.name).symlink_to(path.resolve())
-        config = every_spelling(folder, read_json(folder / "config.json"))
+        config = every_spelling(read_json(folder / "config.json"), tensor_names(folder))
         (Path(alone) / "config.json").write_text(json.dumps(config))
         yield Path(alone)
 
