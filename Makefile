@@ -17,13 +17,14 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench dist reference clean hint
+.PHONY: help install demo test check format docs bench dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
 	@echo 'make test       every test (TESTS=tests/store for some)'
 	@echo 'make check      ruff lint and format, mypy strict'
 	@echo 'make format     let ruff put the code in order'
+	@echo 'make docs       write the documents that are made from the code'
 	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
 	@echo 'make dist       wheel and sdist in dist/'
 	@echo 'make reference  compute the reference outputs again with PyTorch and compare'
@@ -43,6 +44,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)
+	cd tests && ../$(BIN)/python -m docs.generate
 
 bench: $(READY) hint
 	$(BIN)/python tests/bench/run.py $(BENCH)
