@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .http.listen import ListenError
 from .port_lock import AlreadyRunning
-from .settings.schema import ConfigError, Settings, load_settings
+from .settings.schema import FLAGS, ConfigError, Settings, load_settings
 from .startup import Ground, StartError, take_ground
 
 if TYPE_CHECKING:
@@ -108,12 +108,9 @@ def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
 
 def _flags(argv: Sequence[str] | None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="mlx-serve daemon", description="Run the daemon in the foreground.")
-    parser.add_argument("--host", dest="server.host", metavar="H")
-    parser.add_argument("--port", dest="server.port", metavar="P")
     parser.add_argument("--config", metavar="FILE")
-    parser.add_argument("--models-dir", dest="models.directory", metavar="DIR")
-    parser.add_argument("--log-level", dest="logging.level", metavar="L")
-    parser.add_argument("--preload", dest="models.preload", metavar="NAME", action="append")
+    for key, flag in FLAGS.items():
+        parser.add_argument(flag, dest=key, metavar="VALUE", action="append" if key == "models.preload" else "store")
     return {key: value for key, value in vars(parser.parse_args(argv)).items() if value is not None}
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from docs.configuration import configuration
+
 from docs import package_graph
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +20,10 @@ def architecture(committed: str) -> str:
     return _GRAPH.sub(lambda match: f"{match[1]}\n```\n{package_graph.drawing()}```\n\n{match[3]}", committed, count=1)
 
 
-DOCUMENTS: Mapping[str, Callable[[str], str]] = {"docs/architecture.md": architecture}
+DOCUMENTS: Mapping[str, Callable[[str], str]] = {
+    "docs/architecture.md": architecture,
+    "docs/configuration.md": configuration,
+}
 """From a document's path to a function that makes its text of the committed one."""
 
 
