@@ -20,6 +20,7 @@ from ...store.errors import DamagedModel, InvalidName, UnknownModel
 from ...store.names import Name
 from ...store.progress import Progress
 from .. import ranges
+from ..decode import Fields, ignored, partly, refuse, refused
 from ..endpoint import decoded, document, serving
 from ..failure import RequestError
 from ..jsontext import encode
@@ -59,7 +60,17 @@ class Create(Named, kw_only=True):
     remote_host: str | None = None
 
 
-_REFUSED = ("adapters", "draft_files", "draft_quantize", "renderer", "parser", "remote_host")
+CREATE_FIELDS: Fields = {
+    "files": partly("safetensors, configurations, tokenizer files and templates; no GGUF"),
+    "template": partly("in Jinja; Go templates are refused"),
+    "adapters": refused("adapters are not served"),
+    "draft_files": refused("draft models are not served"),
+    "draft_quantize": refused("draft models are not served"),
+    "renderer": refused("the model's chat template is used"),
+    "parser": refused("the form of tool calls is detected"),
+    "remote_host": refused("models are served by this machine only"),
+    "verbose": ignored("it has no meaning here"),
+}
 _PRECISIONS = re.compile(r"(?:q|int)?([2-68])(?:_[01]|_k(?:_[sml])?)?|(mxfp4|nvfp4|mxfp8)")
 _decoder = msgspec.json.Decoder(Create | None)
 
@@ -90,9 +101,7 @@ class _Order:
 def _order(body: Create) -> _Order:
     """Everything that can be wrong with the request is said before anything begins. Raises RequestError."""
     target = _target(body)
-    for field in _REFUSED:
-        if getattr(body, field):
-            raise RequestError(f"'{field}' is not supported", param=field, code="unsupported_parameter")
+    refuse(body, CREATE_FIELDS)
     precision = _precision(body.quantize or body.quantization)
     if precision is not None and body.files:
         raise RequestError(

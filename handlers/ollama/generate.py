@@ -10,6 +10,7 @@ from sanic.response import HTTPResponse
 
 from ...daemon.errors import RequestRejected
 from ...daemon.protocol import ChatPrompt, Generate, TextPrompt
+from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded
 from ..failure import RequestError
@@ -85,12 +86,12 @@ def _prompt(body: GenerateBody) -> ChatPrompt | TextPrompt:
 async def _check(request: Request, body: GenerateBody, name: str) -> None:
     """Raises RequestError in Ollama's words."""
     if body.raw and (body.template or body.system or body.context):
-        raise bodies.refused("raw mode does not support template, system, or context", "raw")
+        raise bodies.invalid("raw mode does not support template, system, or context", "raw")
     if body.suffix:
         full_name = (await find(request, name)).name
         raise RequestError(f"{full_name} does not support insert", param="suffix", code="unsupported_parameter")
     if body.template:
-        raise RequestError("'template' is not supported; the model's own template is used", param="template")
+        raise unsupported("template", bodies.GENERATE_FIELDS["template"].note)
     if body.images:
         await find(request, name)
         raise RequestError(f'"{name}" does not support vision', param="images", code="unsupported_parameter")

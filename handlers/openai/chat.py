@@ -9,6 +9,7 @@ from sanic.response import HTTPResponse
 
 from ...daemon.protocol import ChatPrompt, Generate
 from .. import error_bodies as errors
+from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded, document, leased, sequences
 from ..failure import Failure
@@ -73,7 +74,7 @@ def record(failure: Failure) -> bytes:
 def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
     grammar = bodies.grammar(body.response_format)
     if grammar is not None and prompt.tools:
-        raise bodies.refused("response_format", "not together with tools")
+        raise unsupported("response_format", "not together with tools")
     limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
     return Generate(
         prompt=prompt,
@@ -93,9 +94,9 @@ def _check_model(body: ChatBody, prompt: ChatPrompt, model: Model) -> None:
     """What this model cannot do is said before it begins. Raises RequestError."""
     capabilities = model.info.capabilities
     if prompt.tools and "tools" not in capabilities:
-        raise bodies.refused("tools", "this model's chat template has no place for them")
+        raise unsupported("tools", "this model's chat template has no place for them")
     if prompt.thinking and "thinking" not in capabilities:
-        raise bodies.refused(messages.thinking_param(body), "this model does not think")
+        raise unsupported(messages.thinking_param(body), "this model does not think")
     context = model.info.context_length
     bodies.fits(body.max_completion_tokens, context, "max_completion_tokens")
     bodies.fits(body.max_tokens, context, "max_tokens")

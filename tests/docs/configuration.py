@@ -25,9 +25,9 @@ file is, and `mlx-serve config --example` the file at the end of this page. An u
 start with the file, the line, the key and the nearest valid name.
 
 In the file, settings stand under their section (`server: {port: 8001}`). In a variable, a list is written with commas
-(`a,b`), a mapping as `name=owner/model,other=owner/model`, and a switch as `true` or `false` (or `yes` and `no`, `on` and
-`off`, `1` and `0`). A size is a number of bytes or has a unit: `8GB` is 8,000,000,000 bytes, `8GiB` is 8,589,934,592. A
-settings file with API keys must be readable by its owner only.
+(`a,b`), a mapping as `name=owner/model,other=owner/model`, and a switch as `true` or `false` (`yes` and `no`, `on` and
+`off`, `1` and `0` work too). A size is a number of bytes or has a unit: `8GB` is 8,000,000,000 bytes, `8GiB` is
+8,589,934,592. A settings file with API keys must be readable by its owner only.
 """
 
 _OTHERS = {

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from docs.compatibility import compatibility
 from docs.configuration import configuration
-
-from docs import package_graph
+from docs.package_graph import drawing
 
 ROOT = Path(__file__).parents[2]
 _GRAPH = re.compile(r"(<!-- package graph[^\n]*\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -17,12 +17,13 @@ _GRAPH = re.compile(r"(<!-- package graph[^\n]*\n)(.*?)(<!-- end -->)", re.DOTAL
 
 def architecture(committed: str) -> str:
     """The committed text with the package graph of today's code."""
-    return _GRAPH.sub(lambda match: f"{match[1]}\n```\n{package_graph.drawing()}```\n\n{match[3]}", committed, count=1)
+    return _GRAPH.sub(lambda match: f"{match[1]}\n```\n{drawing()}```\n\n{match[3]}", committed, count=1)
 
 
 DOCUMENTS: Mapping[str, Callable[[str], str]] = {
     "docs/architecture.md": architecture,
     "docs/configuration.md": configuration,
+    "docs/compatibility.md": compatibility,
 }
 """From a document's path to a function that makes its text of the committed one."""
 
