@@ -44,10 +44,10 @@ def compose(settings: Settings, started: float) -> Context:
     from .metrics import Metrics
     from .residency.residency import Residency
     from .tasks.pulls import Pulls
-    from .tasks.quantizing import Quantizing
+    from .tasks.quantizing import Quantizer
 
     store = Store.open(settings.models.directory, settings.models.aliases)
-    quantizing = Quantizing(settings, store)
+    quantizing = Quantizer(settings, store)
     pulls = Pulls(store, quantizing, lambda: residency.in_use)
     residency = Residency(settings, store, pulls=pulls)
     return Context(

@@ -117,10 +117,10 @@ class Metrics:
             return b""
         from prometheus_client import generate_latest
 
-        return generate_latest(self._registry) + generate_latest(_Collector(sample))
+        return generate_latest(self._registry) + generate_latest(_SampleCollector(sample))
 
 
-class _Collector:
+class _SampleCollector:
     """A sample, and the process itself, as a Prometheus collector."""
 
     def __init__(self, sample: Sample) -> None:

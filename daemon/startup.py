@@ -11,7 +11,7 @@ from typing import cast
 from ..control.socket import SocketError, bind, log_path, socket_path
 from .http.listen import bind_tcp
 from .logs import sink as logs
-from .logs.line import Style
+from .logs.line import LineStyle
 from .logs.sink import Logs
 from .port_lock import PortLock
 from .settings.schema import Settings
@@ -63,7 +63,7 @@ def take_ground(settings: Settings, stack: contextlib.ExitStack) -> Ground:
 
 def _start_logs(settings: Settings, stack: contextlib.ExitStack) -> Logs:
     logging = settings.logging
-    style = cast(Style, logging.format)
+    style = cast(LineStyle, logging.format)
     path = log_path(settings.home, settings.server.port)
     try:
         started = logs.start(path, level=logging.level, style=style, secrets=settings.server.api_keys)

@@ -42,10 +42,10 @@ class Sequences:
         self._merge_at = _PILE
         self._failure: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._parts: list[_Part] = []
+        self._parts: list[_WorkSink] = []
         for work in works:
             first = self._parts[-1].first + self._parts[-1].work.choices if self._parts else 0
-            self._parts.append(_Part(self, work, first))
+            self._parts.append(_WorkSink(self, work, first))
 
     async def __aenter__(self) -> Sequences:
         try:
@@ -139,7 +139,7 @@ class Sequences:
         self._wake()
 
 
-class _Part:
+class _WorkSink:
     """The sink of one piece of work, whose choices are numbered from `first` on among all of the request."""
 
     def __init__(self, whole: Sequences, work: Generate, first: int) -> None:

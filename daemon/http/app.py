@@ -21,7 +21,7 @@ from sanic.response import HTTPResponse
 
 from ..context import Context
 from ..errors import Draining
-from .limits import InFlight, Limits
+from .limits import ConnectionLimits, InFlight
 from .request import ApiRequest
 
 log = logging.getLogger("mlx_serve.daemon.http")
@@ -80,7 +80,7 @@ class JsonErrors(ErrorHandler):
         )
 
 
-def build_app(name: str, context: Context, *, control: bool, limits: Limits | None = None) -> App:
+def build_app(name: str, context: Context, *, control: bool, limits: ConnectionLimits | None = None) -> App:
     """An app without routes. `control`: it is the one on the Unix socket. Handlers find `context` at `ctx.serving`."""
     Sanic._app_registry.pop(name, None)
     config = Config(env_prefix=None)
@@ -97,6 +97,6 @@ def build_app(name: str, context: Context, *, control: bool, limits: Limits | No
     )
     app.ctx.serving = context
     app.ctx.control = control
-    app.ctx.limits = limits or Limits()
+    app.ctx.limits = limits or ConnectionLimits()
     app.ctx.in_flight = InFlight(app.ctx.limits.body_in_flight)
     return app

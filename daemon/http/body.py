@@ -13,8 +13,8 @@ from contextlib import aclosing
 
 from sanic.exceptions import BadRequest, PayloadTooLarge, RequestTimeout, SanicException
 
-from .head import Head, Refused
-from .limits import MIB, InFlight, Limits
+from .head import Head, RefusedRequest
+from .limits import MIB, ConnectionLimits, InFlight
 from .receive_buffer import EndOfInput, ReceiveBuffer
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -27,7 +27,7 @@ class Body:
     """`complete`: all of it has been taken. `lost`: where it ends cannot be told, so nothing can follow it."""
 
     def __init__(
-        self, head: Head, received: ReceiveBuffer, write: Callable[[bytes], Awaitable[None]], limits: Limits
+        self, head: Head, received: ReceiveBuffer, write: Callable[[bytes], Awaitable[None]], limits: ConnectionLimits
     ) -> None:
         self.complete = not head.length
         self.lost = False
@@ -50,7 +50,7 @@ class Body:
         return not self._chunked and 0 < self._left <= len(self._received.data)
 
     async def whole(self, limit: int, in_flight: InFlight) -> bytes:
-        """All of it, `limit` bytes at most. Raises PayloadTooLarge, RequestTimeout, BadRequest or Refused."""
+        """All of it, `limit` bytes at most. Raises PayloadTooLarge, RequestTimeout, BadRequest or RefusedRequest."""
         self._check(limit)
         if self._is_here and in_flight.held + self._left <= in_flight.limit:
             return await self._take()
@@ -65,7 +65,7 @@ class Body:
                         held += len(part)
                         in_flight.held += len(part)
                         if in_flight.held > in_flight.limit:
-                            raise Refused(503, "too many large requests arrive at once; try again in a moment")
+                            raise RefusedRequest(503, "too many large requests arrive at once; try again in a moment")
         except TimeoutError:
             self.lost = True
             raise RequestTimeout("the request's body took too long to arrive") from None

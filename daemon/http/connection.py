@@ -23,7 +23,7 @@ from sanic.http import Stage
 from sanic.models.server_types import ConnInfo
 
 from .exchange import Exchange
-from .limits import Limits
+from .limits import ConnectionLimits
 from .receive_buffer import EndOfInput, ReceiveBuffer
 
 log = logging.getLogger("mlx_serve.daemon.http")
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, app: Sanic[Any, Any], connections: set[Connection], lost: Callable[[], None]) -> None:
         self.app = app
-        self._limits: Limits = app.ctx.limits
+        self._limits: ConnectionLimits = app.ctx.limits
         self._connections = connections
         self._lost = lost
         self._exchange: Exchange | None = None

@@ -34,8 +34,8 @@ from sanic.response import BaseHTTPResponse
 from ..errors import Draining
 from . import head as heads
 from .body import Body
-from .head import Refused
-from .limits import MIB, Limits
+from .head import RefusedRequest
+from .limits import MIB, ConnectionLimits
 from .receive_buffer import EndOfInput, ReceiveBuffer
 from .response import ResponseWriter, Send, error_record
 
@@ -57,7 +57,7 @@ class Exchange:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._app = peer.app
-        self._limits: Limits = peer.app.ctx.limits
+        self._limits: ConnectionLimits = peer.app.ctx.limits
         self._started = monotonic()
         self._body: Body | None = None
         self._request: Any = None
@@ -139,7 +139,7 @@ class Exchange:
     # --- what our own side uses ---------------------------------------------------------------------------------------
 
     async def whole_body(self) -> bytes:
-        """Within `server.max_body_mb`. Raises PayloadTooLarge, RequestTimeout, BadRequest or Refused."""
+        """Within `server.max_body_mb`. Raises PayloadTooLarge, RequestTimeout, BadRequest or RefusedRequest."""
         assert self._body is not None  # a handler runs, so the head is in
         limit = self._app.ctx.serving.settings.server.max_body_mb * MIB
         return await self._body.whole(limit, self._app.ctx.in_flight)
@@ -179,7 +179,7 @@ class Exchange:
         try:
             self._begin(head.method, head.target, head.version, head.headers, raw)
         except BadURL:
-            raise Refused(400, "the request's target must be a path such as /v1/models") from None
+            raise RefusedRequest(400, "the request's target must be a path such as /v1/models") from None
         self._last = not head.keep_alive
         self._body = Body(head, self._peer.received, self._peer.write, self._limits)
 

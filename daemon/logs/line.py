@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-Style = Literal["json", "text"]
+LineStyle = Literal["json", "text"]
 MAX_LINE = 1024
 _MAX_MESSAGE = 700
 _MAX_FIELD = 256
@@ -28,7 +28,7 @@ def escape(text: str) -> str:
 class Formatter(logging.Formatter):
     """Records as lines without the line's end. `secrets` are blotted out wherever they turn up."""
 
-    def __init__(self, style: Style, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, style: LineStyle, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._json = style == "json"
         self._secrets = tuple(secret for secret in secrets if secret)

@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-from .line import Formatter, Style
+from .line import Formatter, LineStyle
 
 MAX_FILE = 10_000_000
 KEPT_FILES = 3
 _MAX_PENDING = 10_000
 
 
-class Sink(logging.Handler):
+class LogSink(logging.Handler):
     """A handler that writes whole lines to a descriptor from its own thread. Nothing it meets is raised."""
 
     def __init__(self, descriptor: int) -> None:
@@ -90,7 +90,7 @@ def _note(level: str, message: str) -> bytes:
     return f'{{"level": "{level}", "logger": "daemon.logs", "message": "{message}"}}\n'.encode()
 
 
-class FileSink(Sink):
+class FileSink(LogSink):
     """A sink that owns its file: at `max_bytes` it becomes `<name>.1` and so on, of which `kept` files stay in all."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_FILE, kept: int = KEPT_FILES) -> None:
@@ -145,7 +145,7 @@ def _same_file(one: int, other: int) -> bool:
 class Logs:
     """What `start` set up; `close` writes what is left."""
 
-    def __init__(self, file: FileSink | None, sinks: list[Sink]) -> None:
+    def __init__(self, file: FileSink | None, sinks: list[LogSink]) -> None:
         self._file = file
         self._sinks = sinks
 
@@ -159,18 +159,18 @@ class Logs:
             sink.close()
 
 
-def start(path: Path | None, *, level: str = "INFO", style: Style = "json", secrets: Iterable[str] = ()) -> Logs:
+def start(path: Path | None, *, level: str = "INFO", style: LineStyle = "json", secrets: Iterable[str] = ()) -> Logs:
     """Send every record to `path` and, unless that is the same file or nobody is there, to standard error.
 
     Raises OSError when the file cannot be opened.
     """
     logging.raiseExceptions = False
-    sinks: list[Sink] = []
+    sinks: list[LogSink] = []
     file = FileSink(path) if path is not None else None
     if file is not None:
         sinks.append(file)
     if _worth_writing(file):
-        sinks.append(Sink(2))
+        sinks.append(LogSink(2))
     root = logging.getLogger()
     root.setLevel(logging.WARNING)  # libraries speak up when something is wrong
     logging.getLogger("mlx_serve").setLevel(level)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import protocol
 from ..errors import RunnerDied
-from ..workers.runner import Runner, Sink
+from ..workers.runner import EventSink, Runner
 
 if TYPE_CHECKING:
     from ...store.store import Installed
@@ -88,7 +88,7 @@ class Model:
             raise RunnerDied(self.slot.name, "it is not loaded")
         return self.slot.runner
 
-    def submit(self, work: protocol.Work, sink: Sink) -> int:
+    def submit(self, work: protocol.Work, sink: EventSink) -> int:
         """Hand work to the model's process; gives the id for `cancel`. Raises RequestRejected, RunnerDied."""
         return self._runner.submit(work, sink)
 

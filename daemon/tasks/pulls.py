@@ -20,12 +20,12 @@ from ...store.names import BUILTIN_OWNER, LOCAL_OWNER, Name, is_full
 from ...store.progress import Progress, Report
 from ..errors import PullStopped
 from .quantizing import QuantizeOrder, name_after
-from .shared_task import Work, in_thread
+from .shared_task import SharedTask, in_thread
 
 if TYPE_CHECKING:
     from ...store.disk.manifests import Kind, Quantization
     from ...store.store import Installed, Store
-    from .quantizing import Quantizing
+    from .quantizing import Quantizer
 
 LOG = logging.getLogger("mlx_serve.pulls")
 
@@ -56,12 +56,12 @@ class Pulls:
     """`in_memory` tells the manifests (hex) whose files a model's process may read now; they are kept."""
 
     def __init__(
-        self, store: Store, quantizing: Quantizing, in_memory: Callable[[], Collection[str]] = frozenset
+        self, store: Store, quantizing: Quantizer, in_memory: Callable[[], Collection[str]] = frozenset
     ) -> None:
         self._store = store
         self._quantizing = quantizing
         self._in_memory = in_memory
-        self._works: dict[Order, Work[Progress, Installed]] = {}
+        self._works: dict[Order, SharedTask[Progress, Installed]] = {}
         self._ending: set[asyncio.Task[Installed]] = set()
         self._unwanted: set[Name] = set()
         self._closed = False
@@ -100,8 +100,8 @@ class Pulls:
         if self._ending:
             await asyncio.wait(set(self._ending), timeout=_GOODBYE_SECONDS)
 
-    def _begin(self, order: Order) -> Work[Progress, Installed]:
-        work = self._works[order] = Work(partial(self._work, order), _subject)
+    def _begin(self, order: Order) -> SharedTask[Progress, Installed]:
+        work = self._works[order] = SharedTask(partial(self._work, order), _subject)
         self._ending.add(work.task)
 
         def ended(task: asyncio.Task[Installed]) -> None:

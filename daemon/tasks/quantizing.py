@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from ...store.disk.manifests import Quantization
 from ...store.errors import DamagedModel, NoSpace, SourceError, UnsupportedModel
 from ...store.inspect.weights import Tensor, read_header
 from ...store.names import Name
-from ...store.progress import Progress
+from ...store.progress import Progress, Report
 from .. import protocol
 from ..errors import DaemonError, InsufficientMemory, RequestRejected
 from ..workers.job import JOB, Ended, run_job
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..settings.schema import Settings
 
 T = TypeVar("T")
-Report = Callable[[Progress], None]
 
 _ENTIRE = ("vision", "visual", "audio")
 _SCALE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -85,7 +84,7 @@ def name_after(name: Name, settings: Quantization) -> Name:
     return Name(name.owner, f"{name.model}-{ending}", name.tag)
 
 
-class Quantizing:
+class Quantizer:
     """Runs one order at a time for whoever asks; several at once are several children."""
 
     def __init__(self, settings: Settings, store: Store, command: Sequence[str] = JOB) -> None:

@@ -39,7 +39,7 @@ class Follower(Generic[E]):
         return batch
 
 
-class Work(Generic[E, R]):
+class SharedTask(Generic[E, R]):
     """Begins at once. `run` gets the function that it reports with, from whatever thread."""
 
     def __init__(self, run: Callable[[Callable[[E], None]], Awaitable[R]], subject: Callable[[E], Hashable]) -> None:

@@ -26,7 +26,7 @@ QUIT_SECONDS = 5.0
 Told = TypeVar("Told", protocol.Hello, protocol.Loaded)
 
 
-class Sink(Protocol):
+class EventSink(Protocol):
     """Where the events of one piece of work go, on the event loop. Neither call may block or raise."""
 
     def put(self, event: protocol.Event) -> None:
@@ -44,7 +44,7 @@ class Runner:
         self._child = child
         self._channel: Channel | None = None
         self._ids = itertools.count(1)
-        self._sinks: dict[int, Sink] = {}
+        self._sinks: dict[int, EventSink] = {}
         self._hello: asyncio.Future[protocol.Hello] = loop.create_future()
         self._loaded: asyncio.Future[protocol.Loaded] = loop.create_future()
         self._heard = time.monotonic()
@@ -104,7 +104,7 @@ class Runner:
 
     # work
 
-    def submit(self, work: protocol.Work, sink: Sink) -> int:
+    def submit(self, work: protocol.Work, sink: EventSink) -> int:
         """Hand work to the child; gives the id for `cancel`. Raises RunnerDied, RequestRejected."""
         number = next(self._ids)
         self._send(protocol.Ask(id=number, work=work))

@@ -44,7 +44,7 @@ class Tool(msgspec.Struct):
     type: str = "function"
 
 
-class Body(msgspec.Struct, kw_only=True):
+class GenerationBody(msgspec.Struct, kw_only=True):
     """What chat and generate share. Everything may be absent: an empty document is a request too."""
 
     model: ranges.ModelName | None = None
@@ -60,12 +60,12 @@ class Body(msgspec.Struct, kw_only=True):
     debug_render_only: bool | None = msgspec.field(default=None, name="_debug_render_only")
 
 
-class ChatBody(Body, kw_only=True):
+class ChatBody(GenerationBody, kw_only=True):
     messages: list[Message] | None = None
     tools: list[Tool] | None = None
 
 
-class GenerateBody(Body, kw_only=True):
+class GenerateBody(GenerationBody, kw_only=True):
     prompt: str | None = None
     suffix: str | None = None
     system: str | None = None
@@ -134,17 +134,17 @@ DELETE_FIELDS: Fields = {
 }
 
 
-def check(body: Body) -> None:
+def check(body: GenerationBody) -> None:
     """What is wrong whatever the model is. Raises RequestError."""
     if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
         raise invalid("top_logprobs must be between 0 and 20", "top_logprobs")
 
 
-def logprobs(body: Body) -> int | None:
+def logprobs(body: GenerationBody) -> int | None:
     return (body.top_logprobs or 0) if body.logprobs else None
 
 
-def thinking(body: Body) -> Thinking:
+def thinking(body: GenerationBody) -> Thinking:
     """None: not given. Raises RequestError."""
     value = body.think
     if value is None or isinstance(value, bool):
@@ -156,7 +156,7 @@ def thinking(body: Body) -> Thinking:
     raise invalid(f'invalid think value: {shown} (must be "high", "medium", "low", "max", true, or false)', "think")
 
 
-def grammar(body: Body) -> Grammar | None:
+def grammar(body: GenerationBody) -> Grammar | None:
     """`"json"`, a schema, or nothing. Raises RequestError."""
     source = b"" if isinstance(body.format, UnsetType) else bytes(body.format)
     if source in (b"", b"null", b'""'):

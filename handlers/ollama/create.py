@@ -88,7 +88,7 @@ async def create(request: Request) -> HTTPResponse | None:
 
 
 @dataclass(frozen=True)
-class _Order:
+class CreateOrder:
     """A checked request: `origin` is another model's name, or "" for `files`."""
 
     target: str
@@ -98,7 +98,7 @@ class _Order:
     precision: Quantization | None
 
 
-def _order(body: Create) -> _Order:
+def _order(body: Create) -> CreateOrder:
     """Everything that can be wrong with the request is said before anything begins. Raises RequestError."""
     target = _target(body)
     refuse(body, CREATE_FIELDS)
@@ -109,7 +109,7 @@ def _order(body: Create) -> _Order:
             param="quantize",
             code="unsupported_parameter",
         )
-    return _Order(target, body.origin or "", body.files or {}, _overrides(body), precision)
+    return CreateOrder(target, body.origin or "", body.files or {}, _overrides(body), precision)
 
 
 def _precision(name: str | None) -> Quantization | None:
@@ -126,7 +126,7 @@ def _precision(name: str | None) -> Quantization | None:
     return check(int(bits) if bits else None, None, mode or "affine")
 
 
-async def _steps(request: Request, order: _Order) -> AsyncGenerator[bytes]:
+async def _steps(request: Request, order: CreateOrder) -> AsyncGenerator[bytes]:
     """Makes the model, and says so line by line."""
     context = serving(request)
     store, pulls = context.store, context.pulls
@@ -167,14 +167,14 @@ def _quantizing(event: Progress, precision: Quantization) -> bytes:
     return encode(document) + b"\n"
 
 
-def _of_files(store: Store, order: _Order) -> Installed:
+def _of_files(store: Store, order: CreateOrder) -> Installed:
     try:
         return store.create_from_files(order.files, order.target, order.overrides)
     except DamagedModel as error:  # the client's files, not ours
         raise RequestError(str(error), param="files", code="invalid_value") from error
 
 
-def _variant(store: Store, name: str, order: _Order) -> Installed:
+def _variant(store: Store, name: str, order: CreateOrder) -> Installed:
     if order.overrides != Overrides():
         return store.create(name, order.target, order.overrides)
     return store.find(name) if name == order.target else store.copy(name, order.target)

@@ -21,7 +21,7 @@ from ..model_options import options
 from ..sequences import answers
 from ..stream import NDJSON, Stream, relay
 from .answer_lines import Lines, final, record
-from .bodies import FALLBACK, Body, Thinking, grammar, logprobs, thinking
+from .bodies import FALLBACK, GenerationBody, Thinking, grammar, logprobs, thinking
 
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
@@ -82,7 +82,7 @@ async def load_or_unload(
     return answer(lines.document("", "", [], {"done": True, "done_reason": "load"}))
 
 
-def requested(body: Body, prompt: Prompt) -> Generate:
+def requested(body: GenerationBody, prompt: Prompt) -> Generate:
     """Everything that does not depend on the model. Raises RequestError."""
     wanted = options(body.options)
     return Generate(
@@ -98,7 +98,7 @@ def requested(body: Body, prompt: Prompt) -> Generate:
     )
 
 
-def allowed_thinking(body: Body, name: str, model: Model) -> Thinking:
+def allowed_thinking(body: GenerationBody, name: str, model: Model) -> Thinking:
     """A model that can think does so unless told not to. Raises RequestError when one that cannot is told to."""
     wanted = thinking(body)
     can = "thinking" in model.info.capabilities

@@ -78,11 +78,11 @@ class ResponseFormat(msgspec.Struct):
     json_schema: JSONSchema | None = None
 
 
-class Reasoning(msgspec.Struct):
+class ReasoningOptions(msgspec.Struct):
     effort: str | None = None
 
 
-class Draws(msgspec.Struct, kw_only=True):
+class GenerationBody(msgspec.Struct, kw_only=True):
     """What chat and completions share."""
 
     model: ranges.ModelName
@@ -98,8 +98,8 @@ class Draws(msgspec.Struct, kw_only=True):
     logit_bias: ranges.Biases | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
-    n: ranges.Choices | None = None
-    max_tokens: ranges.CountOrNone | None = None
+    n: ranges.ChoiceCount | None = None
+    max_tokens: ranges.TokenCountOrZero | None = None
     ignore_eos: bool | None = None
     keep_alive: Any = None
     response_format: ResponseFormat | None = None
@@ -107,16 +107,16 @@ class Draws(msgspec.Struct, kw_only=True):
     use_beam_search: Absent = UNSET
 
 
-class ChatBody(Draws, kw_only=True):
+class ChatBody(GenerationBody, kw_only=True):
     messages: list[Message]
-    max_completion_tokens: ranges.Count | None = None
+    max_completion_tokens: ranges.TokenCount | None = None
     logprobs: bool | None = None
     top_logprobs: ranges.TopLogprobs | None = None
     tools: list[Tool] | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
-    reasoning: Reasoning | None = None
+    reasoning: ReasoningOptions | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     continue_final_message: bool | None = None
     modalities: list[str] | None = None
@@ -129,7 +129,7 @@ class ChatBody(Draws, kw_only=True):
     documents: Absent = UNSET
 
 
-class CompletionBody(Draws, kw_only=True):
+class CompletionBody(GenerationBody, kw_only=True):
     prompt: str | list[str | ranges.TokenId | list[ranges.TokenId]]
     suffix: str | None = None
     echo: bool | None = None
@@ -210,7 +210,7 @@ def check_completion(body: CompletionBody) -> None:
         raise _invalid("best_of", "it must equal 'n'")
 
 
-def _check_shared(body: Draws, fields: Fields) -> None:
+def _check_shared(body: GenerationBody, fields: Fields) -> None:
     if not body.model:
         raise _invalid("model", "name a model")
     refuse(body, fields)
@@ -218,7 +218,7 @@ def _check_shared(body: Draws, fields: Fields) -> None:
         raise _invalid("stream_options", "it needs 'stream': true")
 
 
-def sampling(body: Draws) -> Sampling:
+def sampling(body: GenerationBody) -> Sampling:
     top_k = 0 if body.top_k == -1 else body.top_k
     return Sampling(
         temperature=body.temperature,

@@ -35,7 +35,7 @@ Predicate = Callable[[str, nn.Module], bool | dict[str, Any]]
 
 
 @dataclass
-class Source:
+class SourceModel:
     """`network` has lazy weights, `config` is what the library makes of config.json, `weight_bytes` are on disk."""
 
     network: Any
@@ -83,22 +83,22 @@ class Source:
         return self.sees or "vision_tower" in getattr(self.network, "model", {})
 
 
-def open_source(folder: Path, kind: Kind) -> Source:
+def open_source(folder: Path, kind: Kind) -> SourceModel:
     """Raises BadModel, UnsupportedModel, and what the libraries raise."""
     config = read_json(folder / "config.json")
     _refuse(folder, config)
     weight_bytes = _weight_bytes(folder)
     if kind == "vlm" or (kind != "llm" and config.get("vision_config")):
         network, config = _seeing(folder)
-        return Source(network, config, weight_bytes, True, _outside_towers(network))
+        return SourceModel(network, config, weight_bytes, True, _outside_towers(network))
     if kind == "llm":
         network, config = _decoder(folder, config, lm._get_classes)
-        return Source(network, config, weight_bytes, False, None)
+        return SourceModel(network, config, weight_bytes, False, None)
     if _is_decoder(config):
         network, config = _decoder(folder, config, _with_any_head)
-        return Source(network, config, weight_bytes, False, _outside_heads(network))
+        return SourceModel(network, config, weight_bytes, False, _outside_heads(network))
     network = _encoder(folder, kind)
-    return Source(network, config, weight_bytes, True, _outside_heads(network))
+    return SourceModel(network, config, weight_bytes, True, _outside_heads(network))
 
 
 def _refuse(folder: Path, config: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from reference.checkpoints import make
 from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import DaemonError, InsufficientMemory, JobDied, RequestRejected
-from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizing, check, target_name
+from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizer, check, target_name
 from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.manifests import Overrides, Quantization
 from mlx_serve.store.errors import (
@@ -46,7 +46,7 @@ async def run(
     store: Store, mode: str = "works", order: QuantizeOrder = ORDER, report: Callable[[Progress], None] = silent
 ) -> Installed:
     async with asyncio.timeout(GUARD):
-        return await Quantizing(None, store, (FAKE, mode)).run(order, report)  # type: ignore[arg-type]
+        return await Quantizer(None, store, (FAKE, mode)).run(order, report)  # type: ignore[arg-type]
 
 
 def assert_untouched(store: Store) -> None:
