@@ -99,7 +99,7 @@ def misfit(message: str, prefix: str = "") -> RequestError:
         param = f"{param}.{missing['field']}".lstrip(".")
         return RequestError(f"missing required field '{param}'", param=param, code="missing_field")
     if _ENUM.match(what):
-        what = "not one of the values that this field can have"
+        what = "not one of the allowed values"
     if not param:
         return RequestError(f"the body must be a JSON object: {what[:1].lower()}{what[1:]}", code="invalid_type")
     return RequestError(f"invalid value for '{param}': {what[:1].lower()}{what[1:]}", param=param, code="invalid_value")

@@ -1,4 +1,4 @@
-"""Ollama's `options`: their types, their ranges, and the sampling they ask for. Unknown options are ignored."""
+"""Ollama's `options`: their types, their ranges, and the sampling that they stand for. Unknown options are ignored."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def options(given: dict[str, Any] | None) -> Options:
 
 
 def known(given: dict[str, Any] | None) -> dict[str, Any]:
-    """The options that mean something, checked, for a model that keeps them. Raises RequestError in Ollama's words."""
+    """The options that are known, checked, for a model that keeps them. Raises RequestError in Ollama's words."""
     options(given)
     return {name: value for name, value in (given or {}).items() if name in TYPES and value is not None}
 

@@ -1,4 +1,4 @@
-"""One log record as one line: JSON or text, escaped, at most 1 KiB, with secrets blotted out."""
+"""One log record as one line: JSON or text, escaped, at most 1 KiB, with secrets masked."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CREDENTIAL = re.compile(r"(?i)\b((?:authorization|x-api-key)\s*[:=]\s*(?:bearer
 
 
 def escape(text: str) -> str:
-    """The text with everything that could break a line or steer a terminal written as an escape."""
+    """The text with everything that could break a line or control a terminal written as an escape."""
     return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class Formatter(logging.Formatter):
-    """Records as lines without the line's end. `secrets` are blotted out wherever they turn up."""
+    """Records as lines without the line's end. `secrets` are masked wherever they occur."""
 
     def __init__(self, style: LineStyle, secrets: Iterable[str] = ()) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The daemon's log: where lines go. What a line looks like is `log_line`'s.
+"""The daemon's log: where lines go. `line` has their format.
 
-Writing happens on a thread of its own, so that a full disk or a reader who stopped reading costs lines and nothing
-else. Callers use `logging.getLogger("mlx_serve.…")` as usual; `extra={"fields": {…}}` adds keys of their own.
+Writing happens on a thread of its own, so that a full disk or a blocked pipe loses lines and
+nothing else. Callers use `logging.getLogger("mlx_serve.…")` as usual; `extra={"fields": {…}}` adds keys of their own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_PENDING = 10_000
 
 
 class LogSink(logging.Handler):
-    """A handler that writes whole lines to a descriptor from its own thread. Nothing it meets is raised."""
+    """A handler that writes whole lines to a descriptor from its own thread. It raises nothing."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class FileSink(LogSink):
         super().__init__(descriptor)
 
     def reopen(self) -> None:
-        """Open the path anew before the next line, as after another program has moved the file away."""
+        """Open the path again before the next line, for when another program has moved the file."""
         self._reopen = True
 
     def _write(self, lines: bytes) -> None:
@@ -160,7 +160,7 @@ class Logs:
 
 
 def start(path: Path | None, *, level: str = "INFO", style: LineStyle = "json", secrets: Iterable[str] = ()) -> Logs:
-    """Send every record to `path` and, unless that is the same file or nobody is there, to standard error.
+    """Send every record to `path` and, unless that is the same file or /dev/null, to standard error.
 
     Raises OSError when the file cannot be opened.
     """
@@ -172,7 +172,7 @@ def start(path: Path | None, *, level: str = "INFO", style: LineStyle = "json", 
     if _worth_writing(file):
         sinks.append(LogSink(2))
     root = logging.getLogger()
-    root.setLevel(logging.WARNING)  # libraries speak up when something is wrong
+    root.setLevel(logging.WARNING)  # of other libraries, warnings and errors only
     logging.getLogger("mlx_serve").setLevel(level)
     formatter = Formatter(style, secrets)
     for sink in sinks:

@@ -63,7 +63,7 @@ def _read(path: Path) -> tuple[str, bool]:
             raise ConfigError(f"{path}: is not a file")
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than 1 MiB, which no settings file should be")
+        raise ConfigError(f"{path}: is larger than 1 MiB, which is too large for settings")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -76,7 +76,7 @@ class GenerateBody(GenerationBody, kw_only=True):
 
 
 class Named(msgspec.Struct, kw_only=True):
-    """A body that only names a model; old clients say `name`."""
+    """A body that only names a model; old clients send `name`."""
 
     model: ranges.ModelName | None = None
     name: ranges.ModelName | None = None
@@ -135,7 +135,7 @@ DELETE_FIELDS: Fields = {
 
 
 def check(body: GenerationBody) -> None:
-    """What is wrong whatever the model is. Raises RequestError."""
+    """Checks that do not depend on the model. Raises RequestError."""
     if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
         raise invalid("top_logprobs must be between 0 and 20", "top_logprobs")
 

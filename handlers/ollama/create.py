@@ -1,4 +1,4 @@
-"""POST /api/create: a model of another one's files with settings laid over it, or of uploaded files."""
+"""POST /api/create: a model of another one's files with settings of its own, or of uploaded files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _GO = re.compile(r"\{\{-?\s*(?:\.|range\b|if\s+[.(]|if\s+(?:and|or|eq|not)\s|end
 
 
 class Create(Named, kw_only=True):
-    """What is wanted; `from` or `files` says of which files."""
+    """The request; `from` or `files` says of which files the model is made."""
 
     origin: ranges.ModelName | None = msgspec.field(default=None, name="from")
     files: dict[str, str] | None = None
@@ -78,11 +78,11 @@ _decoder = msgspec.json.Decoder(Create | None)
 async def create(request: Request) -> HTTPResponse | None:
     body = await decoded(request, _decoder) or Create()
     order = await asyncio.to_thread(_order, body)
-    async with aclosing(_steps(request, order)) as told:
+    async with aclosing(_steps(request, order)) as steps:
         if body.stream is not False:
-            await send(request, told)
+            await send(request, steps)
             return None
-        async for _ in told:
+        async for _ in steps:
             pass
     return document({"status": "success"})
 
@@ -99,7 +99,7 @@ class CreateOrder:
 
 
 def _order(body: Create) -> CreateOrder:
-    """Everything that can be wrong with the request is said before anything begins. Raises RequestError."""
+    """Check all of the request before anything is done. Raises RequestError."""
     target = _target(body)
     refuse(body, CREATE_FIELDS)
     precision = _precision(body.quantize or body.quantization)
@@ -127,7 +127,7 @@ def _precision(name: str | None) -> Quantization | None:
 
 
 async def _steps(request: Request, order: CreateOrder) -> AsyncGenerator[bytes]:
-    """Makes the model, and says so line by line."""
+    """Make the model; yields the lines of progress."""
     context = serving(request)
     store, pulls = context.store, context.pulls
     if order.files:
@@ -218,23 +218,23 @@ def _overrides(body: Create) -> Overrides:
 
 
 def check_template(text: str) -> None:
-    """Raises RequestError when a text is no template that a model's chat could be written with."""
-    import jinja2  # slow to import, and few daemons ever create a model
+    """Raises RequestError for a text that is not a usable chat template."""
+    import jinja2  # slow to import and rarely needed
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     if _GO.search(text):
-        raise _bad_template("templates are written in Jinja here, as in chat_template.jinja, not in Go's language")
+        raise _bad_template("templates must be in Jinja, as in chat_template.jinja, not in Go's template language")
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     try:
-        # Transformers knows one tag more, which only marks a part.
+        # Transformers has one more tag, which only marks a part.
         environment.parse(re.sub(r"\{%-?\s*(?:end)?generation\s*-?%\}", "", text))
     except jinja2.TemplateSyntaxError as error:
         raise _bad_template(f"line {error.lineno}: {error.message}") from None
     except RecursionError:
         raise _bad_template("it is nested too deeply") from None
     if not re.search(r"\bmessages\b", text):
-        raise _bad_template("it never mentions messages, so nothing that is said would reach the model")
+        raise _bad_template("it does not use messages, so the conversation would not reach the model")
 
 
 def _bad_template(why: str) -> RequestError:

@@ -17,7 +17,7 @@ from ..failure import RequestError
 from . import bodies
 from .answer_lines import Lines
 from .bodies import GenerateBody
-from .generation import allowed_thinking, find, lent, load_or_unload, rendered, requested, run, unknown
+from .generation import allowed_thinking, find, lease, load_or_unload, rendered, requested, run, unknown
 
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
@@ -37,7 +37,7 @@ async def generate(request: Request) -> HTTPResponse | None:
     bodies.thinking(body)
     wanted = requested(body, _prompt(body))
     stream = body.stream is not False
-    async with lent(request, name, seconds, "generate", lines if stream else None) as model:
+    async with lease(request, name, seconds, "generate", lines if stream else None) as model:
         return await _generate(request, body, name, model, wanted, lines)
 
 
@@ -84,7 +84,7 @@ def _prompt(body: GenerateBody) -> ChatPrompt | TextPrompt:
 
 
 async def _check(request: Request, body: GenerateBody, name: str) -> None:
-    """Raises RequestError in Ollama's words."""
+    """Raises RequestError in Ollama's wording."""
     if body.raw and (body.template or body.system or body.context):
         raise bodies.invalid("raw mode does not support template, system, or context", "raw")
     if body.suffix:

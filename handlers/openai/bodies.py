@@ -171,7 +171,7 @@ CHAT_FIELDS: Fields = {
     "web_search_options": refused("this server does not search the web"),
     "chat_template": refused("the model's own template is used"),
     "documents": refused("put them into the messages"),
-    "verbosity": ignored("chat templates have no place for it"),
+    "verbosity": ignored("chat templates do not take it"),
 }
 MESSAGE_FIELDS: Fields = {
     "content": partly("text, and parts of type `text` and `refusal`; images, audio and files are refused"),
@@ -189,7 +189,7 @@ COMPLETION_FIELDS: Fields = {
 
 
 def check_chat(body: ChatBody) -> None:
-    """What types cannot say. Raises RequestError."""
+    """What types cannot express. Raises RequestError."""
     _check_shared(body, CHAT_FIELDS)
     if body.modalities is not None and body.modalities != ["text"]:
         raise unsupported("modalities", "only text is generated")
@@ -198,11 +198,11 @@ def check_chat(body: ChatBody) -> None:
     if body.top_logprobs is not None and not body.logprobs:
         raise _invalid("top_logprobs", "it needs 'logprobs': true")
     if body.continue_final_message and (not body.messages or body.messages[-1].role != "assistant"):
-        raise _invalid("continue_final_message", "the last message is not the assistant's")
+        raise _invalid("continue_final_message", "the last message must be the assistant's")
 
 
 def check_completion(body: CompletionBody) -> None:
-    """What types cannot say. Raises RequestError."""
+    """What types cannot express. Raises RequestError."""
     _check_shared(body, COMPLETION_FIELDS)
     if body.max_tokens == 0 and not body.echo:
         raise _invalid("max_tokens", "0 needs 'echo': true")
@@ -212,7 +212,7 @@ def check_completion(body: CompletionBody) -> None:
 
 def _check_shared(body: GenerationBody, fields: Fields) -> None:
     if not body.model:
-        raise _invalid("model", "name a model")
+        raise _invalid("model", "it is empty")
     refuse(body, fields)
     if body.stream_options is not None and not body.stream:
         raise _invalid("stream_options", "it needs 'stream': true")
@@ -248,7 +248,7 @@ def grammar(value: ResponseFormat | None) -> Grammar | None:
 
 
 def fits(max_tokens: int | None, context_length: int, param: str) -> None:
-    """More tokens than the model's whole context can never be had. Raises RequestError."""
+    """No answer can have more tokens than the model's whole context. Raises RequestError."""
     if max_tokens is not None and max_tokens > context_length:
         raise _invalid(param, f"{max_tokens} tokens are more than the model's context of {context_length}")
 

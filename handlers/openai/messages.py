@@ -1,4 +1,4 @@
-"""OpenAI's messages and tools as the chat template wants them."""
+"""OpenAI's messages and tools, as chat templates expect them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def tools(body: ChatBody) -> tuple[dict[str, Any], ...]:
     choice = body.tool_choice
     if choice not in (None, "auto", "none"):
         known = isinstance(choice, dict) or choice == "required"
-        why = "the model decides itself; use 'auto' or 'none'" if known else "use 'auto' or 'none'"
+        why = "a call cannot be forced; use 'auto' or 'none'" if known else "use 'auto' or 'none'"
         raise unsupported("tool_choice", why)
     offered = body.tools or []
     if len(offered) > MAX_TOOLS:
@@ -82,7 +82,7 @@ def tools(body: ChatBody) -> tuple[dict[str, Any], ...]:
 
 def _tool(tool: Tool, where: str) -> dict[str, Any]:
     if tool.type != "function":
-        raise unsupported(f"{where}.type", "only 'function' tools are")
+        raise unsupported(f"{where}.type", "only 'function' is")
     if tool.function is None:
         param = f"{where}.function"
         raise RequestError(f"missing required field '{param}'", param=param, code="missing_field")
@@ -127,7 +127,7 @@ def _content(message: Message, where: str) -> str:
 def _text(part: Part, where: str) -> str:
     text = part.refusal if part.type == "refusal" else part.text
     if part.type not in ("text", "refusal"):
-        raise unsupported(f"{where}.type", "this model takes text parts only")
+        raise unsupported(f"{where}.type", "only text parts are")
     if text is None:
         raise RequestError(f"missing required field '{where}.text'", param=f"{where}.text", code="missing_field")
     return text

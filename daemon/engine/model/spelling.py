@@ -70,8 +70,8 @@ def normalised(
 ) -> dict[str, Any]:
     """A copy that says everything in every spelling. Raises BadConfig.
 
-    `has_head`: the weights hold a language head of their own. `required` tells, for a model type, which keys its
-    architecture cannot do without.
+    `has_head`: the weights hold a language head of their own. `required` gives, for a model type, the keys that its
+    architecture needs.
     """
     result = dict(config)
     for key in _NESTED:
@@ -85,7 +85,7 @@ def normalised(
 
 
 def rotations(config: Mapping[str, Any]) -> dict[str, Rotation]:
-    """What one section says of its rotary positions, by layer type; FULL alone where it does not tell them apart.
+    """What one section says of its rotary positions, by layer type; FULL alone where it does not distinguish them.
 
     Empty where it says nothing. Raises BadConfig.
     """

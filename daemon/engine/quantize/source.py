@@ -1,7 +1,7 @@
 """The model that is to be quantized, without a byte of its weights read: lazy arrays in mlx-lm's or mlx-vlm's classes.
 
 Which library's classes and rules hold: mlx-lm's for language models and for decoders that embed or rerank, mlx-vlm's
-for what sees, and its encoders (BERT, XLM-R, ModernBERT) for the embedding models and rerankers that mlx-lm lacks.
+for vision models, and its encoders (BERT, XLM-R, ModernBERT) for the embedding models and rerankers that mlx-lm lacks.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SourceModel:
     def cast(self, choose: Callable[[str], object]) -> None:
         """Give floating weights the type that config.json names, as both libraries' `convert` does.
 
-        `choose` is told the path of every weight before its operation is made.
+        `choose` is called with the path of every weight before its operation is made.
         """
         stated: Any = self.config.get("torch_dtype")
         if stated is None and (text := self.config.get("text_config")):

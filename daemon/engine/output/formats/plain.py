@@ -1,4 +1,4 @@
-"""Text that means nothing but itself."""
+"""Text without reasoning and calls."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_the_process_ends_with_its_parent() -> None:
         (FileNotFoundError("No safetensors found in /models/view"), "bad_model", "No safetensors found in the model"),
         (SystemExit(1), "unsupported", "its architecture needs a package that is missing"),
         (OSError(errno.ENOSPC, "No space left on device"), "no_space", "the disk is full"),
-        (MemoryError(), "insufficient_memory", "the memory of this machine is used up"),
+        (MemoryError(), "insufficient_memory", "this machine is out of memory"),
         (RuntimeError("[metal::malloc] out of memory"), "insufficient_memory", "[metal::malloc] out of memory"),
         (RuntimeError("[load_safetensors] bad file"), "bad_model", "the weight files cannot be read"),
         (RuntimeError("what"), "internal_error", "RuntimeError: what"),
