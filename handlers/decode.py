@@ -23,27 +23,27 @@ _NOTHING = (b"null", b"false", b"0", b"[]", b"{}")
 
 
 @dataclass(frozen=True)
-class Field:
+class FieldSupport:
     """What becomes of a field that is not served as its dialect has it. `note`: what of it is served, or why not."""
 
     treatment: Literal["partly", "ignored", "refused"]
     note: str
 
 
-Fields: TypeAlias = Mapping[str, Field]
+Fields: TypeAlias = Mapping[str, FieldSupport]
 """One table an endpoint, for the checks and for docs/compatibility.md. Fields that are not in it are served."""
 
 
-def partly(note: str) -> Field:
-    return Field("partly", note)
+def partly(note: str) -> FieldSupport:
+    return FieldSupport("partly", note)
 
 
-def ignored(note: str) -> Field:
-    return Field("ignored", note)
+def ignored(note: str) -> FieldSupport:
+    return FieldSupport("ignored", note)
 
 
-def refused(note: str) -> Field:
-    return Field("refused", note)
+def refused(note: str) -> FieldSupport:
+    return FieldSupport("refused", note)
 
 
 def refuse(body: msgspec.Struct, fields: Fields, prefix: str = "", nothing: tuple[bytes, ...] = _NOTHING) -> None:

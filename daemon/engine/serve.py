@@ -9,11 +9,12 @@ import mlx.core as mx
 from .. import protocol
 from .cache import ragged
 from .device import bound_pools
-from .generate.generator import Generator
-from .generate.scheduler import Limits
+from .generate.generator import Generator, Limits
 from .loop import Loop
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
+from .prompt.prompt_frames import ModelData
+from .prompt.prompt_process import PromptProcess
 
 HEADROOM = 0.1
 
@@ -28,16 +29,20 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
         return
     ragged.install()
     bound_pools(hello.device_memory)
-    loaded = _load(request, mailbox)
+    prompts = PromptProcess(mailbox.queue.put)
+    loaded = _load(request, mailbox, prompts)
     if loaded is None:
         return
     model, frame = loaded
+    prompts.use_model(
+        ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
+    )
     limits = Limits(
         max_batch=request.max_batch,
-        token_bytes=model.key_value_bytes,
+        tokens_per_step=request.prefill_tokens_per_step,
         memory=_cache_memory(request, model),
     )
-    worker = Generator(model, limits, request.prefill_tokens_per_step, mailbox.queue.put)
+    worker = Generator(model, limits, prompts)
     mailbox.send(frame)
     Loop(worker, mailbox).run()
     mx.clear_streams()
@@ -50,9 +55,11 @@ def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
     return max(0, int((request.memory_limit - model.weight_bytes) * (1 - HEADROOM)))
 
 
-def _load(request: protocol.Load, mailbox: Mailbox) -> tuple[LanguageModel, protocol.Loaded] | None:
+def _load(
+    request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess
+) -> tuple[LanguageModel, protocol.Loaded] | None:
     try:
-        return load(request)
+        return load(request, prompts.use_tokenizer)
     except BadModel as error:
         failed = protocol.LoadFailed(code="bad_model", message=str(error))
     except UnsupportedModel as error:

@@ -35,7 +35,10 @@ class ServerSettings:
     host: str = setting("0.0.0.0", "text", "address to listen on; other machines need an API key, see protected")
     port: int = setting(8000, "whole", "TCP port; 0 takes a free one", low=0, high=65535)
     protected: bool = setting(True, "switch", "refuse requests of other machines while no API key is set")
-    api_keys: tuple[str, ...] = setting((), "names", "keys that other machines must send", secret=True)
+    api_keys: tuple[str, ...] = setting((), "names", "keys that other machines must send", secret=True, shortest=16)
+    require_keys: str = setting(
+        "remote", "choice", "who must send a key: other machines, or always every client", choices=("remote", "always")
+    )
     remote_management: bool = setting(False, "switch", "other machines may also pull, create, copy and delete models")
     allowed_hosts: tuple[str, ...] = setting((), "names", "other host names of this machine, for the Host check")
     cors_origins: tuple[str, ...] = setting(
@@ -210,7 +213,17 @@ def load_settings(
         if key not in FLAGS:
             raise ConfigError(f"{key} has no flag{_suggestion(key, FLAGS)}")
         take(key, given, FLAGS[key], FLAGS[key])
-    return Settings(home=home, **_sections(values), origins=origins, file=file)
+    settings = Settings(home=home, **_sections(values), origins=origins, file=file)
+    _check_keys(settings)
+    return settings
+
+
+def _check_keys(settings: Settings) -> None:
+    if settings.server.require_keys == "always" and not settings.server.api_keys:
+        raise ConfigError(
+            f"{settings.origins['server.require_keys']}: server.require_keys is always, but there is no key to send; "
+            "set server.api_keys (MLX_SERVE_SERVER_API_KEYS), or set require_keys to remote"
+        )
 
 
 def _take_file(named: Path | None, home: Path, take: Any) -> Path | None:
