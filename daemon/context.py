@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .residency.residency import Residency
     from .settings.schema import Settings
     from .tasks.pulls import Pulls
-    from .tasks.quantizing import Quantizing
+    from .tasks.quantizing import Quantizer
 
 
 @dataclass
@@ -26,4 +26,4 @@ class Context:
     version: str
     draining: bool = False
     pulls: Pulls = field(kw_only=True)
-    quantizing: Quantizing = field(kw_only=True)
+    quantizing: Quantizer = field(kw_only=True)

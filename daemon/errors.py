@@ -26,7 +26,7 @@ class PullStopped(Draining):
     """The daemon is stopping, and a pull or a quantization with it."""
 
     def __init__(self) -> None:
-        DaemonError.__init__(self, "the server is shutting down; pulling again later goes on where this pull stopped")
+        DaemonError.__init__(self, "the server is shutting down; pull again later to resume")
 
 
 class LoadError(DaemonError):

@@ -47,7 +47,7 @@ class _Bounded:
 
 
 class Metrics:
-    """Counts nothing and renders nothing when not enabled."""
+    """Counts and renders nothing when not enabled."""
 
     def __init__(self, enabled: bool = True) -> None:
         self.enabled = enabled
@@ -83,7 +83,7 @@ class Metrics:
             registry=registry,
         )
         self._cancelled = Counter(
-            "mlx_serve_cancelled_total", "Generations that the client gave up.", ["model"], registry=registry
+            "mlx_serve_cancelled_total", "Generations that the client cancelled.", ["model"], registry=registry
         )
 
     def request_started(self, endpoint: str) -> None:
@@ -117,10 +117,10 @@ class Metrics:
             return b""
         from prometheus_client import generate_latest
 
-        return generate_latest(self._registry) + generate_latest(_Collector(sample))
+        return generate_latest(self._registry) + generate_latest(_SampleCollector(sample))
 
 
-class _Collector:
+class _SampleCollector:
     """A sample, and the process itself, as a Prometheus collector."""
 
     def __init__(self, sample: Sample) -> None:

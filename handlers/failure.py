@@ -1,6 +1,6 @@
-"""What a client is told when something fails: one table from exception type to status and code.
+"""How a failure is reported to clients: one table from exception type to status and code.
 
-It knows nothing of dialects; `errors` renders a Failure in each of them.
+It knows nothing of dialects; `error_bodies` renders a Failure in each of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..daemon import errors as daemon
 from ..store import errors as store
 
 LONGEST = 500
-INTERNAL = "something went wrong inside the server; its log says what"
+INTERNAL = "internal error in the server; see its log"
 
 _PATH = re.compile(r"(?<![\w.:/~-])(?!/(?:v1|api)/)~?(?:/[\w.@+ -]*[\w.@+-]){2,}")
 
@@ -50,7 +50,7 @@ class RequestError(Exception):
 
 
 class Incomplete(Exception):
-    """A sequence ended without saying how."""
+    """A request ended without the end of every choice."""
 
 
 # The first row that fits decides, so special types stand before general ones.
@@ -95,17 +95,17 @@ _REJECTED = {
     "internal_error": 500,
 }
 
-# Sanic's router repeats what the client sent; the HTTP layer's own sentences can be passed on.
+# Sanic's router repeats what the client sent; the HTTP layer's own sentences are passed on.
 _SENTENCES = {
     404: "there is no such endpoint",
-    405: "this endpoint does not answer to that method",
+    405: "this endpoint does not support that method",
     499: "request canceled",
     504: "the request took longer than server.request_timeout_seconds allows",
 }
 
 
 def describe(exception: BaseException) -> Failure:
-    """The Failure of any exception; one that nobody foresaw is a 500 without details."""
+    """The Failure of any exception; an unexpected one is a 500 without details."""
     if isinstance(exception, RequestError):
         return Failure(exception.status, clip(str(exception)), exception.code, exception.param, exception.headers)
     if isinstance(exception, daemon.RequestRejected):
@@ -121,14 +121,14 @@ def describe(exception: BaseException) -> Failure:
     return Failure(500, INTERNAL, "internal_error")
 
 
-def foreseen(exception: BaseException) -> bool:
-    """Whether the table knows this exception; the others deserve a traceback in the log."""
+def expected(exception: BaseException) -> bool:
+    """Whether this exception is in the table; the others are logged with their traceback."""
     known = (RequestError, daemon.DaemonError, store.StoreError, http.SanicException, http.RequestCancelled)
     return isinstance(exception, (*known, TimeoutError))
 
 
 def retried(exception: BaseException, status: int) -> int:
-    """A failure that says when to come back is a 503, or a 429 when it is the client's turn to slow down."""
+    """A failure that says when to try again is a 503; a 429 stays one."""
     return 503 if status != 429 and getattr(exception, "retry_after", None) is not None else status
 
 

@@ -1,4 +1,4 @@
-"""What operators and probes ask: the root, health, readiness, metrics and the version."""
+"""The endpoints for operators and probes: root, health, readiness, metrics and the version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def root(request: Request) -> HTTPResponse:
 
 
 async def healthz(request: Request) -> HTTPResponse:
-    """The process answers; nothing is said about models."""
+    """The process answers; this says nothing about models."""
     return document({"status": "ok"})
 
 

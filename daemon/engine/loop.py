@@ -25,7 +25,7 @@ class Worker(Protocol):
         """Drop the work of this id wherever it is; no event of it follows."""
 
     def step(self) -> None:
-        """One step on the device. An exception means that nobody knows what state the device is in."""
+        """One step on the device. After an exception the state of the device is unknown."""
 
     def drain(self) -> list[Event]:
         """The events since the last call."""
@@ -51,11 +51,11 @@ class Loop:
         self._worker = worker
         self._mailbox = mailbox
         self._beat = time.monotonic()
-        self._told_idle = True
+        self._reported_idle = True
         self._audited = False
 
     def run(self) -> None:
-        """Returns when the parent says Quit, or after a failure that only a new process can mend."""
+        """Returns when the parent says Quit, or after a failure that needs a new process."""
         try:
             while True:
                 self._take_inbox()
@@ -101,9 +101,9 @@ class Loop:
         events = self._worker.drain()
         now = time.monotonic()
         idle = self._worker.idle
-        if events or (idle and not self._told_idle) or now - self._beat > BEAT_SECONDS:
-            if idle and not self._told_idle:
+        if events or (idle and not self._reported_idle) or now - self._beat > BEAT_SECONDS:
+            if idle and not self._reported_idle:
                 self._audit()
-            self._told_idle = idle
+            self._reported_idle = idle
             self._mailbox.send(Step(events=tuple(events), gauges=self._worker.gauges()))
             self._beat = now

@@ -45,13 +45,13 @@ class Mailbox:
         return messages
 
     def _read(self) -> None:
-        """Until the parent is gone. A frame that cannot be read ends the process too: it must not live on deaf."""
+        """Until the parent is gone. An invalid frame ends the process too: it could not be reached any more."""
         status = 0
         try:
             with contextlib.suppress(OSError):
                 self._read_frames()
         except (protocol.FrameTooLarge, msgspec.DecodeError) as error:
-            sys.stderr.write(f"cannot read a frame of the parent: {error}\n")
+            sys.stderr.write(f"cannot decode a frame of the parent: {error}\n")
             status = 1
         finally:
             os._exit(status)

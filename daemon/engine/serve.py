@@ -67,7 +67,7 @@ def _load(
     except UnsupportedModel as error:
         failed = protocol.LoadFailed(code="unsupported", message=str(error))
     except MemoryError:
-        failed = protocol.LoadFailed(code="insufficient_memory", message="the memory of this machine does not hold it")
+        failed = protocol.LoadFailed(code="insufficient_memory", message="it does not fit into this machine's memory")
     except Exception as error:
         text = " ".join(str(error).replace(request.path, "the model").split())[:300]
         failed = protocol.LoadFailed(

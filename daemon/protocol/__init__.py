@@ -1,4 +1,4 @@
-"""What the daemon and a model's child process say to each other: all that both sides of the socket share."""
+"""The messages between the daemon and a model's child process: all that both sides of the socket share."""
 
 from .events import (
     Accepted,

@@ -1,7 +1,7 @@
 """The frames on the socket between the daemon and a model's child process.
 
 A frame on the wire is four bytes of length (big endian) and one msgpack message; `PROTOCOL` is checked in the first
-frame, so two versions never talk past each other.
+frame, so that two versions never misread each other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_FRAME = 256 << 20
 
 
 class Load(Value, frozen=True, tag="load"):
-    """Bring a model in: `path` is a folder with the model's real file names; sizes in bytes."""
+    """Load a model: `path` is a folder with the model's real file names; sizes in bytes."""
 
     path: str
     name: str
@@ -48,7 +48,7 @@ class Cancel(Value, frozen=True, tag="cancel"):
 
 
 class Ping(Value, frozen=True, tag="ping"):
-    """Answered by the engine loop itself, so that a wedged loop is seen."""
+    """Answered by the engine loop itself, so that a stuck loop is noticed."""
 
     id: int
 
@@ -64,7 +64,7 @@ ToChild = Load | Ask | Cancel | Ping | Quit | Quantize
 
 
 class Gauges(Value, frozen=True):
-    """Where the engine stands after a step; memory in bytes, `longest_step` in seconds."""
+    """The state of the engine after a step; memory in bytes, `longest_step` in seconds."""
 
     running: int = 0
     waiting: int = 0
@@ -108,7 +108,7 @@ class Loaded(Value, frozen=True, tag="loaded"):
 
 
 class LoadFailed(Value, frozen=True, tag="load_failed"):
-    """`code` says whose fault it is: the model's files, a missing feature, or the memory of this machine."""
+    """`code` says where the fault is: the model's files, a missing feature, or the memory of this machine."""
 
     code: Literal["bad_model", "unsupported", "insufficient_memory", "internal_error"]
     message: str

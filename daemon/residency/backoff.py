@@ -12,7 +12,7 @@ REFUSED_SECONDS = 5.0
 
 
 @dataclass
-class Failure:
+class LoadFailure:
     reason: str
     deaths: int
     until: float
@@ -23,7 +23,7 @@ class Failures:
     refused, after REFUSED_SECONDS."""
 
     def __init__(self) -> None:
-        self._by_digest: dict[str, Failure] = {}
+        self._by_digest: dict[str, LoadFailure] = {}
 
     def check(self, digest: str, name: str) -> None:
         """Raises LoadError while the model is held back."""
@@ -40,10 +40,10 @@ class Failures:
         wait = BACKOFF_SECONDS[min(deaths - 1, len(BACKOFF_SECONDS) - 1)]
         times = "once" if deaths == 1 else f"{deaths} times"
         reason = f"its process ended while loading, {times} in a row, last with {cause}"
-        self._by_digest[digest] = Failure(reason, deaths, time.monotonic() + wait)
+        self._by_digest[digest] = LoadFailure(reason, deaths, time.monotonic() + wait)
 
     def refused(self, digest: str, reason: str) -> None:
-        self._by_digest[digest] = Failure(reason, 0, time.monotonic() + REFUSED_SECONDS)
+        self._by_digest[digest] = LoadFailure(reason, 0, time.monotonic() + REFUSED_SECONDS)
 
     def forget(self, digest: str) -> None:
         self._by_digest.pop(digest, None)

@@ -1,4 +1,4 @@
-"""One model's way into memory: its files, a warm child, the child's answer. Knows nothing of who waits for it."""
+"""One model's way into memory: its files, a warm child, the child's answer. Knows nothing of requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models are in memory: loaded once for all who ask, kept while used, put out by time or for want of room."""
+"""Which models are in memory: loaded once for all requests, kept while used, unloaded after a time or to make room."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Residency:
         return Lease(self, installed, keep_alive)
 
     async def load(self, installed: Installed, *, keep_alive: float | None = None) -> Resident:
-        """Bring a model in and let it stay for its time."""
+        """Load a model, and keep it for its idle time."""
         async with self.use(installed, keep_alive=keep_alive) as model:
             return self._snapshot(model.slot)
 
@@ -120,7 +120,7 @@ class Residency:
 
     async def _load(self, slot: Slot) -> None:
         try:
-            files = await self._loader.files(slot)  # first: damage puts nobody out
+            files = await self._loader.files(slot)  # first, so that a damaged model unloads no other
             memory = await self._make_room(slot)
             await self._loader.load(slot, files, memory)
         except BaseException as error:
@@ -133,7 +133,7 @@ class Residency:
 
     async def _load_failed(self, slot: Slot, error: BaseException) -> None:
         if isinstance(error, RunnerDied):  # before there was a process for this model
-            error = LoadError(slot.name, f"no process can be started for it ({error.reason})")
+            error = LoadError(slot.name, f"no process for it ({error.reason})")
         LOG.error("fail load name=%s reason=%s", slot.name, error)
         self._discard(slot)
         slot.ready.set_exception(error if isinstance(error, Exception) else Draining())
@@ -144,11 +144,11 @@ class Residency:
             raise error
 
     async def _make_room(self, slot: Slot) -> int:
-        """Reserve the model's memory, putting idle models out, oldest use first; gives its share of all in bytes.
+        """Reserve the model's memory, unloading idle models, least recently used first; gives its share in bytes.
         Raises InsufficientMemory, RunnerDied."""
         limit = await self._loader.limit()
         while True:
-            async with self._planning:  # one at a time puts models out; who waits for busy ones holds nobody up
+            async with self._planning:  # one load at a time unloads models; waiting for busy ones blocks no other
                 while True:
                     self._changed.clear()
                     room = Room(slot, self._slots.values(), limit, self._settings.cache)
@@ -177,7 +177,7 @@ class Residency:
             self._begin_closing(slot)
 
     async def unload(self, installed: Installed) -> bool:
-        """Put a model out, after its requests; returns when its memory is free. False when it was not in. The model
+        """Unload a model after its requests; returns when its memory is free. False when it was not loaded. The model
         may have no name any more."""
         slot = self._slots.get(installed.base)
         if slot is None:
@@ -186,7 +186,7 @@ class Residency:
         return True
 
     def _begin_closing(self, slot: Slot) -> asyncio.Task[None]:
-        """From now on nobody gets a lease on it."""
+        """From now on there are no new leases on it."""
         if slot.closing is None:
             slot.closing = asyncio.create_task(self._close_slot(slot))
         return slot.closing
@@ -200,7 +200,7 @@ class Residency:
     async def _close_slot(self, slot: Slot) -> None:
         slot.cancel_timer()
         await slot.idle.wait()
-        with contextlib.suppress(Exception):  # whoever waits for a failed load is told there
+        with contextlib.suppress(Exception):  # those who wait for the load get its error
             await asyncio.shield(slot.ready)
         if slot.runner is not None:
             await slot.runner.close()

@@ -1,4 +1,4 @@
-"""Who may be in memory beside whom: the budget in bytes and the maxima by kind. Decides; moves nobody."""
+"""Which models fit into memory together: the budget in bytes and the maxima by kind. It decides and unloads nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Room:
-    """One newcomer against the slots that hold memory. `limit` in bytes."""
+    """One new slot and the slots that hold memory. `limit` in bytes."""
 
     def __init__(self, newcomer: Slot, slots: Iterable[Slot], limit: int, cache: CacheSettings) -> None:
         self._newcomer = newcomer
@@ -42,7 +42,7 @@ class Room:
         return sum(slot.kind == self._newcomer.kind for slot in self._others) < self._maximum
 
     def check(self) -> None:
-        """Raises InsufficientMemory when no waiting and no putting out could help."""
+        """Raises InsufficientMemory when neither waiting nor unloading would help."""
         if not self._budget.fits(self.wanted, 0):
             raise InsufficientMemory(self._budget.refusal(self._newcomer.name, self.wanted, 0))
         if not self.fits and not self._others:

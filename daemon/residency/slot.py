@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import protocol
 from ..errors import RunnerDied
-from ..workers.runner import Runner, Sink
+from ..workers.runner import EventSink, Runner
 
 if TYPE_CHECKING:
     from ...store.store import Installed
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class Slot:
     """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever; `reserved`
-    bytes of the budget; `leases` counts who uses it or waits for it."""
+    bytes of the budget; `leases` counts the requests that use it or wait for it."""
 
     def __init__(self, installed: Installed, ttl: float) -> None:
         self.installed = installed
@@ -68,8 +68,8 @@ class Slot:
 
 
 class Model:
-    """A loaded model for as long as the lease lasts, under the name it was asked for: models that only lay settings
-    over the same files share one slot. `load_seconds` is what this request waited for the load."""
+    """A loaded model for as long as the lease lasts, under the name it was asked for: models that differ in
+    settings only share one slot. `load_seconds` is what this request waited for the load."""
 
     def __init__(self, slot: Slot, installed: Installed, load_seconds: float) -> None:
         self.slot = slot
@@ -88,7 +88,7 @@ class Model:
             raise RunnerDied(self.slot.name, "it is not loaded")
         return self.slot.runner
 
-    def submit(self, work: protocol.Work, sink: Sink) -> int:
+    def submit(self, work: protocol.Work, sink: EventSink) -> int:
         """Hand work to the model's process; gives the id for `cancel`. Raises RequestRejected, RunnerDied."""
         return self._runner.submit(work, sink)
 

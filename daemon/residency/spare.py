@@ -15,7 +15,7 @@ LOG = logging.getLogger("mlx_serve.residency")
 
 
 class Spare:
-    """Keeps at most one spare. `hello` is what the first child ever said of the device."""
+    """Keeps at most one spare. `hello` is what the first child reported about the device."""
 
     def __init__(self, spawn: Callable[[], Awaitable[Runner]] = Runner.spawn) -> None:
         self._spawn = spawn
@@ -33,7 +33,7 @@ class Spare:
         try:
             runner = await self._spawn()
         except OSError as error:
-            raise RunnerDied("", f"this machine gives none: {error.strerror or error}") from error
+            raise RunnerDied("", f"a process cannot be started: {error.strerror or error}") from error
         LOG.debug("spawn spare pid=%d", runner.pid)
         return runner
 
@@ -50,7 +50,7 @@ class Spare:
             except RunnerDied:
                 if fresh:
                     raise
-                continue  # that was then; a spare that failed earlier is no reason to refuse a request now
+                continue  # a spare that failed earlier is no reason to refuse a request now
             if runner.alive:
                 return runner
 

@@ -85,7 +85,7 @@ def test_a_load_under_way_does_not_hold_the_end_up(start: Start) -> None:
         answer = pool.submit(daemon.chat, "scripted", "say H")
         wait_until(lambda: daemon.gauge("queue_running") == 1, "it waits for the load")
         daemon.signal(signal.SIGTERM)
-        assert daemon.ended() == 0 and daemon.log("give up on runners") == []
+        assert daemon.ended() == 0 and daemon.log("abandon runners") == []
         assert answer.result().status == 503
     assert gone(daemon)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mlx_serve.daemon.protocol import Accepted, Delta, Event, Finished, Generate
-from mlx_serve.daemon.workers.runner import Sink
+from mlx_serve.daemon.workers.runner import EventSink
 
 TOKENS = ["Hel", "lo", " wor", "ld"]
 Script = Callable[[Generate], Iterable[Event | Exception]]
@@ -33,7 +33,7 @@ class FakeEngine:
         self.script: Script = speak
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def submit(self, work: Generate, sink: Sink) -> int:
+    def submit(self, work: Generate, sink: EventSink) -> int:
         self.requests.append(work)
         self.open += 1
         self.opened.put_nowait(work)
@@ -53,7 +53,7 @@ class FakeEngine:
         self.open -= task is not None
         return task
 
-    async def _speak(self, work: Generate, sink: Sink) -> None:
+    async def _speak(self, work: Generate, sink: EventSink) -> None:
         """The script once a choice; the prompt is accepted once."""
         for choice in range(work.choices):
             for number, event in enumerate(self.script(work)):

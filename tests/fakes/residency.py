@@ -13,7 +13,7 @@ from fakes.store import FakeStore
 
 from mlx_serve.daemon.protocol import Gauges, Generate, Hello, Loaded
 from mlx_serve.daemon.residency.lease import Queue, Resident
-from mlx_serve.daemon.workers.runner import Sink
+from mlx_serve.daemon.workers.runner import EventSink
 from mlx_serve.store.installed import Installed
 
 HELLO = Hello(protocol=1, pid=1, backend="cpu", device="cpu", device_memory=1)
@@ -26,7 +26,7 @@ class FakeModel:
     info: Loaded
     load_seconds: float = 0.125
 
-    def submit(self, work: Generate, sink: Sink) -> int:
+    def submit(self, work: Generate, sink: EventSink) -> int:
         return self.engine.submit(work, sink)
 
     def cancel(self, number: int) -> None:

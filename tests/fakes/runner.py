@@ -8,7 +8,7 @@ from typing import Any
 
 from mlx_serve.daemon.errors import RunnerDied
 from mlx_serve.daemon.protocol import PROTOCOL, Accepted, Finished, Gauges, Hello, Load, Loaded, Work
-from mlx_serve.daemon.workers.runner import Sink
+from mlx_serve.daemon.workers.runner import EventSink
 
 MEMORY = 1 << 30
 
@@ -51,7 +51,7 @@ class FakeRunner:
             batchable=True,
         )
 
-    def submit(self, work: Work, sink: Sink) -> int:
+    def submit(self, work: Work, sink: EventSink) -> int:
         if not self.alive:
             raise RunnerDied(self.model, self.death)
         sink.put(Accepted(id=1, prompt_tokens=1))

@@ -19,7 +19,7 @@ from support.waiting import GUARD
 
 from mlx_serve.daemon.context import Context
 from mlx_serve.daemon.http.app import build_app
-from mlx_serve.daemon.http.limits import Limits
+from mlx_serve.daemon.http.limits import ConnectionLimits
 from mlx_serve.daemon.http.server import serve
 from mlx_serve.daemon.metrics import Metrics, Sample
 from mlx_serve.daemon.settings.schema import Settings, load_settings
@@ -140,7 +140,7 @@ class Serving(Fakes):
 
 @asynccontextmanager
 async def daemon(
-    folder: Path, *, control: bool = False, limits: Limits | None = None, **server: Any
+    folder: Path, *, control: bool = False, limits: ConnectionLimits | None = None, **server: Any
 ) -> AsyncGenerator[Serving]:
     """`server` are settings of that section."""
     settings = load_settings({}, {"MLX_SERVE_HOME": str(folder / "home")})

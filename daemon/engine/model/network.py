@@ -111,7 +111,7 @@ def _keys(arguments: type) -> frozenset[str]:
 
 
 def tensor_names(folder: Path) -> set[str]:
-    """Unreadable headers name nothing: whoever loads the weights says what is wrong with them."""
+    """Unreadable headers are skipped here; loading the weights reports them."""
     names: set[str] = set()
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:
