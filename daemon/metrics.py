@@ -145,7 +145,8 @@ class _Collector:
         build.add_metric([sample.version], 1)
         yield build
         per_model = (
-            ("mlx_serve_model_memory_bytes", "Memory that a loaded model holds.", "memory_bytes"),
+            ("mlx_serve_model_memory_bytes", "Memory that a loaded model's process holds.", "memory_bytes"),
+            ("mlx_serve_model_memory_share_bytes", "Memory that a loaded model may hold.", "share_bytes"),
             ("mlx_serve_model_requests_running", "Requests that a model works on.", "running"),
             ("mlx_serve_model_requests_waiting", "Requests that wait within a model.", "waiting"),
             ("mlx_serve_model_last_used_seconds", "When a model was last used, in Unix time.", "last_used"),

@@ -123,12 +123,13 @@ class ModelDetail(ResponseBody, frozen=True):
 
 
 class LoadedRow(ResponseBody, frozen=True):
-    """One loaded model; `expires_at` None means never."""
+    """One loaded model; `expires_at` None means never. `memory` is what its process holds, `share` what it may hold."""
 
     name: str
     id: str
     kind: Kind
     memory: int
+    share: int
     backend: str
     device: str
     context_length: int

@@ -55,6 +55,7 @@ def loaded_row(resident: Resident) -> LoadedRow:
         id=resident.installed.digest,
         kind=resident.installed.manifest.kind,
         memory=resident.memory_bytes,
+        share=resident.share_bytes,
         backend=resident.hello.backend,
         device=resident.hello.device,
         context_length=resident.info.context_length,

@@ -8,14 +8,13 @@ import mlx.core as mx
 
 from .. import protocol
 from .cache import ragged
-from .device import bound_pools
+from .device import bound_pool, release_pool, wire_weights
 from .generate.generator import Generator
 from .generate.scheduler import Limits
 from .loop import Loop
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
-
-HEADROOM = 0.1
+from .shares import divide
 
 
 def live(sock: socket.socket, hello: protocol.Hello) -> None:
@@ -27,27 +26,27 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if not isinstance(request, protocol.Load):
         return
     ragged.install()
-    bound_pools(hello.device_memory)
+    wire_weights()
     loaded = _load(request, mailbox)
     if loaded is None:
         return
     model, frame = loaded
-    limits = Limits(
-        max_batch=request.max_batch,
-        token_bytes=model.key_value_bytes,
-        memory=_cache_memory(request, model),
-    )
+    memory = hello.device_memory if request.memory_limit is None else request.memory_limit
+    if model.weight_bytes > memory:
+        mailbox.send(_too_large(model.weight_bytes, memory))
+        return
+    division = divide(memory, model.weight_bytes)
+    bound_pool(division)
+    limits = Limits(max_batch=request.max_batch, token_bytes=model.key_value_bytes, memory=division.caches)
     worker = Generator(model, limits, request.prefill_tokens_per_step, mailbox.queue.put)
     mailbox.send(frame)
-    Loop(worker, mailbox).run()
+    Loop(worker, mailbox, rest=release_pool).run()
     mx.clear_streams()
 
 
-def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
-    """What is left of the model's share for caches, with room kept for what a step computes."""
-    if request.memory_limit is None:
-        return None
-    return max(0, int((request.memory_limit - model.weight_bytes) * (1 - HEADROOM)))
+def _too_large(weights: int, memory: int) -> protocol.LoadFailed:
+    message = f"its weights take {weights / 1e6:,.0f} MB, and {memory / 1e6:,.0f} MB are left for it"
+    return protocol.LoadFailed(code="insufficient_memory", message=message)
 
 
 def _load(request: protocol.Load, mailbox: Mailbox) -> tuple[LanguageModel, protocol.Loaded] | None:

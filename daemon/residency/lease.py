@@ -45,13 +45,15 @@ class Lease:
 
 @dataclass(frozen=True)
 class Resident:
-    """A loaded model as `ps` shows it. Times are Unix seconds, `expires_at` None is for ever; memory in bytes."""
+    """A loaded model as `ps` shows it. Times are Unix seconds, `expires_at` None is for ever; `memory_bytes` is what
+    its process holds, `share_bytes` what it may hold."""
 
     name: str
     installed: Installed
     info: protocol.Loaded
     hello: protocol.Hello
     memory_bytes: int
+    share_bytes: int
     loaded_at: float
     last_used: float
     expires_at: float | None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .. import protocol
 from ..errors import LoadError, RunnerDied
 from .backoff import Failures
-from .budget import after_load
+from .budget import Ledger, after_load
 from .slot import Slot
 from .spare import Spare
 
@@ -35,32 +35,42 @@ class Loader:
         """Raises LoadError while a model that failed lately is held back."""
         self._failures.check(installed.base, str(installed.name.display()))
 
-    async def limit(self) -> int:
-        """Bytes that all models together may take: as configured, else what the device has. Raises RunnerDied."""
-        configured = self._settings.models.memory_limit
-        return configured if configured is not None else (await self._spare.hello()).device_memory
+    async def ledger(self) -> Ledger:
+        """With what is configured for all models together, else what the device has. Raises RunnerDied."""
+        hello = await self._spare.hello()
+        configured, cache = self._settings.models.memory_limit, self._settings.cache
+        return Ledger(
+            configured if configured is not None else hello.device_memory,
+            self._spare.process_bytes,
+            {
+                "llm": cache.max_llm_models,
+                "vlm": cache.max_vlm_models,
+                "embedding": cache.max_embedding_models,
+                "reranker": cache.max_reranker_models,
+            },
+        )
 
     async def files(self, slot: Slot) -> Path:
         """The folder to load from. Raises what `store.view` raises."""
         return await asyncio.to_thread(self._store.view, slot.installed)
 
-    async def load(self, slot: Slot, files: Path, memory: int) -> None:
-        """Fill the slot's runner, hello and loaded; `memory` bytes are its share. Raises LoadError,
-        InsufficientMemory, and RunnerDied when there is no process to load it into."""
+    async def load(self, slot: Slot, files: Path) -> None:
+        """Fill the slot's runner, hello and loaded. Raises LoadError, InsufficientMemory, and RunnerDied when there is
+        no process to load it into."""
         began = time.monotonic()
         slot.runner = await self._spare.take()
         try:
             slot.hello = await slot.runner.hello()
-            slot.loaded = await slot.runner.load(self._request(slot, str(files), memory))
+            slot.loaded = await slot.runner.load(self._request(slot, str(files)))
         except RunnerDied as error:
             self._failures.died(slot.base, error.reason)
             raise LoadError(slot.name, f"its process ended while loading ({error.reason})") from error
         except LoadError as error:
             self._failures.refused(slot.base, error.reason)
             raise
-        finally:
-            self._spare.prepare()
-        slot.reserved = after_load(slot.loaded)
+        tensors = 0 if slot.hello.backend == "cuda" else slot.loaded.weight_bytes
+        slot.process = max(slot.process, slot.runner.resident_bytes - tensors)
+        slot.needs = min(after_load(slot.loaded, slot.process), slot.share)
         slot.loaded_at = time.time()
         self._failures.forget(slot.base)
         LOG.info(
@@ -71,7 +81,7 @@ class Loader:
             slot.runner.pid,
         )
 
-    def _request(self, slot: Slot, path: str, memory: int) -> protocol.Load:
+    def _request(self, slot: Slot, path: str) -> protocol.Load:
         engine = self._settings.engine
         return protocol.Load(
             path=path,
@@ -80,5 +90,5 @@ class Loader:
             max_batch=engine.max_batch,
             prefill_tokens_per_step=engine.prefill_tokens_per_step,
             context_length=engine.context_length,
-            memory_limit=max(0, memory),
+            memory_limit=slot.told,
         )

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import Draining, LoadError, QueueFull, RunnerDied
 from ..workers.runner import Runner
+from .admission import Admission
+from .budget import before_load
 from .lease import Lease, Queue, Resident
 from .loading import Loader
 from .resolve import Resolver
-from .room import Room
 from .slot import Model, Slot
 from .spare import Spare
 
@@ -41,7 +42,7 @@ class Residency:
         self._loader = Loader(settings, store, self._spare)
         self._slots: dict[str, Slot] = {}
         self._changed = asyncio.Event()
-        self._planning = asyncio.Lock()
+        self._admission = Admission(lambda: self._slots.values(), self._begin_closing)
         self._tasks: set[asyncio.Task[None]] = set()
         self._seconds = 1.0
         self._draining = False
@@ -121,13 +122,19 @@ class Residency:
     async def _load(self, slot: Slot) -> None:
         try:
             files = await self._loader.files(slot)  # first: damage puts nobody out
-            memory = await self._make_room(slot)
-            await self._loader.load(slot, files, memory)
+            ledger = await self._loader.ledger()
+            slot.process = ledger.process
+            slot.needs = before_load(slot.installed.size, ledger.process)
+            await self._admission.admit(slot, ledger)
+            await self._loader.load(slot, files)
         except BaseException as error:
             await self._load_failed(slot, error)
             return
         self._background(self._watch(slot))
         slot.ready.set_result(None)
+        self._admission.share_out()
+        self._wake()
+        self._prepare_spare()
         if slot.leases == 0:
             self._schedule_expiry(slot)
 
@@ -140,27 +147,13 @@ class Residency:
         slot.ready.exception()
         if slot.runner is not None:
             await slot.runner.close()
+            self._prepare_spare()
         if not isinstance(error, Exception):
             raise error
 
-    async def _make_room(self, slot: Slot) -> int:
-        """Reserve the model's memory, putting idle models out, oldest use first; gives its share of all in bytes.
-        Raises InsufficientMemory, RunnerDied."""
-        limit = await self._loader.limit()
-        while True:
-            async with self._planning:  # one at a time puts models out; who waits for busy ones holds nobody up
-                while True:
-                    self._changed.clear()
-                    room = Room(slot, self._slots.values(), limit, self._settings.cache)
-                    room.check()
-                    if room.fits:
-                        slot.reserved = room.wanted
-                        return limit - room.used
-                    victim = room.victim()
-                    if victim is None:
-                        break
-                    await self._unload(victim)
-            await self._changed.wait()
+    def _prepare_spare(self) -> None:
+        if self._admission.spare_fits:
+            self._spare.prepare()
 
     # leaving
 
@@ -212,6 +205,8 @@ class Residency:
         slot.cancel_timer()
         if self._slots.get(slot.base) is slot:
             del self._slots[slot.base]
+        self._admission.share_out()
+        self._prepare_spare()
         self._wake()
 
     async def _watch(self, slot: Slot) -> None:
@@ -265,7 +260,8 @@ class Residency:
             installed=slot.installed,
             info=slot.loaded,
             hello=slot.hello,
-            memory_bytes=max(slot.loaded.weight_bytes, gauges.active_memory),
+            memory_bytes=slot.holds,
+            share_bytes=slot.share,
             loaded_at=slot.loaded_at,
             last_used=slot.last_used,
             expires_at=slot.expires_at,
@@ -277,6 +273,7 @@ class Residency:
 
     def _wake(self) -> None:
         self._changed.set()
+        self._admission.look()
 
     def _background(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -41,7 +41,9 @@ class ModelSettings:
     preload: tuple[str, ...] = setting((), "names", "models to load at the start")
     auto_download: bool = setting(False, "switch", "pull a missing model on its first request")
     aliases: Mapping[str, str] = setting({}, "map", "short names of your own: {name: owner/model}")
-    memory_limit: int | None = setting(None, "size", "memory for models, such as 24GB", low=1 << 20, auto=True)
+    memory_limit: int | None = setting(
+        None, "size", "memory for models with their processes, such as 24GB", low=1 << 20, auto=True
+    )
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,16 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    def resident_bytes(self) -> int:
+        """Memory that is this process's own, as far as the system tells it apart; 0 when the process is gone."""
+        import psutil  # not before there is a child
+
+        try:
+            memory = psutil.Process(self.pid).memory_info()
+        except psutil.Error:
+            return 0
+        return int(memory.rss - getattr(memory, "shared", 0))
+
     async def _read_complaints(self) -> None:
         """Line by line, but a line need not end: progress bars, and whole tensors, are cut."""
         assert self._process.stderr is not None

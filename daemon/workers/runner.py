@@ -37,7 +37,7 @@ class Sink(Protocol):
 
 
 class Runner:
-    """One child process and the work in it. `hello` and `loaded` stand once the child has said so."""
+    """One child process and the work in it. `gauges` are its newest; `process_bytes` it held before its model came."""
 
     def __init__(self, child: Child, *, wedged_seconds: float = WEDGED_SECONDS) -> None:
         loop = asyncio.get_running_loop()
@@ -56,6 +56,7 @@ class Runner:
         self.dead = asyncio.Event()
         self.model = ""
         self.gauges = protocol.Gauges()
+        self.process_bytes = 0
 
     @classmethod
     async def spawn(
@@ -76,6 +77,11 @@ class Runner:
         return self._reason is None
 
     @property
+    def resident_bytes(self) -> int:
+        """Memory that is the process's own, not shared with others; 0 when it is gone."""
+        return self._child.resident_bytes()
+
+    @property
     def busy(self) -> int:
         """Pieces of work that have not ended."""
         return len(self._sinks)
@@ -94,6 +100,11 @@ class Runner:
         await self.hello()
         self._send(request)
         return await self._before_death(self._loaded, None)
+
+    def limit(self, memory: int) -> None:
+        """MLX in the child may hold so many bytes from now on. Does nothing to a child that is gone."""
+        if self.alive:
+            self._send(protocol.Limit(memory_limit=memory))
 
     async def _before_death(self, future: asyncio.Future[Told], seconds: float | None) -> Told:
         try:
@@ -192,6 +203,7 @@ class Runner:
         elif not self._hello.done():
             for note in hello.notes:
                 LOG.warning("start engine note=%s", note)
+            self.process_bytes = self.resident_bytes
             self._hello.set_result(hello)
 
     def _refuse(self, failed: protocol.LoadFailed) -> None:

@@ -57,10 +57,11 @@ def test_tokens_first_tokens_and_cancellations_are_counted_by_model() -> None:
 def test_residency_is_read_at_the_scrape() -> None:
     metrics = Metrics()
     assert scrape(metrics)["mlx_serve_models_loaded", ()] == 0
-    resident = SimpleNamespace(name="a/b", memory_bytes=1000, running=1, waiting=2, last_used=9.0)
+    resident = SimpleNamespace(name="a/b", memory_bytes=1000, share_bytes=5000, running=1, waiting=2, last_used=9.0)
     samples = scrape(metrics, resident)
     assert samples["mlx_serve_models_loaded", ()] == 1
     assert samples["mlx_serve_model_memory_bytes", (("model", "a/b"),)] == 1000
+    assert samples["mlx_serve_model_memory_share_bytes", (("model", "a/b"),)] == 5000
     assert samples["mlx_serve_queue_waiting", ()] == 3
     assert samples["mlx_serve_resident_memory_bytes", ()] > 1_000_000
     assert samples["mlx_serve_build_info", (("version", "0.1.0"),)] == 1

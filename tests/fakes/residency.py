@@ -98,6 +98,7 @@ class FakeResidency:
             info=self.info,
             hello=HELLO,
             memory_bytes=2_000_000,
+            share_bytes=3_000_000,
             loaded_at=now,
             last_used=now - 90,
             expires_at=expires,

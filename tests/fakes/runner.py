@@ -26,6 +26,9 @@ class FakeRunner:
         self.gauges = Gauges()
         self.death = "it is alive"
         self.request: Load | None = None
+        self.process_bytes = fleet.process
+        self.resident_bytes = 0
+        self.limits: list[int] = []
 
     async def hello(self) -> Hello:
         if not self.alive:
@@ -51,6 +54,9 @@ class FakeRunner:
             batchable=True,
         )
 
+    def limit(self, memory: int) -> None:
+        self.limits.append(memory)
+
     def submit(self, work: Work, sink: Sink) -> int:
         if not self.alive:
             raise RunnerDied(self.model, self.death)
@@ -74,11 +80,12 @@ class FakeRunner:
 
 
 class Fleet:
-    """`spawn` for a Spare. `outcomes[name]`: the bytes a load takes, or the error it ends with; `gates[name]` and
-    `close_gates[name]` hold a load or a close until they are set."""
+    """`spawn` for a Spare. `process`: the bytes of a runner without a model. `outcomes[name]`: the bytes a load takes,
+    or the error it ends with; `gates[name]` and `close_gates[name]` hold a load or a close until they are set."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self.memory = memory
+        self.process = 0
         self.pids = itertools.count(1000)
         self.runners: list[FakeRunner] = []
         self.loads: list[str] = []

@@ -68,15 +68,6 @@ async def test_what_the_child_is_told(build: Build) -> None:
     assert request.memory_limit == harness.fleet.memory
 
 
-async def test_the_second_model_gets_the_memory_that_is_left(build: Build) -> None:
-    harness = build(models={"memory_limit": 1000 * MB})
-    harness.fleet.outcomes[A] = 300 * MB
-    await harness.use_once(A)
-    runner = await harness.use_once(B)
-    assert runner.request is not None
-    assert runner.request.memory_limit == 1000 * MB - (300 + 64) * MB
-
-
 async def test_two_names_of_one_model_share_it(build: Build) -> None:
     harness = build()
     harness.store.add("acme/alias", digest=harness.store.find(A).digest)
