@@ -55,7 +55,8 @@ RULES: dict[str, tuple[str, ...]] = {
         *("store", "store.disk.manifests", "store.inspect.weights", "store.ingest.builtin"),
     ),
     "daemon.residency": (
-        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers", "daemon.tasks", "store"),
+        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.workers", "daemon.tasks"),
+        *("store", "store.inspect.architectures"),
     ),
     "daemon.http": ("daemon.context", "daemon.errors"),
     "daemon": (

@@ -39,11 +39,12 @@ from .frames import (
 from .immutable import Kind
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
-from .work import Count, Generate, Grammar, Sampling, Work
+from .work import SERVED_KINDS, Count, Generate, Grammar, Sampling, Work
 
 __all__ = [
     "MAX_FRAME",
     "PROTOCOL",
+    "SERVED_KINDS",
     "Accepted",
     "Ask",
     "Cancel",

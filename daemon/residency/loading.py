@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...store.inspect import architectures
 from .. import protocol
-from ..errors import LoadError, RunnerDied
+from ..errors import LoadError, RunnerDied, UnsupportedByModel
 from .backoff import Failures
 from .budget import Ledger, after_load
 from .slot import Slot
@@ -25,14 +27,20 @@ LOG = logging.getLogger("mlx_serve.residency")
 class Loader:
     """Loads slots into children; remembers which models failed."""
 
-    def __init__(self, settings: Settings, store: Store, spare: Spare) -> None:
+    def __init__(self, settings: Settings, store: Store, spare: Spare, served: Collection[protocol.Kind]) -> None:
         self._settings = settings
         self._store = store
         self._spare = spare
+        self._served = served
         self._failures = Failures()
 
     def check(self, installed: Installed) -> None:
-        """Raises LoadError while a model that failed lately is held back."""
+        """Raises UnsupportedByModel for a kind without a worker, LoadError while a model that failed lately is held
+        back."""
+        kind = installed.manifest.kind
+        if kind not in self._served:
+            reason = f"this version of mlx-serve does not serve models of type {kind}"
+            raise UnsupportedByModel(str(installed.name.display()), reason)
         self._failures.check(installed.base, str(installed.name.display()))
 
     async def ledger(self) -> Ledger:
@@ -51,7 +59,10 @@ class Loader:
         )
 
     async def files(self, slot: Slot) -> Path:
-        """The folder to load from. Raises what `store.view` raises."""
+        """The folder to load from. Raises what `store.view` raises, and UnsupportedModel where the installed libraries
+        have no such architecture."""
+        manifest = slot.installed.manifest
+        await asyncio.to_thread(architectures.check, manifest.architecture, manifest.kind)
         return await asyncio.to_thread(self._store.view, slot.installed)
 
     async def load(self, slot: Slot, files: Path) -> None:

@@ -7,11 +7,12 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import Draining, LoadError, QueueFull, RunnerDied
+from ..protocol import SERVED_KINDS, Kind
 from ..workers.runner import Runner
 from .admission import Admission
 from .budget import before_load
@@ -33,13 +34,19 @@ class Residency:
     """Everything here runs on the event loop; no state is shared with a thread."""
 
     def __init__(
-        self, settings: Settings, store: Store, spare: Spare | None = None, *, pulls: Pulls | None = None
+        self,
+        settings: Settings,
+        store: Store,
+        spare: Spare | None = None,
+        *,
+        pulls: Pulls | None = None,
+        served: Collection[Kind] = SERVED_KINDS,
     ) -> None:
         self._settings = settings
         self._store = store
         self._resolver = Resolver(settings, store, pulls)
         self._spare = spare or Spare(partial(Runner.spawn, cache=settings.home / "cache"))
-        self._loader = Loader(settings, store, self._spare)
+        self._loader = Loader(settings, store, self._spare, served)
         self._slots: dict[str, Slot] = {}
         self._changed = asyncio.Event()
         self._admission = Admission(lambda: self._slots.values(), self._begin_closing)

@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten, tree_reduce
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_tokenizer
 
-from ...protocol import Kind, Load, Loaded, Sampling
+from ...protocol import SERVED_KINDS, Load, Loaded, Sampling
 from ..cache import ragged
 from ..cache.rows import Positions, paddable, rows_like
 from ..output.detokenize import Vocabulary
@@ -64,8 +64,8 @@ class LanguageModel:
 def load(request: Load) -> tuple[LanguageModel, Loaded]:
     """Bring the model into memory. Raises BadModel, UnsupportedModel, MemoryError."""
     began = time.monotonic()
-    if request.kind != "llm":
-        raise UnsupportedModel(_unsupported_kind(request.kind))
+    if request.kind not in SERVED_KINDS:
+        raise UnsupportedModel(f"this version of mlx-serve does not serve models of type {request.kind}")
     folder = Path(request.path)
     config = read_json(folder / "config.json")
     network, tokenizer = _network(folder, config, request.memory_limit)
@@ -80,10 +80,6 @@ def load(request: Load) -> tuple[LanguageModel, Loaded]:
         seconds=time.monotonic() - began,
     )
     return model, loaded
-
-
-def _unsupported_kind(kind: Kind) -> str:
-    return f"it is a model of type {kind}, and this version of mlx-serve serves language models (llm) only"
 
 
 def read_json(path: Path) -> dict[str, Any]:
