@@ -83,11 +83,13 @@ class Loader:
         slot.process = max(slot.process, slot.runner.resident_bytes - tensors)
         slot.needs = min(after_load(slot.loaded, slot.process), slot.share)
         slot.loaded_at = time.time()
+        slot.loaded_at_tick = asyncio.get_running_loop().time()
+        slot.load_seconds = time.monotonic() - began
         self._failures.forget(slot.base)
         LOG.info(
             "load model name=%s seconds=%.2f bytes=%d pid=%d",
             slot.name,
-            time.monotonic() - began,
+            slot.load_seconds,
             slot.loaded.weight_bytes,
             slot.runner.pid,
         )

@@ -83,8 +83,7 @@ class Residency:
             raise Draining
         began = time.monotonic()
         slot = await self._slot_of(installed)  # from here to the lease nothing is awaited
-        if slot.leases >= self._settings.engine.max_batch + self._settings.server.max_queue:
-            raise QueueFull(self._retry_after(slot))
+        self._check_queue(slot, slot.leases)
         slot.take(keep_alive)
         try:
             waits = not slot.ready.done()
@@ -94,11 +93,20 @@ class Residency:
             raise
         return Model(slot, installed, time.monotonic() - began if waits else 0.0)
 
+    def _check_queue(self, slot: Slot, count: int) -> None:
+        if count >= self._settings.engine.max_batch + self._settings.server.max_queue:
+            raise QueueFull(self._retry_after(slot))
+
     async def _slot_of(self, installed: Installed) -> Slot:
         """The slot of a model, a new one when there is none that lives."""
         base = installed.base
         while (slot := self._slots.get(base)) is not None and slot.closing is not None:
-            await asyncio.wait([slot.closing])
+            self._check_queue(slot, slot.successors)
+            slot.successors += 1
+            try:
+                await asyncio.wait([slot.closing])
+            finally:
+                slot.successors -= 1
         if self._draining:
             raise Draining
         if slot is not None and slot.runner is not None and not slot.runner.alive:
@@ -256,7 +264,8 @@ class Residency:
     def queue(self) -> Queue:
         leases = sum(slot.leases for slot in self._slots.values())
         running = sum(min(slot.leases, self._settings.engine.max_batch) for slot in self._slots.values())
-        return Queue(running, leases - running, self._settings.server.max_queue)
+        successors = sum(slot.successors for slot in self._slots.values())
+        return Queue(running, leases - running + successors, self._settings.server.max_queue)
 
     def _snapshot(self, slot: Slot) -> Resident:
         assert slot.loaded is not None and slot.hello is not None and slot.runner is not None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 class Slot:
     """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever; `leases`
-    counts who uses it or waits for it. In bytes: `needs` is what it cannot do without, `share` what it may take (0: it
+    counts who uses it or waits for it, `successors` who wait until it is gone and want it again; `loaded_at_tick` is
+    the loop's time. In bytes: `needs` is what it cannot do without, `share` what it may take (0: it
     waits for room), `process` what its process takes beside what MLX holds, `told` what MLX was told it may hold."""
 
     def __init__(self, installed: Installed, ttl: float) -> None:
@@ -31,9 +32,10 @@ class Slot:
         self.hello: protocol.Hello | None = None
         self.loaded: protocol.Loaded | None = None
         self.needs = self.share = self.process = self.told = 0
-        self.leases = 0
+        self.leases = self.successors = 0
         self.ttl = ttl
         self.loaded_at = 0.0
+        self.load_seconds = self.loaded_at_tick = 0.0
         self.last_used = time.time()
         self.expires_at: float | None = None
         self.timer: asyncio.TimerHandle | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -76,6 +77,29 @@ def test_a_busy_model_is_not_put_out_and_those_who_wait_take_turns(lone: LiveDae
         assert second.result().status == third.result().status == 200
     loads = [line.split()[2] for line in lone.log("load model")]
     assert loads[-2:] == ["name=local/llama", "name=local/qwen3"]
+
+
+def test_a_model_that_is_always_busy_lets_another_in_and_comes_back(lone: LiveDaemon) -> None:
+    """Eight clients never let go of one model; a request for another is answered, and then theirs go on."""
+    before, stop = len(lone.log("load model")), threading.Event()
+
+    def client(number: int) -> set[int]:
+        statuses = set()
+        while not stop.is_set():
+            statuses.add(ask(lone, "scripted").status)
+        return statuses
+
+    with ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(client, number) for number in range(8)]
+        try:
+            wait_until(lambda: "local/scripted" in lone.runners(), "it is busy")
+            assert ask(lone, "llama").status == 200
+            wait_until(lambda: "local/scripted" in lone.runners(), "it is back")
+        finally:
+            stop.set()
+        assert {status for one in clients for status in one.result()} == {200}
+    loads = [line.split()[2] for line in lone.log("load model")[before:]]
+    assert loads[-2:] == ["name=local/llama", "name=local/scripted"]
 
 
 def test_keep_alive_counts_from_the_last_use(lone: LiveDaemon) -> None:
