@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+from collections.abc import Iterator
 
 import mlx.core as mx
 
@@ -16,6 +19,8 @@ from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
 from .shares import divide
 
+BEAT_SECONDS = 2.0
+
 
 def live(sock: socket.socket, hello: protocol.Hello) -> None:
     """Returns when the parent says Quit or the model cannot be loaded."""
@@ -27,7 +32,8 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
         return
     ragged.install()
     wire_weights()
-    loaded = _load(request, mailbox)
+    with signs_of_life(mailbox):
+        loaded = _load(request, mailbox)
     if loaded is None:
         return
     model, frame = loaded
@@ -42,6 +48,24 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     mailbox.send(frame)
     Loop(worker, mailbox, rest=release_pool).run()
     mx.clear_streams()
+
+
+@contextlib.contextmanager
+def signs_of_life(mailbox: Mailbox, seconds: float = BEAT_SECONDS) -> Iterator[None]:
+    """From a thread, and only here: a load is one long call, and the engine's loop does not run yet."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(seconds):
+            mailbox.send(protocol.Loading())
+
+    thread = threading.Thread(target=beat, name="loading", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _too_large(weights: int, memory: int) -> protocol.LoadFailed:

@@ -104,6 +104,10 @@ class Hello(Value, frozen=True, tag="hello"):
     notes: tuple[str, ...] = ()
 
 
+class Loading(Value, frozen=True, tag="loading"):
+    """A sign of life while the model is brought in."""
+
+
 class Loaded(Value, frozen=True, tag="loaded"):
     """The model is in memory. Sizes in bytes; `capabilities` as Ollama names them (completion, tools, thinking, …)."""
 
@@ -134,7 +138,7 @@ class Fatal(Value, frozen=True, tag="fatal"):
     message: str
 
 
-FromChild = Hello | Loaded | LoadFailed | Step | Pong | Fatal | Quantizing | Quantized | JobFailed
+FromChild = Hello | Loading | Loaded | LoadFailed | Step | Pong | Fatal | Quantizing | Quantized | JobFailed
 
 
 # --- on the wire ------------------------------------------------------------------------------------------------------

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("mlx_serve.residency")
 
+LEAST_SECONDS = 60.0
+SLOWEST_DISK = 20_000_000  # bytes a second
+
+
+def deadline(file_bytes: int) -> float:
+    """Seconds that a load may take."""
+    return LEAST_SECONDS + file_bytes / SLOWEST_DISK
+
 
 class Loader:
     """Loads slots into children; remembers which models failed."""
@@ -72,7 +80,7 @@ class Loader:
         slot.runner = await self._spare.take()
         try:
             slot.hello = await slot.runner.hello()
-            slot.loaded = await slot.runner.load(self._request(slot, str(files)))
+            slot.loaded = await slot.runner.load(self._request(slot, str(files)), deadline(slot.installed.size))
         except RunnerDied as error:
             self._failures.died(slot.base, error.reason)
             raise LoadError(slot.name, f"its process ended while loading ({error.reason})") from error

@@ -116,7 +116,7 @@ class Residency:
             self._loader.check(installed)
             slot = Slot(installed, self._settings.cache.ttl_seconds)
             self._slots[base] = slot
-            self._background(self._load(slot))
+            slot.loading = self._background(self._load(slot))
         return slot
 
     def release(self, slot: Slot, seconds: float | None) -> None:
@@ -156,6 +156,8 @@ class Residency:
     async def _load_failed(self, slot: Slot, error: BaseException) -> None:
         if isinstance(error, RunnerDied):  # before there was a process for this model
             error = LoadError(slot.name, f"no process can be started for it ({error.reason})")
+        if isinstance(error, asyncio.CancelledError) and not self._draining:
+            error = LoadError(slot.name, "it was unloaded while it was loading", retry_after=1)
         LOG.error("fail load name=%s reason=%s", slot.name, error)
         self._discard(slot)
         slot.ready.set_exception(error if isinstance(error, Exception) else Draining())
@@ -185,8 +187,8 @@ class Residency:
             self._begin_closing(slot)
 
     async def unload(self, installed: Installed) -> bool:
-        """Put a model out, after its requests; returns when its memory is free. False when it was not in. The model
-        may have no name any more."""
+        """Put a model out, after its requests; returns when its memory is free. One that is still loading goes at once,
+        and whoever waits for it is told. False when it was not in. The model may have no name any more."""
         slot = self._slots.get(installed.base)
         if slot is None:
             return False
@@ -197,6 +199,8 @@ class Residency:
         """From now on nobody gets a lease on it."""
         if slot.closing is None:
             slot.closing = asyncio.create_task(self._close_slot(slot))
+            if slot.loading is not None and not slot.ready.done():
+                slot.loading.cancel()
         return slot.closing
 
     async def _unload(self, slot: Slot) -> None:
@@ -207,9 +211,11 @@ class Residency:
 
     async def _close_slot(self, slot: Slot) -> None:
         slot.cancel_timer()
+        if slot.loading is not None:
+            await asyncio.wait([slot.loading])  # whoever waits for a failed load is told there
+        if not slot.ready.done():  # it had not begun
+            await self._load_failed(slot, asyncio.CancelledError())
         await slot.idle.wait()
-        with contextlib.suppress(Exception):  # whoever waits for a failed load is told there
-            await asyncio.shield(slot.ready)
         if slot.runner is not None:
             await slot.runner.close()
             LOG.info("unload model name=%s", slot.name)
@@ -247,6 +253,10 @@ class Residency:
             task.cancel()
         ends = [self._spare.close(), *(runner.close() for runner in runners)]
         await asyncio.gather(*ends, *tasks, return_exceptions=True)
+        for slot in slots:
+            if not slot.ready.done():
+                slot.ready.set_exception(Draining())
+                slot.ready.exception()
 
     # looking
 
@@ -291,7 +301,8 @@ class Residency:
         self._changed.set()
         self._admission.look()
 
-    def _background(self, work: Coroutine[object, object, None]) -> None:
+    def _background(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

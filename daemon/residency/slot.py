@@ -39,6 +39,7 @@ class Slot:
         self.last_used = time.time()
         self.expires_at: float | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.loading: asyncio.Task[None] | None = None
         self.closing: asyncio.Task[None] | None = None
 
     @property

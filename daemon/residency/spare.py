@@ -47,7 +47,13 @@ class Spare:
             if spawning is None:
                 raise RunnerDied("", "the daemon is shutting down")
             try:
-                runner = await spawning
+                runner = await asyncio.shield(spawning)
+            except asyncio.CancelledError:  # whoever wanted it has gone: it is the spare again
+                if self._spawning is None:
+                    self._spawning = spawning
+                if self._closed:
+                    await self.close()
+                raise
             except RunnerDied:
                 if fresh:
                     raise

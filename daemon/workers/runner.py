@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from .. import protocol
 from ..errors import InsufficientMemory, LoadError, RequestRejected, RunnerDied, UnsupportedByModel
@@ -18,12 +19,11 @@ from .child import ENGINE, Child
 LOG = logging.getLogger("mlx_serve.runner")
 
 START_SECONDS = 120.0
+LOAD_SILENT_SECONDS = 60.0
 PING_SECONDS = 10.0
 WEDGED_SECONDS = 120.0
 WEDGED_STEPS = 10
 QUIT_SECONDS = 5.0
-
-Told = TypeVar("Told", protocol.Hello, protocol.Loaded)
 
 
 class Sink(Protocol):
@@ -49,6 +49,7 @@ class Runner:
         self._loaded: asyncio.Future[protocol.Loaded] = loop.create_future()
         self._heard = time.monotonic()
         self._wedged_seconds = wedged_seconds
+        self._loading = False
         self._watch: asyncio.TimerHandle | None = None
         self._reason: str | None = None
         self._quitting = False
@@ -92,26 +93,38 @@ class Runner:
 
     async def hello(self) -> protocol.Hello:
         """Wait for the imports. Raises RunnerDied."""
-        return await self._before_death(self._hello, START_SECONDS)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._hello), START_SECONDS)
+        except TimeoutError:
+            self._kill(f"it said nothing for {START_SECONDS:.0f} s")
+            raise RunnerDied(self.model, self.death) from None
 
-    async def load(self, request: protocol.Load) -> protocol.Loaded:
-        """Bring the model in. Raises LoadError, UnsupportedModel, InsufficientMemory, RunnerDied."""
+    async def load(self, request: protocol.Load, seconds: float) -> protocol.Loaded:
+        """Bring the model in, within so many seconds and with signs of life all the while, or be killed. Raises
+        LoadError, UnsupportedByModel, InsufficientMemory, RunnerDied."""
         self.model = request.name
         await self.hello()
         self._send(request)
-        return await self._before_death(self._loaded, None)
+        self._loading = True
+        deadline = time.monotonic() + seconds
+        self._heard = time.monotonic()
+        try:
+            while True:
+                now, silent_until = time.monotonic(), self._heard + LOAD_SILENT_SECONDS
+                if deadline <= now:
+                    self._kill(f"it did not load within {seconds:.0f} s")
+                elif silent_until <= now:
+                    self._kill(f"it gave no sign of life for {LOAD_SILENT_SECONDS:.0f} s while loading")
+                with contextlib.suppress(TimeoutError):
+                    left = min(deadline, silent_until) - now
+                    return await asyncio.wait_for(asyncio.shield(self._loaded), max(0.0, left))
+        finally:
+            self._loading = False
 
     def limit(self, memory: int) -> None:
         """MLX in the child may hold so many bytes from now on. Does nothing to a child that is gone."""
         if self.alive:
             self._send(protocol.Limit(memory_limit=memory))
-
-    async def _before_death(self, future: asyncio.Future[Told], seconds: float | None) -> Told:
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), seconds)
-        except TimeoutError:
-            self._kill(f"it said nothing for {seconds:.0f} s")
-            raise RunnerDied(self.model, self.death) from None
 
     # work
 
@@ -255,8 +268,8 @@ class Runner:
     async def close(self) -> None:
         """End the child; returns when the process is gone and its memory free."""
         self._quitting = True
-        if not self._hello.done():
-            self._child.kill()  # it still imports, and has nothing to save
+        if self._loading or not self._hello.done():
+            self._child.kill()  # it would not hear, and has nothing to save
         elif self.alive and self._channel is not None:
             self._channel.send(protocol.Quit())
         try:

@@ -26,6 +26,7 @@ class FakeRunner:
         self.gauges = Gauges()
         self.death = "it is alive"
         self.request: Load | None = None
+        self.seconds = 0.0
         self.process_bytes = fleet.process
         self.resident_bytes = 0
         self.limits: list[int] = []
@@ -35,8 +36,8 @@ class FakeRunner:
             raise RunnerDied(self.model, self.death)
         return Hello(protocol=PROTOCOL, pid=self.pid, backend="cpu", device="fake", device_memory=self.fleet.memory)
 
-    async def load(self, request: Load) -> Loaded:
-        self.model, self.request = request.name, request
+    async def load(self, request: Load, seconds: float) -> Loaded:
+        self.model, self.request, self.seconds = request.name, request, seconds
         self.fleet.loads.append(request.name)
         self.fleet.loading.set()
         if (gate := self.fleet.gates.get(request.name)) is not None:

@@ -12,7 +12,7 @@ from fakes.store import FakeStore
 from support.residency_harness import A, B, use
 from support.runner_process import FAKE
 from support.streams import events_of
-from support.waiting import GUARD, soon
+from support.waiting import GUARD, soon, until
 
 from mlx_serve.daemon.errors import LoadError, RunnerDied
 from mlx_serve.daemon.protocol import Generate, TextPrompt
@@ -67,6 +67,20 @@ async def test_a_process_that_dies_on_load(real: Callable[..., Residency]) -> No
             await soon(residency.load(await residency.find("acme/dies")))
     with pytest.raises(LoadError, match="2 times in a row"):
         await soon(residency.load(await residency.find("acme/dies")))
+
+
+async def test_a_load_that_hangs_is_unloaded_at_once(real: Callable[..., Residency]) -> None:
+    """Everybody who waits for it hears why; the process is gone, and the unload does not wait for the load."""
+    store = FakeStore()
+    store.add("acme/hangs")
+    residency = real(store)
+    model = await residency.find("acme/hangs")
+    waiting = [asyncio.ensure_future(residency.load(model)) for _ in range(3)]
+    await until(lambda: any(slot.runner is not None and slot.runner._loading for slot in residency._slots.values()))
+    assert await soon(residency.unload(model))
+    for answer in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(answer, LoadError) and "unloaded while it was loading" in str(answer)
+    assert not residency.in_use
 
 
 async def test_unloading_ends_the_process(real: Callable[..., Residency]) -> None:
