@@ -141,8 +141,19 @@ class LoadedRow(ResponseBody, frozen=True):
     pid: int
 
 
+class QuarantinedRow(ResponseBody, frozen=True):
+    """A model that is not loaded until then, because its processes died."""
+
+    name: str
+    id: str
+    reason: str
+    deaths: int
+    until: float
+
+
 class LoadedModels(ResponseBody, frozen=True):
     models: tuple[LoadedRow, ...]
+    quarantined: tuple[QuarantinedRow, ...]
 
 
 class Memory(ResponseBody, frozen=True):

@@ -40,16 +40,16 @@ class Loader:
         self._store = store
         self._spare = spare
         self._served = served
-        self._failures = Failures()
+        self.failures = Failures()
 
     def check(self, installed: Installed) -> None:
-        """Raises UnsupportedByModel for a kind without a worker, LoadError while a model that failed lately is held
-        back."""
+        """Raises UnsupportedByModel for a kind without a worker; Quarantined or LoadError while a model that failed
+        lately is held back."""
         kind = installed.manifest.kind
         if kind not in self._served:
             reason = f"this version of mlx-serve does not serve models of type {kind}"
             raise UnsupportedByModel(str(installed.name.display()), reason)
-        self._failures.check(installed.base, str(installed.name.display()))
+        self.failures.check(installed.base, str(installed.name.display()))
 
     async def ledger(self) -> Ledger:
         """With what is configured for all models together, else what the device has. Raises RunnerDied."""
@@ -82,10 +82,10 @@ class Loader:
             slot.hello = await slot.runner.hello()
             slot.loaded = await slot.runner.load(self._request(slot, str(files)), deadline(slot.installed.size))
         except RunnerDied as error:
-            self._failures.died(slot.base, error.reason)
+            self.failures.died(slot.base, slot.name, error.reason, loading=True)
             raise LoadError(slot.name, f"its process ended while loading ({error.reason})") from error
         except LoadError as error:
-            self._failures.refused(slot.base, error.reason)
+            self.failures.refused(slot.base, error)
             raise
         tensors = 0 if slot.hello.backend == "cuda" else slot.loaded.weight_bytes
         slot.process = max(slot.process, slot.runner.resident_bytes - tensors)
@@ -93,7 +93,6 @@ class Loader:
         slot.loaded_at = time.time()
         slot.loaded_at_tick = asyncio.get_running_loop().time()
         slot.load_seconds = time.monotonic() - began
-        self._failures.forget(slot.base)
         LOG.info(
             "load model name=%s seconds=%.2f bytes=%d pid=%d",
             slot.name,

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from ..errors import Draining, LoadError, QueueFull, RunnerDied
 from ..protocol import SERVED_KINDS, Kind
 from ..workers.runner import Runner
 from .admission import Admission
+from .backoff import Quarantine
 from .budget import before_load
 from .lease import Lease, Queue, Resident
 from .loading import Loader
@@ -74,7 +75,8 @@ class Residency:
         return Lease(self, installed, keep_alive)
 
     async def load(self, installed: Installed, *, keep_alive: float | None = None) -> Resident:
-        """Bring a model in and let it stay for its time."""
+        """Bring a model in and let it stay for its time. Being explicit, it also ends a quarantine."""
+        self._loader.failures.forget(installed.base)
         async with self.use(installed, keep_alive=keep_alive) as model:
             return self._snapshot(model.slot)
 
@@ -110,7 +112,7 @@ class Residency:
         if self._draining:
             raise Draining
         if slot is not None and slot.runner is not None and not slot.runner.alive:
-            self._discard(slot)
+            self._lose(slot)
             slot = None
         if slot is None:
             self._loader.check(installed)
@@ -233,6 +235,13 @@ class Residency:
     async def _watch(self, slot: Slot) -> None:
         assert slot.runner is not None
         await slot.runner.dead.wait()
+        self._lose(slot)
+
+    def _lose(self, slot: Slot) -> None:
+        """Its process is gone: by itself, or because it was closed. Called for each slot once or twice."""
+        if slot.runner is not None and not slot.runner.quitting and not slot.lost:
+            slot.lost = True
+            self._loader.failures.died(slot.base, slot.name, slot.runner.death, loading=False)
         self._discard(slot)
 
     async def close(self, drain_seconds: float = 0.0) -> None:
@@ -264,6 +273,15 @@ class Residency:
         """The models in memory, last used first."""
         ready = [slot for slot in self._slots.values() if slot.loaded is not None]
         return [self._snapshot(slot) for slot in sorted(ready, key=lambda slot: -slot.last_used)]
+
+    def quarantined(self) -> list[Quarantine]:
+        """The models that are not loaded now, because their processes died too often."""
+        return self._loader.failures.quarantined()
+
+    @property
+    def deaths(self) -> Mapping[str, int]:
+        """How often each model's process has died, by the model's name."""
+        return self._loader.failures.deaths
 
     @property
     def in_use(self) -> set[str]:

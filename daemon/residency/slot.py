@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 
 class Slot:
-    """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever; `leases`
-    counts who uses it or waits for it, `successors` who wait until it is gone and want it again; `loaded_at_tick` is
-    the loop's time. In bytes: `needs` is what it cannot do without, `share` what it may take (0: it
-    waits for room), `process` what its process takes beside what MLX holds, `told` what MLX was told it may hold."""
+    """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever;
+    `loaded_at_tick` in the loop's time. `leases` counts who uses it or waits for it, `successors` who wait until it is
+    gone and want it again. `lost`: its process died by itself.
+
+    In bytes: `needs` is what it cannot do without, `share` what it may take (0: it waits for room), `process` what its
+    process takes beside what MLX holds, `told` what MLX was told it may hold.
+    """
 
     def __init__(self, installed: Installed, ttl: float) -> None:
         self.installed = installed
@@ -41,6 +44,7 @@ class Slot:
         self.timer: asyncio.TimerHandle | None = None
         self.loading: asyncio.Task[None] | None = None
         self.closing: asyncio.Task[None] | None = None
+        self.lost = False
 
     @property
     def kind(self) -> protocol.Kind:

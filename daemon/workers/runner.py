@@ -88,6 +88,11 @@ class Runner:
         return len(self._sinks)
 
     @property
+    def quitting(self) -> bool:
+        """Its end was asked for."""
+        return self._quitting
+
+    @property
     def death(self) -> str:
         return self._reason or "it is alive"
 

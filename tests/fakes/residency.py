@@ -12,6 +12,7 @@ from fakes.engine import FakeEngine
 from fakes.store import FakeStore
 
 from mlx_serve.daemon.protocol import Gauges, Generate, Hello, Loaded
+from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.daemon.residency.lease import Queue, Resident
 from mlx_serve.daemon.workers.runner import Sink
 from mlx_serve.store.installed import Installed
@@ -36,7 +37,8 @@ class FakeModel:
 class FakeResidency:
     """`failure` is raised to who asks for a model, `late_failure` after the load, which waits for `hold_load`.
 
-    `leases` counts those that are held. `found`, `keep_alive`, `loaded` and `unloaded` say what was asked.
+    `leases` counts those that are held. `found`, `keep_alive`, `loaded` and `unloaded` say what was asked; `quarantine`
+    is shown.
     """
 
     def __init__(self, store: FakeStore, engine: FakeEngine) -> None:
@@ -59,6 +61,8 @@ class FakeResidency:
         self.found: list[str] = []
         self.loaded: list[str] = []
         self.unloaded: list[str] = []
+        self.quarantine: list[Quarantine] = []
+        self.deaths: dict[str, int] = {}
         self._rows: list[Resident] = []
 
     async def start(self) -> None:
@@ -115,6 +119,9 @@ class FakeResidency:
         before = len(self._rows)
         self._rows = [row for row in self._rows if row.installed.digest != model.digest]
         return len(self._rows) < before
+
+    def quarantined(self) -> list[Quarantine]:
+        return list(self.quarantine)
 
     @property
     def in_use(self) -> set[str]:

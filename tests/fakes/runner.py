@@ -21,7 +21,7 @@ class FakeRunner:
         self.pid = next(fleet.pids)
         self.model = ""
         self.alive = True
-        self.closed = False
+        self.closed = self.quitting = False
         self.dead = asyncio.Event()
         self.gauges = Gauges()
         self.death = "it is alive"
@@ -73,6 +73,7 @@ class FakeRunner:
         self.dead.set()
 
     async def close(self) -> None:
+        self.quitting = True
         self.fleet.closing.set()
         if (gate := self.fleet.close_gates.get(self.model)) is not None:
             await gate.wait()

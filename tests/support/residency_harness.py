@@ -95,6 +95,9 @@ class Clock:
     def monotonic(self) -> float:
         return time.monotonic() + self.shift
 
+    def time(self) -> float:
+        return time.time() + self.shift
+
     async def advance(self, seconds: float) -> None:
         """Whatever is due by then has happened when this returns."""
         self.shift += seconds
