@@ -123,6 +123,11 @@ class Admission:
             slot.take_share(shares[slot.base])
 
     @property
+    def limit(self) -> int:
+        """Bytes for all models together; 0 before the first one."""
+        return self._ledger.limit if self._ledger is not None else 0
+
+    @property
     def spare_fits(self) -> bool:
         """Whether there is room for a process without a model."""
         return self._ledger is None or self._ledger.spare_fits([slot.account for slot in self._with_memory()])

@@ -15,6 +15,7 @@ from ..errors import Draining, LoadError, QueueFull, RunnerDied
 from ..protocol import SERVED_KINDS, Kind
 from ..workers.runner import Runner
 from .admission import Admission
+from .audit import Audit, count
 from .backoff import Quarantine
 from .budget import before_load
 from .lease import Lease, Queue, Resident
@@ -52,6 +53,8 @@ class Residency:
         self._changed = asyncio.Event()
         self._admission = Admission(lambda: self._slots.values(), self._begin_closing)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._audit = Audit()
+        self._loads = 0
         self._seconds = 1.0
         self._draining = False
 
@@ -77,8 +80,12 @@ class Residency:
     async def load(self, installed: Installed, *, keep_alive: float | None = None) -> Resident:
         """Bring a model in and let it stay for its time. Being explicit, it also ends a quarantine."""
         self._loader.failures.forget(installed.base)
-        async with self.use(installed, keep_alive=keep_alive) as model:
-            return self._snapshot(model.slot)
+        self._loads += 1
+        try:
+            async with self.use(installed, keep_alive=keep_alive) as model:
+                return self._snapshot(model.slot)
+        finally:
+            self._loads -= 1
 
     async def acquire(self, installed: Installed, keep_alive: float | None) -> Model:
         if self._draining:
@@ -287,6 +294,10 @@ class Residency:
     def in_use(self) -> set[str]:
         """Manifests (hex) whose files a child may read now, whatever their names have become."""
         return {slot.installed.digest for slot in self._slots.values()}
+
+    def audit(self) -> None:
+        """Whoever knows that no request is open calls this: a count that is not nothing then is logged, once."""
+        self._audit.check(count(self._slots.values(), self._loads, self._admission.limit))
 
     @property
     def queue(self) -> Queue:

@@ -53,6 +53,7 @@ def mortal(models: Path) -> Iterator[LiveDaemon]:
         children = daemon.children()
         assert daemon.stop() == 0
         assert all(dead(child.pid) for child in children) and folders(daemon) == []
+        assert daemon.log("fail audit") == []
 
 
 def settled(daemon: LiveDaemon) -> bool:

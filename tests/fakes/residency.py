@@ -38,7 +38,7 @@ class FakeResidency:
     """`failure` is raised to who asks for a model, `late_failure` after the load, which waits for `hold_load`.
 
     `leases` counts those that are held. `found`, `keep_alive`, `loaded` and `unloaded` say what was asked; `quarantine`
-    is shown.
+    is shown; `audits` counts how often it was told that no request is open.
     """
 
     def __init__(self, store: FakeStore, engine: FakeEngine) -> None:
@@ -54,7 +54,7 @@ class FakeResidency:
         self.failure: Exception | None = None
         self.hold_load: asyncio.Event | None = None
         self.late_failure: Exception | None = None
-        self.leases = 0
+        self.leases = self.audits = 0
         self.idle = asyncio.Event()
         self.queue = Queue(running=0, waiting=0, limit=256)
         self.keep_alive: list[float | None] = []
@@ -113,6 +113,9 @@ class FakeResidency:
         )
         self._rows.append(row)
         return row
+
+    def audit(self) -> None:
+        self.audits += 1
 
     async def unload(self, model: Installed) -> bool:
         self.unloaded.append(model.name.display())

@@ -21,6 +21,7 @@ class FakeRunner:
         self.pid = next(fleet.pids)
         self.model = ""
         self.alive = True
+        self.busy = 0
         self.closed = self.quitting = False
         self.dead = asyncio.Event()
         self.gauges = Gauges()

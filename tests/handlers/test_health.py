@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 from fakes.serving import MODEL, Serving
+from support.waiting import until
 
 from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.handlers.health import numbered
@@ -43,6 +45,21 @@ async def test_a_model_in_quarantine_is_a_degraded_daemon(serving: Serving, clie
     assert "mlx_serve_models_quarantined 1.0" in (await client.get("/metrics")).text
     serving.residency.quarantine.clear()
     assert (await client.get("/readyz")).json() == {"status": "ready"}
+
+
+async def test_the_audit_runs_when_no_request_is_open(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Not while another one is: two at once are one audit, and a failed request ends like others."""
+    serving.engine.hold = asyncio.Event()
+    held = asyncio.ensure_future(client.post("/api/generate", json={"model": "parrot", "prompt": "x"}))
+    await serving.engine.opened.get()
+    await client.get("/v1/models/none")
+    assert (serving.residency.audits, serving.context.open_requests) == (0, 1)
+    serving.engine.hold.set()
+    await held
+    await until(lambda: serving.residency.audits == 1)
+    await client.get("/v1/models/none")
+    await until(lambda: serving.residency.audits == 2)
+    assert serving.context.open_requests == 0
 
 
 async def test_metrics(client: httpx.AsyncClient) -> None:
