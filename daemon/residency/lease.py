@@ -63,6 +63,27 @@ class Resident:
     gauges: protocol.Gauges
 
 
+def resident(slot: Slot, max_batch: int) -> Resident:
+    """A slot whose model is in, as it stands now; what waits is beyond the batch."""
+    assert slot.loaded is not None and slot.hello is not None and slot.runner is not None
+    running = min(slot.leases, max_batch)
+    return Resident(
+        name=slot.name,
+        installed=slot.installed,
+        info=slot.loaded,
+        hello=slot.hello,
+        memory_bytes=slot.holds,
+        share_bytes=slot.share,
+        loaded_at=slot.loaded_at,
+        last_used=slot.last_used,
+        expires_at=slot.expires_at,
+        running=running,
+        waiting=slot.leases - running,
+        pid=slot.runner.pid,
+        gauges=slot.runner.gauges,
+    )
+
+
 @dataclass(frozen=True)
 class Queue:
     """Requests that run, that wait, and how many may wait for each model."""

@@ -18,7 +18,7 @@ from .admission import Admission
 from .audit import Audit, count
 from .backoff import Quarantine
 from .budget import before_load
-from .lease import Lease, Queue, Resident
+from .lease import Lease, Queue, Resident, resident
 from .loading import Loader
 from .resolve import Resolver
 from .slot import Model, Slot
@@ -83,7 +83,7 @@ class Residency:
         self._loads += 1
         try:
             async with self.use(installed, keep_alive=keep_alive) as model:
-                return self._snapshot(model.slot)
+                return resident(model.slot, self._settings.engine.max_batch)
         finally:
             self._loads -= 1
 
@@ -279,7 +279,9 @@ class Residency:
     def resident(self) -> list[Resident]:
         """The models in memory, last used first."""
         ready = [slot for slot in self._slots.values() if slot.loaded is not None]
-        return [self._snapshot(slot) for slot in sorted(ready, key=lambda slot: -slot.last_used)]
+        return [
+            resident(slot, self._settings.engine.max_batch) for slot in sorted(ready, key=lambda slot: -slot.last_used)
+        ]
 
     def quarantined(self) -> list[Quarantine]:
         """The models that are not loaded now, because their processes died too often."""
@@ -305,26 +307,6 @@ class Residency:
         running = sum(min(slot.leases, self._settings.engine.max_batch) for slot in self._slots.values())
         successors = sum(slot.successors for slot in self._slots.values())
         return Queue(running, leases - running + successors, self._settings.server.max_queue)
-
-    def _snapshot(self, slot: Slot) -> Resident:
-        assert slot.loaded is not None and slot.hello is not None and slot.runner is not None
-        gauges = slot.runner.gauges
-        running = min(slot.leases, self._settings.engine.max_batch)
-        return Resident(
-            name=slot.name,
-            installed=slot.installed,
-            info=slot.loaded,
-            hello=slot.hello,
-            memory_bytes=slot.holds,
-            share_bytes=slot.share,
-            loaded_at=slot.loaded_at,
-            last_used=slot.last_used,
-            expires_at=slot.expires_at,
-            running=running,
-            waiting=slot.leases - running,
-            pid=slot.runner.pid,
-            gauges=gauges,
-        )
 
     def _wake(self) -> None:
         self._changed.set()

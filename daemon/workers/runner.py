@@ -49,7 +49,7 @@ class Runner:
         self._loaded: asyncio.Future[protocol.Loaded] = loop.create_future()
         self._heard = time.monotonic()
         self._wedged_seconds = wedged_seconds
-        self._loading = False
+        self._load_sent = False
         self._watch: asyncio.TimerHandle | None = None
         self._reason: str | None = None
         self._quitting = False
@@ -83,6 +83,11 @@ class Runner:
         return self._child.resident_bytes()
 
     @property
+    def loading(self) -> bool:
+        """It was told to load, and has not said how that went."""
+        return self._load_sent and not self._loaded.done()
+
+    @property
     def busy(self) -> int:
         """Pieces of work that have not ended."""
         return len(self._sinks)
@@ -110,21 +115,18 @@ class Runner:
         self.model = request.name
         await self.hello()
         self._send(request)
-        self._loading = True
+        self._load_sent = True
         deadline = time.monotonic() + seconds
         self._heard = time.monotonic()
-        try:
-            while True:
-                now, silent_until = time.monotonic(), self._heard + LOAD_SILENT_SECONDS
-                if deadline <= now:
-                    self._kill(f"it did not load within {seconds:.0f} s")
-                elif silent_until <= now:
-                    self._kill(f"it gave no sign of life for {LOAD_SILENT_SECONDS:.0f} s while loading")
-                with contextlib.suppress(TimeoutError):
-                    left = min(deadline, silent_until) - now
-                    return await asyncio.wait_for(asyncio.shield(self._loaded), max(0.0, left))
-        finally:
-            self._loading = False
+        while True:
+            now, silent_until = time.monotonic(), self._heard + LOAD_SILENT_SECONDS
+            if deadline <= now:
+                self._kill(f"it did not load within {seconds:.0f} s")
+            elif silent_until <= now:
+                self._kill(f"it gave no sign of life for {LOAD_SILENT_SECONDS:.0f} s while loading")
+            with contextlib.suppress(TimeoutError):
+                left = min(deadline, silent_until) - now
+                return await asyncio.wait_for(asyncio.shield(self._loaded), max(0.0, left))
 
     def limit(self, memory: int) -> None:
         """MLX in the child may hold so many bytes from now on. Does nothing to a child that is gone."""
@@ -273,7 +275,7 @@ class Runner:
     async def close(self) -> None:
         """End the child; returns when the process is gone and its memory free."""
         self._quitting = True
-        if self._loading or not self._hello.done():
+        if self.loading or not self._hello.done():
             self._child.kill()  # it would not hear, and has nothing to save
         elif self.alive and self._channel is not None:
             self._channel.send(protocol.Quit())

@@ -16,12 +16,13 @@ from support.runner_process import FAKE
 from support.streams import events_of
 from support.waiting import GUARD, soon, until
 
-from mlx_serve.daemon.errors import LoadError, Quarantined, RunnerDied
+from mlx_serve.daemon.errors import Draining, LoadError, Quarantined, RunnerDied
 from mlx_serve.daemon.protocol import Generate, TextPrompt
 from mlx_serve.daemon.residency import backoff
 from mlx_serve.daemon.residency.residency import Residency
 from mlx_serve.daemon.residency.spare import Spare
 from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.workers import runner
 from mlx_serve.daemon.workers.runner import Runner
 
 
@@ -103,18 +104,35 @@ async def test_a_segfault_in_every_answer(real: Callable[..., Residency], monkey
     assert (shown.name, shown.deaths, residency.deaths) == (A, 3, {A: 3})
 
 
-async def test_a_load_that_hangs_is_unloaded_at_once(real: Callable[..., Residency]) -> None:
-    """Everybody who waits for it hears why; the process is gone, and the unload does not wait for the load."""
+async def test_a_load_that_hangs_is_unloaded_at_once(
+    real: Callable[..., Residency], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody who waits for it hears why; the process is killed, for it would not hear that it should quit."""
+    monkeypatch.setattr(runner, "QUIT_SECONDS", 1000.0)
     store = FakeStore()
     store.add("acme/hangs")
     residency = real(store)
     model = await residency.find("acme/hangs")
     waiting = [asyncio.ensure_future(residency.load(model)) for _ in range(3)]
-    await until(lambda: any(slot.runner is not None and slot.runner._loading for slot in residency._slots.values()))
+    await until(lambda: any(slot.runner is not None and slot.runner.loading for slot in residency._slots.values()))
     assert await soon(residency.unload(model))
     for answer in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(answer, LoadError) and "unloaded while it was loading" in str(answer)
     assert not residency.in_use
+
+
+async def test_stopping_during_a_load_ends_it_at_once(
+    real: Callable[..., Residency], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "QUIT_SECONDS", 1000.0)
+    store = FakeStore()
+    store.add("acme/hangs")
+    residency = real(store)
+    waiting = asyncio.ensure_future(residency.load(await residency.find("acme/hangs")))
+    await until(lambda: any(slot.runner is not None and slot.runner.loading for slot in residency._slots.values()))
+    await soon(residency.close())
+    with pytest.raises(Draining):
+        await waiting
 
 
 async def test_unloading_ends_the_process(real: Callable[..., Residency]) -> None:

@@ -101,7 +101,7 @@ async def test_closing_a_child_that_loads_kills_it_at_once(monkeypatch: pytest.M
     monkeypatch.setattr(runner, "QUIT_SECONDS", 1000.0)
     one = await spawn()
     loading = asyncio.ensure_future(one.load(load("acme/hangs"), 1000))
-    await until(lambda: one._loading)
+    await until(lambda: one.loading)
     await asyncio.wait_for(one.close(), GUARD)
     with pytest.raises(RunnerDied, match="SIGKILL"):
         await loading
