@@ -80,13 +80,14 @@ def test_a_busy_model_is_not_put_out_and_those_who_wait_take_turns(lone: LiveDae
 
 
 def test_a_model_that_is_always_busy_lets_another_in_and_comes_back(lone: LiveDaemon) -> None:
-    """Eight clients never let go of one model; a request for another is answered, and then theirs go on."""
+    """Eight clients, of whom one or another always holds the model; a request for another model is answered, and then
+    theirs go on."""
     before, stop = len(lone.log("load model")), threading.Event()
 
     def client(number: int) -> set[int]:
         statuses = set()
         while not stop.is_set():
-            statuses.add(ask(lone, "scripted").status)
+            statuses.add(lone.complete("scripted", "say P", max_tokens=100 + 20 * number).status)
         return statuses
 
     with ThreadPoolExecutor(8) as pool:
