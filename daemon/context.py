@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Context:
-    """`started` is a Unix time; `draining` turns true once, when the daemon begins to stop."""
+    """`started` is a Unix time; `draining` turns true once, when the daemon begins to stop; `open_requests` counts
+    those that have not been answered yet."""
 
     settings: Settings
     store: Store
@@ -25,5 +26,6 @@ class Context:
     started: float
     version: str
     draining: bool = False
+    open_requests: int = 0
     pulls: Pulls = field(kw_only=True)
     quantizing: Quantizer = field(kw_only=True)

@@ -40,7 +40,9 @@ def measured(endpoint: str, handler: Handler) -> Handler:
 
     @wraps(handler)
     async def run(request: Request, **path: str) -> HTTPResponse | None:
-        metrics = serving(request).metrics
+        context = serving(request)
+        metrics = context.metrics
+        context.open_requests += 1
         started = request.ctx.started = time.monotonic()
         metrics.request_started(endpoint)
         status = 499
@@ -53,6 +55,9 @@ def measured(endpoint: str, handler: Handler) -> Handler:
             raise
         finally:
             metrics.request_finished(endpoint, status, time.monotonic() - started)
+            context.open_requests -= 1
+            if not context.open_requests:
+                context.residency.audit()
 
     return run
 

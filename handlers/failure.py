@@ -14,6 +14,7 @@ from ..daemon import errors as daemon
 from ..store import errors as store
 
 LONGEST = 500
+_LONGEST_WAIT = 3600
 INTERNAL = "internal error in the server; see its log"
 
 _PATH = re.compile(r"(?<![\w.:/~-])(?!/(?:v1|api)/)~?(?:/[\w.@+ -]*[\w.@+-]){2,}")
@@ -58,6 +59,7 @@ _TABLE: tuple[tuple[type[BaseException], int, str | None], ...] = (
     (daemon.QueueFull, 503, "queue_full"),
     (daemon.Draining, 503, "shutting_down"),
     (daemon.UnsupportedByModel, 400, "unsupported_model"),
+    (daemon.Quarantined, 503, "model_quarantined"),
     (daemon.LoadError, 500, "model_load_failed"),
     (daemon.InsufficientMemory, 503, "insufficient_memory"),
     (daemon.RunnerDied, 500, "model_process_ended"),
@@ -158,7 +160,7 @@ def _headers(exception: BaseException) -> dict[str, str]:
     if isinstance(exception, daemon.Draining):
         after = 5
     if after is not None:
-        return {"retry-after": str(min(60, max(1, int(after))))}
+        return {"retry-after": str(min(_LONGEST_WAIT, max(1, int(after))))}
     if isinstance(exception, http.MethodNotAllowed):
         allowed = (getattr(exception, "headers", None) or {}).get("Allow", "")
         return {"allow": allowed} if allowed else {}

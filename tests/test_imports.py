@@ -56,7 +56,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.residency": (
         *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads"),
-        *("daemon.workers", "daemon.tasks", "store"),
+        *("daemon.workers", "daemon.tasks", "store", "store.inspect.architectures"),
     ),
     "daemon.http": ("daemon.context", "daemon.errors"),
     "daemon": (

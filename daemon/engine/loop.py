@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Ping, Pong, Quit, Step
+from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Limit, Ping, Pong, Quit, Step
 from .mailbox import Mailbox
 
 BEAT_SECONDS = 1.0
+REST_SECONDS = 1.0
 
 
 class Worker(Protocol):
@@ -39,17 +41,22 @@ class Worker(Protocol):
 
     def gauges(self) -> Gauges: ...
 
+    def limit(self, memory: int) -> None:
+        """MLX may hold so many bytes from now on; who runs beyond them gives way in the next step."""
+
 
 class Quitting(Exception):
     """The parent asked the child to end."""
 
 
 class Loop:
-    """Runs one worker until the parent says Quit."""
+    """Runs one worker until the parent says Quit. `rest` is called once when no work has come for REST_SECONDS."""
 
-    def __init__(self, worker: Worker, mailbox: Mailbox) -> None:
+    def __init__(self, worker: Worker, mailbox: Mailbox, rest: Callable[[], None] = lambda: None) -> None:
         self._worker = worker
         self._mailbox = mailbox
+        self._rest = rest
+        self._resting = False
         self._beat = time.monotonic()
         self._reported_idle = True
         self._audited = False
@@ -65,12 +72,20 @@ class Loop:
             return
 
     def _take_inbox(self) -> None:
-        for message in self._mailbox.drain(wait=self._worker.idle):
+        idle = self._worker.idle
+        messages = self._mailbox.drain(wait=idle, seconds=None if self._resting else REST_SECONDS)
+        if idle and not messages:
+            self._rest()
+            self._mailbox.send(Step(gauges=self._worker.gauges()))
+        self._resting = idle and not messages
+        for message in messages:
             match message:
                 case Ask():
                     self._worker.admit(message)
                 case Cancel():
                     self._worker.cancel(message.id)
+                case Limit():
+                    self._worker.limit(message.memory_limit)
                 case Ping():
                     self._mailbox.send(Pong(id=message.id, gauges=self._worker.gauges()))
                 case Quit():

@@ -36,10 +36,12 @@ class Mailbox:
             except OSError:
                 os._exit(0)
 
-    def drain(self, *, wait: bool) -> list[Any]:
-        """Everything that has arrived; with `wait`, at least one message."""
-        messages = [self.queue.get()] if wait else []
+    def drain(self, *, wait: bool, seconds: float | None = None) -> list[Any]:
+        """Everything that has arrived; with `wait`, at least one message, or none after so many seconds."""
+        messages: list[Any] = []
         with contextlib.suppress(queue.Empty):
+            if wait:
+                messages.append(self.queue.get(timeout=seconds))
             while True:
                 messages.append(self.queue.get_nowait())
         return messages

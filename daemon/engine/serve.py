@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+from collections.abc import Iterator
 
 import mlx.core as mx
 
 from .. import protocol
 from .cache import ragged
-from .device import bound_pools
+from .device import bound_pool, release_pool, wire_weights
 from .generate.generator import Generator, Limits
 from .loop import Loop
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
-from .prompt.memory_bound import trim
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
+from .shares import divide
 
-HEADROOM = 0.1
+BEAT_SECONDS = 2.0
 
 
 def live(sock: socket.socket, hello: protocol.Hello) -> None:
@@ -29,32 +32,53 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if not isinstance(request, protocol.Load):
         return
     ragged.install()
-    bound_pools(hello.device_memory)
+    wire_weights()
     prompts = PromptProcess(mailbox.queue.put)
-    loaded = _load(request, mailbox, prompts)
+    with signs_of_life(mailbox):
+        loaded = _load(request, mailbox, prompts)
     if loaded is None:
         return
     model, frame = loaded
+    memory = hello.device_memory if request.memory_limit is None else request.memory_limit
+    if model.weight_bytes > memory:
+        mailbox.send(_too_large(model.weight_bytes, memory))
+        return
     prompts.use_model(
         ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
     )
+    division = divide(memory, model.weight_bytes)
+    bound_pool(division)
     limits = Limits(
-        max_batch=request.max_batch,
-        tokens_per_step=request.prefill_tokens_per_step,
-        memory=_cache_memory(request, model),
+        max_batch=request.max_batch, tokens_per_step=request.prefill_tokens_per_step, memory=division.caches
     )
-    trim()
+    release_pool()
     worker = Generator(model, limits, prompts)
     mailbox.send(frame)
-    Loop(worker, mailbox).run()
+    Loop(worker, mailbox, rest=release_pool).run()
     mx.clear_streams()
 
 
-def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
-    """What is left of the model's share for caches, with room kept for what a step computes."""
-    if request.memory_limit is None:
-        return None
-    return max(0, int((request.memory_limit - model.weight_bytes) * (1 - HEADROOM)))
+@contextlib.contextmanager
+def signs_of_life(mailbox: Mailbox, seconds: float = BEAT_SECONDS) -> Iterator[None]:
+    """From a thread, and only here: a load is one long call, and the engine's loop does not run yet."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(seconds):
+            mailbox.send(protocol.Loading())
+
+    thread = threading.Thread(target=beat, name="loading", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _too_large(weights: int, memory: int) -> protocol.LoadFailed:
+    message = f"its weights take {weights / 1e6:,.0f} MB, and {memory / 1e6:,.0f} MB are left for it"
+    return protocol.LoadFailed(code="insufficient_memory", message=message)
 
 
 def _load(

@@ -22,9 +22,11 @@ from .frames import (
     FromChild,
     Gauges,
     Hello,
+    Limit,
     Load,
     Loaded,
     LoadFailed,
+    Loading,
     Ping,
     Pong,
     Quit,
@@ -38,11 +40,12 @@ from .frames import (
 from .immutable import Kind
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
-from .work import Count, Generate, Grammar, Sampling, Work
+from .work import SERVED_KINDS, Count, Generate, Grammar, Sampling, Work
 
 __all__ = [
     "MAX_FRAME",
     "PROTOCOL",
+    "SERVED_KINDS",
     "Accepted",
     "Ask",
     "Cancel",
@@ -62,9 +65,11 @@ __all__ = [
     "Hello",
     "JobFailed",
     "Kind",
+    "Limit",
     "Load",
     "LoadFailed",
     "Loaded",
+    "Loading",
     "Ping",
     "Pong",
     "Prompt",

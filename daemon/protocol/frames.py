@@ -15,7 +15,7 @@ from .immutable import Kind, Value
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .work import Work
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_FRAME = 256 << 20
 
 
@@ -23,7 +23,8 @@ MAX_FRAME = 256 << 20
 
 
 class Load(Value, frozen=True, tag="load"):
-    """Load a model: `path` is a folder with the model's real file names; sizes in bytes."""
+    """Load a model: `path` is a folder with the model's real file names; `memory_limit` bytes are for all that MLX
+    holds in the process: weights, caches and free buffers."""
 
     path: str
     name: str
@@ -47,6 +48,12 @@ class Cancel(Value, frozen=True, tag="cancel"):
     id: int
 
 
+class Limit(Value, frozen=True, tag="limit"):
+    """From now on MLX may hold so many bytes in the process, more or fewer than before."""
+
+    memory_limit: int
+
+
 class Ping(Value, frozen=True, tag="ping"):
     """Answered by the engine loop itself, so that a stuck loop is noticed."""
 
@@ -57,19 +64,21 @@ class Quit(Value, frozen=True, tag="quit"):
     pass
 
 
-ToChild = Load | Ask | Cancel | Ping | Quit | Quantize
+ToChild = Load | Ask | Cancel | Limit | Ping | Quit | Quantize
 
 
 # --- from the child ---------------------------------------------------------------------------------------------------
 
 
 class Gauges(Value, frozen=True):
-    """The state of the engine after a step; memory in bytes, `longest_step` in seconds."""
+    """The state of the engine after a step; memory in bytes (`cache_memory`: MLX's free buffers), `longest_step` in
+    seconds."""
 
     running: int = 0
     waiting: int = 0
     prefilling: int = 0
     active_memory: int = 0
+    cache_memory: int = 0
     peak_memory: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
@@ -93,6 +102,10 @@ class Hello(Value, frozen=True, tag="hello"):
     device: str
     device_memory: int
     notes: tuple[str, ...] = ()
+
+
+class Loading(Value, frozen=True, tag="loading"):
+    """A sign of life while the model is brought in."""
 
 
 class Loaded(Value, frozen=True, tag="loaded"):
@@ -125,7 +138,7 @@ class Fatal(Value, frozen=True, tag="fatal"):
     message: str
 
 
-FromChild = Hello | Loaded | LoadFailed | Step | Pong | Fatal | Quantizing | Quantized | JobFailed
+FromChild = Hello | Loading | Loaded | LoadFailed | Step | Pong | Fatal | Quantizing | Quantized | JobFailed
 
 
 # --- on the wire ------------------------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from .immutable import Value
+from .immutable import Kind, Value
 from .prompts import Prompt
+
+SERVED_KINDS: frozenset[Kind] = frozenset({"llm"})  # the kinds of models that a worker of the engine stands behind
 
 
 class Sampling(Value, frozen=True):

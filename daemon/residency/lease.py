@@ -45,13 +45,15 @@ class Lease:
 
 @dataclass(frozen=True)
 class Resident:
-    """A loaded model as `ps` shows it. Times are Unix seconds, `expires_at` None is for ever; memory in bytes."""
+    """A loaded model as `ps` shows it. Times are Unix seconds, `expires_at` None is for ever; `memory_bytes` is what
+    its process holds, `share_bytes` what it may hold."""
 
     name: str
     installed: Installed
     info: protocol.Loaded
     hello: protocol.Hello
     memory_bytes: int
+    share_bytes: int
     loaded_at: float
     last_used: float
     expires_at: float | None
@@ -59,6 +61,27 @@ class Resident:
     waiting: int
     pid: int
     gauges: protocol.Gauges
+
+
+def resident(slot: Slot, max_batch: int) -> Resident:
+    """A slot whose model is in, as it stands now; what waits is beyond the batch."""
+    assert slot.loaded is not None and slot.hello is not None and slot.runner is not None
+    running = min(slot.leases, max_batch)
+    return Resident(
+        name=slot.name,
+        installed=slot.installed,
+        info=slot.loaded,
+        hello=slot.hello,
+        memory_bytes=slot.holds,
+        share_bytes=slot.share,
+        loaded_at=slot.loaded_at,
+        last_used=slot.last_used,
+        expires_at=slot.expires_at,
+        running=running,
+        waiting=slot.leases - running,
+        pid=slot.runner.pid,
+        gauges=slot.runner.gauges,
+    )
 
 
 @dataclass(frozen=True)

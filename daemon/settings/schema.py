@@ -65,7 +65,7 @@ class ModelSettings:
     auto_download: bool = setting(False, "switch", "pull a model that is not installed on its first request")
     aliases: Mapping[str, str] = setting({}, "map", "short names of your own: {name: owner/model}")
     memory_limit: int | None = setting(
-        None, "size", "memory for all loaded models; auto: what the device reports", low=1 << 20, auto=True
+        None, "size", "memory for models with their processes, such as 24GB", low=1 << 20, auto=True
     )
 
 

@@ -12,9 +12,13 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...store.disk.scratch import CHILD, Scratch
 from .child_environment import child_environment
+
+if TYPE_CHECKING:
+    import psutil
 
 LOG = logging.getLogger("mlx_serve.runner")
 LONGEST_LINE = 500
@@ -63,6 +67,18 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    def resident_bytes(self) -> int:
+        """Memory that is this process's own, as far as the system tells it apart, with that of the processes that it
+        started; 0 when it is gone."""
+        import psutil  # not before there is a child
+
+        try:
+            process = psutil.Process(self.pid)
+            own, children = process.memory_info(), process.children(recursive=True)
+        except psutil.Error:
+            return 0
+        return int(own.rss - getattr(own, "shared", 0)) + sum(_proportional_bytes(child) for child in children)
+
     async def _read_stderr(self) -> None:
         """Line by line; a long line, such as a progress bar or a printed tensor, is cut."""
         assert self._process.stderr is not None
@@ -101,3 +117,14 @@ class Child:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+
+def _proportional_bytes(process: psutil.Process) -> int:
+    """What a fork shares with its parent counts in part, where the system tells; 0 when the process is gone."""
+    import psutil
+
+    try:
+        memory = process.memory_full_info()
+    except psutil.Error:
+        return 0
+    return int(getattr(memory, "pss", memory.uss))

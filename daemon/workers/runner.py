@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from .. import protocol
 from ..errors import InsufficientMemory, LoadError, RequestRejected, RunnerDied, UnsupportedByModel
@@ -18,12 +19,11 @@ from .child import ENGINE, Child
 LOG = logging.getLogger("mlx_serve.runner")
 
 START_SECONDS = 120.0
+LOAD_SILENT_SECONDS = 60.0
 PING_SECONDS = 10.0
 WEDGED_SECONDS = 120.0
 WEDGED_STEPS = 10
 QUIT_SECONDS = 5.0
-
-Reply = TypeVar("Reply", protocol.Hello, protocol.Loaded)
 
 
 class EventSink(Protocol):
@@ -37,7 +37,7 @@ class EventSink(Protocol):
 
 
 class Runner:
-    """One child process and the work in it."""
+    """One child process and the work in it. `gauges` are its newest; `process_bytes` it held before its model came."""
 
     def __init__(self, child: Child, *, wedged_seconds: float = WEDGED_SECONDS) -> None:
         loop = asyncio.get_running_loop()
@@ -49,6 +49,7 @@ class Runner:
         self._loaded: asyncio.Future[protocol.Loaded] = loop.create_future()
         self._received_at = time.monotonic()
         self._wedged_seconds = wedged_seconds
+        self._load_sent = False
         self._watch: asyncio.TimerHandle | None = None
         self._reason: str | None = None
         self._quitting = False
@@ -56,6 +57,7 @@ class Runner:
         self.dead = asyncio.Event()
         self.model = ""
         self.gauges = protocol.Gauges()
+        self.process_bytes = 0
 
     @classmethod
     async def spawn(
@@ -76,9 +78,24 @@ class Runner:
         return self._reason is None
 
     @property
+    def resident_bytes(self) -> int:
+        """Memory that is the process's own, not shared with others; 0 when it is gone."""
+        return self._child.resident_bytes()
+
+    @property
+    def loading(self) -> bool:
+        """It was told to load, and has not said how that went."""
+        return self._load_sent and not self._loaded.done()
+
+    @property
     def busy(self) -> int:
         """Pieces of work that have not ended."""
         return len(self._sinks)
+
+    @property
+    def quitting(self) -> bool:
+        """Its end was asked for."""
+        return self._quitting
 
     @property
     def death(self) -> str:
@@ -86,21 +103,35 @@ class Runner:
 
     async def hello(self) -> protocol.Hello:
         """Wait for the imports. Raises RunnerDied."""
-        return await self._reply(self._hello, START_SECONDS)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._hello), START_SECONDS)
+        except TimeoutError:
+            self._kill(f"it did not start within {START_SECONDS:.0f} s")
+            raise RunnerDied(self.model, self.death) from None
 
-    async def load(self, request: protocol.Load) -> protocol.Loaded:
-        """Load the model. Raises LoadError, UnsupportedModel, InsufficientMemory, RunnerDied."""
+    async def load(self, request: protocol.Load, seconds: float) -> protocol.Loaded:
+        """Load the model, within so many seconds and with signs of life all the while, or be killed. Raises LoadError,
+        UnsupportedByModel, InsufficientMemory, RunnerDied."""
         self.model = request.name
         await self.hello()
         self._send(request)
-        return await self._reply(self._loaded, None)
+        self._load_sent = True
+        deadline = time.monotonic() + seconds
+        self._received_at = time.monotonic()
+        while True:
+            now, silent_until = time.monotonic(), self._received_at + LOAD_SILENT_SECONDS
+            if deadline <= now:
+                self._kill(f"it did not load within {seconds:.0f} s")
+            elif silent_until <= now:
+                self._kill(f"it gave no sign of life for {LOAD_SILENT_SECONDS:.0f} s while loading")
+            with contextlib.suppress(TimeoutError):
+                left = min(deadline, silent_until) - now
+                return await asyncio.wait_for(asyncio.shield(self._loaded), max(0.0, left))
 
-    async def _reply(self, future: asyncio.Future[Reply], seconds: float | None) -> Reply:
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), seconds)
-        except TimeoutError:
-            self._kill(f"it did not start within {seconds:.0f} s")
-            raise RunnerDied(self.model, self.death) from None
+    def limit(self, memory: int) -> None:
+        """MLX in the child may hold so many bytes from now on. Does nothing to a child that is gone."""
+        if self.alive:
+            self._send(protocol.Limit(memory_limit=memory))
 
     # work
 
@@ -192,6 +223,7 @@ class Runner:
         elif not self._hello.done():
             for note in hello.notes:
                 LOG.warning("start engine note=%s", note)
+            self.process_bytes = self.resident_bytes
             self._hello.set_result(hello)
 
     def _fail_load(self, failed: protocol.LoadFailed) -> None:
@@ -243,8 +275,8 @@ class Runner:
     async def close(self) -> None:
         """End the child; returns when the process is gone and its memory free."""
         self._quitting = True
-        if not self._hello.done():
-            self._child.kill()  # it is still importing and has nothing to save
+        if self.loading or not self._hello.done():
+            self._child.kill()  # it would not hear, and has nothing to save
         elif self.alive and self._channel is not None:
             self._channel.send(protocol.Quit())
         try:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected
-from ..device import backend
+from ..device import backend, bound_pool
 from ..model.load import LanguageModel
 from ..prompt.prompt_process import PromptProcess, Ready
 from ..prompt.render import Prepared
+from ..shares import divide
 from .batch import Batch, Launch
 from .choices import Choices
 from .draw import choice, resolve
@@ -351,9 +352,15 @@ class Generator:
             waiting=len(self._scheduler) + self._prompts.busy,
             prefilling=sum(prefill.rows for prefill in self._prefills()),
             active_memory=mx.get_active_memory(),
+            cache_memory=mx.get_cache_memory(),
             peak_memory=mx.get_peak_memory(),
             prompt_tokens=self._prompt_tokens,
             generated_tokens=self._generated,
             steps=self._steps,
             longest_step=self._pace.longest,
         )
+
+    def limit(self, memory: int) -> None:
+        division = divide(memory, self._model.weight_bytes)
+        bound_pool(division)
+        self._ledger.memory = division.caches

@@ -15,7 +15,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_tokenizer
 
 from ...parameters import TABLE
-from ...protocol import Kind, Load, Loaded, Sampling
+from ...protocol import SERVED_KINDS, Load, Loaded, Sampling
 from ..cache import ragged
 from ..cache.capacity import Costs, RowBytes, pass_bytes
 from ..cache.rows import can_batch, paddable, row_bytes
@@ -75,8 +75,8 @@ def load(request: Load, use_tokenizer: UseTokenizer | None = None) -> tuple[Lang
     Raises BadModel, UnsupportedModel, MemoryError.
     """
     began = time.monotonic()
-    if request.kind != "llm":
-        raise UnsupportedModel(_unsupported_kind(request.kind))
+    if request.kind not in SERVED_KINDS:
+        raise UnsupportedModel(f"this version of mlx-serve does not serve models of type {request.kind}")
     folder = Path(request.path)
     config = read_json(folder / "config.json")
     network, tokenizer = _network(folder, config, request.memory_limit, use_tokenizer)
@@ -91,10 +91,6 @@ def load(request: Load, use_tokenizer: UseTokenizer | None = None) -> tuple[Lang
         seconds=time.monotonic() - began,
     )
     return model, loaded
-
-
-def _unsupported_kind(kind: Kind) -> str:
-    return f"it is a model of type {kind}, and this version of mlx-serve serves language models (llm) only"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def test_memory_comes_back(llama: LanguageModel) -> None:
     twins = Twins(llama, 4)
     twins.join(*[20] * 8)
     full = twins.forward.nbytes
-    assert full == 8 * 256 * llama.key_value_bytes
+    assert full == 8 * 256 * llama.costs.row.token
     for _ in range(6):
         twins.leave(0)
     assert twins.forward.nbytes == full // 2

@@ -80,7 +80,7 @@ def test_a_row_is_taken_out_of_its_bucket(loaded: Callable[[str], LanguageModel]
 def test_a_long_row_makes_nobody_else_wide(llama: LanguageModel) -> None:
     """2,000 tokens beside three times 20: what each bucket takes, who leaves, and what comes back."""
     twins = Twins(llama, 4, BatchedForward(llama.network, llama.weight_bytes))
-    width = llama.key_value_bytes
+    width = llama.costs.row.token
     for _ in range(3):
         twins.join(20)
     assert twins.forward.nbytes == 4 * 256 * width
@@ -103,9 +103,9 @@ def test_a_bucket_narrows_when_its_long_row_has_left(llama: LanguageModel) -> No
     twins.join(700)
     twins.join(20)
     twins.join(15)
-    assert twins.forward.nbytes == 4 * 768 * llama.key_value_bytes
+    assert twins.forward.nbytes == 4 * 768 * llama.costs.row.token
     twins.leave(0)
-    assert twins.forward.nbytes == 4 * 256 * llama.key_value_bytes
+    assert twins.forward.nbytes == 4 * 256 * llama.costs.row.token
     twins.step()
     twins.join(5)
     twins.step()
