@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
-from daemon.engine.cache.test_rows import Twins, play
+from support.twin_rows import Twins, play
 
 from mlx_serve.daemon.engine.cache import capacity
 from mlx_serve.daemon.engine.model.forward import BatchedForward
@@ -16,9 +16,13 @@ from mlx_serve.daemon.engine.model.load import LanguageModel
 
 
 @pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Buffers of 8, 16, 24, 40, 64, … columns, so that short rows differ in width."""
-    monkeypatch.setattr(capacity, "STEP", 8)
+    with monkeypatch.context() as changed:
+        changed.setattr(capacity, "STEP", 8)
+        capacity.columns.cache_clear()
+        yield
+    capacity.columns.cache_clear()
 
 
 def eager(model: LanguageModel, **options: Any) -> Any:
