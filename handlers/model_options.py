@@ -5,51 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..daemon.parameters import TABLE
 from ..daemon.protocol import Sampling
 from .failure import RequestError
 from .ranges import stops
 
+_SAMPLING = {row.ollama.name: row for row in TABLE.values() if row.ollama is not None}
 TYPES: dict[str, str] = {
+    **{name: "integer" if row.integer else "float32" for name, row in _SAMPLING.items()},
     **dict.fromkeys(
         (
-            "num_keep",
-            "seed",
-            "num_predict",
-            "top_k",
-            "repeat_last_n",
-            "num_ctx",
-            "num_batch",
-            "num_gpu",
-            "main_gpu",
-            "num_thread",
+            *("num_keep", "seed", "num_predict", "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread"),
             "draft_num_predict",
         ),
         "integer",
     ),
-    **dict.fromkeys(
-        (
-            "top_p",
-            "min_p",
-            "typical_p",
-            "temperature",
-            "repeat_penalty",
-            "presence_penalty",
-            "frequency_penalty",
-        ),
-        "float32",
-    ),
+    "typical_p": "float32",
     "use_mmap": "boolean",
     "stop": "array",
 }
 RANGES: dict[str, tuple[float, float]] = {
-    "temperature": (0, 100),
-    "top_p": (0, 1),
-    "min_p": (0, 1),
-    "repeat_penalty": (0.01, 10),
-    "presence_penalty": (-10, 10),
-    "frequency_penalty": (-10, 10),
-    "top_k": (-(2**31), 2**31 - 1),
-    "repeat_last_n": (-1, 2**31 - 1),
+    **{row.ollama.name: (row.ollama.least, row.ollama.most) for row in TABLE.values() if row.ollama is not None},
     "num_predict": (-(2**31), 2**31 - 1),
     "num_ctx": (-(2**31), 2**31 - 1),
     "seed": (-(2**63), 2**64 - 1),
@@ -61,7 +37,7 @@ UNUSED = (
 """Options that are checked and have no effect here."""
 _LEAST_CONTEXT = 4
 _LEAST_TOP_P = 1e-6
-_ALL = 2**31 - 1
+_PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 
 @dataclass(frozen=True)
@@ -78,23 +54,18 @@ def options(given: dict[str, Any] | None) -> Options:
     for name, (least, most) in RANGES.items():
         if name in values and not least <= values[name] <= most:
             raise _refused(f'option "{name}" must be between {least:g} and {most:g}', name)
-    window = values.get("repeat_last_n")
-    top_p = values.get("top_p")
+    sampling: dict[str, Any] = {
+        row.name: row.clamped(values[name]) for name, row in _SAMPLING.items() if name in values
+    }
+    if "top_p" in sampling:
+        sampling["top_p"] = max(_LEAST_TOP_P, sampling["top_p"])
+    if values.get("repeat_last_n") == 0:  # penalties of no tokens; in the table 0 stands for all tokens, Ollama's -1
+        sampling |= {name: TABLE[name].neutral for name in _PENALTIES}
     seed = values.get("seed")
     predict = values.get("num_predict", -1)
     context = values.get("num_ctx")
     return Options(
-        sampling=Sampling(
-            temperature=values.get("temperature"),
-            top_k=None if "top_k" not in values else max(0, values["top_k"]),
-            top_p=None if top_p is None else max(_LEAST_TOP_P, top_p),
-            min_p=values.get("min_p"),
-            repetition_penalty=1.0 if window == 0 else values.get("repeat_penalty"),
-            frequency_penalty=0.0 if window == 0 else values.get("frequency_penalty"),
-            presence_penalty=0.0 if window == 0 else values.get("presence_penalty"),
-            penalty_window=None if not window else (_ALL if window < 0 else window),
-            seed=None if seed is None or seed < 0 else seed,
-        ),
+        sampling=Sampling(**sampling, seed=None if seed is None or seed < 0 else seed),
         stop=stops(values.get("stop"), "options.stop"),
         max_tokens=predict if predict > 0 else None,
         context_length=None if context is None else max(_LEAST_CONTEXT, context),

@@ -15,12 +15,6 @@ T = TypeVar("T")
 MAX_STOPS = 16
 MAX_BIASES = 1024
 
-Temperature = Annotated[float, Meta(ge=0, le=2)]
-Probability = Annotated[float, Meta(gt=0, le=1)]
-MinP = Annotated[float, Meta(ge=0, le=1)]
-TopK = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
-Penalty = Annotated[float, Meta(ge=-2, le=2)]
-Repetition = Annotated[float, Meta(gt=0, le=10)]
 TokenCount = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 TokenCountOrZero = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 ChoiceCount = Annotated[int, Meta(ge=1, le=8)]

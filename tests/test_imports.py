@@ -69,7 +69,9 @@ RULES: dict[str, tuple[str, ...]] = {
         *("store", "store.disk.manifests"),
     ),
     "handlers.guard": ("handlers", "daemon.settings"),
-    "handlers.openai": ("handlers", "daemon.protocol", "daemon.residency", "daemon.store_threads", "store"),
+    "handlers.openai": (
+        *("handlers", "daemon.protocol", "daemon.parameters", "daemon.residency", "daemon.store_threads", "store"),
+    ),
     "handlers.ollama": (
         *("handlers", "handlers.openai", "daemon", "daemon.protocol", "daemon.residency", "daemon.tasks"),
         *("store", "store.disk.manifests", "store.disk.blobs"),

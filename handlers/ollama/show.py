@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ...daemon.parameters import TABLE
 from ..jsontext import encode
 from .times import local
 
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
 MAX_TEXT = 256 << 10
 MAX_TOKENIZER_CONFIG = 16 << 20
 _LICENSES = ("license", "license.txt", "license.md", "copying")
-_PARAMETERS = {
-    "temperature": "temperature",
-    "top_k": "top_k",
-    "top_p": "top_p",
-    "min_p": "min_p",
-    "repetition_penalty": "repeat_penalty",
-}
+_PARAMETERS = {name: row.ollama.name for name, row in TABLE.items() if row.recommended and row.ollama is not None}
 
 
 class _TokenizerConfig(msgspec.Struct):

@@ -5,11 +5,12 @@ A field that is known and cannot be honoured is refused by name; an unknown one 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
+from ...daemon.parameters import TABLE, Field
 from ...daemon.protocol import Grammar, Sampling
 from .. import json_schema as schema
 from .. import ranges
@@ -82,19 +83,32 @@ class ReasoningOptions(msgspec.Struct):
     effort: str | None = None
 
 
-class GenerationBody(msgspec.Struct, kw_only=True):
-    """What chat and completions share."""
+def _range(field: Field) -> Meta:
+    if field.above:
+        return Meta(gt=field.least, le=field.most)
+    return Meta(ge=field.least, le=field.most)
+
+
+if TYPE_CHECKING:
+    SamplingFields = msgspec.Struct
+else:
+    SamplingFields = msgspec.defstruct(
+        "SamplingFields",
+        [
+            (row.openai.name, Annotated[int if row.integer else float, _range(row.openai)] | None, None)
+            for row in TABLE.values()
+            if row.openai is not None
+        ],
+        kw_only=True,
+    )
+
+
+class GenerationBody(SamplingFields, kw_only=True):
+    """What chat and completions share, beside the sampling parameters of `daemon.parameters`."""
 
     model: ranges.ModelName
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: ranges.Temperature | None = None
-    top_p: ranges.Probability | None = None
-    top_k: ranges.TopK | None = None
-    min_p: ranges.MinP | None = None
-    repetition_penalty: ranges.Repetition | None = None
-    frequency_penalty: ranges.Penalty | None = None
-    presence_penalty: ranges.Penalty | None = None
     logit_bias: ranges.Biases | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
@@ -219,18 +233,9 @@ def _check_shared(body: GenerationBody, fields: Fields) -> None:
 
 
 def sampling(body: GenerationBody) -> Sampling:
-    top_k = 0 if body.top_k == -1 else body.top_k
-    return Sampling(
-        temperature=body.temperature,
-        top_k=top_k,
-        top_p=body.top_p,
-        min_p=body.min_p,
-        repetition_penalty=body.repetition_penalty,
-        frequency_penalty=body.frequency_penalty,
-        presence_penalty=body.presence_penalty,
-        logit_bias=ranges.biases(body.logit_bias),
-        seed=ranges.seed(body.seed),
-    )
+    values = {name: getattr(body, row.openai.name) for name, row in TABLE.items() if row.openai is not None}
+    given: dict[str, Any] = {name: TABLE[name].clamped(value) for name, value in values.items() if value is not None}
+    return Sampling(**given, logit_bias=ranges.biases(body.logit_bias), seed=ranges.seed(body.seed))
 
 
 def grammar(value: ResponseFormat | None) -> Grammar | None:

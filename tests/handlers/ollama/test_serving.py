@@ -73,7 +73,7 @@ async def test_options_reach_the_engine(serving: Serving, client: httpx.AsyncCli
     [request] = serving.engine.requests
     drawn = request.sampling
     assert (drawn.temperature, drawn.top_k, drawn.top_p, drawn.repetition_penalty, drawn.seed) == (3, 0, 1e-6, 1.2, 7)
-    assert drawn.penalty_window == 2**31 - 1
+    assert drawn.penalty_window == 0  # all of them
     assert (request.max_tokens, request.context_length, request.stop) == (5, 4096, ("a",))
     assert (request.fallback.temperature, request.fallback.top_k, request.fallback.top_p) == (0.8, 40, 0.9)
     assert serving.residency.keep_alive == [-1.0]
