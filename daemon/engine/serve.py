@@ -9,13 +9,18 @@ import mlx.core as mx
 from .. import protocol
 from .cache import ragged
 from .device import bound_pools
+from .embed.embedder import Embedder, load_embedder
+from .encode.row_worker import RowWorker
 from .generate.generator import Generator
 from .generate.scheduler import Limits
-from .loop import Loop
+from .loop import Loop, Worker
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
+from .rerank.reranker import Reranker, load_reranker
 
 HEADROOM = 0.1
+
+Model = LanguageModel | Embedder | Reranker
 
 
 def live(sock: socket.socket, hello: protocol.Hello) -> None:
@@ -32,15 +37,22 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if loaded is None:
         return
     model, frame = loaded
+    worker = _worker(model, request, mailbox)
+    mailbox.send(frame)
+    Loop(worker, mailbox).run()
+    mx.clear_streams()
+
+
+def _worker(model: Model, request: protocol.Load, mailbox: Mailbox) -> Worker:
+    """What does this kind of model's work."""
+    if not isinstance(model, LanguageModel):
+        return RowWorker(model, request.memory_limit, mailbox.queue.put)
     limits = Limits(
         max_batch=request.max_batch,
         token_bytes=model.key_value_bytes,
         memory=_cache_memory(request, model),
     )
-    worker = Generator(model, limits, request.prefill_tokens_per_step, mailbox.queue.put)
-    mailbox.send(frame)
-    Loop(worker, mailbox).run()
-    mx.clear_streams()
+    return Generator(model, limits, request.prefill_tokens_per_step, mailbox.queue.put)
 
 
 def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
@@ -50,9 +62,15 @@ def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
     return max(0, int((request.memory_limit - model.weight_bytes) * (1 - HEADROOM)))
 
 
-def _load(request: protocol.Load, mailbox: Mailbox) -> tuple[LanguageModel, protocol.Loaded] | None:
+def _load(request: protocol.Load, mailbox: Mailbox) -> tuple[Model, protocol.Loaded] | None:
     try:
-        return load(request)
+        match request.kind:
+            case "embedding":
+                return load_embedder(request)
+            case "reranker":
+                return load_reranker(request)
+            case _:
+                return load(request)
     except BadModel as error:
         failed = protocol.LoadFailed(code="bad_model", message=str(error))
     except UnsupportedModel as error:

@@ -4,9 +4,11 @@ from .events import (
     Accepted,
     Counted,
     Delta,
+    Embedded,
     Event,
     Finished,
     FinishReason,
+    Ranked,
     RejectCode,
     Rejected,
     TokenLogprob,
@@ -38,7 +40,7 @@ from .frames import (
 from .immutable import Kind
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
-from .work import Count, Generate, Grammar, Sampling, Work
+from .work import Count, Embed, Generate, Grammar, Rerank, Sampling, Work
 
 __all__ = [
     "MAX_FRAME",
@@ -50,6 +52,8 @@ __all__ = [
     "Count",
     "Counted",
     "Delta",
+    "Embed",
+    "Embedded",
     "Event",
     "Fatal",
     "FinishReason",
@@ -72,8 +76,10 @@ __all__ = [
     "Quantized",
     "Quantizing",
     "Quit",
+    "Ranked",
     "RejectCode",
     "Rejected",
+    "Rerank",
     "Sampling",
     "Step",
     "TextPrompt",

@@ -7,12 +7,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from ...protocol import Ask, Count, Counted, Generate, Rejected
-from .render import Prepared, Prompts, Refused
+from ...protocol import Ask, Count, Counted, Rejected
+from .render import Refused
 
 DEADLINE_SECONDS = 30.0
+
+
+class Preparer(Protocol):
+    """Turns one kind of work into what its worker takes. Both raise Refused."""
+
+    def prepare(self, work: Any) -> Any: ...
+    def count(self, request: Count) -> list[int]: ...
 
 
 @dataclass(frozen=True)
@@ -20,13 +27,13 @@ class Ready:
     """A prompt that may be queued."""
 
     id: int
-    prepared: Prepared
+    prepared: Any
 
 
 class PromptThread:
     """Works one request at a time; results go to `deliver`, which must be safe to call from this thread."""
 
-    def __init__(self, prompts: Prompts, deliver: Callable[[Any], None]) -> None:
+    def __init__(self, prompts: Preparer, deliver: Callable[[Any], None]) -> None:
         self._prompts = prompts
         self._deliver = deliver
         self._queue: queue.SimpleQueue[Ask] = queue.SimpleQueue()
@@ -79,8 +86,8 @@ class PromptThread:
                 case Count() as count:
                     tokens = self._prompts.count(count)
                     return Counted(id=ask.id, count=len(tokens), tokens=tuple(tokens) if count.return_tokens else ())
-                case Generate() as generate:
-                    return Ready(ask.id, self._prompts.prepare(generate))
+                case work:
+                    return Ready(ask.id, self._prompts.prepare(work))
         except Refused as refused:
             return refused.rejected(ask.id)
         except Exception as error:
