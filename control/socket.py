@@ -10,6 +10,7 @@ import socket
 import stat
 import struct
 import sys
+import time
 from pathlib import Path
 
 MAX_PATH = 103 if sys.platform == "darwin" else 107
@@ -19,6 +20,7 @@ _SOL_LOCAL = 0
 _LOCAL_PEERCRED = 0x001
 _LOCAL_PEERPID = 0x002
 _CONNECT_SECONDS = 1.0
+_LOCK_SECONDS = 10.0
 _BACKLOG = 128
 
 
@@ -71,18 +73,32 @@ def bind(path: Path) -> socket.socket:
     Replaces a stale socket; raises SocketInUse for a live one, SocketError for a folder that others can write to.
     Changes the umask of the process for a moment: call it before threads start.
     """
-    import fcntl
 
     folder = path.parent
     _make_private(folder)
     # The folder is the lock: of two daemons that start at once, the second finds the first one's socket live.
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _lock(lock, folder)
         _clear(path)
         return _listen(path)
     finally:
         os.close(lock)
+
+
+def _lock(lock: int, folder: Path) -> None:
+    """Daemons hold it only for a moment; a limit, so that a stopped process does not block every start."""
+    import fcntl
+
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise SocketError(f"another process has held {folder} for {_LOCK_SECONDS:.0f} s; end it") from None
+        time.sleep(0.02)
 
 
 def _make_private(folder: Path) -> None:

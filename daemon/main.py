@@ -1,7 +1,7 @@
 """The daemon, put together: settings, lock, logs, sockets, store, residency, two apps, signals, drain.
 
-`python -m mlx_serve.daemon.main` runs it in the foreground. It exits with 0 after a drain, 1 when it cannot start, 78
-when its settings are at fault.
+`python -m mlx_serve.daemon.main` runs it in the foreground. It exits with 0 after a drain, 1 when it cannot start, 75
+when a daemon of this home and port is running already, 78 when its settings are at fault.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .drain import Stop
     from .http.app import App
 
-EX_CONFIG = 78
 _DESCRIPTORS = 10_240
 
 log = logging.getLogger("mlx_serve.daemon.main")
@@ -83,14 +82,16 @@ def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
     try:
         settings = load_settings(_flags(argv))
     except ConfigError as error:
-        return _complain(error, EX_CONFIG)
+        return _complain(error, os.EX_CONFIG)
     from ..store.errors import StoreError
 
     with contextlib.ExitStack() as stack:
         try:
             ground = take_ground(settings, stack)
             context = make(ground.settings, started)
-        except (StartError, ListenError, AlreadyRunning) as error:
+        except AlreadyRunning as error:
+            return _complain(error, os.EX_TEMPFAIL)
+        except (StartError, ListenError) as error:
             return _complain(error, 1)
         except StoreError as error:
             hint = getattr(error, "hint", None)
@@ -165,7 +166,7 @@ async def _run(context: Context, ground: Ground, began: float) -> None:
     if context.settings.cache.prefix_cache_mb:
         log.warning("ignore setting key=cache.prefix_cache_mb reason=this version keeps no prefix cache")
     notifier.send("READY=1")
-    background = [asyncio.create_task(_warm(context))]
+    background = [asyncio.create_task(_warm(context)), asyncio.create_task(_sweep())]
     if notifier.watchdog_seconds:
         background.append(asyncio.create_task(_watchdog(notifier, notifier.watchdog_seconds)))
     await stop.asked.wait()
@@ -185,6 +186,14 @@ async def _warm(context: Context) -> None:
             log.error("fail preload name=%s reason=%s", name, error)
         else:
             log.info("preload model name=%s", name)
+
+
+async def _sweep() -> None:
+    """Remove temporary folders of daemons and children that were killed."""
+    from ..store.disk import scratch
+
+    if swept := await asyncio.to_thread(scratch.sweep, scratch.CHILD, scratch.VIEWS):
+        log.info("sweep temporary folders count=%d", swept)
 
 
 async def _watchdog(notifier: Any, seconds: float) -> None:

@@ -8,12 +8,12 @@ import socket
 from dataclasses import dataclass
 from typing import cast
 
-from ..control.socket import SocketError, bind, log_path, socket_path
+from ..control.socket import SocketError, SocketInUse, bind, log_path, socket_path
 from .http.listen import bind_tcp
 from .logs import sink as logs
 from .logs.line import Style
 from .logs.sink import Logs
-from .port_lock import PortLock
+from .port_lock import AlreadyRunning, PortLock
 from .settings.schema import Settings
 
 
@@ -55,6 +55,8 @@ def take_ground(settings: Settings, stack: contextlib.ExitStack) -> Ground:
     path = socket_path(settings.home, server.port)
     try:
         unix = bind(path)
+    except SocketInUse as error:
+        raise AlreadyRunning(server.port, error.pid) from None
     except SocketError as error:
         raise StartError(str(error)) from None
     stack.callback(path.unlink, missing_ok=True)

@@ -10,6 +10,7 @@ from . import error_bodies as errors
 from . import health as operation
 from .endpoint import Handler, measured
 from .guard import check as guard
+from .guard.throttle import Throttle
 from .ollama import chat as ollama_chat
 from .ollama import create as ollama_create
 from .ollama import generate as ollama_generate
@@ -52,6 +53,7 @@ def register(app: Sanic[Any, Any], *, control: bool) -> None:
     app.ctx.control = control
     errors.install(app)
     if not control:
+        app.ctx.throttle = Throttle()
         app.register_middleware(guard.check, "request")
         app.register_middleware(guard.allow_origin, "response")
     for path, methods, handler in _ROUTES:

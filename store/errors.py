@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -94,12 +94,18 @@ class WrongContent(HubError):
 
 
 class NoSpace(StoreError):
-    """The disk is full, or would be. `needed` and `have` in bytes (`needed` None: unknown)."""
+    """The disk is full, or would be. `needed` and `have` in bytes (`needed` None: unknown).
 
-    def __init__(self, needed: int | None, have: int) -> None:
-        wanted = (
-            f"needed {size_text(needed)}, have {size_text(have)}" if needed is not None else f"{size_text(have)} left"
-        )
+    `files`: how many more the disk can hold; None where it has no such limit.
+    """
+
+    def __init__(self, needed: int | None, have: int, files: int | None = None) -> None:
+        if files == 0:
+            wanted = f"the disk has no inodes left and can hold no more files ({size_text(have)} are free)"
+        elif needed is not None:
+            wanted = f"needed {size_text(needed)}, have {size_text(have)}"
+        else:
+            wanted = f"{size_text(have)} left"
         super().__init__(
             f"no space left for the model: {wanted}",
             hint="remove a model, run `mlx-serve gc`, or set MLX_SERVE_MODELS_DIR to a larger disk",
@@ -139,13 +145,16 @@ def size_text(size: int) -> str:
 
 
 @contextmanager
-def translated(action: str, free: int = 0) -> Iterator[None]:
-    """Turn an OSError into one of the store's errors; `action` completes "could not …"."""
+def translated(action: str, full: Callable[[], NoSpace]) -> Iterator[None]:
+    """Turn an OSError into one of the store's errors; `action` completes "could not …".
+
+    `full` makes the error for a full disk, and is called only then.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(None, free) from error
+            raise full() from error
         if error.errno == errno.EROFS:
             raise ReadOnlyStore from error
         reason = error.strerror or type(error).__name__

@@ -20,7 +20,7 @@ from .disk.pins import Pins
 from .disk.refs import Ref, Refs
 from .disk.verify import Verified, Verifier
 from .disk.views import Views
-from .errors import ReadOnlyStore, StoreBusy, UnknownModel, translated
+from .errors import DamagedModel, NoSpace, ReadOnlyStore, StoreBusy, UnknownModel, translated
 from .ingest.adoption import Adoption, workspace
 from .ingest.creation import Creator
 from .ingest.intake import require_space
@@ -76,21 +76,27 @@ class Store:
 
     def models(self) -> list[Installed]:
         """Every readable model, newest first. A damaged one is left out, with one warning."""
-        with translated("list the models"):
+        with translated("list the models", self.no_space):
             return self._catalogue.models()
 
     def find(self, text: str) -> Installed:
         """By full name, alias or short name. Raises InvalidName, UnknownModel, AmbiguousName, DamagedModel."""
-        with translated("look a model up"):
+        with translated("look a model up", self.no_space):
             return self._catalogue.find(text)
 
     def resolve(self, text: str) -> Name:
         """The full name for a short one or an alias; raises what `find` raises."""
         return self.find(text).name
 
-    def view(self, model: Installed) -> Path:
-        """A folder with the model's files under their real names. Raises DamagedModel."""
-        with translated("make the model's folder"), self._lock.shared():
+    def view(self, model: Installed, *, checked: bool = True) -> Path:
+        """A folder with the model's files under their real names. Raises DamagedModel.
+
+        `checked`: hash each file again that has changed since it was last hashed, which takes seconds for each GB;
+        needed before the model is loaded.
+        """
+        if checked:
+            self._check(model)
+        with translated("make the model's folder", self.no_space), self._lock.shared():
             return self._views.get(model.digest, model.manifest, read_only=self.read_only)
 
     def verify(
@@ -100,9 +106,16 @@ class Store:
 
         `progress` gets the bytes done and the total, and may raise to cancel.
         """
-        with translated("verify the models"):
+        with translated("verify the models", self.no_space):
             chosen = None if name is None else [self._catalogue.ref(name)]
-            yield from self._verifier.run(chosen, progress)
+            try:
+                yield from self._verifier.run(chosen, progress)
+            finally:
+                self._blobs.fingerprints.save()
+
+    def no_space(self) -> NoSpace:
+        """The error for a write to the store that failed because the disk is full."""
+        return self._disk.full(self.directory)
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
@@ -132,7 +145,7 @@ class Store:
         A damaged model can be removed as well. `protect`: manifests (hex) whose files are kept, for models in memory.
         """
         self._writable()
-        with translated("remove the model"):
+        with translated("remove the model", self.no_space):
             with self._lock.shared():
                 ref = self._catalogue.ref(name)
                 if (repository := self._catalogue.sole_repository(ref)) is not None:
@@ -149,7 +162,7 @@ class Store:
 
     def gc(self, dry_run: bool = False, protect: Collection[str] = ()) -> Collected:
         """Delete unused files. `protect`: manifests (hex) to keep with their files. Raises StoreBusy during a pull."""
-        with translated("delete unused files"):
+        with translated("delete unused files", self.no_space):
             if dry_run:
                 with self._lock.shared():
                     return self._collector.run(protect, dry_run=True)
@@ -163,7 +176,7 @@ class Store:
         Raises DamagedModel for an invalid digest.
         """
         hex_digest = hex_of(digest)
-        with translated("look for the file"), self._lock.shared():
+        with translated("look for the file", self.no_space), self._lock.shared():
             if not self._blobs.path(hex_digest).is_file():
                 return False
             if not self.read_only:
@@ -271,12 +284,41 @@ class Store:
 
     # --- internal -----------------------------------------------------------------------------------------------------
 
+    def _check(self, model: Installed) -> None:
+        """Hash the files that have changed; missing files are left to `Views.get` to report.
+
+        The lock is held for one file at a time, as in `verify`.
+        """
+        layers = model.manifest.layers
+        changed = [layer for layer in layers if not self._blobs.is_unchanged(layer.hex)]
+        if not changed or any(self._blobs.state(layer.hex, layer.size) for layer in changed):
+            return
+        log.info(
+            "hash files model=%s files=%d bytes=%d reason=not hashed yet, or changed since",
+            model.name.display(),
+            len(changed),
+            sum(layer.size for layer in changed),
+        )
+        with translated("check the model's files", self.no_space):
+            for layer in changed:
+                with self._lock.shared():
+                    problem = self._blobs.problem_if_changed(layer.hex, layer.size)
+                if problem is not None:
+                    raise DamagedModel(
+                        f"the model is damaged: {layer.path} {problem}",
+                        hint="pull the model again to repair it; `mlx-serve verify` names every damaged file",
+                    )
+            self._blobs.fingerprints.save()
+
     @contextmanager
     def _changing(self, action: str) -> Iterator[None]:
         """Adding excludes only sweeps. `action` completes "could not …"."""
         self._writable()
-        with translated(action, self._disk.free(self.directory)), self._lock.shared():
-            yield
+        with translated(action, self.no_space), self._lock.shared():
+            try:
+                yield
+            finally:
+                self._blobs.fingerprints.save()
 
     def _writable(self) -> None:
         if self.read_only:
@@ -287,7 +329,7 @@ class Store:
         if not self._lock.works():
             log.warning("file locks do not work on this file system; use the models folder from one daemon only")
         try:
-            with translated("clean up the model store"), self._lock.exclusive(0):
+            with translated("clean up the model store", self.no_space), self._lock.exclusive(0):
                 self._leftovers.remove(self._leftovers.abandoned())
         except StoreBusy:
             log.debug("skip cleanup reason=busy")

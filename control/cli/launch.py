@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STATUS = "/control/v1/status"
 _DEADLINE_SECONDS = 60.0
 _POLL_SECONDS = 0.02
+_EXIT_SECONDS = 10.0
 
 
 class StartFailed(Exception):
@@ -27,6 +28,14 @@ class StartFailed(Exception):
     def __init__(self, reason: str, log: Path) -> None:
         super().__init__(reason)
         self.hint = f"see its log: {log}"
+
+
+class AlreadyRunning(Exception):
+    """Another daemon has the port; `found` is its status, `str()` a sentence."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__(f"a daemon is already running at {found['url']}, pid {found['pid']}")
+        self.found = found
 
 
 def command(flags: list[str]) -> list[str]:
@@ -43,7 +52,8 @@ def status(target: Target, timeout: float = 10.0) -> Any | None:
 
 
 def start(target: Target, flags: list[str]) -> Any:
-    """Start a daemon, detached from this terminal; returns its status once it answers. Raises StartFailed."""
+    """Start a daemon, detached from this terminal; returns its status once it answers. Raises StartFailed,
+    AlreadyRunning."""
     import subprocess
 
     target.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,9 +82,10 @@ def _wait(target: Target, child: subprocess.Popen[bytes], offset: int) -> Any:
         except (ConnectionBroken, ApiError):
             found = None
         if found is not None:
-            child.returncode = (
-                child.returncode or 0
-            )  # it outlives this process on purpose; this avoids a ResourceWarning
+            if found["pid"] != child.pid and _found_another_daemon(child):
+                raise AlreadyRunning(found)
+            # The daemon outlives this process on purpose; this avoids a ResourceWarning.
+            child.returncode = child.returncode or 0
             return found
         if ended:
             raise StartFailed(_reason(target.log, offset, child.returncode), target.log)
@@ -82,6 +93,16 @@ def _wait(target: Target, child: subprocess.Popen[bytes], offset: int) -> Any:
     child.terminate()
     child.wait()
     raise StartFailed(f"the daemon did not answer within {_DEADLINE_SECONDS:.0f} s", target.log)
+
+
+def _found_another_daemon(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the started daemon ends because another one took the port first."""
+    import subprocess
+
+    try:
+        return child.wait(_EXIT_SECONDS) == os.EX_TEMPFAIL
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _reason(log: Path, offset: int, code: int) -> str:

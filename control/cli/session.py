@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -52,7 +53,8 @@ class Session:
             if wanted.explicit_socket or os.environ.get("MLX_SERVE_NO_AUTOSTART", "") not in ("", "0"):
                 raise NoDaemon(str(wanted.socket))
             note(f"no daemon is running {wanted}; starting one")
-            launch.start(wanted, ["--port", str(wanted.port)] if self.options.port is not None else [])
+            with contextlib.suppress(launch.AlreadyRunning):  # another command started one at the same moment
+                launch.start(wanted, ["--port", str(wanted.port)] if self.options.port is not None else [])
         return self.client()
 
     def print_json(self, document: Any) -> None:

@@ -19,6 +19,7 @@ from sanic.exceptions import NotFound
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
+from ...daemon import store_threads
 from ...daemon.context import Context
 from ...daemon.residency.remove import remove
 from ...daemon.settings.command import described
@@ -89,17 +90,17 @@ def _name(name: str) -> str:
 async def get_status(request: Request) -> HTTPResponse:
     context = _context(request)
     sizes = await asyncio.to_thread(documents.memory)
-    installed = await asyncio.to_thread(context.store.models)
+    installed = await store_threads.look(context.store.models)
     return _json(documents.status(context, sizes, len(installed)))
 
 
 async def get_models(request: Request) -> HTTPResponse:
-    installed = await asyncio.to_thread(_context(request).store.models)
+    installed = await store_threads.look(_context(request).store.models)
     return _json(bodies.InstalledModels(models=tuple(documents.model_row(model) for model in installed)))
 
 
 async def get_model(request: Request, name: str) -> HTTPResponse:
-    return _json(documents.model_detail(await asyncio.to_thread(_context(request).store.find, _name(name))))
+    return _json(documents.model_detail(await store_threads.look(_context(request).store.find, _name(name))))
 
 
 async def delete_model(request: Request, name: str) -> HTTPResponse:
@@ -121,7 +122,7 @@ async def quantize(request: Request) -> None:
 
 async def copy(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.CopyBody)
-    made = await asyncio.to_thread(_context(request).store.copy, body.source, body.destination)
+    made = await store_threads.work(_context(request).store.copy, body.source, body.destination)
     return _json(bodies.ModelRef(name=made.name.display(), id=made.digest))
 
 
@@ -134,7 +135,7 @@ async def load(request: Request) -> HTTPResponse:
 
 async def unload(request: Request) -> HTTPResponse:
     context = _context(request)
-    found = await asyncio.to_thread(context.store.find, bodies.parse(request, bodies.NameBody).name)
+    found = await store_threads.look(context.store.find, bodies.parse(request, bodies.NameBody).name)
     was_loaded = await context.residency.unload(found)
     return _json(bodies.UnloadResult(name=found.name.display(), unloaded=was_loaded))
 
@@ -151,7 +152,7 @@ async def verify(request: Request) -> None:
 async def gc(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.GcBody)
     context = _context(request)
-    done = await asyncio.to_thread(context.store.gc, body.dry_run, context.residency.in_use)
+    done = await store_threads.work(context.store.gc, body.dry_run, context.residency.in_use)
     return _json(bodies.GcResult(blobs=done.blobs, bytes=done.bytes, partials=done.partials, dry_run=body.dry_run))
 
 

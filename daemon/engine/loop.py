@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any, Protocol
 
@@ -33,9 +34,8 @@ class Worker(Protocol):
     def idle(self) -> bool:
         """No step is needed until the next message."""
 
-    @property
-    def problem(self) -> str | None:
-        """Why the process must end, if it must."""
+    def audit(self) -> str | None:
+        """At rest: what of the worker's own books disagrees, as a sentence for the log; None when all agree."""
 
     def gauges(self) -> Gauges: ...
 
@@ -52,6 +52,7 @@ class Loop:
         self._mailbox = mailbox
         self._beat = time.monotonic()
         self._told_idle = True
+        self._audited = False
 
     def run(self) -> None:
         """Returns when the parent says Quit, or after a failure that only a new process can mend."""
@@ -76,8 +77,14 @@ class Loop:
                     raise Quitting
                 case _:
                     self._worker.receive(message)
-        if self._worker.problem is not None:
-            self._fail(self._worker.problem)
+
+    def _audit(self) -> None:
+        """Whenever the engine comes to rest; the log is told once, for a process that disagrees goes on doing so."""
+        problem = self._worker.audit()
+        if problem is not None and not self._audited:
+            self._audited = True
+            sys.stderr.write(f"audit engine: {problem}\n")
+            sys.stderr.flush()
 
     def _step(self) -> None:
         try:
@@ -95,6 +102,8 @@ class Loop:
         now = time.monotonic()
         idle = self._worker.idle
         if events or (idle and not self._told_idle) or now - self._beat > BEAT_SECONDS:
+            if idle and not self._told_idle:
+                self._audit()
             self._told_idle = idle
             self._mailbox.send(Step(events=tuple(events), gauges=self._worker.gauges()))
             self._beat = now

@@ -12,13 +12,13 @@ import threading
 def inherit() -> socket.socket:
     """The socket to the parent (`--fd N`), in a process that ends when the parent does."""
     sock = socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1]))
-    _die_with_parent()
+    die_with_parent()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     return sock
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux ends the child when the parent's thread ends; elsewhere the closed socket does."""
     if sys.platform == "linux":
         import ctypes

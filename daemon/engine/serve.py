@@ -11,11 +11,12 @@ from .cache import ragged
 from .device import bound_pools
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
-from .generate.generator import Generator
-from .generate.scheduler import Limits
+from .generate.generator import Generator, Limits
 from .loop import Loop, Worker
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
+from .prompt.prompt_frames import ModelData
+from .prompt.prompt_process import PromptProcess
 from .rerank.reranker import Reranker, load_reranker
 
 HEADROOM = 0.1
@@ -33,26 +34,31 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
         return
     ragged.install()
     bound_pools(hello.device_memory)
-    loaded = _load(request, mailbox)
+    prompts = PromptProcess(mailbox.queue.put)
+    loaded = _load(request, mailbox, prompts)
     if loaded is None:
         return
     model, frame = loaded
-    worker = _worker(model, request, mailbox)
+    worker = _worker(model, request, prompts)
     mailbox.send(frame)
     Loop(worker, mailbox).run()
     mx.clear_streams()
 
 
-def _worker(model: Model, request: protocol.Load, mailbox: Mailbox) -> Worker:
+def _worker(model: Model, request: protocol.Load, prompts: PromptProcess) -> Worker:
     """What does this kind of model's work."""
     if not isinstance(model, LanguageModel):
-        return RowWorker(model, request.memory_limit, mailbox.queue.put)
+        prompts.use_model(model.texts)
+        return RowWorker(model, request.memory_limit, prompts)
+    prompts.use_model(
+        ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
+    )
     limits = Limits(
         max_batch=request.max_batch,
-        token_bytes=model.key_value_bytes,
+        tokens_per_step=request.prefill_tokens_per_step,
         memory=_cache_memory(request, model),
     )
-    return Generator(model, limits, request.prefill_tokens_per_step, mailbox.queue.put)
+    return Generator(model, limits, prompts)
 
 
 def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
@@ -62,15 +68,15 @@ def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
     return max(0, int((request.memory_limit - model.weight_bytes) * (1 - HEADROOM)))
 
 
-def _load(request: protocol.Load, mailbox: Mailbox) -> tuple[Model, protocol.Loaded] | None:
+def _load(request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess) -> tuple[Model, protocol.Loaded] | None:
     try:
         match request.kind:
             case "embedding":
-                return load_embedder(request)
+                return load_embedder(request, prompts.use_tokenizer)
             case "reranker":
-                return load_reranker(request)
+                return load_reranker(request, prompts.use_tokenizer)
             case _:
-                return load(request)
+                return load(request, prompts.use_tokenizer)
     except BadModel as error:
         failed = protocol.LoadFailed(code="bad_model", message=str(error))
     except UnsupportedModel as error:

@@ -15,6 +15,7 @@ Style = Literal["json", "text"]
 MAX_LINE = 1024
 _MAX_MESSAGE = 700
 _MAX_FIELD = 256
+_SHORTEST_SECRET = 16  # masking a shorter one everywhere would make the log unreadable
 # What a terminal or a log reader may act on: control characters, line separators, directional overrides.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _CREDENTIAL = re.compile(r"(?i)\b((?:authorization|x-api-key)\s*[:=]\s*(?:bearer\s+)?|bearer\s+)\S+")
@@ -31,7 +32,9 @@ class Formatter(logging.Formatter):
     def __init__(self, style: Style, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._json = style == "json"
-        self._secrets = tuple(secret for secret in secrets if secret)
+        worth = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        # The longest first: else the rest of a secret that begins with another one would stay.
+        self._secrets = tuple(sorted(worth, key=len, reverse=True))
 
     def format(self, record: logging.LogRecord) -> str:
         message = self._clean(record.getMessage(), _MAX_MESSAGE)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import protocol
+from .. import protocol, store_threads
 from ..errors import LoadError, RunnerDied
 from .backoff import Failures
 from .budget import after_load
@@ -42,7 +41,7 @@ class Loader:
 
     async def files(self, slot: Slot) -> Path:
         """The folder to load from. Raises what `store.view` raises."""
-        return await asyncio.to_thread(self._store.view, slot.installed)
+        return await store_threads.work(self._store.view, slot.installed)
 
     async def load(self, slot: Slot, files: Path, memory: int) -> None:
         """Fill the slot's runner, hello and loaded; `memory` bytes are its share. Raises LoadError,

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ...store.errors import DamagedModel, StoreBusy
+from .. import store_threads
 
 if TYPE_CHECKING:
     from ...store.store import Installed, Removed, Store
@@ -38,14 +39,14 @@ def _ended(task: asyncio.Task[Removed]) -> None:
 
 async def _remove(store: Store, residency: Residency, name: str) -> Removed:
     try:
-        model = await asyncio.to_thread(store.find, name)
+        model = await store_threads.look(store.find, name)
     except DamagedModel:  # it cannot be loaded
-        return await asyncio.to_thread(store.remove, name, residency.in_use)
-    removed = await asyncio.to_thread(store.remove, str(model.name), residency.in_use)
-    if await asyncio.to_thread(_has_a_name, store, model) or not await residency.unload(model):
+        return await store_threads.work(store.remove, name, residency.in_use)
+    removed = await store_threads.work(store.remove, str(model.name), residency.in_use)
+    if await store_threads.look(_has_a_name, store, model) or not await residency.unload(model):
         return removed
     try:
-        await asyncio.to_thread(store.gc, False, residency.in_use)
+        await store_threads.work(store.gc, False, residency.in_use)
     except StoreBusy:
         LOG.info("keep files until the next gc model=%s reason=busy", model.name.display())
     return removed

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from ...store.errors import UnknownModel
+from .. import store_threads
 from ..errors import QueueFull
 from ..tasks.pulls import PullOrder, downloadable
 
@@ -30,7 +30,7 @@ class Resolver:
     async def find(self, name: str) -> Installed:
         """Raises what `store.find` and a pull raise, and QueueFull when too many wait for pulls already."""
         try:
-            return await asyncio.to_thread(self._look, name)
+            return await store_threads.look(self._look, name)
         except UnknownModel:
             models = self._settings.models
             source = downloadable(name, models.aliases) if models.auto_download else None

@@ -25,7 +25,12 @@ class ServerSettings:
     host: str = setting("0.0.0.0", "text", "address to listen on; from elsewhere only with a key, see protected")
     port: int = setting(8000, "whole", "TCP port; 0 takes a free one", low=0, high=65535)
     protected: bool = setting(True, "switch", "refuse other machines until an API key is set")
-    api_keys: tuple[str, ...] = setting((), "names", "keys that other machines must send", secret=True)
+    api_keys: tuple[str, ...] = setting(
+        (), "names", "keys that other machines must send, each of 16 characters or more", secret=True, shortest=16
+    )
+    require_keys: str = setting(
+        "remote", "choice", "who must send a key: remote callers, or always every caller", choices=("remote", "always")
+    )
     remote_management: bool = setting(False, "switch", "let other machines pull, copy, create and delete")
     allowed_hosts: tuple[str, ...] = setting((), "names", "further names by which this machine may be called")
     cors_origins: tuple[str, ...] = setting(("localhost",), "names", "web origins whose pages may call this daemon")
@@ -163,7 +168,17 @@ def load_settings(
         if key not in _ALL:
             raise ConfigError(f"{key} is not a setting{_suggestion(key, _ALL)}")
         take(key, given, flag, flag)
-    return Settings(home=home, **_sections(values), origins=origins, file=file)
+    settings = Settings(home=home, **_sections(values), origins=origins, file=file)
+    _check_keys(settings)
+    return settings
+
+
+def _check_keys(settings: Settings) -> None:
+    if settings.server.require_keys == "always" and not settings.server.api_keys:
+        raise ConfigError(
+            f"{settings.origins['server.require_keys']}: server.require_keys is always, but there is no key to send; "
+            "set server.api_keys (MLX_SERVE_SERVER_API_KEYS), or set require_keys to remote"
+        )
 
 
 def _take_file(named: Path | None, home: Path, take: Any) -> Path | None:

@@ -22,7 +22,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Setting:
-    """`auto` allows the word `auto`, which becomes None. Bounds are inclusive; `unit` is for messages."""
+    """`auto` allows the word `auto`, which becomes None. Bounds are inclusive; `shortest`: characters of each name."""
 
     kind: ValueKind
     doc: str
@@ -31,6 +31,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     auto: bool = False
     secret: bool = False
+    shortest: int = 0
 
 
 def setting(default: Any, kind: ValueKind, doc: str, **bounds: Any) -> Any:
@@ -85,6 +86,8 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 def wanted(spec: Setting) -> str:
     """What a value must be, in words."""
     text = "one of " + ", ".join(spec.choices) if spec.kind == "choice" else _WANTED[spec.kind]
+    if spec.shortest:
+        text += f" whose items have at least {spec.shortest} characters each"
     if spec.low is not None and spec.high is not None:
         text += f" between {spec.low:.15g} and {spec.high:.15g}"
     elif spec.low is not None:
@@ -159,10 +162,15 @@ def _path(spec: Setting, given: Given) -> Path:
 def _names(spec: Setting, given: Given) -> tuple[str, ...]:
     """A list as it is; one text is split at commas."""
     if isinstance(given, str):
-        return tuple(word.strip() for word in given.split(",") if word.strip())
-    if not isinstance(given, (list, tuple)) or not all(isinstance(word, str) and word.strip() for word in given):
+        words = tuple(word.strip() for word in given.split(",") if word.strip())
+    elif isinstance(given, (list, tuple)) and all(isinstance(word, str) and word.strip() for word in given):
+        words = tuple(word.strip() for word in given)
+    else:
         raise _wrong(spec, given)
-    return tuple(word.strip() for word in given)
+    for number, word in enumerate(words, 1):
+        if len(word) < spec.shortest:
+            raise ValueError(f"{wanted(spec)}; item {number} has {len(word)}")
+    return words
 
 
 def _map(spec: Setting, given: Given) -> dict[str, str]:

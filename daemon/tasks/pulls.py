@@ -18,6 +18,7 @@ from ...store.disk.manifests import Overrides
 from ...store.ingest.builtin import find_builtin
 from ...store.names import BUILTIN_OWNER, LOCAL_OWNER, Name, is_full
 from ...store.progress import Progress, Report
+from .. import store_threads
 from ..errors import PullStopped
 from .quantizing import QuantizeOrder, name_after
 from .shared_task import Work, in_thread
@@ -136,7 +137,7 @@ class Pulls:
             made = await in_thread(partial(self._made_before, order, precision, report), "pull")
             if made is not None:
                 return made
-        here = {model.name for model in await asyncio.to_thread(self._store.models)}
+        here = {model.name for model in await store_threads.look(self._store.models)}
         full = await in_thread(partial(self._pull, order, None, report), "pull")
         if full.name not in here and not order.keep_source:
             self._unwanted.add(full.name)  # should the next step fail, the next attempt cleans up
@@ -180,7 +181,7 @@ class Pulls:
         if full.digest in in_memory:
             LOG.info("keep source model name=%s reason=in use", full.name.display())
         else:
-            await asyncio.to_thread(self._store.remove, str(full.name), in_memory)
+            await store_threads.work(self._store.remove, str(full.name), in_memory)
 
 
 def downloadable(name: str, aliases: Mapping[str, str]) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -12,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ...store.disk.manifests import Quantization
-from ...store.errors import DamagedModel, NoSpace, SourceError, UnsupportedModel
+from ...store.errors import DamagedModel, SourceError, UnsupportedModel
 from ...store.inspect.weights import Tensor, read_header
 from ...store.names import Name
 from ...store.progress import Progress
-from .. import protocol
+from .. import protocol, store_threads
 from ..errors import DaemonError, InsufficientMemory, RequestRejected
 from ..workers.job import JOB, Ended, run_job
 from .shared_task import in_thread
@@ -101,11 +99,11 @@ class Quantizing:
         Raises RequestRejected, UnsupportedModel, NoSpace, JobDied and other StoreErrors and DaemonErrors.
         """
         settings = check(order.bits, order.group_size, order.mode)
-        source = await asyncio.to_thread(self._store.find, order.name)
+        source = await store_threads.look(self._store.find, order.name)
         target = _target(source, order)
         _check_source(source)
         report(Progress("quantizing"))
-        folder = await asyncio.to_thread(self._store.view, source)
+        folder = await store_threads.work(self._store.view, source)
         needed = await in_thread(partial(_estimate, source, folder, settings), "quantize")
         async with AsyncExitStack() as stack:
             output = await _enter(stack, self._store.workspace(needed))
@@ -133,7 +131,7 @@ class Quantizing:
             case "bad_model":
                 raise DamagedModel(sentence, hint="run `mlx-serve verify`, or pull the model again")
             case "no_space":
-                raise NoSpace(None, shutil.disk_usage(self._store.directory).free)
+                raise self._store.no_space()
             case "insufficient_memory":
                 raise InsufficientMemory(sentence)
         raise DaemonError(sentence)

@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 import re
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from ...store.disk.scratch import CHILD, Scratch
+from .child_environment import child_environment
 
 LOG = logging.getLogger("mlx_serve.runner")
 LONGEST_LINE = 500
@@ -23,9 +24,9 @@ ENGINE = ("-m", "mlx_serve.daemon.engine.main")
 class Child:
     """`Child.spawn()` gives the process and the parent's socket end; `wait` its end as a sentence."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, scratch: Scratch) -> None:
         self._process = process
-        self._folder = folder
+        self._scratch = scratch
         self._reading = asyncio.create_task(self._read_complaints())
         self._ending: asyncio.Task[str] | None = None
 
@@ -33,7 +34,7 @@ class Child:
     async def spawn(cls, command: Sequence[str] = ENGINE, cache: Path | None = None) -> tuple[Child, socket.socket]:
         """`cache`: a private folder where MLX may keep the GPU kernels it compiles, for the next child to find."""
         ours, theirs = socket.socketpair()
-        folder = tempfile.mkdtemp(prefix="mlx-serve-")
+        scratch = Scratch.make(CHILD)
         try:
             with theirs:
                 for end in (ours, theirs):
@@ -43,19 +44,20 @@ class Child:
                     *command,
                     "--fd",
                     str(theirs.fileno()),
-                    pass_fds=[theirs.fileno()],
+                    # The descriptor holds the folder's lock: a child may outlive its daemon for a moment.
+                    pass_fds=[theirs.fileno(), scratch.descriptor],
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=asyncio.subprocess.PIPE,
-                    env=os.environ | {"TMPDIR": folder} | _kernel_cache(cache),
+                    env=child_environment(os.environ, scratch.path, cache),
                     start_new_session=True,
                 )
         except BaseException:
             ours.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            scratch.remove()
             raise
         ours.setblocking(False)
-        return cls(process, folder), ours
+        return cls(process, scratch), ours
 
     @property
     def pid(self) -> int:
@@ -87,7 +89,7 @@ class Child:
         status = await self._process.wait()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._reading), 1.0)
-        await asyncio.to_thread(shutil.rmtree, self._folder, True)
+        await asyncio.to_thread(self._scratch.remove)
         if status < 0:
             return (
                 f"killed by {signal.Signals(-status).name}"
@@ -99,9 +101,3 @@ class Child:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-
-
-def _kernel_cache(folder: Path | None) -> dict[str, str]:
-    if folder is None or "MLX_PTX_CACHE_DIR" in os.environ:
-        return {}
-    return {"MLX_PTX_CACHE_DIR": str(folder / "ptx")}

@@ -12,8 +12,9 @@ from ...daemon.settings.schema import ServerSettings
 from .. import error_bodies as errors
 from ..endpoint import serving
 from ..failure import Failure
-from .hosts import forwarded_from_elsewhere, host_allowed, is_loopback, origin_allowed
+from .hosts import host_allowed, is_loopback, is_proxied, origin_allowed
 from .keys import Keys
+from .throttle import Throttle
 
 MANAGEMENT = ("/api/pull", "/api/create", "/api/copy", "/api/delete", "/api/push", "/api/blobs")
 OPEN = ("/healthz",)
@@ -21,6 +22,7 @@ PROTECTED = (
     "this server answers only its own machine (protected mode); to let other machines in, set server.api_keys "
     "(MLX_SERVE_SERVER_API_KEYS) and send one of the keys, or set server.protected to false"
 )
+WRONG_KEY = "invalid_api_key"
 NEEDS_KEY = "a valid API key is needed: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
 UNMANAGED = (
     "models are managed from the server's own machine; set server.remote_management to true to allow it from elsewhere"
@@ -38,8 +40,8 @@ _ALLOWED_HEADERS = (
 )
 
 
-def check(request: Request) -> HTTPResponse | None:
-    """A refusal, the answer to a preflight, or None: the request may go on."""
+async def check(request: Request) -> HTTPResponse | None:
+    """A refusal, the answer to a preflight, or None: the request may go on. Only a wrong key is delayed."""
     server = serving(request).settings.server
     failure = _host(request, server) or _origin(request, server)
     if failure is not None:
@@ -47,7 +49,12 @@ def check(request: Request) -> HTTPResponse | None:
     if request.method == "OPTIONS":
         return _preflight(request)
     failure = _caller(request, server)
-    return None if failure is None else errors.respond(request, failure)
+    if failure is None:
+        return None
+    if failure.code == WRONG_KEY and _presented(request):
+        throttle: Throttle = request.app.ctx.throttle
+        await throttle.failed(request.conn_info.client_ip if request.conn_info else "")
+    return errors.respond(request, failure)
 
 
 def _host(request: Request, server: ServerSettings) -> Failure | None:
@@ -78,15 +85,18 @@ def _origin(request: Request, server: ServerSettings) -> Failure | None:
 
 def _caller(request: Request, server: ServerSettings) -> Failure | None:
     path = request.path.rstrip("/") or "/"
-    if _is_near(request):
+    near, always = _is_near(request), server.require_keys == "always"
+    if near and not always:
         return None
     keys = _keys(request, server)
-    if not keys and server.protected:
+    if not keys and server.protected and not near:
         return Failure(403, PROTECTED, "protected_mode")
     if path in OPEN:
         return None
-    if keys and not keys.accept(_presented(request)):
-        return Failure(401, NEEDS_KEY, "invalid_api_key", None, {"www-authenticate": "Bearer"})
+    if (keys or always) and not keys.accept(_presented(request)):
+        return Failure(401, NEEDS_KEY, WRONG_KEY, None, {"www-authenticate": "Bearer"})
+    if near:
+        return None
     if path == "/metrics" and not keys:
         return Failure(403, METRICS, "forbidden")
     managing = any(path == prefix or path.startswith(prefix + "/") for prefix in MANAGEMENT)
@@ -99,9 +109,7 @@ def _is_near(request: Request) -> bool:
     """Whether the caller is on this machine, and not only the proxy in front of it."""
     if request.conn_info is None or not is_loopback(request.conn_info.client_ip):
         return False
-    headers = request.headers
-    forwarded = [*headers.getall("x-forwarded-for", []), *headers.getall("x-real-ip", [])]
-    return not headers.get("forwarded") and not forwarded_from_elsewhere(forwarded)
+    return not is_proxied(request.headers)
 
 
 def _presented(request: Request) -> list[str]:

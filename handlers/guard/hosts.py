@@ -16,6 +16,14 @@ from urllib.parse import urlsplit
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "0.0.0.0")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 _APP_SCHEMES = ("app://", "tauri://", "vscode-webview://")
+_PROXY_PREFIXES = ("x-forwarded", "x-original-forwarded", "cf-", "x-envoy-", "x-amz-cf-", "x-azure-", "tailscale-")
+_PROXY_MARKS = frozenset(
+    (
+        *("via", "forwarded", "cdn-loop", "x-real-ip", "client-ip", "x-client-ip", "true-client-ip", "x-remote-ip"),
+        *("x-cluster-client-ip", "fly-client-ip", "fastly-client-ip", "do-connecting-ip", "x-appengine-user-ip"),
+        *("x-proxyuser-ip", "proxy-client-ip", "wl-proxy-client-ip", "x-originating-ip"),
+    )
+)
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -34,10 +42,9 @@ def is_loopback(text: str) -> bool:
     return found is not None and found.is_loopback
 
 
-def forwarded_from_elsewhere(values: Iterable[str]) -> bool:
-    """Whether X-Forwarded-For names anybody but this machine: the peer is then a proxy, not the caller."""
-    hops = [hop.strip() for value in values for hop in value.split(",")]
-    return any(not is_loopback(hop) for hop in hops)
+def is_proxied(headers: Iterable[str]) -> bool:
+    """Whether any header is one that proxies add, whatever its value: the peer is then not the client."""
+    return any(name.startswith(_PROXY_PREFIXES) or name in _PROXY_MARKS for name in map(str.lower, headers))
 
 
 def host_allowed(host: str, bound: str, local_address: str, extra: Iterable[str]) -> bool:

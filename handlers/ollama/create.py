@@ -13,6 +13,7 @@ import msgspec
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ...daemon import store_threads
 from ...daemon.tasks.pulls import PullOrder, downloadable
 from ...daemon.tasks.quantizing import QuantizeOrder, check
 from ...store.disk.manifests import Overrides, Quantization
@@ -122,10 +123,10 @@ async def _steps(request: Request, order: _Order) -> AsyncGenerator[bytes]:
     context = serving(request)
     store, pulls = context.store, context.pulls
     if order.files:
-        made = await asyncio.to_thread(_of_files, store, order)
+        made = await store_threads.work(_of_files, store, order)
     else:
         try:
-            origin = await asyncio.to_thread(store.find, order.origin)
+            origin = await store_threads.look(store.find, order.origin)
         except InvalidName:
             raise invalid() from None
         except UnknownModel:
@@ -135,7 +136,7 @@ async def _steps(request: Request, order: _Order) -> AsyncGenerator[bytes]:
             async with aclosing(lines(pulls.follow(PullOrder(source)))) as pulling:
                 async for line in pulling:
                     yield line
-            origin = await asyncio.to_thread(store.find, order.origin)
+            origin = await store_threads.look(store.find, order.origin)
         name = str(origin.name)
         if order.precision is not None:
             wanted = order.precision
@@ -145,7 +146,7 @@ async def _steps(request: Request, order: _Order) -> AsyncGenerator[bytes]:
                     if isinstance(event, Progress):
                         yield _quantizing(event, wanted)
             name = order.target
-        made = await asyncio.to_thread(_variant, store, name, order)
+        made = await store_threads.work(_variant, store, name, order)
     for layer in made.manifest.layers:
         yield encode({"status": f"using existing layer {layer.digest}"}) + b"\n"
     yield b'{"status":"writing manifest"}\n'

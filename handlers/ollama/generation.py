@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ import msgspec
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ...daemon import store_threads
 from ...daemon.protocol import Accepted, Generate, Prompt
 from ...store.errors import InvalidName, UnknownModel
 from ..endpoint import leased, require_text, sequences, serving
@@ -41,7 +41,7 @@ def invalid() -> RequestError:
 async def find(request: Request, name: str) -> Installed:
     """Raises RequestError in Ollama's words."""
     try:
-        return await asyncio.to_thread(serving(request).store.find, name)
+        return await store_threads.look(serving(request).store.find, name)
     except UnknownModel:
         raise unknown(name) from None
     except InvalidName:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ...daemon import store_threads
 from ...daemon.residency.remove import remove
 from ...store.errors import InvalidName, UnknownModel
 from ...store.names import Name
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def tags(request: Request) -> HTTPResponse:
-    models = await asyncio.to_thread(serving(request).store.models)
+    models = await store_threads.look(serving(request).store.models)
     return document({"models": [_tag(model) for model in models]})
 
 
@@ -39,20 +39,20 @@ async def show(request: Request) -> HTTPResponse:
     if not body.text:
         raise RequestError("model is required", param="model", code="missing_field")
     try:
-        model = await asyncio.to_thread(serving(request).store.find, body.text)
+        model = await store_threads.look(serving(request).store.find, body.text)
     except InvalidName:
         raise invalid() from None
     except UnknownModel:
         tagged = body.text if ":" in body.text else f"{body.text}:latest"
         raise RequestError(f"model '{tagged}' not found", status=404, code="model_not_found") from None
-    return document(await asyncio.to_thread(shown, serving(request).store, model))
+    return document(await store_threads.work(shown, serving(request).store, model))
 
 
 async def copy(request: Request) -> HTTPResponse:
     body = await decoded(request, bodies.copy_decoder) or bodies.Copy()
     store = serving(request).store
     try:
-        await asyncio.to_thread(store.find, body.source)
+        await store_threads.look(store.find, body.source)
     except InvalidName:
         raise RequestError(f'source "{body.source[:200]}" is invalid', param="source") from None
     except UnknownModel:
@@ -61,7 +61,7 @@ async def copy(request: Request) -> HTTPResponse:
         Name.parse(body.destination)
     except InvalidName:
         raise RequestError(f'destination "{body.destination[:200]}" is invalid', param="destination") from None
-    await asyncio.to_thread(store.copy, body.source, body.destination)
+    await store_threads.work(store.copy, body.source, body.destination)
     return HTTPResponse(status=200)
 
 
@@ -69,7 +69,7 @@ async def delete(request: Request) -> HTTPResponse:
     body = await decoded(request, bodies.named_decoder) or bodies.Named()
     context = serving(request)
     try:
-        model = await asyncio.to_thread(context.store.find, body.text)
+        model = await store_threads.look(context.store.find, body.text)
     except InvalidName:
         raise RequestError(f'name "{body.text[:200]}" is invalid', param="model") from None
     except UnknownModel:

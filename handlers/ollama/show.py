@@ -49,7 +49,7 @@ def details(model: Installed) -> dict[str, Any]:
 
 def shown(store: Store, model: Installed) -> dict[str, Any]:
     """Reads files: not for the event loop. Raises store errors."""
-    folder = store.view(model)
+    folder = store.view(model, checked=False)
     names = {layer.path.lower(): layer.path for layer in model.manifest.layers if layer.size <= MAX_TEXT}
     overrides = model.manifest.overrides
     parameters = _parameters(folder, names, overrides)

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ...daemon import store_threads
 from ...store.errors import DamagedModel
 from ..endpoint import serving
 from ..failure import RequestError
@@ -26,7 +27,7 @@ _PART = 4 << 20  # bytes that are hashed and written at once, in a thread
 async def blob(request: Request, digest: str) -> HTTPResponse:
     hex_digest = digest_of(unquote(digest))
     store = serving(request).store
-    if await asyncio.to_thread(store.claim, hex_digest):
+    if await store_threads.work(store.claim, hex_digest):
         return HTTPResponse(status=200)
     if request.method == "HEAD":
         raise RequestError(f'blob "sha256:{hex_digest}" not found', status=404, code="not_found")
@@ -46,14 +47,14 @@ async def _receive(request: Request, store: Store, hex_digest: str) -> None:
     announced = request.headers.get("content-length", "0")
     size = int(announced) if announced.isascii() and announced.isdigit() else 0
     place = store.upload(hex_digest, size)
-    incoming = await asyncio.to_thread(place.__enter__)
+    incoming = await store_threads.work(place.__enter__)
     try:
         await _fill(incoming, cast(Any, request).parts())
-        await asyncio.to_thread(_commit, incoming, hex_digest)
+        await store_threads.work(_commit, incoming, hex_digest)
     except BaseException as error:
-        await asyncio.shield(asyncio.to_thread(place.__exit__, type(error), error, error.__traceback__))
+        await asyncio.shield(store_threads.work(place.__exit__, type(error), error, error.__traceback__))
         raise
-    await asyncio.to_thread(place.__exit__, None, None, None)
+    await store_threads.work(place.__exit__, None, None, None)
 
 
 async def _fill(incoming: Incoming, parts: AsyncIterator[bytes]) -> None:
@@ -63,9 +64,9 @@ async def _fill(incoming: Incoming, parts: AsyncIterator[bytes]) -> None:
         waiting.append(part)
         held += len(part)
         if held >= _PART:
-            await asyncio.to_thread(incoming.write, b"".join(waiting))
+            await store_threads.work(incoming.write, b"".join(waiting))
             waiting, held = [], 0
-    await asyncio.to_thread(incoming.write, b"".join(waiting))
+    await store_threads.work(incoming.write, b"".join(waiting))
 
 
 def _commit(incoming: Incoming, hex_digest: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ...daemon import store_threads
 from ..endpoint import document, serving
 from ..failure import RequestError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def listing(request: Request) -> HTTPResponse:
-    models = await asyncio.to_thread(serving(request).store.models)
+    models = await store_threads.look(serving(request).store.models)
     return document({"object": "list", "data": [_card(model.name.display(), model) for model in models]})
 
 
@@ -27,7 +27,7 @@ async def one(request: Request, model_id: str) -> HTTPResponse:
         text = unquote(model_id, errors="strict")
     except UnicodeDecodeError:
         raise RequestError("the model's name is not valid UTF-8", param="model", code="invalid_model_name") from None
-    return document(_card(text, await asyncio.to_thread(serving(request).store.find, text)))
+    return document(_card(text, await store_threads.look(serving(request).store.find, text)))
 
 
 def _card(identity: str, model: Installed) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import DamagedModel
 from .filesystem import FileSystem, open_regular, read_regular
+from .fingerprints import Fingerprints, mark_of
 
 _CHUNK = 4 << 20
 _FILE = re.compile(r"sha256-([0-9a-f]{64})")
@@ -62,6 +63,7 @@ class Blobs:
         self.folder = folder
         self.partial = partial
         self.disk = disk
+        self.fingerprints = Fingerprints(folder.parent / "fingerprints", partial)
 
     def path(self, hex_digest: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{64}", hex_digest):
@@ -87,6 +89,7 @@ class Blobs:
         os.fchmod(descriptor, 0o444)
         self.disk.sync(descriptor)
         self.disk.rename(path, self.path(hex_digest))
+        self.fingerprints.remember(hex_digest, os.fstat(descriptor))
         self.disk.sync_folder(self.folder)
         return Blob(hex_digest, size)
 
@@ -116,6 +119,23 @@ class Blobs:
             return f"has {status.st_size} bytes instead of {size}"
         return None
 
+    def is_unchanged(self, hex_digest: str) -> bool:
+        """Whether a blob has the size, time and inode that it had when its content was last verified (one lstat)."""
+        try:
+            return self.fingerprints.fits(hex_digest, os.lstat(self.path(hex_digest)))
+        except OSError:
+            return False
+
+    def problem_if_changed(self, hex_digest: str, size: int) -> str | None:
+        """What is wrong with a blob, or None. It is read only if it has changed since it was last read."""
+        if self.is_unchanged(hex_digest):
+            return None
+        try:
+            known = self.fingerprints.damage(hex_digest, os.lstat(self.path(hex_digest)))
+        except OSError:
+            known = None
+        return known or self.problem(hex_digest, size)
+
     def problem(self, hex_digest: str, size: int, report: ReportBytes = lambda count: None) -> str | None:
         """What is wrong with a blob after reading all of it, or None. `report` gets the bytes read so far and may raise
         to cancel."""
@@ -125,12 +145,20 @@ class Blobs:
         try:
             descriptor = open_regular(self.path(hex_digest))
             try:
+                before = os.fstat(descriptor)
                 actual = sha256(descriptor, report)
+                after = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
             return f"cannot be read: {error.strerror}"
-        return None if actual == hex_digest else f"has changed on disk (its sha256 is now {actual})"
+        if actual != hex_digest:
+            problem = f"has changed on disk (its sha256 is now {actual})"
+            self.fingerprints.forget(hex_digest, before, problem)
+            return problem
+        if mark_of(before) == mark_of(after):
+            self.fingerprints.remember(hex_digest, before)
+        return None
 
     def entries(self) -> Iterator[tuple[str, os.stat_result]]:
         """Every file that has a blob's name, as (hex, lstat). Other files are ignored."""

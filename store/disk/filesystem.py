@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..errors import NoSpace
+
 TEMPORARY = ".tmp"
 """The suffix of files that are never resumed: garbage as soon as nothing holds the store's lock."""
 
@@ -102,6 +104,15 @@ class FileSystem:
         status = os.statvfs(folder)
         return status.f_bavail * status.f_frsize
 
+    def free_files(self, folder: Path) -> int | None:
+        """How many more files this user can create; None where the file system has no such limit."""
+        status = os.statvfs(folder)
+        return status.f_favail if status.f_files else None
+
+    def full(self, folder: Path, needed: int | None = None) -> NoSpace:
+        """The error for a full file system: it says whether bytes or inodes ran out."""
+        return NoSpace(needed, self.free(folder), self.free_files(folder))
+
     @contextmanager
     def temporary(self, folder: Path) -> Iterator[tuple[int, Path]]:
         """A new private file in `folder`, removed at the end unless it was renamed."""
@@ -123,21 +134,37 @@ class FileSystem:
         self.sync_folder(target.parent)
 
 
-def open_regular(path: Path, *, follow: bool = False) -> int:
+def open_regular(path: Path | str, *, follow: bool = False, folder: int | None = None) -> int:
     """Open a regular file for reading; never blocks on a fifo, follows links only with `follow`.
 
+    `folder`: the descriptor of the folder that a relative path starts from.
     Raises OSError: ELOOP for a link, EINVAL for anything else that is not a regular file.
     """
-    status = path.stat(follow_symlinks=follow)
+    status = os.stat(path, dir_fd=folder, follow_symlinks=follow)
     if stat.S_ISREG(status.st_mode):
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, flags, dir_fd=folder)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
     if stat.S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, "is a symbolic link")
     raise OSError(errno.EINVAL, "is not a regular file")
+
+
+def open_below(place: Path, path: Path) -> int:
+    """Like `open_regular`, for a path below the folder `place`; no link in between is followed. Raises OSError."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    folder = os.open(place, flags)
+    try:
+        *above, name = path.relative_to(place).parts
+        for part in above:
+            below = os.open(part, flags, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return open_regular(name, folder=folder)
+    finally:
+        os.close(folder)
 
 
 def read_regular(path: Path, limit: int, *, follow: bool = False) -> bytes:

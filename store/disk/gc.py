@@ -60,6 +60,7 @@ class Collector:
                 continue
             if not dry_run:
                 self.disk.unlink(self.blobs.path(hex_digest))
+                self.blobs.fingerprints.forget(hex_digest)
             count += 1
             size += status.st_size if stat.S_ISREG(status.st_mode) else 0
         if not dry_run:
@@ -69,6 +70,7 @@ class Collector:
             if count:
                 self.disk.sync_folder(self.blobs.folder)
             self.manifests.forget(roots)
+            self.blobs.fingerprints.save()
         return Collected(count, size, len(partials) + len(abandoned))
 
     def _mark(self, roots: set[str]) -> set[str]:

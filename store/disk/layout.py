@@ -6,6 +6,7 @@
   partial/                    unfinished files, of which downloads can be resumed (see leftovers.py)
   refs/<owner>/<model>/<tag>  one line: the manifest's digest; replaced by rename, the only commit point
   views/<manifest hex>/       links with the real file names; disposable
+  fingerprints                size, time and inode of each blob when it was last hashed; disposable
   lock                        flock: shared while reading or pulling, exclusive while sweeping
 """
 
@@ -22,7 +23,7 @@ from .locks import Lock
 
 VERSION = 1
 _FOLDERS = ("partial", "blobs", "refs", "views")
-_OWN = {*_FOLDERS, "lock", "version"}
+_OWN = {*_FOLDERS, "lock", "version", "fingerprints"}
 _IGNORED = {".DS_Store", "lost+found", ".localized"}
 
 
@@ -55,7 +56,7 @@ class Layout:
 def open_layout(directory: Path, disk: FileSystem) -> Layout:
     """Create what is missing, check the rest. Raises StoreVersion, ReadOnlyStore, StoreError."""
     directory = directory.expanduser().absolute()
-    with translated(f"open the model store {directory}"):
+    with translated(f"open the model store {directory}", lambda: disk.full(_nearest(directory))):
         if not directory.exists():
             directory.parent.mkdir(parents=True, exist_ok=True)
             disk.make_folder(directory)
@@ -82,6 +83,11 @@ def open_layout(directory: Path, disk: FileSystem) -> Layout:
             disk.sync_folder(directory)
             disk.replace(directory / "version", f"{VERSION}\n".encode(), layout.partial)
         return layout
+
+
+def _nearest(directory: Path) -> Path:
+    """The folder itself, or the nearest existing one above it."""
+    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def _version(directory: Path) -> str | None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from ..errors import StoreBusy
 
+LONGEST_SECONDS = 30.0
+"""The default limit: a stopped process that holds the lock must not block the others forever."""
 _POLL_SECONDS = 0.05
 
 
@@ -37,28 +39,26 @@ class Lock:
             os.close(descriptor)
 
     @contextmanager
-    def shared(self) -> Iterator[None]:
-        """Waits for a sweep to end. A read-only store without the file cannot be swept, so nothing is locked."""
+    def shared(self, wait_seconds: float | None = None) -> Iterator[None]:
+        """Waits for a sweep to end, at most `wait_seconds` (None: LONGEST_SECONDS). A read-only store without the file
+        cannot be swept, so nothing is locked. Raises StoreBusy."""
         try:
             descriptor = self._open()
         except FileNotFoundError:
             yield
             return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            _wait(descriptor, fcntl.LOCK_SH, wait_seconds)
             yield
         finally:
             os.close(descriptor)
 
     @contextmanager
     def exclusive(self, wait_seconds: float | None = None) -> Iterator[None]:
-        """Waits for every other holder, at most `wait_seconds` (None: forever). Raises StoreBusy."""
+        """Waits for every other holder, at most `wait_seconds` (None: LONGEST_SECONDS). Raises StoreBusy."""
         descriptor = self._open()
         try:
-            if wait_seconds is None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            else:
-                _wait(descriptor, time.monotonic() + wait_seconds)
+            _wait(descriptor, fcntl.LOCK_EX, wait_seconds)
             yield
         finally:
             os.close(descriptor)
@@ -89,15 +89,24 @@ class Lock:
         return os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _wait(descriptor: int, deadline: float) -> None:
+def _wait(descriptor: int, kind: int, seconds: float | None) -> None:
+    deadline = time.monotonic() + (LONGEST_SECONDS if seconds is None else seconds)
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise StoreBusy(
-                    "the model store is in use by a pull or by another daemon",
-                    hint="try again when the pull has finished",
-                ) from None
+                raise _busy(kind) from None
         time.sleep(_POLL_SECONDS)
+
+
+def _busy(kind: int) -> StoreBusy:
+    if kind == fcntl.LOCK_SH:
+        return StoreBusy(
+            "the model store is being cleaned up by `mlx-serve gc`, or held by another daemon",
+            hint="try again in a moment",
+        )
+    return StoreBusy(
+        "the model store is in use by a pull or by another daemon", hint="try again when the pull has finished"
+    )

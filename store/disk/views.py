@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import weakref
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ..errors import DamagedModel
 from .blobs import Blobs
 from .locks import Lock
 from .manifests import Layer, Manifest
+from .scratch import VIEWS, Scratch
 
 _MADE = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED = "unfinished-"
@@ -84,8 +84,10 @@ class Views:
 
     def _scratch(self) -> Path:
         if self._private is None:
-            self._private = Path(tempfile.mkdtemp(prefix="mlx-serve-views-"))
-            weakref.finalize(self, shutil.rmtree, self._private, True)
+            scratch = Scratch.make(VIEWS)
+            self._private = scratch.path / "views"  # one below, for `_make` locks the folder that it writes to
+            self._private.mkdir()
+            weakref.finalize(self, scratch.remove)
         return self._private
 
 

@@ -31,7 +31,7 @@ _RESERVE = 1 << 30
 def workspace(partial: Path, disk: FileSystem, needed: int) -> Iterator[Path]:
     """A new private folder, removed at the end. The caller holds the store's lock shared. Raises NoSpace."""
     path = partial / f"{os.getpid()}-{secrets.token_hex(8)}{TEMPORARY}"
-    with translated("make a folder for the model"):
+    with translated("make a folder for the model", lambda: disk.full(partial)):
         wanted, have = needed + min(_RESERVE, needed // 10 + (1 << 20)), disk.free(partial)
         if have < wanted:
             raise NoSpace(wanted, have)

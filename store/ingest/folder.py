@@ -14,6 +14,7 @@ from ..inspect.configs import ModelFiles
 from ..inspect.weightsets import INDEX, chosen
 from ..names import LOCAL_OWNER, Name, clean
 from .intake import SourceFile
+from .links import Bounds
 
 _MAX_ENTRIES = 100_000
 _OTHER_WEIGHTS = re.compile(r".+\.(?:bin|pt|pth|ckpt|gguf|h5|msgpack|onnx|npz|safetensors)")
@@ -21,17 +22,19 @@ _INCOMPLETE = "the download of this folder is incomplete; finish it and pull aga
 _HUB_CACHE = re.compile(r"models--(?P<owner>[^/]+?)--(?P<model>[^/]+)")
 
 
-def scan(folder: Path) -> list[SourceFile]:
+def scan(folder: Path, *, shipped: bool = False) -> list[SourceFile]:
     """The files to keep, by path. Reads only names, sizes and the index of the weights.
 
-    Links to regular files are followed, because the hub's cache consists of them. Raises SourceError, UnsupportedModel,
-    DamagedModel.
+    Links to regular files are followed within the folder's bounds; those of a `shipped` folder, which an installer may
+    have made, wherever they lead. Raises SourceError, UnsupportedModel, DamagedModel.
     """
     found: dict[str, SourceFile] = {}
-    for path in _candidates(folder):
+    candidates = _candidates(folder)
+    bounds = Bounds(folder.resolve(), Path(folder.anchor)) if shipped else Bounds.of(folder)
+    for path in candidates:
         if (twin := found.get(path.lower())) is not None:
             raise SourceError(f"{twin.path} and {path} differ only in case, which not every file system supports")
-        found[path.lower()] = _source_file(folder, path)
+        found[path.lower()] = _source_file(bounds, path)
     files = {file.path: file for file in found.values()}
     if "config.json" not in files:
         raise SourceError(
@@ -85,10 +88,10 @@ def _entry_names(folder: Path) -> list[str]:
     return names
 
 
-def _source_file(folder: Path, path: str) -> SourceFile:
-    location = folder / path
+def _source_file(bounds: Bounds, path: str) -> SourceFile:
+    location, place = bounds.locate(path)
     try:
-        status = location.stat()
+        status = location.lstat()
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
@@ -96,7 +99,7 @@ def _source_file(folder: Path, path: str) -> SourceFile:
     limit = allowlist.size_limit(path)
     if limit is not None and status.st_size > limit:
         raise SourceError(f"{path} is too large: {status.st_size} bytes; the limit is {limit}")
-    return SourceFile(path, location, status.st_size, status.st_ino, status.st_mtime_ns)
+    return SourceFile.of(path, location, place, status)
 
 
 def _weights(folder: Path, files: dict[str, SourceFile]) -> set[str]:

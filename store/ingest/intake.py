@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..disk import clones
 from ..disk.blobs import Blob, Blobs, chunks, digest_in, sha256
-from ..disk.filesystem import open_regular
+from ..disk.filesystem import open_below, open_regular
 from ..errors import NoSpace, SourceError
 
 _RESERVE = 1 << 30
@@ -20,16 +20,32 @@ _RESERVE = 1 << 30
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file to store: its path in the model, its location, and its size and times when it was found."""
+    """A file to store: its path in the model, its location, and what identified it when it was found.
+
+    `location` is a real path below `place`, a real folder that it must not leave.
+    """
 
     path: str
     location: Path
+    place: Path
     size: int
-    inode: int
-    modified_ns: int
+    identity: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, path: str, location: Path, place: Path, status: os.stat_result) -> SourceFile:
+        return cls(path, location, place, status.st_size, _identity(status))
 
     def is_unchanged(self, status: os.stat_result) -> bool:
-        return (status.st_size, status.st_ino, status.st_mtime_ns) == (self.size, self.inode, self.modified_ns)
+        return _identity(status) == self.identity
+
+    def changed(self) -> SourceError:
+        return SourceError(
+            f"{self.path} changed while it was being read", hint="pull again when no program writes to it"
+        )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def take(
@@ -48,7 +64,7 @@ def take(
             if blobs.problem(hex_digest, source.size) is None:
                 return Blob(hex_digest, source.size, fresh=False)
             os.lseek(origin, 0, os.SEEK_SET)
-        linked = _link(blobs, source)
+        linked = _link(blobs, source, origin)
         if linked is not None:
             report(linked.size)
             return linked
@@ -69,11 +85,11 @@ def require_space(blobs: Blobs, size: int) -> None:
         raise NoSpace(needed, have)
 
 
-def _link(blobs: Blobs, source: SourceFile) -> Blob | None:
+def _link(blobs: Blobs, source: SourceFile, origin: int) -> Blob | None:
     """Hard-link a blob of another store: read-only, of this user, named by its digest, so never rewritten in place."""
-    real = source.location.resolve()
+    real = source.location
     hex_digest = digest_in(real.name)
-    status = real.stat()
+    status = os.fstat(origin)
     if hex_digest is None or real.parent.name != "blobs" or status.st_mode & 0o222 or status.st_uid != os.geteuid():
         return None
     with blobs.disk.temporary(blobs.partial) as (_, placeholder):
@@ -85,12 +101,13 @@ def _link(blobs: Blobs, source: SourceFile) -> Blob | None:
         try:
             descriptor = open_regular(linked)
             try:
-                if sha256(descriptor) != hex_digest:
+                if not os.path.samestat(os.fstat(descriptor), status) or sha256(descriptor) != hex_digest:
                     return None
                 blobs.disk.sync(descriptor)
             finally:
                 os.close(descriptor)
             blobs.disk.rename(linked, blobs.path(hex_digest))
+            blobs.fingerprints.remember(hex_digest, status)
             blobs.disk.sync_folder(blobs.folder)
         finally:
             # rename() between two links of one file does nothing and leaves both.
@@ -100,11 +117,14 @@ def _link(blobs: Blobs, source: SourceFile) -> Blob | None:
 
 @contextmanager
 def _opened(source: SourceFile) -> Iterator[int]:
+    """Open exactly the file that was found: neither it nor a folder above it may have been replaced by a link since."""
     try:
-        descriptor = open_regular(source.location, follow=True)
+        descriptor = open_below(source.place, source.location)
     except OSError as error:
         raise SourceError(f"{source.path} cannot be read: {error.strerror}") from error
     try:
+        if not source.is_unchanged(os.fstat(descriptor)):
+            raise source.changed()
         yield descriptor
     finally:
         os.close(descriptor)
@@ -127,13 +147,11 @@ def _hash(
         digest.update(chunk)
         report(done)
     try:
-        same = source.is_unchanged(source.location.stat())
+        same = source.is_unchanged(source.location.lstat())
     except OSError:
         same = False
     if done != source.size or not same:
-        raise SourceError(
-            f"{source.path} changed while it was being read", hint="pull again when no program writes to it"
-        )
+        raise source.changed()
     return digest.hexdigest()
 
 

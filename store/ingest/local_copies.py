@@ -53,7 +53,7 @@ class LocalCopies:
             return None
         try:
             status = location.stat()
-            source = SourceFile(file.path, location, status.st_size, status.st_ino, status.st_mtime_ns)
+            source = SourceFile.of(file.path, location, location.parent, status)
             expected = file.sha256
             if expected is None:
                 found = self._digests(location, file)

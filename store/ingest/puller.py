@@ -127,7 +127,9 @@ class Puller:
     ) -> Ref:
         hints = tuple(dict.fromkeys((folders.name_of(folder).model, name.model)))
         new = NewModel(name, source, hints, kind or options.kind, kind_reason, created)
-        return FolderPull(self.blobs, self._recorder(), options.report).run(new, folders.scan(folder))
+        return FolderPull(self.blobs, self._recorder(), options.report).run(
+            new, folders.scan(folder, shipped=source.kind == "builtin")
+        )
 
     def _hub(self, address: Address, endpoint: HubEndpoint, name: Name | None, options: PullOptions) -> Ref:
         # Imported with the first pull: HTTP and TLS cost 5 MB, which a daemon that only serves does not need.

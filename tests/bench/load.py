@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ WORDS = (
     "type", "name", "data", "object", "key", "index",
 )
 # fmt: on
+GREEDY: Mapping[str, float] = {"temperature": 0}
 
 
 class StreamFailed(Exception):
@@ -60,16 +62,22 @@ def text(source: random.Random, words: int) -> str:
     return " ".join(source.choice(WORDS) for _ in range(words))
 
 
-async def stream(session: aiohttp.ClientSession, url: str, model: str, prompt: str, max_tokens: int) -> Stream:
+async def stream(
+    session: aiohttp.ClientSession,
+    url: str,
+    model: str,
+    prompt: str,
+    max_tokens: int,
+    sampling: Mapping[str, float] = GREEDY,
+) -> Stream:
     """Raises StreamFailed."""
     body = {
         "model": model,
         "messages": [{"role": "user", "content": prompt}],
         "max_tokens": max_tokens,
-        "temperature": 0,
         "stream": True,
         "stream_options": {"include_usage": True},
-    }
+    } | dict(sampling)
     started = time.perf_counter()
     first = last = None
     usage: dict[str, Any] | None = None
@@ -99,7 +107,15 @@ async def stream(session: aiohttp.ClientSession, url: str, model: str, prompt: s
 
 
 async def level(
-    url: str, model: str, streams: int, *, requests: int, prompt_words: int, max_tokens: int, seed: int
+    url: str,
+    model: str,
+    streams: int,
+    *,
+    requests: int,
+    prompt_words: int,
+    max_tokens: int,
+    seed: int,
+    sampling: Mapping[str, float] = GREEDY,
 ) -> Level:
     """Keep `streams` requests in flight until `requests` prompts, all different, are answered."""
     source = random.Random(seed)
@@ -112,7 +128,7 @@ async def level(
         async def work() -> None:
             while waiting:
                 try:
-                    done.append(await stream(session, url, model, waiting.pop(), max_tokens))
+                    done.append(await stream(session, url, model, waiting.pop(), max_tokens, sampling))
                 except (StreamFailed, aiohttp.ClientError, TimeoutError, ValueError) as error:
                     errors.append(f"{type(error).__name__}: {error}"[:300])
 

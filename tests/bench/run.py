@@ -1,6 +1,6 @@
 """Measures the daemon against mlx_lm.server, and both against MLX's bare decode loop, on one random-weight checkpoint.
 
-usage: run.py [--shape tiny | --model FOLDER] [-c 1,8,32] [--rounds 2] [--max-tokens 64] [--apart] [--json FILE]
+usage: run.py [--shape tiny | --model FOLDER] [-c 1,8,32] [--rounds 2] [--max-tokens 64] [--apart] [--against CHECKOUT]
 Both servers stay up and are loaded in turn (A B A B), so that a machine that slows down slows both. With --apart only
 one is up at a time (again A B A B): on a GPU, two processes slow each other down even while one of them waits.
 """
@@ -53,6 +53,7 @@ def load(server: servers.Server, streams: int, arguments: argparse.Namespace, se
             prompt_words=arguments.prompt_words,
             max_tokens=arguments.max_tokens,
             seed=seed,
+            sampling={"temperature": arguments.temperature, "top_p": arguments.top_p},
         )
     )
 
@@ -88,11 +89,12 @@ def medians(levels: list[Level]) -> dict[str, Any]:
 
 def table(streams: list[int], results: dict[str, dict[int, dict[str, Any]]], bare: dict[int, dict[str, Any]]) -> str:
     """Per number of streams: tokens per second, the ratios, time to first token and time per token."""
-    ours, theirs = results["mlx-serve"], results["mlx_lm.server"]
+    ours, (peer,) = results["mlx-serve"], results.keys() - {"mlx-serve"}
+    theirs, name = results[peer], peer.removesuffix(".server")
     lines = [
         f"{'':>7} | {'new tokens/s':^32} | {'mlx-serve to':^22} | {'first token, ms':^19} | {'per token, ms':^25}",
-        f"{'streams':>7} | {'mlx-serve':>10} {'mlx_lm':>10} {'bare':>10} | {'mlx_lm':>7} {'bare':>6} {'decode':>7} | "
-        f"{'mlx-serve':>10} {'mlx_lm':>8} | {'mlx-serve':>9} {'mlx_lm':>7} {'bare':>7}",
+        f"{'streams':>7} | {'mlx-serve':>10} {name:>10} {'bare':>10} | {name:>7} {'bare':>6} {'decode':>7} | "
+        f"{'mlx-serve':>10} {name:>8} | {'mlx-serve':>9} {name:>7} {'bare':>7}",
     ]
     for count in streams:
         mine, other, loop = ours[count], theirs[count], bare[count]
@@ -125,6 +127,9 @@ def main() -> int:
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--prompt-words", type=int, default=200)
     parser.add_argument("--apart", action="store_true", help="one server at a time, as a GPU wants it")
+    parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--against", type=Path, help="another checkout of this project in place of mlx_lm.server")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
     streams = [int(count) for count in arguments.streams.split(",")]
@@ -137,7 +142,14 @@ def main() -> int:
         print(f"OpenBLAS: {found}")
     rounds: Rounds = {}
     with checkpoint(arguments) as folder:
-        makers = (lambda: servers.ours(folder, max_batch=batch), lambda: servers.peer(folder, max_batch=batch))
+        makers = (
+            lambda: servers.ours(folder, max_batch=batch),
+            lambda: (
+                servers.peer(folder, max_batch=batch)
+                if arguments.against is None
+                else servers.ours(folder, max_batch=batch, tree=arguments.against)
+            ),
+        )
         if arguments.apart:
             for number in range(arguments.rounds):
                 for make in makers:

@@ -67,8 +67,11 @@ def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @contextlib.contextmanager
-def ours(folder: Path | None, *, max_batch: int = 32, environ: dict[str, str] | None = None) -> Iterator[Server]:
-    """Our daemon, with the checkpoint pulled into its store; nothing is pulled when `folder` is None."""
+def ours(
+    folder: Path | None, *, max_batch: int = 32, environ: dict[str, str] | None = None, tree: Path | None = None
+) -> Iterator[Server]:
+    """Our daemon, with the checkpoint pulled into its store; nothing is pulled when `folder` is None. `tree`: the
+    daemon of another checkout."""
     with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-") as home:
         port = free_port()
         settings = {
@@ -77,9 +80,12 @@ def ours(folder: Path | None, *, max_batch: int = 32, environ: dict[str, str] | 
             "MLX_SERVE_SERVER_MAX_QUEUE": "1024",
         }
         arguments = [sys.executable, "-m", "mlx_serve.daemon.main", "--host", "127.0.0.1", "--port", str(port)]
-        with _running(
-            "mlx-serve", arguments, port, "/healthz", os.environ | settings | (environ or {}), home
-        ) as server:
+        everything = os.environ | settings | (environ or {})
+        if tree is not None:
+            paths = [str(tree.resolve() / "packaging" / "python"), os.environ.get("PYTHONPATH", "")]
+            everything |= {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        name = "mlx-serve" if tree is None else tree.resolve().name
+        with _running(name, arguments, port, "/healthz", everything, home) as server:
             if folder is not None:
                 command(server, "pull", str(folder), "--name", MODEL)
             yield server

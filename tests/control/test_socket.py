@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
@@ -147,3 +148,20 @@ def test_peers_are_known_by_user_and_process(home: Path) -> None:
             assert control.peer_uid(far) == os.getuid()
             assert control.peer_uid(near) == os.getuid()
             assert control.peer_pid(near) == os.getpid()
+
+
+@pytest.mark.timeout(20)
+def test_a_process_that_stands_still_while_it_binds_does_not_stop_every_start(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = control.socket_path(home, 1)
+    control.bind(path).close()
+    monkeypatch.setattr(control, "_LOCK_SECONDS", 0.1)
+    holder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(control.SocketError, match="another process has held"):
+            control.bind(path)
+    finally:
+        os.close(holder)
+    control.bind(path).close()

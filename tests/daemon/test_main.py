@@ -214,7 +214,7 @@ def test_both_doors_answer_and_only_one_has_the_control_routes(daemons: Any) -> 
 def test_a_second_daemon_on_the_port_is_told_whose_it_is(daemons: Any) -> None:
     first = daemons().ready()
     second = daemons(port=first.port)
-    assert second.ended() == 1
+    assert second.ended() == 75
     assert second.said() == f"mlx-serve: a daemon for port {first.port} is already running, pid {first.process.pid}\n"
     assert first.get("/healthz")[0] == 200, "the first lives on, reachable"
 
@@ -256,6 +256,19 @@ def test_a_bad_setting_exits_78(daemons: Any, tmp_path: Path) -> None:
     daemon = daemons()
     assert daemon.ended() == 78
     assert daemon.said().endswith("config.yaml:2: server.prot is not a setting; did you mean server.port?\n")
+
+
+def test_a_daemon_that_should_always_ask_for_keys_and_has_none_exits_78(daemons: Any) -> None:
+    daemon = daemons(MLX_SERVE_SERVER_REQUIRE_KEYS="always")
+    assert daemon.ended() == 78
+    assert "server.require_keys is always, but there is no key to send" in daemon.said()
+
+
+def test_a_short_key_exits_78_and_is_not_shown(daemons: Any) -> None:
+    daemon = daemons(MLX_SERVE_SERVER_API_KEYS="hunter22")
+    assert daemon.ended() == 78
+    said = daemon.said()
+    assert "at least 16 characters" in said and "hunter22" not in said
 
 
 def test_a_home_that_cannot_be_made_is_one_sentence(daemons: Any, tmp_path: Path) -> None:

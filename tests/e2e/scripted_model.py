@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reference.tokenizer_files import alphabet
+from reference.tokenizer_files import alphabet, bpe
 from safetensors.numpy import save_file
 
 VOCABULARY = 512
@@ -151,18 +151,7 @@ def _tokenizer(ids: dict[str, int]) -> dict[str, Any]:
         "pre_tokenizer": level,
         "post_processor": None,
         "decoder": level,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {name: index for name, index in ids.items() if name not in added},
-            "merges": [],
-        },
+        "model": bpe({name: index for name, index in ids.items() if name not in added}, []),
     }
 
 

@@ -75,7 +75,7 @@ def others_go_on(troubled: LiveDaemon) -> Iterator[None]:
 CASES = {
     "short": (500, "incomplete: model.safetensors has 1000 bytes"),
     "gone": (500, "incomplete: model.safetensors is missing"),
-    "noise": (500, "could not be loaded"),
+    "noise": (500, "damaged: model.safetensors has changed on disk"),
     "deeper": (500, "could not be loaded"),
     "strange": (400, "strange"),
     "olmo": (400, "olmo"),

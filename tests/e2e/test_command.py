@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from e2e.scripted_model import ENDLESS, HELLO, write_scripted
@@ -88,7 +89,7 @@ def test_the_first_command_starts_a_daemon_and_says_so(home: Home) -> None:
     assert first.returncode == 0 and "starting one" in first.stderr and json.loads(first.stdout) == {"models": []}
     pid = home.pid()
     assert json.loads(good(home("list", "--json"))) == {"models": []} and home.pid() == pid
-    assert f"already running at http://127.0.0.1:{home.port} (pid {pid})" in good(home("start"))
+    assert f"already running at http://127.0.0.1:{home.port}, pid {pid}" in bad(home("start"), 75)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: dead(pid), "it is gone")
     assert "starting one" in home("list").stderr and home.pid() != pid
@@ -182,50 +183,44 @@ def test_run_answers_with_options(busy: LiveDaemon) -> None:
     bad(busy.command("run", "scripted", "say H", "--format", "json"), 1)
 
 
-def test_an_interrupted_run_is_status_130_and_frees_its_place(busy: LiveDaemon) -> None:
-    command = [sys.executable, "-m", "mlx_serve", "run", "scripted", "say P", "--port", str(busy.port)]
-    process = subprocess.Popen(
-        command, env=busy.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+@contextmanager
+def under_way(daemon: LiveDaemon, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
+    """`mlx-serve ARGUMENTS`, and what it writes to stdout and stderr."""
+    process = daemon.begin(*arguments)
     assert process.stdout is not None and process.stderr is not None
     with process.stdout, process.stderr:
-        assert process.stdout.read(12).decode() == ENDLESS[0].text[:12]
+        yield process, process.stdout, process.stderr
+
+
+def test_an_interrupted_run_is_status_130_and_frees_its_place(busy: LiveDaemon) -> None:
+    with under_way(busy, "run", "scripted", "say P") as (process, stdout, stderr):
+        assert stdout.read(12) == ENDLESS[0].text[:12]
         process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert b"Traceback" not in process.stderr.read()
+        stdout.read()
+        assert "Traceback" not in stderr.read()
     assert process.wait(GUARD) == 130
-    busy.wait_for_rest(5)
+    busy.wait_for_rest()
 
 
 def test_a_run_whose_model_dies_says_so(busy: LiveDaemon) -> None:
     good(busy.command("load", "scripted"))
-    command = [sys.executable, "-m", "mlx_serve", "run", "scripted", "say P", "--port", str(busy.port)]
-    process = subprocess.Popen(
-        command, env=busy.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None and process.stderr is not None
-    with process.stdout, process.stderr:
-        assert process.stdout.read(12).decode() == ENDLESS[0].text[:12]
+    with under_way(busy, "run", "scripted", "say P") as (process, stdout, stderr):
+        assert stdout.read(12) == ENDLESS[0].text[:12]
         os.kill(busy.runner("local/scripted"), signal.SIGKILL)
-        process.stdout.read()
-        assert b"ended unexpectedly" in process.stderr.read()
+        stdout.read()
+        assert "ended unexpectedly" in stderr.read()
     assert process.wait(GUARD) == 1
     assert good(busy.command("run", "scripted", "say H")) == f"{HELLO.text}\n"
 
 
 def test_logs_follow_what_happens(busy: LiveDaemon) -> None:
-    command = [sys.executable, "-m", "mlx_serve", "logs", "-f", "-n", "1", "--port", str(busy.port)]
-    process = subprocess.Popen(
-        command, env=busy.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None and process.stderr is not None
-    with process.stdout, process.stderr:
-        assert process.stdout.readline()
+    with under_way(busy, "logs", "-f", "-n", "1") as (process, stdout, stderr):
+        assert stdout.readline()
         busy.get("/v1/models/nobody-has-this")
-        assert any(b"nobody-has-this" in line for line in process.stdout)
+        assert any("nobody-has-this" in line for line in stdout)
         process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert b"Traceback" not in process.stderr.read()
+        stdout.read()
+        assert "Traceback" not in stderr.read()
     assert process.wait(GUARD) == 130
 
 
@@ -247,11 +242,8 @@ def test_stop_waits_for_the_running_and_force_does_not(models: Path) -> None:
         daemon.ready()
         with daemon.chat_stream("scripted", "say P") as stream:
             assert stream.wait_for_text()
-            command = [sys.executable, "-m", "mlx_serve", "stop", "--port", str(daemon.port)]
-            patient = subprocess.Popen(command, env=daemon.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            assert patient.stderr is not None and patient.stdout is not None
-            with patient.stderr, patient.stdout:
-                assert b"waiting for running requests" in patient.stderr.readline()
+            with under_way(daemon, "stop") as (patient, _, stderr):
+                assert "waiting for running requests" in stderr.readline()
                 assert stream.wait_for_text() and patient.poll() is None
                 assert f"stopped mlx-serve (pid {daemon.pid})" in good(daemon.command("stop", "--force"))
                 assert stream.rest().last["error"]["code"] == "shutting_down"

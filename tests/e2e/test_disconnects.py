@@ -72,7 +72,7 @@ def same_process(narrow: LiveDaemon) -> Iterator[None]:
     """Every client leaves the process, and afterwards no work in it."""
     pid = narrow.runner("local/scripted")
     yield
-    narrow.wait_for_rest(5)
+    narrow.wait_for_rest()
     assert narrow.runner("local/scripted") == pid
     wait_until(lambda: resting(pid), "the engine is idle")
 

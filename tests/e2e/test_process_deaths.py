@@ -170,3 +170,30 @@ def test_children_do_not_outlive_a_killed_daemon(start: Start) -> None:
     assert daemon.socket_path.exists(), "what a killed daemon leaves"
     again = start(store=None, home=daemon.home, port=daemon.port)
     assert again.get("/readyz").status == 200
+
+
+def test_what_a_killed_daemon_left_in_the_temporary_folder_is_swept_by_the_next(start: Start, tmp_path: Path) -> None:
+    """The folders of its children, once they are dead; a living daemon's stay. No key or token was in any child."""
+    secret = "a-secret-of-more-than-16"
+    names = ("MLX_SERVE_SERVER_API_KEYS", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
+    environ = {"TMPDIR": str(tmp_path)} | dict.fromkeys(names, secret)
+    killed, living = start(store=None, environ=environ), start(store=None, environ=environ)
+    wait_until(lambda: len(spares(killed)) == len(spares(living)) == 1, "each has a warm spare")
+    (child,), (other,) = spares(killed), spares(living)
+    for process in (child, other):
+        assert secret not in process.environ().values()
+    kept = Path(other.environ()["TMPDIR"])
+    assert len(list(tmp_path.glob("mlx-serve-*"))) == 2
+    killed.signal(signal.SIGKILL)
+    killed.ended()
+    wait_until(lambda: dead(child.pid), "the child died with its daemon")
+    assert len(list(tmp_path.glob("mlx-serve-*"))) == 2, "what this test is about"
+    following = start(store=None, home=killed.home, environ=environ)
+    wait_until(lambda: following.log("sweep temporary folders count=1") != [], "it swept")
+    wait_until(lambda: len(spares(following)) == 1, "its own spare is there")
+    assert set(tmp_path.glob("mlx-serve-*")) == {kept, Path(spares(following)[0].environ()["TMPDIR"])}
+
+
+def spares(daemon: LiveDaemon) -> list[psutil.Process]:
+    """Its children that are programs of their own by now; until then they show the daemon's environment."""
+    return [child for child in daemon.children() if "mlx_serve.daemon.engine.main" in child.cmdline()]

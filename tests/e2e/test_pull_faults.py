@@ -193,7 +193,7 @@ def test_a_long_limit_is_not_waited_for(pulling: PullingDaemon, snapshot: StoreS
     pulling.hub.fault(f"*{name}/*{WEIGHTS}", faults.limited(after, times=None))
     events = pulling.events(name)
     assert "limits the rate" in events[-1]["error"]["message"]
-    assert not any("going on" in event.get("status", "") for event in events)
+    assert not any("rate limited" in event.get("status", "") for event in events)
     snapshot.check()
 
 

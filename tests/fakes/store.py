@@ -94,7 +94,7 @@ class FakeStore:
     def _key(self, text: str) -> str:
         return look_up(text, [model.name for model in self.models_by_name.values()], {}).display()
 
-    def view(self, model: Installed) -> Path:
+    def view(self, model: Installed, *, checked: bool = True) -> Path:
         name = model.name.display()
         self.views.append(name)
         if name in self.damaged:

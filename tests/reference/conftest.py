@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from reference.checkpoints import NAMES, Checkpoint, make
+from support.own_process import run_module
 
 Logits = Mapping[str, Mapping[str, NDArray[np.float32]]]
 
@@ -27,11 +24,5 @@ def mlx_logits(checkpoints: dict[str, Checkpoint], tmp_path_factory: pytest.Temp
     """For every architecture the rows that mlx-lm computes alone: `whole` and `cached`, each [8, STEPS + 1, V]."""
     out = tmp_path_factory.mktemp("mlx_logits")
     folder = checkpoints[NAMES[0]].folder.parent
-    subprocess.run(
-        [sys.executable, "-m", "reference.mlx_logits", str(folder), str(out)],
-        check=True,
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
-        timeout=110,
-    )
+    run_module("reference.mlx_logits", folder, out)
     return {name: dict(np.load(out / f"{name}.npz")) for name in NAMES}

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from reference.recorded_file import FOLDER
 from reference.starter_cases import CASES, MODEL
+from support.own_process import run_module
 
 TOLERANCE = 1e-3
 RECORDED = FOLDER / "starter.npz"
@@ -22,13 +19,7 @@ RECORDED = FOLDER / "starter.npz"
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, NDArray[np.float32]]:
     out = tmp_path_factory.mktemp("starter") / "computed.npz"
-    subprocess.run(
-        [sys.executable, "-m", "reference.mlx_starter", str(RECORDED), str(out)],
-        check=True,
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
-        timeout=110,
-    )
+    run_module("reference.mlx_starter", RECORDED, out)
     with np.load(out, allow_pickle=False) as found:
         return dict(found)
 

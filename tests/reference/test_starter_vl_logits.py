@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from reference.recorded_file import FOLDER
 from reference.vision_cases import CASES, MODEL
+from support.own_process import run_module
 
 TOLERANCE = 1e-3
 RECORDED = FOLDER / "starter-vl.npz"
@@ -22,13 +20,7 @@ RECORDED = FOLDER / "starter-vl.npz"
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what mlx-vlm computes, one file for each case."""
     out = tmp_path_factory.mktemp("vision")
-    subprocess.run(
-        [sys.executable, "-m", "reference.mlx_vision", "logits", str(out)],
-        check=True,
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
-        timeout=110,
-    )
+    run_module("reference.mlx_vision", "logits", out)
     return out
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,6 +39,21 @@ class ReadOnlyDisk(FileSystem):
 class SmallDisk(FileSystem):
     def free(self, folder: Path) -> int:
         return 1000
+
+
+class FullDisk(FileSystem):
+    """Nothing can be written any more; `files`: how many files could still be made."""
+
+    files: int | None = 0
+
+    def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def free(self, folder: Path) -> int:
+        return 33_400_000
+
+    def free_files(self, folder: Path) -> int | None:
+        return self.files
 
 
 def blob(store: Store, hex_digest: str) -> Path:
@@ -166,6 +183,37 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, make_model: MakeModel,
     assert modes["refs"] == modes["version"] == modes["lock"] == 0o600
     folders = [store.directory, *(path for path in store.directory.rglob("*") if path.is_dir())]
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in folders)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (0, "the disk has no inodes left and can hold no more files (33.4 MB are free)"),
+        (7, "33.4 MB left"),
+        (None, "33.4 MB left"),
+    ],
+)
+def test_a_disk_without_inodes_is_told_from_one_without_bytes(
+    tmp_path: Path, make_model: MakeModel, files: int | None, sentence: str
+) -> None:
+    """Else somebody with megabytes to spare is told that no space is left."""
+    Store.open(tmp_path / "models")
+    disk = FullDisk()
+    disk.files = files
+    with pytest.raises(NoSpace) as caught:
+        Store.open(tmp_path / "models", disk=disk).pull_folder(make_model())
+    assert str(caught.value) == f"no space left for the model: {sentence}"
+
+
+def test_a_file_system_that_counts_no_files_has_no_limit_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.statvfs(tmp_path)
+    counted = {"f_files": real.f_files or 1, "f_favail": 5, "f_bavail": 1, "f_frsize": 1}
+    monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(**counted))
+    assert FileSystem().free_files(tmp_path) == 5
+    counted |= {"f_files": 0, "f_favail": 0}  # as btrfs says
+    assert FileSystem().free_files(tmp_path) is None
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(tmp_path: Path, make_model: MakeModel) -> None:

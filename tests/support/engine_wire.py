@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from mlx_serve.daemon.engine.generate.generator import Generator
-from mlx_serve.daemon.engine.generate.scheduler import Limits
+from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
+from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
+from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
+from mlx_serve.daemon.engine.prompt.prompt_process import Ready
 from mlx_serve.daemon.engine.prompt.render import Prompts
-from mlx_serve.daemon.engine.prompt.thread import Ready
 from mlx_serve.daemon.protocol import Ask, Delta, Finished, Gauges, Generate, Quit, Sampling, Step, TokenPrompt
 
 GREEDY = Sampling(temperature=0.0)
+
+
+def prompts_of(model: LanguageModel) -> Prompts:
+    """What the prompt process has for this model, in this process."""
+    tokenizer = tokenizer_data(model.tokenizer)
+    return Prompts(tokenizer, model_data(model), open_encoding(tokenizer))
+
+
+def model_data(model: LanguageModel) -> ModelData:
+    return ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
+
+
+class NoProcess:
+    """Stands for the prompt process where the mailbox has every prompt prepared already."""
+
+    busy = 0
+
+    def put(self, ask: Ask) -> None:
+        raise AssertionError("no prompt comes in unprepared")
+
+    def cancel(self, number: int) -> bool:
+        return False
+
+    def claim(self, number: int) -> bool:
+        return True
 
 
 class Wire:
@@ -22,7 +50,7 @@ class Wire:
 
     def __init__(self, model: LanguageModel) -> None:
         self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.prompts = Prompts(model)
+        self.prompts = prompts_of(model)
         self.script: Iterator[list[Any]] = iter(())
         self.frames: list[Any] = []
         self.events: dict[int, list[Any]] = {}
@@ -64,9 +92,12 @@ def ask(number: int, prompt: tuple[int, ...], count: int = 12, **options: Any) -
     return Ask(id=number, work=Generate(prompt=TokenPrompt(ids=prompt), max_tokens=count, **given))
 
 
-def generator(model: LanguageModel, wire: Wire, *, tokens_per_step: int = 8, **limits: Any) -> Generator:
-    """Over a scripted mailbox; the limits are those of `Limits`."""
-    return Generator(model, Limits(**({"max_batch": 4} | limits)), tokens_per_step, wire.queue.put)
+def generator(model: LanguageModel, wire: Wire, *, row_bytes: int = 0, **limits: Any) -> Generator:
+    """Over a scripted mailbox; `row_bytes` is what a token takes, in place of what the model's caches do."""
+    if row_bytes:
+        model = replace(model, costs=Costs(RowBytes(row_bytes), model.costs.forward))
+    given: dict[str, Any] = {"max_batch": 4, "tokens_per_step": 8} | limits
+    return Generator(model, Limits(**given), NoProcess())  # type: ignore[arg-type]
 
 
 def run(made: tuple[Generator, Wire], script: Iterator[list[Any]]) -> Wire:

@@ -25,23 +25,13 @@ from typing import Any, TypeVar
 
 import psutil
 from support.live_http import Answer, SocketConnection, Streamed, exchange, user
-from support.waiting import GUARD
+from support.waiting import GUARD, wait_until
 
 from mlx_serve.control.socket import log_path, socket_path
 
 T = TypeVar("T")
 
 _GAUGE = re.compile(r"^(mlx_serve_\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
-
-
-def wait_until(condition: Callable[[], T], what: str, seconds: float = GUARD) -> T:
-    """The condition's first true value. AssertionError when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain for: {what}")
-        time.sleep(0.01)
-    return value
 
 
 def together(calls: Iterable[Callable[[], T]]) -> list[T]:

@@ -15,7 +15,7 @@ from typing import Any
 import mlx_lm.models
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from mlx_serve.daemon.engine.model.spelling import sections
+from mlx_serve.daemon.engine.model.rope_settings import sections
 
 BASE, LOCAL_BASE = 123456.0, 54321.0
 

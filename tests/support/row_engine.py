@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,12 @@ from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.embed.embedder import load_embedder
 from mlx_serve.daemon.engine.encode.row_worker import RowWorker
+from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
+from mlx_serve.daemon.engine.prompt.main import preparer_of
+from mlx_serve.daemon.engine.prompt.prompt_process import Ready
+from mlx_serve.daemon.engine.prompt.render import Refused
 from mlx_serve.daemon.engine.rerank.reranker import load_reranker
-from mlx_serve.daemon.protocol import Ask, Embed, Embedded, Event, Kind, Load, Ranked, Rerank, Work
+from mlx_serve.daemon.protocol import Ask, Count, Counted, Embed, Embedded, Event, Kind, Load, Ranked, Rerank, Work
 
 Floats = NDArray[np.float32]
 
@@ -31,23 +35,65 @@ def order(folder: Path, kind: Kind, name: str = "local/test", context_length: in
     )
 
 
-class RowEngine:
-    """`events` is everything that came out, in order; `steps` counts what the worker did."""
+class PromptsHere:
+    """Stands for the prompt process: what it has for this model, in this process. `hold` keeps parts back."""
 
-    def __init__(self, task: Any, memory: int | None = None) -> None:
+    def __init__(self, tokenizer: Any, model: Any, deliver: Callable[[Any], None]) -> None:
+        data = tokenizer_data(tokenizer)
+        self.preparer = preparer_of(data, model, open_encoding(data))
+        self._deliver = deliver
+        self._inside: set[int] = set()
+        self.asked: list[Ask] = []
+        self.hold = False
+
+    def put(self, ask: Ask) -> None:
+        self._inside.add(ask.id)
+        self.asked.append(ask)
+        if not self.hold:
+            self.answer(ask)
+
+    def answer(self, ask: Ask) -> None:
+        try:
+            if isinstance(ask.work, Count):
+                tokens = self.preparer.count(ask.work)
+                self._deliver(Counted(id=ask.id, count=len(tokens), tokens=tuple(tokens)))
+            else:
+                self._deliver(Ready(ask.id, self.preparer.prepare(ask.work)))
+        except Refused as refused:
+            self._deliver(refused.rejected(ask.id))
+
+    def cancel(self, number: int) -> bool:
+        known = number in self._inside
+        self._inside.discard(number)
+        return known
+
+    def claim(self, number: int) -> bool:
+        return self.cancel(number)
+
+    @property
+    def busy(self) -> int:
+        return len(self._inside)
+
+
+class RowEngine:
+    """`events` is everything that came out, in order."""
+
+    def __init__(self, load: Callable[..., tuple[Any, Any]], wanted: Load, memory: int | None = None) -> None:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.task = task
-        self.worker = RowWorker(task, memory, self._inbox.put)
+        tokenizers: list[Any] = []
+        self.task, self.loaded = load(wanted, lambda tokenizer, *_: tokenizers.append(tokenizer))
+        self.prompts = PromptsHere(tokenizers[0], self.task.texts, self._inbox.put)
+        self.worker = RowWorker(self.task, memory, self.prompts)  # type: ignore[arg-type]
         self.events: dict[int, list[Event]] = {}
         self._next = 0
 
     @classmethod
     def embedding(cls, folder: Path, **options: Any) -> RowEngine:
-        return cls(load_embedder(order(folder, "embedding", **options))[0])
+        return cls(load_embedder, order(folder, "embedding", **options))
 
     @classmethod
     def reranking(cls, folder: Path, **options: Any) -> RowEngine:
-        return cls(load_reranker(order(folder, "reranker", **options))[0])
+        return cls(load_reranker, order(folder, "reranker", **options))
 
     def put(self, work: Work) -> int:
         self._next += 1
@@ -55,23 +101,15 @@ class RowEngine:
         return self._next
 
     def step(self) -> None:
-        """One round of the loop; waits for the prompts' thread where there is nothing else to do."""
-        wait = self.worker.idle and not self._ready()
-        try:
-            while True:
-                self.worker.receive(self._inbox.get(block=wait, timeout=GUARD))
-                wait = False
-        except queue.Empty:
-            if wait:
-                raise AssertionError("the worker waits for nothing") from None
+        """One round of the loop."""
+        while not self._inbox.empty():
+            self.worker.receive(self._inbox.get())
         self.worker.step()
         self._ready()
 
-    def _ready(self) -> bool:
-        fresh = self.worker.drain()
-        for event in fresh:
+    def _ready(self) -> None:
+        for event in self.worker.drain():
             self.events.setdefault(event.id, []).append(event)
-        return bool(fresh)
 
     def finish(self, numbers: Iterable[int]) -> list[Event]:
         """The last event of each of these requests."""

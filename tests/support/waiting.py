@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 GUARD = 60.0  # seconds until a wait counts as a hang, on a machine that is busy with other things too
 T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str, seconds: float = GUARD) -> T:
+    """The condition's first true value, for what happens in other threads and processes. AssertionError when it does
+    not come."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} s in vain for: {what}")
+        time.sleep(0.01)
+    return value
 
 
 async def settle() -> None:

@@ -30,22 +30,28 @@ def start(session: Session) -> int:
     wanted = _start_target(session)
     running = launch.status(wanted) if alive(wanted.socket) else None
     if running is not None:
-        if session.json:
-            session.print_json(running)
-        else:
-            print(f"mlx-serve is already running at {running['url']} (pid {running['pid']})")
-        return 0
+        return _report_running(session, launch.AlreadyRunning(running))
     flags = _flags(session, wanted)
     if options.foreground:
         command = launch.command(flags)
         sys.stdout.flush()
         os.execv(command[0], command)
-    found = launch.start(wanted, flags)
+    try:
+        found = launch.start(wanted, flags)
+    except launch.AlreadyRunning as error:
+        return _report_running(session, error)
     if session.json:
         session.print_json(found)
     else:
         print(f"mlx-serve is ready at {found['url']} (pid {found['pid']})")
     return 0
+
+
+def _report_running(session: Session, error: launch.AlreadyRunning) -> int:
+    if session.json:
+        session.print_json(error.found)
+    print(f"mlx-serve: {error}", file=sys.stderr)
+    return os.EX_TEMPFAIL
 
 
 def _start_target(session: Session) -> Target:

@@ -18,6 +18,7 @@ MARGIN = 0.5
 RAGGED = 4
 
 
+@cache
 def columns(tokens: int) -> int:
     """The width of a buffer for rows of up to so many tokens: 256, 512, 768, 1280, 2048, … each a half wider than the
     one before, rounded up to STEP, but never by more than MOST_GROWTH. So a growing row is copied seldom, and what a
@@ -41,6 +42,11 @@ class RowBytes:
     column: int
     rings: tuple[tuple[int, int], ...] = ()
     state: int = 0
+
+    @property
+    def token(self) -> int:
+        """Bytes of one more token while no window is full."""
+        return self.column + sum(one for _, one in self.rings)
 
     def buffers(self, count: int, width: int) -> int:
         """Bytes of the buffers for so many sequences, of so many columns."""

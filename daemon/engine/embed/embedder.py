@@ -10,15 +10,17 @@ from typing import Any
 import mlx.core as mx
 import msgspec
 
-from ...protocol import Count, Embed, Embedded, Load, Loaded, TextPrompt
+from ...protocol import Embed, Embedded, Load, Loaded
 from ..encode.facts import Facts, measured
 from ..encode.open import Encoder, decoder_states, is_encoder, open_decoder, open_encoder
 from ..encode.padding import pad
-from ..encode.row_job import Job, Row
-from ..encode.tokens import TextTokenizer, Tokens, length_limit, load_tokenizer
-from ..model.load import read_json, reading
+from ..encode.row_job import Job
+from ..encode.tokenizer import length_limit, load_tokenizer
+from ..model.load import UseTokenizer, read_json, reading
 from ..model.precision import widen
+from ..prompt.prompt_frames import EmbedData
 from ..prompt.render import Refused
+from ..texts.row import Row
 from .pooling import Dense, dense_layers, normalized, pool
 from .recipe import Recipe, read_recipe
 
@@ -27,22 +29,17 @@ PART_CHARACTERS = 256 << 10
 
 
 class Embedder:
-    """`width` numbers a vector."""
+    """`width` numbers a vector; `texts` is what the prompt process needs to know."""
 
-    def __init__(
-        self, encoder: Encoder, dense: list[Dense], recipe: Recipe, texts: TextTokenizer, facts: Facts, end: int | None
-    ) -> None:
+    def __init__(self, encoder: Encoder, dense: list[Dense], recipe: Recipe, facts: Facts, texts: EmbedData) -> None:
         self._encoder = encoder
         self._dense = dense
         self._recipe = recipe
-        self._texts = texts
-        self._end = end
+        self.texts = texts
         self.weight_bytes = facts.weight_bytes + sum(layer.nbytes for layer in dense)
         self.token_bytes, self.pair_bytes = facts.token_bytes, facts.pair_bytes
-        self.vocabulary = facts.vocabulary
-        self.longest = texts.longest
-        self.rate = measured(lambda tokens: self._vectors([Row([0] * tokens, 0)]))
-        self.width = int(self._vectors([Row([0, 0], 0)]).shape[1])
+        self.rate = measured(lambda tokens: self.compute([Row([0] * tokens, 0)]))
+        self.width = int(self.compute([Row([0, 0], 0)]).shape[1])
 
     # texts to rows
 
@@ -60,76 +57,9 @@ class Embedder:
     def count_rows(self, work: Any) -> int:
         return len(work.texts) + len(work.ids) if isinstance(work, Embed) else 0
 
-    def prepare(self, work: Embed) -> list[Row]:
+    def check(self, work: Embed) -> None:
         """Raises Refused."""
-        self._check_dimensions(work.dimensions)
-        if work.ids:
-            return [self._given(ids, work.first + place, work) for place, ids in enumerate(work.ids)]
-        try:
-            prompt = self._recipe.prompt(work.prompt_name, work.input_type)
-        except KeyError as error:
-            param = "prompt_name" if work.prompt_name is not None else "input_type"
-            raise Refused("invalid_request", str(error.args[0]), param) from None
-        texts = [prompt + text for text in work.texts]
-        skip = 0 if self._recipe.with_prompt or not prompt else self._prompt_length(prompt)
-        large = [self._texts.too_large(text) for text in texts]
-        short = iter(self._texts.encode([text for text, much in zip(texts, large, strict=True) if not much]))
-        rows = []
-        for place, (text, much) in enumerate(zip(texts, large, strict=True)):
-            tokens = None if much else next(short)
-            rows.append(self._row(text, tokens, work.first + place, work.truncate, skip))
-        return rows
-
-    def count(self, request: Count) -> list[int]:
-        """Raises Refused."""
-        if not isinstance(request.prompt, TextPrompt):
-            raise Refused("unsupported", "this model has no chat template", "messages")
-        (found,) = self._texts.encode([request.prompt.text], special=request.prompt.add_special_tokens)
-        return found.ids
-
-    def _row(self, text: str, tokens: Tokens | None, place: int, truncate: bool, skip: int) -> Row:
-        longest = self._texts.longest
-        spare = 0 if self._end is None else 1
-        if tokens is None or len(tokens.ids) + spare > longest:
-            if not truncate:
-                raise self._too_long(place, None if tokens is None else len(tokens.ids) + spare)
-            tokens = self._texts.cut(text, max(1, longest - spare))
-        ids = tokens.ids if self._end is None or tokens.ids[-1:] == [self._end] else [*tokens.ids, self._end]
-        if not ids:
-            message = f"input {place} is empty, and this model has no token to begin with"
-            raise Refused("invalid_request", message, "input")
-        return Row(ids, place, skip=min(skip, len(ids) - 1), cut=tokens.cut)
-
-    def _given(self, ids: tuple[int, ...], place: int, work: Embed) -> Row:
-        """Token ids are taken as they are: whoever has them has the special ones too."""
-        if work.prompt_name is not None or work.input_type is not None:
-            param = "prompt_name" if work.prompt_name is not None else "input_type"
-            raise Refused("invalid_request", f"{param} needs input that is text, not token ids", param)
-        for token in ids:
-            if not 0 <= token < self.vocabulary:
-                message = f"token id {token} is outside this model's vocabulary (0 to {self.vocabulary - 1})"
-                raise Refused("invalid_request", message, "input")
-        if not ids:
-            raise Refused("invalid_request", f"input {place} has no tokens", "input")
-        if len(ids) > self._texts.longest and not work.truncate:
-            raise self._too_long(place, len(ids))
-        return Row(list(ids[: self._texts.longest]), place, cut=len(ids) > self._texts.longest)
-
-    def _too_long(self, place: int, tokens: int | None) -> Refused:
-        size = "" if tokens is None else f" ({tokens} tokens)"
-        return Refused(
-            "context_length_exceeded",
-            f"input {place}{size} is longer than the model's maximum of {self._texts.longest} tokens: "
-            "shorten it, or send truncate: true to have it cut",
-            "input",
-        )
-
-    def _prompt_length(self, prompt: str) -> int:
-        """Tokens of the prompt with the special ones before it."""
-        ids = self._texts.encode([prompt])[0].ids
-        return len(ids) - (ids[-1:] != [] and ids[-1] in self._texts.tokenizer.all_special_ids)
-
-    def _check_dimensions(self, dimensions: int | None) -> None:
+        dimensions = work.dimensions
         if dimensions is None or dimensions == self.width:
             return
         if not 1 <= dimensions <= self.width:
@@ -150,9 +80,6 @@ class Embedder:
 
     def compute(self, rows: list[Row]) -> mx.array:
         """(rows, width), float32, as they are before the normalising step."""
-        return self._vectors(rows)
-
-    def _vectors(self, rows: list[Row]) -> mx.array:
         padded = pad([row.tokens for row in rows])
         vectors = pool(self._recipe.pooling, self._encoder.states(padded), padded, [row.skip for row in rows])
         for layer in self._dense:
@@ -179,40 +106,45 @@ class Embedder:
         )
 
 
-def load_embedder(request: Load) -> tuple[Embedder, Loaded]:
-    """Bring the model into memory. Raises BadModel, UnsupportedModel, MemoryError."""
+def load_embedder(request: Load, use_tokenizer: UseTokenizer | None = None) -> tuple[Embedder, Loaded]:
+    """Bring the model into memory, as `model.load` does. Raises BadModel, UnsupportedModel, MemoryError."""
     began = time.monotonic()
     folder = Path(request.path)
     config = read_json(folder / "config.json")
     with reading(folder, config):
         decoder = not is_encoder(config)
         recipe = read_recipe(folder, config, request.name, decoder=decoder)
+        tokenizer = load_tokenizer(folder, use_tokenizer, lower_case=recipe.lower_case)
         network = open_decoder(folder, config) if decoder else open_encoder(folder, config)
         if decoder and "lm_head" in network:
             network.pop("lm_head")  # never read: vectors come from the states before it
         widen(network, request.memory_limit)
         mx.eval(network.parameters())
         encoder: Encoder = decoder_states(network, config) if decoder else network
-        tokenizer = load_tokenizer(folder)
-        longest = length_limit(config, tokenizer, recipe.max_length, request.context_length)
-        texts = TextTokenizer(tokenizer, longest, lower_case=recipe.lower_case)
-        end = _end_token(tokenizer, config, recipe, texts)
-        dense = dense_layers(recipe.projections)
-        embedder = Embedder(encoder, dense, recipe, texts, Facts.of(network, config), end)
+        facts = Facts.of(network, config)
+        texts = EmbedData(
+            rows=facts.vocabulary,
+            longest=length_limit(config, tokenizer, recipe.max_length, request.context_length),
+            prompts=dict(recipe.prompts),
+            default_prompt=recipe.default_prompt,
+            with_prompt=recipe.with_prompt,
+            end=_end_token(tokenizer, config, recipe),
+        )
+        embedder = Embedder(encoder, dense_layers(recipe.projections), recipe, facts, texts)
     return embedder, Loaded(
         weight_bytes=embedder.weight_bytes,
         kv_bytes_per_token=0,
-        context_length=longest,
-        vocabulary=embedder.vocabulary,
+        context_length=texts.longest,
+        vocabulary=texts.rows,
         batchable=True,
         capabilities=("embedding",),
         seconds=time.monotonic() - began,
     )
 
 
-def _end_token(tokenizer: Any, config: dict[str, Any], recipe: Recipe, texts: TextTokenizer) -> int | None:
+def _end_token(tokenizer: Any, config: dict[str, Any], recipe: Recipe) -> int | None:
     """Qwen3-Embedding is read off `<|endoftext|>`, which the tokenizers of its first revisions do not add."""
-    if config.get("model_type") != "qwen3" or "lasttoken" not in recipe.pooling or texts.encode([""])[0].ids:
+    if config.get("model_type") != "qwen3" or "lasttoken" not in recipe.pooling or tokenizer("")["input_ids"]:
         return None
     found = tokenizer.get_vocab().get("<|endoftext|>")
     return found if isinstance(found, int) else None

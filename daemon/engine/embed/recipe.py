@@ -25,8 +25,6 @@ _LEGACY = {
 }
 _TRANSFORMER_FILES = ("", "roberta_", "distilbert_", "camembert_", "albert_", "xlm-roberta_", "xlnet_")
 _MATRYOSHKA = re.compile(r"matryoshka|\bMRL\b|qwen3-embedding|embedding-?gemma", re.IGNORECASE)
-_QUERY = ("query", "search_query", "retrieval_query", "retrieval.query")
-_DOCUMENT = ("document", "passage", "search_document", "retrieval_document", "retrieval.passage", "corpus")
 
 
 @dataclass(frozen=True)
@@ -54,27 +52,6 @@ class Recipe:
     prompts: Mapping[str, str]
     default_prompt: str | None
     shortens: bool
-
-    def prompt(self, name: str | None, kind: str | None) -> str:
-        """What stands before every text. Raises KeyError, with a sentence, for a prompt that the model lacks."""
-        if name is not None:
-            if name not in self.prompts:
-                raise KeyError(f"the model has no prompt of that name; it has {self._names()}")
-            return self.prompts[name]
-        if kind is None:
-            return self.prompts.get(self.default_prompt or "", "")
-        wanted = kind.lower()
-        alike = next((names for names in (_QUERY, _DOCUMENT) if wanted in names), None)
-        by_name = {own.lower(): text for own, text in self.prompts.items()}
-        for candidate in (wanted, *(alike or ())):
-            if candidate in by_name:
-                return by_name[candidate]
-        if alike is None:
-            raise KeyError(f"the model knows no input of that type; it has prompts for {self._names()}")
-        return ""
-
-    def _names(self) -> str:
-        return ", ".join(sorted(self.prompts)) or "none"
 
 
 def read_recipe(folder: Path, config: Mapping[str, Any], name: str, *, decoder: bool) -> Recipe:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .row_job import Job, Row
+from ..texts.row import Row
+from .row_job import Job
 
 NEAR = 8  # tokens of difference that never matter
 SHARE = 0.2  # of a length that may be padding

@@ -5,30 +5,12 @@ from __future__ import annotations
 import bisect
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(eq=False)
-class Row:
-    """One input as the network takes it. `place` is its number in the request; the first `head` tokens are the same in
-    all rows of the request that have a head; `skip` tokens at the front are not pooled; `cut`: there was more."""
-
-    tokens: list[int]
-    place: int
-    segments: list[int] | None = None
-    head: int = 0
-    skip: int = 0
-    cut: bool = False
-    job: Any = field(default=None, repr=False)
-
-    @property
-    def length(self) -> int:
-        """Of what goes through the network for this row alone."""
-        return len(self.tokens) - self.head
+from ..texts.row import Row
 
 
 class Job:

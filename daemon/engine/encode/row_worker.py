@@ -8,7 +8,7 @@ a window of time. A large request is tokenized in parts and computed in turns wi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from ...protocol import Ask, Count, Counted, Event, Gauges, Rejected
 from ..generate.pace import AIM, LONGEST_SECONDS, Allowance
 from ..generate.turns import Turns
-from ..prompt.thread import PromptThread, Ready
+from ..prompt.prompt_process import PromptProcess, Ready
+from ..prompt.render import Refused
+from ..texts.row import Row
 from .packing import Budget, pack
-from .row_job import Job, Row
+from .row_job import Job
 
 MOST_TOKENS = 16384
 PARTS_AHEAD = 2
@@ -43,11 +45,8 @@ class Task(Protocol):
     def count_rows(self, work: Any) -> int:
         """0 for work of another kind."""
 
-    def prepare(self, work: Any) -> list[Row]:
-        """The rows of one part, on the thread of prompts. Raises Refused."""
-
-    def count(self, request: Count) -> list[int]:
-        """Token ids, on the thread of prompts. Raises Refused."""
+    def check(self, work: Any) -> None:
+        """Raises Refused, for what can be seen before there are tokens."""
 
     def head(self, rows: list[Row], budget: int) -> tuple[list[Any], int]:
         """Work on shared heads that comes before these rows may run, lazily: arrays to compute and tokens that they
@@ -72,12 +71,12 @@ class Flight:
 
 
 class RowWorker:
-    """`deliver` puts what the prompt thread has done into the mailbox; it comes back by `receive`. `memory`: bytes for
-    weights and everything else, None for no limit."""
+    """What the prompt process has done comes back by way of the mailbox, to `receive`. `memory`: bytes for weights and
+    everything else, None for no limit."""
 
-    def __init__(self, task: Task, memory: int | None, deliver: Callable[[Any], None]) -> None:
+    def __init__(self, task: Task, memory: int | None, prompts: PromptProcess) -> None:
         self._task = task
-        self._prompts = PromptThread(task, deliver)
+        self._prompts = prompts
         self._jobs: dict[int, Job] = {}
         self._turns: Turns[Job] = Turns()
         self._parts: dict[int, int] = {}
@@ -104,6 +103,11 @@ class RowWorker:
         if not rows:
             message = "this model does no work of that kind, or there is nothing to do"
             self._events.append(Rejected(id=ask.id, code="unsupported", message=message))
+            return
+        try:
+            self._task.check(ask.work)
+        except Refused as refused:
+            self._events.append(refused.rejected(ask.id))
             return
         job = self._jobs[ask.id] = Job(ask.id, ask.work, rows)
         self._unread[ask.id] = self._task.parts(ask.work)
@@ -166,9 +170,9 @@ class RowWorker:
     def idle(self) -> bool:
         return self._flight is None and self._landed is None and not len(self._turns)
 
-    @property
-    def problem(self) -> str | None:
-        return "a text took too long to be turned into tokens" if self._prompts.stuck else None
+    def audit(self) -> str | None:
+        left = len(self._jobs) and not self._prompts.busy
+        return f"{len(self._jobs)} requests are left over, and nobody works on them" if left else None
 
     def step(self) -> None:
         if self._flight is not None:

@@ -8,7 +8,6 @@ from typing import Any
 import mlx.core as mx
 
 from ...protocol import TokenLogprob
-from ..cache.capacity import pass_bytes
 from ..model.forward import BatchedForward, Forward, SoloForward
 from ..model.inputs import Inputs
 from ..model.load import LanguageModel
@@ -65,7 +64,7 @@ def _logprob(vocabulary: Vocabulary, token: int, value: float, top: tuple[TokenL
 class Batch:
     def __init__(self, model: LanguageModel) -> None:
         self._forward: Forward = (
-            BatchedForward(model.network, pass_bytes(model.weight_bytes, ragged=model.ragged), ragged=model.ragged)
+            BatchedForward(model.network, model.costs.forward, ragged=model.ragged)
             if model.batchable
             else SoloForward(model.network)
         )
@@ -78,8 +77,9 @@ class Batch:
         return len(self.sequences)
 
     @property
-    def longest(self) -> int:
-        return max((sequence.prompt_tokens + sequence.launched for sequence in self.sequences), default=0)
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each row, those of the step under way included."""
+        return tuple(sequence.prompt_tokens + sequence.launched for sequence in self.sequences)
 
     @property
     def nbytes(self) -> int:

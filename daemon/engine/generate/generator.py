@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import mlx.core as mx
 
 from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected
 from ..device import backend
 from ..model.load import LanguageModel
-from ..prompt.render import Prepared, Prompts
-from ..prompt.thread import PromptThread, Ready
+from ..prompt.prompt_process import PromptProcess, Ready
+from ..prompt.render import Prepared
 from .batch import Batch, Launch
 from .choices import Choices
 from .draw import choice, resolve
+from .ledger import Ledger, Occupancy
 from .pace import AIM, LONGEST_SECONDS, Pace
 from .prefill import Chunk, Prefill
-from .scheduler import Limits, Scheduler
+from .scheduler import Scheduler
 from .sequence import Sequence
 from .turns import Turns
 
 PIPELINE_BYTES = {"cuda": 4 << 30, "metal": 128 << 20, "cpu": 8 << 20}
 
 
+@dataclass(frozen=True)
+class Limits:
+    """`max_batch` sequences decode at once; `tokens_per_step` of prefill beside decoding; `memory` bytes for caches."""
+
+    max_batch: int
+    tokens_per_step: int
+    memory: int | None = None
+
+
 class Generator:
-    """`deliver` puts what the prompt thread has done into the mailbox; it comes back by `receive`.
+    """What `prompts` has done comes back through the mailbox, by `receive`.
 
     Decoding is pipelined where that pays: step t+1 is launched before step t's tokens are read, so the device never
     waits for Python. MLX cannot update a cache in place while an earlier step still reads it, it copies: so with caches
@@ -34,12 +43,11 @@ class Generator:
     the device.
     """
 
-    def __init__(
-        self, model: LanguageModel, limits: Limits, tokens_per_step: int, deliver: Callable[[Any], None]
-    ) -> None:
+    def __init__(self, model: LanguageModel, limits: Limits, prompts: PromptProcess) -> None:
         self._model = model
-        self._scheduler: Scheduler[Choices] = Scheduler(limits)
-        self._prompts = PromptThread(Prompts(model), deliver)
+        self._ledger = Ledger(limits.memory, model.costs)
+        self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
+        self._prompts = prompts
         self._batch = Batch(model)
         self._turns: Turns[Prefill] = Turns()
         self._complete: list[Prefill] = []
@@ -48,7 +56,7 @@ class Generator:
         self._launched_at = 0
         self._events: list[Event] = []
         self._unfinished: dict[int, int] = {}
-        self._pace = Pace(tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
+        self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
         self.pipeline_bytes = PIPELINE_BYTES[backend()]
         self._steps = self._prompt_tokens = self._generated = 0
 
@@ -120,10 +128,6 @@ class Generator:
     def idle(self) -> bool:
         return not (self._batch.sequences or self._launch or self._prefills() or len(self._scheduler))
 
-    @property
-    def problem(self) -> str | None:
-        return "a chat template or a prompt took too long to prepare" if self._prompts.stuck else None
-
     def step(self) -> None:
         if self.idle:
             return
@@ -164,7 +168,7 @@ class Generator:
 
     def _leave(self) -> None:
         self._leave_ended()
-        while self._scheduler.must_yield(len(self._batch), self._batch.longest):
+        while self._scheduler.must_yield(Occupancy(self._batch.lengths, self._prefilling)):
             self._free_memory()
 
     def _leave_ended(self) -> None:
@@ -173,9 +177,12 @@ class Generator:
                 self._batch.leave(sequence)
 
     def _free_memory(self) -> None:
-        """The caches have outgrown their memory: the newest sequence waits again, and is prefilled anew later; one that
-        is alone ends here. First the step under way is read, which may end some and is part of what the newest takes
-        along."""
+        """The caches have outgrown their memory: the newest prefill, or else the newest sequence, waits again and
+        begins anew later; a sequence that is alone ends here. First the step under way is read, which may end some and
+        is part of what the newest takes along."""
+        if self._prefills():
+            self._put_back(self._prefills()[-1])
+            return
         if self._launch is not None:
             self._process(self._launch)
             self._launch = None
@@ -192,16 +199,36 @@ class Generator:
             self._events.append(rest)
         self._finish(newest)
 
+    def _put_back(self, prefill: Prefill) -> None:
+        self._drop(prefill)
+        for choices in reversed(prefill.requests):
+            choices.waiting[:] = [sequence for sequence in choices.waiting if sequence.reason is None]
+            if choices.waiting:
+                self._scheduler.put_back(choices)
+
+    def _drop(self, prefill: Prefill) -> None:
+        if prefill in self._complete:
+            self._complete.remove(prefill)
+        else:
+            self._turns.remove(prefill)
+        if self._chunk is not None and self._chunk.prefill is prefill:
+            self._chunk = None
+
+    @property
+    def _prefilling(self) -> tuple[tuple[int, int], ...]:
+        """The caches of prompts, as the ledger counts them."""
+        return tuple((len(prefill.requests), prefill.total) for prefill in self._prefills())
+
     # joining it
 
     def _join(self) -> None:
-        for prefill in self._turns:
+        for prefill in self._prefills():
             if prefill.abandoned:
-                self._turns.remove(prefill)
+                self._drop(prefill)
         self._begin_prefills()
         for prefill in list(self._complete):
             for row, sequence in list(prefill.members()):
-                if not self._scheduler.may_join(len(self._batch), max(self._batch.longest, sequence.length)):
+                if not self._scheduler.may_join(sequence.length, Occupancy(self._batch.lengths, self._prefilling)):
                     break
                 self._batch.join(sequence, prefill.caches, row)
                 prefill.requests[row].waiting.remove(sequence)
@@ -211,10 +238,9 @@ class Generator:
     def _begin_prefills(self) -> None:
         """Everybody who finds a place begins; whose turn it is comes later."""
         while True:
-            prefills = self._prefills()
+            coming = [sequence.length + 1 for prefill in self._prefills() for _, sequence in prefill.members()]
             group = self._scheduler.next_group(
-                len(self._batch) + sum(prefill.rows for prefill in prefills),
-                max([self._batch.longest, *(prefill.total + 1 for prefill in prefills)]),
+                Occupancy(self._batch.lengths, self._prefilling).and_rows(coming),
                 min(self._pace.budget(len(self._batch)), self._pace.fresh.tokens),
                 padded=self._model.paddable,
                 alone=not self._model.batchable,
@@ -301,6 +327,17 @@ class Generator:
     def drain(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+    def audit(self) -> str | None:
+        counts = {
+            "rows": len(self._batch),
+            "cache bytes": self._batch.nbytes,
+            "prefills": len(self._prefills()),
+            "waiting": len(self._scheduler),
+            "unfinished": len(self._unfinished) if not self._prompts.busy else 0,
+        }
+        left = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+        return f"nothing runs, and yet there are: {left}" if left else None
 
     def gauges(self) -> Gauges:
         return Gauges(

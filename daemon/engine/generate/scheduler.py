@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from .ledger import Ledger, Occupancy
 
 
 class Waiting(Protocol):
@@ -18,34 +19,15 @@ class Waiting(Protocol):
     def rows(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class Limits:
-    """`max_batch` sequences at once; `memory` bytes for caches of `token_bytes` a token (None: no limit), which grow
-    by `quantum` tokens."""
-
-    max_batch: int
-    token_bytes: int = 0
-    memory: int | None = None
-    quantum: int = 256
-
-    def cache_bytes(self, rows: int, length: int) -> int:
-        """What a batch of this many rows costs when its longest row has `length` tokens: rows double, lengths step."""
-        if rows == 0:
-            return 0
-        return (1 << (rows - 1).bit_length()) * (-(-length // self.quantum) * self.quantum) * self.token_bytes
-
-    def fits(self, rows: int, length: int) -> bool:
-        return self.memory is None or self.cache_bytes(rows, length) <= self.memory
-
-
 T = TypeVar("T", bound=Waiting)
 
 
 class Scheduler(Generic[T]):
     """First come, first served; a preempted request goes back to the front."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, max_batch: int, ledger: Ledger) -> None:
+        self._max_batch = max_batch
+        self._ledger = ledger
         self._waiting: deque[T] = deque()
 
     def __len__(self) -> int:
@@ -66,40 +48,46 @@ class Scheduler(Generic[T]):
         return found
 
     def never_fits(self, length: int) -> bool:
-        """Whether a sequence of this length is too large even alone."""
-        return not self.limits.fits(1, length + 1)
+        """Whether a prompt of this length is too large even alone: its caches, and a copy of them in the batch."""
+        return not self._ledger.fits(Occupancy((length + 1,), ((1, length),)))
 
-    def next_group(self, present: int, longest: int, budget: int, *, padded: bool, alone: bool = False) -> list[T]:
-        """Who starts prefill now, beside `present` sequences of which the longest has `longest` tokens.
+    def next_group(self, present: Occupancy, budget: int, *, padded: bool, alone: bool = False) -> list[T]:
+        """Who starts prefill now, beside those who are `present`, prompts under way among them with the rows that they
+        will have.
 
         One long prompt goes alone, in chunks. Short ones go side by side while the whole group stays within the budget:
         of any length when prompts may be padded, else of equal length only, or each by itself (`alone`).
         """
         group: list[T] = []
-        rows = present
-        while self._waiting and rows < self.limits.max_batch:
+        while self._waiting:
             head = self._waiting[0]
             widest = max([head.length, *(one.length for one in group)])
-            joining = self._joining(rows, head.rows, max(longest, widest) + 1)
+            joining = self._joining(head, present, present.and_prefill(len(group) + 1, widest))
             if not joining:
                 break
             if group and (widest * (len(group) + 1) > budget or (not padded and head.length != group[0].length)):
                 break
             group.append(self._waiting.popleft())
-            rows += joining
+            present = present.and_rows([head.length + 1] * joining)
             if alone or head.length > budget or joining < head.rows:
                 break
         return group
 
-    def _joining(self, present: int, rows: int, length: int) -> int:
-        """How many of so many choices find a place at once; the others follow as places become free."""
-        most = min(rows, self.limits.max_batch - present)
-        return next((count for count in range(most, 0, -1) if self.limits.fits(present + count, length)), 0)
+    def _joining(self, head: T, present: Occupancy, prefilling: Occupancy) -> int:
+        """How many of a request's choices find a place at once; the others follow as places become free."""
+        most = min(head.rows, self._max_batch - len(present.rows))
+        fitting = (
+            count for count in range(most, 0, -1) if self._ledger.fits(prefilling.and_rows([head.length + 1] * count))
+        )
+        return next(fitting, 0)
 
-    def may_join(self, rows: int, longest: int) -> bool:
-        """Whether one more sequence finds a place beside so many rows, with the longest of all `longest` tokens."""
-        return rows < self.limits.max_batch and (rows == 0 or self.limits.fits(rows + 1, longest + 1))
+    def may_join(self, length: int, present: Occupancy) -> bool:
+        """Whether one more sequence of this length finds a place in the batch."""
+        rows = len(present.rows)
+        return rows < self._max_batch and (rows == 0 or self._ledger.fits(present.and_rows([length + 1])))
 
-    def must_yield(self, rows: int, longest: int) -> bool:
-        """Whether the batch outgrows its memory with the next token, so that somebody must go."""
-        return rows > 0 and not self.limits.fits(rows, longest + 1)
+    def must_yield(self, present: Occupancy) -> bool:
+        """Whether the caches outgrow their memory with the next token, so that somebody must go."""
+        return bool(present.rows) and not self._ledger.fits(
+            Occupancy(tuple(length + 1 for length in present.rows), present.prefills)
+        )

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx.utils import tree_flatten, tree_reduce
+from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_tokenizer
 
+from ...parameters import TABLE
 from ...protocol import Kind, Load, Loaded, Sampling
 from ..cache import ragged
-from ..cache.rows import can_batch, paddable
+from ..cache.capacity import Costs, RowBytes, pass_bytes
+from ..cache.rows import can_batch, paddable, row_bytes
 from ..output.detokenize import Vocabulary
 from ..output.formats.marked import Markers, ToolParser
 from .forward import ragged_works
@@ -28,7 +30,12 @@ from .templates import template_options
 DEFAULT_CONTEXT = 4096
 PROBE_TOKENS = 32
 PROBE_SECONDS = 0.2
+_LARGEST_NUMBER = 1e18  # JSON knows greater ones, infinity among them, and Python reads NaN
 _UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a damaged file
+
+
+UseTokenizer = Callable[[Any, str, dict[str, Any]], None]
+"""Takes a tokenizer of Transformers, the folder it comes from, and the options it was loaded with."""
 
 
 class BadModel(Exception):
@@ -41,7 +48,7 @@ class UnsupportedModel(Exception):
 
 @dataclass
 class LanguageModel:
-    """`rows`: logits rows, the limit for token ids. `key_value_bytes`: cache bytes of one token in one sequence.
+    """`rows`: logits rows, the limit for token ids. `costs`: what a sequence's caches and a forward pass take.
     `prefill_rate`: about how many prompt tokens a second this device takes."""
 
     network: Any
@@ -54,7 +61,7 @@ class LanguageModel:
     markers: Markers
     tool_parser: ToolParser | None
     weight_bytes: int
-    key_value_bytes: int
+    costs: Costs
     batchable: bool
     paddable: bool
     ragged: bool
@@ -63,18 +70,21 @@ class LanguageModel:
     prefill_rate: float
 
 
-def load(request: Load) -> tuple[LanguageModel, Loaded]:
-    """Bring the model into memory. Raises BadModel, UnsupportedModel, MemoryError."""
+def load(request: Load, use_tokenizer: UseTokenizer | None = None) -> tuple[LanguageModel, Loaded]:
+    """Bring the model into memory, its tokenizer first, of which `use_tokenizer` hears before the weights are read.
+
+    Raises BadModel, UnsupportedModel, MemoryError.
+    """
     began = time.monotonic()
     if request.kind != "llm":
         raise UnsupportedModel(_unsupported_kind(request.kind))
     folder = Path(request.path)
     config = read_json(folder / "config.json")
-    network, tokenizer = _network(folder, config, request.memory_limit)
+    network, tokenizer = _network(folder, config, request.memory_limit, use_tokenizer)
     model = _describe(folder, config, network, tokenizer, request)
     loaded = Loaded(
         weight_bytes=model.weight_bytes,
-        kv_bytes_per_token=model.key_value_bytes,
+        kv_bytes_per_token=model.costs.row.token,
         context_length=model.context_length,
         vocabulary=model.rows,
         batchable=model.batchable,
@@ -112,13 +122,17 @@ def read_list(path: Path) -> list[Any]:
     return value
 
 
-def _network(folder: Path, config: dict[str, Any], memory: int | None) -> tuple[Any, Any]:
+def _network(
+    folder: Path, config: dict[str, Any], memory: int | None, use_tokenizer: UseTokenizer | None
+) -> tuple[Any, Any]:
     with reading(folder, config):
+        options = {"trust_remote_code": False} | template_options(folder)
+        tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
+        if use_tokenizer is not None:
+            use_tokenizer(tokenizer._tokenizer, str(folder), options)
         network, _ = open_network(folder, config)
         widen(network, memory)
         mx.eval(network.parameters())
-        options = {"trust_remote_code": False} | template_options(folder)
-        tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
     return network, tokenizer
 
 
@@ -173,6 +187,8 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
     logits = network(mx.array([[0, 0]]), cache=probe)
     mx.eval(logits)
     batchable = can_batch(caches)
+    counts = batchable and ragged.installed() and ragged_works(network)
+    weight_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     return LanguageModel(
         network=network,
         tokenizer=tokenizer,
@@ -183,11 +199,11 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         defaults=_defaults(generation),
         markers=markers,
         tool_parser=wrapper.tool_parser,
-        weight_bytes=sum(array.nbytes for _, array in tree_flatten(network.parameters())),
-        key_value_bytes=_bytes_per_token(probe),
+        weight_bytes=weight_bytes,
+        costs=Costs(row_bytes(probe) if batchable else _unbatched(probe), pass_bytes(weight_bytes, ragged=counts)),
         batchable=batchable,
         paddable=paddable(caches),
-        ragged=batchable and ragged.installed() and ragged_works(network),
+        ragged=counts,
         capabilities=tuple(capabilities),
         adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
         prefill_rate=_prefill_rate(network),
@@ -207,8 +223,8 @@ def _prefill_rate(network: Any) -> float:
     return tokens / max(seconds, 1e-6)
 
 
-def _bytes_per_token(caches: list[Any]) -> int:
-    """What one more token costs in caches that grow: the width of every key and value row."""
+def _unbatched(caches: list[Any]) -> RowBytes:
+    """For caches of unknown classes: the width of every key and value row."""
     arrays: list[Any] = []
 
     def collect(cache: Any) -> None:
@@ -220,7 +236,7 @@ def _bytes_per_token(caches: list[Any]) -> int:
 
     for cache in caches:
         collect(cache)
-    return int(tree_reduce(lambda total, a: total + a.shape[1] * a.shape[3] * a.itemsize, arrays, 0))
+    return RowBytes(sum(array.shape[1] * array.shape[3] * array.itemsize for array in arrays))
 
 
 def _optional_json(path: Path) -> dict[str, Any]:
@@ -264,16 +280,9 @@ def _defaults(generation: dict[str, Any]) -> Sampling:
     """What the model's makers recommend; greedy only when they say so."""
     if generation.get("do_sample") is False:
         return Sampling(temperature=0.0)
-
-    def number(name: str) -> float | None:
-        value = generation.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-    top_k = number("top_k")
-    return Sampling(
-        temperature=number("temperature"),
-        top_k=None if top_k is None else int(top_k),
-        top_p=number("top_p"),
-        min_p=number("min_p"),
-        repetition_penalty=number("repetition_penalty"),
-    )
+    values: dict[str, Any] = {}
+    for name, parameter in TABLE.items():
+        value = generation.get(name) if parameter.recommended else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER:
+            values[name] = int(value) if parameter.integer else float(value)
+    return Sampling(**values)

@@ -11,8 +11,9 @@ from typing import Any
 
 from mlx_lm import utils as lm
 
-from . import rotary
-from .spelling import FULL, LINEAR, SLIDING, BadConfig, normalised, period, sections
+from . import rope_modules
+from .rope_settings import FULL, SLIDING, BadConfig, sections
+from .spelling import LINEAR, normalised, period
 
 _HEADS = ("lm_head.weight", "lm_head.scales", "output.weight", "embed_out.weight")
 
@@ -38,8 +39,8 @@ def open_network(
         folder, lazy=True, strict=True, model_config=spelled, get_model_classes=classes, trust_remote_code=False
     )
     try:
-        rotary.check(network, config)
-    except rotary.Unread as error:
+        rope_modules.check(network, config)
+    except rope_modules.Unread as error:
         raise Unfollowed(str(error)) from error
     return network, read
 

@@ -1,68 +1,22 @@
 """config.json in every spelling at once: what Transformers 5 writes, what older ones wrote, what mlx-lm reads.
 
-Transformers 5 puts rotary positions into `rope_parameters` (flat, or one per layer type) and the type of the weights
-into `dtype`; older versions wrote `rope_theta`, `rope_scaling`, `partial_rotary_factor`, names of single families, and
-`torch_dtype`. Most of mlx-lm's architectures know only the latter and compute with their defaults where they find
-nothing, so all spellings are filled in from the one that is there. Rules of precedence are those of Transformers 5
-(`RotaryEmbeddingConfigMixin` in its modeling_rope_utils.py). Knows no weights and no MLX.
+Most of mlx-lm's architectures know only the older keys and compute with their defaults where they find nothing, so all
+spellings are filled in from the one that is there. Knows no weights and no MLX.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
-PLAIN = "default"
+from .rope_settings import BASES, FRACTIONS, FULL, LOCAL_BASES, NESTED, PLAIN, SLIDING, Rotation, head_width, rotations
 
-_NESTED = ("text_config", "llm_config", "language_config")
-_BASES = ("rope_theta", "rotary_emb_base", "rope_freq_constant", "rope_embedding_base", "global_rope_theta")
-_LOCAL_BASES = ("rope_local_base_freq", "swa_rope_theta", "rope_local_theta", "local_rope_theta")
-_FRACTIONS = ("partial_rotary_factor", "rotary_pct")
-_TYPES = {"mrope": PLAIN, "su": "longrope"}
-# What knows the length that a model was trained for before it was stretched.
-_STRETCHED = ("llama3", "yarn", "longrope")
+LINEAR = "linear_attention"
+
 # Architectures of mlx-lm that look up `rope_parameters` by a layer's type.
 _BY_LAYER_TYPE = ("gemma4_text", "laguna", "mellum", "spark2_5")
 # What has the same meaning under both names, in either direction.
 _SAME = (("num_experts", "num_local_experts"), ("block_dim", "hidden_size"), ("n_ctx", "n_positions"))
-_OF_ROTATION = frozenset({"rope_type", "type", "rope_theta", *_FRACTIONS})
-
-
-class BadConfig(ValueError):
-    """Two spellings of one thing do not agree, or something is not of the type it must be, or is not there."""
-
-
-@dataclass(frozen=True)
-class Rotation:
-    """Rotary positions of one layer type. `base` and `fraction` (of a head's width that turns) None: not stated.
-
-    `settings` are the other keys, such as `factor`; `kind` is the rope type, PLAIN for none.
-    """
-
-    base: Any
-    kind: str
-    fraction: float | None
-    settings: Mapping[str, Any]
-
-    def spelled(self) -> dict[str, Any]:
-        """As one dict of `rope_parameters`."""
-        stated = {"rope_theta": self.base, "partial_rotary_factor": self.fraction}
-        return {
-            **self.settings,
-            "rope_type": self.kind,
-            "type": self.kind,
-            **{key: value for key, value in stated.items() if value is not None},
-        }
-
-
-def sections(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The parts that may describe a language model: the whole, and the ones nested for it in a model that sees."""
-    yield config
-    for key in _NESTED:
-        if isinstance(nested := config.get(key), dict):
-            yield from sections(nested)
 
 
 def normalised(
@@ -74,7 +28,7 @@ def normalised(
     architecture cannot do without.
     """
     result = dict(config)
-    for key in _NESTED:
+    for key in NESTED:
         if isinstance(nested := config.get(key), dict):
             result[key] = normalised(_inheriting(nested, config), has_head=has_head, required=required)
     result |= _dtype(config) | _rotary(config) | _pattern(config) | _renamed(config) | _family(config)
@@ -82,72 +36,6 @@ def normalised(
         result["tie_word_embeddings"] = not has_head
     wanted = required(str(config.get("model_type")))
     return result | {key: value for key, value in _heads(config).items() if key in wanted}
-
-
-def rotations(config: Mapping[str, Any]) -> dict[str, Rotation]:
-    """What one section says of its rotary positions, by layer type; FULL alone where it does not tell them apart.
-
-    Empty where it says nothing. Raises BadConfig.
-    """
-    parameters, scaling = _object(config, "rope_parameters"), _object(config, "rope_scaling")
-    base = next((config[key] for key in _BASES if config.get(key) is not None), None)
-    fraction = next((config[key] for key in _FRACTIONS if config.get(key) is not None), None)
-    local = next((config[key] for key in _LOCAL_BASES if config.get(key) is not None), None)
-    if any(isinstance(value, dict) for value in parameters.values()):
-        found = {
-            layer: _rotation(config, entry, base, fraction)
-            for layer, entry in parameters.items()
-            if isinstance(entry, dict)
-        }
-        if scaling and all(rotation.kind == PLAIN for rotation in found.values()) and _kind(scaling) != PLAIN:
-            raise BadConfig("config.json: rope_scaling and rope_parameters name different rope types")
-        return found
-    if parameters and scaling and _kind(parameters) != _kind(scaling):
-        raise BadConfig("config.json: rope_scaling and rope_parameters name different rope types")
-    if not parameters and not scaling and base is None and local is None and fraction is None:
-        return {}
-    found = {FULL: _rotation(config, scaling | parameters, base, fraction)}
-    if local is not None:
-        partly = found[FULL].fraction if found[FULL].kind != "proportional" else None
-        found[SLIDING] = Rotation(local, PLAIN, partly, {})
-    return found
-
-
-def _rotation(config: Mapping[str, Any], entry: Mapping[str, Any], base: Any, fraction: Any) -> Rotation:
-    kind = _kind(entry)
-    settings = {key: value for key, value in entry.items() if key not in _OF_ROTATION}
-    if isinstance(factor := settings.get("factor"), int) and not isinstance(factor, bool):
-        settings["factor"] = float(factor)
-    if kind in _STRETCHED:
-        trained = config.get("original_max_position_embeddings") or settings.get("original_max_position_embeddings")
-        if trained := trained or config.get("max_position_embeddings"):
-            settings["original_max_position_embeddings"] = trained
-    if kind == "yarn" and settings.get("factor") is None:
-        settings["factor"] = _ratio(config, settings)
-    own_fraction = next((entry[key] for key in _FRACTIONS if entry.get(key) is not None), fraction)
-    return Rotation(entry["rope_theta"] if entry.get("rope_theta") is not None else base, kind, own_fraction, settings)
-
-
-def _ratio(config: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
-    longest, trained = config.get("max_position_embeddings"), settings.get("original_max_position_embeddings")
-    if not isinstance(longest, int) or not isinstance(trained, int) or trained <= 0:
-        raise BadConfig("config.json: rope_parameters of type yarn has no factor")
-    return longest / trained
-
-
-def _kind(entry: Mapping[str, Any]) -> str:
-    """Old files may have both keys, and then Transformers reads `rope_type`."""
-    kind = entry.get("rope_type") or entry.get("type") or PLAIN
-    return _TYPES.get(str(kind), str(kind))
-
-
-def _object(config: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = config.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise BadConfig(f"config.json: {key} is not an object")
-    return value
 
 
 def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,15 +48,15 @@ def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:
         "rope_parameters": _parameters(config, found, main),
     }
     if main.base is not None:
-        spelled |= dict.fromkeys(_BASES, main.base)
+        spelled |= dict.fromkeys(BASES, main.base)
         if isinstance(attention := config.get("attn_config"), dict):
             spelled["attn_config"] = {"rope_theta": main.base, **attention}
     if main.fraction is not None:
-        spelled |= dict.fromkeys(_FRACTIONS, main.fraction)
+        spelled |= dict.fromkeys(FRACTIONS, main.fraction)
         if config.get("rotary_dim") is None and (width := head_width(config)) is not None:
             spelled["rotary_dim"] = int(width * main.fraction)
     if (sliding := found.get(SLIDING)) is not None and sliding.base is not None:
-        spelled |= dict.fromkeys(_LOCAL_BASES, sliding.base)
+        spelled |= dict.fromkeys(LOCAL_BASES, sliding.base)
     if (trained := main.settings.get("original_max_position_embeddings")) is not None:
         spelled["original_max_position_embeddings"] = trained
     return spelled
@@ -182,16 +70,6 @@ def _parameters(config: Mapping[str, Any], found: Mapping[str, Rotation], main: 
     return {layer: rotation.spelled() for layer, rotation in found.items()} | {
         str(layer): main.spelled() for layer in missing
     }
-
-
-def head_width(config: Mapping[str, Any]) -> int | None:
-    """Transformers' rule: `head_dim`, else the hidden size shared among the heads."""
-    stated, hidden, heads = (config.get(key) for key in ("head_dim", "hidden_size", "num_attention_heads"))
-    if isinstance(stated, int) and stated > 0:
-        return stated
-    if isinstance(hidden, int) and isinstance(heads, int) and heads > 0:
-        return hidden // heads
-    return None
 
 
 def _heads(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,7 +102,7 @@ def _renamed(config: Mapping[str, Any]) -> dict[str, Any]:
             if config.get(one) is None and config.get(other) is not None:
                 filled[one] = config[other]
     if config.get("vocab_size") is None:
-        parts = (part for key in _NESTED if isinstance(part := config.get(key), dict))
+        parts = (part for key in NESTED if isinstance(part := config.get(key), dict))
         if (size := next((part["vocab_size"] for part in parts if part.get("vocab_size")), None)) is not None:
             filled["vocab_size"] = size
     return filled
@@ -240,6 +118,10 @@ def _family(config: Mapping[str, Any]) -> dict[str, Any]:
             return {
                 "layer_types": [older.get(kind, kind) for kind in kinds] if isinstance(kinds, list) else kinds,
                 "position_embedding_type": "rope" if turning else "nope",
+            }
+        case "apertus":  # Transformers has one kind of it
+            return {"mlp_bias": False, "post_norm": False, "qk_norm": True} | {
+                key: config[key] for key in ("mlp_bias", "post_norm", "qk_norm") if config.get(key) is not None
             }
         case "qwen3_vl_moe_text" if config.get("norm_topk_prob") is None:
             return {"norm_topk_prob": True}

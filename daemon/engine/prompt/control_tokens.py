@@ -8,9 +8,11 @@ such as runs of blank lines, stay whole, and a text without control tokens is en
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from .encoding import Encoding
 
 _PRIVATE = range(0xF0000, 0xFFFFE, 2)  # a plane of private-use characters, by pairs
 
@@ -37,10 +39,15 @@ class Marks:
         return text.replace(self.start, "").replace(self.end, "")
 
 
-def pattern(tokenizer: Any, template: str) -> re.Pattern[str]:
-    """Finds every control token, the longer one first. Raises jinja2.TemplateError where the template is none."""
-    tokens = sorted(filter(None, tokenizer._get_control_tokens(template)), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, tokens)) or "(?!)")
+def pattern(added: dict[str, bool], named: tuple[str, ...] | None, literals: str) -> re.Pattern[str]:
+    """Finds every control token, the longer one first: special ones, and of the other added ones those that the model's
+    makers name or, where they name none, those in the template's own words. Blank ones stand there as plain text."""
+    tokens = [
+        token
+        for token, special in added.items()
+        if token and (special or (token in named if named is not None else token in literals and not token.isspace()))
+    ]
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or "(?!)")
 
 
 def marks(tokens: re.Pattern[str], texts: Iterable[Any]) -> Marks:
@@ -62,36 +69,28 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def encode(tokenizer: Any, text: str, marks: Marks) -> list[int]:
+def encode(encoding: Encoding, text: str, marks: Marks) -> list[int]:
     """Token ids of a rendered chat. A mark that lost its partner in the template still parts what is beside it."""
     pieces = re.split(f"{marks.start}({marks.tokens.pattern}){marks.end}|[{marks.start}{marks.end}]", text)
-    ids = _ids(tokenizer, pieces[0])
+    ids = encoding.ids(pieces[0])
     for place, piece in enumerate(pieces[1:], 1):
         if piece and place % 2:
-            ids += _as_text(tokenizer, piece)
+            ids += _as_text(encoding, piece)
         elif piece:
-            ids += _inside(tokenizer, piece, added=True)
+            ids += _inside(encoding, encoding.ids, piece)
     return ids
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _as_text(tokenizer: Any, token: str) -> list[int]:
-    ids = _inside(tokenizer, token, added=False)
-    if tokenizer.convert_tokens_to_ids(token) not in ids:
+def _as_text(encoding: Encoding, token: str) -> list[int]:
+    ids = _inside(encoding, encoding.plain_ids, token)
+    if encoding.id(token) not in ids:
         return ids
     # Its letters are the token, for the model's own vocabulary too: they are taken one by one.
-    return [found for letter in token for found in _inside(tokenizer, letter, added=False)]
+    return [found for letter in token for found in _inside(encoding, encoding.plain_ids, letter)]
 
 
-def _inside(tokenizer: Any, text: str, *, added: bool) -> list[int]:
+def _inside(encoding: Encoding, ids: Callable[[str], list[int]], text: str) -> list[int]:
     """The ids of a text that is not the beginning: taken after a newline, for SentencePiece begins with a space."""
-
-    def ids(text: str) -> list[int]:
-        return _ids(tokenizer, text) if added else list(tokenizer._encode_without_added_tokens(text))
-
-    newline = _ids(tokenizer, "\n")
+    newline = encoding.ids("\n")
     together = ids("\n" + text)
     return together[len(newline) :] if together[: len(newline)] == newline else ids(text)

@@ -1,13 +1,16 @@
 """Requests to token ids: chat templates rendered, text tokenized, everything checked against the model's limits.
 
-Runs beside the engine loop on a thread of its own, for a long text takes the tokenizer seconds. Knows no MLX.
+Runs in a worker of the prompt process, which may be ended at any time. Knows no MLX.
 """
 
 from __future__ import annotations
 
 import bisect
+import contextlib
 import copy
 import functools
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +18,15 @@ import jinja2
 import msgspec
 
 from ...protocol import ChatPrompt, Count, Generate, Prompt, RejectCode, Rejected, TextPrompt, TokenPrompt
-from ..model.load import LanguageModel
+from .continuation import closed_at_tag, tagged
 from .control_tokens import Marks, encode, marks, pattern
+from .encoding import Encoding
+from .environment import Template, TooLong
+from .prompt_frames import ModelData, TokenizerData
+from .size import fits, most_bytes, most_characters, size
+
+COUNTED_CONTEXTS = 4
+"""A text to be counted may be for so many contexts."""
 
 
 class Refused(Exception):
@@ -29,6 +39,10 @@ class Refused(Exception):
 
     def rejected(self, request_id: int) -> Rejected:
         return Rejected(id=request_id, code=self.code, message=str(self), param=self.param)
+
+
+class TooLarge(Refused):
+    """The input cannot fit the context, whatever its tokens are."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,32 @@ class Prepared:
 
 
 class Prompts:
-    """Prepares prompts for one model."""
+    """Prepares prompts for one model. `note` is told the size of every text, in bytes, before it is tokenized."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(
+        self,
+        tokenizer: TokenizerData,
+        model: ModelData,
+        encoding: Encoding,
+        note: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._tokenizer = tokenizer
         self._model = model
-        self._control_tokens = functools.lru_cache(maxsize=8)(functools.partial(pattern, model.vocabulary.tokenizer))
+        self._encoding = encoding
+        self.note = note
+        self._compiled = functools.lru_cache(maxsize=8)(self._compile)
+
+    def _compile(self, source: str) -> tuple[Template, re.Pattern[str]]:
+        """Raises jinja2.TemplateError."""
+        template = Template(source)
+        return template, pattern(self._encoding.added, self._tokenizer.control, template.literals)
+
+    def compile_own(self) -> None:
+        """The model's own templates, so that no worker does it; what is wrong with them is told when they are used."""
+        own = self._tokenizer.template
+        for source in own.values() if isinstance(own, dict) else [own] if own else []:
+            with contextlib.suppress(Exception):
+                self._compiled(source)
 
     def prepare(self, request: Generate) -> Prepared:
         """Raises Refused."""
@@ -73,7 +108,9 @@ class Prompts:
 
     def count(self, request: Count) -> list[int]:
         """Raises Refused."""
-        return self._tokens(request.prompt)[0]
+        limit = COUNTED_CONTEXTS * self._model.context_length
+        self._reject_by_size(request.prompt, limit)
+        return self._tokens(request.prompt, limit)[0]
 
     def _check(self, request: Generate) -> None:
         rows = self._model.rows
@@ -95,7 +132,7 @@ class Prompts:
         if isinstance(prompt, TextPrompt) and prompt.drop_middle:
             return self._both_ends(prompt, limit)
         self._reject_by_size(prompt, limit)
-        return *self._tokens(prompt), False
+        return *self._tokens(prompt, limit), False
 
     def _recent(self, prompt: ChatPrompt, limit: int) -> tuple[list[int], str, bool]:
         """As many of the newest messages as fit, system messages always. What is left begins with a user's message,
@@ -105,31 +142,33 @@ class Prompts:
         spoken = [place for place, message in enumerate(messages) if message.get("role") != "system"]
         starts = [place for place in spoken[1:] if messages[place].get("role") == "user" or place == last]
         tried: dict[int, tuple[list[int], str]] = {}
-        too_large: list[ChatPrompt] = []
+        too_large: list[TooLarge] = []
 
-        def fits(start: int) -> bool:
+        def enough(start: int) -> bool:
             left = tuple(m for place, m in enumerate(messages) if place >= start or m.get("role") == "system")
             part = msgspec.structs.replace(prompt, messages=left)
-            if _characters(part) > _most_characters(limit):
-                too_large.append(part)
+            try:
+                self._reject_by_size(part, limit)
+                tried[start] = self._chat(part, limit)
+            except TooLarge as error:
+                too_large.append(error)
                 return False
-            tried[start] = self._chat(part)
             return len(tried[start][0]) < limit
 
         start = 0
-        if not fits(0) and starts:
-            start = starts[min(bisect.bisect_left(starts, True, key=fits), len(starts) - 1)]
+        if not enough(0) and starts:
+            start = starts[min(bisect.bisect_left(starts, True, key=enough), len(starts) - 1)]
         if start not in tried:
-            self._reject_by_size(too_large[-1], limit)
+            raise too_large[-1]
         tokens, rendered = tried[start]
         return tokens, rendered, start > 0
 
     def _both_ends(self, prompt: TextPrompt, limit: int) -> tuple[list[int], str, bool]:
         """The beginning and the end of a text that is too long, with a quarter of the context left for the answer."""
-        most = _most_characters(limit)
+        most = most_bytes(limit)
         cut = len(prompt.text) > 2 * most
         part = msgspec.structs.replace(prompt, text=prompt.text[:most] + prompt.text[-most:]) if cut else prompt
-        tokens, rendered = self._tokens(part)
+        tokens, rendered = self._tokens(part, limit)
         if len(tokens) >= limit:
             kept = max(2, limit - max(1, limit // 4))
             head = kept // 2
@@ -137,22 +176,20 @@ class Prompts:
         return tokens, rendered, cut
 
     def _reject_by_size(self, prompt: Prompt, limit: int) -> None:
-        """Refuse what cannot fit without tokenizing megabytes."""
-        if not isinstance(prompt, TokenPrompt) and (size := _characters(prompt)) > _most_characters(limit):
-            raise Refused(
-                "context_length_exceeded",
-                f"the input of {size} characters cannot fit the model's maximum context length ({limit} tokens)",
-                "messages" if isinstance(prompt, ChatPrompt) else "prompt",
-            )
+        """Refuse what cannot fit without rendering and tokenizing megabytes."""
+        if isinstance(prompt, TextPrompt):
+            _check_size([prompt.text], limit, "prompt")
+        elif isinstance(prompt, ChatPrompt):
+            _check_size([str(message.get("content")) for message in prompt.messages], limit, "messages")
 
-    def _tokens(self, prompt: Prompt) -> tuple[list[int], str]:
+    def _tokens(self, prompt: Prompt, limit: int) -> tuple[list[int], str]:
         if isinstance(prompt, TokenPrompt):
             return self._checked(prompt.ids, "prompt"), ""
         if isinstance(prompt, TextPrompt):
             history = self._checked(prompt.history, "context")
             text = self._encode(prompt.text, special=prompt.add_special_tokens and not history)
             return history + text, prompt.text
-        return self._chat(prompt)
+        return self._chat(prompt, limit)
 
     def _checked(self, ids: tuple[int, ...], param: str) -> list[int]:
         rows = self._model.rows
@@ -165,92 +202,112 @@ class Prompts:
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         """A text that begins with the token that the tokenizer would put in front gets no second one."""
-        tokenizer = self._model.tokenizer
-        ids = list(tokenizer(text, add_special_tokens=special)["input_ids"])
-        begins = special and bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-        return ids[1:] if begins and ids[:2] == [tokenizer.bos_token_id] * 2 else ids
+        self.note(size(text))
+        ids = self._encoding.ids(text, special=special)
+        first = self._tokenizer.names.get("bos_token")
+        begins = special and bool(first) and text.startswith(str(first))
+        return ids[1:] if begins and ids[:2] == [self._encoding.id(str(first))] * 2 else ids
 
-    def _chat(self, prompt: ChatPrompt) -> tuple[list[int], str]:
-        template = self._template(prompt)
+    def _chat(self, prompt: ChatPrompt, limit: int) -> tuple[list[int], str]:
+        source = self._template(prompt)
         try:
-            tokens = self._control_tokens(template)
-            marked = marks(tokens, (template, prompt.messages, prompt.tools, prompt.template_options))
-            rendered = self._render(prompt, template, marked)
+            template, tokens = self._compiled(source)
+            marked = marks(tokens, (source, prompt.messages, prompt.tools, prompt.template_options))
+            rendered = self._render(prompt, template, marked, most_characters(limit))
+        except TooLong:
+            raise TooLarge(
+                "context_length_exceeded",
+                f"the model's chat template writes more than {most_characters(limit)} characters for these messages, "
+                f"which cannot fit the model's maximum context length ({limit} tokens)",
+                "messages",
+            ) from None
         except jinja2.TemplateError as error:
             raise Refused(
                 "invalid_request", f"the model's chat template refuses these messages: {error}", "messages"
             ) from error
+        except MemoryError:
+            raise
         except Exception as error:
             raise Refused(
                 "template_error",
                 f"the model's chat template failed on these messages ({type(error).__name__}: {error})",
                 "messages",
             ) from error
-        return encode(self._model.tokenizer, rendered, marked), marked.removed(rendered)
+        text = marked.removed(rendered)
+        _check_size([text], limit, "messages")
+        self.note(size(text))
+        return encode(self._encoding, rendered, marked), text
 
     def _template(self, prompt: ChatPrompt) -> str:
         """Of several named ones, `tool_use` where tools are offered."""
-        tokenizer = self._model.tokenizer
+        own = self._tokenizer.template
         if prompt.template is not None:
             return prompt.template
-        if tokenizer.chat_template is None:
+        if own is None:
             raise Refused(
                 "unsupported",
                 "this model has no chat template; use /v1/completions, or /api/generate with raw: true",
                 "messages",
             )
-        if isinstance(tokenizer.chat_template, str):
-            return tokenizer.chat_template
-        try:
-            return str(tokenizer.get_chat_template(tools=list(prompt.tools) or None))
-        except ValueError as error:
-            raise Refused(
-                "unsupported", "this model has several chat templates and none of them is the default", "messages"
-            ) from error
+        if isinstance(own, str):
+            return own
+        for name in ("tool_use", "default") if prompt.tools else ("default",):
+            if name in own:
+                return own[name]
+        raise Refused(
+            "unsupported", "this model has several chat templates and none of them is the default", "messages"
+        )
 
-    def _render(self, prompt: ChatPrompt, template: str, marked: Marks) -> str:
+    def _render(self, prompt: ChatPrompt, template: Template, marked: Marks, most: int) -> str:
         options = marked.around(prompt.template_options)
         if prompt.thinking is not None:
             options["enable_thinking"] = bool(prompt.thinking)
             if isinstance(prompt.thinking, str):
                 options["reasoning_effort"] = prompt.thinking
-        return str(
-            self._model.tokenizer.apply_chat_template(
-                [_message(message, marked) for message in prompt.messages],
-                chat_template=template,
-                tools=marked.around(prompt.tools) or None,
-                tokenize=False,
-                add_generation_prompt=not prompt.continue_last,
-                continue_final_message=prompt.continue_last,
-                **options,
-            )
-        )
+        messages = [_message(message, marked) for message in prompt.messages]
+        if not messages:
+            raise ValueError("there are no messages")
+        last = tagged(messages[-1], template.source) if prompt.continue_last else None
+        given = {
+            "messages": messages,
+            "tools": marked.around(prompt.tools) or None,
+            "documents": None,
+            "add_generation_prompt": not prompt.continue_last,
+        }
+        rendered = template.render(self._tokenizer.names | options | given, most)
+        return rendered if last is None else closed_at_tag(rendered, last)
 
     def _opens_reasoning(self, rendered: str) -> bool:
-        start = self._model.markers.think_start
+        start = self._model.think_start
         return bool(start) and rendered.rstrip().endswith(start)
 
 
 def _message(message: dict[str, Any], marked: Marks) -> dict[str, Any]:
-    """A copy whose texts cannot spell a control token.
+    """A copy whose texts cannot spell a control token, without what is null, with its thoughts under the names that
+    templates know.
 
     The assistant's own turns stay as they are, for templates look for their markers there.
     """
-    message = copy.deepcopy(message)
-    thinking = message.pop("thinking", None)
-    if thinking:
-        message.setdefault("reasoning_content", thinking)
+    message = {key: copy.deepcopy(value) for key, value in message.items() if value is not None}
+    if not message.get("thinking"):
+        message.pop("thinking", None)
+    thoughts = next((message[key] for key in ("reasoning_content", "thinking", "reasoning") if key in message), None)
+    if thoughts is not None:
+        message = {"thinking": thoughts} | message | {"reasoning_content": thoughts}
     if message.get("role") == "assistant":
         return message
     return {key: value if key == "role" else marked.around(value) for key, value in message.items()}
 
 
-def _characters(prompt: ChatPrompt | TextPrompt) -> int:
-    if isinstance(prompt, TextPrompt):
-        return len(prompt.text)
-    return sum(len(str(message.get("content"))) for message in prompt.messages)
-
-
-def _most_characters(limit: int) -> int:
-    """More than this cannot fit: 64 characters for each token, and something for short contexts."""
-    return 64 * limit + 4096
+def _check_size(texts: list[str], limit: int, param: str) -> None:
+    """Raises TooLarge."""
+    if fits(texts, limit):
+        return
+    characters, count = sum(map(len, texts)), sum(map(size, texts))
+    raise TooLarge(
+        "context_length_exceeded",
+        f"the input of {characters} characters ({count} bytes) cannot fit the model's maximum context length "
+        f"({limit} tokens, for which at most {most_bytes(limit)} bytes are read): shorten the input, or use a model "
+        "with a longer context",
+        param,
+    )

@@ -9,14 +9,15 @@ from typing import Any, Protocol
 
 import mlx.core as mx
 
-from ...protocol import Count, Load, Loaded, Ranked, Rerank, TextPrompt
+from ...protocol import Load, Loaded, Ranked, Rerank
 from ..encode.facts import Facts, measured
 from ..encode.open import is_encoder, open_classifier, open_decoder
-from ..encode.row_job import Job, Row
-from ..encode.tokens import TextTokenizer, length_limit, load_tokenizer
-from ..model.load import UnsupportedModel, read_json, reading
+from ..encode.row_job import Job
+from ..encode.tokenizer import length_limit, load_tokenizer
+from ..model.load import UnsupportedModel, UseTokenizer, read_json, reading
 from ..model.precision import widen
-from ..prompt.render import Refused
+from ..prompt.prompt_frames import RerankData
+from ..texts.row import Row
 from .cross_encoder import CrossEncoder
 from .parts import parts
 from .yes_no import YesNo
@@ -25,20 +26,20 @@ YES_NO = ("Qwen3ForCausalLM", "Qwen3ForSequenceClassification")
 
 
 class Scorer(Protocol):
-    """Documents to rows (raises Refused), and rows to their logits."""
+    """Rows to their logits."""
 
-    def rows(self, work: Rerank) -> list[Row]: ...
     def head(self, rows: list[Row], budget: int) -> tuple[list[Any], int]: ...
     def logits(self, rows: list[Row]) -> mx.array: ...
 
 
 class Reranker:
-    def __init__(self, scorer: Scorer, texts: TextTokenizer, facts: Facts) -> None:
+    """`texts` is what the prompt process needs to know."""
+
+    def __init__(self, scorer: Scorer, facts: Facts, texts: RerankData) -> None:
         self._scorer = scorer
-        self._texts = texts
+        self.texts = texts
         self.weight_bytes = facts.weight_bytes
         self.token_bytes, self.pair_bytes = facts.token_bytes, facts.pair_bytes
-        self.vocabulary = facts.vocabulary
         self.rate = measured(lambda tokens: self.compute([Row([0] * tokens, 0, segments=[0] * tokens)]))
 
     def parts(self, work: Rerank) -> Iterator[Rerank]:
@@ -47,16 +48,8 @@ class Reranker:
     def count_rows(self, work: Any) -> int:
         return len(work.documents) if isinstance(work, Rerank) else 0
 
-    def prepare(self, work: Rerank) -> list[Row]:
-        """Raises Refused."""
-        return self._scorer.rows(work)
-
-    def count(self, request: Count) -> list[int]:
-        """Raises Refused."""
-        if not isinstance(request.prompt, TextPrompt):
-            raise Refused("unsupported", "a reranker takes a query and documents, no messages", "messages")
-        (found,) = self._texts.encode([request.prompt.text], special=request.prompt.add_special_tokens)
-        return found.ids
+    def check(self, work: Rerank) -> None:
+        """All that can be wrong is seen with the tokens."""
 
     def head(self, rows: list[Row], budget: int) -> tuple[list[Any], int]:
         return self._scorer.head(rows, budget)
@@ -75,7 +68,7 @@ class Reranker:
         )
 
 
-def load_reranker(request: Load) -> tuple[Reranker, Loaded]:
+def load_reranker(request: Load, use_tokenizer: UseTokenizer | None = None) -> tuple[Reranker, Loaded]:
     """Bring the model into memory. Raises BadModel, UnsupportedModel, MemoryError."""
     began = time.monotonic()
     folder = Path(request.path)
@@ -84,19 +77,25 @@ def load_reranker(request: Load) -> tuple[Reranker, Loaded]:
         decoder = not is_encoder(config)
         if decoder:
             _check_decoder(config)
+        tokenizer = load_tokenizer(folder, use_tokenizer)
         network = open_decoder(folder, config) if decoder else open_classifier(folder, config)
         widen(network, request.memory_limit)
         mx.eval(network.parameters())
-        tokenizer = load_tokenizer(folder)
+        facts = Facts.of(network, config)
         longest = length_limit(config, tokenizer, None, request.context_length)
-        texts = TextTokenizer(tokenizer, longest)
-        scorer: Scorer = YesNo(network, texts) if decoder else CrossEncoder(network, texts)
-        reranker = Reranker(scorer, texts, Facts.of(network, config))
+        if decoder:
+            asked = YesNo(network, tokenizer)
+            texts = RerankData(rows=facts.vocabulary, longest=longest, yes_no=True, shares=asked.shares)
+            reranker = Reranker(asked, facts, texts)
+        else:
+            segments = "token_type_ids" in tokenizer.model_input_names
+            texts = RerankData(rows=facts.vocabulary, longest=longest)
+            reranker = Reranker(CrossEncoder(network, segments=segments), facts, texts)
     return reranker, Loaded(
         weight_bytes=reranker.weight_bytes,
         kv_bytes_per_token=0,
         context_length=longest,
-        vocabulary=reranker.vocabulary,
+        vocabulary=facts.vocabulary,
         batchable=True,
         capabilities=("rerank",),
         seconds=time.monotonic() - began,

@@ -1,7 +1,6 @@
 """Qwen3-Reranker: a decoder that is asked whether a document answers a query, and the logits of its yes and no.
 
-The prompt is that of the model's card (https://huggingface.co/Qwen/Qwen3-Reranker-0.6B, its Transformers example). All
-documents of a request share the prompt's head, with instruction and query: it is prefilled once, and its keys and
+All documents of a request share the prompt's head, with instruction and query: it is prefilled once, and its keys and
 values stand before every document's own.
 """
 
@@ -12,68 +11,21 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
 
-from ...protocol import Rerank
 from ..cache.rows import paddable
 from ..encode.padding import pad
-from ..encode.row_job import Job, Row
-from ..encode.tokens import TextTokenizer
+from ..encode.row_job import Job
 from ..model.load import UnsupportedModel
-from ..prompt.render import Refused
-from .too_long import too_long
-
-INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
-PREFIX = (
-    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
-    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
-)
-SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
-_UNLIKE = ("a", "1", "\n\n")  # documents that begin as differently as can be
+from ..texts.row import Row
 
 
 class YesNo:
-    """`network` is mlx-lm's, with its language head or with a `score` of one label in place of it."""
+    """`network` is mlx-lm's, with its language head or with a `score` of one label in place of it. `shares`: whether
+    its caches can be copied for every row."""
 
-    def __init__(self, network: Any, texts: TextTokenizer) -> None:
+    def __init__(self, network: Any, tokenizer: Any) -> None:
         self._network = network
-        self._texts = texts
-        self._prefix, self._suffix = (tokens.ids for tokens in texts.encode([PREFIX, SUFFIX], special=False))
-        self._shares = paddable(make_prompt_cache(network))
-        self._answers = None if "score" in network else _answers(network, texts.tokenizer)
-
-    # documents to rows
-
-    def rows(self, work: Rerank) -> list[Row]:
-        """Raises Refused."""
-        texts, most = self._texts, self._texts.most_characters
-        before = f"<Instruct>: {INSTRUCTION if work.instruction is None else work.instruction}\n"
-        before += f"<Query>: {work.query}\n<Document>: "
-        room = texts.longest - len(self._prefix) - len(self._suffix)
-        large = [len(before) + len(document) > most for document in work.documents]
-        if any(large) and not work.truncate:
-            raise too_long(work.first + large.index(True), None, texts.longest)
-        bodies = [before + document[:most] for document in (*_UNLIKE, *work.documents)]
-        encoded = texts.encode_inert(bodies)
-        common = _common(encoded[: len(_UNLIKE)])
-        if len(common) >= room:
-            message = f"the query leaves no room for a document in the model's maximum of {texts.longest} tokens"
-            raise Refused("context_length_exceeded", message, "query")
-        alone = work.first == 0 and len(work.documents) == 1
-        rows = []
-        for place, (body, much) in enumerate(zip(encoded[len(_UNLIKE) :], large, strict=True), work.first):
-            if len(body) > room and not work.truncate:
-                raise too_long(place, len(body), texts.longest)
-            shared = self._shares and not alone and body[: len(common)] == common
-            rows.append(
-                Row(
-                    [*self._prefix, *body[:room], *self._suffix],
-                    place,
-                    head=len(self._prefix) + len(common) if shared else 0,
-                    cut=much or len(body) > room,
-                )
-            )
-        return rows
-
-    # rows to logits
+        self.shares = paddable(make_prompt_cache(network))
+        self._answers = None if "score" in network else _answers(network, tokenizer)
 
     def head(self, rows: list[Row], budget: int) -> tuple[list[Any], int]:
         """Prefill what these rows' requests share, so many tokens at a time."""
@@ -137,13 +89,6 @@ def _answers(network: Any, tokenizer: Any) -> mx.array:
         bits=head.bits,
         mode=head.mode,
     )
-
-
-def _common(sequences: list[list[int]]) -> list[int]:
-    """The longest common beginning."""
-    first, last = min(sequences), max(sequences)
-    length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    return first[:length]
 
 
 def _repeated(cache: KVCache, rows: int) -> KVCache:

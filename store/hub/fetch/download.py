@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 from ...disk.blobs import Blob, Blobs
 from ...disk.pins import Pins
-from ...errors import NoSpace
 from ..repository import HubFile, file_url
 from .dialer import Dialer
 from .dispatcher import Dispatcher
@@ -118,7 +117,7 @@ class _Download:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 missing = sum(file.size for file in files if file.path not in self._found)
                 missing -= sum(task.done for task in self._tasks)
-                raise NoSpace(missing, self._blobs.disk.free(self._blobs.folder)) from error
+                raise self._blobs.disk.full(self._blobs.folder, missing) from error
             raise
         finally:
             self._end()

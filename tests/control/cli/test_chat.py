@@ -57,6 +57,11 @@ class Terminal:
             self.process.send_signal(signal.SIGINT)
         return self.expect(answer)
 
+    def leave(self) -> None:
+        """Ctrl-D."""
+        self.type("\x04")
+        assert self.process.wait(GUARD) == 0
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -159,8 +164,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(chat: Terminal, daemon: FakeDa
 def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(chat: Terminal) -> None:
     chat.interrupt("Use Ctrl-D or /bye to exit.")
     chat.expect(">>> ")
-    chat.type("\x04")
-    assert chat.process.wait(GUARD) == 0
+    chat.leave()
 
 
 def test_error_of_one_answer_does_not_end_the_chat(chat: Terminal) -> None:
@@ -173,8 +177,7 @@ def test_history_is_kept_in_a_private_file(chat: Terminal, home: Path) -> None:
     chat.say("remember me", "You said: remember me")
     chat.say("/set nohistory", "Set nohistory.")
     chat.say("/set history", "Set history.")
-    chat.type("\x04")
-    assert chat.process.wait(GUARD) == 0
+    chat.leave()
     assert "remember me" in (home / "history").read_text()
     assert (home / "history").stat().st_mode & 0o077 == 0
 
@@ -183,8 +186,7 @@ def test_nothing_typed_after_nohistory_is_kept(chat: Terminal, home: Path) -> No
     chat.say("/set nohistory", "Set nohistory.")
     chat.say("secret", "You said: secret")
     chat.say("/set history", "Set history.")
-    chat.type("\x04")
-    assert chat.process.wait(GUARD) == 0
+    chat.leave()
     assert "secret" not in (home / "history").read_text()
 
 

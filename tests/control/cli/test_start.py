@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -44,13 +45,37 @@ def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
     assert os.getsid(pid) == pid, "it has a session of its own, so closing the terminal leaves it alone"
     assert (home / "logs" / f"{port}.log").stat().st_mode & 0o077 == 0
 
-    assert cli.main(["start", "--port", str(port)]) == 0
-    assert capsys.readouterr().out == f"mlx-serve is already running at http://127.0.0.1:{port} (pid {pid})\n"
+    assert cli.main(["start", "--port", str(port)]) == 75
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == (
+        "",
+        f"mlx-serve: a daemon is already running at http://127.0.0.1:{port}, pid {pid}\n",
+    )
+    assert cli.main(["start", "--port", str(port), "--json"]) == 75
+    assert json.loads(capsys.readouterr().out)["pid"] == pid
 
     assert cli.main(["stop", "--port", str(port)]) == 0
     assert capsys.readouterr().out == f"stopped mlx-serve (pid {pid})\n"
     assert launch.has_ended(pid)
     assert cli.main(["stop", "--port", str(port)]) == 3
+
+
+def test_of_two_starts_at_once_one_is_told_that_the_other_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second looked before the first listened, so its own daemon found out; for `list` that is fine."""
+    from mlx_serve.control.cli import session
+    from mlx_serve.control.cli.commands import daemon as commands
+
+    port = free_port()
+    assert cli.main(["start", "--port", str(port)]) == 0
+    pid = Client(socket_path(home, port), 5).pid()
+    capsys.readouterr()
+    monkeypatch.setattr(commands, "alive", lambda path: False)
+    monkeypatch.setattr(session, "alive", lambda path: False)
+    assert cli.main(["start", "--port", str(port)]) == 75
+    assert capsys.readouterr().err.endswith(f"already running at http://127.0.0.1:{port}, pid {pid}\n")
+    assert cli.main(["list", "--port", str(port)]) == 0
 
 
 def test_start_that_fails_shows_the_daemons_own_reason(capsys: pytest.CaptureFixture[str], home: Path) -> None:

@@ -164,7 +164,9 @@ def test_gc_passes_dry_run_on(client: Client) -> None:
 def test_config_shows_origins_and_hides_keys(daemon: FakeDaemon, client: Client) -> None:
     from mlx_serve.daemon.settings.schema import load_settings
 
-    daemon.context.settings = load_settings({}, {"MLX_SERVE_HOME": "/h", "MLX_SERVE_SERVER_API_KEYS": "sesame"})
+    daemon.context.settings = load_settings(
+        {}, {"MLX_SERVE_HOME": "/h", "MLX_SERVE_SERVER_API_KEYS": "open-sesame-open-sesame"}
+    )
     found = client.get("/control/v1/config")
     assert "sesame" not in json.dumps(found)
     assert found["server"]["port"] == 8000

@@ -28,25 +28,22 @@ async def drip(writer: asyncio.StreamWriter, data: bytes, seconds: float) -> Non
         return
 
 
-async def test_a_head_that_drips_is_cut_at_its_deadline() -> None:
+@pytest.mark.parametrize(
+    ("whole", "dripping"),
+    [
+        (b"", b"GET /ok HTTP/1.1\r\nX: " + b"a" * 1000),
+        (b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n", b"a" * 1000),
+    ],
+    ids=["head", "body"],
+)
+async def test_a_request_that_drips_is_cut_at_its_deadline(whole: bytes, dripping: bytes) -> None:
     async with wire(QUICK) as server:
         reader, writer = await server.connect()
-        dripping = asyncio.create_task(drip(writer, b"GET /ok HTTP/1.1\r\nX: " + b"a" * 1000, 0.02))
+        writer.write(whole)
+        task = asyncio.create_task(drip(writer, dripping, 0.02))
         async with asyncio.timeout(GUARD):
             answer = Answer(await reader.read())
-        dripping.cancel()
-        assert answer.status == 408
-        writer.close()
-
-
-async def test_a_body_that_drips_is_cut_at_its_deadline() -> None:
-    async with wire(QUICK) as server:
-        reader, writer = await server.connect()
-        writer.write(b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n")
-        dripping = asyncio.create_task(drip(writer, b"a" * 1000, 0.02))
-        async with asyncio.timeout(GUARD):
-            answer = Answer(await reader.read())
-        dripping.cancel()
+        task.cancel()
         assert answer.status == 408
         writer.close()
 

@@ -80,9 +80,22 @@ def test_an_exception_stays_on_one_line_with_its_place() -> None:
 
 
 def test_keys_are_blotted_out() -> None:
-    formatter = Formatter("text", secrets=["hunter22"])
-    line = formatter.format(record("refuse key hunter22 Authorization: Bearer abc.def", fields={"key": "xhunter22"}))
-    assert "hunter22" not in line and "abc.def" not in line
+    key = "hunter22hunter22"
+    formatter = Formatter("text", secrets=[key])
+    line = formatter.format(record(f"refuse key {key} Authorization: Bearer abc.def", fields={"key": f"x{key}"}))
+    assert key not in line and "abc.def" not in line
+
+
+def test_a_short_secret_leaves_the_words_of_the_log_alone() -> None:
+    """A key of one letter once masked that letter everywhere."""
+    line = Formatter("text", secrets=["e", "hunter22"]).format(record("serve requests", fields={"name": "hunter22"}))
+    assert "serve requests name=hunter22" in line
+
+
+def test_of_two_keys_of_which_one_begins_with_the_other_nothing_stays() -> None:
+    short, long = "0123456789abcdef", "0123456789abcdef-and-more"
+    line = Formatter("text", secrets=[short, long]).format(record(f"see {long}"))
+    assert "and-more" not in line and "***" in line
 
 
 def test_lines_reach_the_file_which_only_its_owner_reads(tmp_path: Path, logger: logging.Logger) -> None:

@@ -57,7 +57,8 @@ def test_flags_win_over_environment_over_file_over_defaults(environ: dict[str, s
 def test_every_setting_has_an_environment_variable(environ: dict[str, str]) -> None:
     """A value is taken from MLX_SERVE_<SECTION>_<KEY> for each key there is."""
     samples = {"text": "x", "switch": "false", "whole": "16", "number": "1.5", "size": "2MB", "path": "/x"}
-    samples |= {"names": "a,b", "map": "a=b", "choice": ""}
+    samples |= {"names": f"{'a' * 16},{'b' * 16}", "map": "a=b", "choice": ""}
+    environ |= {"MLX_SERVE_SERVER_API_KEYS": "c" * 16}  # without a key some other settings are refused
     for section, cls in SECTIONS.items():
         for name, each in cls.__dataclass_fields__.items():
             spec = each.metadata["setting"]
@@ -106,11 +107,15 @@ def test_auto_and_null_in_the_file(environ: dict[str, str], tmp_path: Path) -> N
 
 
 def test_lists_and_maps_in_the_file(environ: dict[str, str], tmp_path: Path) -> None:
-    write(tmp_path, "models:\n  preload: [a/b, c]\n  aliases: {fast: o/m}\nserver: {api_keys: [12345, abc]}\n")
+    write(
+        tmp_path,
+        "models:\n  preload: [a/b, c]\n  aliases: {fast: o/m}\n"
+        "server: {api_keys: [1234567890123456, sixteen-or-more-]}\n",
+    )
     settings = load_settings({}, environ)
     assert settings.models.preload == ("a/b", "c")
     assert settings.models.aliases == {"fast": "o/m"}
-    assert settings.server.api_keys == ("12345", "abc")
+    assert settings.server.api_keys == ("1234567890123456", "sixteen-or-more-")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +181,7 @@ def test_a_pipe_in_place_of_the_file_does_not_hang(environ: dict[str, str], tmp_
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620])
 def test_keys_in_a_file_that_others_can_open_are_refused(environ: dict[str, str], tmp_path: Path, mode: int) -> None:
-    path = write(tmp_path, "server: {api_keys: [hunter22]}\n", mode)
+    path = write(tmp_path, "server: {api_keys: [hunter22hunter22]}\n", mode)
     message = error_of(environ)
     assert f"chmod 600 {path}" in message and "hunter22" not in message
 
@@ -238,7 +243,7 @@ def test_the_command_prints_settings_with_masked_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLX_SERVE_HOME", str(tmp_path))
-    monkeypatch.setenv("MLX_SERVE_SERVER_API_KEYS", "hunter22,other")
+    monkeypatch.setenv("MLX_SERVE_SERVER_API_KEYS", "hunter22hunter22,another-long-key")
     assert config_command.main(["--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["server"]["api_keys"] == ["***", "***"]
@@ -258,6 +263,35 @@ def test_the_command_says_what_is_wrong_and_exits_78(
     write(tmp_path, "server: {prot: 1}\n")
     assert config_command.main(["--json"]) == 78
     assert "did you mean server.port?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"), [("a", "item 1 has 1"), ("sixteen-or-more-,fifteen-letters", "item 2 has 15")]
+)
+def test_a_short_key_is_refused_without_being_shown(environ: dict[str, str], keys: str, fault: str) -> None:
+    """A key of one letter could be guessed, and would be blotted out of every word of the log."""
+    message = error_of(environ | {"MLX_SERVE_SERVER_API_KEYS": keys})
+    assert message == (
+        "MLX_SERVE_SERVER_API_KEYS: server.api_keys must be a list whose items have at least 16 characters each; "
+        + fault
+    )
+
+
+def test_a_short_key_in_the_file_is_named_with_its_line(environ: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path, "server:\n  port: 1\n  api_keys: [hunter22]\n")
+    message = error_of(environ)
+    assert message.startswith(f"{tmp_path / 'config.yaml'}:3: server.api_keys must be") and "hunter22" not in message
+
+
+def test_keys_that_are_always_asked_for_must_be_there(environ: dict[str, str]) -> None:
+    message = error_of(environ | {"MLX_SERVE_SERVER_REQUIRE_KEYS": "always"})
+    assert message == (
+        "MLX_SERVE_SERVER_REQUIRE_KEYS: server.require_keys is always, but there is no key to send; "
+        "set server.api_keys (MLX_SERVE_SERVER_API_KEYS), or set require_keys to remote"
+    )
+    environ |= {"MLX_SERVE_SERVER_REQUIRE_KEYS": "ALWAYS", "MLX_SERVE_SERVER_API_KEYS": "sixteen-or-more-"}
+    assert load_settings({}, environ).server.require_keys == "always"
+    assert load_settings({}, {"MLX_SERVE_HOME": environ["MLX_SERVE_HOME"]}).server.require_keys == "remote"
 
 
 def test_settings_cannot_be_changed(environ: dict[str, str]) -> None:

@@ -92,9 +92,10 @@ async def test_a_slow_child_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(runner, "PING_SECONDS", 0.02)
     one = await spawn(wedged_seconds=100.0)
     await one.load(load("acme/model"))
-    answer = asyncio.ensure_future(listen(events_of(one, ask("pings 5"))))
-    for answered in range(1, 5):
-        await until(lambda count=answered: one.gauges.steps >= count)  # type: ignore[misc]
+    answer = asyncio.ensure_future(listen(events_of(one, ask("pings 20"))))
+    for _ in range(4):
+        heard = one.gauges.steps
+        await until(lambda heard=heard: one.gauges.steps > heard)  # type: ignore[misc]
         clock.now += 60.0
     assert isinstance((await answer)[-1], Finished)
     assert one.alive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fakes.serving import MODEL, Serving, daemon
 from mlx_serve.handlers.guard import check as guard
 from mlx_serve.handlers.guard import hosts
 from mlx_serve.handlers.guard.keys import Keys
+from mlx_serve.handlers.guard.throttle import Throttle
 
 ELSEWHERE = {"x-forwarded-for": "203.0.113.9"}  # a proxy on this machine says who really calls
 
@@ -109,8 +111,80 @@ async def test_protected_mode(serving: Serving) -> None:
     for path in ("/", "/healthz", "/v1/models", "/nope"):
         response = await get(serving, path, **ELSEWHERE)
         assert response.status_code == 403 and response.json()["error"]["message"] == guard.PROTECTED
-    assert (await get(serving, x_forwarded_for="127.0.0.1, ::1")).status_code == 200
-    assert (await get(serving, forwarded="for=127.0.0.1")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Via", "1.1 varnish"),
+        ("Forwarded", "for=127.0.0.1"),
+        ("Forwarded", ""),
+        ("X-Forwarded-For", "127.0.0.1, ::1"),
+        ("X-Forwarded-Host", "localhost"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Anything", "x"),
+        ("X-Real-IP", "127.0.0.1"),
+        ("CF-Connecting-IP", "203.0.113.9"),
+        ("CF-Ray", "1"),
+        ("CDN-Loop", "cloudflare"),
+        ("True-Client-IP", "203.0.113.9"),
+        ("X-Client-IP", "203.0.113.9"),
+        ("X-Cluster-Client-IP", "203.0.113.9"),
+        ("Fly-Client-IP", "203.0.113.9"),
+        ("Fastly-Client-IP", "203.0.113.9"),
+        ("Tailscale-User-Login", "me@example.com"),
+    ],
+)
+async def test_any_proxys_mark_makes_a_remote_caller(serving: Serving, name: str, value: str) -> None:
+    """Whatever the header says: who can reach the proxy is not known here."""
+    async with httpx.AsyncClient(base_url=serving.url, trust_env=False, verify=False) as client:
+        response = await client.get("/v1/models", headers={name: value})
+    assert response.status_code == 403 and response.json()["error"]["code"] == "protected_mode"
+
+
+async def test_usual_headers_of_programs_here_are_no_mark(serving: Serving) -> None:
+    usual = {"x-stainless-lang": "python", "openai-beta": "x", "x-requested-with": "fetch", "x-title": "chat"}
+    assert (await get(serving, **usual)).status_code == 200
+
+
+async def test_keys_can_be_asked_for_on_this_machine_too(tmp_path: Path) -> None:
+    """With require_keys always nothing but health answers without a key; with one, this machine may do everything."""
+    async with daemon(tmp_path, api_keys=("k",), require_keys="always") as serving:
+        for path, method in routes(serving):
+            response = await get(serving, path, method)
+            assert response.status_code == (200 if path == "/healthz" else 401), path
+        for path in ("/v1/models", "/metrics", "/api/tags"):
+            assert (await get(serving, path, x_api_key="k")).status_code == 200, path
+        assert (await get(serving, "/api/pull", "POST", x_api_key="k")).json() == {"error": "missing request body"}
+        assert (await get(serving, x_api_key="wrong")).status_code == 401
+        assert (await get(serving, "/api/pull", "POST", x_api_key="k", **ELSEWHERE)).status_code == 403
+    async with daemon(tmp_path, require_keys="always", protected=False) as serving:
+        assert (await get(serving)).status_code == 401, "without any key nobody comes in"
+    async with daemon(tmp_path, control=True, api_keys=("k",), require_keys="always") as serving:
+        assert (await get(serving)).status_code == 200, "the control socket asks for none"
+
+
+async def test_wrong_keys_are_answered_late_and_right_ones_at_once(tmp_path: Path) -> None:
+    """Each wrong key waits twice as long as the one before; a right one from the same address does not wait."""
+    asked: list[float] = []
+    go = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        asked.append(seconds)
+        await go.wait()
+
+    async with daemon(tmp_path, api_keys=("k",)) as serving:
+        serving.app.ctx.throttle = Throttle(sleep=sleep)
+        late = [asyncio.create_task(get(serving, x_api_key=f"w{n}", **ELSEWHERE)) for n in range(3)]
+        while len(asked) < 3:
+            await asyncio.sleep(0)
+        assert asked == [0.1, 0.2, 0.4] and not any(task.done() for task in late)
+        assert (await get(serving, x_api_key="k", **ELSEWHERE)).status_code == 200
+        assert (await get(serving, **ELSEWHERE)).status_code == 401, "who sends no key guesses nothing"
+        assert len(asked) == 3
+        go.set()
+        assert [task.status_code for task in await asyncio.gather(*late)] == [401, 401, 401]
 
 
 def routes(serving: Serving) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from fakes.engine import finished, says, speak
 from fakes.serving import MODEL, Serving
@@ -271,14 +272,7 @@ async def test_bodies(client: httpx.AsyncClient) -> None:
 
 
 async def test_thinking_and_tools_need_a_model_that_can(serving: Serving, client: httpx.AsyncClient) -> None:
-    serving.residency.info = type(serving.residency.info)(
-        weight_bytes=1,
-        kv_bytes_per_token=1,
-        context_length=64,
-        vocabulary=9,
-        batchable=True,
-        capabilities=("completion",),
-    )
+    serving.residency.info = msgspec.structs.replace(serving.residency.info, capabilities=("completion",))
     think = await client.post("/api/chat", json=HI | {"think": True})
     assert (think.status_code, think.json()) == (400, {"error": '"parrot" does not support thinking'})
     tools = await client.post("/api/chat", json=HI | {"tools": [{"type": "function", "function": {"name": "f"}}]})

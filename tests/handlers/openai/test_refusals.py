@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from fakes.serving import MODEL, Serving
 
@@ -203,14 +204,7 @@ async def test_model_of_another_kind(serving: Serving, client: httpx.AsyncClient
 
 async def test_what_the_model_cannot(serving: Serving, client: httpx.AsyncClient) -> None:
     """Tools and thinking are refused by name where the model has neither."""
-    serving.residency.info = type(serving.residency.info)(
-        weight_bytes=1,
-        kv_bytes_per_token=1,
-        context_length=64,
-        vocabulary=9,
-        batchable=True,
-        capabilities=("completion",),
-    )
+    serving.residency.info = msgspec.structs.replace(serving.residency.info, capabilities=("completion",))
     tool = {"type": "function", "function": {"name": "f"}}
     assert (await refused(client, CHAT, json.dumps(GOOD | {"tools": [tool]}).encode()))["param"] == "tools"
     assert (await refused(client, CHAT, json.dumps(GOOD | {"reasoning_effort": "low"}).encode()))[

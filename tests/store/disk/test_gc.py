@@ -17,6 +17,7 @@ import pytest
 from support.waiting import GUARD
 
 from mlx_serve.store import store as facade
+from mlx_serve.store.disk import locks
 from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.gc import Collected
 from mlx_serve.store.disk.locks import Lock
@@ -315,3 +316,30 @@ def test_a_disk_whose_locks_let_everybody_in_is_noticed(
     assert not Lock(tmp_path).works()
     Store.open(tmp_path / "models", disk=FileSystem())
     assert "locks do not work" in caplog.text
+
+
+@pytest.mark.timeout(30)
+def test_nobody_waits_for_ever_for_a_store_that_is_held(
+    store: Store, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process that stands still, for example: everything that needs the lock says so after a while."""
+    model = store.pull_folder(make_model())
+    monkeypatch.setattr(locks, "LONGEST_SECONDS", 0.1)
+    waiting: list[Callable[[], object]] = [
+        lambda: store.view(model),
+        lambda: store.pull_folder(make_model("other")),
+        lambda: store.copy("tiny", "second"),
+        lambda: store.claim(model.manifest.layers[0].digest),
+        lambda: list(store.verify()),
+        lambda: store.remove("tiny"),
+        lambda: store.gc(dry_run=True),
+    ]
+    with process(HOLDER, store.directory / "lock", "exclusive"):
+        for call in waiting:
+            with pytest.raises(StoreBusy, match="is being cleaned up") as caught:
+                call()
+            assert caught.value.hint == "try again in a moment"
+        assert store.models() == [store.find("tiny")], "looking needs no lock"
+    with process(HOLDER, store.directory / "views", "exclusive"), pytest.raises(StoreBusy):
+        store.view(model)
+    assert store.view(model).is_dir()

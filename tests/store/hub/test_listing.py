@@ -189,7 +189,7 @@ def test_a_long_rate_limit_is_an_error(hub: Hub, retry_after: str) -> None:
     seen: list[Progress] = []
     with pytest.raises(RateLimited, match="limits the rate of requests for another") as caught:
         list_repository(HubEndpoint(hub.url), "Owner/Name", None, report=seen.append)
-    assert not any("continuing" in progress.status for progress in seen) and len(hub.requests) == 1
+    assert not any("rate limited" in progress.status for progress in seen) and len(hub.requests) == 1
     assert caught.value.until is not None and caught.value.until > time.time() + 90_000
 
 

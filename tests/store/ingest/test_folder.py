@@ -95,17 +95,133 @@ def test_writing_into_the_source_afterwards_does_not_reach_the_store(store: Stor
 
 
 def test_links_to_regular_files_are_followed_as_in_the_hub_cache(store: Store, make_model: MakeModel) -> None:
-    real = make_model()
-    repository = real.parent / "models--Qwen--Qwen3-0.6B"
-    snapshot = repository / "snapshots" / ("a" * 40)
-    snapshot.mkdir(parents=True)
-    for path in real.iterdir():
-        (snapshot / path.name).symlink_to(path)
-    model = store.pull_folder(snapshot)
+    model = store.pull_folder(hub_snapshot(make_model()))
     assert model.name.display() == "Qwen/Qwen3-0.6B"
     assert not any(
         (store.directory / "blobs").joinpath(f"sha256-{layer.hex}").is_symlink() for layer in model.manifest.layers
     )
+
+
+def hub_snapshot(real: Path) -> Path:
+    """The files of a folder as the hub's library keeps them."""
+    repository = real.parent / "models--Qwen--Qwen3-0.6B"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    for number, path in enumerate(sorted(real.iterdir())):
+        path.rename(repository / "blobs" / f"{number:040x}")
+        (snapshot / path.name).symlink_to(f"../../blobs/{number:040x}")
+    return snapshot
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative", "by way of another", "through a folder", "of the hub's cache"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "LICENSE"])
+def test_a_link_that_leaves_the_folder_is_refused_with_the_files_name(
+    store: Store, make_model: MakeModel, how: str, name: str
+) -> None:
+    """Else pulling a folder that somebody gave you would publish whatever file of yours it names."""
+    folder = make_model(files={"LICENSE": "MIT"})
+    secret = folder.parent / "secret"
+    (folder / name).rename(secret)
+    if how == "absolute":
+        (folder / name).symlink_to(secret)
+    elif how == "relative":
+        (folder / name).symlink_to("../secret")
+    elif how == "by way of another":
+        (folder / "first").symlink_to("../secret")
+        (folder / name).symlink_to("first")
+    elif how == "through a folder":
+        (folder / "up").symlink_to("..")
+        (folder / name).symlink_to("up/secret")
+    else:
+        (folder / name).write_text("")
+        folder = hub_snapshot(folder)
+        (folder / name).unlink()
+        (folder / name).symlink_to(secret)
+    assert_refused(store, folder, SourceError, f"{name} is a symbolic link, or in one, that leads out of the folder")
+
+
+def test_a_folder_that_is_a_link_out_of_the_folder_is_refused(store: Store, make_model: MakeModel) -> None:
+    folder = make_model(files={"1_Pooling/config.json": {}})
+    (folder / "1_Pooling").rename(folder.parent / "elsewhere")
+    (folder / "1_Pooling").symlink_to("../elsewhere")
+    assert_refused(store, folder, SourceError, "1_Pooling/config.json is a symbolic link, or in one,")
+
+
+def test_a_blob_of_the_hubs_cache_that_is_a_link_itself_is_refused(store: Store, make_model: MakeModel) -> None:
+    snapshot = hub_snapshot(make_model())
+    blob = (snapshot / "tokenizer.json").resolve()
+    blob.rename(snapshot.parents[2] / "secret")
+    blob.symlink_to(snapshot.parents[2] / "secret")
+    assert_refused(store, snapshot, SourceError, "tokenizer.json is a symbolic link")
+
+
+@pytest.mark.timeout(10)
+def test_links_in_a_circle_are_refused(store: Store, make_model: MakeModel) -> None:
+    folder = make_model(files={"tokenizer.json": None})
+    (folder / "tokenizer.json").symlink_to("other.json")
+    (folder / "other.json").symlink_to("tokenizer.json")
+    assert_refused(store, folder, SourceError, "cannot be read")
+
+
+def test_links_that_stay_in_the_folder_are_followed(store: Store, make_model: MakeModel, tmp_path: Path) -> None:
+    """Relative, absolute, to a link, and below a folder that is reached by a link itself; the folder may be one too."""
+    folder = make_model(files={"deep/down/real.json": {"version": "1.0"}, "1_Pooling/config.json": {}})
+    (folder / "tokenizer.json").unlink()
+    (folder / "short").symlink_to(folder / "deep" / "down")
+    (folder / "first").symlink_to("short/real.json")
+    (folder / "tokenizer.json").symlink_to(folder / "first")
+    (folder / "pooling").symlink_to("1_Pooling")
+    (tmp_path / "named").symlink_to(folder)
+    model = store.pull_folder(tmp_path / "named")
+    view = store.view(model)
+    assert (view / "tokenizer.json").read_text() == '{"version": "1.0"}'
+    assert not any(path.resolve().is_relative_to(folder) for path in view.rglob("*"))
+
+
+@pytest.mark.parametrize("what", ["the file", "a folder on the way"])
+def test_a_link_put_in_the_place_of_a_file_meanwhile_is_not_followed(
+    store: Store, make_model: MakeModel, what: str
+) -> None:
+    """After the folder was looked at and before the file is opened; the secret looks the same from outside."""
+    folder = make_model(files={"1_Pooling/config.json": {"a": 1}})
+    target = folder / "1_Pooling" / "config.json"
+    outside = folder.parent / "outside"
+    outside.mkdir()
+    (outside / "config.json").write_text('{"s": 1}')
+    os.utime(outside / "config.json", ns=(target.stat().st_mtime_ns,) * 2)
+
+    def swap(progress: Any) -> None:
+        if progress.path == "1_Pooling/config.json" and not target.parent.is_symlink() and target.exists():
+            if what == "the file":
+                target.unlink()
+                target.symlink_to(outside / "config.json")
+            else:
+                target.parent.rename(folder.parent / "aside")
+                target.parent.symlink_to(outside)
+
+    with pytest.raises(SourceError, match=r"1_Pooling/config\.json"):
+        store.pull_folder(folder, progress=swap)
+    assert store.models() == []
+    blobs = [path.read_bytes() for path in (store.directory / "blobs").iterdir()]
+    assert b'{"s": 1}' not in blobs
+
+
+def test_another_file_of_the_same_size_and_time_put_in_its_place_is_noticed(
+    store: Store, make_model: MakeModel
+) -> None:
+    folder = make_model()
+    target = folder / "tokenizer.json"
+    other = folder / "other"
+    other.write_text(target.read_text().replace("1", "2"))
+    os.utime(other, ns=(target.stat().st_mtime_ns,) * 2)
+
+    def swap(progress: Any) -> None:
+        if progress.path == "tokenizer.json" and other.exists():
+            other.rename(target)
+
+    with pytest.raises(SourceError, match=r"tokenizer\.json changed while it was being read"):
+        store.pull_folder(folder, progress=swap)
 
 
 def test_a_folder_without_a_name_is_called_after_itself(store: Store, make_model: MakeModel) -> None:
@@ -241,8 +357,8 @@ def test_a_blob_of_another_store_is_shared_and_not_copied(store: Store, make_mod
 
 def test_a_file_that_only_looks_like_a_blob_is_copied(store: Store, make_model: MakeModel) -> None:
     """Its name promises a digest that its content does not have."""
-    folder = make_model()
-    fake = folder.parent / "blobs" / ("sha256-" + "0" * 64)
+    folder = make_model("views/" + "1" * 64)
+    fake = folder.parents[1] / "blobs" / ("sha256-" + "0" * 64)
     fake.parent.mkdir()
     (folder / "model.safetensors").rename(fake)
     fake.chmod(0o444)

@@ -10,19 +10,9 @@ from pathlib import Path
 
 import pytest
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    WEIGHTS,
-    Enough,
-    MakeFiles,
-    content,
-    sent,
-    sound,
-)
+from support.hub_pulls import WEIGHTS, Enough, MakeFiles, content, sent, sound
 
-from mlx_serve.store.errors import (
-    AmbiguousName,
-    SourceError,
-)
+from mlx_serve.store.errors import AmbiguousName, SourceError
 from mlx_serve.store.progress import Progress
 from mlx_serve.store.store import Store
 
@@ -61,6 +51,19 @@ def test_a_repeated_pull_fetches_nothing_and_changes_nothing(store: Store, hub: 
     assert not hub.journal.entries("*/resolve/*")
     assert {event.status for event in told if event.path} == {"already here"}
     assert told[-1].fetched == 0
+
+
+def test_what_was_fetched_is_served_without_reading_it_again(
+    store: Store, hub: Hub, make_files: MakeFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add("owner/name", make_files())
+    model = store.pull("owner/name")
+
+    def read(*_: object) -> str:
+        raise AssertionError("a blob is read")
+
+    monkeypatch.setattr("mlx_serve.store.disk.blobs.sha256", read)
+    store.view(model)
 
 
 def test_what_two_models_share_is_fetched_once(store: Store, hub: Hub, make_files: MakeFiles) -> None:

@@ -7,22 +7,10 @@ from pathlib import Path
 import pytest
 from fakes.hub.faults import Fault
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    WEIGHTS,
-    Files,
-    MakeFiles,
-    content,
-    sent,
-)
+from support.hub_pulls import WEIGHTS, Files, MakeFiles, content, sent
 
 from mlx_serve.store.disk.filesystem import FileSystem
-from mlx_serve.store.errors import (
-    HubChanged,
-    NoSpace,
-    SourceError,
-    StoreError,
-    UnsupportedModel,
-)
+from mlx_serve.store.errors import HubChanged, NoSpace, SourceError, StoreError, UnsupportedModel
 from mlx_serve.store.progress import Progress
 from mlx_serve.store.store import Store
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    WEIGHTS,
-    MakeFiles,
-    content,
-    damage,
-    sound,
-)
+from support.hub_pulls import WEIGHTS, MakeFiles, content, damage, sound
 
 from mlx_serve.store.store import Store
 

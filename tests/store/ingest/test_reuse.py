@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    WEIGHTS,
-    MakeFiles,
-    content,
-    sound,
-)
+from support.hub_pulls import WEIGHTS, MakeFiles, content, sound
 
-from mlx_serve.store.errors import (
-    HubUnreachable,
-)
+from mlx_serve.store.errors import HubUnreachable
 from mlx_serve.store.progress import Progress
 from mlx_serve.store.store import Store
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from typing import Any
 
 import pytest
+from support.waiting import wait_until
 
 from mlx_serve.control.cli.display.progress_bars import ProgressBars
 
@@ -120,11 +120,7 @@ def test_what_was_told_last_is_drawn_though_nothing_follows(monkeypatch: pytest.
     with ProgressBars(stream) as progress:
         progress.show({"status": "checking files"})
         progress.show({"status": "quantizing"})
-        for _ in range(500):
-            if "quantizing" in stream.frame()[0]:
-                break
-            time.sleep(0.01)
-        assert "quantizing" in stream.frame()[0]
+        wait_until(lambda: "quantizing" in stream.frame()[0], "it is drawn")
         progress.show(file("w", 5, 10, 5, 10))
     assert "50%" in stream.frame()[0] and len(stream.frame()) == 1
 

@@ -19,6 +19,8 @@ import pytest
 from mlx_lm.models.cache import ArraysCache
 from support.engine_wire import GREEDY, Wire, ask, generator, note_yields, run
 
+from mlx_serve.daemon.engine.cache import capacity
+from mlx_serve.daemon.engine.generate import ledger
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.generate.sequence import Sequence
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -88,6 +90,16 @@ def answer(prompt: tuple[int, ...], count: int, sampling: Sampling = GREEDY) -> 
     return generated
 
 
+@pytest.fixture(autouse=True)
+def short_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Buffers grow by steps of eight tokens, so that short texts show what memory does."""
+    for module in (capacity, ledger):
+        monkeypatch.setattr(module, "STEP", 8)
+    capacity.columns.cache_clear()
+    yield
+    capacity.columns.cache_clear()
+
+
 @pytest.fixture
 def model(llama: LanguageModel) -> LanguageModel:
     return replace(llama, network=Hashing(), rows=ROWS, batchable=True, paddable=False, ragged=False)
@@ -135,7 +147,7 @@ def test_any_traffic(engine: Make, seed: int) -> None:
     """Requests of any length that come and are cancelled at any time, with memory enough and without: whoever stays
     gets exactly its own answer."""
     chance = random.Random(seed)
-    tight = {"token_bytes": 1, "memory": 96, "quantum": 8} if seed % 2 else {}
+    tight = {"row_bytes": 1, "memory": 150} if seed % 2 else {}
     prompts: dict[int, tuple[tuple[int, ...], int]] = {}
     cancelled: set[int] = set()
 
@@ -171,7 +183,7 @@ def test_a_model_that_cannot_be_batched(engine: Make, model: LanguageModel) -> N
 def test_the_newest_yields_and_comes_back(engine: Make) -> None:
     """Memory for four short rows, or one long one: all get the answers that room enough gives, whoever had to wait."""
     prompts = {number: (number, number + 1, number + 2) for number in range(1, 5)}
-    made = engine(token_bytes=1, memory=64, quantum=8)
+    made = engine(row_bytes=1, memory=72)
     put_back = note_yields(made[0])
     wire = run(made, iter([[ask(number, prompt, 40)] for number, prompt in prompts.items()]))
     assert put_back
@@ -192,7 +204,7 @@ def test_yielding_under_penalties_and_seeds(engine: Make, model: LanguageModel) 
     }
     requests = [ask(number, (number,), 40, sampling=sampling) for number, sampling in samplings.items()]
     roomy = run(engine(), iter([[*requests]]))
-    tight = run(engine(token_bytes=1, memory=64, quantum=8), iter([[*requests]]))
+    tight = run(engine(row_bytes=1, memory=72), iter([[*requests]]))
     for number in samplings:
         assert tight.tokens(number) == roomy.tokens(number)
     assert tight.tokens(3) == answer((3,), 40, samplings[3])
@@ -323,7 +335,7 @@ def test_a_long_prompt_does_not_stop_the_others(engine: Make) -> None:
 
 def test_too_large_for_the_memory_is_refused(engine: Make) -> None:
     """With its size, at once, and the next one is served."""
-    wire = run(engine(token_bytes=1, memory=64, quantum=8), iter([[ask(1, tuple(range(70))), ask(2, (1, 2))]]))
+    wire = run(engine(row_bytes=1, memory=160), iter([[ask(1, tuple(range(70))), ask(2, (1, 2))]]))
     last = wire.events[1][-1]
     assert isinstance(last, Rejected)
     assert last.code == "insufficient_memory"
@@ -400,7 +412,7 @@ def test_text_that_cannot_be_read_ends_its_own_request(engine: Make, monkeypatch
 
 def test_a_lone_sequence_ends_where_its_memory_ends(engine: Make) -> None:
     """Nobody is left to wait for: it ends with `length`, at the last token that fits, and the next one is served."""
-    wire = run(engine(token_bytes=1, memory=64, quantum=8), iter([[ask(1, (1, 2), 400)], [], [ask(2, (2,), 3)]]))
+    wire = run(engine(row_bytes=1, memory=72), iter([[ask(1, (1, 2), 400)], [], [ask(2, (2,), 3)]]))
     assert wire.finished(1).reason == "length"
     assert wire.tokens(1) == answer((1, 2), len(wire.tokens(1)))
     assert 50 <= len(wire.tokens(1)) <= 62
@@ -427,8 +439,19 @@ def test_real_caches_yield_and_come_back(name: str, loaded: Callable[[str], Lang
         return run((made, wire), iter(asked)), yields
 
     requests = [ask(number, prompt, 30) for number, prompt in enumerate(prompts)]
-    together, yields = answers([requests], token_bytes=1, memory=96, quantum=8)
+    together, yields = answers([requests], row_bytes=1, memory=150)
     assert len(yields) >= 2
     for number, request in enumerate(requests):
         alone, _ = answers([[request]])
         assert together.tokens(number) == alone.tokens(number)
+
+
+def test_the_books_agree_at_rest(engine: Make, capfd: pytest.CaptureFixture[str]) -> None:
+    """After answers, cancellations and refusals nothing is left; what is left all the same is in the log, once."""
+    made = engine()
+    run(made, iter([[ask(1, (1, 2), 9, choices=2), ask(2, (3,), 400)], [], [Cancel(id=2)], [ask(3, (7,), 0)]]))
+    assert made[0].audit() is None
+    assert capfd.readouterr().err == ""
+    made[0]._unfinished[77] = 1
+    run(made, iter([[ask(4, (1,), 3)], [ask(5, (1,), 3)]]))
+    assert capfd.readouterr().err == "audit engine: nothing runs, and yet there are: unfinished 1\n"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from mlx_serve.daemon.engine.generate.scheduler import Limits, Scheduler
+from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
+from mlx_serve.daemon.engine.generate.ledger import Ledger, Occupancy
+from mlx_serve.daemon.engine.generate.scheduler import Scheduler
 
 
 @dataclass(eq=False)
@@ -17,19 +20,24 @@ class One:
     rows: int = 1
 
 
-def waiting(*lengths: int, **limits: int) -> Scheduler[One]:
+def scheduler(*, max_batch: int = 8, memory: int | None = None) -> Scheduler[One]:
+    """A token takes one byte, a second forward pass as much as all else: rows share one bucket."""
+    return Scheduler(max_batch, Ledger(memory, Costs(RowBytes(1), 1 << 40)))
+
+
+def waiting(*lengths: int, **limits: Any) -> Scheduler[One]:
     """A scheduler with a queue of these lengths, ids from 0."""
-    scheduler: Scheduler[One] = Scheduler(Limits(**({"max_batch": 8} | limits)))
+    made = scheduler(**limits)
     for number, length in enumerate(lengths):
-        scheduler.add(One(number, length))
-    return scheduler
+        made.add(One(number, length))
+    return made
 
 
 def start(
     scheduler: Scheduler[One], *, present: int = 0, longest: int = 0, budget: int = 100, **how: bool
 ) -> list[int]:
-    """The ids of the next group; prompts may be padded unless `how` says otherwise."""
-    group = scheduler.next_group(present, longest, budget, **({"padded": True} | how))
+    """The ids of the next group beside rows of one length; prompts may be padded unless `how` says otherwise."""
+    group = scheduler.next_group(Occupancy((longest,) * present), budget, **({"padded": True} | how))
     return [one.id for one in group]
 
 
@@ -76,46 +84,36 @@ def test_places_are_limited() -> None:
     assert start(waiting(1, 1), present=8) == []
 
 
-def test_cache_bytes_follow_how_buffers_grow() -> None:
-    """Rows double and lengths grow in steps of the quantum."""
-    limits = Limits(max_batch=8, token_bytes=10)
-    assert limits.cache_bytes(0, 1000) == 0
-    assert limits.cache_bytes(1, 1) == 256 * 10
-    assert limits.cache_bytes(1, 257) == 512 * 10
-    assert limits.cache_bytes(2, 256) == 2 * 256 * 10
-    assert limits.cache_bytes(3, 256) == 4 * 256 * 10
-    assert limits.cache_bytes(5, 257) == 8 * 512 * 10
-
-
 def test_memory_keeps_newcomers_waiting() -> None:
-    """Two rows of 256 tokens fit, a third does not, nor a longer one; the one behind it does not overtake."""
-    limits = {"token_bytes": 1, "memory": 512}
-    assert start(waiting(10, 10, 10, **limits)) == [0, 1]
-    assert start(waiting(10, **limits), present=2, longest=10) == []
-    assert start(waiting(10, **limits), present=1, longest=255) == [0]
-    assert start(waiting(10, **limits), present=1, longest=256) == []
-    scheduler = waiting(256, 10, **limits)
-    assert start(scheduler, present=1, longest=10) == []
-    assert len(scheduler) == 2
+    """The rows of the batch, the newcomer's own row and its prefill all have to fit."""
+    full = waiting(10, memory=3 * 256 - 1)
+    assert start(full, present=1, longest=200) == []
+    assert start(waiting(10, memory=3 * 256), present=1, longest=200) == [0]
+    assert start(waiting(10, 10, memory=3 * 256), present=1, longest=200) == [0]
+    longer = waiting(300, 10, memory=4 * 512)
+    assert start(longer, present=3, longest=10) == []
+    assert len(longer) == 2
 
 
 def test_too_large_even_alone() -> None:
-    """The token that is to be generated counts too."""
-    scheduler = waiting(token_bytes=1, memory=512)
-    assert not scheduler.never_fits(511)
-    assert scheduler.never_fits(512)
+    """The token that is to be generated counts, and so does the prompt's own cache, which is copied when it joins."""
+    made = waiting(memory=512 + 256)
+    assert not made.never_fits(256)
+    assert made.never_fits(257)
+    assert not waiting(memory=2 * 512).never_fits(511)
     assert not waiting().never_fits(10**9)
 
 
 def test_a_batch_yields_when_it_outgrows_its_memory() -> None:
     """A lone row too: what it may hold has an end."""
-    scheduler = waiting(token_bytes=1, memory=512)
-    assert not scheduler.must_yield(2, 255)
-    assert scheduler.must_yield(2, 256)
-    assert not scheduler.must_yield(1, 511)
-    assert scheduler.must_yield(1, 512)
-    assert not scheduler.must_yield(0, 0)
-    assert not waiting().must_yield(8, 10_000)
+    made = waiting(memory=512)
+    assert not made.must_yield(Occupancy((255, 255)))
+    assert made.must_yield(Occupancy((256, 256)))
+    assert not made.must_yield(Occupancy((511,)))
+    assert made.must_yield(Occupancy((512,)))
+    assert made.must_yield(Occupancy((255, 255), ((1, 10),)))
+    assert not made.must_yield(Occupancy())
+    assert not waiting().must_yield(Occupancy((10_000,) * 8))
 
 
 def test_whoever_yields_is_next() -> None:
@@ -133,38 +131,38 @@ def test_remove_takes_out_the_one_that_waits() -> None:
 
 def test_choices_take_a_row_each() -> None:
     """Two requests of three choices and one of one, in a batch of eight; a fourth waits."""
-    scheduler = Scheduler[One](Limits(max_batch=8))
+    made = scheduler()
     for number, rows in enumerate((3, 3, 1, 2)):
-        scheduler.add(One(number, 5, rows))
-    assert len(scheduler) == 9
-    assert start(scheduler) == [0, 1, 2, 3]
-    assert start(scheduler, present=8) == []
+        made.add(One(number, 5, rows))
+    assert len(made) == 9
+    assert start(made) == [0, 1, 2, 3]
+    assert start(made, present=8) == []
 
 
 def test_more_choices_than_places() -> None:
     """The request begins as soon as one row is free, alone; its other choices follow."""
-    scheduler = Scheduler[One](Limits(max_batch=4))
-    scheduler.add(One(1, 5, 10))
-    scheduler.add(One(2, 5))
-    assert start(scheduler, present=4) == []
-    assert start(scheduler, present=3) == [1]
+    made = scheduler(max_batch=4)
+    made.add(One(1, 5, 10))
+    made.add(One(2, 5))
+    assert start(made, present=4) == []
+    assert start(made, present=3) == [1]
 
 
 def test_who_may_join() -> None:
-    """A free row and memory for one more of the longest; the first may always."""
-    scheduler = waiting(token_bytes=1, memory=512, max_batch=3)
-    assert scheduler.may_join(0, 10_000)
-    assert scheduler.may_join(1, 255)
-    assert not scheduler.may_join(1, 256)
-    assert not scheduler.may_join(3, 10)
+    """A free row and memory for one more of that length; the first may always."""
+    made = waiting(memory=512, max_batch=3)
+    assert made.may_join(10_000, Occupancy())
+    assert made.may_join(255, Occupancy((100,)))
+    assert not made.may_join(256, Occupancy((100,)))
+    assert not waiting(max_batch=3).may_join(10, Occupancy((10, 10, 10)))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_random_day(seed: int) -> None:
     """Whatever comes and goes: order, places, memory and budget hold, and everybody starts in the end."""
     chance = random.Random(seed)
-    limits = Limits(max_batch=4, token_bytes=1, memory=2048)
-    scheduler: Scheduler[One] = Scheduler(limits)
+    ledger = Ledger(4096, Costs(RowBytes(1), 1 << 40))
+    scheduler: Scheduler[One] = Scheduler(4, ledger)
     queue: list[int] = []
     running: list[One] = []
     for number in range(200):
@@ -176,20 +174,21 @@ def test_every_random_day(seed: int) -> None:
             queue.remove(gone)
             assert scheduler.remove(gone)
         padded, budget = chance.random() < 0.5, 64 if running else 256
-        longest = max((one.length for one in running), default=0)
-        group = scheduler.next_group(len(running), longest, budget, padded=padded)
+        present = Occupancy(tuple(one.length for one in running))
+        group = scheduler.next_group(present, budget, padded=padded)
         assert [one.id for one in group] == queue[: len(group)]
         del queue[: len(group)]
         running += group
         widest = max((one.length for one in group), default=0)
-        assert len(running) <= limits.max_batch
-        assert not group or limits.fits(len(running), max(longest, widest) + 1)
+        assert len(running) <= 4
+        held = present.and_rows(one.length + 1 for one in group).and_prefill(len(group), widest)
+        assert not group or ledger.fits(held)
         assert len(group) <= 1 or widest * len(group) <= budget
         assert padded or len({one.length for one in group}) <= 1
         chance.shuffle(running)
         del running[: chance.randint(0, len(running))]
     while len(scheduler):
-        group = scheduler.next_group(0, 0, 64, padded=True)
+        group = scheduler.next_group(Occupancy(), 64, padded=True)
         assert group
         queue = queue[len(group) :]
     assert queue == []

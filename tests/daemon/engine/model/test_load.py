@@ -15,7 +15,7 @@ from reference.architectures import END_OF_TURN, VOCABULARY
 from reference.checkpoints import NAMES
 
 from mlx_serve.daemon.engine.model.load import BadModel, LanguageModel, UnsupportedModel, context_length, load
-from mlx_serve.daemon.protocol import Load, Loaded
+from mlx_serve.daemon.protocol import Load, Loaded, Sampling
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def edit(path: Path, **changes: Any) -> None:
 def test_the_facts_of_a_model(folder: Path) -> None:
     model, told = bring_in(folder)
     # Three layers, keys and values, two heads of 16 in float32.
-    assert told.kv_bytes_per_token == model.key_value_bytes == 3 * 2 * 2 * 16 * 4
+    assert told.kv_bytes_per_token == model.costs.row.token == 3 * 2 * 2 * 16 * 4
     assert told.weight_bytes == pytest.approx((folder / "model.safetensors").stat().st_size, rel=0.02)
     assert (told.vocabulary, told.context_length, told.batchable) == (VOCABULARY, 512, True)
     assert told.capabilities == ("completion",)
@@ -106,10 +106,12 @@ def test_every_stop_token_that_any_file_names(folder: Path) -> None:
 
 
 def test_the_makers_sampling(folder: Path) -> None:
-    """generation_config's values are defaults; a model that does not sample by default is greedy."""
+    """generation_config's values are defaults, where they are numbers; a model that does not sample is greedy."""
     edit(folder / "generation_config.json", temperature=0.6, top_k=20, top_p=0.95, do_sample=True, min_p=True)
     defaults = bring_in(folder)[0].defaults
     assert (defaults.temperature, defaults.top_k, defaults.top_p, defaults.min_p) == (0.6, 20, 0.95, None)
+    edit(folder / "generation_config.json", top_k=float("inf"), temperature=float("nan"), min_p=10**400)
+    assert bring_in(folder)[0].defaults == Sampling(top_p=0.95)
     edit(folder / "generation_config.json", do_sample=False)
     assert bring_in(folder)[0].defaults.temperature == 0.0
 

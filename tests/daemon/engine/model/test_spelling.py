@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import pytest
 from mlx_lm.models.rope_utils import DynamicNTKScalingRoPE
 from support.rope_families import BASE, LOCAL_BASE, TWO_BASES, by_layer, modern, names, old
 
-from mlx_serve.daemon.engine.model import rotary
+from mlx_serve.daemon.engine.model import rope_modules
 from mlx_serve.daemon.engine.model.network import open_network, required_keys
-from mlx_serve.daemon.engine.model.spelling import BadConfig, normalised, period, rotations, sections
+from mlx_serve.daemon.engine.model.rope_settings import BadConfig, rotations, sections
+from mlx_serve.daemon.engine.model.spelling import normalised, period
 
 # mlx-lm's code turns all of a head where half is asked for, and has a base of its own.
 DEAF = {"glm", "recurrent_gemma"}
@@ -53,11 +55,11 @@ def build(config: dict[str, Any]) -> Any:
 def turning(network: Any) -> list[list[float]]:
     """The wavelengths of every rotary module, in the order of the layers; for a dynamic one what they follow from."""
     found = []
-    for module in rotary._modules(network):
+    for module in rope_modules._modules(network):
         if isinstance(module, DynamicNTKScalingRoPE):
             found.append([module.base, module.factor])
         elif "_freqs" in module or hasattr(module, "scale"):
-            found.append([round(value, 2) for value in rotary.wavelengths(module).tolist()])  # type: ignore[union-attr]
+            found.append([round(value, 2) for value in rope_modules.wavelengths(module).tolist()])  # type: ignore[union-attr]
     return found
 
 
@@ -73,11 +75,11 @@ def test_both_spellings_build_the_same_network(name: str) -> None:
     network, other = build(config), build(old(modern(name)))
     assert turning(network) == turning(other)
     if name in DEAF:
-        with pytest.raises(rotary.Unread, match="rope_theta"):
-            rotary.check(network, config)
+        with pytest.raises(rope_modules.Unread, match="rope_theta"):
+            rope_modules.check(network, config)
         return
-    rotary.check(network, config)
-    rotary.check(other, old(modern(name)))
+    rope_modules.check(network, config)
+    rope_modules.check(other, old(modern(name)))
     bases = {BASE, LOCAL_BASE} if name in TWO_BASES else {BASE}
     for base in bases if turning(network) and "hunyuan" not in name else ():
         assert any(each[1] == pytest.approx(second(base, 2 * len(each)), rel=1e-2) for each in turning(network)), base
@@ -88,8 +90,8 @@ def test_both_spellings_build_the_same_network(name: str) -> None:
 def test_a_scaling_is_followed_in_both_spellings(name: str, kind: str) -> None:
     config, other = _scaled(name, kind), old(_scaled(name, kind))
     network, from_old = build(config), build(other)
-    rotary.check(network, config)
-    rotary.check(from_old, other)
+    rope_modules.check(network, config)
+    rope_modules.check(from_old, other)
     assert turning(network) == turning(from_old)
     assert kind == "dynamic" or turning(network) != turning(build(modern(name)))
 
@@ -99,8 +101,8 @@ def test_a_scaling_that_nobody_reads_is_refused(name: str) -> None:
     """mlx-lm's code for these has no word of it and would compute as if it were not there."""
     for kind in SCALINGS:
         for config in (_scaled(name, kind), old(_scaled(name, kind))):
-            with pytest.raises(rotary.Unread, match=kind):
-                rotary.check(build(config), config)
+            with pytest.raises(rope_modules.Unread, match=kind):
+                rope_modules.check(build(config), config)
 
 
 def _scaled(name: str, kind: str) -> dict[str, Any]:
@@ -116,8 +118,8 @@ def test_settings_of_one_layer_type_that_nobody_reads_are_refused() -> None:
     """OLMo 3's code has one base for all layers; a file may name two."""
     config = modern("olmo3")
     config["rope_parameters"]["sliding_attention"]["rope_theta"] = LOCAL_BASE
-    with pytest.raises(rotary.Unread, match="54321"):
-        rotary.check(build(config), config)
+    with pytest.raises(rope_modules.Unread, match="54321"):
+        rope_modules.check(build(config), config)
 
 
 def test_yarn_without_rounding_is_what_transformers_computes() -> None:
@@ -138,10 +140,109 @@ def test_yarn_without_rounding_is_what_transformers_computes() -> None:
     }
     config |= {"head_dim": 16, "num_hidden_layers": 2}
     network = build(config)
-    rotary.check(network, config)
-    module = next(rotary._modules(network))
+    rope_modules.check(network, config)
+    module = next(rope_modules._modules(network))
     assert (1 / module._freqs).tolist() == pytest.approx(RECORDED, rel=1e-5)  # type: ignore[union-attr]
     assert module.mscale == 1.25
+
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "gemma 3, which leaves most to the class": {
+        "model_type": "gemma3",
+        "text_config": {
+            "model_type": "gemma3_text",
+            "hidden_size": 2560,
+            "intermediate_size": 10240,
+            "num_hidden_layers": 8,
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+            "sliding_window": 1024,
+        },
+    },
+    "phi 4 mini, three quarters of a head": {
+        "model_type": "phi3",
+        "hidden_size": 3072,
+        "num_hidden_layers": 2,
+        "intermediate_size": 64,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 8,
+        "rms_norm_eps": 1e-5,
+        "vocab_size": 64,
+        "max_position_embeddings": 131072,
+        "original_max_position_embeddings": 4096,
+        "partial_rotary_factor": 0.75,
+        "rope_theta": 10000.0,
+        "rope_scaling": {"type": "longrope", "long_factor": [2.0] * 48, "short_factor": [1.0] * 48},
+    },
+    "phi 3.5 moe, which states its scales": {
+        "model_type": "phimoe",
+        "hidden_size": 128,
+        "num_hidden_layers": 2,
+        "intermediate_size": 64,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": 64,
+        "max_position_embeddings": 131072,
+        "original_max_position_embeddings": 4096,
+        "rope_theta": 10000.0,
+        "rope_scaling": {
+            "type": "longrope",
+            "long_factor": [2.0] * 32,
+            "short_factor": [1.0] * 32,
+            "long_mscale": 1.243163121016122,
+            "short_mscale": 1.243163121016122,
+            "original_max_position_embeddings": 4096,
+        },
+    },
+    "qwen 2.5, sections for pictures": {
+        "model_type": "qwen2",
+        "hidden_size": 128,
+        "num_hidden_layers": 2,
+        "intermediate_size": 64,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-6,
+        "vocab_size": 64,
+        "rope_theta": 1000000.0,
+        "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
+    },
+    "step 3.5, a base for each layer and scaling for some": {
+        "model_type": "step3p5",
+        "hidden_size": 64,
+        "num_hidden_layers": 4,
+        "vocab_size": 64,
+        "num_attention_heads": 4,
+        "num_attention_groups": 2,
+        "head_dim": 16,
+        "intermediate_size": 64,
+        "rope_theta": [5000000.0, 10000.0, 10000.0, 10000.0],
+        "layer_types": ["full_attention", *["sliding_attention"] * 3],
+        "yarn_only_types": ["full_attention"],
+        "partial_rotary_factors": [0.5, 1.0, 1.0, 1.0],
+        "rope_scaling": SCALINGS["llama3"] | {"rope_type": "llama3"},
+        "attention_other_setting": {"num_attention_heads": 4, "num_attention_groups": 2, "head_dim": 16},
+    },
+    "olmo 3, scaled in full layers alone": {
+        "model_type": "olmo3",
+        "hidden_size": 64,
+        "num_hidden_layers": 4,
+        "intermediate_size": 64,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "rms_norm_eps": 1e-6,
+        "vocab_size": 64,
+        "max_position_embeddings": 65536,
+        "sliding_window": 16,
+        "rope_theta": 500000,
+        "layer_types": [*["sliding_attention"] * 3, "full_attention"],
+        "rope_scaling": SCALINGS["yarn"] | {"rope_type": "yarn", "attention_factor": 1.2079441541679836},
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_configs_as_they_were_published(name: str) -> None:
+    """None of these may be refused, odd as they are."""
+    rope_modules.check(build(copy.deepcopy(PUBLISHED[name])), PUBLISHED[name])
 
 
 def test_contradictions_are_errors_and_not_guesses() -> None:

@@ -14,12 +14,7 @@ from reference.tokenizer_files import tokenizer as byte_level
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from mlx_serve.daemon.engine.output.detokenize import (
-    ByteDetokenizer,
-    Detokenizer,
-    Vocabulary,
-    WindowDetokenizer,
-)
+from mlx_serve.daemon.engine.output.detokenize import ByteDetokenizer, Detokenizer, Vocabulary, WindowDetokenizer
 
 PIECES = ["▁", "▁hello", "▁the", "lo", "wor", "ld", "é", "日本", "▁😀", ",", "\n", "▁▁", "a", "<", "▁."]
 

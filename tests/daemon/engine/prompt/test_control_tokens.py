@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.engine_wire import prompts_of
 from support.vocabularies import CONTROLS, PLAIN_ADDED, SORTS
 from transformers import PreTrainedTokenizerFast
 
@@ -48,7 +49,7 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
 @pytest.fixture
 def prompts(tokenizer: PreTrainedTokenizerFast, llama: LanguageModel) -> Prompts:
     vocabulary = Vocabulary(tokenizer)
-    return Prompts(replace(llama, tokenizer=tokenizer, vocabulary=vocabulary, rows=len(tokenizer)))
+    return prompts_of(replace(llama, tokenizer=tokenizer, vocabulary=vocabulary, rows=len(tokenizer)))
 
 
 def prepared(prompts: Prompts, *messages: dict[str, Any], **options: Any) -> list[int]:
@@ -125,7 +126,7 @@ def test_a_text_that_begins_with_the_first_token_gets_no_second(llama: LanguageM
         model = replace(llama, tokenizer=tokenizer, vocabulary=Vocabulary(tokenizer), rows=len(tokenizer))
 
         def tokens(text: str, model: LanguageModel = model) -> list[int]:
-            return Prompts(model).prepare(Generate(prompt=TextPrompt(text=text))).tokens
+            return prompts_of(model).prepare(Generate(prompt=TextPrompt(text=text))).tokens
 
         first = tokenizer.bos_token_id
         assert tokens("hello") == tokenizer("hello")["input_ids"]
@@ -140,10 +141,10 @@ def test_of_several_templates_the_one_for_tools(llama: LanguageModel) -> None:
         "default": "plain {{ messages[0].content }}",
         "tool_use": "tools {{ messages[0].content }}",
     }
-    prompts = Prompts(replace(llama, tokenizer=tokenizer, vocabulary=Vocabulary(tokenizer), rows=len(tokenizer)))
+    model = replace(llama, tokenizer=tokenizer, vocabulary=Vocabulary(tokenizer), rows=len(tokenizer))
 
     def rendered(**options: Any) -> str:
-        return prompts.prepare(Generate(prompt=ChatPrompt(messages=(say("x"),), **options))).rendered
+        return prompts_of(model).prepare(Generate(prompt=ChatPrompt(messages=(say("x"),), **options))).rendered
 
     assert rendered() == "plain x"
     assert rendered(tools=({"name": "f"},)) == "tools x"

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from fakes.hub.faults import Fault
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    MB,
-    PLACE,
-    Files,
-    MakeFiles,
-)
-from support.waiting import GUARD
+from support.hub_pulls import MB, PLACE, Files, MakeFiles
+from support.waiting import wait_until
 
 
 @pytest.fixture
@@ -38,7 +32,4 @@ def offer(hub: Hub) -> Callable[..., Hub]:
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
-    deadline = time.monotonic() + GUARD
-    while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("hub-str")]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.01)
+    wait_until(lambda: not [each for each in threading.enumerate() if each.name.startswith("hub-")], "no thread")

@@ -8,16 +8,7 @@ import pytest
 from fakes.hub import faults
 from fakes.hub.faults import Fault, Gate
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    MB,
-    WEIGHTS,
-    Files,
-    MakeFiles,
-    Offer,
-    ranges,
-    sent,
-    weights,
-)
+from support.hub_pulls import MB, WEIGHTS, Files, MakeFiles, Offer, ranges, sent, weights
 
 from mlx_serve.store.errors import HubUnreachable
 from mlx_serve.store.store import Store

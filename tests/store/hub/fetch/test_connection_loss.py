@@ -5,18 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes.hub import faults
 from fakes.hub.faults import Fault
-from support.hub_pulls import (
-    MB,
-    PLACE,
-    WEIGHTS,
-    Files,
-    MakeFiles,
-    Offer,
-    partial,
-    ranges,
-    sent,
-    weights,
-)
+from support.hub_pulls import MB, PLACE, WEIGHTS, Files, MakeFiles, Offer, partial, ranges, sent, weights
 
 from mlx_serve.store.errors import HubUnreachable
 from mlx_serve.store.hub.fetch import timeouts

@@ -6,14 +6,7 @@ import pytest
 from fakes.hub import faults
 from fakes.hub.faults import Fault
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    WEIGHTS,
-    MakeFiles,
-    Offer,
-    partial,
-    ranges,
-    weights,
-)
+from support.hub_pulls import WEIGHTS, MakeFiles, Offer, partial, ranges, weights
 
 from mlx_serve.store.errors import WrongContent
 from mlx_serve.store.store import Store

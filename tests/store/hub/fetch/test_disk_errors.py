@@ -9,15 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.hub import faults
-from support.hub_pulls import (
-    MB,
-    WEIGHTS,
-    Files,
-    Offer,
-    partial,
-    sent,
-    weights,
-)
+from support.hub_pulls import MB, WEIGHTS, Files, Offer, partial, sent, weights
 
 from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.errors import NoSpace, StoreError

@@ -7,17 +7,7 @@ import threading
 
 from fakes.hub.faults import Fault, Gate
 from fakes.hub.server import Hub
-from support.hub_pulls import (
-    MB,
-    WEIGHTS,
-    Enough,
-    Files,
-    MakeFiles,
-    Offer,
-    ranges,
-    sent,
-    weights,
-)
+from support.hub_pulls import MB, WEIGHTS, Enough, Files, MakeFiles, Offer, ranges, sent, weights
 
 from mlx_serve.store.progress import Progress
 from mlx_serve.store.store import Store

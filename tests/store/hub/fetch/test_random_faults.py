@@ -8,13 +8,7 @@ from collections.abc import Callable
 import pytest
 from fakes.hub import faults
 from fakes.hub.faults import Fault
-from support.hub_pulls import (
-    MB,
-    WEIGHTS,
-    MakeFiles,
-    Offer,
-    weights,
-)
+from support.hub_pulls import MB, WEIGHTS, MakeFiles, Offer, weights
 
 from mlx_serve.store.errors import StoreError
 from mlx_serve.store.store import Store

@@ -7,17 +7,7 @@ import threading
 import pytest
 from fakes.hub import faults
 from fakes.hub.faults import Fault
-from support.hub_pulls import (
-    MB,
-    WEIGHTS,
-    Files,
-    MakeFiles,
-    Offer,
-    partial,
-    ranges,
-    sent,
-    weights,
-)
+from support.hub_pulls import MB, WEIGHTS, Files, MakeFiles, Offer, partial, ranges, sent, weights
 
 from mlx_serve.store.errors import HubUnreachable
 from mlx_serve.store.store import Store

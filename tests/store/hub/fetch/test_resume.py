@@ -5,16 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.hub_pulls import (
-    MB,
-    WEIGHTS,
-    Files,
-    Offer,
-    interrupted,
-    partial,
-    sent,
-    weights,
-)
+from support.hub_pulls import MB, WEIGHTS, Files, Offer, interrupted, partial, sent, weights
 
 from mlx_serve.store.errors import StoreError
 from mlx_serve.store.store import Store

@@ -15,7 +15,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models import rope_utils
 
-from .spelling import PLAIN, SLIDING, Rotation, head_width, rotations, sections
+from .rope_settings import PLAIN, SLIDING, Rotation, head_width, rotations, sections
 
 _LIBRARY = (
     nn.RoPE,

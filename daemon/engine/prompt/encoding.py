@@ -1,0 +1,105 @@
+"""Texts to token ids, as Transformers' tokenizers do it; its own package is imported only for those that need it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .prompt_frames import TokenizerData
+
+
+class Encoding(Protocol):
+    """A tokenizer. `added` are its added tokens, each with whether it is special."""
+
+    added: dict[str, bool]
+    backend: Any
+    """Of the `tokenizers` library."""
+
+    def ids(self, text: str, *, special: bool = False) -> list[int]:
+        """With `special`, the tokens that the tokenizer puts around every text are there too."""
+
+    def plain_ids(self, text: str) -> list[int]:
+        """As if there were no added tokens."""
+
+    def id(self, token: str) -> int | None: ...
+
+
+class BackendEncoding:
+    """A tokenizer of the `tokenizers` library, without Transformers' 35 MB and seconds around it."""
+
+    def __init__(self, data: str, *, split_special: bool) -> None:
+        from tokenizers import Tokenizer
+
+        self.backend = backend = Tokenizer.from_str(data)
+        backend.no_truncation()
+        backend.no_padding()
+        backend.encode_special_tokens = split_special
+        self.added = {token.content: token.special for token in backend.get_added_tokens_decoder().values()}
+
+    def ids(self, text: str, *, special: bool = False) -> list[int]:
+        encoded = self.backend.encode_batch_fast([text], add_special_tokens=special)[0]
+        return list(encoded.ids)
+
+    def plain_ids(self, text: str) -> list[int]:
+        backend = self.backend
+        if backend.normalizer is not None:
+            text = backend.normalizer.normalize_str(text)
+        pieces = [text]
+        if backend.pre_tokenizer is not None:
+            pieces = [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+        return [token.id for piece in pieces for token in backend.model.tokenize(piece)]
+
+    def id(self, token: str) -> int | None:
+        found = self.backend.token_to_id(token)
+        return None if found is None else int(found)
+
+
+class TransformersEncoding:
+    """A tokenizer that is Python code of Transformers, or changes what the library behind it does."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.backend = tokenizer.backend_tokenizer
+        self.added = {str(token): bool(token.special) for token in tokenizer.added_tokens_decoder.values()}
+
+    def ids(self, text: str, *, special: bool = False) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def plain_ids(self, text: str) -> list[int]:
+        return list(self._tokenizer._encode_without_added_tokens(text))
+
+    def id(self, token: str) -> int | None:
+        found = self._tokenizer.convert_tokens_to_ids(token)
+        return None if found is None else int(found)
+
+
+def open_encoding(data: TokenizerData) -> Encoding:
+    if data.backend is not None:
+        return BackendEncoding(data.backend, split_special=data.split_special)
+    from transformers import AutoTokenizer
+
+    return TransformersEncoding(AutoTokenizer.from_pretrained(data.folder, **data.options))
+
+
+def tokenizer_data(tokenizer: Any, folder: str = "", options: dict[str, Any] | None = None) -> TokenizerData:
+    """What the prompt process needs to know of a loaded tokenizer of Transformers."""
+    template = tokenizer.chat_template
+    control = tokenizer.chat_control_tokens
+    return TokenizerData(
+        backend=tokenizer.backend_tokenizer.to_str() if _is_plain(tokenizer) else None,
+        folder=folder,
+        options=options or {},
+        names=dict(tokenizer.special_tokens_map),
+        template=dict(template) if isinstance(template, dict) else template,
+        control=None if control is None else tuple(control),
+        split_special=bool(tokenizer.split_special_tokens),
+    )
+
+
+def _is_plain(tokenizer: Any) -> bool:
+    """Whether the library behind the tokenizer does all the work."""
+    from transformers import PreTrainedTokenizerFast
+
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return False
+    names = ("__call__", "_encode_plus", "_encode_without_added_tokens", "convert_tokens_to_ids")
+    return all(getattr(type(tokenizer), name) is getattr(PreTrainedTokenizerFast, name) for name in names)

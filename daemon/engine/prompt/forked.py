@@ -1,0 +1,95 @@
+"""One worker as the prompt process sees it: its process, its socket, and the job it is at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..process import die_with_parent
+from .deadline import DEADLINE_SECONDS, seconds_for
+from .memory_bound import allowance, resident
+from .prompt_frames import Job, body, send
+from .worker import Preparer, Worker
+
+
+@dataclass
+class Task:
+    """A job that a worker is at. Times as `time.monotonic` gives them; `text`: the size of what is being tokenized."""
+
+    job: Job
+    deadline: float
+    seconds: float = DEADLINE_SECONDS
+    text: int = 0
+    ends: float | None = None
+    """When a cancelled one is ended."""
+
+    def tokenizes(self, size: int, now: float) -> None:
+        self.text = max(self.text, size)
+        self.seconds = seconds_for(size)
+        self.deadline = now + self.seconds
+
+
+class Forked:
+    """A worker process. Forked, not spawned: it starts in milliseconds and shares the vocabulary's memory."""
+
+    def __init__(self, prompts: Preparer, others: Iterable[socket.socket]) -> None:
+        """`others` are sockets that only this process has a use for. Raises OSError where there is no process left."""
+        self.socket, theirs = socket.socketpair()
+        for end in (self.socket, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        try:
+            self.pid = os.fork()
+        except OSError:
+            self.socket.close()
+            theirs.close()
+            raise
+        if self.pid == 0:
+            _be_worker(theirs, prompts, (self.socket, *others))
+        theirs.close()
+        self.task: Task | None = None
+        self.idle_since = 0.0
+        self._resident = 0
+
+    def begin(self, job: Job, now: float) -> None:
+        """Raises OSError where the worker is gone."""
+        self.task = Task(job, now + DEADLINE_SECONDS)
+        self._resident = resident(self.pid)
+        send(self.socket, body(job))
+
+    @property
+    def too_large(self) -> bool:
+        """Whether its job has taken more memory than it may."""
+        task = self.task
+        if task is None:
+            return False
+        return resident(self.pid) - self._resident > allowance(len(task.job.work), task.text)
+
+    def end(self) -> str:
+        """Kill it where it lives, and say what ended it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self.socket.close()
+        _, status = os.waitpid(self.pid, 0)
+        return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"status {status >> 8}"
+
+
+def _be_worker(sock: socket.socket, prompts: Preparer, others: Iterable[socket.socket]) -> None:
+    status = 1
+    try:
+        die_with_parent()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for each in others:
+            each.close()
+        Worker(sock, prompts).run()
+        status = 0
+    except BaseException as error:  # whatever it is, this process must not go on as its parent
+        sys.stderr.write(f"a prompt worker ended with {type(error).__name__}\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(status)

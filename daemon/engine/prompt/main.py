@@ -1,0 +1,74 @@
+"""The prompt process of one model: `python -m mlx_serve.daemon.engine.prompt.main --fd N`, started by its engine.
+
+It learns the tokenizer and the model's limits, then answers jobs until the engine is gone. Chat templates and texts
+come from anybody, and here they can be ended. No MLX, no thread: it forks.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from typing import Any
+
+import msgspec
+
+from ..process import inherit
+from ..texts.embed_rows import EmbedRows
+from ..texts.rerank_rows import rerank_rows
+from .encoding import Encoding, open_encoding
+from .memory_bound import trim
+from .prompt_frames import EmbedData, Model, ModelData, RerankData, TokenizerData, receive
+from .render import Prompts
+from .supervisor import Supervisor
+from .worker import Preparer
+
+
+def main() -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    sock = inherit()
+    prompts = _prompts(sock)
+    if prompts is not None:
+        Supervisor(sock, prompts).run()
+    os._exit(0)
+
+
+def _prompts(sock: socket.socket) -> Preparer | None:
+    """None where the engine ends first."""
+    tokenizer = _receive(sock, TokenizerData)
+    if tokenizer is None:
+        return None
+    encoding = open_encoding(tokenizer)
+    tokenizer = msgspec.structs.replace(tokenizer, backend=None)
+    encoding.ids("a", special=True)
+    model = _receive(sock, Model)
+    if model is None:
+        return None
+    prompts = preparer_of(tokenizer, model, encoding)
+    gc.collect()
+    trim()
+    gc.freeze()
+    return prompts
+
+
+def preparer_of(tokenizer: TokenizerData, model: Model, encoding: Encoding) -> Preparer:
+    match model:
+        case EmbedData():
+            return EmbedRows(encoding.backend, model)
+        case RerankData():
+            return rerank_rows(encoding.backend, model)
+        case ModelData():
+            prompts = Prompts(tokenizer, model, encoding)
+            prompts.compile_own()
+            return prompts
+
+
+def _receive(sock: socket.socket, kind: Any) -> Any:
+    frame = receive(sock)
+    return None if frame is None else msgspec.msgpack.decode(frame, type=kind)
+
+
+if __name__ == "__main__":
+    main()

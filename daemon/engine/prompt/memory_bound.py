@@ -1,0 +1,69 @@
+"""How much memory one prompt may take, and how much a process has. Sizes in bytes."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from pathlib import Path
+
+LEAST = 256 << 20
+FOR_REQUEST_BYTE = 64
+FOR_TEXT_BYTE = 192
+"""Measured: the `tokenizers` library takes up to 150 for each byte of a long text."""
+_PAGE = resource.getpagesize()
+
+
+def allowance(request: int, text: int = 0) -> int:
+    """For a request of so many bytes as it came, and then for a text of so many."""
+    return LEAST + max(FOR_REQUEST_BYTE * request, FOR_TEXT_BYTE * text)
+
+
+class AddressSpace:
+    """Bounds what this process takes beyond what it has. Only Linux honours such a bound; elsewhere the one who watches
+    `resident` has to end the process."""
+
+    def __init__(self) -> None:
+        self._base = 0
+
+    def begin(self, allowed: int) -> None:
+        if sys.platform == "linux":
+            self._base = int(Path("/proc/self/statm").read_bytes().split()[0]) * _PAGE
+        self.allow(allowed)
+
+    def allow(self, allowed: int) -> None:
+        if sys.platform == "linux":
+            resource.setrlimit(resource.RLIMIT_AS, (self._base + allowed, resource.RLIM_INFINITY))
+
+    def lift(self) -> None:
+        if sys.platform == "linux":
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def resident(pid: int) -> int:
+    """What the process holds in memory; 0 where nobody can say."""
+    if sys.platform == "linux":
+        try:
+            return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
+        except (OSError, IndexError):
+            return 0
+    return _resident_on_macos(pid)
+
+
+def _resident_on_macos(pid: int) -> int:
+    """`ri_resident_size` of libproc's `struct rusage_info_v0`: behind a UUID and six 64-bit counters."""
+    usage = (ctypes.c_uint64 * 32)()
+    try:
+        failed = ctypes.CDLL(None).proc_pid_rusage(pid, 0, ctypes.byref(usage))
+    except AttributeError:
+        return 0
+    return 0 if failed else usage[8]
+
+
+def trim() -> None:
+    """Give back what the allocator keeps of freed memory: of a large vocabulary's JSON, hundreds of megabytes."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+    elif hasattr(library, "malloc_zone_pressure_relief"):
+        library.malloc_zone_pressure_relief(None, ctypes.c_size_t(0))

@@ -1,0 +1,168 @@
+"""What the engine, the prompt process and its workers say to each other: msgpack behind four bytes of length."""
+
+from __future__ import annotations
+
+import array
+import socket
+from typing import Any
+
+import msgspec
+
+from ...protocol import Counted, Rejected
+from ...protocol.immutable import Value
+
+# --- the engine to the prompt process ---------------------------------------------------------------------------------
+
+
+class TokenizerData(Value, frozen=True, tag="tokenizer"):
+    """A tokenizer: as JSON of the `tokenizers` library, or else the folder (and options) that Transformers loads it
+    from. `names` are the special tokens' (bos_token, …), `control` what the model's makers call control tokens."""
+
+    backend: str | None
+    folder: str
+    options: dict[str, Any]
+    names: dict[str, str]
+    template: str | dict[str, str] | None
+    control: tuple[str, ...] | None = None
+    split_special: bool = False
+
+
+class ModelData(Value, frozen=True, tag="model"):
+    """`rows`: the limit for token ids. `think_start`: the marker that opens a reasoning block, if there is one."""
+
+    rows: int
+    context_length: int
+    think_start: str = ""
+
+
+class EmbedData(Value, frozen=True, tag="embed_data"):
+    """In place of ModelData, for an embedding model. `longest` input in tokens. `prompts` are what may stand before
+    texts; their own tokens are pooled where `with_prompt`. `end` is a token that every text must end with."""
+
+    rows: int
+    longest: int
+    prompts: dict[str, str] = msgspec.field(default_factory=dict)
+    default_prompt: str | None = None
+    with_prompt: bool = True
+    end: int | None = None
+
+
+class RerankData(Value, frozen=True, tag="rerank_data"):
+    """In place of ModelData, for a reranker. `yes_no`: a decoder that is asked; `shares`: it takes the query once."""
+
+    rows: int
+    longest: int
+    yes_no: bool = False
+    shares: bool = False
+
+
+class Job(Value, frozen=True, tag="job"):
+    """`work` is a Work, which the process hands on to a worker as it is."""
+
+    id: int
+    chat: bool
+    work: msgspec.Raw
+
+
+class Drop(Value, frozen=True, tag="drop"):
+    """No answer to this job is wanted."""
+
+    id: int
+
+
+Model = ModelData | EmbedData | RerankData
+ToProcess = TokenizerData | Model | Job | Drop
+
+# --- a worker to the prompt process, which hands the answer on --------------------------------------------------------
+
+
+class Note(Value, frozen=True, tag="note"):
+    """A text of so many bytes is about to be tokenized."""
+
+    size: int
+
+
+class Answer(Value, frozen=True, tag="answer"):
+    """`result` is a Result. `ends`: the worker has grown, or is unwell, and takes no further job."""
+
+    result: msgspec.Raw
+    ends: bool = False
+
+
+FromWorker = Note | Answer
+
+# --- the prompt process to the engine ---------------------------------------------------------------------------------
+
+
+class Encoded(Value, frozen=True, tag="encoded"):
+    """A prompt as `Prepared` has it; `tokens` are packed int32, `rendered` is there when somebody will read it."""
+
+    id: int
+    tokens: bytes
+    room: int
+    truncated: bool
+    inside_reasoning: bool
+    rendered: str
+
+
+class PackedRow(Value, frozen=True):
+    """A row of tokens, packed int32, and what else `Row` has."""
+
+    tokens: bytes
+    place: int
+    segments: bytes | None = None
+    head: int = 0
+    skip: int = 0
+    cut: bool = False
+
+
+class EncodedRows(Value, frozen=True, tag="rows"):
+    id: int
+    rows: tuple[PackedRow, ...]
+
+
+Result = Encoded | EncodedRows | Counted | Rejected
+
+
+def pack(tokens: list[int]) -> bytes:
+    return array.array("i", tokens).tobytes()
+
+
+def unpack(tokens: bytes) -> list[int]:
+    packed = array.array("i")
+    packed.frombytes(tokens)
+    return packed.tolist()
+
+
+# --- on the wire ------------------------------------------------------------------------------------------------------
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def body(message: Any) -> bytes:
+    return _encoder.encode(message)
+
+
+def send(sock: socket.socket, body: bytes) -> None:
+    """Raises OSError where nobody listens."""
+    sock.sendall(len(body).to_bytes(4, "big") + body)
+
+
+def receive(sock: socket.socket) -> bytearray | None:
+    """The next frame's body, or None where the other end is gone."""
+    header = _exactly(sock, 4)
+    return None if header is None else _exactly(sock, int.from_bytes(header, "big"))
+
+
+def _exactly(sock: socket.socket, size: int) -> bytearray | None:
+    data = bytearray(size)
+    view, done = memoryview(data), 0
+    while done < size:
+        try:
+            count = sock.recv_into(view[done:])
+        except ConnectionError:
+            return None
+        if not count:
+            return None
+        done += count
+    return data

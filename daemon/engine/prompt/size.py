@@ -1,0 +1,37 @@
+"""How long a text may be for a context of so many tokens: what cannot fit is refused before megabytes are tokenized."""
+
+from __future__ import annotations
+
+import re
+
+BYTES_PER_TOKEN = 16
+"""More than any vocabulary reaches over a whole prompt: English has 4 to 5, Hindi and Thai 8 to 11."""
+SLACK = 4096
+LONGEST_RUN = 16
+MOST_FOR_RUNS = 4
+_RUNS = re.compile(rf"([\s\-=_*#.~+/|])\1{{{LONGEST_RUN},}}")
+
+
+def most_bytes(tokens: int) -> int:
+    return BYTES_PER_TOKEN * tokens + SLACK
+
+
+def most_characters(tokens: int) -> int:
+    """The limit whatever the text consists of."""
+    return MOST_FOR_RUNS * most_bytes(tokens)
+
+
+def size(text: str) -> int:
+    """In bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def fits(texts: list[str], tokens: int) -> bool:
+    """Whether texts may be tokenized. One token can be a hundred spaces or dashes, so that a run of one such character
+    counts as 16 at most; but no more than four times the limit passes in this way."""
+    total = sum(map(size, texts))
+    if total <= most_bytes(tokens):
+        return True
+    if total > MOST_FOR_RUNS * most_bytes(tokens):
+        return False
+    return sum(size(_RUNS.sub(lambda run: run[0][:LONGEST_RUN], text)) for text in texts) <= most_bytes(tokens)

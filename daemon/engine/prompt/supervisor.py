@@ -1,0 +1,185 @@
+"""The prompt process: hands jobs to workers, ends those that take too long, and never looks into a prompt itself."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+
+import msgspec
+
+from ...protocol import Rejected
+from .forked import Forked, Task
+from .prompt_frames import Drop, FromWorker, Job, Note, ToProcess, body, receive, send
+from .worker import Preparer, out_of_memory
+
+MOST_WORKERS = 4
+MOST_LARGE = 2
+LARGE = 1 << 20
+"""A job of so many bytes is large: two at once, so that there are workers for the others."""
+FORK_SECONDS = 0.05
+CANCEL_SECONDS = 0.1
+IDLE_SECONDS = 10.0
+LOOK_SECONDS = 0.05
+
+_from_engine: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+
+class Supervisor:
+    """`sock` leads to the engine. One worker is always there; another is forked when a job has waited a moment."""
+
+    def __init__(self, sock: socket.socket, prompts: Preparer) -> None:
+        self._engine = sock
+        self._prompts = prompts
+        self._waiting: deque[tuple[Job, float]] = deque()
+        self._workers: list[Forked] = []
+
+    def run(self) -> None:
+        """Returns when the engine is gone."""
+        self._fork(time.monotonic())
+        while True:
+            sockets = {worker.socket: worker for worker in self._workers}
+            ready, _, _ = select.select([self._engine, *sockets], [], [], self._rest(time.monotonic()))
+            for sock in ready:
+                if sock is not self._engine:
+                    self._hear(sockets[sock])
+                elif not self._take():
+                    for worker in list(self._workers):
+                        self._end(worker)
+                    return
+            self._end_late_ones(time.monotonic())
+            self._hand_out(time.monotonic())
+
+    # what comes in
+
+    def _take(self) -> bool:
+        frame = receive(self._engine)
+        if frame is None:
+            return False
+        match _from_engine.decode(frame):
+            case Job() as job:
+                self._waiting.append((job, time.monotonic()))
+            case Drop(id=number):
+                self._waiting = deque(each for each in self._waiting if each[0].id != number)
+                for worker in self._workers:
+                    if worker.task is not None and worker.task.job.id == number:
+                        worker.task.ends = time.monotonic() + CANCEL_SECONDS
+        return True
+
+    def _hear(self, worker: Forked) -> None:
+        if worker not in self._workers:
+            return
+        frame = receive(worker.socket)
+        if frame is None:
+            self._lose(worker)
+            return
+        now, task = time.monotonic(), worker.task
+        message = _from_worker.decode(frame)
+        if isinstance(message, Note):
+            if task is not None:
+                task.tokenizes(message.size, now)
+            return
+        if task is not None and task.ends is None:
+            send(self._engine, bytes(message.result))
+        worker.task, worker.idle_since = None, now
+        if message.ends:
+            self._end(worker)
+
+    # who works
+
+    def _hand_out(self, now: float) -> None:
+        for job, since in list(self._waiting):
+            if len(job.work) > LARGE and self._large >= MOST_LARGE:
+                continue
+            worker = next((each for each in self._workers if each.task is None), None)
+            if worker is None and self._may_fork(now - since):
+                worker = self._fork(now)
+            if worker is None:
+                break
+            try:
+                worker.begin(job, now)
+            except OSError:  # it ended while it had nothing to do
+                self._end(worker)
+                break
+            self._waiting.remove((job, since))
+        if not self._workers:
+            self._fork(now)
+
+    def _may_fork(self, waited: float) -> bool:
+        return not self._workers or (len(self._workers) < MOST_WORKERS and waited >= FORK_SECONDS)
+
+    @property
+    def _large(self) -> int:
+        return sum(worker.task is not None and len(worker.task.job.work) > LARGE for worker in self._workers)
+
+    def _fork(self, now: float) -> Forked | None:
+        try:
+            worker = Forked(self._prompts, [self._engine, *(each.socket for each in self._workers)])
+        except OSError as error:
+            while not self._workers and self._waiting:
+                job, _ = self._waiting.popleft()
+                message = f"the prompt could not be prepared: the system starts no process for it ({error.strerror})"
+                self._answer(Rejected(id=job.id, code="internal_error", message=message))
+            return None
+        worker.idle_since = now
+        self._workers.append(worker)
+        return worker
+
+    # who must end
+
+    def _end_late_ones(self, now: float) -> None:
+        for worker in list(self._workers):
+            task = worker.task
+            if task is None:
+                if len(self._workers) > 1 and now - worker.idle_since >= IDLE_SECONDS:
+                    self._end(worker)
+            elif task.ends is not None:
+                if now >= task.ends:
+                    self._end(worker)
+            elif now >= task.deadline:
+                self._end(worker)
+                self._answer(_too_late(task))
+            elif worker.too_large:
+                self._end(worker)
+                self._answer(out_of_memory(task.job))
+
+    def _end(self, worker: Forked) -> str:
+        self._workers.remove(worker)
+        return worker.end()
+
+    def _lose(self, worker: Forked) -> None:
+        """It has ended by itself; a library that finds no memory does so."""
+        reason, task = self._end(worker), worker.task
+        if task is not None and task.ends is None:
+            self._answer(out_of_memory(task.job) if reason == "SIGABRT" else _broken(task.job, reason))
+
+    def _answer(self, rejected: Rejected) -> None:
+        send(self._engine, body(rejected))
+
+    def _rest(self, now: float) -> float | None:
+        """How long nothing has to be looked at, in seconds; None: until something arrives."""
+        if self._waiting or any(worker.task is not None for worker in self._workers):
+            return LOOK_SECONDS
+        if len(self._workers) > 1:
+            return max(0.0, IDLE_SECONDS - (now - min(worker.idle_since for worker in self._workers)))
+        return None
+
+
+def _too_late(task: Task) -> Rejected:
+    if task.text:
+        message = f"tokenizing {task.text} bytes took longer than {task.seconds:.0f} s: shorten the input"
+        param = "messages" if task.job.chat else "prompt"
+        return Rejected(id=task.job.id, code="invalid_request", message=message, param=param)
+    if task.job.chat:
+        message = f"the chat template took longer than {task.seconds:.0f} s on these messages"
+        return Rejected(id=task.job.id, code="template_error", message=message, param="messages")
+    message = f"preparing the prompt took longer than {task.seconds:.0f} s"
+    return Rejected(id=task.job.id, code="invalid_request", message=message, param="prompt")
+
+
+def _broken(job: Job, reason: str) -> Rejected:
+    message = f"the prompt could not be prepared: the process that did so ended ({reason})"
+    param = "messages" if job.chat else "prompt"
+    return Rejected(id=job.id, code="template_error" if job.chat else "invalid_request", message=message, param=param)

@@ -1,0 +1,121 @@
+"""A worker: a fork of the prompt process that prepares one prompt after the other, within a bound on its memory.
+
+It may be ended at any time, and ends by itself after a prompt that made it grow.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from ...protocol import Count, Counted, Embed, Generate, Rejected, Rerank, Work
+from .deadline import DEADLINE_SECONDS, seconds_for
+from .memory_bound import AddressSpace, allowance, resident
+from .prompt_frames import Answer, Encoded, EncodedRows, Job, Note, PackedRow, Result, body, pack, receive, send
+from .render import Refused
+
+NOTED = 64 << 10
+"""Smaller texts are tokenized before anybody could ask what takes so long."""
+MOST_KEPT = 64 << 20
+ALARM_SECONDS = 2.0
+_jobs = msgspec.msgpack.Decoder(Job)
+_works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
+
+
+class Preparer(Protocol):
+    """Turns one kind of work into tokens. `note` is told the size of every text, in bytes, before it is tokenized."""
+
+    note: Callable[[int], None]
+
+    def prepare(self, request: Any) -> Any:
+        """Raises Refused."""
+
+    def count(self, request: Count) -> list[int]:
+        """Raises Refused."""
+
+
+class Worker:
+    """Answers jobs on a socket until it is closed."""
+
+    def __init__(self, sock: socket.socket, prompts: Preparer) -> None:
+        self._socket = sock
+        self._prompts = prompts
+        self._memory = AddressSpace()
+        self._size = 0
+        prompts.note = self._note
+
+    def run(self) -> None:
+        began = resident(os.getpid())
+        while (frame := receive(self._socket)) is not None:
+            self._size = len(frame)
+            result, healthy = self._result(frame)
+            grown = resident(os.getpid()) - began > MOST_KEPT
+            send(self._socket, body(Answer(result=msgspec.Raw(body(result)), ends=grown or not healthy)))
+
+    def _note(self, size: int) -> None:
+        if size > NOTED:
+            self._end_after(seconds_for(size))
+            self._memory.allow(allowance(self._size, size))
+            send(self._socket, body(Note(size=size)))
+
+    def _end_after(self, seconds: float) -> None:
+        """The prompt process ends a late worker; where it is gone, the alarm does."""
+        signal.setitimer(signal.ITIMER_REAL, seconds + ALARM_SECONDS if seconds else 0.0)
+
+    def _result(self, frame: bytearray) -> tuple[Result, bool]:
+        """The answer, and whether this process can be trusted with another job."""
+        self._end_after(DEADLINE_SECONDS)
+        self._memory.begin(allowance(self._size))
+        job = _jobs.decode(frame)
+        try:
+            return self._work(job.id, _works.decode(job.work)), True
+        except Refused as refused:
+            return refused.rejected(job.id), True
+        except MemoryError:
+            self._memory.lift()
+            return out_of_memory(job), False
+        except Exception as error:
+            message = f"the prompt could not be prepared ({type(error).__name__})"
+            return Rejected(id=job.id, code="internal_error", message=message), True
+        finally:
+            self._memory.lift()
+            self._end_after(0.0)
+
+    def _work(self, number: int, work: Work) -> Result:
+        match work:
+            case Count():
+                tokens = self._prompts.count(work)
+                return Counted(id=number, count=len(tokens), tokens=tuple(tokens) if work.return_tokens else ())
+            case Embed() | Rerank():
+                rows = self._prompts.prepare(work)
+                return EncodedRows(id=number, rows=tuple(map(_packed, rows)))
+            case Generate():
+                prepared = self._prompts.prepare(work)
+                return Encoded(
+                    id=number,
+                    tokens=pack(prepared.tokens),
+                    room=prepared.room,
+                    truncated=prepared.truncated,
+                    inside_reasoning=prepared.inside_reasoning,
+                    rendered=prepared.rendered if work.echo or work.render_only else "",
+                )
+
+
+def _packed(row: Any) -> PackedRow:
+    segments = None if row.segments is None else pack(row.segments)
+    return PackedRow(
+        tokens=pack(row.tokens), place=row.place, segments=segments, head=row.head, skip=row.skip, cut=row.cut
+    )
+
+
+def out_of_memory(job: Job) -> Rejected:
+    if job.chat:
+        message = "the chat template took more memory on these messages than a prompt may"
+        return Rejected(id=job.id, code="template_error", message=message, param="messages")
+    message = "tokenizing the prompt took more memory than a prompt may"
+    return Rejected(id=job.id, code="invalid_request", message=message, param="prompt")

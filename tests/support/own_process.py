@@ -1,0 +1,22 @@
+"""A module of the tests run to its end in a process of its own: what it imports stays out of this one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+SECONDS = 280  # until it counts as a hang; less than a test may take
+
+
+def run_module(name: str, *arguments: object) -> None:
+    """`python -m NAME ARGUMENTS` with the tests' folder as its own. Raises CalledProcessError."""
+    subprocess.run(
+        [sys.executable, "-m", name, *map(str, arguments)],
+        check=True,
+        cwd=TESTS,
+        env=os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
+        timeout=SECONDS,
+    )
