@@ -39,8 +39,10 @@ def gpt(daemon: LiveDaemon) -> Iterator[openai.OpenAI]:
 
 
 @pytest.fixture(scope="module")
-def llama(daemon: LiveDaemon) -> ollama.Client:
-    return ollama.Client(host=daemon.url, verify=False)
+def llama(daemon: LiveDaemon) -> Iterator[ollama.Client]:
+    client = ollama.Client(host=daemon.url, verify=False)
+    yield client
+    client._client.close()
 
 
 def _vectors(gpt: openai.OpenAI, texts: list[str], **options: Any) -> np.ndarray[Any, Any]:
