@@ -295,3 +295,37 @@ def test_ps_metrics_and_capabilities_know_the_kinds(daemon: LiveDaemon, llama: o
     cards = {card["id"].rpartition("/")[2]: card["capabilities"] for card in daemon.get("/v1/models").json["data"]}
     assert cards["starter-embed"] == ["embedding"] and cards["starter-rerank"] == ["rerank"]
     assert "completion" in cards["starter"]
+
+
+def test_run_prints_the_vector_shortened(daemon: LiveDaemon) -> None:
+    done = daemon.command("run", "starter-embed", "hello")
+    numbers, count = done.stdout.removeprefix("[").split("] ")
+    assert count == "(256 numbers)\n" and done.returncode == 0
+    whole = json.loads(daemon.command("run", "starter-embed", "hello", "--json").stdout)["embeddings"][0]
+    ends = [*whole[:4], *whole[-4:]]
+    assert numbers.split(", ") == [*(f"{one:.4f}" for one in ends[:4]), "…", *(f"{one:.4f}" for one in ends[4:])]
+
+
+def test_run_on_a_reranker_explains_itself(daemon: LiveDaemon) -> None:
+    done = daemon.command("run", "starter-rerank", "hello")
+    assert done.returncode == 1 and "starter-rerank is a reranker" in done.stderr and "/v1/rerank" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["starter-embed", "starter-rerank"])
+def test_load_ps_and_unload(daemon: LiveDaemon, llama: ollama.Client, name: str) -> None:
+    assert daemon.command("load", name).returncode == 0
+    assert name in daemon.command("ps").stdout and name in _loaded(llama)
+    assert daemon.command("unload", name).returncode == 0
+    assert name not in _loaded(llama)
+
+
+def test_a_quantized_copy_embeds_and_ranks_like_the_original(daemon: LiveDaemon, gpt: openai.OpenAI) -> None:
+    for name in ("starter-embed", "starter-rerank"):
+        assert daemon.command("quantize", name, "--bits", "8", "--group-size", "32").returncode == 0
+    texts = [question.query for question in QUESTIONS]
+    small = gpt.embeddings.create(model="starter-embed-8bit", input=texts, dimensions=64).data
+    whole = _vectors(gpt, texts, dimensions=64)
+    assert min(float(np.dot(one.embedding, other)) for one, other in zip(small, whole, strict=True)) > 0.99
+    asked = {"query": QUESTIONS[0].query, "documents": list(QUESTIONS[0].passages)}
+    answer = daemon.post("/v1/rerank", model="starter-rerank-8bit", **asked).json
+    assert answer["results"][0]["index"] == 0
