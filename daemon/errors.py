@@ -26,7 +26,7 @@ class PullStopped(Draining):
     """The daemon is stopping, and a pull or a quantization with it."""
 
     def __init__(self) -> None:
-        DaemonError.__init__(self, "the server is shutting down; pulling again later goes on where this pull stopped")
+        DaemonError.__init__(self, "the server is shutting down; pull again later to resume")
 
 
 class LoadError(DaemonError):
@@ -39,6 +39,18 @@ class LoadError(DaemonError):
         self.retry_after = retry_after
 
 
+class Quarantined(LoadError):
+    """The model's process died too often: for `retry_after` seconds it is loaded only when asked for explicitly."""
+
+    def __init__(self, model: str, reason: str, *, retry_after: int) -> None:
+        super().__init__(model, reason, retry_after=retry_after)
+        minutes = max(1, round(retry_after / 60))
+        self.args = (
+            f"model {model!r} is in quarantine for {minutes} more minute{'s' * (minutes != 1)}, because {reason}; "
+            f"`mlx-serve load {model}` tries it at once",
+        )
+
+
 class UnsupportedByModel(LoadError):
     """The model's files are fine, but this version cannot serve them."""
 
@@ -48,11 +60,11 @@ class InsufficientMemory(DaemonError):
 
 
 class RunnerDied(DaemonError):
-    """The model's process ended while it worked on this request; the next request loads it again."""
+    """The model's process ended while it worked on this request; a later request loads it again."""
 
     def __init__(self, model: str, reason: str) -> None:
         super().__init__(
-            f"the process of model {model!r} ended unexpectedly ({reason}); the next request loads it again"
+            f"the process of model {model!r} ended unexpectedly ({reason}); a later request loads it again"
         )
         self.model = model
         self.reason = reason

@@ -1,4 +1,4 @@
-"""The daemon, put together: settings, lock, logs, sockets, store, residency, two apps, signals, drain.
+"""Puts the daemon together: settings, lock, logs, sockets, store, residency, two apps, signals, drain.
 
 `python -m mlx_serve.daemon.main` runs it in the foreground. It exits with 0 after a drain, 1 when it cannot start, 75
 when a daemon of this home and port is running already, 78 when its settings are at fault.
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from .http.listen import ListenError
 from .port_lock import AlreadyRunning
-from .settings.schema import ConfigError, Settings, load_settings
-from .startup import Ground, StartError, take_ground
+from .settings.schema import FLAGS, ConfigError, Settings, load_settings
+from .startup import Resources, StartError, acquire_resources
 
 if TYPE_CHECKING:
     from .context import Context
@@ -43,10 +43,10 @@ def compose(settings: Settings, started: float) -> Context:
     from .metrics import Metrics
     from .residency.residency import Residency
     from .tasks.pulls import Pulls
-    from .tasks.quantizing import Quantizing
+    from .tasks.quantizing import Quantizer
 
     store = Store.open(settings.models.directory, settings.models.aliases)
-    quantizing = Quantizing(settings, store)
+    quantizing = Quantizer(settings, store)
     pulls = Pulls(store, quantizing, lambda: residency.in_use)
     residency = Residency(settings, store, pulls=pulls)
     return Context(
@@ -82,26 +82,26 @@ def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
     try:
         settings = load_settings(_flags(argv))
     except ConfigError as error:
-        return _complain(error, os.EX_CONFIG)
+        return _print_error(error, os.EX_CONFIG)
     from ..store.errors import StoreError
 
     with contextlib.ExitStack() as stack:
         try:
-            ground = take_ground(settings, stack)
-            context = make(ground.settings, started)
+            resources = acquire_resources(settings, stack)
+            context = make(resources.settings, started)
         except AlreadyRunning as error:
-            return _complain(error, os.EX_TEMPFAIL)
+            return _print_error(error, os.EX_TEMPFAIL)
         except (StartError, ListenError) as error:
-            return _complain(error, 1)
+            return _print_error(error, 1)
         except StoreError as error:
             hint = getattr(error, "hint", None)
-            return _complain(f"{error}; {hint}" if hint else error, 1)
+            return _print_error(f"{error}; {hint}" if hint else error, 1)
         loop = _new_loop()
         try:
-            loop.run_until_complete(_run(context, ground, began))
+            loop.run_until_complete(_run(context, resources, began))
         except Exception as error:
             log.exception("fail daemon")
-            return _complain(f"the daemon made a mistake of its own: {type(error).__name__}; see its log", 1)
+            return _print_error(f"internal error in the daemon ({type(error).__name__}); see its log", 1)
         finally:
             _close(loop)
     return 0
@@ -109,16 +109,13 @@ def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
 
 def _flags(argv: Sequence[str] | None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="mlx-serve daemon", description="Run the daemon in the foreground.")
-    parser.add_argument("--host", dest="server.host", metavar="H")
-    parser.add_argument("--port", dest="server.port", metavar="P")
     parser.add_argument("--config", metavar="FILE")
-    parser.add_argument("--models-dir", dest="models.directory", metavar="DIR")
-    parser.add_argument("--log-level", dest="logging.level", metavar="L")
-    parser.add_argument("--preload", dest="models.preload", metavar="NAME", action="append")
+    for key, flag in FLAGS.items():
+        parser.add_argument(flag, dest=key, metavar="VALUE", action="append" if key == "models.preload" else "store")
     return {key: value for key, value in vars(parser.parse_args(argv)).items() if value is not None}
 
 
-def _complain(reason: object, code: int) -> int:
+def _print_error(reason: object, code: int) -> int:
     with contextlib.suppress(OSError):
         sys.stderr.write(f"mlx-serve: {reason}\n")
         sys.stderr.flush()
@@ -143,7 +140,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _run(context: Context, ground: Ground, began: float) -> None:
+async def _run(context: Context, resources: Resources, began: float) -> None:
     from .drain import Stop, drain
     from .http.server import serve
     from .notify import Notifier
@@ -152,19 +149,19 @@ async def _run(context: Context, ground: Ground, began: float) -> None:
     stop, notifier = Stop(), Notifier()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.request)
-    loop.add_signal_handler(signal.SIGUSR1, ground.logs.reopen)
+    loop.add_signal_handler(signal.SIGUSR1, resources.logs.reopen)
     _raise_descriptor_limit()
     public_app, control_app = build_apps(context, stop)
-    public, control = await serve(public_app, *ground.tcp), await serve(control_app, ground.unix)
+    public, control = await serve(public_app, *resources.tcp), await serve(control_app, resources.unix)
     log.info(
         "serve requests address=%s pid=%d ready_ms=%d loop=%s",
-        _address(ground.tcp[0]),
+        _address(resources.tcp[0]),
         os.getpid(),
         (time.perf_counter() - began) * 1000,
         type(loop).__module__.partition(".")[0],
     )
     if context.settings.cache.prefix_cache_mb:
-        log.warning("ignore setting key=cache.prefix_cache_mb reason=this version keeps no prefix cache")
+        log.warning("ignore setting key=cache.prefix_cache_mb reason=this version has no prefix cache")
     notifier.send("READY=1")
     background = [asyncio.create_task(_warm(context)), asyncio.create_task(_sweep())]
     if notifier.watchdog_seconds:
@@ -177,7 +174,7 @@ async def _run(context: Context, ground: Ground, began: float) -> None:
 
 
 async def _warm(context: Context) -> None:
-    """The spare child, then the models that shall be there from the start."""
+    """Start the spare child, then load the models of `models.preload`."""
     await context.residency.start()
     for name in context.settings.models.preload:
         try:
@@ -197,7 +194,7 @@ async def _sweep() -> None:
 
 
 async def _watchdog(notifier: Any, seconds: float) -> None:
-    """Sent by the loop itself, so a stuck loop falls silent."""
+    """Sent by the loop itself, so that a stuck loop stops sending."""
     while True:
         notifier.send("WATCHDOG=1")
         await asyncio.sleep(seconds)
@@ -220,7 +217,7 @@ def _raise_descriptor_limit() -> None:
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """End what still runs, without waiting for threads that may never end."""
+    """Cancel the tasks that are left, without waiting for threads that may never end."""
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()

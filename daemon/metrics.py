@@ -7,7 +7,7 @@ become `other`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,15 @@ _FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 
 @dataclass(frozen=True)
 class Sample:
-    """What the daemon looks like at the moment of a scrape. `started` is a Unix time."""
+    """What the daemon looks like at the moment of a scrape. `started` is a Unix time; `deaths` are by model."""
 
     version: str
     started: float
     draining: bool
     residents: Sequence[Resident]
     queue: Queue
+    deaths: Mapping[str, int]
+    quarantined: int
 
 
 class _Bounded:
@@ -47,7 +49,7 @@ class _Bounded:
 
 
 class Metrics:
-    """Counts nothing and renders nothing when not enabled."""
+    """Counts and renders nothing when not enabled."""
 
     def __init__(self, enabled: bool = True) -> None:
         self.enabled = enabled
@@ -83,7 +85,7 @@ class Metrics:
             registry=registry,
         )
         self._cancelled = Counter(
-            "mlx_serve_cancelled_total", "Generations that the client gave up.", ["model"], registry=registry
+            "mlx_serve_cancelled_total", "Generations that the client cancelled.", ["model"], registry=registry
         )
 
     def request_started(self, endpoint: str) -> None:
@@ -117,23 +119,24 @@ class Metrics:
             return b""
         from prometheus_client import generate_latest
 
-        return generate_latest(self._registry) + generate_latest(_Collector(sample))
+        return generate_latest(self._registry) + generate_latest(_SampleCollector(sample))
 
 
-class _Collector:
+class _SampleCollector:
     """A sample, and the process itself, as a Prometheus collector."""
 
     def __init__(self, sample: Sample) -> None:
         self._sample = sample
 
     def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import GaugeMetricFamily
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         sample, residents, queue = self._sample, self._sample.residents, self._sample.queue
         gauges = (
             ("mlx_serve_up_seconds", "Seconds since the daemon started.", time.time() - sample.started),
             ("mlx_serve_draining", "1 while the daemon stops.", float(sample.draining)),
             ("mlx_serve_models_loaded", "Models in memory.", len(residents)),
+            ("mlx_serve_models_quarantined", "Models that are not loaded for a while.", sample.quarantined),
             ("mlx_serve_queue_running", "Requests that hold a model.", queue.running),
             ("mlx_serve_queue_waiting", "Requests that wait for a place.", queue.waiting),
             ("mlx_serve_queue_limit", "Requests that may wait.", queue.limit),
@@ -144,8 +147,13 @@ class _Collector:
         build = GaugeMetricFamily("mlx_serve_build_info", "The version that runs.", labels=["version"])
         build.add_metric([sample.version], 1)
         yield build
+        deaths = CounterMetricFamily("mlx_serve_model_deaths", "Processes of a model that died.", labels=["model"])
+        for model, count in sample.deaths.items():
+            deaths.add_metric([model], count)
+        yield deaths
         per_model = (
-            ("mlx_serve_model_memory_bytes", "Memory that a loaded model holds.", "memory_bytes"),
+            ("mlx_serve_model_memory_bytes", "Memory that a loaded model's process holds.", "memory_bytes"),
+            ("mlx_serve_model_memory_share_bytes", "Memory that a loaded model may hold.", "share_bytes"),
             ("mlx_serve_model_requests_running", "Requests that a model works on.", "running"),
             ("mlx_serve_model_requests_waiting", "Requests that wait within a model.", "waiting"),
             ("mlx_serve_model_last_used_seconds", "When a model was last used, in Unix time.", "last_used"),

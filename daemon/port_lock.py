@@ -1,4 +1,4 @@
-"""One daemon per home and port: a lock that the kernel lets go when its holder dies."""
+"""One daemon per home and port: a lock that the kernel releases when its holder ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AlreadyRunning(Exception):
 
 
 class PortLock:
-    """Held until `release`. The number in the file is for messages; what counts is the lock."""
+    """Held until `release`. The pid in the file is for messages only."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""The ground a daemon stands on: its folders, its lock, its sockets and its log, taken in that order."""
+"""What a daemon acquires before it serves: folders, the lock of its port, sockets and its log, in that order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import cast
 from ..control.socket import SocketError, SocketInUse, bind, log_path, socket_path
 from .http.listen import bind_tcp
 from .logs import sink as logs
-from .logs.line import Style
+from .logs.line import LineStyle
 from .logs.sink import Logs
 from .port_lock import AlreadyRunning, PortLock
 from .settings.schema import Settings
@@ -22,7 +22,7 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True)
-class Ground:
+class Resources:
     """`settings` name the port that was bound. `tcp` is bound, `unix` listens."""
 
     settings: Settings
@@ -31,8 +31,8 @@ class Ground:
     logs: Logs
 
 
-def take_ground(settings: Settings, stack: contextlib.ExitStack) -> Ground:
-    """Raises StartError, ListenError, AlreadyRunning; then, as at the end, `stack` undoes what was done."""
+def acquire_resources(settings: Settings, stack: contextlib.ExitStack) -> Resources:
+    """Raises StartError, ListenError, AlreadyRunning. `stack` releases what was acquired, also after an error."""
     run = settings.home / "run"
     try:
         for folder in (settings.home, run, settings.home / "logs"):
@@ -60,12 +60,12 @@ def take_ground(settings: Settings, stack: contextlib.ExitStack) -> Ground:
     except SocketError as error:
         raise StartError(str(error)) from None
     stack.callback(path.unlink, missing_ok=True)
-    return Ground(settings, tcp, unix, _start_logs(settings, stack))
+    return Resources(settings, tcp, unix, _start_logs(settings, stack))
 
 
 def _start_logs(settings: Settings, stack: contextlib.ExitStack) -> Logs:
     logging = settings.logging
-    style = cast(Style, logging.format)
+    style = cast(LineStyle, logging.format)
     path = log_path(settings.home, settings.server.port)
     try:
         started = logs.start(path, level=logging.level, style=style, secrets=settings.server.api_keys)

@@ -1,11 +1,15 @@
-"""A request's body: received after the guard has let the request pass, and decoded into a typed value."""
+"""A request's body: received after the guard has let the request pass, decoded into a typed value, and refused where it
+asks for what cannot be done."""
 
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Raw
 from sanic import Request
 
 from .failure import RequestError
@@ -15,6 +19,47 @@ T = TypeVar("T")
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`$")
 _ENUM = re.compile(r"^Invalid enum value .*$", re.DOTALL)
+_NOTHING = (b"null", b"false", b"0", b"[]", b"{}")
+
+
+@dataclass(frozen=True)
+class FieldSupport:
+    """What becomes of a field that is not served as its dialect has it. `note`: what of it is served, or why not."""
+
+    treatment: Literal["partly", "ignored", "refused"]
+    note: str
+
+
+Fields: TypeAlias = Mapping[str, FieldSupport]
+"""One table an endpoint, for the checks and for docs/compatibility.md. Fields that are not in it are served."""
+
+
+def partly(note: str) -> FieldSupport:
+    return FieldSupport("partly", note)
+
+
+def ignored(note: str) -> FieldSupport:
+    return FieldSupport("ignored", note)
+
+
+def refused(note: str) -> FieldSupport:
+    return FieldSupport("refused", note)
+
+
+def refuse(body: msgspec.Struct, fields: Fields, prefix: str = "", nothing: tuple[bytes, ...] = _NOTHING) -> None:
+    """Raises RequestError for the first refused field that asks for something. `nothing` is JSON that does not."""
+    for name, field in fields.items():
+        if field.treatment != "refused":
+            continue
+        value = getattr(body, name)
+        asks = bytes(value) not in nothing if isinstance(value, Raw) else bool(value)
+        if asks:
+            raise unsupported(prefix + name, field.note)
+
+
+def unsupported(param: str, why: str) -> RequestError:
+    """A field that is known and cannot be honoured."""
+    return RequestError(f"'{param}' is not supported: {why}", param=param, code="unsupported_parameter")
 
 
 async def receive(request: Request) -> bytes:
@@ -54,7 +99,7 @@ def misfit(message: str, prefix: str = "") -> RequestError:
         param = f"{param}.{missing['field']}".lstrip(".")
         return RequestError(f"missing required field '{param}'", param=param, code="missing_field")
     if _ENUM.match(what):
-        what = "not one of the values that this field can have"
+        what = "not one of the allowed values"
     if not param:
         return RequestError(f"the body must be a JSON object: {what[:1].lower()}{what[1:]}", code="invalid_type")
     return RequestError(f"invalid value for '{param}': {what[:1].lower()}{what[1:]}", param=param, code="invalid_value")

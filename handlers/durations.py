@@ -14,7 +14,7 @@ _LONGEST = 2**63 / 1e9
 
 
 def keep_alive(value: Any, param: str = "keep_alive") -> float | None:
-    """Seconds; negative: for ever; None: not given. Raises RequestError with Go's words."""
+    """Seconds; negative: for ever; None: not given. Raises RequestError in Go's wording."""
     if value is None:
         return None
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What every endpoint that works with a model has around it: its metrics, its body, and its lease of the model."""
+"""What all endpoints share: metrics, the request's body, and the lease of a model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ..daemon.protocol import Generate
 from . import decode as body
 from .failure import describe
 from .jsontext import encode
-from .keepalive import Sign, kept_alive
-from .overrides import laid_over
+from .keepalive import Heartbeat, kept_alive
+from .overrides import with_overrides
 from .sequences import Sequences
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def measured(endpoint: str, handler: Handler) -> Handler:
 
     @wraps(handler)
     async def run(request: Request, **path: str) -> HTTPResponse | None:
-        metrics = serving(request).metrics
+        context = serving(request)
+        metrics = context.metrics
+        context.open_requests += 1
         started = request.ctx.started = time.monotonic()
         metrics.request_started(endpoint)
         status = 499
@@ -55,6 +57,9 @@ def measured(endpoint: str, handler: Handler) -> Handler:
             raise
         finally:
             metrics.request_finished(endpoint, status, time.monotonic() - started)
+            context.open_requests -= 1
+            if not context.open_requests:
+                context.residency.audit()
 
     return run
 
@@ -73,17 +78,17 @@ async def leased(
     name: str,
     keep_alive: float | None,
     capability: str,
-    sign: Sign | None = None,
+    heartbeat: Heartbeat | None = None,
     *,
     kinds: tuple[str, ...] = GENERATING,
 ) -> AsyncIterator[Model]:
-    """A model of one of these kinds, in memory while the block lasts. `capability` is what its lack is called; `sign`
-    is for a client whose answer is a stream, while it waits."""
+    """A model of one of these kinds, in memory while the block lasts. `capability` is named in the error of a model
+    that lacks it; `heartbeat` is for a client that waits for a stream."""
     context = serving(request)
     async with AsyncExitStack() as stack:
         async with (
             asyncio.timeout(context.settings.server.request_timeout_seconds or None),
-            kept_alive(request, sign),
+            kept_alive(request, heartbeat),
         ):
             installed = await context.residency.find(name)
             require_kind(installed.manifest.kind, name, capability, kinds)
@@ -100,5 +105,5 @@ def require_kind(kind: str, name: str, capability: str, kinds: tuple[str, ...] =
 def sequences(request: Request, model: Model, requests: Sequence[Generate]) -> Sequences:
     context = serving(request)
     limit = context.settings.server.request_timeout_seconds
-    settled = [laid_over(wanted, model) for wanted in requests]
+    settled = [with_overrides(wanted, model) for wanted in requests]
     return Sequences(model, settled, context.metrics, request.ctx.started, limit)

@@ -10,7 +10,7 @@ from sanic import Request, Sanic
 from sanic.handlers import ErrorHandler
 from sanic.response import HTTPResponse
 
-from .failure import Failure, describe, foreseen
+from .failure import Failure, describe, expected
 from .jsontext import encode
 
 log = logging.getLogger("mlx_serve.handlers")
@@ -69,13 +69,13 @@ def respond(request: Request, failure: Failure) -> HTTPResponse:
 
 
 def render(request: Request, exception: BaseException) -> HTTPResponse:
-    """What the client is told about an exception; one that nobody foresaw is logged with its traceback."""
+    """The response for an exception; an unexpected one is logged with its traceback."""
     note(exception)
     return respond(request, describe(exception))
 
 
 def note(exception: BaseException) -> None:
-    if not foreseen(exception):
+    if not expected(exception):
         log.error("fail request reason=%s", type(exception).__name__, exc_info=exception)
 
 

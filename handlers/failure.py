@@ -1,6 +1,6 @@
-"""What a client is told when something fails: one table from exception type to status and code.
+"""How a failure is reported to clients: one table from exception type to status and code.
 
-It knows nothing of dialects; `errors` renders a Failure in each of them.
+It knows nothing of dialects; `error_bodies` renders a Failure in each of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from ..daemon import errors as daemon
 from ..store import errors as store
 
 LONGEST = 500
-INTERNAL = "something went wrong inside the server; its log says what"
+_LONGEST_WAIT = 3600
+INTERNAL = "internal error in the server; see its log"
 
 _PATH = re.compile(r"(?<![\w.:/~-])(?!/(?:v1|api)/)~?(?:/[\w.@+ -]*[\w.@+-]){2,}")
 
@@ -50,7 +51,7 @@ class RequestError(Exception):
 
 
 class Incomplete(Exception):
-    """A sequence ended without saying how."""
+    """A request ended without the end of every choice."""
 
 
 # The first row that fits decides, so special types stand before general ones.
@@ -58,6 +59,7 @@ _TABLE: tuple[tuple[type[BaseException], int, str | None], ...] = (
     (daemon.QueueFull, 503, "queue_full"),
     (daemon.Draining, 503, "shutting_down"),
     (daemon.UnsupportedByModel, 400, "unsupported_model"),
+    (daemon.Quarantined, 503, "model_quarantined"),
     (daemon.LoadError, 500, "model_load_failed"),
     (daemon.InsufficientMemory, 503, "insufficient_memory"),
     (daemon.RunnerDied, 500, "model_process_ended"),
@@ -95,17 +97,17 @@ _REJECTED = {
     "internal_error": 500,
 }
 
-# Sanic's router repeats what the client sent; the HTTP layer's own sentences can be passed on.
+# Sanic's router repeats what the client sent; the HTTP layer's own sentences are passed on.
 _SENTENCES = {
     404: "there is no such endpoint",
-    405: "this endpoint does not answer to that method",
+    405: "this endpoint does not support that method",
     499: "request canceled",
     504: "the request took longer than server.request_timeout_seconds allows",
 }
 
 
 def describe(exception: BaseException) -> Failure:
-    """The Failure of any exception; one that nobody foresaw is a 500 without details."""
+    """The Failure of any exception; an unexpected one is a 500 without details."""
     if isinstance(exception, RequestError):
         return Failure(exception.status, clip(str(exception)), exception.code, exception.param, exception.headers)
     if isinstance(exception, daemon.RequestRejected):
@@ -121,14 +123,14 @@ def describe(exception: BaseException) -> Failure:
     return Failure(500, INTERNAL, "internal_error")
 
 
-def foreseen(exception: BaseException) -> bool:
-    """Whether the table knows this exception; the others deserve a traceback in the log."""
+def expected(exception: BaseException) -> bool:
+    """Whether this exception is in the table; the others are logged with their traceback."""
     known = (RequestError, daemon.DaemonError, store.StoreError, http.SanicException, http.RequestCancelled)
     return isinstance(exception, (*known, TimeoutError))
 
 
 def retried(exception: BaseException, status: int) -> int:
-    """A failure that says when to come back is a 503, or a 429 when it is the client's turn to slow down."""
+    """A failure that says when to try again is a 503; a 429 stays one."""
     return 503 if status != 429 and getattr(exception, "retry_after", None) is not None else status
 
 
@@ -158,7 +160,7 @@ def _headers(exception: BaseException) -> dict[str, str]:
     if isinstance(exception, daemon.Draining):
         after = 5
     if after is not None:
-        return {"retry-after": str(min(60, max(1, int(after))))}
+        return {"retry-after": str(min(_LONGEST_WAIT, max(1, int(after))))}
     if isinstance(exception, http.MethodNotAllowed):
         allowed = (getattr(exception, "headers", None) or {}).get("Allow", "")
         return {"allow": allowed} if allowed else {}

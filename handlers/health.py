@@ -1,4 +1,4 @@
-"""What operators and probes ask: the root, health, readiness, metrics and the version."""
+"""The endpoints for operators and probes: root, health, readiness, metrics and the version."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ async def root(request: Request) -> HTTPResponse:
 
 
 async def healthz(request: Request) -> HTTPResponse:
-    """The process answers; nothing is said about models."""
+    """The process answers; this says nothing about models."""
     return document({"status": "ok"})
 
 
 async def readyz(request: Request) -> HTTPResponse:
+    """503 only while the daemon stops: a model in quarantine makes it degraded, and still 200."""
     if serving(request).draining:
         return document({"status": "draining"}, status=503)
+    quarantined = serving(request).residency.quarantined()
+    if quarantined:  # the others are served
+        models = [{"model": one.name, "reason": one.reason, "until": one.until} for one in quarantined]
+        return document({"status": "degraded", "quarantined": models})
     return document({"status": "ready"})
 
 
@@ -42,7 +47,15 @@ async def metrics(request: Request) -> HTTPResponse:
 
 def sample(context: Context) -> Sample:
     residency = context.residency
-    return Sample(context.version, context.started, context.draining, residency.resident(), residency.queue)
+    return Sample(
+        version=context.version,
+        started=context.started,
+        draining=context.draining,
+        residents=residency.resident(),
+        queue=residency.queue,
+        deaths=residency.deaths,
+        quarantined=len(residency.quarantined()),
+    )
 
 
 async def version(request: Request) -> HTTPResponse:

@@ -1,4 +1,4 @@
-"""A client of a stream that waits for a model, through a pull or a long load, hears now and then that it is alive."""
+"""Keep-alives for clients of a stream while it waits for a model, through a pull or a long load."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from .stream import Stream
 
 
 @dataclass(frozen=True)
-class Sign:
-    """What such a client is sent, and as what: it must read over `data`, however often it comes."""
+class Heartbeat:
+    """What such a client is sent, and as what; clients must ignore `data`, however often it is sent."""
 
     content_type: str
     data: Callable[[], bytes]
 
 
-COMMENTS = Sign(stream.SSE, lambda: stream.PING)
+COMMENTS = Heartbeat(stream.SSE, lambda: stream.PING)
 
 
 @asynccontextmanager
-async def kept_alive(request: Request, sign: Sign | None) -> AsyncIterator[None]:
-    """While the block lasts, a sign now and then; the first one takes the answer's head along.
+async def kept_alive(request: Request, heartbeat: Heartbeat | None) -> AsyncIterator[None]:
+    """While the block lasts, send `data` every PING_SECONDS; the first one sends the answer's head too.
 
-    Before that a failure still has its status; afterwards it is the last record. None: the client just waits.
+    Before that a failure has its status; afterwards it is the last record. None: send nothing.
     """
-    if sign is None:
+    if heartbeat is None:
         yield
         return
     ticking: list[asyncio.Task[None]] = []
     timer = asyncio.get_running_loop().call_later(
-        stream.PING_SECONDS, lambda: ticking.append(asyncio.create_task(_tick(request, sign)))
+        stream.PING_SECONDS, lambda: ticking.append(asyncio.create_task(_tick(request, heartbeat)))
     )
     try:
         yield
@@ -45,11 +45,11 @@ async def kept_alive(request: Request, sign: Sign | None) -> AsyncIterator[None]
             task.cancel()
             await asyncio.wait([task])
             if not task.cancelled():
-                task.exception()  # the client is gone, and the request with it
+                task.exception()  # the client has disconnected
 
 
-async def _tick(request: Request, sign: Sign) -> None:
-    out = await Stream.open(request, sign.content_type)
+async def _tick(request: Request, heartbeat: Heartbeat) -> None:
+    out = await Stream.open(request, heartbeat.content_type)
     while True:
-        await out.send(sign.data())
+        await out.send(heartbeat.data())
         await asyncio.sleep(stream.PING_SECONDS)

@@ -1,4 +1,4 @@
-"""Ollama's `options`: their types, their ranges, and the sampling they ask for. Unknown options are ignored."""
+"""Ollama's `options`: their types, their ranges, and the sampling that they stand for. Unknown options are ignored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..daemon.protocol import Sampling
 from .failure import RequestError
 from .ranges import stops
 
-_TYPES: dict[str, str] = {
+TYPES: dict[str, str] = {
     **dict.fromkeys(
         (
             "num_keep",
@@ -41,7 +41,7 @@ _TYPES: dict[str, str] = {
     "use_mmap": "boolean",
     "stop": "array",
 }
-_RANGES: dict[str, tuple[float, float]] = {
+RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 100),
     "top_p": (0, 1),
     "min_p": (0, 1),
@@ -54,6 +54,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "num_ctx": (-(2**31), 2**31 - 1),
     "seed": (-(2**63), 2**64 - 1),
 }
+UNUSED = (
+    *("num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "draft_num_predict"),
+    "typical_p",
+)
+"""Options that are checked and have no effect here."""
 _LEAST_CONTEXT = 4
 _LEAST_TOP_P = 1e-6
 _ALL = 2**31 - 1
@@ -69,10 +74,8 @@ class Options:
 
 def options(given: dict[str, Any] | None) -> Options:
     """Raises RequestError in Ollama's words."""
-    values = {
-        name: _typed(name, value) for name, value in (given or {}).items() if name in _TYPES and value is not None
-    }
-    for name, (least, most) in _RANGES.items():
+    values = {name: _typed(name, value) for name, value in (given or {}).items() if name in TYPES and value is not None}
+    for name, (least, most) in RANGES.items():
         if name in values and not least <= values[name] <= most:
             raise _refused(f'option "{name}" must be between {least:g} and {most:g}', name)
     window = values.get("repeat_last_n")
@@ -99,13 +102,13 @@ def options(given: dict[str, Any] | None) -> Options:
 
 
 def known(given: dict[str, Any] | None) -> dict[str, Any]:
-    """The options that mean something, checked, for a model that keeps them. Raises RequestError in Ollama's words."""
+    """The options that are known, checked, for a model that keeps them. Raises RequestError in Ollama's words."""
     options(given)
-    return {name: value for name, value in (given or {}).items() if name in _TYPES and value is not None}
+    return {name: value for name, value in (given or {}).items() if name in TYPES and value is not None}
 
 
 def _typed(name: str, value: Any) -> Any:
-    kind = _TYPES[name]
+    kind = TYPES[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "integer" and number:
         return int(value)  # Ollama cuts fractions off

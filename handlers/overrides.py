@@ -1,4 +1,4 @@
-"""What a model's creator laid over it (system prompt, template, first messages, parameters), put under a request.
+"""Fills in what a request leaves open from its model's own settings: system prompt, template, messages, parameters.
 
 The rules are Ollama's: the request's own values win; a system prompt is added unless the conversation begins with one.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _NONE = Overrides()
 
 
-def laid_over(request: Generate, model: Model) -> Generate:
-    """The request with what it leaves open filled in from the model's overrides."""
+def with_overrides(request: Generate, model: Model) -> Generate:
+    """The request, with what it leaves open taken from the model's overrides."""
     overrides = model.installed.manifest.overrides
     if overrides == _NONE:
         return request
@@ -49,7 +49,7 @@ def _prompt(prompt: ChatPrompt, overrides: Overrides) -> ChatPrompt:
 
 
 def _sampling(wanted: Sampling, own: Sampling) -> Sampling:
-    """Field by field; the seed as well, so that a model can be made to repeat itself."""
+    """Field by field, the seed too."""
     open_fields = {
         name: value
         for name, value in msgspec.structs.asdict(own).items()

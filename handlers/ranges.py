@@ -1,4 +1,4 @@
-"""The ranges of numbers and texts that clients send, as types for msgspec and checks for what types cannot say."""
+"""The ranges of numbers and texts that clients send, as types for msgspec and checks for what types cannot express."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MinP = Annotated[float, Meta(ge=0, le=1)]
 TopK = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Repetition = Annotated[float, Meta(gt=0, le=10)]
-Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-CountOrNone = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Choices = Annotated[int, Meta(ge=1, le=8)]
+TokenCount = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+TokenCountOrZero = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+ChoiceCount = Annotated[int, Meta(ge=1, le=8)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 LegacyLogprobs = Annotated[int, Meta(ge=0, le=5)]
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -54,7 +54,9 @@ def stops(value: str | list[str] | None, param: str = "stop") -> tuple[str, ...]
         raise RequestError(f"'{param}' has more than {MAX_STOPS} strings", param=param, code="invalid_value")
     for text in texts:
         if not 1 <= len(text) <= 1024:
-            raise RequestError(f"each string of '{param}' has 1 to 1024 characters", param=param, code="invalid_value")
+            raise RequestError(
+                f"each string of '{param}' must have 1 to 1024 characters", param=param, code="invalid_value"
+            )
     return tuple(texts)
 
 
@@ -71,13 +73,13 @@ def biases(value: dict[str, float] | None) -> dict[int, float]:
     result: dict[int, float] = {}
     for key, bias in (value or {}).items():
         if not _TOKEN_ID.fullmatch(key) or int(key) >= 2**31:
-            raise RequestError("the keys of 'logit_bias' are token ids", param="logit_bias", code="invalid_value")
+            raise RequestError("the keys of 'logit_bias' must be token ids", param="logit_bias", code="invalid_value")
         result[int(key)] = bias
     return result
 
 
 def plain(value: T, param: str) -> T:
-    """JSON of any shape that can go on to the engine: no number beyond 64 bits, no endless nesting."""
+    """JSON that can be sent to the engine: no number beyond 64 bits, no deep nesting."""
     try:
         msgspec.msgpack.encode(value)
     except (OverflowError, RecursionError):
@@ -90,7 +92,7 @@ def plain(value: T, param: str) -> T:
 
 
 def template_options(value: dict[str, Any] | None, param: str = "chat_template_kwargs") -> dict[str, Any]:
-    """Plain values for the chat template, under names that mean nothing to what renders it."""
+    """Plain values for the chat template, under names that the renderer does not use itself."""
     result: dict[str, Any] = {}
     for name, item in (value or {}).items():
         where = f"{param}.{name[:64]}"

@@ -27,7 +27,7 @@ _GET = ("GET",)
 _HEAD = ("GET", "HEAD")
 _POST = ("POST",)
 
-_ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
+ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/", _HEAD, operation.root),
     ("/healthz", _HEAD, operation.healthz),
     ("/readyz", _HEAD, operation.readyz),
@@ -63,7 +63,7 @@ def register(app: Sanic[Any, Any], *, control: bool) -> None:
         app.ctx.throttle = Throttle()
         app.register_middleware(guard.check, "request")
         app.register_middleware(guard.allow_origin, "response")
-    for path, methods, handler in _ROUTES:
+    for path, methods, handler in ROUTES:
         label = path.replace("<model_id:path>", "{id}").replace("<digest:str>", "{digest}")
         name = label.strip("/").replace("/", "_").replace("{id}", "one").replace("{digest}", "one") or "root"
         # stream: no body is read before the guard has let the request pass. error_format: else Sanic parses our source.

@@ -1,7 +1,7 @@
 """The choices that one client request generates (its `n`, its prompts), as one stream of batches.
 
-The engine's events come straight into one list; the engine never waits for a slow client, and whatever has piled up
-while the client was slow leaves in one write. Leaving the block cancels what has not ended.
+The engine's events go straight into one list. The engine never waits for a slow client; what has piled up is merged and
+leaves in one write. Leaving the block cancels what has not ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Item: TypeAlias = tuple[int, Delta | Finished]
 
-_PILE = 512  # items that wait before they are merged in place
+_MERGE_EVERY = 512  # unsent items before they are merged in place
 
 
 class Sequences:
@@ -39,13 +39,13 @@ class Sequences:
         self._deadline = started + limit if limit > 0 else None
         self._generating = False
         self._items: list[Item] = []
-        self._merge_at = _PILE
+        self._merge_at = _MERGE_EVERY
         self._failure: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._parts: list[_Part] = []
+        self._parts: list[_WorkSink] = []
         for work in works:
             first = self._parts[-1].first + self._parts[-1].work.choices if self._parts else 0
-            self._parts.append(_Part(self, work, first))
+            self._parts.append(_WorkSink(self, work, first))
 
     async def __aenter__(self) -> Sequences:
         try:
@@ -83,24 +83,24 @@ class Sequences:
                 return accepted
             await self._wait(None)
 
-    async def take(self, patience: float | None = None) -> list[Item]:
-        """What has happened since the last call, merged; nothing after `patience` seconds of silence."""
+    async def take(self, seconds: float | None = None) -> list[Item]:
+        """What has happened since the last call, merged; empty after `seconds` without an event."""
         if not self._items:
             if self._failure is not None:
                 raise self._failure
-            await self._wait(patience)
+            await self._wait(seconds)
             if not self._items and self._failure is not None:
                 raise self._failure
-        items, self._items, self._merge_at = self._items, [], _PILE
+        items, self._items, self._merge_at = self._items, [], _MERGE_EVERY
         return merged(items)
 
-    async def _wait(self, patience: float | None) -> None:
+    async def _wait(self, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()
         if self._deadline is not None:
             left = max(0.0, self._deadline - time.monotonic())
-            patience = left if patience is None else min(patience, left)
+            seconds = left if seconds is None else min(seconds, left)
         self._waiter = loop.create_future()
-        timer = loop.call_later(patience, self._wake) if patience is not None else None
+        timer = loop.call_later(seconds, self._wake) if seconds is not None else None
         try:
             await self._waiter
         finally:
@@ -114,7 +114,7 @@ class Sequences:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # what the parts say
+    # called by the sinks
 
     def add(self, item: Item) -> None:
         event = item[1]
@@ -128,7 +128,7 @@ class Sequences:
         self._items.append(item)
         if len(self._items) >= self._merge_at:
             self._items = merged(self._items)
-            self._merge_at = 2 * len(self._items) + _PILE
+            self._merge_at = 2 * len(self._items) + _MERGE_EVERY
         self._wake()
 
     def accept(self) -> None:
@@ -139,7 +139,7 @@ class Sequences:
         self._wake()
 
 
-class _Part:
+class _WorkSink:
     """The sink of one piece of work, whose choices are numbered from `first` on among all of the request."""
 
     def __init__(self, whole: Sequences, work: Generate, first: int) -> None:
@@ -170,7 +170,7 @@ class _Part:
 
 
 def merged(items: list[Item]) -> list[Item]:
-    """Neighbouring deltas of one choice as one, where nothing can change places by it."""
+    """Neighbouring deltas of one choice as one, where that does not change the order of anything."""
     if len(items) < 2:
         return items
     result: list[Item] = []

@@ -1,7 +1,7 @@
-"""Streamed answers: SSE and NDJSON framing, and ends that a client can tell from failures.
+"""Streamed answers: SSE and NDJSON framing, and ends that a client can distinguish from failures.
 
-The HTTP layer holds `send` back while the client is behind and gives a client up that takes nothing: `send` then raises
-CancelledError, as it does when the client hangs up.
+`send` waits while the client is behind. When the client disconnects, or does not read for too long, it raises
+CancelledError.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NDJSON = "application/x-ndjson"
 
 
 class Stream:
-    """One answer under way. After `end` or `fail` nothing more can be sent."""
+    """One answer that has begun. After `end` or `fail` nothing more can be sent."""
 
     def __init__(self, request: Request, response: BaseHTTPResponse) -> None:
         self._request = request
@@ -32,7 +32,7 @@ class Stream:
 
     @classmethod
     async def open(cls, request: Request, content_type: str) -> Stream:
-        """The head leaves with the first bytes, be they none. An answer that has begun goes on."""
+        """The head is sent with the first bytes, which may be empty. An answer that has begun is continued."""
         opened = cls.of(request)
         if opened is None:
             headers = {"x-accel-buffering": "no"}
@@ -54,7 +54,7 @@ class Stream:
         await self._response.send(data, end_stream=True)
 
     async def fail(self, record: bytes) -> None:
-        """The last record says why. HTTP's own end does not follow, so a client that knows no records fails too."""
+        """The last record says why. HTTP's own end does not follow, so that clients that parse no records fail too."""
         await self.send(record)
         break_off(self._request)
 
@@ -75,15 +75,15 @@ async def relay(
     *,
     pings: bool,
 ) -> None:
-    """Send every batch of events as `frames` writes it, then `tail`; a failure on the way ends with its `record`."""
-    patience: float | None = PING_SECONDS if pings else None
+    """Send every batch of events as `frames` writes it, then `tail`; a failure ends the stream with its `record`."""
+    seconds: float | None = PING_SECONDS if pings else None
     try:
         while sequences.running:
-            items = await sequences.take(patience)
+            items = await sequences.take(seconds)
             if not items:
                 await out.send(PING)
                 continue
-            patience = None
+            seconds = None
             if data := frames(items):
                 await out.send(data)
         await out.end(tail())

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.imports import ROOT, imported, inner, is_package, modules, package_of, within
 
-ROOT = Path(__file__).parents[1]
-AREAS = ("daemon", "control", "handlers", "store")
 HEAVY = ("mlx", "mlx_lm", "mlx_vlm", "transformers", "tokenizers", "huggingface_hub", "numpy", "torch", "llguidance")
 
 # One row a package: what its modules may import beside their neighbours. An entry is a package, which stands for the
@@ -37,6 +34,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.encode": (
         *("daemon.protocol", "daemon.engine.device", "daemon.engine.model", "daemon.engine.prompt"),
         *("daemon.engine.texts", "daemon.engine.generate.pace", "daemon.engine.generate.turns"),
+        "daemon.engine.shares",
     ),
     "daemon.engine.embed": (
         *("daemon.protocol", "daemon.engine.encode", "daemon.engine.model"),
@@ -75,7 +73,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.residency": (
         *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads"),
-        *("daemon.workers", "daemon.tasks", "store"),
+        *("daemon.workers", "daemon.tasks", "store", "store.inspect.architectures"),
     ),
     "daemon.http": ("daemon.context", "daemon.errors"),
     "daemon": (
@@ -125,65 +123,6 @@ SHARED_STEMS = {
     *("__init__", "main", "errors", "bodies"),
     *("chat", "generate", "models", "pull", "create"),
 }
-
-
-def modules() -> Iterator[tuple[str, Path]]:
-    for area in AREAS:
-        for path in sorted((ROOT / area).rglob("*.py")):
-            yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
-
-
-def imported(name: str, path: Path, *, typing: bool) -> Iterator[str]:
-    """Absolute names of what a module imports, wherever the statement stands; `typing` counts those for types only."""
-    package = package_of(name, path)
-    tree = ast.parse(path.read_text())
-    for_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-        for child in node.body
-        for inner in ast.walk(child)
-    }
-    for node in ast.walk(tree):
-        if id(node) in for_types and not typing:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if not node.level:
-                yield str(node.module)
-                continue
-            parts = package.split(".")
-            base = ["mlx_serve", *parts[: len(parts) - node.level + 1]] if node.level <= len(parts) else ["mlx_serve"]
-            base += [node.module] if node.module else []
-            for alias in node.names:
-                whole = ".".join([*base, alias.name])
-                yield whole if is_module(whole) else ".".join(base)
-
-
-def inner(name: str, path: Path, *, typing: bool) -> Iterator[str]:
-    """What a module imports of this program, without `mlx_serve`."""
-    for target in imported(name, path, typing=typing):
-        if within(target, "mlx_serve"):
-            yield target.removeprefix("mlx_serve").removeprefix(".")
-
-
-def is_module(name: str) -> bool:
-    path = ROOT.joinpath(*name.split(".")[1:])
-    return path.is_dir() or path.with_suffix(".py").is_file()
-
-
-def is_package(name: str) -> bool:
-    return ROOT.joinpath(*name.split(".")).is_dir()
-
-
-def package_of(name: str, path: Path) -> str:
-    return name if path.name == "__init__.py" else name.rpartition(".")[0]
-
-
-def within(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(prefix + ".")
-
 
 EVERY = list(modules())
 PACKAGES = sorted({package_of(name, path) for name, path in EVERY if path.name != "__init__.py"})

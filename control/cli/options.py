@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KINDS = ("llm", "vlm", "embedding", "reranker")
 SHELLS = ("bash", "zsh", "fish")
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class Parser(argparse.ArgumentParser):

@@ -141,7 +141,7 @@ async def unload(request: Request) -> HTTPResponse:
 
 
 async def ps(request: Request) -> HTTPResponse:
-    return _json(bodies.LoadedModels(models=documents.loaded_rows(_context(request))))
+    return _json(documents.loaded_models(_context(request)))
 
 
 async def verify(request: Request) -> None:

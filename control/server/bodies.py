@@ -123,12 +123,13 @@ class ModelDetail(ResponseBody, frozen=True):
 
 
 class LoadedRow(ResponseBody, frozen=True):
-    """One loaded model; `expires_at` None means never."""
+    """One loaded model; `expires_at` None means never. `memory` is what its process holds, `share` what it may hold."""
 
     name: str
     id: str
     kind: Kind
     memory: int
+    share: int
     backend: str
     device: str
     context_length: int
@@ -140,8 +141,19 @@ class LoadedRow(ResponseBody, frozen=True):
     pid: int
 
 
+class QuarantinedRow(ResponseBody, frozen=True):
+    """A model that is not loaded until then, because its processes died."""
+
+    name: str
+    id: str
+    reason: str
+    deaths: int
+    until: float
+
+
 class LoadedModels(ResponseBody, frozen=True):
     models: tuple[LoadedRow, ...]
+    quarantined: tuple[QuarantinedRow, ...]
 
 
 class Memory(ResponseBody, frozen=True):

@@ -7,7 +7,17 @@ import time
 from typing import TYPE_CHECKING
 
 from ..socket import log_path, socket_path
-from .bodies import FileRow, LoadedRow, Memory, ModelDetail, ModelRow, QueueRow, Status
+from .bodies import (
+    FileRow,
+    LoadedModels,
+    LoadedRow,
+    Memory,
+    ModelDetail,
+    ModelRow,
+    QuarantinedRow,
+    QueueRow,
+    Status,
+)
 
 if TYPE_CHECKING:
     from ...daemon.context import Context
@@ -55,6 +65,7 @@ def loaded_row(resident: Resident) -> LoadedRow:
         id=resident.installed.digest,
         kind=resident.installed.manifest.kind,
         memory=resident.memory_bytes,
+        share=resident.share_bytes,
         backend=resident.hello.backend,
         device=resident.hello.device,
         context_length=resident.info.context_length,
@@ -69,6 +80,17 @@ def loaded_row(resident: Resident) -> LoadedRow:
 
 def loaded_rows(context: Context) -> tuple[LoadedRow, ...]:
     return tuple(loaded_row(resident) for resident in context.residency.resident())
+
+
+def loaded_models(context: Context) -> LoadedModels:
+    quarantined = context.residency.quarantined()
+    return LoadedModels(
+        models=loaded_rows(context),
+        quarantined=tuple(
+            QuarantinedRow(name=one.name, id=one.digest, reason=one.reason, deaths=one.deaths, until=one.until)
+            for one in quarantined
+        ),
+    )
 
 
 def url(host: str, port: int) -> str:

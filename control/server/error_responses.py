@@ -36,6 +36,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (daemon.QueueFull, 503),
     (daemon.Draining, 503),
     (daemon.UnsupportedByModel, 422),
+    (daemon.Quarantined, 503),
     (daemon.InsufficientMemory, 507),
     (daemon.RequestRejected, 400),
     (daemon.WrongKind, 400),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
-from ...daemon.tasks.shared_task import Work, in_thread
+from ...daemon.tasks.shared_task import SharedTask, in_thread
 from ...store.store import Store
 from .bodies import VerifyLine
 
@@ -35,7 +35,7 @@ def verify_lines(store: Store, name: str | None) -> AsyncIterator[VerifyLine]:
             )
         return VerifyLine(status="done", files=files, bad=bad)
 
-    work: Work[VerifyLine, VerifyLine] = Work(
+    work: SharedTask[VerifyLine, VerifyLine] = SharedTask(
         lambda report: in_thread(partial(verify, report), "verify"), lambda line: (line.name, line.path, line.digest)
     )
     return work.follow()

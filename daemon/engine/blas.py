@@ -22,7 +22,7 @@ def prefer_openblas() -> str | None:
     if sys.platform != "linux" or _has_gpu():
         return None
     # A worker thread of OpenBLAS spins while it waits: with one for every core, it takes the core that the daemon and
-    # MLX's own thread need, and everybody loses.
+    # MLX's own thread need, and everything gets slower.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) - 1)))
     for name in NAMES:
         try:

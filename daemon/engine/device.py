@@ -1,4 +1,4 @@
-"""The device that MLX computes on: its backend, its name, and the memory that models may use."""
+"""The device that MLX computes on: its backend, its name, its memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import mlx.core as mx
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from ..protocol import PROTOCOL, Hello
-
-SHARE_OF_HOST_MEMORY = 0.75
-SHARE_OF_POOL = 1 / 16
-SMALLEST_POOL = 512 << 20
+from .prompt.memory_bound import trim
+from .shares import Division, host_memory, usable
 
 
 def backend() -> Literal["metal", "cuda", "cpu"]:
@@ -23,23 +21,33 @@ def backend() -> Literal["metal", "cuda", "cpu"]:
 
 
 def describe(notes: tuple[str, ...]) -> Hello:
-    """The first frame. Memory in bytes: what Metal recommends, all of an NVIDIA GPU, three quarters of a CPU's RAM."""
+    """The first frame."""
     info = mx.device_info()
     found = backend()
-    host = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * SHARE_OF_HOST_MEMORY)
     memory = info.get("max_recommended_working_set_size") or (info.get("total_memory") if found == "cuda" else None)
     return Hello(
         protocol=PROTOCOL,
         pid=os.getpid(),
         backend=found,
         device=str(info.get("device_name", found)),
-        device_memory=int(memory or host),
+        device_memory=usable(found, host_memory(), int(memory or 0)),
         notes=notes,
     )
 
 
-def bound_pools(memory: int) -> None:
-    """Bound MLX's pool of free buffers, which by default may grow to all memory and look like a leak; let Metal keep
-    weights resident, as mlx-lm does for generation."""
-    mx.set_cache_limit(max(SMALLEST_POOL, int(memory * SHARE_OF_POOL)))
+def bound_pool(division: Division) -> None:
+    """Bound MLX's pool of free buffers, which by default may grow to all memory; whatever is in it now goes, so that a
+    smaller bound holds at once."""
+    mx.clear_cache()
+    mx.set_cache_limit(division.pool)
+
+
+def release_pool() -> None:
+    """Give the pool of free buffers back to the system; glibc keeps much of what is freed until it is asked."""
+    mx.clear_cache()
+    trim()
+
+
+def wire_weights() -> None:
+    """Let Metal keep weights resident, as mlx-lm does for generation."""
     maybe_set_recommended_wired_limit()

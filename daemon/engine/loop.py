@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Ping, Pong, Quit, Step
+from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Limit, Ping, Pong, Quit, Step
 from .mailbox import Mailbox
 
 BEAT_SECONDS = 1.0
+REST_SECONDS = 1.0
 
 
 class Worker(Protocol):
@@ -25,7 +27,7 @@ class Worker(Protocol):
         """Drop the work of this id wherever it is; no event of it follows."""
 
     def step(self) -> None:
-        """One step on the device. An exception means that nobody knows what state the device is in."""
+        """One step on the device. After an exception the state of the device is unknown."""
 
     def drain(self) -> list[Event]:
         """The events since the last call."""
@@ -39,23 +41,28 @@ class Worker(Protocol):
 
     def gauges(self) -> Gauges: ...
 
+    def limit(self, memory: int) -> None:
+        """MLX may hold so many bytes from now on; who runs beyond them gives way in the next step."""
+
 
 class Quitting(Exception):
     """The parent asked the child to end."""
 
 
 class Loop:
-    """Runs one worker until the parent says Quit."""
+    """Runs one worker until the parent says Quit. `rest` is called once when no work has come for REST_SECONDS."""
 
-    def __init__(self, worker: Worker, mailbox: Mailbox) -> None:
+    def __init__(self, worker: Worker, mailbox: Mailbox, rest: Callable[[], None] = lambda: None) -> None:
         self._worker = worker
         self._mailbox = mailbox
+        self._rest = rest
+        self._resting = False
         self._beat = time.monotonic()
-        self._told_idle = True
+        self._reported_idle = True
         self._audited = False
 
     def run(self) -> None:
-        """Returns when the parent says Quit, or after a failure that only a new process can mend."""
+        """Returns when the parent says Quit, or after a failure that needs a new process."""
         try:
             while True:
                 self._take_inbox()
@@ -65,12 +72,20 @@ class Loop:
             return
 
     def _take_inbox(self) -> None:
-        for message in self._mailbox.drain(wait=self._worker.idle):
+        idle = self._worker.idle
+        messages = self._mailbox.drain(wait=idle, seconds=None if self._resting else REST_SECONDS)
+        if idle and not messages:
+            self._rest()
+            self._mailbox.send(Step(gauges=self._worker.gauges()))
+        self._resting = idle and not messages
+        for message in messages:
             match message:
                 case Ask():
                     self._worker.admit(message)
                 case Cancel():
                     self._worker.cancel(message.id)
+                case Limit():
+                    self._worker.limit(message.memory_limit)
                 case Ping():
                     self._mailbox.send(Pong(id=message.id, gauges=self._worker.gauges()))
                 case Quit():
@@ -101,9 +116,9 @@ class Loop:
         events = self._worker.drain()
         now = time.monotonic()
         idle = self._worker.idle
-        if events or (idle and not self._told_idle) or now - self._beat > BEAT_SECONDS:
-            if idle and not self._told_idle:
+        if events or (idle and not self._reported_idle) or now - self._beat > BEAT_SECONDS:
+            if idle and not self._reported_idle:
                 self._audit()
-            self._told_idle = idle
+            self._reported_idle = idle
             self._mailbox.send(Step(events=tuple(events), gauges=self._worker.gauges()))
             self._beat = now

@@ -36,22 +36,24 @@ class Mailbox:
             except OSError:
                 os._exit(0)
 
-    def drain(self, *, wait: bool) -> list[Any]:
-        """Everything that has arrived; with `wait`, at least one message."""
-        messages = [self.queue.get()] if wait else []
+    def drain(self, *, wait: bool, seconds: float | None = None) -> list[Any]:
+        """Everything that has arrived; with `wait`, at least one message, or none after so many seconds."""
+        messages: list[Any] = []
         with contextlib.suppress(queue.Empty):
+            if wait:
+                messages.append(self.queue.get(timeout=seconds))
             while True:
                 messages.append(self.queue.get_nowait())
         return messages
 
     def _read(self) -> None:
-        """Until the parent is gone. A frame that cannot be read ends the process too: it must not live on deaf."""
+        """Until the parent is gone. An invalid frame ends the process too: it could not be reached any more."""
         status = 0
         try:
             with contextlib.suppress(OSError):
                 self._read_frames()
         except (protocol.FrameTooLarge, msgspec.DecodeError) as error:
-            sys.stderr.write(f"cannot read a frame of the parent: {error}\n")
+            sys.stderr.write(f"cannot decode a frame of the parent: {error}\n")
             status = 1
         finally:
             os._exit(status)

@@ -1,6 +1,6 @@
 """The child process of one model: `python -m mlx_serve.daemon.engine.main --fd N`, N one end of a socketpair.
 
-It imports what a model needs, says Hello, waits for Load, and runs the engine until the parent says Quit or is gone.
+It imports what a model needs, says Hello, waits for Load, and runs the engine until the parent sends Quit or ends.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+from collections.abc import Iterator
 
 import mlx.core as mx
 
 from .. import protocol
 from .cache import ragged
-from .device import bound_pools
+from .device import bound_pool, release_pool, wire_weights
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.generator import Generator, Limits
@@ -18,8 +21,9 @@ from .model.load import BadModel, LanguageModel, UnsupportedModel, load
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 from .rerank.reranker import Reranker, load_reranker
+from .shares import divide
 
-HEADROOM = 0.1
+BEAT_SECONDS = 2.0
 
 Model = LanguageModel | Embedder | Reranker
 
@@ -33,39 +37,62 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if not isinstance(request, protocol.Load):
         return
     ragged.install()
-    bound_pools(hello.device_memory)
+    wire_weights()
     prompts = PromptProcess(mailbox.queue.put)
-    loaded = _load(request, mailbox, prompts)
+    with signs_of_life(mailbox):
+        loaded = _load(request, mailbox, prompts)
     if loaded is None:
         return
     model, frame = loaded
-    worker = _worker(model, request, prompts)
+    memory = hello.device_memory if request.memory_limit is None else request.memory_limit
+    if model.weight_bytes > memory:
+        mailbox.send(_too_large(model.weight_bytes, memory))
+        return
+    bound_pool(divide(memory, model.weight_bytes))
+    worker = _worker(model, request, memory, prompts)
+    release_pool()
     mailbox.send(frame)
-    Loop(worker, mailbox).run()
+    Loop(worker, mailbox, rest=release_pool).run()
     mx.clear_streams()
 
 
-def _worker(model: Model, request: protocol.Load, prompts: PromptProcess) -> Worker:
+def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptProcess) -> Worker:
     """What does this kind of model's work."""
     if not isinstance(model, LanguageModel):
         prompts.use_model(model.texts)
-        return RowWorker(model, request.memory_limit, prompts)
+        return RowWorker(model, memory, prompts)
     prompts.use_model(
         ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
     )
     limits = Limits(
         max_batch=request.max_batch,
         tokens_per_step=request.prefill_tokens_per_step,
-        memory=_cache_memory(request, model),
+        memory=divide(memory, model.weight_bytes).caches,
     )
     return Generator(model, limits, prompts)
 
 
-def _cache_memory(request: protocol.Load, model: LanguageModel) -> int | None:
-    """What is left of the model's share for caches, with room kept for what a step computes."""
-    if request.memory_limit is None:
-        return None
-    return max(0, int((request.memory_limit - model.weight_bytes) * (1 - HEADROOM)))
+@contextlib.contextmanager
+def signs_of_life(mailbox: Mailbox, seconds: float = BEAT_SECONDS) -> Iterator[None]:
+    """From a thread, and only here: a load is one long call, and the engine's loop does not run yet."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(seconds):
+            mailbox.send(protocol.Loading())
+
+    thread = threading.Thread(target=beat, name="loading", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _too_large(weights: int, memory: int) -> protocol.LoadFailed:
+    message = f"its weights take {weights / 1e6:,.0f} MB, and {memory / 1e6:,.0f} MB are left for it"
+    return protocol.LoadFailed(code="insufficient_memory", message=message)
 
 
 def _load(request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess) -> tuple[Model, protocol.Loaded] | None:
@@ -82,7 +109,7 @@ def _load(request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess) -> t
     except UnsupportedModel as error:
         failed = protocol.LoadFailed(code="unsupported", message=str(error))
     except MemoryError:
-        failed = protocol.LoadFailed(code="insufficient_memory", message="the memory of this machine does not hold it")
+        failed = protocol.LoadFailed(code="insufficient_memory", message="it does not fit into this machine's memory")
     except Exception as error:
         text = " ".join(str(error).replace(request.path, "the model").split())[:300]
         failed = protocol.LoadFailed(

@@ -1,1 +1,1 @@
-"""HTTP/1.1 over Sanic, and all that Sanic needs put right. It knows no dialect."""
+"""HTTP/1.1 over Sanic, and what Sanic does not do as we need it. It knows no dialect."""

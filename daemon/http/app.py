@@ -21,7 +21,7 @@ from sanic.response import HTTPResponse
 
 from ..context import Context
 from ..errors import Draining
-from .limits import InFlight, Limits
+from .limits import ConnectionLimits, InFlight
 from .request import ApiRequest
 
 log = logging.getLogger("mlx_serve.daemon.http")
@@ -30,10 +30,10 @@ _OPEN_WHILE_DRAINING = ("/healthz", "/readyz", "/metrics", "/control/")
 
 
 class App(Sanic[Config, SimpleNamespace]):
-    """A Sanic app whose responses never look whole when they are not, and that takes no new work while it drains."""
+    """A Sanic app whose failed responses never look complete, and that refuses new requests while it drains."""
 
     async def dispatch(self, event: Any, **options: Any) -> Any:
-        """Sanic's signals: nobody here listens, and each would cost a failed look-up, several for every request."""
+        """Sanic's signals have no handlers here, and each would cost a failed look-up, several for every request."""
 
     async def handle_request(self, request: Request) -> None:
         if self.ctx.serving.draining and not request.path.startswith(_OPEN_WHILE_DRAINING):
@@ -65,7 +65,7 @@ class App(Sanic[Config, SimpleNamespace]):
 
 
 class JsonErrors(ErrorHandler):
-    """Errors as JSON until the handlers install their own: never HTML, never what an exception says of our insides."""
+    """Errors as JSON until the handlers install their own: never HTML, never internal details."""
 
     def response(self, request: Request, exception: BaseException) -> HTTPResponse:
         if isinstance(exception, SanicException):
@@ -74,13 +74,13 @@ class JsonErrors(ErrorHandler):
             status, message = 503, str(exception)
         else:
             log.error("fail request reason=%s", type(exception).__name__, exc_info=exception)
-            status, message = 500, "something went wrong inside the server; its log says what"
+            status, message = 500, "internal error in the server; see its log"
         return HTTPResponse(
             orjson.dumps({"error": {"message": message}}), status=status, content_type="application/json"
         )
 
 
-def build_app(name: str, context: Context, *, control: bool, limits: Limits | None = None) -> App:
+def build_app(name: str, context: Context, *, control: bool, limits: ConnectionLimits | None = None) -> App:
     """An app without routes. `control`: it is the one on the Unix socket. Handlers find `context` at `ctx.serving`."""
     Sanic._app_registry.pop(name, None)
     config = Config(env_prefix=None)
@@ -97,6 +97,6 @@ def build_app(name: str, context: Context, *, control: bool, limits: Limits | No
     )
     app.ctx.serving = context
     app.ctx.control = control
-    app.ctx.limits = limits or Limits()
+    app.ctx.limits = limits or ConnectionLimits()
     app.ctx.in_flight = InFlight(app.ctx.limits.body_in_flight)
     return app

@@ -1,7 +1,7 @@
 """A request's body as it arrives: whole or part by part, within its limits.
 
-Chunks are read here and not by h11: it takes trailers and long extensions, so that the checks would stay, and reads a
-body only as part of a whole connection in its hands.
+Chunks are not read by h11: it accepts trailers and long extensions, so that these checks would be needed all the same,
+and it reads a body only on a connection that it manages as a whole.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import aclosing
 
 from sanic.exceptions import BadRequest, PayloadTooLarge, RequestTimeout, SanicException
 
-from .head import Head, Refused
-from .limits import MIB, InFlight, Limits
+from .head import Head, RefusedRequest
+from .limits import MIB, ConnectionLimits, InFlight
 from .receive_buffer import EndOfInput, ReceiveBuffer
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -24,10 +24,10 @@ _MAX_DISCARD = MIB
 
 
 class Body:
-    """`complete`: all of it has been taken. `lost`: where it ends cannot be told, so nothing can follow it."""
+    """`complete`: all of it has been taken. `lost`: where it ends is not known, so no request can follow it."""
 
     def __init__(
-        self, head: Head, received: ReceiveBuffer, write: Callable[[bytes], Awaitable[None]], limits: Limits
+        self, head: Head, received: ReceiveBuffer, write: Callable[[bytes], Awaitable[None]], limits: ConnectionLimits
     ) -> None:
         self.complete = not head.length
         self.lost = False
@@ -41,16 +41,16 @@ class Body:
 
     @property
     def too_much_to_discard(self) -> bool:
-        """Whether an unread rest is better left unread than swallowed; one that awaits its 100 will not even come."""
+        """Whether the unread rest is too large to read and drop; one that awaits its 100 will never be sent."""
         return not self.complete and (self._awaits_continue or self._left > _MAX_DISCARD)
 
     @property
     def _is_here(self) -> bool:
-        """Whether all of it has come already, as most have when they are asked for."""
+        """Whether all of it has been received, as is usual for small ones."""
         return not self._chunked and 0 < self._left <= len(self._received.data)
 
     async def whole(self, limit: int, in_flight: InFlight) -> bytes:
-        """All of it, `limit` bytes at most. Raises PayloadTooLarge, RequestTimeout, BadRequest or Refused."""
+        """All of it, `limit` bytes at most. Raises PayloadTooLarge, RequestTimeout, BadRequest or RefusedRequest."""
         self._check(limit)
         if self._is_here and in_flight.held + self._left <= in_flight.limit:
             return await self._take()
@@ -65,7 +65,7 @@ class Body:
                         held += len(part)
                         in_flight.held += len(part)
                         if in_flight.held > in_flight.limit:
-                            raise Refused(503, "too many large requests arrive at once; try again in a moment")
+                            raise RefusedRequest(503, "too many large request bodies at once; try again in a moment")
         except TimeoutError:
             self.lost = True
             raise RequestTimeout("the request's body took too long to arrive") from None
@@ -116,7 +116,7 @@ class Body:
         self._announced += self._left
         if not self._left:
             if await self._line() != b"":
-                # A trailer: nobody needs one, and left in the buffer it would be the next request.
+                # Trailers are not supported, and one left in the buffer would be read as the next request.
                 raise self._bad_chunk()
             self._finish()
 
@@ -155,4 +155,4 @@ class Body:
 
     def _bad_chunk(self) -> BadRequest:
         self.lost = True
-        return BadRequest("the body's chunks are not well-formed")
+        return BadRequest("the chunked body is malformed")

@@ -1,12 +1,12 @@
-"""One client's connection: bytes in and out, one exchange after another, and what becomes of it when the client leaves.
+"""One client's connection: bytes in and out, one exchange after another, and what happens when the client disconnects.
 
-**Half-closed connections.** A client that shuts down its sending side (a FIN) may have gone, or may wait for its answer
-with nothing more to say, as `nc -N` and some tools of HTTP/1.0 do; TCP does not tell which. A FIN later than
-HALF_CLOSE_SECONDS after the client's last byte means that it has gone, and cancels its request. After an earlier one
-the request goes on, and now and then a byte is sent ahead of its time, one with which the response begins or goes on
-whatever it says (`ResponseWriter.probe`). The machine of a client that has gone answers that with a reset; the next
-byte then fails and cancels the request. Where no such byte is left, and in streams to HTTP/1.0, the response's own
-writes find out.
+**Half-closed connections.** A client that shuts down its sending side (a FIN) may have disconnected, or may have sent
+all it has and wait for its answer, as `nc -N` and some HTTP/1.0 tools do; TCP does not distinguish the two. A FIN more
+than HALF_CLOSE_SECONDS after the client's last byte counts as a disconnect and cancels the request. After an earlier
+one the request continues, and from time to time one byte is sent early, one with which the response begins or goes on
+in any case (`ResponseWriter.probe`). The machine of a client that is gone answers with a reset; the next write then
+fails and cancels the request. Where no such byte is left, and in streams to HTTP/1.0, the response's own writes find
+out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sanic.http import Stage
 from sanic.models.server_types import ConnInfo
 
 from .exchange import Exchange
-from .limits import Limits
+from .limits import ConnectionLimits
 from .receive_buffer import EndOfInput, ReceiveBuffer
 
 log = logging.getLogger("mlx_serve.daemon.http")
@@ -50,13 +50,13 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, app: Sanic[Any, Any], connections: set[Connection], lost: Callable[[], None]) -> None:
         self.app = app
-        self._limits: Limits = app.ctx.limits
+        self._limits: ConnectionLimits = app.ctx.limits
         self._connections = connections
         self._lost = lost
         self._exchange: Exchange | None = None
         self._task: asyncio.Task[None] | None = None  # None also when the connection was refused
-        self._writable = asyncio.Event()  # only awaited; `_behind` is cheaper to ask for every chunk
-        self._behind = False  # the client does not take what is written
+        self._writable = asyncio.Event()  # only awaited; checking `_behind` for every chunk is cheaper
+        self._behind = False  # the client does not read what is written
         self._next_probe: asyncio.TimerHandle | None = None
 
     # --- the transport's calls ----------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
             and exchange.stage in (Stage.HANDLER, Stage.RESPONSE)
             and not exchange.request_body
         ):
-            # So much beyond its own request: were reading to stop here, a hang-up would go unseen.
+            # So many bytes beyond its own request: if reading paused here, a disconnect would not be noticed.
             self.abort()
 
     def eof_received(self) -> bool:
@@ -123,16 +123,16 @@ class Connection(asyncio.Protocol):
 
     @property
     def silent_seconds(self) -> float:
-        """Since the connection was made, or its last bytes came."""
+        """Since the last bytes were received, or the connection was made."""
         return monotonic() - self.received.last
 
     def cancel(self) -> None:
-        """End the request under way; it gets its error."""
+        """End the running request; it gets an error."""
         if self._task is not None:
             self._task.cancel()
 
     def close(self, seconds: float = _CLOSE_SECONDS) -> None:
-        """Close once the client has taken what is written; give that up after `seconds`."""
+        """Close once the client has read what is written, at the latest after `seconds`."""
         if self.transport.is_closing():
             return
         self.transport.close()
@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
     # --- for the exchange ---------------------------------------------------------------------------------------------
 
     async def write(self, data: bytes) -> None:
-        """Write, and wait while the client is behind. Raises RequestCancelled when it is gone or takes nothing."""
+        """Write, and wait while the client is behind. Raises RequestCancelled when it is gone or does not read."""
         if self._behind:
             try:
                 async with asyncio.timeout(self._limits.write_seconds):
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     async def _request_begins(self) -> bool:
-        """Wait for a request's first bytes. False when none come."""
+        """Wait for a request's first bytes. False when there are none."""
         if self.received.data:
             return True
         try:

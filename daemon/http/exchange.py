@@ -1,12 +1,12 @@
-"""One HTTP/1.1 exchange: a request is received, handed to Sanic, answered, and what is left of it is cleared away.
+"""One HTTP/1.1 exchange: a request is received, handed to Sanic, answered, and what is left of it is dropped.
 
-An Exchange is what Sanic calls a request's `stream`. It stands in for Sanic's own (`sanic.http.Http`), which lets
-malformed heads through, misses hang-ups behind large bodies, and ends failed responses as if they were whole. Here:
+An Exchange is what Sanic calls a request's `stream`. It stands in for Sanic's own (`sanic.http.Http`), which accepts
+malformed heads, misses disconnects behind large bodies, and ends failed responses as if they were complete. Here:
 
 - the head is checked strictly (`head`), the body has limits and deadlines (`body`)
-- a response that fails on the way ends with an error record and without HTTP's end mark, so that no client takes it for
-  whole
-- whoever is refused can read why: what it still sends is read and dropped before the connection closes
+- a response that fails after its head ends with an error record and without HTTP's end mark, so that no client takes it
+  for complete
+- a client that is refused can read why: what it still sends is read and dropped before the connection closes
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -34,8 +34,8 @@ from sanic.response import BaseHTTPResponse
 from ..errors import Draining
 from . import head as heads
 from .body import Body
-from .head import Refused
-from .limits import MIB, Limits
+from .head import RefusedRequest
+from .limits import MIB, ConnectionLimits
 from .receive_buffer import EndOfInput, ReceiveBuffer
 from .response import ResponseWriter, Send, error_record
 
@@ -57,7 +57,7 @@ class Exchange:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._app = peer.app
-        self._limits: Limits = peer.app.ctx.limits
+        self._limits: ConnectionLimits = peer.app.ctx.limits
         self._started = monotonic()
         self._body: Body | None = None
         self._request: Any = None
@@ -136,10 +136,10 @@ class Exchange:
     def __aiter__(self) -> AsyncGenerator[bytes]:
         return self.parts()
 
-    # --- what our own side uses ---------------------------------------------------------------------------------------
+    # --- what the handlers use ----------------------------------------------------------------------------------------
 
     async def whole_body(self) -> bytes:
-        """Within `server.max_body_mb`. Raises PayloadTooLarge, RequestTimeout, BadRequest or Refused."""
+        """Within `server.max_body_mb`. Raises PayloadTooLarge, RequestTimeout, BadRequest or RefusedRequest."""
         assert self._body is not None  # a handler runs, so the head is in
         limit = self._app.ctx.serving.settings.server.max_body_mb * MIB
         return await self._body.whole(limit, self._app.ctx.in_flight)
@@ -150,14 +150,14 @@ class Exchange:
         return self._body.parts()
 
     def probe(self) -> bytes:
-        """A byte to send before its time, to see whether the client is still there; b"" when there is none."""
+        """A byte to send early, to see whether the client is still there; b"" when there is none."""
         return b"" if self._writer is None else self._writer.probe()
 
     async def break_off(self, error: BaseException) -> None:
         """The response has begun: it ends with the error as its last record, and without its end mark."""
         known, send, response = self._failed, self.send, self.response
         self.fail()
-        rendered = self._app.error_handler.response(self._request, error)  # which logs what nobody foresaw
+        rendered = self._app.error_handler.response(self._request, error)  # which logs unexpected ones
         record = b"" if response is None else error_record(response, self._request.path, rendered.body or b"")
         if send is not None and record and not known:
             await send(record, False)
@@ -166,7 +166,7 @@ class Exchange:
         """The response under way cannot be finished: the connection will close without the end mark."""
         self._failed = self._last = True
         if self._request.version == "1.0" and self.stage is Stage.RESPONSE:
-            # Such a response ends with the connection; only a reset tells a broken one from a whole one.
+            # Such a response ends with the connection; only a reset distinguishes a broken one from a complete one.
             held = self._peer.transport.get_extra_info("socket")
             if held is not None:
                 held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -179,7 +179,7 @@ class Exchange:
         try:
             self._begin(head.method, head.target, head.version, head.headers, raw)
         except BadURL:
-            raise Refused(400, "the request's target must be a path such as /v1/models") from None
+            raise RefusedRequest(400, "the request's target must be a path such as /v1/models") from None
         self._last = not head.keep_alive
         self._body = Body(head, self._peer.received, self._peer.write, self._limits)
 
@@ -237,7 +237,7 @@ class Exchange:
         return self._peer.conn_info.lost or self._peer.transport.is_closing()
 
     async def _clear(self) -> bool:
-        """Read over what is left of the request, so that the next begins right or the client can read its answer."""
+        """Drop what is left of the request, so that the next one can begin or the client can read its answer."""
         if self._gone or self._failed or self._writer is None:
             return False
         body = self._body
@@ -250,7 +250,7 @@ class Exchange:
         return follows
 
     async def _linger(self) -> None:
-        """Closing with bytes unread resets the connection, and the reset overtakes the answer."""
+        """Closing with bytes unread resets the connection, and the client may see the reset before the answer."""
         received = self._peer.received
         with contextlib.suppress(TimeoutError, EndOfInput):
             async with asyncio.timeout(self._limits.linger_seconds):
@@ -263,7 +263,7 @@ class Exchange:
         request, stage = self._request, self.stage
         lost = self._peer.conn_info.lost and stage is not Stage.IDLE
         if request is None:
-            return  # half a head, and then nobody
+            return  # the client disconnected before its head was complete
         fields: dict[str, object] = {
             "method": request.method,
             "path": request.path,

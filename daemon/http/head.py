@@ -1,9 +1,9 @@
-"""The head of an HTTP/1.1 request: bytes in, a checked Head out, or a Refused that says what is wrong.
+"""The head of an HTTP/1.1 request: bytes in, a checked Head out, or a RefusedRequest that says what is wrong.
 
-Strict, because a lenient head is how requests are smuggled past a proxy, logs are forged and browsers are turned
-against local servers. It is not h11 that parses: h11 takes bare line feeds, folded lines, repeated lengths and any Host
-and target, so the checks here would stay, and it needs 21 microseconds for a small head where this needs 8.
-It knows no sockets and no Sanic but for the type of its errors.
+It is strict, because lenient parsing allows request smuggling past a proxy, forged logs and attacks through browsers on
+local servers. h11 is not used: it accepts bare line feeds, folded lines, repeated lengths and any Host and target, so
+these checks would be needed all the same, and it needs 21 microseconds for a small head where this needs 8. Knows no
+sockets, and of Sanic only the type of its errors.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
-class Refused(SanicException):
-    """HTTP that this server does not take. `str()` is a sentence for the client; it repeats nothing that was sent.
+class RefusedRequest(SanicException):
+    """HTTP that this server does not accept. `str()` is a sentence for the client; it repeats nothing that was sent.
 
     `target` is the path that was asked for, once that is known, so that the answer can be in its dialect.
     """
@@ -56,7 +56,8 @@ class Head:
 
 
 async def receive(received: ReceiveBuffer, seconds: float) -> bytes:
-    """The next head without its closing empty line. Raises Refused, RequestTimeout, or EndOfInput when none begins."""
+    """The next head without its closing empty line. Raises RefusedRequest, RequestTimeout, or EndOfInput when there is
+    none."""
     raw = _take(received.data)
     if raw is not None:
         return raw
@@ -70,21 +71,21 @@ async def receive(received: ReceiveBuffer, seconds: float) -> bytes:
     except EndOfInput:
         if not received.data:
             raise
-        raise Refused(400, "the request ended before its head was complete") from None
+        raise RefusedRequest(400, "the request ended before its head was complete") from None
     return raw
 
 
 def _take(data: bytearray) -> bytes | None:
-    """A head from the front of what has come; None when it is not complete. Raises Refused."""
+    """A head from the front of what has come; None when it is not complete. Raises RefusedRequest."""
     while data.startswith(b"\r\n"):  # an empty line before a request is allowed
         del data[:2]
     if data and not 0x41 <= data[0] <= 0x5A:  # "A" to "Z"; TLS begins otherwise
-        raise Refused(400, "this is not HTTP; TLS is not spoken on this port")
+        raise RefusedRequest(400, "this is not HTTP; this port does not use TLS")
     end = data.find(b"\r\n\r\n")
     if end > MAX_HEAD or (end < 0 and len(data) > MAX_HEAD + 3):
-        raise Refused(431, f"the request's head is larger than {MAX_HEAD} bytes")
+        raise RefusedRequest(431, f"the request's head is larger than {MAX_HEAD} bytes")
     if _BARE_LINE_FEED.search(data, 0, end if end >= 0 else len(data)):
-        raise Refused(400, "the lines of a request's head end with CR LF")
+        raise RefusedRequest(400, "the lines of a request's head must end with CR LF")
     if end < 0:
         return None
     raw = bytes(data[:end])
@@ -93,28 +94,28 @@ def _take(data: bytearray) -> bytes | None:
 
 
 def parse(raw: bytes) -> Head:
-    """The head without its closing empty line. Raises Refused."""
+    """The head without its closing empty line. Raises RefusedRequest."""
     line, *lines = raw.decode("latin-1").split("\r\n")
     method, target, version = _request_line(line)
     try:
         return _checked(method, target, version, lines)
-    except Refused as refused:
+    except RefusedRequest as refused:
         refused.target = target
         raise
 
 
 def _checked(method: str, target: str, version: str, lines: list[str]) -> Head:
     if len(lines) > MAX_HEADERS:
-        raise Refused(431, f"the request has more than {MAX_HEADERS} header lines")
+        raise RefusedRequest(431, f"the request has more than {MAX_HEADERS} header lines")
     headers = tuple(_header(each) for each in lines)
     host = _values(headers, "host")
     if len(host) != 1:
-        raise Refused(400, "the request must have exactly one Host header")
+        raise RefusedRequest(400, "the request must have exactly one Host header")
     if not _HOST.fullmatch(host[0]):
-        raise Refused(400, "the Host header is not the name of a host")
+        raise RefusedRequest(400, "the Host header is not a valid host name")
     coding = _values(headers, "content-encoding")
     if any(word.lower() not in ("", "identity") for word in coding):
-        raise Refused(415, "this Content-Encoding is not supported; send the body as it is")
+        raise RefusedRequest(415, "this Content-Encoding is not supported; send the body as it is")
     return Head(
         method=method,
         target=target,
@@ -129,13 +130,13 @@ def _checked(method: str, target: str, version: str, lines: list[str]) -> Head:
 def _request_line(line: str) -> tuple[str, str, str]:
     parts = line.split(" ")
     if len(parts) != 3 or not _METHOD.fullmatch(parts[0]):
-        raise Refused(400, "the request line is not that of HTTP/1.1")
+        raise RefusedRequest(400, "the request line is not valid HTTP/1.1")
     method, target, version = parts
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         known = re.fullmatch(r"HTTP/\d\.\d", version)
-        raise Refused(505 if known else 400, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise RefusedRequest(505 if known else 400, "only HTTP/1.1 and HTTP/1.0 are supported")
     if not _TARGET.fullmatch(target):
-        raise Refused(400, "the request's target must be a path such as /v1/models")
+        raise RefusedRequest(400, "the request's target must be a path such as /v1/models")
     return method, target, version.removeprefix("HTTP/")
 
 
@@ -143,11 +144,11 @@ def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not _NAME.fullmatch(name):
         # Also folded lines, which begin with a space, and a space before the colon.
-        raise Refused(400, "a header line is not of the form Name: value")
+        raise RefusedRequest(400, "a header line does not have the form Name: value")
     value = value.strip(" \t")
     if _CONTROL.search(value):
-        raise Refused(400, "a header has a control character in its value")
-    # UTF-8 where it is that, so that a log or a key looks as it was meant.
+        raise RefusedRequest(400, "a header has a control character in its value")
+    # As UTF-8 where it is valid, so that logs and keys are as the client wrote them.
     return name.lower(), value.encode("latin-1").decode("utf-8", "replace")
 
 
@@ -158,15 +159,15 @@ def _values(headers: tuple[tuple[str, str], ...], name: str) -> list[str]:
 def _length(headers: tuple[tuple[str, str], ...], version: str) -> int | None:
     lengths, codings = _values(headers, "content-length"), _values(headers, "transfer-encoding")
     if len(lengths) + len(codings) > 1:
-        raise Refused(400, "the request states the length of its body more than once")
+        raise RefusedRequest(400, "the request states the length of its body more than once")
     if codings:
         if codings[0].lower() != "chunked" or version == "1.0":
-            raise Refused(400, "the only Transfer-Encoding is chunked, and only in HTTP/1.1")
+            raise RefusedRequest(400, "the only supported Transfer-Encoding is chunked, and only in HTTP/1.1")
         return -1
     if not lengths:
         return None
     if not _LENGTH.fullmatch(lengths[0]):
-        raise Refused(400, "Content-Length is not a number")
+        raise RefusedRequest(400, "Content-Length is not a number")
     return int(lengths[0])
 
 
@@ -178,5 +179,5 @@ def _keeps_alive(headers: tuple[tuple[str, str], ...], version: str) -> bool:
 def _expects_continue(headers: tuple[tuple[str, str], ...], version: str) -> bool:
     expected = [value.lower() for value in _values(headers, "expect")]
     if any(value != "100-continue" for value in expected):
-        raise Refused(417, "the only Expect is 100-continue")
+        raise RefusedRequest(417, "the only supported Expect is 100-continue")
     return bool(expected) and version == "1.1"

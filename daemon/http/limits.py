@@ -8,7 +8,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionLimits:
     """Seconds, except for `connections` (how many at once) and `body_in_flight` (bytes of bodies not yet complete)."""
 
     head_seconds: float = 10.0

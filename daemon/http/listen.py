@@ -1,4 +1,4 @@
-"""The TCP sockets of the daemon: bound by us, so that what goes wrong is one sentence and known at once."""
+"""The TCP sockets of the daemon: bound first, so that a failure is known at once and is one sentence."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _bind(family: int, address: object, host: str, *, both: bool = False) -> soc
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise ListenError(f"host {host!r}: this machine does not speak that protocol: {error.strerror}") from error
+        raise ListenError(f"host {host!r}: this machine does not support that protocol: {error.strerror}") from error
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Inherited by every connection: a client whose machine vanished does not hold its place for ever.
+        # Inherited by every connection: a client whose machine is gone does not keep its connection for ever.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)

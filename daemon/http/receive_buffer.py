@@ -1,4 +1,4 @@
-"""The bytes that a client has sent and nobody has taken yet."""
+"""The bytes that were received and not consumed yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class EndOfInput(Exception):
 
 
 class ReceiveBuffer:
-    """`data` is there to be taken from its front; `last` is when bytes came last, as `time.monotonic` tells it."""
+    """`data` is consumed from its front; `last` is the `time.monotonic` of the last bytes."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.data = bytearray()
@@ -38,7 +38,7 @@ class ReceiveBuffer:
         self._changed.set()
 
     def resume(self) -> None:
-        """Read on. While reading stands still behind a full buffer, a hang-up goes unseen."""
+        """Resume reading. While it is paused, a disconnect is not noticed."""
         if not self.ended and not self._transport.is_closing():
             self._transport.resume_reading()
 

@@ -20,7 +20,7 @@ class ApiRequest(Request):
 
     @cached_property
     def id(self) -> str:
-        """The client's own where that is a plain word."""
+        """The client's own where it is a valid one."""
         given = self.headers.get("x-request-id", "")
         return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
@@ -29,7 +29,7 @@ class ApiRequest(Request):
             self.body = await self.stream.whole_body()
 
     def parts(self) -> AsyncGenerator[bytes]:
-        """The body part by part; held in memory nowhere, and as long as it likes."""
+        """The body part by part, of any length; never held in memory as a whole."""
         stream: Any = self.stream
         arriving: AsyncGenerator[bytes] = stream.parts()
         return arriving

@@ -1,7 +1,6 @@
 """A response on its way to the client: its head, its body in chunks or not, its end, and probes in between.
 
-Chunks are framed here and not by h11: one costs 0.13 microseconds this way and 2.5 with h11, and there is one for every
-token of every stream.
+Chunks are not framed by h11: one costs 0.13 microseconds here and 2.5 with h11, and every token of a stream has one.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -23,8 +22,8 @@ from sanic.response import BaseHTTPResponse
 
 Send = Callable[[bytes, bool], Awaitable[None]]
 
-# What can be sent ahead of its time, byte by byte: a status line begins so whatever the status, and zeros may lead the
-# size of a chunk (readers take 16 digits; 8 are left for the size).
+# Bytes that can be sent early: every status line begins with them, and zeros may precede the size of a chunk (clients
+# accept 16 digits; 8 are left for the size).
 _BEFORE_HEAD = b"HTTP/1.1 "
 _BETWEEN_CHUNKS = b"0" * 8
 
@@ -140,7 +139,7 @@ class ResponseWriter:
     async def _send_announced(self, data: bytes, end_stream: bool) -> None:
         left = self._left - len(data)
         if left < 0 or (end_stream and left):
-            raise ServerError("the response's length is not the one it announced")
+            raise ServerError("the response does not have the length that it announced")
         await self._write(data)
         self._left = left
         if not left:

@@ -37,7 +37,7 @@ class Server:
             listener.close()
 
     def close_idle(self) -> None:
-        """After a moment without a byte: a request may be on its way, and would be answered with a reset."""
+        """Not before a moment without a byte: a request that is being sent would be answered with a reset."""
         for connection in list(self._connections):
             self._close_when_silent(connection)
 
@@ -67,7 +67,7 @@ class Server:
         return True
 
     def cancel(self) -> None:
-        """End every request under way; each gets its error before its connection closes."""
+        """End every running request; each gets an error before its connection closes."""
         for connection in list(self._connections):
             connection.cancel()
 

@@ -1,4 +1,4 @@
-"""One log record as one line: JSON or text, escaped, at most 1 KiB, with secrets blotted out."""
+"""One log record as one line: JSON or text, escaped, at most 1 KiB, with secrets masked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-Style = Literal["json", "text"]
+LineStyle = Literal["json", "text"]
 MAX_LINE = 1024
 _MAX_MESSAGE = 700
 _MAX_FIELD = 256
@@ -22,14 +22,14 @@ _CREDENTIAL = re.compile(r"(?i)\b((?:authorization|x-api-key)\s*[:=]\s*(?:bearer
 
 
 def escape(text: str) -> str:
-    """The text with everything that could break a line or steer a terminal written as an escape."""
+    """The text with everything that could break a line or control a terminal written as an escape."""
     return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class Formatter(logging.Formatter):
-    """Records as lines without the line's end. `secrets` are blotted out wherever they turn up."""
+    """Records as lines without the line's end. `secrets` are masked wherever they occur."""
 
-    def __init__(self, style: Style, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, style: LineStyle, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._json = style == "json"
         worth = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}

@@ -1,7 +1,7 @@
-"""The daemon's log: where lines go. What a line looks like is `log_line`'s.
+"""The daemon's log: where lines go. `line` has their format.
 
-Writing happens on a thread of its own, so that a full disk or a reader who stopped reading costs lines and nothing
-else. Callers use `logging.getLogger("mlx_serve.…")` as usual; `extra={"fields": {…}}` adds keys of their own.
+Writing happens on a thread of its own, so that a full disk or a blocked pipe loses lines and
+nothing else. Callers use `logging.getLogger("mlx_serve.…")` as usual; `extra={"fields": {…}}` adds keys of their own.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-from .line import Formatter, Style
+from .line import Formatter, LineStyle
 
 MAX_FILE = 10_000_000
 KEPT_FILES = 3
 _MAX_PENDING = 10_000
 
 
-class Sink(logging.Handler):
-    """A handler that writes whole lines to a descriptor from its own thread. Nothing it meets is raised."""
+class LogSink(logging.Handler):
+    """A handler that writes whole lines to a descriptor from its own thread. It raises nothing."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ def _note(level: str, message: str) -> bytes:
     return f'{{"level": "{level}", "logger": "daemon.logs", "message": "{message}"}}\n'.encode()
 
 
-class FileSink(Sink):
+class FileSink(LogSink):
     """A sink that owns its file: at `max_bytes` it becomes `<name>.1` and so on, of which `kept` files stay in all."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_FILE, kept: int = KEPT_FILES) -> None:
@@ -103,7 +103,7 @@ class FileSink(Sink):
         super().__init__(descriptor)
 
     def reopen(self) -> None:
-        """Open the path anew before the next line, as after another program has moved the file away."""
+        """Open the path again before the next line, for when another program has moved the file."""
         self._reopen = True
 
     def _write(self, lines: bytes) -> None:
@@ -145,7 +145,7 @@ def _same_file(one: int, other: int) -> bool:
 class Logs:
     """What `start` set up; `close` writes what is left."""
 
-    def __init__(self, file: FileSink | None, sinks: list[Sink]) -> None:
+    def __init__(self, file: FileSink | None, sinks: list[LogSink]) -> None:
         self._file = file
         self._sinks = sinks
 
@@ -159,20 +159,20 @@ class Logs:
             sink.close()
 
 
-def start(path: Path | None, *, level: str = "INFO", style: Style = "json", secrets: Iterable[str] = ()) -> Logs:
-    """Send every record to `path` and, unless that is the same file or nobody is there, to standard error.
+def start(path: Path | None, *, level: str = "INFO", style: LineStyle = "json", secrets: Iterable[str] = ()) -> Logs:
+    """Send every record to `path` and, unless that is the same file or /dev/null, to standard error.
 
     Raises OSError when the file cannot be opened.
     """
     logging.raiseExceptions = False
-    sinks: list[Sink] = []
+    sinks: list[LogSink] = []
     file = FileSink(path) if path is not None else None
     if file is not None:
         sinks.append(file)
     if _worth_writing(file):
-        sinks.append(Sink(2))
+        sinks.append(LogSink(2))
     root = logging.getLogger()
-    root.setLevel(logging.WARNING)  # libraries speak up when something is wrong
+    root.setLevel(logging.WARNING)  # of other libraries, warnings and errors only
     logging.getLogger("mlx_serve").setLevel(level)
     formatter = Formatter(style, secrets)
     for sink in sinks:

@@ -1,4 +1,4 @@
-"""What the daemon and a model's child process say to each other: all that both sides of the socket share."""
+"""The messages between the daemon and a model's child process: all that both sides of the socket share."""
 
 from .events import (
     Accepted,
@@ -24,9 +24,11 @@ from .frames import (
     FromChild,
     Gauges,
     Hello,
+    Limit,
     Load,
     Loaded,
     LoadFailed,
+    Loading,
     Ping,
     Pong,
     Quit,
@@ -40,11 +42,12 @@ from .frames import (
 from .immutable import Kind
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
-from .work import Count, Embed, Generate, Grammar, Rerank, Sampling, Work
+from .work import SERVED_KINDS, Count, Embed, Generate, Grammar, Rerank, Sampling, Work
 
 __all__ = [
     "MAX_FRAME",
     "PROTOCOL",
+    "SERVED_KINDS",
     "Accepted",
     "Ask",
     "Cancel",
@@ -66,9 +69,11 @@ __all__ = [
     "Hello",
     "JobFailed",
     "Kind",
+    "Limit",
     "Load",
     "LoadFailed",
     "Loaded",
+    "Loading",
     "Ping",
     "Pong",
     "Prompt",

@@ -1,4 +1,4 @@
-"""What a child says of one piece of work. `last` marks the event after which nothing follows."""
+"""What a child reports about one piece of work. `last` marks the event after which nothing follows."""
 
 from __future__ import annotations
 

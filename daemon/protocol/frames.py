@@ -1,7 +1,7 @@
 """The frames on the socket between the daemon and a model's child process.
 
 A frame on the wire is four bytes of length (big endian) and one msgpack message; `PROTOCOL` is checked in the first
-frame, so two versions never talk past each other.
+frame, so that two versions never misread each other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MAX_FRAME = 256 << 20
 
 
 class Load(Value, frozen=True, tag="load"):
-    """Bring a model in: `path` is a folder with the model's real file names; sizes in bytes."""
+    """Load a model: `path` is a folder with the model's real file names; `memory_limit` bytes are for all that MLX
+    holds in the process: weights, caches and free buffers."""
 
     path: str
     name: str
@@ -47,8 +48,14 @@ class Cancel(Value, frozen=True, tag="cancel"):
     id: int
 
 
+class Limit(Value, frozen=True, tag="limit"):
+    """From now on MLX may hold so many bytes in the process, more or fewer than before."""
+
+    memory_limit: int
+
+
 class Ping(Value, frozen=True, tag="ping"):
-    """Answered by the engine loop itself, so that a wedged loop is seen."""
+    """Answered by the engine loop itself, so that a stuck loop is noticed."""
 
     id: int
 
@@ -57,19 +64,21 @@ class Quit(Value, frozen=True, tag="quit"):
     pass
 
 
-ToChild = Load | Ask | Cancel | Ping | Quit | Quantize
+ToChild = Load | Ask | Cancel | Limit | Ping | Quit | Quantize
 
 
 # --- from the child ---------------------------------------------------------------------------------------------------
 
 
 class Gauges(Value, frozen=True):
-    """Where the engine stands after a step; memory in bytes, `longest_step` in seconds."""
+    """The state of the engine after a step; memory in bytes (`cache_memory`: MLX's free buffers), `longest_step` in
+    seconds."""
 
     running: int = 0
     waiting: int = 0
     prefilling: int = 0
     active_memory: int = 0
+    cache_memory: int = 0
     peak_memory: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
@@ -95,6 +104,10 @@ class Hello(Value, frozen=True, tag="hello"):
     notes: tuple[str, ...] = ()
 
 
+class Loading(Value, frozen=True, tag="loading"):
+    """A sign of life while the model is brought in."""
+
+
 class Loaded(Value, frozen=True, tag="loaded"):
     """The model is in memory. Sizes in bytes; `capabilities` as Ollama names them (completion, tools, thinking, …)."""
 
@@ -108,7 +121,7 @@ class Loaded(Value, frozen=True, tag="loaded"):
 
 
 class LoadFailed(Value, frozen=True, tag="load_failed"):
-    """`code` says whose fault it is: the model's files, a missing feature, or the memory of this machine."""
+    """`code` says where the fault is: the model's files, a missing feature, or the memory of this machine."""
 
     code: Literal["bad_model", "unsupported", "insufficient_memory", "internal_error"]
     message: str
@@ -125,7 +138,7 @@ class Fatal(Value, frozen=True, tag="fatal"):
     message: str
 
 
-FromChild = Hello | Loaded | LoadFailed | Step | Pong | Fatal | Quantizing | Quantized | JobFailed
+FromChild = Hello | Loading | Loaded | LoadFailed | Step | Pong | Fatal | Quantizing | Quantized | JobFailed
 
 
 # --- on the wire ------------------------------------------------------------------------------------------------------

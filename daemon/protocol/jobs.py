@@ -8,9 +8,9 @@ from .immutable import Kind, Value
 
 
 class Quantize(Value, frozen=True, tag="quantize"):
-    """To a job: write the weights and config.json of the model in folder `path` anew, quantized, into folder `output`.
+    """To a job: write the quantized weights and config.json of the model in folder `path` into folder `output`.
 
-    `output` is there and empty. `bits` of one weight, `group_size` weights share a scale, `mode` is MLX's name.
+    `output` exists and is empty. `bits` of one weight, `group_size` weights share a scale, `mode` is MLX's name.
     """
 
     path: str
@@ -22,7 +22,7 @@ class Quantize(Value, frozen=True, tag="quantize"):
 
 
 class Quantizing(Value, frozen=True, tag="quantizing"):
-    """How far a job is, in bytes of the source's weights."""
+    """The progress of a job, in bytes of the source's weights."""
 
     done_bytes: int
     total_bytes: int

@@ -1,4 +1,4 @@
-"""What a model is asked about: messages, text, or token ids."""
+"""The prompts of a model: messages, text, or token ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a child is asked to do, one type a kind of work, and how a client wants it done."""
+"""The work of a child, one type per kind, and its parameters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from .immutable import Value
+from .immutable import Kind, Value
 from .prompts import Prompt
+
+SERVED_KINDS: frozenset[Kind] = frozenset({"llm", "embedding", "reranker"})
+"""The kinds of models that a worker of the engine stands behind."""
 
 
 class Sampling(Value, frozen=True):
@@ -38,7 +41,7 @@ class Grammar(Value, frozen=True):
 
 
 class Generate(Value, frozen=True, tag="generate"):
-    """Go on from a prompt, `choices` times; the prompt is prefilled once.
+    """Continue a prompt, `choices` times; the prompt is prefilled once.
 
     `max_tokens` None: until the model stops or the context is full. `context_length` narrows the model's own.
     `logprobs` None: none; k >= 0: the chosen token's and the k likeliest ones'. `split_reasoning` False leaves

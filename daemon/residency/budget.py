@@ -1,8 +1,11 @@
-"""How much memory models take and may take, in bytes: plain arithmetic, so that every refusal can show its numbers."""
+"""The ledger of memory, in bytes: what each model needs, holds and may take, and who goes for whom. Plain arithmetic;
+decides, moves nobody."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from .. import protocol
 
@@ -11,34 +14,133 @@ UNKNOWN_CACHE_SHARE = 0.1
 MINIMUM_RESERVE = 64 << 20
 
 
-def before_load(file_bytes: int) -> int:
-    """What a model will take, known from its files alone: the weights, a share for caches, and the process itself."""
-    return file_bytes + max(MINIMUM_RESERVE, int(file_bytes * UNKNOWN_CACHE_SHARE))
+def before_load(file_bytes: int, process: int) -> int:
+    """What a model will take, known from its files alone: its process, the weights, and a reserve for caches."""
+    return process + file_bytes + max(MINIMUM_RESERVE, int(file_bytes * UNKNOWN_CACHE_SHARE))
 
 
-def after_load(loaded: protocol.Loaded) -> int:
-    """Weights and a reserve of caches for RESERVED_TOKENS tokens."""
+def after_load(loaded: protocol.Loaded, process: int) -> int:
+    """The process, the weights, and caches for RESERVED_TOKENS tokens."""
     tokens = min(loaded.context_length, RESERVED_TOKENS)
-    return loaded.weight_bytes + max(MINIMUM_RESERVE, loaded.kv_bytes_per_token * tokens)
+    return process + loaded.weight_bytes + max(MINIMUM_RESERVE, loaded.kv_bytes_per_token * tokens)
+
+
+def held(backend: Literal["metal", "cuda", "cpu"], resident: int, process: int, tensors: int) -> int:
+    """What a model's process holds: `resident` is the system's figure, `tensors` MLX's, `process` from before it.
+
+    A GPU's memory is no part of what is resident. Metal's is the host's, and may or may not be part of it.
+    """
+    if backend == "cuda":
+        return resident + tensors
+    return max(resident, process + tensors) if backend == "metal" or not resident else resident
 
 
 @dataclass(frozen=True)
-class Budget:
-    """`limit` bytes for all models together."""
+class Account:
+    """One model's line in the ledger. `needs`: what it cannot do without; `holds`: what its process has now."""
+
+    key: str
+    name: str
+    kind: protocol.Kind
+    needs: int
+    holds: int = 0
+    last_used: float = 0.0
+    idle: bool = True
+    settled: bool = True
+    closing: bool = False
+
+    @property
+    def counts(self) -> int:
+        return max(self.needs, self.holds)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """For one newcomer. `admit`: there is room now; `wait`: there will be when those on their way out are gone;
+    `put_out`: there will be when these go; `blocked`: those who stay are busy."""
+
+    action: Literal["admit", "wait", "put_out", "blocked"]
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """`limit`: for all models together, their processes and the spare one; `process`: what one holds before its model
+    comes; `maxima`: how many models of each kind."""
 
     limit: int
+    process: int
+    maxima: Mapping[protocol.Kind, int]
 
-    def fits(self, wanted: int, used: int) -> bool:
-        return wanted + used <= self.limit
-
-    def refusal(self, name: str, wanted: int, used: int) -> str:
-        """The sentence for a model that does not fit beside what is in use."""
-        beside = f" beside {_gigabytes(used)} in use by busy models" if used else ""
+    def refusal(self, newcomer: Account) -> str | None:
+        """The sentence for a model that has no room even alone."""
+        if newcomer.needs <= self.limit:
+            return None
         return (
-            f"model {name!r} needs about {_gigabytes(wanted)} and {_gigabytes(self.limit)} may be used{beside}: use a "
-            "smaller or quantized model, unload another one, or raise models.memory_limit"
+            f"model {newcomer.name!r} needs about {_size(newcomer.needs)}, of which its process takes "
+            f"{_size(self.process)}, and {_size(self.limit)} may be used: use a smaller or quantized model, or raise "
+            "models.memory_limit"
         )
 
+    def decide(self, newcomer: Account, present: Sequence[Account], promised: Sequence[Account]) -> Decision:
+        """`present`: who has memory; `promised`: earlier newcomers for whom somebody is on the way out."""
+        if self._fits(newcomer, [*present, *promised]):
+            return Decision("admit")
+        staying = [one for one in present if not one.closing]
+        if self._fits(newcomer, [*staying, *promised]):
+            return Decision("wait")
+        idle = self.victims(newcomer, staying, promised, [one for one in staying if one.idle and one.settled])
+        return Decision("put_out", idle) if idle else Decision("blocked")
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
+    def victims(
+        self,
+        newcomer: Account,
+        staying: Iterable[Account],
+        promised: Iterable[Account],
+        candidates: Iterable[Account],
+    ) -> tuple[str, ...]:
+        """The keys of those who must go, last used longest ago first; none when all candidates are not enough."""
+        left = [*staying, *promised]
+        chosen = []
+        remaining = list(candidates)
+        while not self._fits(newcomer, left):
+            kind_full = not self._kind_fits(newcomer, left)
+            helping = [one for one in remaining if not kind_full or one.kind == newcomer.kind]
+            if not helping:
+                return ()
+            victim = min(helping, key=lambda one: one.last_used)
+            remaining.remove(victim)
+            left.remove(victim)
+            chosen.append(victim.key)
+        return tuple(chosen)
+
+    def _fits(self, newcomer: Account, others: Sequence[Account]) -> bool:
+        return self._kind_fits(newcomer, others) and self._bytes_fit(newcomer, others)
+
+    def _kind_fits(self, newcomer: Account, others: Sequence[Account]) -> bool:
+        return sum(one.kind == newcomer.kind for one in others) < self.maxima[newcomer.kind]
+
+    def _bytes_fit(self, newcomer: Account, others: Sequence[Account]) -> bool:
+        return newcomer.needs + sum(one.counts for one in others) <= self.limit
+
+    def spare_fits(self, accounts: Iterable[Account]) -> bool:
+        """Whether there is room for a process that waits for its model."""
+        return sum(one.counts for one in accounts) + self.process <= self.limit
+
+    def shares(self, accounts: Sequence[Account]) -> dict[str, int]:
+        """What each may take: what it needs, what it holds beyond that, and an equal part of what is left over. Their
+        sum, with the spare process where it fits, is the limit at most."""
+        free = self.limit - sum(one.needs for one in accounts)
+        beyond = {one.key: one.counts - one.needs for one in accounts}
+        if sum(beyond.values()) > free:
+            shrink = max(0, free) / sum(beyond.values())
+            beyond = {key: int(more * shrink) for key, more in beyond.items()}
+        free -= sum(beyond.values())
+        if free >= self.process:
+            free -= self.process
+        part = max(0, free) // max(1, len(accounts))
+        return {one.key: one.needs + beyond[one.key] + part for one in accounts}
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"

@@ -1,16 +1,19 @@
-"""One model's way into memory: its files, a warm child, the child's answer. Knows nothing of who waits for it."""
+"""One model's way into memory: its files, a warm child, the child's answer. Knows nothing of requests."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...store.inspect import architectures
 from .. import protocol, store_threads
-from ..errors import LoadError, RunnerDied
+from ..errors import LoadError, RunnerDied, UnsupportedByModel
 from .backoff import Failures
-from .budget import after_load
+from .budget import Ledger, after_load
 from .slot import Slot
 from .spare import Spare
 
@@ -20,57 +23,85 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("mlx_serve.residency")
 
+LEAST_SECONDS = 60.0
+SLOWEST_DISK = 20_000_000  # bytes a second
+
+
+def deadline(file_bytes: int) -> float:
+    """Seconds that a load may take."""
+    return LEAST_SECONDS + file_bytes / SLOWEST_DISK
+
 
 class Loader:
     """Loads slots into children; remembers which models failed."""
 
-    def __init__(self, settings: Settings, store: Store, spare: Spare) -> None:
+    def __init__(self, settings: Settings, store: Store, spare: Spare, served: Collection[protocol.Kind]) -> None:
         self._settings = settings
         self._store = store
         self._spare = spare
-        self._failures = Failures()
+        self._served = served
+        self.failures = Failures()
 
     def check(self, installed: Installed) -> None:
-        """Raises LoadError while a model that failed lately is held back."""
-        self._failures.check(installed.base, str(installed.name.display()))
+        """Raises UnsupportedByModel for a kind without a worker; Quarantined or LoadError while a model that failed
+        lately is held back."""
+        kind = installed.manifest.kind
+        if kind not in self._served:
+            reason = f"this version of mlx-serve does not serve models of type {kind}"
+            raise UnsupportedByModel(str(installed.name.display()), reason)
+        self.failures.check(installed.base, str(installed.name.display()))
 
-    async def limit(self) -> int:
-        """Bytes that all models together may take: as configured, else what the device has. Raises RunnerDied."""
-        configured = self._settings.models.memory_limit
-        return configured if configured is not None else (await self._spare.hello()).device_memory
+    async def ledger(self) -> Ledger:
+        """With what is configured for all models together, else what the device has. Raises RunnerDied."""
+        hello = await self._spare.hello()
+        configured, cache = self._settings.models.memory_limit, self._settings.cache
+        return Ledger(
+            configured if configured is not None else hello.device_memory,
+            self._spare.process_bytes,
+            {
+                "llm": cache.max_llm_models,
+                "vlm": cache.max_vlm_models,
+                "embedding": cache.max_embedding_models,
+                "reranker": cache.max_reranker_models,
+            },
+        )
 
     async def files(self, slot: Slot) -> Path:
-        """The folder to load from. Raises what `store.view` raises."""
+        """The folder to load from. Raises what `store.view` raises, and UnsupportedModel where the installed libraries
+        have no such architecture."""
+        manifest = slot.installed.manifest
+        await asyncio.to_thread(architectures.check, manifest.architecture, manifest.kind)
         return await store_threads.work(self._store.view, slot.installed)
 
-    async def load(self, slot: Slot, files: Path, memory: int) -> None:
-        """Fill the slot's runner, hello and loaded; `memory` bytes are its share. Raises LoadError,
-        InsufficientMemory, and RunnerDied when there is no process to load it into."""
+    async def load(self, slot: Slot, files: Path) -> None:
+        """Fill the slot's runner, hello and loaded. Raises LoadError, InsufficientMemory, and RunnerDied when there is
+        no process to load it into."""
         began = time.monotonic()
         slot.runner = await self._spare.take()
         try:
             slot.hello = await slot.runner.hello()
-            slot.loaded = await slot.runner.load(self._request(slot, str(files), memory))
+            slot.loaded = await slot.runner.load(self._request(slot, str(files)), deadline(slot.installed.size))
         except RunnerDied as error:
-            self._failures.died(slot.base, error.reason)
+            self.failures.died(slot.base, slot.name, error.reason, loading=True)
             raise LoadError(slot.name, f"its process ended while loading ({error.reason})") from error
         except LoadError as error:
-            self._failures.refused(slot.base, error.reason)
+            self.failures.refused(slot.base, error)
             raise
-        finally:
-            self._spare.prepare()
-        slot.reserved = after_load(slot.loaded)
+        tensors = 0 if slot.hello.backend == "cuda" else slot.loaded.weight_bytes
+        slot.process = max(slot.process, slot.runner.resident_bytes - tensors)
+        slot.needs = min(after_load(slot.loaded, slot.process), slot.share)
         slot.loaded_at = time.time()
-        self._failures.forget(slot.base)
+        slot.loaded_at_tick = asyncio.get_running_loop().time()
+        slot.load_seconds = time.monotonic() - began
         LOG.info(
             "load model name=%s seconds=%.2f bytes=%d pid=%d",
             slot.name,
-            time.monotonic() - began,
+            slot.load_seconds,
             slot.loaded.weight_bytes,
             slot.runner.pid,
         )
 
-    def _request(self, slot: Slot, path: str, memory: int) -> protocol.Load:
+    def _request(self, slot: Slot, path: str) -> protocol.Load:
         engine = self._settings.engine
         return protocol.Load(
             path=path,
@@ -79,5 +110,5 @@ class Loader:
             max_batch=engine.max_batch,
             prefill_tokens_per_step=engine.prefill_tokens_per_step,
             context_length=engine.context_length,
-            memory_limit=max(0, memory),
+            memory_limit=slot.told,
         )

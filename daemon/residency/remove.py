@@ -1,5 +1,4 @@
-"""Removing a model that may be in use: nobody new gets in, those who are in may finish, then its memory and disk are
-free."""
+"""Removes a model that may be in use: no new requests, running ones may finish, then its memory and disk are freed."""
 
 from __future__ import annotations
 
@@ -16,13 +15,13 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("mlx_serve.removal")
 
-_UNDER_WAY: set[asyncio.Task[Removed]] = set()  # the loop alone would let go of them
+_UNDER_WAY: set[asyncio.Task[Removed]] = set()  # the event loop keeps weak references only
 
 
 async def remove(store: Store, residency: Residency, name: str) -> Removed:
     """Take a name away; returns when the model is out of memory, unless another name of it is left.
 
-    Whoever asked may leave; it happens all the same. Raises what `store.find` and `store.remove` raise; a damaged model
+    It completes even when the caller is cancelled. Raises what `store.find` and `store.remove` raise; a damaged model
     can be removed as well.
     """
     task = asyncio.create_task(_remove(store, residency, name))
@@ -34,7 +33,7 @@ async def remove(store: Store, residency: Residency, name: str) -> Removed:
 def _ended(task: asyncio.Task[Removed]) -> None:
     _UNDER_WAY.discard(task)
     if not task.cancelled():
-        task.exception()  # seen, should nobody wait any more
+        task.exception()  # retrieved here, because the caller may be gone
 
 
 async def _remove(store: Store, residency: Residency, name: str) -> Removed:

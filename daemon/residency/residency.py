@@ -1,4 +1,4 @@
-"""Which models are in memory: loaded once for all who ask, kept while used, put out by time or for want of room."""
+"""Which models are in memory: loaded once for all requests, kept while used, unloaded after a time or to make room."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import Draining, LoadError, QueueFull, RunnerDied
+from ..protocol import SERVED_KINDS, Kind
 from ..workers.runner import Runner
-from .lease import Lease, Queue, Resident
+from .admission import Admission
+from .audit import Audit, count
+from .backoff import Quarantine
+from .budget import before_load
+from .lease import Lease, Queue, Resident, resident
 from .loading import Loader
 from .resolve import Resolver
-from .room import Room
 from .slot import Model, Slot
 from .spare import Spare
 
@@ -32,17 +36,25 @@ class Residency:
     """Everything here runs on the event loop; no state is shared with a thread."""
 
     def __init__(
-        self, settings: Settings, store: Store, spare: Spare | None = None, *, pulls: Pulls | None = None
+        self,
+        settings: Settings,
+        store: Store,
+        spare: Spare | None = None,
+        *,
+        pulls: Pulls | None = None,
+        served: Collection[Kind] = SERVED_KINDS,
     ) -> None:
         self._settings = settings
         self._store = store
         self._resolver = Resolver(settings, store, pulls)
         self._spare = spare or Spare(partial(Runner.spawn, cache=settings.home / "cache"))
-        self._loader = Loader(settings, store, self._spare)
+        self._loader = Loader(settings, store, self._spare, served)
         self._slots: dict[str, Slot] = {}
         self._changed = asyncio.Event()
-        self._planning = asyncio.Lock()
+        self._admission = Admission(lambda: self._slots.values(), self._begin_closing)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._audit = Audit()
+        self._loads = 0
         self._seconds = 1.0
         self._draining = False
 
@@ -66,17 +78,21 @@ class Residency:
         return Lease(self, installed, keep_alive)
 
     async def load(self, installed: Installed, *, keep_alive: float | None = None) -> Resident:
-        """Bring a model in and let it stay for its time."""
-        async with self.use(installed, keep_alive=keep_alive) as model:
-            return self._snapshot(model.slot)
+        """Load a model, and keep it for its idle time. Being explicit, it also ends a quarantine."""
+        self._loader.failures.forget(installed.base)
+        self._loads += 1
+        try:
+            async with self.use(installed, keep_alive=keep_alive) as model:
+                return resident(model.slot, self._settings.engine.max_batch)
+        finally:
+            self._loads -= 1
 
     async def acquire(self, installed: Installed, keep_alive: float | None) -> Model:
         if self._draining:
             raise Draining
         began = time.monotonic()
         slot = await self._slot_of(installed)  # from here to the lease nothing is awaited
-        if slot.leases >= self._settings.engine.max_batch + self._settings.server.max_queue:
-            raise QueueFull(self._retry_after(slot))
+        self._check_queue(slot, slot.leases)
         slot.take(keep_alive)
         try:
             waits = not slot.ready.done()
@@ -86,21 +102,30 @@ class Residency:
             raise
         return Model(slot, installed, time.monotonic() - began if waits else 0.0)
 
+    def _check_queue(self, slot: Slot, count: int) -> None:
+        if count >= self._settings.engine.max_batch + self._settings.server.max_queue:
+            raise QueueFull(self._retry_after(slot))
+
     async def _slot_of(self, installed: Installed) -> Slot:
         """The slot of a model, a new one when there is none that lives."""
         base = installed.base
         while (slot := self._slots.get(base)) is not None and slot.closing is not None:
-            await asyncio.wait([slot.closing])
+            self._check_queue(slot, slot.successors)
+            slot.successors += 1
+            try:
+                await asyncio.wait([slot.closing])
+            finally:
+                slot.successors -= 1
         if self._draining:
             raise Draining
         if slot is not None and slot.runner is not None and not slot.runner.alive:
-            self._discard(slot)
+            self._lose(slot)
             slot = None
         if slot is None:
             self._loader.check(installed)
             slot = Slot(installed, self._settings.cache.ttl_seconds)
             self._slots[base] = slot
-            self._background(self._load(slot))
+            slot.loading = self._background(self._load(slot))
         return slot
 
     def release(self, slot: Slot, seconds: float | None) -> None:
@@ -120,47 +145,41 @@ class Residency:
 
     async def _load(self, slot: Slot) -> None:
         try:
-            files = await self._loader.files(slot)  # first: damage puts nobody out
-            memory = await self._make_room(slot)
-            await self._loader.load(slot, files, memory)
+            files = await self._loader.files(slot)  # first, so that a damaged model unloads no other
+            ledger = await self._loader.ledger()
+            slot.process = ledger.process
+            slot.needs = before_load(slot.installed.size, ledger.process)
+            await self._admission.admit(slot, ledger)
+            await self._loader.load(slot, files)
         except BaseException as error:
             await self._load_failed(slot, error)
             return
         self._background(self._watch(slot))
         slot.ready.set_result(None)
+        self._admission.share_out()
+        self._wake()
+        self._prepare_spare()
         if slot.leases == 0:
             self._schedule_expiry(slot)
 
     async def _load_failed(self, slot: Slot, error: BaseException) -> None:
         if isinstance(error, RunnerDied):  # before there was a process for this model
             error = LoadError(slot.name, f"no process can be started for it ({error.reason})")
+        if isinstance(error, asyncio.CancelledError) and not self._draining:
+            error = LoadError(slot.name, "it was unloaded while it was loading", retry_after=1)
         LOG.error("fail load name=%s reason=%s", slot.name, error)
         self._discard(slot)
         slot.ready.set_exception(error if isinstance(error, Exception) else Draining())
         slot.ready.exception()
         if slot.runner is not None:
             await slot.runner.close()
+            self._prepare_spare()
         if not isinstance(error, Exception):
             raise error
 
-    async def _make_room(self, slot: Slot) -> int:
-        """Reserve the model's memory, putting idle models out, oldest use first; gives its share of all in bytes.
-        Raises InsufficientMemory, RunnerDied."""
-        limit = await self._loader.limit()
-        while True:
-            async with self._planning:  # one at a time puts models out; who waits for busy ones holds nobody up
-                while True:
-                    self._changed.clear()
-                    room = Room(slot, self._slots.values(), limit, self._settings.cache)
-                    room.check()
-                    if room.fits:
-                        slot.reserved = room.wanted
-                        return limit - room.used
-                    victim = room.victim()
-                    if victim is None:
-                        break
-                    await self._unload(victim)
-            await self._changed.wait()
+    def _prepare_spare(self) -> None:
+        if self._admission.spare_fits:
+            self._spare.prepare()
 
     # leaving
 
@@ -177,8 +196,8 @@ class Residency:
             self._begin_closing(slot)
 
     async def unload(self, installed: Installed) -> bool:
-        """Put a model out, after its requests; returns when its memory is free. False when it was not in. The model
-        may have no name any more."""
+        """Unload a model after its requests; returns when its memory is free. One that is still loading goes at once,
+        and whoever waits for it is told. False when it was not loaded. The model may have no name any more."""
         slot = self._slots.get(installed.base)
         if slot is None:
             return False
@@ -186,9 +205,11 @@ class Residency:
         return True
 
     def _begin_closing(self, slot: Slot) -> asyncio.Task[None]:
-        """From now on nobody gets a lease on it."""
+        """From now on there are no new leases on it."""
         if slot.closing is None:
             slot.closing = asyncio.create_task(self._close_slot(slot))
+            if slot.loading is not None and not slot.ready.done():
+                slot.loading.cancel()
         return slot.closing
 
     async def _unload(self, slot: Slot) -> None:
@@ -199,9 +220,11 @@ class Residency:
 
     async def _close_slot(self, slot: Slot) -> None:
         slot.cancel_timer()
+        if slot.loading is not None:
+            await asyncio.wait([slot.loading])  # whoever waits for a failed load is told there
+        if not slot.ready.done():  # it had not begun
+            await self._load_failed(slot, asyncio.CancelledError())
         await slot.idle.wait()
-        with contextlib.suppress(Exception):  # whoever waits for a failed load is told there
-            await asyncio.shield(slot.ready)
         if slot.runner is not None:
             await slot.runner.close()
             LOG.info("unload model name=%s", slot.name)
@@ -212,11 +235,20 @@ class Residency:
         slot.cancel_timer()
         if self._slots.get(slot.base) is slot:
             del self._slots[slot.base]
+        self._admission.share_out()
+        self._prepare_spare()
         self._wake()
 
     async def _watch(self, slot: Slot) -> None:
         assert slot.runner is not None
         await slot.runner.dead.wait()
+        self._lose(slot)
+
+    def _lose(self, slot: Slot) -> None:
+        """Its process is gone: by itself, or because it was closed. Called for each slot once or twice."""
+        if slot.runner is not None and not slot.runner.quitting and not slot.lost:
+            slot.lost = True
+            self._loader.failures.died(slot.base, slot.name, slot.runner.death, loading=False)
         self._discard(slot)
 
     async def close(self, drain_seconds: float = 0.0) -> None:
@@ -237,48 +269,51 @@ class Residency:
             task.cancel()
         ends = [self._spare.close(), *(runner.close() for runner in runners)]
         await asyncio.gather(*ends, *tasks, return_exceptions=True)
+        for slot in slots:
+            if not slot.ready.done():
+                slot.ready.set_exception(Draining())
+                slot.ready.exception()
 
     # looking
 
     def resident(self) -> list[Resident]:
         """The models in memory, last used first."""
         ready = [slot for slot in self._slots.values() if slot.loaded is not None]
-        return [self._snapshot(slot) for slot in sorted(ready, key=lambda slot: -slot.last_used)]
+        return [
+            resident(slot, self._settings.engine.max_batch) for slot in sorted(ready, key=lambda slot: -slot.last_used)
+        ]
+
+    def quarantined(self) -> list[Quarantine]:
+        """The models that are not loaded now, because their processes died too often."""
+        return self._loader.failures.quarantined()
+
+    @property
+    def deaths(self) -> Mapping[str, int]:
+        """How often each model's process has died, by the model's name."""
+        return self._loader.failures.deaths
 
     @property
     def in_use(self) -> set[str]:
         """Manifests (hex) whose files a child may read now, whatever their names have become."""
         return {slot.installed.digest for slot in self._slots.values()}
 
+    def audit(self) -> None:
+        """Whoever knows that no request is open calls this: a count that is not nothing then is logged, once."""
+        self._audit.check(count(self._slots.values(), self._loads, self._admission.limit))
+
     @property
     def queue(self) -> Queue:
         leases = sum(slot.leases for slot in self._slots.values())
         running = sum(min(slot.leases, self._settings.engine.max_batch) for slot in self._slots.values())
-        return Queue(running, leases - running, self._settings.server.max_queue)
-
-    def _snapshot(self, slot: Slot) -> Resident:
-        assert slot.loaded is not None and slot.hello is not None and slot.runner is not None
-        gauges = slot.runner.gauges
-        running = min(slot.leases, self._settings.engine.max_batch)
-        return Resident(
-            name=slot.name,
-            installed=slot.installed,
-            info=slot.loaded,
-            hello=slot.hello,
-            memory_bytes=max(slot.loaded.weight_bytes, gauges.active_memory),
-            loaded_at=slot.loaded_at,
-            last_used=slot.last_used,
-            expires_at=slot.expires_at,
-            running=running,
-            waiting=slot.leases - running,
-            pid=slot.runner.pid,
-            gauges=gauges,
-        )
+        successors = sum(slot.successors for slot in self._slots.values())
+        return Queue(running, leases - running + successors, self._settings.server.max_queue)
 
     def _wake(self) -> None:
         self._changed.set()
+        self._admission.look()
 
-    def _background(self, work: Coroutine[object, object, None]) -> None:
+    def _background(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

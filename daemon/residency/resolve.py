@@ -18,7 +18,7 @@ _RETRY_SECONDS = 60
 
 
 class Resolver:
-    """Whoever waits for a download follows the pull; `pulls` None: there is none to follow."""
+    """`pulls` None: nothing is downloaded."""
 
     def __init__(self, settings: Settings, store: Store, pulls: Pulls | None) -> None:
         self._settings = settings

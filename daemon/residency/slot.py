@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 
 from .. import protocol
 from ..errors import RunnerDied
-from ..workers.runner import Runner, Sink
+from ..workers.runner import EventSink, Runner
+from .budget import Account, held
 
 if TYPE_CHECKING:
     from ...store.store import Installed
 
 
 class Slot:
-    """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever; `reserved`
-    bytes of the budget; `leases` counts who uses it or waits for it."""
+    """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever;
+    `loaded_at_tick` in the loop's time. `leases` counts who uses it or waits for it, `successors` who wait until it is
+    gone and want it again. `lost`: its process died by itself.
+
+    In bytes: `needs` is what it cannot do without, `share` what it may take (0: it waits for room), `process` what its
+    process takes beside what MLX holds, `told` what MLX was told it may hold.
+    """
 
     def __init__(self, installed: Installed, ttl: float) -> None:
         self.installed = installed
@@ -28,14 +34,17 @@ class Slot:
         self.runner: Runner | None = None
         self.hello: protocol.Hello | None = None
         self.loaded: protocol.Loaded | None = None
-        self.reserved = 0
-        self.leases = 0
+        self.needs = self.share = self.process = self.told = 0
+        self.leases = self.successors = 0
         self.ttl = ttl
         self.loaded_at = 0.0
+        self.load_seconds = self.loaded_at_tick = 0.0
         self.last_used = time.time()
         self.expires_at: float | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.loading: asyncio.Task[None] | None = None
         self.closing: asyncio.Task[None] | None = None
+        self.lost = False
 
     @property
     def kind(self) -> protocol.Kind:
@@ -45,6 +54,40 @@ class Slot:
     def settled(self) -> bool:
         """In memory, or failed, and not on its way out."""
         return self.ready.done() and self.closing is None
+
+    @property
+    def holds(self) -> int:
+        """Bytes that its process holds now, as far as they can be known."""
+        if self.runner is None or self.loaded is None or self.hello is None:
+            return 0
+        gauges = self.runner.gauges
+        tensors = max(self.loaded.weight_bytes, gauges.active_memory + gauges.cache_memory)
+        return held(self.hello.backend, self.runner.resident_bytes, self.process, tensors)
+
+    @property
+    def account(self) -> Account:
+        """Its line in the ledger. Half precision may be widened during the load, to half of the share."""
+        return Account(
+            key=self.base,
+            name=self.name,
+            kind=self.kind,
+            needs=self.needs if self.loaded is not None else max(self.needs, self.process + self.told // 2),
+            holds=self.holds,
+            last_used=self.last_used,
+            idle=self.leases == 0,
+            settled=self.ready.done(),
+            closing=self.closing is not None,
+        )
+
+    def take_share(self, share: int) -> None:
+        """The first one goes with Load, later ones to a process that has its model."""
+        self.share = share
+        memory = max(0, share - self.process)
+        if not self.told:
+            self.told = memory
+        elif self.loaded is not None and self.runner is not None and self.told != memory:
+            self.told = memory
+            self.runner.limit(memory)
 
     def take(self, keep_alive: float | None) -> None:
         self.leases += 1
@@ -68,8 +111,8 @@ class Slot:
 
 
 class Model:
-    """A loaded model for as long as the lease lasts, under the name it was asked for: models that only lay settings
-    over the same files share one slot. `load_seconds` is what this request waited for the load."""
+    """A loaded model for as long as the lease lasts, under the name it was asked for: models that differ in
+    settings only share one slot. `load_seconds` is what this request waited for the load."""
 
     def __init__(self, slot: Slot, installed: Installed, load_seconds: float) -> None:
         self.slot = slot
@@ -88,7 +131,7 @@ class Model:
             raise RunnerDied(self.slot.name, "it is not loaded")
         return self.slot.runner
 
-    def submit(self, work: protocol.Work, sink: Sink) -> int:
+    def submit(self, work: protocol.Work, sink: EventSink) -> int:
         """Hand work to the model's process; gives the id for `cancel`. Raises RequestRejected, RunnerDied."""
         return self._runner.submit(work, sink)
 

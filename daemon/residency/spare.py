@@ -15,13 +15,14 @@ LOG = logging.getLogger("mlx_serve.residency")
 
 
 class Spare:
-    """Keeps at most one spare. `hello` is what the first child ever said of the device."""
+    """Keeps at most one spare. `hello` is what the first child said of the device, `process_bytes` what it held."""
 
     def __init__(self, spawn: Callable[[], Awaitable[Runner]] = Runner.spawn) -> None:
         self._spawn = spawn
         self._spawning: asyncio.Task[Runner] | None = None
         self._hello: protocol.Hello | None = None
         self._closed = False
+        self.process_bytes = 0
 
     def prepare(self) -> None:
         """Begin a spare in the background when there is none."""
@@ -33,7 +34,7 @@ class Spare:
         try:
             runner = await self._spawn()
         except OSError as error:
-            raise RunnerDied("", f"this machine gives none: {error.strerror or error}") from error
+            raise RunnerDied("", f"a process cannot be started: {error.strerror or error}") from error
         LOG.debug("spawn spare pid=%d", runner.pid)
         return runner
 
@@ -46,11 +47,17 @@ class Spare:
             if spawning is None:
                 raise RunnerDied("", "the daemon is shutting down")
             try:
-                runner = await spawning
+                runner = await asyncio.shield(spawning)
+            except asyncio.CancelledError:  # whoever wanted it has gone: it is the spare again
+                if self._spawning is None:
+                    self._spawning = spawning
+                if self._closed:
+                    await self.close()
+                raise
             except RunnerDied:
                 if fresh:
                     raise
-                continue  # that was then; a spare that failed earlier is no reason to refuse a request now
+                continue  # a spare that failed earlier is no reason to refuse a request now
             if runner.alive:
                 return runner
 
@@ -70,11 +77,13 @@ class Spare:
             raise RunnerDied("", "the daemon is shutting down")
         try:
             runner = await asyncio.shield(asked)
-            return await runner.hello()
+            hello = await runner.hello()
         except RunnerDied:
             if self._spawning is asked:
                 self._spawning = None
             raise
+        self.process_bytes = runner.process_bytes
+        return hello
 
     async def close(self) -> None:
         self._closed = True

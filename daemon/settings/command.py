@@ -13,9 +13,9 @@ from .schema import SECTIONS, ConfigError, Settings, config_path, load_settings,
 
 EX_CONFIG = 78
 _HEAD = """\
-# Settings of mlx-serve. Every line here is a default; take away the `#` of what you change.
-# Flags win over environment variables, those over this file. A setting `port` of the section `server` is also
-# the variable MLX_SERVE_SERVER_PORT.
+# Settings of mlx-serve. Every line shows a default; remove the `#` from the lines that you change.
+# Flags take precedence over environment variables, and those over this file. The setting `port` of the section
+# `server` is also the variable MLX_SERVE_SERVER_PORT.
 """
 
 
@@ -80,9 +80,13 @@ def example() -> str:
         parts.append(f"\n{section}:\n")
         for name, spec in settings_of(cls):
             default = getattr(defaults, name)
-            line = f"  # {name}: {_yaml('~/.mlx-serve/models' if isinstance(default, Path) else _plain(default))}"
-            parts.append(f"{line:<52} # {spec.doc}\n")
+            parts.append(f"{f'  # {name}: {default_text(default)}':<52} # {spec.doc}\n")
     return "".join(parts)
+
+
+def default_text(default: Any) -> str:
+    """A default as the file would state it."""
+    return _yaml("~/.mlx-serve/models" if isinstance(default, Path) else _plain(default))
 
 
 def _plain(value: Any) -> Any:

@@ -22,24 +22,24 @@ _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")
 )
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-Value = str | None | list[str] | dict[str, str]
+FileValue = str | None | list[str] | dict[str, str]
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileEntry:
     """`key` is dotted (`server.port`); `value` None stands for YAML's null; `line` counts from 1."""
 
     key: str
-    value: Value
+    value: FileValue
     line: int
 
 
 @dataclass(frozen=True)
 class SettingsFile:
     path: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[FileEntry, ...]
     private: bool  # only its owner, who is us or root, can read or change it
 
 
@@ -63,7 +63,7 @@ def _read(path: Path) -> tuple[str, bool]:
             raise ConfigError(f"{path}: is not a file")
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than 1 MiB, which no settings file should be")
+        raise ConfigError(f"{path}: is larger than 1 MiB, which is too large for settings")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -72,10 +72,10 @@ def _read(path: Path) -> tuple[str, bool]:
     return text, status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o077
 
 
-def _entries(path: Path, text: str) -> list[Entry]:
+def _entries(path: Path, text: str) -> list[FileEntry]:
     try:
         _refuse_bombs(path, text)
-        root = yaml.compose(text, Loader=_Loader)
+        root = yaml.compose(text, Loader=_YamlLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -89,14 +89,14 @@ def _entries(path: Path, text: str) -> list[Entry]:
         if _is_null(body):
             continue
         for name, node in _pairs(path, body, section, f"settings such as `{section}: {{key: value}}`"):
-            entries.append(Entry(f"{section}.{name}", _value(path, node, f"{section}.{name}"), _line(node)))
+            entries.append(FileEntry(f"{section}.{name}", _value(path, node, f"{section}.{name}"), _line(node)))
     return entries
 
 
 def _refuse_bombs(path: Path, text: str) -> None:
     """Aliases multiply and nesting recurses; settings need neither, so they are refused before anything is built."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=_YamlLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"{path}:{line}: aliases (`*{event.anchor}`) are not supported here; write the value out")
@@ -124,7 +124,7 @@ def _pairs(path: Path, node: yaml.Node, name: str, wanted: str) -> list[tuple[st
     return pairs
 
 
-def _value(path: Path, node: yaml.Node, key: str) -> Value:
+def _value(path: Path, node: yaml.Node, key: str) -> FileValue:
     if _is_null(node):
         return None
     if isinstance(node, yaml.SequenceNode):

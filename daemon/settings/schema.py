@@ -13,7 +13,17 @@ from typing import Any
 
 from .value import ConfigError, Given, Setting, nearest, parse, setting
 
-__all__ = ["SECTIONS", "ConfigError", "Settings", "config_path", "load_settings", "settings_of"]
+__all__ = [
+    "FLAGS",
+    "SECTIONS",
+    "SHORT_NAMES",
+    "ConfigError",
+    "Settings",
+    "config_path",
+    "load_settings",
+    "settings_of",
+    "variable",
+]
 
 _DAY = 86_400
 _MODELS = Path("~/.mlx-serve/models")
@@ -22,31 +32,41 @@ _FOREVER = 10 * 365 * _DAY
 
 @dataclass(frozen=True)
 class ServerSettings:
-    host: str = setting("0.0.0.0", "text", "address to listen on; from elsewhere only with a key, see protected")
+    host: str = setting("0.0.0.0", "text", "address to listen on; other machines need an API key, see protected")
     port: int = setting(8000, "whole", "TCP port; 0 takes a free one", low=0, high=65535)
-    protected: bool = setting(True, "switch", "refuse other machines until an API key is set")
-    api_keys: tuple[str, ...] = setting(
-        (), "names", "keys that other machines must send, each of 16 characters or more", secret=True, shortest=16
-    )
+    protected: bool = setting(True, "switch", "refuse requests of other machines while no API key is set")
+    api_keys: tuple[str, ...] = setting((), "names", "keys that other machines must send", secret=True, shortest=16)
     require_keys: str = setting(
-        "remote", "choice", "who must send a key: remote callers, or always every caller", choices=("remote", "always")
+        "remote", "choice", "who must send a key: other machines, or always every client", choices=("remote", "always")
     )
-    remote_management: bool = setting(False, "switch", "let other machines pull, copy, create and delete")
-    allowed_hosts: tuple[str, ...] = setting((), "names", "further names by which this machine may be called")
-    cors_origins: tuple[str, ...] = setting(("localhost",), "names", "web origins whose pages may call this daemon")
-    max_body_mb: int = setting(64, "whole", "largest request body in MiB", low=1, high=4096)
-    max_queue: int = setting(256, "whole", "requests that may wait; more get 503 at once", low=0, high=100_000)
-    request_timeout_seconds: float = setting(0, "number", "end a request after this time; 0: never", low=0, high=_DAY)
-    drain_seconds: float = setting(30, "number", "time for running requests when the daemon stops", low=0, high=3600)
+    remote_management: bool = setting(False, "switch", "other machines may also pull, create, copy and delete models")
+    allowed_hosts: tuple[str, ...] = setting((), "names", "other host names of this machine, for the Host check")
+    cors_origins: tuple[str, ...] = setting(
+        ("localhost",),
+        "names",
+        "origins of web pages that may use the daemon; localhost: this machine's, *: any",
+    )
+    max_body_mb: int = setting(64, "whole", "largest request body", low=1, high=4096, unit="MiB")
+    max_queue: int = setting(
+        256, "whole", "requests per model that may wait; further ones get 503 at once", low=0, high=100_000
+    )
+    request_timeout_seconds: float = setting(
+        0, "number", "a request that takes longer is ended with 504; 0: no limit", low=0, high=_DAY, unit="seconds"
+    )
+    drain_seconds: float = setting(
+        30, "number", "how long running requests may go on when the daemon stops", low=0, high=3600, unit="seconds"
+    )
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    directory: Path = setting(_MODELS, "path", "where models are kept")  # noqa: RUF009 (a field, made once)
+    directory: Path = setting(_MODELS, "path", "folder of the model store")  # noqa: RUF009 (a field, made once)
     preload: tuple[str, ...] = setting((), "names", "models to load at the start")
-    auto_download: bool = setting(False, "switch", "pull a missing model on its first request")
+    auto_download: bool = setting(False, "switch", "pull a model that is not installed on its first request")
     aliases: Mapping[str, str] = setting({}, "map", "short names of your own: {name: owner/model}")
-    memory_limit: int | None = setting(None, "size", "memory for models, such as 24GB", low=1 << 20, auto=True)
+    memory_limit: int | None = setting(
+        None, "size", "memory for models with their processes, such as 24GB", low=1 << 20, auto=True
+    )
 
 
 @dataclass(frozen=True)
@@ -56,26 +76,40 @@ class CacheSettings:
     max_embedding_models: int = setting(3, "whole", "embedding models in memory at once", low=1, high=1000)
     max_reranker_models: int = setting(2, "whole", "rerankers in memory at once", low=1, high=1000)
     ttl_seconds: float = setting(
-        1800, "number", "unload a model that was idle so long; -1: never", low=-1, high=_FOREVER
+        1800, "number", "idle time after which a model is unloaded; -1: never", low=-1, high=_FOREVER, unit="seconds"
     )
     prefix_cache_mb: int | None = setting(
-        None, "whole", "MiB for reusing prompt prefixes; not in use yet", low=0, high=1 << 24, auto=True
+        None,
+        "whole",
+        "memory for reusing prompts; not in use yet",
+        low=0,
+        high=1 << 24,
+        auto=True,
+        unit="MiB",
     )
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    max_batch: int = setting(32, "whole", "requests that one model decodes together", low=1, high=4096)
+    max_batch: int = setting(32, "whole", "sequences that one model generates at the same time", low=1, high=4096)
     prefill_tokens_per_step: int = setting(
-        512, "whole", "prompt tokens a step may take beside decoding", low=16, high=1 << 20
+        512, "whole", "prompt tokens per step while other sequences decode", low=16, high=1 << 20, unit="tokens"
     )
-    context_length: int | None = setting(None, "whole", "cap on every model's context", low=16, high=1 << 30, auto=True)
+    context_length: int | None = setting(
+        None,
+        "whole",
+        "limit of every model's context; auto: its own",
+        low=16,
+        high=1 << 30,
+        auto=True,
+        unit="tokens",
+    )
 
 
 @dataclass(frozen=True)
 class LoggingSettings:
-    level: str = setting("INFO", "choice", "how much to log", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
-    format: str = setting("json", "choice", "json lines, or text", choices=("json", "text"))
+    level: str = setting("INFO", "choice", "least level that is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    format: str = setting("json", "choice", "format of the log lines", choices=("json", "text"))
 
 
 @dataclass(frozen=True)
@@ -106,7 +140,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "logging": LoggingSettings,
     "metrics": MetricsSettings,
 }
-_SHORT_NAMES = {
+SHORT_NAMES = {
     "MLX_SERVE_HOST": "server.host",
     "MLX_SERVE_PORT": "server.port",
     "MLX_SERVE_MODELS_DIR": "models.directory",
@@ -114,7 +148,14 @@ _SHORT_NAMES = {
     "MLX_SERVE_PRELOAD_MODELS": "models.preload",
     "MLX_SERVE_AUTO_DOWNLOAD": "models.auto_download",
 }
-_FLAGS = {"models.directory": "--models-dir", "logging.level": "--log-level"}
+FLAGS = {
+    "server.host": "--host",
+    "server.port": "--port",
+    "models.directory": "--models-dir",
+    "models.preload": "--preload",
+    "logging.level": "--log-level",
+}
+"""The flags of `mlx-serve start` that are settings; `--config` names the file."""
 
 
 def settings_of(section: type[Any]) -> Iterator[tuple[str, Setting]]:
@@ -126,6 +167,11 @@ def settings_of(section: type[Any]) -> Iterator[tuple[str, Setting]]:
 _ALL: Mapping[str, Setting] = {
     f"{section}.{name}": spec for section, cls in SECTIONS.items() for name, spec in settings_of(cls)
 }
+
+
+def variable(key: str) -> str:
+    """The environment variable of a setting."""
+    return f"MLX_SERVE_{key.replace('.', '_').upper()}"
 
 
 def home_path(environ: Mapping[str, str]) -> Path:
@@ -164,10 +210,9 @@ def load_settings(
         if environ[name].strip():
             take(key, environ[name], name, name)
     for key, given in flags.items():
-        flag = _FLAGS.get(key, f"--{key.partition('.')[2].replace('_', '-')}")
-        if key not in _ALL:
-            raise ConfigError(f"{key} is not a setting{_suggestion(key, _ALL)}")
-        take(key, given, flag, flag)
+        if key not in FLAGS:
+            raise ConfigError(f"{key} has no flag{_suggestion(key, FLAGS)}")
+        take(key, given, FLAGS[key], FLAGS[key])
     settings = Settings(home=home, **_sections(values), origins=origins, file=file)
     _check_keys(settings)
     return settings
@@ -219,12 +264,12 @@ def _suggestion(word: str, words: Mapping[str, Any]) -> str:
 
 def _environment_names(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """The variables that are set, short names first, so that the long name of the same setting wins."""
-    long_names = {f"MLX_SERVE_{key.replace('.', '_').upper()}": key for key in _ALL}
+    long_names = {variable(key): key for key in _ALL}
     for name in environ:
         section = name.removeprefix("MLX_SERVE_").partition("_")[0].lower()
-        if name.startswith("MLX_SERVE_") and section in SECTIONS and name not in {**long_names, **_SHORT_NAMES}:
+        if name.startswith("MLX_SERVE_") and section in SECTIONS and name not in {**long_names, **SHORT_NAMES}:
             raise ConfigError(f"{name}: is not a setting{_suggestion(name, long_names)}")
-    return [(name, key) for name, key in {**_SHORT_NAMES, **long_names}.items() if name in environ]
+    return [(name, key) for name, key in {**SHORT_NAMES, **long_names}.items() if name in environ]
 
 
 def _sections(values: Mapping[str, Any]) -> dict[str, Any]:

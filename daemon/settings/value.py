@@ -29,6 +29,7 @@ class Setting:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    unit: str = ""
     auto: bool = False
     secret: bool = False
     shortest: int = 0
@@ -85,13 +86,14 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 def wanted(spec: Setting) -> str:
     """What a value must be, in words."""
+    unit = f" {spec.unit}" if spec.unit else ""
     text = "one of " + ", ".join(spec.choices) if spec.kind == "choice" else _WANTED[spec.kind]
     if spec.shortest:
         text += f" whose items have at least {spec.shortest} characters each"
     if spec.low is not None and spec.high is not None:
-        text += f" between {spec.low:.15g} and {spec.high:.15g}"
+        text += f" between {spec.low:.15g} and {spec.high:.15g}{unit}"
     elif spec.low is not None:
-        text += f", {spec.low:.15g} or more"
+        text += f", {spec.low:.15g}{unit} or more"
     return f"{text}, or auto" if spec.auto else text
 
 

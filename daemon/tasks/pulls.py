@@ -1,6 +1,6 @@
-"""Pulls and quantizations under way: each is done once, however many ask for it, and ends when nobody waits for it.
+"""Running pulls and quantizations: each is done once for all who ask for it, and stops when no follower is left.
 
-Everybody who wants a model that is not here comes by: the control API, /api/pull, and requests with auto_download.
+They are started by the control API, by /api/pull and /api/create, and by requests with models.auto_download.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ...store.progress import Progress, Report
 from .. import store_threads
 from ..errors import PullStopped
 from .quantizing import QuantizeOrder, name_after
-from .shared_task import Work, in_thread
+from .shared_task import SharedTask, in_thread
 
 if TYPE_CHECKING:
     from ...store.disk.manifests import Kind, Quantization
     from ...store.store import Installed, Store
-    from .quantizing import Quantizing
+    from .quantizing import Quantizer
 
 LOG = logging.getLogger("mlx_serve.pulls")
 
 _OWN = (LOCAL_OWNER, BUILTIN_OWNER)
-_GOODBYE_SECONDS = 2.0
+_CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class PullOrder:
     """What `Store.pull` takes, and what is to happen afterwards. `name` is that of the result.
 
-    The token belongs to whoever asks: two who want the same thing get it together.
+    The token does not count in comparisons: two clients who want the same model share one pull.
     """
 
     source: str
@@ -54,15 +54,15 @@ Order: TypeAlias = PullOrder | QuantizeOrder
 
 
 class Pulls:
-    """`in_memory` tells the manifests (hex) whose files a model's process may read now; they are kept."""
+    """`in_memory` returns the manifests (hex) whose files a model's process may read now; they are kept."""
 
     def __init__(
-        self, store: Store, quantizing: Quantizing, in_memory: Callable[[], Collection[str]] = frozenset
+        self, store: Store, quantizing: Quantizer, in_memory: Callable[[], Collection[str]] = frozenset
     ) -> None:
         self._store = store
         self._quantizing = quantizing
         self._in_memory = in_memory
-        self._works: dict[Order, Work[Progress, Installed]] = {}
+        self._works: dict[Order, SharedTask[Progress, Installed]] = {}
         self._ending: set[asyncio.Task[Installed]] = set()
         self._unwanted: set[Name] = set()
         self._closed = False
@@ -72,9 +72,9 @@ class Pulls:
         return len(self._works)
 
     async def follow(self, order: Order) -> AsyncGenerator[Progress | Installed]:
-        """Where it stands, what happens, and at last the model. Raises what the store or the job raises, PullStopped.
+        """The progress so far, further progress, then the model. Raises what the store or the job raises, PullStopped.
 
-        Closing the iterator is leaving; when the last one leaves, the work stops and what was fetched stays.
+        Closing the iterator ends following; after the last follower the work stops, and what was fetched stays.
         """
         if self._closed:
             raise PullStopped
@@ -86,7 +86,7 @@ class Pulls:
                 yield event
 
     async def run(self, order: Order) -> Installed:
-        """The model, for who wants no news on the way."""
+        """The model, for callers that need no progress."""
         async with aclosing(self.follow(order)) as events:
             async for event in events:
                 if not isinstance(event, Progress):
@@ -94,15 +94,15 @@ class Pulls:
         raise PullStopped
 
     async def close(self) -> None:
-        """End everything; whoever waits is told. Returns when the threads and children have ended, or soon after."""
+        """Stop everything; followers get PullStopped. Waits up to _CLOSE_SECONDS for threads and children to end."""
         self._closed = True
         for work in self._works.values():
             work.stop(PullStopped())
         if self._ending:
-            await asyncio.wait(set(self._ending), timeout=_GOODBYE_SECONDS)
+            await asyncio.wait(set(self._ending), timeout=_CLOSE_SECONDS)
 
-    def _begin(self, order: Order) -> Work[Progress, Installed]:
-        work = self._works[order] = Work(partial(self._work, order), _subject)
+    def _begin(self, order: Order) -> SharedTask[Progress, Installed]:
+        work = self._works[order] = SharedTask(partial(self._work, order), _subject)
         self._ending.add(work.task)
 
         def ended(task: asyncio.Task[Installed]) -> None:
@@ -114,17 +114,17 @@ class Pulls:
         return work
 
     async def _work(self, order: Order, report: Report) -> Installed:
-        def told(progress: Progress) -> None:
-            if progress.status != "success":  # the model itself says so, once, when all is done
+        def forward(progress: Progress) -> None:
+            if progress.status != "success":  # the result itself says so, once, at the end
                 report(progress)
 
         if not isinstance(order, PullOrder):
-            return await self._quantizing.run(order, told)
+            return await self._quantizing.run(order, forward)
         if order.quantize is None:
-            model = await in_thread(partial(self._pull, order, order.name, told), "pull")
+            model = await in_thread(partial(self._pull, order, order.name, forward), "pull")
             self._unwanted.discard(model.name)
             return model
-        return await self._pull_quantized(order, order.quantize, told)
+        return await self._pull_quantized(order, order.quantize, forward)
 
     def _pull(self, order: PullOrder, name: str | None, report: Report) -> Installed:
         return self._store.pull(
@@ -140,7 +140,7 @@ class Pulls:
         here = {model.name for model in await store_threads.look(self._store.models)}
         full = await in_thread(partial(self._pull, order, None, report), "pull")
         if full.name not in here and not order.keep_source:
-            self._unwanted.add(full.name)  # should the next step fail, the next attempt cleans up
+            self._unwanted.add(full.name)  # if the next step fails, the next attempt cleans up
         made = await self._quantizing.run(
             QuantizeOrder(full.name.display(), precision.bits, precision.group_size, precision.mode, order.name), report
         )
@@ -151,7 +151,7 @@ class Pulls:
         return made
 
     def _made_before(self, order: PullOrder, precision: Quantization, report: Report) -> Installed | None:
-        """What an earlier pull made of the same commit, whole: then the full model need not come again."""
+        """What an earlier pull made of the same commit, complete: then the full model need not be downloaded again."""
         known = [
             model
             for model in self._store.models()
@@ -170,10 +170,10 @@ class Pulls:
         if found is None:
             return None
 
-        def tell(done: int, total: int) -> None:
+        def forward(done: int, total: int) -> None:
             report(Progress("verifying", overall_completed=done, overall_total=total))
 
-        return found if all(file.ok for file in self._store.verify(str(name), tell)) else None
+        return found if all(file.ok for file in self._store.verify(str(name), forward)) else None
 
     async def _drop(self, full: Installed) -> None:
         self._unwanted.discard(full.name)

@@ -1,8 +1,8 @@
-"""A quantized model out of an installed one: the order is checked, a job writes the weights, the store takes them."""
+"""Makes a quantized model of an installed one: checks the order, runs the job, adds the result to the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from ...store.disk.manifests import Quantization
 from ...store.errors import DamagedModel, SourceError, UnsupportedModel
 from ...store.inspect.weights import Tensor, read_header
 from ...store.names import Name
-from ...store.progress import Progress
+from ...store.progress import Progress, Report
 from .. import protocol, store_threads
 from ..errors import DaemonError, InsufficientMemory, RequestRejected
 from ..workers.job import JOB, Ended, run_job
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..settings.schema import Settings
 
 T = TypeVar("T")
-Report = Callable[[Progress], None]
 
 _ENTIRE = ("vision", "visual", "audio")
 _SCALE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -66,14 +65,14 @@ def check(bits: int | None, group_size: int | None, mode: str) -> Quantization:
     bits = known.default[0] if bits is None else bits
     group_size = known.default[1] if group_size is None else group_size
     if bits not in known.bits:
-        raise _wrong("bits", f"{mode} weights have {_either(known.bits)} bits, not {bits}")
+        raise _wrong("bits", f"mode {mode} supports {_either(known.bits)} bits, not {bits}")
     if group_size not in known.group_sizes:
-        raise _wrong("group_size", f"{mode} weights stand in groups of {_either(known.group_sizes)}, not {group_size}")
+        raise _wrong("group_size", f"mode {mode} supports group sizes {_either(known.group_sizes)}, not {group_size}")
     return Quantization(bits=bits, group_size=group_size, mode=mode)
 
 
 def target_name(installed: Installed, order: QuantizeOrder) -> str:
-    """What the result is called when nobody says: `owner/NAME-4bit`, or `owner/NAME-mxfp4`."""
+    """The default name of the result: `owner/NAME-4bit`, or `owner/NAME-mxfp4`."""
     return name_after(installed.name, check(order.bits, order.group_size, order.mode)).display()
 
 
@@ -83,8 +82,8 @@ def name_after(name: Name, settings: Quantization) -> Name:
     return Name(name.owner, f"{name.model}-{ending}", name.tag)
 
 
-class Quantizing:
-    """Runs one order at a time for whoever asks; several at once are several children."""
+class Quantizer:
+    """Runs orders, each in a child of its own."""
 
     def __init__(self, settings: Settings, store: Store, command: Sequence[str] = JOB) -> None:
         self._settings = settings
@@ -92,7 +91,7 @@ class Quantizing:
         self._command = command
 
     async def run(self, order: QuantizeOrder, report: Report) -> Installed:
-        """The new model. Cancelled, or when `report` raises, the child dies and nothing stays behind.
+        """The new model. Cancelled, or when `report` raises, the child is killed and nothing is left on disk.
 
         `report` is called on the loop, and from a thread while the result is being stored.
 
@@ -107,21 +106,21 @@ class Quantizing:
         needed = await in_thread(partial(_estimate, source, folder, settings), "quantize")
         async with AsyncExitStack() as stack:
             output = await _enter(stack, self._store.workspace(needed))
-            ended = await run_job(_frame(source, folder, output, settings), partial(_tell, report), self._command)
-            written = self._judge(source, ended)
+            ended = await run_job(_frame(source, folder, output, settings), partial(_forward, report), self._command)
+            written = self._checked(source, ended)
             made = await self._adopt(output, target, source, written.weight_bytes, report)
         report(Progress("success", f"sha256:{made.digest}"))
         return made
 
     async def _adopt(self, output: Path, target: str, source: Installed, size: int, report: Report) -> Installed:
-        def tell(done: int) -> None:
+        def forward(done: int) -> None:
             report(Progress("writing manifest", completed=min(done, size), total=size))
 
-        tell(0)
-        return await in_thread(partial(self._store.adopt, output, name=target, parent=source, report=tell), "adopt")
+        forward(0)
+        return await in_thread(partial(self._store.adopt, output, name=target, parent=source, report=forward), "adopt")
 
-    def _judge(self, source: Installed, ended: Ended) -> protocol.Quantized:
-        """Raises what the child could not do, in the words of the layer at fault."""
+    def _checked(self, source: Installed, ended: Ended) -> protocol.Quantized:
+        """Raises the error that stands for what the child reports."""
         if isinstance(ended, protocol.Quantized):
             return ended
         sentence = f"{source.name.display()} cannot be quantized: {ended.message}"
@@ -166,7 +165,7 @@ def _check_source(source: Installed) -> None:
 
 
 def _estimate(source: Installed, folder: Path, settings: Quantization) -> int:
-    """Bytes of the result, all but exactly; reads the headers of the weights. A workspace's reserve covers the rest."""
+    """Bytes of the result, almost exactly; reads the headers of the weights. A workspace's reserve covers the rest."""
     total = 1 << 20
     for layer in source.manifest.layers:
         if "/" not in layer.path and layer.path.endswith(".safetensors"):
@@ -195,7 +194,7 @@ def _frame(source: Installed, folder: Path, output: Path, settings: Quantization
     )
 
 
-def _tell(report: Report, news: protocol.Quantizing) -> None:
+def _forward(report: Report, news: protocol.Quantizing) -> None:
     done, total = news.done_bytes, news.total_bytes
     report(Progress("quantizing", completed=done, total=total, overall_completed=done, overall_total=total))
 

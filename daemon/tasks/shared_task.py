@@ -1,7 +1,7 @@
-"""One piece of work and everybody who watches it: done once, told to all, given up when the last one has left.
+"""A task with followers: it runs once, reports to all of them, and is stopped after the last one has left.
 
-It does not know what the work is. Events about one subject replace each other, so a slow follower costs no memory and
-no time, and a late one is first told where every subject stands.
+It does not know what the work is. Events about one subject replace each other, so that a slow follower costs no memory
+and no time; a late one first gets the latest event of every subject.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _PACE_SECONDS = 0.05
 
 
 class Stopped(Exception):
-    """Raised out of a report: nobody wants the work any more."""
+    """Raised by `report`: the work is no longer wanted."""
 
 
 class Follower(Generic[E]):
-    """What one of them has not been told yet."""
+    """The events that one follower has not received yet."""
 
     def __init__(self, present: dict[Hashable, E]) -> None:
         self.waiting = dict(present)
         self.wake = asyncio.Event()
 
     def put(self, subject: Hashable, event: E) -> None:
-        self.waiting.pop(subject, None)  # the place of an event is that of the latest
+        self.waiting.pop(subject, None)  # so that the subject moves to the end
         self.waiting[subject] = event
         self.wake.set()
 
@@ -39,8 +39,8 @@ class Follower(Generic[E]):
         return batch
 
 
-class Work(Generic[E, R]):
-    """Begins at once. `run` gets the function that it reports with, from whatever thread."""
+class SharedTask(Generic[E, R]):
+    """Starts at once. `run` gets the function to report with, callable from any thread."""
 
     def __init__(self, run: Callable[[Callable[[E], None]], Awaitable[R]], subject: Callable[[E], Hashable]) -> None:
         self._subject = subject
@@ -56,7 +56,7 @@ class Work(Generic[E, R]):
 
     @property
     def over(self) -> bool:
-        """Nobody new can join."""
+        """Whether it is too late to follow."""
         return self._stopped.is_set() or self.task.done()
 
     def report(self, event: E) -> None:
@@ -71,20 +71,20 @@ class Work(Generic[E, R]):
         if first:
             try:
                 self._loop.call_soon_threadsafe(self._spread)
-            except RuntimeError:  # the loop has closed: the daemon is gone
+            except RuntimeError:  # the loop has closed
                 raise Stopped from None
 
     def stop(self, reason: Exception | None = None) -> None:
-        """End the work at its next report; `reason` is what those who still follow are told."""
+        """End the work at its next report; `reason` is raised to the remaining followers."""
         self._reason = self._reason or reason
         self._stopped.set()
         self.task.cancel()
         self._wake()
 
     async def follow(self) -> AsyncGenerator[E | R]:
-        """Every event from now on, after where it stands, then the result. Raises what the work raised.
+        """The latest event of every subject, then every event, then the result. Raises what the work raised.
 
-        Closing the iterator is leaving.
+        Closing the iterator ends following.
         """
         follower = Follower(self._present)
         self._followers.add(follower)
@@ -121,7 +121,7 @@ class Work(Generic[E, R]):
 
     def _ended(self, task: asyncio.Task[R]) -> None:
         if not task.cancelled():
-            task.exception()  # seen: whoever is left is told, and there may be nobody
+            task.exception()  # retrieved here, because there may be no follower left
         self._spread()
         self._wake()
 
@@ -131,7 +131,7 @@ class Work(Generic[E, R]):
 
 
 async def in_thread(work: Callable[[], R], name: str) -> R:
-    """Run slow work in a thread of its own, for the loop's few are for short visits to the disk.
+    """Run slow work in a thread of its own; the default executor's few threads are for short disk accesses.
 
     Cancelled, it returns when the thread has ended.
     """
@@ -143,7 +143,7 @@ async def in_thread(work: Callable[[], R], name: str) -> R:
             return
         if error is not None:
             done.set_exception(error)
-            done.exception()  # seen, should nobody wait any more
+            done.exception()  # retrieved here, because the caller may be gone
         else:
             done.set_result(result)  # type: ignore[arg-type]
 
@@ -155,7 +155,7 @@ async def in_thread(work: Callable[[], R], name: str) -> R:
             error = raised
         try:
             loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:  # the loop has closed: nobody is left to tell
+        except RuntimeError:  # the loop has closed
             return
 
     threading.Thread(target=body, name=name, daemon=True).start()

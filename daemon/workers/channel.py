@@ -46,7 +46,7 @@ class Channel(asyncio.Protocol):
                 self._on_frame(protocol.decode_from_child(bytes(buffer[start + 4 : end])))
                 start = end
         except (protocol.FrameTooLarge, msgspec.DecodeError) as error:
-            self._problem = f"it sent a frame that cannot be read ({error})"
+            self._problem = f"it sent an invalid frame ({error})"
             self.abort()
         del buffer[:start]
 
@@ -54,7 +54,7 @@ class Channel(asyncio.Protocol):
         self._on_close(self._problem)
 
     def send(self, message: protocol.ToChild) -> None:
-        """Queue one frame. Raises protocol.FrameTooLarge. A child that is gone is noticed by `on_close`, not here."""
+        """Queue one frame. Raises protocol.FrameTooLarge. Does nothing when the child is gone."""
         frame = protocol.encode(message)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame)

@@ -1,4 +1,4 @@
-"""One child process: spawned with a socketpair and a private temporary folder; its complaints logged, its end told."""
+"""One child process: spawned with a socketpair and a private temporary folder; its stderr goes to the log."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...store.disk.scratch import CHILD, Scratch
 from .child_environment import child_environment
+
+if TYPE_CHECKING:
+    import psutil
 
 LOG = logging.getLogger("mlx_serve.runner")
 LONGEST_LINE = 500
@@ -22,17 +26,17 @@ ENGINE = ("-m", "mlx_serve.daemon.engine.main")
 
 
 class Child:
-    """`Child.spawn()` gives the process and the parent's socket end; `wait` its end as a sentence."""
+    """`Child.spawn()` gives the process and the parent's end of the socket; `wait` says how it ended."""
 
     def __init__(self, process: asyncio.subprocess.Process, scratch: Scratch) -> None:
         self._process = process
         self._scratch = scratch
-        self._reading = asyncio.create_task(self._read_complaints())
+        self._reading = asyncio.create_task(self._read_stderr())
         self._ending: asyncio.Task[str] | None = None
 
     @classmethod
     async def spawn(cls, command: Sequence[str] = ENGINE, cache: Path | None = None) -> tuple[Child, socket.socket]:
-        """`cache`: a private folder where MLX may keep the GPU kernels it compiles, for the next child to find."""
+        """`cache`: a private folder where MLX may keep the GPU kernels that it compiles, for the next child."""
         ours, theirs = socket.socketpair()
         scratch = Scratch.make(CHILD)
         try:
@@ -63,24 +67,36 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    async def _read_complaints(self) -> None:
-        """Line by line, but a line need not end: progress bars, and whole tensors, are cut."""
+    def resident_bytes(self) -> int:
+        """Memory that is this process's own, as far as the system tells it apart, with that of the processes that it
+        started; 0 when it is gone."""
+        import psutil  # not before there is a child
+
+        try:
+            process = psutil.Process(self.pid)
+            own, children = process.memory_info(), process.children(recursive=True)
+        except psutil.Error:
+            return 0
+        return int(own.rss - getattr(own, "shared", 0)) + sum(_proportional_bytes(child) for child in children)
+
+    async def _read_stderr(self) -> None:
+        """Line by line; a long line, such as a progress bar or a printed tensor, is cut."""
         assert self._process.stderr is not None
         rest = b""
         while data := await self._process.stderr.read(1 << 16):
             *lines, rest = re.split(rb"[\r\n]+", rest + data)
             for line in lines:
-                self._hear(line)
+                self._log_line(line)
             rest = rest[:LONGEST_LINE]
-        self._hear(rest)
+        self._log_line(rest)
 
-    def _hear(self, line: bytes) -> None:
+    def _log_line(self, line: bytes) -> None:
         text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
         if text:
-            LOG.info("hear child pid=%d line=%s", self.pid, text)
+            LOG.info("log child pid=%d line=%s", self.pid, text)
 
     async def wait(self) -> str:
-        """How the process ended, for people; callable many times."""
+        """How the process ended, as part of a sentence. Can be called again."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._wait())
         return await asyncio.shield(self._ending)
@@ -96,8 +112,19 @@ class Child:
                 if -status in signal.valid_signals()
                 else f"signal {-status}"
             )
-        return f"exit status {status}: `mlx-serve logs` shows what it said"
+        return f"exit status {status}; see `mlx-serve logs`"
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+
+def _proportional_bytes(process: psutil.Process) -> int:
+    """What a fork shares with its parent counts in part, where the system tells; 0 when the process is gone."""
+    import psutil
+
+    try:
+        memory = process.memory_full_info()
+    except psutil.Error:
+        return 0
+    return int(getattr(memory, "pss", memory.uss))

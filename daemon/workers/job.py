@@ -22,7 +22,7 @@ Ended = protocol.Quantized | protocol.JobFailed
 async def run_job(
     order: protocol.Quantize, report: Callable[[protocol.Quantizing], None], command: Sequence[str] = JOB
 ) -> Ended:
-    """What the child says at its end. Raises JobDied, and what `report` raises; the child is gone in every case."""
+    """The child's last frame. Raises JobDied, and what `report` raises; the child has ended in every case."""
     result: asyncio.Future[Ended | None] = asyncio.get_running_loop().create_future()
     problem: str | None = None
 

@@ -1,14 +1,15 @@
-"""The parent's side of one child: load, work and its events, heartbeat, death. Knows no HTTP and no residency."""
+"""The parent's side of one child: load, work and its events, liveness, its end. Knows no HTTP and no residency."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from .. import protocol
 from ..errors import InsufficientMemory, LoadError, RequestRejected, RunnerDied, UnsupportedByModel
@@ -18,15 +19,14 @@ from .child import ENGINE, Child
 LOG = logging.getLogger("mlx_serve.runner")
 
 START_SECONDS = 120.0
+LOAD_SILENT_SECONDS = 60.0
 PING_SECONDS = 10.0
 WEDGED_SECONDS = 120.0
 WEDGED_STEPS = 10
 QUIT_SECONDS = 5.0
 
-Told = TypeVar("Told", protocol.Hello, protocol.Loaded)
 
-
-class Sink(Protocol):
+class EventSink(Protocol):
     """Where the events of one piece of work go, on the event loop. Neither call may block or raise."""
 
     def put(self, event: protocol.Event) -> None:
@@ -37,18 +37,19 @@ class Sink(Protocol):
 
 
 class Runner:
-    """One child process and the work in it. `hello` and `loaded` stand once the child has said so."""
+    """One child process and the work in it. `gauges` are its newest; `process_bytes` it held before its model came."""
 
     def __init__(self, child: Child, *, wedged_seconds: float = WEDGED_SECONDS) -> None:
         loop = asyncio.get_running_loop()
         self._child = child
         self._channel: Channel | None = None
         self._ids = itertools.count(1)
-        self._sinks: dict[int, Sink] = {}
+        self._sinks: dict[int, EventSink] = {}
         self._hello: asyncio.Future[protocol.Hello] = loop.create_future()
         self._loaded: asyncio.Future[protocol.Loaded] = loop.create_future()
-        self._heard = time.monotonic()
+        self._received_at = time.monotonic()
         self._wedged_seconds = wedged_seconds
+        self._load_sent = False
         self._watch: asyncio.TimerHandle | None = None
         self._reason: str | None = None
         self._quitting = False
@@ -56,12 +57,13 @@ class Runner:
         self.dead = asyncio.Event()
         self.model = ""
         self.gauges = protocol.Gauges()
+        self.process_bytes = 0
 
     @classmethod
     async def spawn(
         cls, command: Sequence[str] = ENGINE, *, wedged_seconds: float = WEDGED_SECONDS, cache: Path | None = None
     ) -> Runner:
-        """Start a child; it imports what it needs while the caller goes on. `cache` as in `Child.spawn`."""
+        """Start a child; it imports what it needs in the meantime. `cache` as in `Child.spawn`."""
         child, sock = await Child.spawn(command, cache)
         runner = cls(child, wedged_seconds=wedged_seconds)
         runner._channel = await Channel.open(sock, runner._take, runner._closed)
@@ -76,9 +78,24 @@ class Runner:
         return self._reason is None
 
     @property
+    def resident_bytes(self) -> int:
+        """Memory that is the process's own, not shared with others; 0 when it is gone."""
+        return self._child.resident_bytes()
+
+    @property
+    def loading(self) -> bool:
+        """It was told to load, and has not said how that went."""
+        return self._load_sent and not self._loaded.done()
+
+    @property
     def busy(self) -> int:
         """Pieces of work that have not ended."""
         return len(self._sinks)
+
+    @property
+    def quitting(self) -> bool:
+        """Its end was asked for."""
+        return self._quitting
 
     @property
     def death(self) -> str:
@@ -86,32 +103,46 @@ class Runner:
 
     async def hello(self) -> protocol.Hello:
         """Wait for the imports. Raises RunnerDied."""
-        return await self._before_death(self._hello, START_SECONDS)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._hello), START_SECONDS)
+        except TimeoutError:
+            self._kill(f"it did not start within {START_SECONDS:.0f} s")
+            raise RunnerDied(self.model, self.death) from None
 
-    async def load(self, request: protocol.Load) -> protocol.Loaded:
-        """Bring the model in. Raises LoadError, UnsupportedModel, InsufficientMemory, RunnerDied."""
+    async def load(self, request: protocol.Load, seconds: float) -> protocol.Loaded:
+        """Load the model, within so many seconds and with signs of life all the while, or be killed. Raises LoadError,
+        UnsupportedByModel, InsufficientMemory, RunnerDied."""
         self.model = request.name
         await self.hello()
         self._send(request)
-        return await self._before_death(self._loaded, None)
+        self._load_sent = True
+        deadline = time.monotonic() + seconds
+        self._received_at = time.monotonic()
+        while True:
+            now, silent_until = time.monotonic(), self._received_at + LOAD_SILENT_SECONDS
+            if deadline <= now:
+                self._kill(f"it did not load within {seconds:.0f} s")
+            elif silent_until <= now:
+                self._kill(f"it gave no sign of life for {LOAD_SILENT_SECONDS:.0f} s while loading")
+            with contextlib.suppress(TimeoutError):
+                left = min(deadline, silent_until) - now
+                return await asyncio.wait_for(asyncio.shield(self._loaded), max(0.0, left))
 
-    async def _before_death(self, future: asyncio.Future[Told], seconds: float | None) -> Told:
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), seconds)
-        except TimeoutError:
-            self._kill(f"it said nothing for {seconds:.0f} s")
-            raise RunnerDied(self.model, self.death) from None
+    def limit(self, memory: int) -> None:
+        """MLX in the child may hold so many bytes from now on. Does nothing to a child that is gone."""
+        if self.alive:
+            self._send(protocol.Limit(memory_limit=memory))
 
     # work
 
-    def submit(self, work: protocol.Work, sink: Sink) -> int:
+    def submit(self, work: protocol.Work, sink: EventSink) -> int:
         """Hand work to the child; gives the id for `cancel`. Raises RunnerDied, RequestRejected."""
         number = next(self._ids)
         self._send(protocol.Ask(id=number, work=work))
         if not self._sinks:
-            self._heard = time.monotonic()
+            self._received_at = time.monotonic()
         self._sinks[number] = sink
-        self._watch_beat()
+        self._schedule_ping()
         return number
 
     def cancel(self, number: int) -> None:
@@ -136,27 +167,27 @@ class Runner:
         except protocol.FrameTooLarge:
             raise RequestRejected("invalid_request", "the request is too large for the engine") from None
 
-    # heartbeat: only while work is under way, so that an idle daemon sleeps
+    # pings are sent only while there is work, so that an idle daemon does not wake up
 
-    def _watch_beat(self) -> None:
+    def _schedule_ping(self) -> None:
         if self._watch is None:
-            self._watch = asyncio.get_running_loop().call_later(min(PING_SECONDS, self._wedged_seconds / 4), self._beat)
+            self._watch = asyncio.get_running_loop().call_later(min(PING_SECONDS, self._wedged_seconds / 4), self._ping)
 
-    def _beat(self) -> None:
+    def _ping(self) -> None:
         self._watch = None
         if not self._sinks or not self.alive or self._channel is None:
             return
-        silent = time.monotonic() - self._heard
+        silent = time.monotonic() - self._received_at
         if silent > max(self._wedged_seconds, WEDGED_STEPS * self.gauges.longest_step):
-            self._kill(f"its engine loop gave no sign of life for {silent:.0f} s")
+            self._kill(f"its engine loop did not respond for {silent:.0f} s")
             return
         self._channel.send(protocol.Ping(id=next(self._ids)))
-        self._watch_beat()
+        self._schedule_ping()
 
-    # what the child says
+    # frames from the child
 
     def _take(self, message: protocol.FromChild) -> None:
-        self._heard = time.monotonic()
+        self._received_at = time.monotonic()
         match message:
             case protocol.Step():
                 self.gauges = message.gauges
@@ -165,20 +196,20 @@ class Runner:
             case protocol.Pong():
                 self.gauges = message.gauges
             case protocol.Hello():
-                self._greet(message)
+                self._accept_hello(message)
             case protocol.Loaded():
                 if not self._loaded.done():
                     self._loaded.set_result(message)
             case protocol.LoadFailed():
-                self._refuse(message)
+                self._fail_load(message)
             case protocol.Fatal():
-                LOG.error("lose engine model=%s pid=%d reason=%s", self.model, self.pid, message.message)
+                LOG.error("fail engine model=%s pid=%d reason=%s", self.model, self.pid, message.message)
                 self._end(message.message)
 
     def _deliver(self, event: protocol.Event) -> None:
         sink = self._sinks.get(event.id)
         if sink is None:
-            return  # cancelled meanwhile
+            return  # cancelled in the meantime
         if event.last:
             del self._sinks[event.id]
         if isinstance(event, protocol.Rejected):
@@ -186,15 +217,16 @@ class Runner:
         else:
             sink.put(event)
 
-    def _greet(self, hello: protocol.Hello) -> None:
+    def _accept_hello(self, hello: protocol.Hello) -> None:
         if hello.protocol != protocol.PROTOCOL:
-            self._kill(f"it speaks protocol {hello.protocol}, this daemon {protocol.PROTOCOL}: restart the daemon")
+            self._kill(f"it uses protocol {hello.protocol} and this daemon {protocol.PROTOCOL}; restart the daemon")
         elif not self._hello.done():
             for note in hello.notes:
                 LOG.warning("start engine note=%s", note)
+            self.process_bytes = self.resident_bytes
             self._hello.set_result(hello)
 
-    def _refuse(self, failed: protocol.LoadFailed) -> None:
+    def _fail_load(self, failed: protocol.LoadFailed) -> None:
         if self._loaded.done():
             return
         if failed.code == "insufficient_memory":
@@ -207,7 +239,7 @@ class Runner:
     # its end
 
     def _closed(self, problem: str | None) -> None:
-        """The child's socket is closed. Everything that waits is told with the cause as soon as it is known."""
+        """The child's socket is closed. Everything that waits fails with the cause as soon as it is known."""
         if problem is not None:
             self._end(problem)
             self._child.kill()
@@ -220,7 +252,7 @@ class Runner:
             self._child.kill()
             cause = await self._child.wait()
         if self._reason is None and not self._quitting:
-            LOG.error("lose child model=%s pid=%d cause=%s", self.model or "none", self.pid, cause)
+            LOG.error("end child model=%s pid=%d cause=%s", self.model or "none", self.pid, cause)
         self._end(cause)
         self.dead.set()
 
@@ -243,14 +275,14 @@ class Runner:
     async def close(self) -> None:
         """End the child; returns when the process is gone and its memory free."""
         self._quitting = True
-        if not self._hello.done():
-            self._child.kill()  # it still imports, and has nothing to save
+        if self.loading or not self._hello.done():
+            self._child.kill()  # it would not hear, and has nothing to save
         elif self.alive and self._channel is not None:
             self._channel.send(protocol.Quit())
         try:
             await asyncio.wait_for(self.dead.wait(), QUIT_SECONDS)
         except TimeoutError:
-            self._kill("it did not quit")
+            self._kill("it did not exit")
             await self.dead.wait()
         if self._watch is not None:
             self._watch.cancel()

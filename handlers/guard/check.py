@@ -19,17 +19,15 @@ from .throttle import Throttle
 MANAGEMENT = ("/api/pull", "/api/create", "/api/copy", "/api/delete", "/api/push", "/api/blobs")
 OPEN = ("/healthz",)
 PROTECTED = (
-    "this server answers only its own machine (protected mode); to let other machines in, set server.api_keys "
-    "(MLX_SERVE_SERVER_API_KEYS) and send one of the keys, or set server.protected to false"
+    "other machines need an API key (protected mode): set server.api_keys (MLX_SERVE_SERVER_API_KEYS) and send one of "
+    "the keys, or set server.protected to false"
 )
 WRONG_KEY = "invalid_api_key"
-NEEDS_KEY = "a valid API key is needed: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
-UNMANAGED = (
-    "models are managed from the server's own machine; set server.remote_management to true to allow it from elsewhere"
-)
-METRICS = "metrics are for the server's own machine, or for callers with an API key; set server.api_keys"
-HOST = "this server is not known under that Host; add the name to server.allowed_hosts"
-ORIGIN = "pages of this origin may not call this server; add the origin to server.cors_origins"
+NEEDS_KEY = "a valid API key is required: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+UNMANAGED = "other machines may not manage models; set server.remote_management to true to allow it"
+METRICS = "other machines need an API key to read metrics; set server.api_keys"
+HOST = "the Host header names another server; add the name to server.allowed_hosts to allow it"
+ORIGIN = "web pages of this origin may not use this server; add the origin to server.cors_origins to allow it"
 
 _ALLOWED_HEADERS = (
     "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, X-API-Key, OpenAI-Beta, OpenAI-Organization, "

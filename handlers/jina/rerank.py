@@ -11,6 +11,7 @@ from sanic.response import HTTPResponse
 
 from ...daemon.protocol import Ranked, Rerank
 from .. import ranges
+from ..decode import Fields, partly
 from ..durations import keep_alive
 from ..endpoint import RERANKING, decoded, document, leased
 from ..failure import RequestError
@@ -28,7 +29,7 @@ class RerankBody(msgspec.Struct, kw_only=True):
     model: ranges.ModelName
     query: str
     documents: list[str | Document]
-    top_n: ranges.Count | None = None
+    top_n: ranges.TokenCount | None = None
     return_documents: bool | None = None
     instruction: str | None = None
     raw_scores: bool | None = None
@@ -36,6 +37,7 @@ class RerankBody(msgspec.Struct, kw_only=True):
     keep_alive: Any = None
 
 
+RERANK_FIELDS: Fields = {"instruction": partly("for Qwen3-Reranker; cross-encoders refuse it")}
 _decoder = msgspec.json.Decoder(RerankBody)
 
 

@@ -18,7 +18,7 @@ from ..sequences import Answer, Item, merged
 from .times import nanoseconds, now
 
 _LETTERS = string.ascii_lowercase + string.digits
-Style = Literal["chat", "generate"]
+AnswerStyle = Literal["chat", "generate"]
 
 
 def record(failure: Failure) -> bytes:
@@ -49,7 +49,7 @@ def tool_calls(calls: Sequence[ToolCall], first: int = 0) -> list[dict[str, Any]
 class Lines:
     """The lines of one answer. `model` is echoed as the client wrote it."""
 
-    def __init__(self, style: Style, model: str, *, with_logprobs: bool) -> None:
+    def __init__(self, style: AnswerStyle, model: str, *, with_logprobs: bool) -> None:
         self._style = style
         self._with_logprobs = with_logprobs
         self._calls = 0

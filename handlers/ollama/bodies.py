@@ -1,4 +1,4 @@
-"""The bodies of Ollama's chat and generate, typed, and what their fields mean to the engine."""
+"""The bodies of Ollama's endpoints, typed, which of their fields are not served, and what they mean to the engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ...daemon.protocol import Grammar, Sampling
 from .. import json_schema as schema
 from .. import ranges
+from ..decode import Fields, ignored, partly, refused
 from ..failure import RequestError
 
 FALLBACK = Sampling(temperature=0.8, top_k=40, top_p=0.9, penalty_window=64)
@@ -43,7 +44,7 @@ class Tool(msgspec.Struct):
     type: str = "function"
 
 
-class Body(msgspec.Struct, kw_only=True):
+class GenerationBody(msgspec.Struct, kw_only=True):
     """What chat and generate share. Everything may be absent: an empty document is a request too."""
 
     model: ranges.ModelName | None = None
@@ -59,12 +60,12 @@ class Body(msgspec.Struct, kw_only=True):
     debug_render_only: bool | None = msgspec.field(default=None, name="_debug_render_only")
 
 
-class ChatBody(Body, kw_only=True):
+class ChatBody(GenerationBody, kw_only=True):
     messages: list[Message] | None = None
     tools: list[Tool] | None = None
 
 
-class GenerateBody(Body, kw_only=True):
+class GenerateBody(GenerationBody, kw_only=True):
     prompt: str | None = None
     suffix: str | None = None
     system: str | None = None
@@ -75,7 +76,7 @@ class GenerateBody(Body, kw_only=True):
 
 
 class Named(msgspec.Struct, kw_only=True):
-    """A body that only names a model; old clients say `name`."""
+    """A body that only names a model; old clients send `name`."""
 
     model: ranges.ModelName | None = None
     name: ranges.ModelName | None = None
@@ -98,17 +99,52 @@ named_decoder = msgspec.json.Decoder(Named | None)
 copy_decoder = msgspec.json.Decoder(Copy | None)
 
 
-def check(body: Body) -> None:
-    """What is wrong whatever the model is. Raises RequestError."""
+_SHARED_FIELDS: Fields = {
+    "format": partly("no value; structured output is not there yet, so `json` and schemas are refused"),
+    "think": partly("for models that can think; others refuse all but `false`"),
+    "shift": ignored("a context is never shifted; the answer ends when it is full"),
+}
+CHAT_FIELDS: Fields = {
+    **_SHARED_FIELDS,
+    "tools": partly("for models whose chat template takes tools; others refuse them"),
+}
+MESSAGE_FIELDS: Fields = {"images": refused("no model that takes images is served yet")}
+GENERATE_FIELDS: Fields = {
+    **_SHARED_FIELDS,
+    "suffix": refused("no model here inserts text"),
+    "template": refused("the model's own template is used; /api/create makes a model with another one"),
+    "images": refused("no model that takes images is served yet"),
+}
+SHOW_FIELDS: Fields = {
+    "verbose": ignored("the answer has no tensors and no vocabulary"),
+    "system": ignored("the installed model is shown"),
+    "template": ignored("the installed model is shown"),
+    "options": ignored("the installed model is shown"),
+    "stream": ignored("the answer is one document"),
+}
+PULL_FIELDS: Fields = {
+    "insecure": ignored("the hub is reached as HF_ENDPOINT says"),
+    "username": ignored("the daemon's HF_TOKEN is used"),
+    "password": ignored("the daemon's HF_TOKEN is used"),
+    "verbose": ignored("it has no meaning here"),
+}
+DELETE_FIELDS: Fields = {
+    "verbose": ignored("it has no meaning here"),
+    "stream": ignored("the answer is empty"),
+}
+
+
+def check(body: GenerationBody) -> None:
+    """Checks that do not depend on the model. Raises RequestError."""
     if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
-        raise refused("top_logprobs must be between 0 and 20", "top_logprobs")
+        raise invalid("top_logprobs must be between 0 and 20", "top_logprobs")
 
 
-def logprobs(body: Body) -> int | None:
+def logprobs(body: GenerationBody) -> int | None:
     return (body.top_logprobs or 0) if body.logprobs else None
 
 
-def thinking(body: Body) -> Thinking:
+def thinking(body: GenerationBody) -> Thinking:
     """None: not given. Raises RequestError."""
     value = body.think
     if value is None or isinstance(value, bool):
@@ -117,10 +153,10 @@ def thinking(body: Body) -> Thinking:
         return _LEVELS[value]
     shown = msgspec.json.encode(value).decode()
     shown = shown if len(shown) <= 64 else shown[:64] + "…"
-    raise refused(f'invalid think value: {shown} (must be "high", "medium", "low", "max", true, or false)', "think")
+    raise invalid(f'invalid think value: {shown} (must be "high", "medium", "low", "max", true, or false)', "think")
 
 
-def grammar(body: Body) -> Grammar | None:
+def grammar(body: GenerationBody) -> Grammar | None:
     """`"json"`, a schema, or nothing. Raises RequestError."""
     source = b"" if isinstance(body.format, UnsetType) else bytes(body.format)
     if source in (b"", b"null", b'""'):
@@ -131,8 +167,8 @@ def grammar(body: Body) -> Grammar | None:
         return schema.grammar(source, "format")
     shown = source.decode()
     shown = shown if len(shown) <= 100 else shown[:100] + "…"
-    raise refused(f'invalid format: {shown}; expected "json" or a valid JSON Schema object', "format")
+    raise invalid(f'invalid format: {shown}; expected "json" or a valid JSON Schema object', "format")
 
 
-def refused(message: str, param: str | None = None) -> RequestError:
+def invalid(message: str, param: str | None = None) -> RequestError:
     return RequestError(message, param=param, code="invalid_value")

@@ -17,7 +17,7 @@ from ..ranges import plain
 from . import bodies
 from .answer_lines import Lines
 from .bodies import Call, ChatBody, Message, Tool
-from .generation import allowed_thinking, find, lent, load_or_unload, requested, require_tools, run
+from .generation import allowed_thinking, find, lease, load_or_unload, requested, require_tools, run
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _ROLES = ("system", "user", "assistant", "tool")
@@ -45,7 +45,7 @@ async def chat(request: Request) -> HTTPResponse | None:
     )
     wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))
     stream = body.stream is not False
-    async with lent(request, name, seconds, "chat", lines if stream else None) as model:
+    async with lease(request, name, seconds, "chat", lines if stream else None) as model:
         if tools:
             require_tools(name, model)
         prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
@@ -54,7 +54,7 @@ async def chat(request: Request) -> HTTPResponse | None:
 
 
 def template_messages(messages: list[Message]) -> tuple[dict[str, Any], ...]:
-    """Messages as the engine's chat prompt wants them. Raises RequestError."""
+    """Messages as the engine's chat prompt takes them. Raises RequestError."""
     names: dict[str, str] = {}
     return tuple(_message(message, index, names) for index, message in enumerate(messages))
 

@@ -1,4 +1,4 @@
-"""POST /api/create: a model of another one's files with settings laid over it, or of uploaded files."""
+"""POST /api/create: a model of another one's files with settings of its own, or of uploaded files."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ...store.errors import DamagedModel, InvalidName, UnknownModel
 from ...store.names import Name
 from ...store.progress import Progress
 from .. import ranges
+from ..decode import Fields, ignored, partly, refuse, refused
 from ..endpoint import decoded, document, serving
 from ..failure import RequestError
 from ..jsontext import encode
@@ -41,7 +42,7 @@ _GO = re.compile(r"\{\{-?\s*(?:\.|range\b|if\s+[.(]|if\s+(?:and|or|eq|not)\s|end
 
 
 class Create(Named, kw_only=True):
-    """What is wanted; `from` or `files` says of which files."""
+    """The request; `from` or `files` says of which files the model is made."""
 
     origin: ranges.ModelName | None = msgspec.field(default=None, name="from")
     files: dict[str, str] | None = None
@@ -60,7 +61,17 @@ class Create(Named, kw_only=True):
     remote_host: str | None = None
 
 
-_REFUSED = ("adapters", "draft_files", "draft_quantize", "renderer", "parser", "remote_host")
+CREATE_FIELDS: Fields = {
+    "files": partly("safetensors, configurations, tokenizer files and templates; no GGUF"),
+    "template": partly("in Jinja; Go templates are refused"),
+    "adapters": refused("adapters are not served"),
+    "draft_files": refused("draft models are not served"),
+    "draft_quantize": refused("draft models are not served"),
+    "renderer": refused("the model's chat template is used"),
+    "parser": refused("the form of tool calls is detected"),
+    "remote_host": refused("models are served by this machine only"),
+    "verbose": ignored("it has no meaning here"),
+}
 _PRECISIONS = re.compile(r"(?:q|int)?([2-68])(?:_[01]|_k(?:_[sml])?)?|(mxfp4|nvfp4|mxfp8)")
 _decoder = msgspec.json.Decoder(Create | None)
 
@@ -68,17 +79,17 @@ _decoder = msgspec.json.Decoder(Create | None)
 async def create(request: Request) -> HTTPResponse | None:
     body = await decoded(request, _decoder) or Create()
     order = await asyncio.to_thread(_order, body)
-    async with aclosing(_steps(request, order)) as told:
+    async with aclosing(_steps(request, order)) as steps:
         if body.stream is not False:
-            await send(request, told)
+            await send(request, steps)
             return None
-        async for _ in told:
+        async for _ in steps:
             pass
     return document({"status": "success"})
 
 
 @dataclass(frozen=True)
-class _Order:
+class CreateOrder:
     """A checked request: `origin` is another model's name, or "" for `files`."""
 
     target: str
@@ -88,12 +99,10 @@ class _Order:
     precision: Quantization | None
 
 
-def _order(body: Create) -> _Order:
-    """Everything that can be wrong with the request is said before anything begins. Raises RequestError."""
+def _order(body: Create) -> CreateOrder:
+    """Check all of the request before anything is done. Raises RequestError."""
     target = _target(body)
-    for field in _REFUSED:
-        if getattr(body, field):
-            raise RequestError(f"'{field}' is not supported", param=field, code="unsupported_parameter")
+    refuse(body, CREATE_FIELDS)
     precision = _precision(body.quantize or body.quantization)
     if precision is not None and body.files:
         raise RequestError(
@@ -101,7 +110,7 @@ def _order(body: Create) -> _Order:
             param="quantize",
             code="unsupported_parameter",
         )
-    return _Order(target, body.origin or "", body.files or {}, _overrides(body), precision)
+    return CreateOrder(target, body.origin or "", body.files or {}, _overrides(body), precision)
 
 
 def _precision(name: str | None) -> Quantization | None:
@@ -118,8 +127,8 @@ def _precision(name: str | None) -> Quantization | None:
     return check(int(bits) if bits else None, None, mode or "affine")
 
 
-async def _steps(request: Request, order: _Order) -> AsyncGenerator[bytes]:
-    """Makes the model, and says so line by line."""
+async def _steps(request: Request, order: CreateOrder) -> AsyncGenerator[bytes]:
+    """Make the model; yields the lines of progress."""
     context = serving(request)
     store, pulls = context.store, context.pulls
     if order.files:
@@ -159,14 +168,14 @@ def _quantizing(event: Progress, precision: Quantization) -> bytes:
     return encode(document) + b"\n"
 
 
-def _of_files(store: Store, order: _Order) -> Installed:
+def _of_files(store: Store, order: CreateOrder) -> Installed:
     try:
         return store.create_from_files(order.files, order.target, order.overrides)
     except DamagedModel as error:  # the client's files, not ours
         raise RequestError(str(error), param="files", code="invalid_value") from error
 
 
-def _variant(store: Store, name: str, order: _Order) -> Installed:
+def _variant(store: Store, name: str, order: CreateOrder) -> Installed:
     if order.overrides != Overrides():
         return store.create(name, order.target, order.overrides)
     return store.find(name) if name == order.target else store.copy(name, order.target)
@@ -210,23 +219,23 @@ def _overrides(body: Create) -> Overrides:
 
 
 def check_template(text: str) -> None:
-    """Raises RequestError when a text is no template that a model's chat could be written with."""
-    import jinja2  # slow to import, and few daemons ever create a model
+    """Raises RequestError for a text that is not a usable chat template."""
+    import jinja2  # slow to import and rarely needed
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     if _GO.search(text):
-        raise _bad_template("templates are written in Jinja here, as in chat_template.jinja, not in Go's language")
+        raise _bad_template("templates must be in Jinja, as in chat_template.jinja, not in Go's template language")
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     try:
-        # Transformers knows one tag more, which only marks a part.
+        # Transformers has one more tag, which only marks a part.
         environment.parse(re.sub(r"\{%-?\s*(?:end)?generation\s*-?%\}", "", text))
     except jinja2.TemplateSyntaxError as error:
         raise _bad_template(f"line {error.lineno}: {error.message}") from None
     except RecursionError:
         raise _bad_template("it is nested too deeply") from None
     if not re.search(r"\bmessages\b", text):
-        raise _bad_template("it never mentions messages, so nothing that is said would reach the model")
+        raise _bad_template("it does not use messages, so the conversation would not reach the model")
 
 
 def _bad_template(why: str) -> RequestError:

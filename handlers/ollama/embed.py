@@ -15,6 +15,7 @@ from ...daemon.errors import RequestRejected
 from ...daemon.protocol import Embed, Embedded
 from ...store.errors import InvalidName, UnknownModel
 from .. import ranges
+from ..decode import Fields, ignored, partly
 from ..durations import keep_alive
 from ..endpoint import EMBEDDING, decoded, leased, require_kind, serving
 from ..failure import RequestError
@@ -36,7 +37,7 @@ class EmbedBody(msgspec.Struct, kw_only=True):
     model: ranges.ModelName | None = None
     input: Any = None
     truncate: bool | None = None
-    dimensions: ranges.CountOrNone | None = None
+    dimensions: ranges.TokenCountOrZero | None = None
     keep_alive: Any = None
     options: dict[str, Any] | None = None
     prompt_name: ranges.Label | None = None
@@ -49,6 +50,11 @@ class EmbeddingsBody(msgspec.Struct, kw_only=True):
     options: dict[str, Any] | None = None
 
 
+EMBED_FIELDS: Fields = {
+    "dimensions": partly("for models that were trained for it (Matryoshka) and say so; others refuse it"),
+    "options": ignored("checked, and without effect on vectors"),
+}
+EMBEDDINGS_FIELDS: Fields = {"options": EMBED_FIELDS["options"]}
 _embed_decoder = msgspec.json.Decoder(EmbedBody | None)
 _embeddings_decoder = msgspec.json.Decoder(EmbeddingsBody | None)
 

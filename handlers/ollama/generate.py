@@ -10,13 +10,14 @@ from sanic.response import HTTPResponse
 
 from ...daemon.errors import RequestRejected
 from ...daemon.protocol import ChatPrompt, Generate, TextPrompt
+from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded
 from ..failure import RequestError
 from . import bodies
 from .answer_lines import Lines
 from .bodies import GenerateBody
-from .generation import allowed_thinking, find, lent, load_or_unload, rendered, requested, run, unknown
+from .generation import allowed_thinking, find, lease, load_or_unload, rendered, requested, run, unknown
 
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
@@ -36,7 +37,7 @@ async def generate(request: Request) -> HTTPResponse | None:
     bodies.thinking(body)
     wanted = requested(body, _prompt(body))
     stream = body.stream is not False
-    async with lent(request, name, seconds, "generate", lines if stream else None) as model:
+    async with lease(request, name, seconds, "generate", lines if stream else None) as model:
         return await _generate(request, body, name, model, wanted, lines)
 
 
@@ -83,14 +84,14 @@ def _prompt(body: GenerateBody) -> ChatPrompt | TextPrompt:
 
 
 async def _check(request: Request, body: GenerateBody, name: str) -> None:
-    """Raises RequestError in Ollama's words."""
+    """Raises RequestError in Ollama's wording."""
     if body.raw and (body.template or body.system or body.context):
-        raise bodies.refused("raw mode does not support template, system, or context", "raw")
+        raise bodies.invalid("raw mode does not support template, system, or context", "raw")
     if body.suffix:
         full_name = (await find(request, name)).name
         raise RequestError(f"{full_name} does not support insert", param="suffix", code="unsupported_parameter")
     if body.template:
-        raise RequestError("'template' is not supported; the model's own template is used", param="template")
+        raise unsupported("template", bodies.GENERATE_FIELDS["template"].note)
     if body.images:
         await find(request, name)
         raise RequestError(f'"{name}" does not support vision', param="images", code="unsupported_parameter")

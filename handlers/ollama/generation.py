@@ -1,4 +1,4 @@
-"""What Ollama's chat and generate do alike: find the model, load and unload it, run one sequence, answer in lines."""
+"""What Ollama's chat and generate share: find the model, load and unload it, run one sequence, answer in lines."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ...daemon.protocol import Accepted, Generate, Prompt
 from ...store.errors import InvalidName, UnknownModel
 from ..endpoint import leased, require_kind, sequences, serving
 from ..failure import RequestError
-from ..keepalive import Sign
+from ..keepalive import Heartbeat
 from ..model_options import options
 from ..sequences import answers
 from ..stream import NDJSON, Stream, relay
 from .answer_lines import Lines, final, record
-from .bodies import FALLBACK, Body, Thinking, grammar, logprobs, thinking
+from .bodies import FALLBACK, GenerationBody, Thinking, grammar, logprobs, thinking
 
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
@@ -39,7 +39,7 @@ def invalid() -> RequestError:
 
 
 async def find(request: Request, name: str) -> Installed:
-    """Raises RequestError in Ollama's words."""
+    """Raises RequestError in Ollama's wording."""
     try:
         return await store_threads.look(serving(request).store.find, name)
     except UnknownModel:
@@ -49,13 +49,13 @@ async def find(request: Request, name: str) -> Installed:
 
 
 @asynccontextmanager
-async def lent(
+async def lease(
     request: Request, name: str, keep_alive: float | None, capability: str, lines: Lines | None
 ) -> AsyncIterator[Model]:
-    """A lease whose failures to find the model are in Ollama's words. `lines` of an answer that is a stream."""
-    sign = None if lines is None else Sign(NDJSON, lines.nothing)
+    """A lease; a model that is not found is reported in Ollama's wording. `lines` of an answer that is a stream."""
+    heartbeat = None if lines is None else Heartbeat(NDJSON, lines.nothing)
     try:
-        async with leased(request, name, keep_alive, capability, sign) as model:
+        async with leased(request, name, keep_alive, capability, heartbeat) as model:
             yield model
     except UnknownModel:
         raise unknown(name) from None
@@ -70,19 +70,19 @@ def answer(document: bytes) -> HTTPResponse:
 async def load_or_unload(
     request: Request, lines: Lines, name: str, keep_alive: float | None, capability: str
 ) -> HTTPResponse:
-    """A request without a prompt: bring the model in, or with keep_alive 0 put it out without ever loading it."""
+    """A request without a prompt: load the model, or with keep_alive 0 unload it without ever loading it."""
     residency = serving(request).residency
     if keep_alive == 0:
         installed = await find(request, name)
         require_kind(installed.manifest.kind, name, capability)
         await residency.unload(installed)
         return answer(lines.document("", "", [], {"done": True, "done_reason": "unload"}))
-    async with lent(request, name, keep_alive, capability, None):
+    async with lease(request, name, keep_alive, capability, None):
         pass
     return answer(lines.document("", "", [], {"done": True, "done_reason": "load"}))
 
 
-def requested(body: Body, prompt: Prompt) -> Generate:
+def requested(body: GenerationBody, prompt: Prompt) -> Generate:
     """Everything that does not depend on the model. Raises RequestError."""
     wanted = options(body.options)
     return Generate(
@@ -98,8 +98,8 @@ def requested(body: Body, prompt: Prompt) -> Generate:
     )
 
 
-def allowed_thinking(body: Body, name: str, model: Model) -> Thinking:
-    """A model that can think does so unless told not to. Raises RequestError when one that cannot is told to."""
+def allowed_thinking(body: GenerationBody, name: str, model: Model) -> Thinking:
+    """A model that can think does so unless `think` is false. Raises RequestError for one that cannot and shall."""
     wanted = thinking(body)
     can = "thinking" in model.info.capabilities
     if wanted and not can:

@@ -1,4 +1,4 @@
-"""POST /api/pull: a pull as Ollama tells it, by layers and their digests."""
+"""POST /api/pull: a pull as Ollama reports it, by layers and their digests."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from . import bodies
 from .answer_lines import record
 from .generation import invalid
 
-PATIENCE_SECONDS = 3.0
+HEAD_SECONDS = 3.0
 _EARLY = ("listing files", "checking files")
-_WORTH_A_LINE = 1 << 20
+_LEAST_SIZE = 1 << 20
 _HUB = re.compile(r"(?:https?://)?(?:hf\.co|huggingface\.co)/", re.IGNORECASE)
 _REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
 
@@ -40,8 +40,8 @@ async def pull(request: Request) -> HTTPResponse | None:
     if body.stream is False:
         await pulls.run(PullOrder(source))
         return HTTPResponse(encode({"status": "success"}), content_type="application/json")
-    async with aclosing(lines(pulls.follow(PullOrder(source)))) as told:
-        await send(request, told, b'{"status":"pulling manifest"}\n')
+    async with aclosing(lines(pulls.follow(PullOrder(source)))) as steps:
+        await send(request, steps, b'{"status":"pulling manifest"}\n')
     return None
 
 
@@ -55,18 +55,18 @@ def repository(text: str) -> str:
     if at and not _REVISION.fullmatch(revision):
         raise invalid()
     if is_full(name):
-        name = name.removesuffix(":latest")  # Ollama's clients say it; the hub has no tags
+        name = name.removesuffix(":latest")  # Ollama's clients add it; the hub has no tags
     return name + at + revision
 
 
-async def send(request: Request, told: AsyncGenerator[bytes], opening: bytes = b"") -> None:
-    """Lines, and success at their end. The head waits a moment for work that fails at once, so that its failure has a
-    status."""
-    first = asyncio.ensure_future(anext(told))
+async def send(request: Request, steps: AsyncGenerator[bytes], opening: bytes = b"") -> None:
+    """Send the lines, and success at their end. The head waits up to HEAD_SECONDS for the first line, so that work that
+    fails at once has a status."""
+    first = asyncio.ensure_future(anext(steps))
     out: Stream | None = None
     try:
         try:
-            await asyncio.wait([first], timeout=PATIENCE_SECONDS)
+            await asyncio.wait([first], timeout=HEAD_SECONDS)
             if first.done():
                 first.result()
             out = await Stream.open(request, NDJSON)
@@ -75,7 +75,7 @@ async def send(request: Request, told: AsyncGenerator[bytes], opening: bytes = b
         finally:
             first.cancel()
             await asyncio.wait([first])
-        async for line in told:
+        async for line in steps:
             await out.send(line)
         await out.end(b'{"status":"success"}\n')
     except Exception as error:
@@ -92,7 +92,7 @@ async def lines(events: AsyncGenerator[Progress | object]) -> AsyncGenerator[byt
     async with aclosing(events):
         async for event in events:
             if isinstance(event, Progress):
-                if event.status in _EARLY or (event.path and not event.digest and event.total < _WORTH_A_LINE):
+                if event.status in _EARLY or (event.path and not event.digest and event.total < _LEAST_SIZE):
                     continue
                 document = _document(event)
                 written = event.status == "writing manifest"
@@ -107,7 +107,7 @@ async def lines(events: AsyncGenerator[Progress | object]) -> AsyncGenerator[byt
 
 
 def _document(event: Progress) -> dict[str, Any]:
-    """Ollama's clients draw a bar per digest; a file whose digest is not known yet goes by its name."""
+    """Ollama's clients draw a bar per digest; a file whose digest is not known yet is named instead."""
     if event.path is None or not event.total:
         return {"status": event.status}
     amounts = {"total": event.total, "completed": event.completed}

@@ -1,4 +1,4 @@
-"""What Ollama's show and tags tell of one model, made from its manifest and its small text files."""
+"""What Ollama's show and tags say about one model, from its manifest and its small text files."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _template(folder: Path, model: Installed) -> str | None:
 
 
 def _parameters(folder: Path, names: dict[str, str], overrides: Overrides) -> list[tuple[str, str]]:
-    """What the model's authors recommend and its creator laid over, under Ollama's names and in its notation."""
+    """What the model's authors recommend and its creator set, under Ollama's names and in its notation."""
     values = _recommended(folder, names) | overrides.parameters
     return [
         (name, encode(item).decode())

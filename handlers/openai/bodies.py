@@ -1,6 +1,6 @@
-"""The bodies of OpenAI's chat and legacy completions, typed.
+"""The bodies of OpenAI's chat and legacy completions, typed, and which of their fields are not served.
 
-What is known and cannot be honoured is refused by name; what nobody knows is ignored.
+A field that is known and cannot be honoured is refused by name; an unknown one is ignored.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ...daemon.protocol import Grammar, Sampling
 from .. import json_schema as schema
 from .. import ranges
+from ..decode import Fields, ignored, partly, refuse, refused, unsupported
 from ..failure import RequestError
 
 Absent = Raw | UnsetType
@@ -77,11 +78,11 @@ class ResponseFormat(msgspec.Struct):
     json_schema: JSONSchema | None = None
 
 
-class Reasoning(msgspec.Struct):
+class ReasoningOptions(msgspec.Struct):
     effort: str | None = None
 
 
-class Draws(msgspec.Struct, kw_only=True):
+class GenerationBody(msgspec.Struct, kw_only=True):
     """What chat and completions share."""
 
     model: ranges.ModelName
@@ -97,8 +98,8 @@ class Draws(msgspec.Struct, kw_only=True):
     logit_bias: ranges.Biases | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
-    n: ranges.Choices | None = None
-    max_tokens: ranges.CountOrNone | None = None
+    n: ranges.ChoiceCount | None = None
+    max_tokens: ranges.TokenCountOrZero | None = None
     ignore_eos: bool | None = None
     keep_alive: Any = None
     response_format: ResponseFormat | None = None
@@ -106,16 +107,16 @@ class Draws(msgspec.Struct, kw_only=True):
     use_beam_search: Absent = UNSET
 
 
-class ChatBody(Draws, kw_only=True):
+class ChatBody(GenerationBody, kw_only=True):
     messages: list[Message]
-    max_completion_tokens: ranges.Count | None = None
+    max_completion_tokens: ranges.TokenCount | None = None
     logprobs: bool | None = None
     top_logprobs: ranges.TopLogprobs | None = None
     tools: list[Tool] | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
-    reasoning: Reasoning | None = None
+    reasoning: ReasoningOptions | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     continue_final_message: bool | None = None
     modalities: list[str] | None = None
@@ -128,7 +129,7 @@ class ChatBody(Draws, kw_only=True):
     documents: Absent = UNSET
 
 
-class CompletionBody(Draws, kw_only=True):
+class CompletionBody(GenerationBody, kw_only=True):
     prompt: str | list[str | ranges.TokenId | list[ranges.TokenId]]
     suffix: str | None = None
     echo: bool | None = None
@@ -139,67 +140,85 @@ class CompletionBody(Draws, kw_only=True):
 chat_decoder = msgspec.json.Decoder(ChatBody)
 completion_decoder = msgspec.json.Decoder(CompletionBody)
 
-_CHAT_REFUSED = (
-    "audio",
-    "functions",
-    "function_call",
-    "prediction",
-    "web_search_options",
-    "chat_template",
-    "documents",
-)
-_SHARED_REFUSED = ("prompt_logprobs", "use_beam_search")
-_INERT = (b"null", b"false", b"0", b"[]", b"{}")
+_ABOUT_THE_ACCOUNT = ignored("there are no accounts here")
+_ABOUT_STORAGE = ignored("nothing is stored")
 
-
-def refused(param: str, why: str | None = None) -> RequestError:
-    """A field that is known and cannot be honoured."""
-    return RequestError(
-        f"'{param}' is not supported: {why or 'leave it out'}", param=param, code="unsupported_parameter"
-    )
+_SHARED_FIELDS: Fields = {
+    "response_format": partly("only `text`; structured output is not there yet"),
+    "stream_options": partly("`include_usage`; the rest is ignored"),
+    "prompt_logprobs": refused("log-probabilities are computed for the answer only"),
+    "use_beam_search": refused("answers are sampled"),
+    "user": _ABOUT_THE_ACCOUNT,
+    "safety_identifier": _ABOUT_THE_ACCOUNT,
+    "service_tier": _ABOUT_THE_ACCOUNT,
+    "store": _ABOUT_STORAGE,
+    "metadata": _ABOUT_STORAGE,
+    "prompt_cache_key": _ABOUT_STORAGE,
+    "prompt_cache_retention": _ABOUT_STORAGE,
+}
+CHAT_FIELDS: Fields = {
+    **_SHARED_FIELDS,
+    "n": partly("1 to 8"),
+    "tools": partly("functions, for models whose chat template takes tools; others refuse them"),
+    "tool_choice": partly("`auto` and `none`; a call cannot be forced"),
+    "reasoning_effort": partly("for models that can think; others refuse all but `none`"),
+    "reasoning": partly("`effort`, as `reasoning_effort`; the rest is ignored"),
+    "modalities": partly('only `["text"]`'),
+    "audio": refused("only text is generated"),
+    "functions": refused("use 'tools'"),
+    "function_call": refused("use 'tool_choice'"),
+    "prediction": refused("predicted outputs are not used"),
+    "web_search_options": refused("this server does not search the web"),
+    "chat_template": refused("the model's own template is used"),
+    "documents": refused("put them into the messages"),
+    "verbosity": ignored("chat templates do not take it"),
+}
+MESSAGE_FIELDS: Fields = {
+    "content": partly("text, and parts of type `text` and `refusal`; images, audio and files are refused"),
+    "name": partly("in messages of the role `tool`; ignored elsewhere"),
+    "audio": refused("only text is read"),
+    "function_call": refused("use 'tool_calls'"),
+}
+COMPLETION_FIELDS: Fields = {
+    **_SHARED_FIELDS,
+    "n": partly("1 to 8"),
+    "best_of": partly("only the value of `n`"),
+    "logprobs": partly("0 to 5; with `echo`, not those of the prompt"),
+    "suffix": refused("no model here inserts text"),
+}
 
 
 def check_chat(body: ChatBody) -> None:
-    """What types cannot say. Raises RequestError."""
-    _check_shared(body)
-    _refuse(body, _CHAT_REFUSED)
+    """What types cannot express. Raises RequestError."""
+    _check_shared(body, CHAT_FIELDS)
     if body.modalities is not None and body.modalities != ["text"]:
-        raise refused("modalities", "only text is generated")
+        raise unsupported("modalities", "only text is generated")
     if body.max_tokens == 0:
         raise _invalid("max_tokens", "expected at least 1")
     if body.top_logprobs is not None and not body.logprobs:
         raise _invalid("top_logprobs", "it needs 'logprobs': true")
     if body.continue_final_message and (not body.messages or body.messages[-1].role != "assistant"):
-        raise _invalid("continue_final_message", "the last message is not the assistant's")
+        raise _invalid("continue_final_message", "the last message must be the assistant's")
 
 
 def check_completion(body: CompletionBody) -> None:
-    """What types cannot say. Raises RequestError."""
-    _check_shared(body)
-    if body.suffix:
-        raise refused("suffix", "no model here inserts text")
+    """What types cannot express. Raises RequestError."""
+    _check_shared(body, COMPLETION_FIELDS)
     if body.max_tokens == 0 and not body.echo:
         raise _invalid("max_tokens", "0 needs 'echo': true")
     if body.best_of is not None and body.best_of != (body.n or 1):
         raise _invalid("best_of", "it must equal 'n'")
 
 
-def _check_shared(body: Draws) -> None:
+def _check_shared(body: GenerationBody, fields: Fields) -> None:
     if not body.model:
-        raise _invalid("model", "name a model")
-    _refuse(body, _SHARED_REFUSED)
+        raise _invalid("model", "it is empty")
+    refuse(body, fields)
     if body.stream_options is not None and not body.stream:
         raise _invalid("stream_options", "it needs 'stream': true")
 
 
-def _refuse(body: Draws, names: tuple[str, ...]) -> None:
-    for name in names:
-        value = getattr(body, name)
-        if isinstance(value, Raw) and bytes(value) not in _INERT:
-            raise refused(name)
-
-
-def sampling(body: Draws) -> Sampling:
+def sampling(body: GenerationBody) -> Sampling:
     top_k = 0 if body.top_k == -1 else body.top_k
     return Sampling(
         temperature=body.temperature,
@@ -229,7 +248,7 @@ def grammar(value: ResponseFormat | None) -> Grammar | None:
 
 
 def fits(max_tokens: int | None, context_length: int, param: str) -> None:
-    """More tokens than the model's whole context can never be had. Raises RequestError."""
+    """No answer can have more tokens than the model's whole context. Raises RequestError."""
     if max_tokens is not None and max_tokens > context_length:
         raise _invalid(param, f"{max_tokens} tokens are more than the model's context of {context_length}")
 

@@ -9,9 +9,10 @@ from sanic.response import HTTPResponse
 
 from ...daemon.protocol import ChatPrompt, Generate
 from .. import error_bodies as errors
+from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded, document, leased, sequences
-from ..failure import Failure
+from ..failure import Failure, RequestError
 from ..jsontext import encode
 from ..keepalive import COMMENTS
 from ..ranges import stops
@@ -30,8 +31,8 @@ async def chat(request: Request) -> HTTPResponse | None:
     bodies.check_chat(body)
     prompt = messages.prompt(body)
     work = _work(body, prompt)
-    sign = COMMENTS if body.stream else None
-    async with leased(request, body.model, keep_alive(body.keep_alive), "chat", sign) as model:
+    heartbeat = COMMENTS if body.stream else None
+    async with leased(request, body.model, keep_alive(body.keep_alive), "chat", heartbeat) as model:
         _check_model(body, prompt, model)
         async with sequences(request, model, [work]) as running:
             accepted = await running.accepted()
@@ -73,7 +74,7 @@ def record(failure: Failure) -> bytes:
 def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
     grammar = bodies.grammar(body.response_format)
     if grammar is not None and prompt.tools:
-        raise bodies.refused("response_format", "not together with tools")
+        raise unsupported("response_format", "not together with tools")
     limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
     return Generate(
         prompt=prompt,
@@ -90,12 +91,12 @@ def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
 
 
 def _check_model(body: ChatBody, prompt: ChatPrompt, model: Model) -> None:
-    """What this model cannot do is said before it begins. Raises RequestError."""
+    """Refuse what this model cannot do before it starts. Raises RequestError."""
     capabilities = model.info.capabilities
     if prompt.tools and "tools" not in capabilities:
-        raise bodies.refused("tools", "this model's chat template has no place for them")
+        raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
     if prompt.thinking and "thinking" not in capabilities:
-        raise bodies.refused(messages.thinking_param(body), "this model does not think")
+        raise unsupported(messages.thinking_param(body), "this model does not support thinking")
     context = model.info.context_length
     bodies.fits(body.max_completion_tokens, context, "max_completion_tokens")
     bodies.fits(body.max_tokens, context, "max_tokens")

@@ -11,7 +11,7 @@ from ...daemon.protocol import Delta, Finished, TokenLogprob, ToolCall
 from ..jsontext import HOLE, encode
 from ..sequences import Answer, Item, merged
 
-LEAST_LOGPROB = -9999.0  # what OpenAI sends for minus infinity, which JSON does not have
+LEAST_LOGPROB = -9999.0  # OpenAI's value for minus infinity, which JSON does not have
 
 
 def identity(prefix: str) -> str:

@@ -31,8 +31,8 @@ async def complete(request: Request) -> HTTPResponse | None:
     body = await decoded(request, bodies.completion_decoder)
     bodies.check_completion(body)
     works = _works(body)
-    sign = COMMENTS if body.stream else None
-    async with leased(request, body.model, keep_alive(body.keep_alive), "completion", sign) as model:
+    heartbeat = COMMENTS if body.stream else None
+    async with leased(request, body.model, keep_alive(body.keep_alive), "completion", heartbeat) as model:
         bodies.fits(body.max_tokens, model.info.context_length, "max_tokens")
         async with sequences(request, model, works) as running:
             accepted = await running.accepted()

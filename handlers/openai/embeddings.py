@@ -10,6 +10,7 @@ from sanic.response import HTTPResponse
 
 from ...daemon.protocol import Embed, Embedded
 from .. import ranges
+from ..decode import Fields, ignored, partly
 from ..durations import keep_alive
 from ..endpoint import EMBEDDING, decoded, leased
 from ..failure import RequestError
@@ -27,7 +28,7 @@ class EmbeddingBody(msgspec.Struct, kw_only=True):
     model: ranges.ModelName
     input: str | list[str | ranges.TokenId | list[ranges.TokenId]]
     encoding_format: str | None = None
-    dimensions: ranges.Count | None = None
+    dimensions: ranges.TokenCount | None = None
     user: Any = None
     prompt_name: ranges.Label | None = None
     input_type: ranges.Label | None = None
@@ -35,6 +36,10 @@ class EmbeddingBody(msgspec.Struct, kw_only=True):
     keep_alive: Any = None
 
 
+EMBEDDING_FIELDS: Fields = {
+    "dimensions": partly("for models that were trained for it (Matryoshka) and say so; others refuse it"),
+    "user": ignored("nobody is told"),
+}
 _decoder = msgspec.json.Decoder(EmbeddingBody)
 
 

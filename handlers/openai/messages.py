@@ -1,4 +1,4 @@
-"""OpenAI's messages and tools as the chat template wants them."""
+"""OpenAI's messages and tools, as chat templates expect them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, Literal
 import msgspec
 
 from ...daemon.protocol import ChatPrompt
+from ..decode import refuse, unsupported
 from ..failure import RequestError
 from ..ranges import plain, template_options
-from .bodies import Call, ChatBody, Message, Part, Tool, refused
+from .bodies import MESSAGE_FIELDS, Call, ChatBody, Message, Part, Tool
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _EFFORTS: dict[str, bool | Literal["low", "medium", "high"]] = {
@@ -70,8 +71,8 @@ def tools(body: ChatBody) -> tuple[dict[str, Any], ...]:
     choice = body.tool_choice
     if choice not in (None, "auto", "none"):
         known = isinstance(choice, dict) or choice == "required"
-        why = "the model decides itself; use 'auto' or 'none'" if known else "use 'auto' or 'none'"
-        raise refused("tool_choice", why)
+        why = "a call cannot be forced; use 'auto' or 'none'" if known else "use 'auto' or 'none'"
+        raise unsupported("tool_choice", why)
     offered = body.tools or []
     if len(offered) > MAX_TOOLS:
         raise RequestError(f"'tools' has more than {MAX_TOOLS} entries", param="tools", code="invalid_value")
@@ -81,7 +82,7 @@ def tools(body: ChatBody) -> tuple[dict[str, Any], ...]:
 
 def _tool(tool: Tool, where: str) -> dict[str, Any]:
     if tool.type != "function":
-        raise refused(f"{where}.type", "only 'function' tools are")
+        raise unsupported(f"{where}.type", "only 'function' is")
     if tool.function is None:
         param = f"{where}.function"
         raise RequestError(f"missing required field '{param}'", param=param, code="missing_field")
@@ -93,10 +94,7 @@ def _tool(tool: Tool, where: str) -> dict[str, Any]:
 
 
 def _message(message: Message, where: str, names: dict[str, str]) -> dict[str, Any]:
-    for field in ("audio", "function_call"):
-        value = getattr(message, field)
-        if isinstance(value, msgspec.Raw) and bytes(value) != b"null":
-            raise refused(f"{where}.{field}")
+    refuse(message, MESSAGE_FIELDS, f"{where}.", nothing=(b"null",))
     role = "system" if message.role == "developer" else message.role
     result: dict[str, Any] = {"role": role, "content": _content(message, where)}
     if role == "assistant":
@@ -129,7 +127,7 @@ def _content(message: Message, where: str) -> str:
 def _text(part: Part, where: str) -> str:
     text = part.refusal if part.type == "refusal" else part.text
     if part.type not in ("text", "refusal"):
-        raise refused(f"{where}.type", "this model takes text parts only")
+        raise unsupported(f"{where}.type", "only text parts are")
     if text is None:
         raise RequestError(f"missing required field '{where}.text'", param=f"{where}.text", code="missing_field")
     return text

@@ -73,12 +73,12 @@ def _step_back() -> None:
 
 async def ours(models: Path, arguments: argparse.Namespace) -> None:
     """In a process of its own, with the result in a store; prints what the job's process took."""
-    from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizing
+    from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizer
     from mlx_serve.store.store import Store
 
     store = Store.open(models)
     order = QuantizeOrder("bench/model", arguments.bits, arguments.group_size, arguments.mode, "bench/result")
-    await Quantizing(None, store).run(order, lambda _: None)  # type: ignore[arg-type]
+    await Quantizer(None, store).run(order, lambda _: None)  # type: ignore[arg-type]
     usage = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     (models / "job.json").write_text(json.dumps({"memory": usage}))
 

@@ -14,7 +14,15 @@ from mlx_serve.daemon.residency.lease import Queue
 
 
 def sample(*residents: Any) -> Sample:
-    return Sample("0.1.0", time.time() - 5, False, residents, Queue(running=2, waiting=3, limit=256))
+    return Sample(
+        version="0.1.0",
+        started=time.time() - 5,
+        draining=False,
+        residents=residents,
+        queue=Queue(running=2, waiting=3, limit=256),
+        deaths={"a/b": 4},
+        quarantined=1,
+    )
 
 
 def scrape(metrics: Metrics, *residents: Any) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -57,11 +65,14 @@ def test_tokens_first_tokens_and_cancellations_are_counted_by_model() -> None:
 def test_residency_is_read_at_the_scrape() -> None:
     metrics = Metrics()
     assert scrape(metrics)["mlx_serve_models_loaded", ()] == 0
-    resident = SimpleNamespace(name="a/b", memory_bytes=1000, running=1, waiting=2, last_used=9.0)
+    resident = SimpleNamespace(name="a/b", memory_bytes=1000, share_bytes=5000, running=1, waiting=2, last_used=9.0)
     samples = scrape(metrics, resident)
     assert samples["mlx_serve_models_loaded", ()] == 1
     assert samples["mlx_serve_model_memory_bytes", (("model", "a/b"),)] == 1000
+    assert samples["mlx_serve_model_memory_share_bytes", (("model", "a/b"),)] == 5000
     assert samples["mlx_serve_queue_waiting", ()] == 3
+    assert samples["mlx_serve_model_deaths_total", (("model", "a/b"),)] == 4
+    assert samples["mlx_serve_models_quarantined", ()] == 1
     assert samples["mlx_serve_resident_memory_bytes", ()] > 1_000_000
     assert samples["mlx_serve_build_info", (("version", "0.1.0"),)] == 1
 

@@ -37,6 +37,7 @@ def daemon(models: Path) -> Iterator[LiveDaemon]:
     """One daemon for every test that leaves it as it was."""
     with LiveDaemon(models, cache_max_llm_models=4) as running:
         yield running.ready()
+        assert running.log("fail audit") == []
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_what_can_finish_finishes_and_the_place_is_free_at_once(start: Start) ->
         assert stream.wait_for_text()
         with daemon.chat_stream("scripted", "say Q") as held:  # holds the end up until it is left
             assert held.wait_for_text()
-            children = daemon.children()
+            children = daemon.family()
             daemon.signal(signal.SIGTERM)
             wait_until(lambda: daemon.control("GET", "/status")["draining"], "it drains")
             with pytest.raises(ConnectionRefusedError):
@@ -52,7 +52,7 @@ def test_what_cannot_finish_is_cut_with_an_error_in_its_dialect(start: Start) ->
         whole = pool.submit(daemon.chat, "scripted", "say R")
         assert ours.wait_for_text() and theirs.wait_for_text()
         wait_until(lambda: daemon.gauge("queue_running") == 3, "all run")
-        children = daemon.children()
+        children = daemon.family()
         began = time.monotonic()
         daemon.signal(signal.SIGTERM)
         drained = pool.submit(daemon.ended)
@@ -85,7 +85,7 @@ def test_a_load_under_way_does_not_hold_the_end_up(start: Start) -> None:
         answer = pool.submit(daemon.chat, "scripted", "say H")
         wait_until(lambda: daemon.gauge("queue_running") == 1, "it waits for the load")
         daemon.signal(signal.SIGTERM)
-        assert daemon.ended() == 0 and daemon.log("give up on runners") == []
+        assert daemon.ended() == 0 and daemon.log("abandon runners") == []
         assert answer.result().status == 503
     assert gone(daemon)
 

@@ -17,10 +17,10 @@ HEAVY = re.compile(r"/(?:mlx|mlx_lm|mlx_vlm|numpy|transformers|tokenizers|safete
 
 def still(daemon: LiveDaemon) -> bool:
     """The models' processes and a spare are there, and none has anything to do any more."""
-    children = daemon.children()
+    children = daemon.family()
     before = [used(child) for child in children]
     time.sleep(0.2)
-    there = len(children) == len(daemon.runners()) + 1
+    there = len(daemon.children()) == len(daemon.runners()) + 1
     return there and all(used(child) - first <= 0.01 for child, first in zip(children, before, strict=True))
 
 
@@ -45,7 +45,7 @@ def test_an_idle_daemon_uses_no_processor_time(daemon: LiveDaemon) -> None:
     kept.getresponse().read()
     assert daemon.chat("scripted", "say H").text == HELLO.text
     wait_until(lambda: still(daemon), "the spare is there")
-    family = [psutil.Process(daemon.pid), *daemon.children()]
+    family = [psutil.Process(daemon.pid), *daemon.family()]
     before = [used(process) for process in family]
     time.sleep(2)
     assert all(used(process) - first < 0.05 for process, first in zip(family, before, strict=True))

@@ -50,9 +50,10 @@ def mortal(models: Path) -> Iterator[LiveDaemon]:
     """A daemon whose children are killed. At its end nothing of any of them is left."""
     with LiveDaemon(models) as daemon:
         yield daemon.ready()
-        children = daemon.children()
+        children = daemon.family()
         assert daemon.stop() == 0
         assert all(dead(child.pid) for child in children) and folders(daemon) == []
+        assert daemon.log("fail audit") == []
 
 
 def settled(daemon: LiveDaemon) -> bool:
@@ -91,6 +92,7 @@ def test_a_killed_runner_costs_its_requests_and_nothing_else(mortal: LiveDaemon)
     pids = set()
     with Health(daemon) as health, ThreadPoolExecutor(2) as pool:
         for turn in range(ROUNDS):
+            daemon.control("POST", "/load", {"name": MODEL})  # it has died more often than requests may make it
             assert daemon.chat("scripted", "say H").text == HELLO.text
             pid = daemon.runner(MODEL)
             pids.add(pid)
@@ -111,13 +113,14 @@ def test_a_killed_runner_costs_its_requests_and_nothing_else(mortal: LiveDaemon)
                 assert not stream.whole
             assert "ended unexpectedly" in theirs.rest().last["error"] and not theirs.whole
             check_whole_answers(*(future.result() for future in whole))
+        daemon.control("POST", "/load", {"name": MODEL})
         assert daemon.chat("scripted", "say H").text == HELLO.text
         wait_until(lambda: settled(daemon), "nothing is left of the dead")
         wait_until(lambda: daemon.descriptors() <= descriptors, "no descriptor is left open")
     assert len(pids) == ROUNDS
     assert {answer.status for answer in health.answers} == {200}
     assert len(health.answers) > ROUNDS, "the daemon never stood still"
-    assert len(daemon.log("lose child")) == ROUNDS
+    assert len(daemon.log("end child")) == ROUNDS
 
 
 def spare(daemon: LiveDaemon) -> psutil.Process:
@@ -138,8 +141,9 @@ def test_a_dead_spare_is_not_missed(mortal: LiveDaemon) -> None:
 
 
 def test_children_that_die_before_the_model_is_in_are_an_error_with_the_cause(mortal: LiveDaemon) -> None:
-    """For everybody who waits; and the next request loads it."""
+    """For everybody who waits; and a later request loads it."""
     daemon = mortal
+    daemon.control("POST", "/load", {"name": MODEL})
     assert daemon.post("/api/generate", model="scripted", keep_alive=0).status == 200
     with ThreadPoolExecutor(2) as pool:
         whole = pool.submit(daemon.chat, "scripted", "say H")
@@ -153,7 +157,35 @@ def test_children_that_die_before_the_model_is_in_are_an_error_with_the_cause(mo
     assert first.status == second.status == 500
     assert first.error["code"] == "model_load_failed" and "SIGKILL" in first.error["message"], first.error
     assert "SIGKILL" in second.error
+    daemon.control("POST", "/load", {"name": MODEL})
     assert daemon.chat("scripted", "say H").text == HELLO.text
+
+
+def test_a_model_that_keeps_dying_is_put_into_quarantine(start: Start) -> None:
+    """The third death in ten minutes: 503 with the reason and a time, `readyz`, `ps` and the metrics say so, other
+    models are served, and loading it explicitly tries it at once."""
+    daemon = start()
+    for _ in range(3):
+        wait_until(lambda: daemon.chat("scripted", "say H").status == 200, "it is served")
+        pid = daemon.runner(MODEL)
+        with daemon.chat_stream("scripted", "say P") as stream:
+            assert stream.wait_for_text()
+            os.kill(pid, signal.SIGSEGV)
+            assert "SIGSEGV" in stream.rest().last["error"]["message"]
+        wait_until(lambda: MODEL not in daemon.runners(), "its death is known")
+    refused = daemon.chat("scripted", "say H")
+    assert refused.status == 503 and refused.error["code"] == "model_quarantined"
+    assert "3 times lately" in refused.error["message"] and "SIGSEGV" in refused.error["message"]
+    assert 590 <= int(refused.headers["retry-after"]) <= 600
+    ready = daemon.get("/readyz")
+    assert ready.status == 200 and ready.json["status"] == "degraded"
+    assert [one["model"] for one in ready.json["quarantined"]] == [MODEL]
+    assert "IN QUARANTINE" in daemon.command("ps").stdout
+    assert daemon.gauge(f'model_deaths_total{{model="{MODEL}"}}') == 3 and daemon.gauge("models_quarantined") == 1
+    assert daemon.complete("llama", "hello", max_tokens=2).status == 200
+    assert daemon.command("load", "scripted").returncode == 0
+    assert daemon.chat("scripted", "say H").text == HELLO.text
+    assert daemon.get("/readyz").json == {"status": "ready"}
 
 
 def test_children_do_not_outlive_a_killed_daemon(start: Start) -> None:
@@ -162,7 +194,7 @@ def test_children_do_not_outlive_a_killed_daemon(start: Start) -> None:
     assert daemon.chat("scripted", "say H").text == HELLO.text
     with daemon.chat_stream("scripted", "say P") as stream:
         assert stream.wait_for_text()
-        children = daemon.children()
+        children = daemon.family()
         daemon.process.kill()
         daemon.ended()
         assert stream.rest().whole is False

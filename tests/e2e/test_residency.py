@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from e2e.conftest import Start
 from e2e.scripted_model import ENDLESS, HELLO
@@ -77,6 +79,30 @@ def test_a_busy_model_is_not_put_out_and_those_who_wait_take_turns(lone: LiveDae
     assert loads[-2:] == ["name=local/llama", "name=local/qwen3"]
 
 
+def test_a_model_that_is_always_busy_lets_another_in_and_comes_back(lone: LiveDaemon) -> None:
+    """Eight clients, of whom one or another always holds the model; a request for another model is answered, and then
+    theirs go on."""
+    before, stop = len(lone.log("load model")), threading.Event()
+
+    def client(number: int) -> set[int]:
+        statuses = set()
+        while not stop.is_set():
+            statuses.add(lone.complete("scripted", "say P", max_tokens=100 + 20 * number).status)
+        return statuses
+
+    with ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(client, number) for number in range(8)]
+        try:
+            wait_until(lambda: "local/scripted" in lone.runners(), "it is busy")
+            assert ask(lone, "llama").status == 200
+            wait_until(lambda: "local/scripted" in lone.runners(), "it is back")
+        finally:
+            stop.set()
+        assert {status for one in clients for status in one.result()} == {200}
+    loads = [line.split()[2] for line in lone.log("load model")[before:]]
+    assert loads[-2:] == ["name=local/llama", "name=local/scripted"]
+
+
 def test_keep_alive_counts_from_the_last_use(lone: LiveDaemon) -> None:
     """By request, in both dialects; for ever; and until the configured time when nothing is said."""
     daemon = lone
@@ -109,8 +135,33 @@ def test_preload_brings_models_in_before_anybody_asks(start: Start) -> None:
 
 def test_memory_that_is_not_there_is_a_503_with_the_numbers(start: Start) -> None:
     """And the models that fit go on."""
-    daemon = start(models_memory_limit="66MiB")
+    daemon = start(models_memory_limit="100MB")
     refused = daemon.chat("scripted", "say H")
     assert refused.status == 503 and refused.error["code"] == "insufficient_memory"
-    assert "GB" in refused.error["message"] and "models.memory_limit" in refused.error["message"]
-    assert daemon.complete("llama", "hello", max_tokens=2).status == 200
+    assert "and 100 MB may be used" in refused.error["message"] and "models.memory_limit" in refused.error["message"]
+    assert daemon.get("/healthz").status == 200
+
+
+def private(pid: int) -> int:
+    memory = psutil.Process(pid).memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def test_the_processes_stay_within_the_limit_and_ps_says_what_they_hold(start: Start) -> None:
+    """Two models and the spare process under 400 MB, at work and at rest; `ps`, its shares and the metrics agree."""
+    daemon, limit = start(models_memory_limit="400MB"), 400_000_000
+    names = ("scripted", "llama")
+    for _ in range(2):
+        together([partial(daemon.complete, name, "hello " * 40, max_tokens=30) for name in names for _ in range(6)])
+        rows = daemon.control("GET", "/ps")["models"]
+        assert len(rows) == 2 and sum(row["share"] for row in rows) <= limit
+        assert sum(private(child.pid) for child in daemon.children()) <= limit
+    wait_until(lambda: len(daemon.children()) == 3, "the spare process is there")
+    for row in daemon.control("GET", "/ps")["models"]:
+        assert row["memory"] == pytest.approx(private(row["pid"]), rel=0.05)
+        label = f'{{model="{row["name"]}"}}'
+        assert daemon.gauge(f"model_memory_bytes{label}") == pytest.approx(row["memory"], rel=0.05)
+    shown = {model["name"]: model["size"] for model in daemon.get("/api/ps").json["models"]}
+    assert {name.removesuffix(":latest"): size for name, size in shown.items()} == pytest.approx(
+        {row["name"]: row["memory"] for row in rows}, rel=0.2
+    )

@@ -2,7 +2,8 @@
 
 Run as `python fakes/child.py [MODE…] --fd N`. Modes before Hello: `silent`, `die`, `garbage`, `old` (another protocol),
 `loud` (a megabyte on stderr without a line's end), `memory=BYTES`. On Load, words in the model's name decide: `dies`,
-`damaged`, `unsupported`, `large`, `broken`, `deaf` (ignores Quit); `NNmb` is the size of its weights. On Generate, the
+`damaged`, `unsupported`, `large`, `broken`, `deaf` (ignores Quit), `hangs`, `endless` (as a load that says it is at
+work); `NNmb` is the size of its weights. On Generate, the
 first word of the text: see `BEHAVIOURS`; any other text is said back word by word. `Count` counts words, or what its
 text names: `cancels`, `pings`.
 """
@@ -14,6 +15,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 from mlx_serve.daemon import protocol
@@ -33,6 +35,7 @@ from mlx_serve.daemon.protocol import (
     Load,
     Loaded,
     LoadFailed,
+    Loading,
     Ping,
     Pong,
     Quit,
@@ -118,6 +121,11 @@ class FakeChild:
     def load(self, load: Load) -> None:
         if "dies" in load.name:
             os._exit(9)
+        if "hangs" in load.name:
+            pause()
+        while "endless" in load.name:
+            self.send(Loading())
+            time.sleep(0.01)
         for word, code in FAILURES.items():
             if word in load.name:
                 self.send(LoadFailed(code=code, message=f"it is {word}"))  # type: ignore[arg-type]

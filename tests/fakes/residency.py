@@ -12,8 +12,9 @@ from fakes.engine import FakeEngine
 from fakes.store import FakeStore
 
 from mlx_serve.daemon.protocol import Gauges, Generate, Hello, Loaded
+from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.daemon.residency.lease import Queue, Resident
-from mlx_serve.daemon.workers.runner import Sink
+from mlx_serve.daemon.workers.runner import EventSink
 from mlx_serve.store.installed import Installed
 
 HELLO = Hello(protocol=1, pid=1, backend="cpu", device="cpu", device_memory=1)
@@ -26,7 +27,7 @@ class FakeModel:
     info: Loaded
     load_seconds: float = 0.125
 
-    def submit(self, work: Generate, sink: Sink) -> int:
+    def submit(self, work: Generate, sink: EventSink) -> int:
         return self.engine.submit(work, sink)
 
     def cancel(self, number: int) -> None:
@@ -36,7 +37,8 @@ class FakeModel:
 class FakeResidency:
     """`failure` is raised to who asks for a model, `late_failure` after the load, which waits for `hold_load`.
 
-    `leases` counts those that are held. `found`, `keep_alive`, `loaded` and `unloaded` say what was asked.
+    `leases` counts those that are held. `found`, `keep_alive`, `loaded` and `unloaded` say what was asked; `quarantine`
+    is shown; `audits` counts how often it was told that no request is open.
     """
 
     def __init__(self, store: FakeStore, engine: FakeEngine) -> None:
@@ -52,13 +54,15 @@ class FakeResidency:
         self.failure: Exception | None = None
         self.hold_load: asyncio.Event | None = None
         self.late_failure: Exception | None = None
-        self.leases = 0
+        self.leases = self.audits = 0
         self.idle = asyncio.Event()
         self.queue = Queue(running=0, waiting=0, limit=256)
         self.keep_alive: list[float | None] = []
         self.found: list[str] = []
         self.loaded: list[str] = []
         self.unloaded: list[str] = []
+        self.quarantine: list[Quarantine] = []
+        self.deaths: dict[str, int] = {}
         self._rows: list[Resident] = []
 
     async def start(self) -> None:
@@ -98,6 +102,7 @@ class FakeResidency:
             info=self.info,
             hello=HELLO,
             memory_bytes=2_000_000,
+            share_bytes=3_000_000,
             loaded_at=now,
             last_used=now - 90,
             expires_at=expires,
@@ -109,11 +114,17 @@ class FakeResidency:
         self._rows.append(row)
         return row
 
+    def audit(self) -> None:
+        self.audits += 1
+
     async def unload(self, model: Installed) -> bool:
         self.unloaded.append(model.name.display())
         before = len(self._rows)
         self._rows = [row for row in self._rows if row.installed.digest != model.digest]
         return len(self._rows) < before
+
+    def quarantined(self) -> list[Quarantine]:
+        return list(self.quarantine)
 
     @property
     def in_use(self) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlx_serve.daemon.errors import RunnerDied
 from mlx_serve.daemon.protocol import PROTOCOL, Accepted, Finished, Gauges, Hello, Load, Loaded, Work
-from mlx_serve.daemon.workers.runner import Sink
+from mlx_serve.daemon.workers.runner import EventSink
 
 MEMORY = 1 << 30
 
@@ -21,19 +21,24 @@ class FakeRunner:
         self.pid = next(fleet.pids)
         self.model = ""
         self.alive = True
-        self.closed = False
+        self.busy = 0
+        self.closed = self.quitting = False
         self.dead = asyncio.Event()
         self.gauges = Gauges()
         self.death = "it is alive"
         self.request: Load | None = None
+        self.seconds = 0.0
+        self.process_bytes = fleet.process
+        self.resident_bytes = 0
+        self.limits: list[int] = []
 
     async def hello(self) -> Hello:
         if not self.alive:
             raise RunnerDied(self.model, self.death)
         return Hello(protocol=PROTOCOL, pid=self.pid, backend="cpu", device="fake", device_memory=self.fleet.memory)
 
-    async def load(self, request: Load) -> Loaded:
-        self.model, self.request = request.name, request
+    async def load(self, request: Load, seconds: float) -> Loaded:
+        self.model, self.request, self.seconds = request.name, request, seconds
         self.fleet.loads.append(request.name)
         self.fleet.loading.set()
         if (gate := self.fleet.gates.get(request.name)) is not None:
@@ -51,7 +56,10 @@ class FakeRunner:
             batchable=True,
         )
 
-    def submit(self, work: Work, sink: Sink) -> int:
+    def limit(self, memory: int) -> None:
+        self.limits.append(memory)
+
+    def submit(self, work: Work, sink: EventSink) -> int:
         if not self.alive:
             raise RunnerDied(self.model, self.death)
         sink.put(Accepted(id=1, prompt_tokens=1))
@@ -66,6 +74,7 @@ class FakeRunner:
         self.dead.set()
 
     async def close(self) -> None:
+        self.quitting = True
         self.fleet.closing.set()
         if (gate := self.fleet.close_gates.get(self.model)) is not None:
             await gate.wait()
@@ -74,11 +83,12 @@ class FakeRunner:
 
 
 class Fleet:
-    """`spawn` for a Spare. `outcomes[name]`: the bytes a load takes, or the error it ends with; `gates[name]` and
-    `close_gates[name]` hold a load or a close until they are set."""
+    """`spawn` for a Spare. `process`: the bytes of a runner without a model. `outcomes[name]`: the bytes a load takes,
+    or the error it ends with; `gates[name]` and `close_gates[name]` hold a load or a close until they are set."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self.memory = memory
+        self.process = 0
         self.pids = itertools.count(1000)
         self.runners: list[FakeRunner] = []
         self.loads: list[str] = []

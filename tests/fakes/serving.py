@@ -19,12 +19,13 @@ from support.waiting import GUARD
 
 from mlx_serve.daemon.context import Context
 from mlx_serve.daemon.http.app import build_app
-from mlx_serve.daemon.http.limits import Limits
+from mlx_serve.daemon.http.limits import ConnectionLimits
 from mlx_serve.daemon.http.server import serve
-from mlx_serve.daemon.metrics import Metrics, Sample
+from mlx_serve.daemon.metrics import Metrics
 from mlx_serve.daemon.settings.schema import Settings, load_settings
 from mlx_serve.daemon.tasks.pulls import Pulls
 from mlx_serve.daemon.tasks.quantizing import QuantizeOrder
+from mlx_serve.handlers.health import sample
 from mlx_serve.handlers.routes import register
 from mlx_serve.store.disk.manifests import Layer, Quantization
 from mlx_serve.store.errors import SourceError
@@ -127,9 +128,7 @@ class Serving(Fakes):
 
     def scrape(self) -> bytes:
         """The metrics, as they stand now."""
-        context, residency = self.context, self.residency
-        sample = Sample(context.version, context.started, context.draining, residency.resident(), residency.queue)
-        return self.metrics.render(sample)
+        return self.metrics.render(sample(self.context))
 
     async def left(self) -> None:
         """Wait until the one request has given its lease back; no generation may be open then."""
@@ -140,7 +139,7 @@ class Serving(Fakes):
 
 @asynccontextmanager
 async def daemon(
-    folder: Path, *, control: bool = False, limits: Limits | None = None, **server: Any
+    folder: Path, *, control: bool = False, limits: ConnectionLimits | None = None, **server: Any
 ) -> AsyncGenerator[Serving]:
     """`server` are settings of that section."""
     settings = load_settings({}, {"MLX_SERVE_HOME": str(folder / "home")})

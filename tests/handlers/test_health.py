@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 from fakes.serving import MODEL, Serving
+from support.waiting import until
 
+from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.handlers.health import numbered
 
 
@@ -27,6 +30,36 @@ async def test_readiness_follows_the_drain(serving: Serving, client: httpx.Async
     assert (await client.get("/readyz")).status_code == 503 and (await client.get("/healthz")).status_code == 200
     work = await client.post("/api/chat", json={"model": MODEL, "messages": [{"role": "user"}]})
     assert work.status_code == 503 and "retry-after" in work.headers and "shutting down" in work.json()["error"]
+
+
+async def test_a_model_in_quarantine_is_a_degraded_daemon(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Still 200, for the others are served; which model, why, and until when."""
+    serving.residency.quarantine.append(Quarantine(MODEL, "a" * 64, "its process ended", 3, 1e9))
+    answer = await client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "degraded",
+        "quarantined": [{"model": MODEL, "reason": "its process ended", "until": 1e9}],
+    }
+    assert (await client.get("/healthz")).json() == {"status": "ok"}
+    assert "mlx_serve_models_quarantined 1.0" in (await client.get("/metrics")).text
+    serving.residency.quarantine.clear()
+    assert (await client.get("/readyz")).json() == {"status": "ready"}
+
+
+async def test_the_audit_runs_when_no_request_is_open(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Not while another one is: two at once are one audit, and a failed request ends like others."""
+    serving.engine.hold = asyncio.Event()
+    held = asyncio.ensure_future(client.post("/api/generate", json={"model": "parrot", "prompt": "x"}))
+    await serving.engine.opened.get()
+    await client.get("/v1/models/none")
+    assert (serving.residency.audits, serving.context.open_requests) == (0, 1)
+    serving.engine.hold.set()
+    await held
+    await until(lambda: serving.residency.audits == 1)
+    await client.get("/v1/models/none")
+    await until(lambda: serving.residency.audits == 2)
+    assert serving.context.open_requests == 0
 
 
 async def test_metrics(client: httpx.AsyncClient) -> None:

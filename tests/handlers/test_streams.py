@@ -14,7 +14,7 @@ from fakes.serving import MODEL, Serving, daemon, raw
 from support.waiting import GUARD, soon
 
 from mlx_serve.daemon.errors import RunnerDied
-from mlx_serve.daemon.http.limits import Limits
+from mlx_serve.daemon.http.limits import ConnectionLimits
 from mlx_serve.daemon.protocol import Delta
 from mlx_serve.handlers import stream as streams
 from mlx_serve.handlers.sequences import merged
@@ -145,7 +145,7 @@ async def test_request_timeout(tmp_path: Path, stream: bool) -> None:
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_reader_that_reads_nothing(tmp_path: Path, path: str) -> None:
     """Who takes nothing for the write limit loses the connection, and the generation is closed."""
-    async with daemon(tmp_path, limits=Limits(write_seconds=0.05)) as serving:
+    async with daemon(tmp_path, limits=ConnectionLimits(write_seconds=0.05)) as serving:
         serving.engine.script = says(*[Delta(id=1, text="x" * 60_000 + str(i)) for i in range(400)], finished())
         _, writer = await raw(serving, path, body(stream=True))
         writer.transport.pause_reading()  # type: ignore[attr-defined]

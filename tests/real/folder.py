@@ -47,11 +47,11 @@ Fields = dict[str, Any]
 
 def folder(weights: Weights) -> Path:
     """The model's folder in the cache, made when it is not there. Raises Unreachable."""
-    made = cache() / f"{weights.name}-{_VERSION}"
+    made = cache() / f"converted-{_VERSION}" / weights.name
     if made.exists():
         return made
     (reader,) = fetch((READER,))
-    cache().mkdir(parents=True, exist_ok=True)
+    made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache(), prefix="making-") as work:
         target = Path(work, "model")
         target.mkdir()

@@ -66,7 +66,7 @@ class Wire:
                 self.events.setdefault(event.id, []).append(event)
                 self.choices.setdefault((event.id, getattr(event, "choice", 0)), []).append(event)
 
-    def drain(self, *, wait: bool) -> list[Any]:
+    def drain(self, *, wait: bool, seconds: float | None = None) -> list[Any]:
         self.rounds += 1
         self.waits += wait
         if self.rounds > 20_000:

@@ -210,6 +210,11 @@ class LiveDaemon:
     # its processes
 
     def children(self) -> list[psutil.Process]:
+        """The processes of its models, and the spare."""
+        return psutil.Process(self.pid).children()
+
+    def family(self) -> list[psutil.Process]:
+        """Its children and all of theirs: a model's child has processes for its prompts."""
         return psutil.Process(self.pid).children(recursive=True)
 
     def descriptors(self) -> int:

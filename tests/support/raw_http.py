@@ -14,11 +14,11 @@ from sanic import Request, response
 from support.waiting import GUARD
 
 from mlx_serve.daemon.http.app import App, build_app
-from mlx_serve.daemon.http.limits import Limits
+from mlx_serve.daemon.http.limits import ConnectionLimits
 from mlx_serve.daemon.http.server import Server, serve
 
 HOST = b"Host: localhost\r\n"
-PATIENT = Limits(
+PATIENT = ConnectionLimits(
     head_seconds=GUARD,
     body_seconds=GUARD,
     body_seconds_per_mib=0.0,
@@ -88,7 +88,7 @@ def context(max_body_mb: int = 1) -> Any:
 
 @asynccontextmanager
 async def wire(
-    limits: Limits = PATIENT, max_body_mb: int = 1, sock: socket.socket | None = None
+    limits: ConnectionLimits = PATIENT, max_body_mb: int = 1, sock: socket.socket | None = None
 ) -> AsyncIterator[Wire]:
     """On a free port of loopback, or on a socket of the test's own."""
     app = build_app("wire", context(max_body_mb), control=False, limits=limits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from fakes.runner import FakeRunner, Fleet
 from fakes.store import FakeStore
 from support.waiting import GUARD, settle
 
+from mlx_serve.daemon.protocol import Kind
 from mlx_serve.daemon.residency import backoff
 from mlx_serve.daemon.residency.lease import Resident
 from mlx_serve.daemon.residency.residency import Residency
@@ -21,6 +22,7 @@ from mlx_serve.daemon.residency.slot import Model
 from mlx_serve.daemon.residency.spare import Spare
 from mlx_serve.daemon.settings.schema import Settings
 from mlx_serve.daemon.tasks.pulls import Pulls
+from mlx_serve.store.disk.manifests import KINDS
 
 A, B, C, D = "acme/a", "acme/b", "acme/c", "acme/d"
 VECTORS = "acme/vectors"
@@ -28,9 +30,10 @@ MB = 1 << 20
 
 
 class ResidencyHarness:
-    """A residency over a fleet of fake runners and a store of four language models and an embedding model."""
+    """A residency over a fleet of fake runners and a store of four language models and an embedding model. `served`:
+    the kinds that the engine has workers for."""
 
-    def __init__(self, settings: Settings, **sections: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, served: Collection[Kind] = KINDS, **sections: dict[str, Any]) -> None:
         for section, values in sections.items():
             settings = replace(settings, **{section: replace(getattr(settings, section), **values)})
         self.fleet = Fleet()
@@ -40,7 +43,7 @@ class ResidencyHarness:
         self.store.add(VECTORS, kind="embedding")
         quantizing: Any = None
         self.pulls = Pulls(self.store, quantizing)  # type: ignore[arg-type]
-        self.residency = Residency(settings, self.store, Spare(self.fleet.spawn), pulls=self.pulls)  # type: ignore[arg-type]
+        self.residency = Residency(settings, self.store, Spare(self.fleet.spawn), pulls=self.pulls, served=served)  # type: ignore[arg-type]
 
     def use(self, name: str, **options: Any) -> Any:
         return use(self.residency, name, **options)
@@ -91,6 +94,9 @@ class Clock:
 
     def monotonic(self) -> float:
         return time.monotonic() + self.shift
+
+    def time(self) -> float:
+        return time.time() + self.shift
 
     async def advance(self, seconds: float) -> None:
         """Whatever is due by then has happened when this returns."""

@@ -17,7 +17,7 @@ from mlx_serve.daemon.engine.encode.row_worker import RowWorker
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.main import preparer_of
 from mlx_serve.daemon.engine.prompt.prompt_process import Ready
-from mlx_serve.daemon.engine.prompt.render import Refused
+from mlx_serve.daemon.engine.prompt.refused import Refused
 from mlx_serve.daemon.engine.rerank.reranker import load_reranker
 from mlx_serve.daemon.protocol import Ask, Count, Counted, Embed, Embedded, Event, Kind, Load, Ranked, Rerank, Work
 

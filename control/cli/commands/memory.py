@@ -28,12 +28,22 @@ def loaded_table(models: list[dict[str, Any]]) -> str:
     )
 
 
+def quarantined_table(models: list[dict[str, Any]]) -> str:
+    return table(
+        ("IN QUARANTINE", "UNTIL", "REASON"),
+        [(model["name"], until(model["until"]), model["reason"]) for model in models],
+    )
+
+
 def ps(session: Session) -> int:
     found = session.client().get("/control/v1/ps")
     if session.json:
         session.print_json(found)
     else:
         print(loaded_table(found["models"]))
+        if found["quarantined"]:
+            print(f"\n{quarantined_table(found['quarantined'])}\n")
+            print("To try one at once: mlx-serve load NAME")
     return 0
 
 

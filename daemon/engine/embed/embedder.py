@@ -19,7 +19,7 @@ from ..encode.tokenizer import length_limit, load_tokenizer
 from ..model.load import UseTokenizer, read_json, reading
 from ..model.precision import widen
 from ..prompt.prompt_frames import EmbedData
-from ..prompt.render import Refused
+from ..prompt.refused import Refused
 from ..texts.row import Row
 from .pooling import Dense, dense_layers, normalized, pool
 from .recipe import Recipe, read_recipe

@@ -17,17 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol import Ask, Count, Counted, Event, Gauges, Rejected
+from ..device import bound_pool
 from ..generate.pace import AIM, LONGEST_SECONDS, Allowance
 from ..generate.turns import Turns
 from ..prompt.prompt_process import PromptProcess, Ready
-from ..prompt.render import Refused
+from ..prompt.refused import Refused
+from ..shares import divide
 from ..texts.row import Row
 from .packing import Budget, pack
 from .row_job import Job
 
 MOST_TOKENS = 16384
 PARTS_AHEAD = 2
-SHARE_FOR_STEPS = 0.8
 _NO_MEMORY = ("alloc", "memory")
 
 
@@ -86,8 +87,7 @@ class RowWorker:
         self._landed: Flight | None = None
         self._events: list[Event] = []
         self._allowance = Allowance(int(task.rate * LONGEST_SECONDS * AIM))
-        self._memory: int | None = None
-        self.limit(memory)
+        self._memory = None if memory is None else divide(memory, task.weight_bytes).caches
         self._steps = self._tokens = 0
         self._longest = 0.0
 
@@ -267,6 +267,7 @@ class RowWorker:
             running=running,
             waiting=sum(len(job.waiting) for job in self._turns) + self._prompts.busy,
             active_memory=mx.get_active_memory(),
+            cache_memory=mx.get_cache_memory(),
             peak_memory=mx.get_peak_memory(),
             prompt_tokens=self._tokens,
             steps=self._steps,
@@ -275,9 +276,11 @@ class RowWorker:
 
     # memory
 
-    def limit(self, memory: int | None) -> None:
+    def limit(self, memory: int) -> None:
         """So many bytes for the weights and everything else from now on."""
-        self._memory = None if memory is None else int(max(0, memory - self._task.weight_bytes) * SHARE_FOR_STEPS)
+        division = divide(memory, self._task.weight_bytes)
+        bound_pool(division)
+        self._memory = division.caches
 
     def _budget(self) -> Budget:
         task = self._task

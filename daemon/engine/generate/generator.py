@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected
-from ..device import backend
+from ..device import backend, bound_pool
 from ..model.load import LanguageModel
 from ..prompt.prompt_process import PromptProcess, Ready
 from ..prompt.render import Prepared
+from ..shares import divide
 from .batch import Batch, Launch
 from .choices import Choices
 from .draw import choice, resolve
@@ -236,14 +237,20 @@ class Generator:
                 self._complete.remove(prefill)
 
     def _begin_prefills(self) -> None:
-        """Everybody who finds a place begins; whose turn it is comes later."""
+        """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be
+        through before it; the others wait for a group, in which they cost less."""
+        budget = self._pace.budget(len(self._batch))
         while True:
+            shortest = min(self._turns, key=lambda prefill: prefill.remaining, default=None)
+            if shortest is not None and shortest.chunks(budget) <= 1:
+                return
             coming = [sequence.length + 1 for prefill in self._prefills() for _, sequence in prefill.members()]
             group = self._scheduler.next_group(
                 Occupancy(self._batch.lengths, self._prefilling).and_rows(coming),
-                min(self._pace.budget(len(self._batch)), self._pace.fresh.tokens),
+                min(budget, self._pace.fresh.tokens),
                 padded=self._model.paddable,
                 alone=not self._model.batchable,
+                below=None if shortest is None else shortest.total - shortest.done,
             )
             if not group:
                 return
@@ -345,9 +352,15 @@ class Generator:
             waiting=len(self._scheduler) + self._prompts.busy,
             prefilling=sum(prefill.rows for prefill in self._prefills()),
             active_memory=mx.get_active_memory(),
+            cache_memory=mx.get_cache_memory(),
             peak_memory=mx.get_peak_memory(),
             prompt_tokens=self._prompt_tokens,
             generated_tokens=self._generated,
             steps=self._steps,
             longest_step=self._pace.longest,
         )
+
+    def limit(self, memory: int) -> None:
+        division = divide(memory, self._model.weight_bytes)
+        bound_pool(division)
+        self._ledger.memory = division.caches

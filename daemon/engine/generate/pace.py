@@ -7,9 +7,12 @@ per step are stretched only while they make the others' steps longer by less tha
 
 from __future__ import annotations
 
+from collections import deque
+
 LONGEST_SECONDS = 0.5
 AIM = 0.8  # of the longest: times scatter
 FEWEST_TOKENS = 4
+REMEMBERED = 4
 GROWTH = 4
 IDLE_FACTOR = 4
 STALL_SECONDS = 0.025
@@ -27,9 +30,27 @@ class Allowance:
         """A chunk of so many tokens took so long."""
         fitting = int(tokens * LONGEST_SECONDS * AIM / max(seconds, 1e-6))
         if fitting < self.tokens:
-            self.tokens = max(FEWEST_TOKENS, fitting)
+            # A GPU compiles kernels for a shape that it has not met: no chunk says more than that half is enough.
+            self.tokens = max(FEWEST_TOKENS, fitting, self.tokens // 2)
         elif 2 * tokens >= self.tokens:  # a small chunk says little of what a large one costs
             self.tokens = min(fitting, GROWTH * self.tokens)
+
+
+class Freshest:
+    """How many tokens of a prefill that begins now fit into the longest step: the best of what the last ones showed."""
+
+    def __init__(self, tokens: int) -> None:
+        self._fitting: deque[int] = deque([max(FEWEST_TOKENS, tokens)], maxlen=REMEMBERED)
+
+    @property
+    def tokens(self) -> int:
+        return max(self._fitting)
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A first chunk of so many tokens took so long."""
+        fitting = int(tokens * LONGEST_SECONDS * AIM / max(seconds, 1e-6))
+        if fitting < self.tokens or 2 * tokens >= self.tokens:
+            self._fitting.append(max(FEWEST_TOKENS, min(fitting, GROWTH * self.tokens)))
 
 
 class Pace:
@@ -37,7 +58,7 @@ class Pace:
 
     def __init__(self, tokens_per_step: int, fresh: int) -> None:
         self._tokens_per_step = tokens_per_step
-        self.fresh = Allowance(fresh)
+        self.fresh = Freshest(fresh)
         self.stretch = 1
         self.longest = 0.0
         self._plain: float | None = None

@@ -41,6 +41,13 @@ class Prefill:
     def remaining(self) -> int:
         return (self.total - self.done) * len(self.requests)
 
+    def chunks(self, budget: int) -> int:
+        """How many chunks are left, if each may have this budget."""
+        return -(-(self.total - self.done) // self._width(budget))
+
+    def _width(self, budget: int) -> int:
+        return max(1, min(budget // len(self.requests), self.allowance.tokens))
+
     @property
     def rows(self) -> int:
         """How many rows of the batch its sequences will take."""
@@ -59,8 +66,7 @@ class Prefill:
 
     def begin_chunk(self, budget: int, step: int) -> Chunk:
         """Start the next chunk, of at most `budget` tokens over the whole group, in this step of the engine."""
-        each = min(budget // len(self.requests), self.allowance.tokens)
-        width = min(self.total - self.done, max(1, each))
+        width = min(self.total - self.done, self._width(budget))
         end = self.done + width
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
         tokens = mx.array([row + [0] * (width - len(row)) for row in rows])

@@ -51,23 +51,26 @@ class Scheduler(Generic[T]):
         """Whether a prompt of this length is too large even alone: its caches, and a copy of them in the batch."""
         return not self._ledger.fits(Occupancy((length + 1,), ((1, length),)))
 
-    def next_group(self, present: Occupancy, budget: int, *, padded: bool, alone: bool = False) -> list[T]:
+    def next_group(
+        self, present: Occupancy, budget: int, *, padded: bool, alone: bool = False, below: int | None = None
+    ) -> list[T]:
         """Who starts prefill now, beside those who are `present`, prompts under way among them with the rows that they
         will have.
 
         One long prompt goes alone, in chunks. Short ones go side by side while the whole group stays within the budget:
-        of any length when prompts may be padded, else of equal length only, or each by itself (`alone`).
+        of any length when prompts may be padded, else of equal length only, or each by itself (`alone`). `below`: only
+        prompts of fewer tokens, which pass the longer ones before them.
         """
         group: list[T] = []
-        while self._waiting:
-            head = self._waiting[0]
+        for head in [one for one in self._waiting if below is None or one.length < below]:
             widest = max([head.length, *(one.length for one in group)])
             joining = self._joining(head, present, present.and_prefill(len(group) + 1, widest))
             if not joining:
                 break
             if group and (widest * (len(group) + 1) > budget or (not padded and head.length != group[0].length)):
                 break
-            group.append(self._waiting.popleft())
+            group.append(head)
+            self._waiting.remove(head)
             present = present.and_rows([head.length + 1] * joining)
             if alone or head.length > budget or joining < head.rows:
                 break

@@ -113,12 +113,12 @@ class BatchedForward:
     def _bucket_of(self, key: int) -> Bucket:
         return next(bucket for bucket in self._buckets if key in bucket.keys)
 
-    def _arrange(self, newcomers: Mapping[int, int] | None = None) -> list[list[int]]:
-        """Put the rows where a step costs least, if that is worth it. Gives the keys of each bucket, with newcomers,
-        which come with their lengths and have yet to join."""
+    def _arrange(self, joining: Mapping[int, int] | None = None) -> list[list[int]]:
+        """Put the rows where a step costs least, if that is worth it. Gives the keys of each bucket, `joining` rows
+        included, which are given by their lengths and join afterwards."""
         present = [bucket for bucket in self._buckets if bucket.keys]
         lengths = {key: length for one in present for key, length in zip(one.keys, one.lengths, strict=True)}
-        lengths |= newcomers or {}
+        lengths |= joining or {}
         groups = rearranged([bucket.keys for bucket in present], lengths, self._costs)
         self._buckets = [self._kept(group, present) for group in groups]
         for target, group in zip(self._buckets, groups, strict=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from . import rope_modules
 from .rope_settings import FULL, SLIDING, BadConfig, sections
 from .spelling import LINEAR, normalised, period
 
-_HEADS = ("lm_head.weight", "lm_head.scales", "output.weight", "embed_out.weight")
+_HEADS = re.compile(r"(?:.*\.)?lm_head\.weight|output\.weight|embed_out\.weight")
 
 Classes = Callable[[dict[str, Any]], tuple[type, type]]
 
@@ -31,9 +32,10 @@ def open_network(
 
     Raises Unfollowed, BadConfig, and what mlx-lm raises.
     """
-    spelled = every_spelling(folder, config)
+    tensors = tensor_names(folder)
+    spelled = every_spelling(config, tensors)
     _check_presence(spelled)
-    _check_layers(spelled, len(_tensor_names(folder)))
+    _check_layers(spelled, len(tensors))
     _check_periods(spelled)
     network, read = lm.load_model(
         folder, lazy=True, strict=True, model_config=spelled, get_model_classes=classes, trust_remote_code=False
@@ -45,9 +47,9 @@ def open_network(
     return network, read
 
 
-def every_spelling(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as mlx-lm and mlx-vlm should see it. Raises BadConfig."""
-    has_head = any(name.endswith(_HEADS) for name in _tensor_names(folder))
+def every_spelling(config: Mapping[str, Any], tensors: Collection[str]) -> dict[str, Any]:
+    """The config as mlx-lm and mlx-vlm should see it. `tensors`: the names of the weights. Raises BadConfig."""
+    has_head = any(_HEADS.fullmatch(name) for name in tensors)
     spelled = normalised(lm._decode_tagged_floats(dict(config)), has_head=has_head, required=required_keys)
     # generation_config.json has the last word, and mlx-lm would ask it before this config.
     spelled.pop("eos_token_id", None)
@@ -108,8 +110,8 @@ def _keys(arguments: type) -> frozenset[str]:
     return frozenset(inspect.signature(arguments).parameters)
 
 
-def _tensor_names(folder: Path) -> set[str]:
-    """Unreadable headers name nothing: whoever loads the weights says what is wrong with them."""
+def tensor_names(folder: Path) -> set[str]:
+    """Unreadable headers are skipped here; loading the weights reports them."""
     names: set[str] = set()
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:

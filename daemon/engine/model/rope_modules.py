@@ -1,4 +1,4 @@
-"""Whether a network turns its queries and keys as its config says: read off the modules that were really built.
+"""Whether a network rotates its queries and keys as its config says: read off the modules that were built.
 
 An architecture that ignores a setting would compute something else without a word, so the modules are compared with
 what mlx-lm's own `initialize_rope` makes of the settings; which keys its code reads does not matter then.
@@ -76,7 +76,7 @@ def _bases(rotation: Rotation, section: Mapping[str, Any]) -> list[Any]:
 
 
 def _followed(rotation: Rotation, section: Mapping[str, Any], modules: list[nn.Module]) -> bool:
-    """Whether some of the modules do as they are told. Where there are none, no scaling can be in force.
+    """Whether some of the modules follow the configuration. Without any module there can be no scaling.
 
     Where there are several bases, not all of them need to be scaled.
     """

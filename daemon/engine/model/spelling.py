@@ -24,8 +24,8 @@ def normalised(
 ) -> dict[str, Any]:
     """A copy that says everything in every spelling. Raises BadConfig.
 
-    `has_head`: the weights hold a language head of their own. `required` tells, for a model type, which keys its
-    architecture cannot do without.
+    `has_head`: the weights hold a language head of their own. `required` gives, for a model type, the keys that its
+    architecture needs.
     """
     result = dict(config)
     for key in NESTED:

@@ -11,11 +11,11 @@ from mlx_lm.tokenizer_utils import _infer_tool_parser
 
 
 def template_options(folder: Path) -> dict[str, Any]:
-    """What to tell mlx-lm's `load_tokenizer` beside the files. Raises ValueError where a file is not JSON."""
+    """Options for mlx-lm's `load_tokenizer`. Raises ValueError where a file is not JSON."""
     config = _object(folder / "tokenizer_config.json")
     options: dict[str, Any] = {}
     if not config.get("chat_template") and not (folder / "chat_template.jinja").exists():
-        # Models that see keep the template with their processor.
+        # Vision models keep the template with their processor.
         beside = _object(folder / "chat_template.json").get("chat_template")
         options = {"chat_template": beside} if beside else {}
     named = _named(folder, options.get("chat_template") or config.get("chat_template"))

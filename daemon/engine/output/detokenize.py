@@ -44,9 +44,10 @@ class Vocabulary:
         self.pieces = self._byte_pieces() if self._byte_level() else None
 
     def _byte_level(self) -> bool:
-        if self.backend is None:
+        if self.backend is None or self.backend.decoder is None:
             return False
-        decoder = json.loads(self.backend.to_str()).get("decoder") or {}
+        # The decoder alone: the whole tokenizer as JSON takes seconds where the vocabulary is large.
+        decoder = json.loads(self.backend.decoder.__getstate__())
         parts = decoder.get("decoders", [decoder])
         return [part.get("type") for part in parts] == ["ByteLevel"]
 

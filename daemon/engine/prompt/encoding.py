@@ -12,7 +12,7 @@ class Encoding(Protocol):
 
     added: dict[str, bool]
     backend: Any
-    """Of the `tokenizers` library."""
+    """Of the `tokenizers` library, where there is one behind it."""
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:
         """With `special`, the tokens that the tokenizer puts around every text are there too."""
@@ -58,14 +58,17 @@ class TransformersEncoding:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self.backend = tokenizer.backend_tokenizer
+        self.backend = getattr(tokenizer, "backend_tokenizer", None)
         self.added = {str(token): bool(token.special) for token in tokenizer.added_tokens_decoder.values()}
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def plain_ids(self, text: str) -> list[int]:
-        return list(self._tokenizer._encode_without_added_tokens(text))
+        own = getattr(self._tokenizer, "_encode_without_added_tokens", None)
+        if own is not None:
+            return list(own(text))
+        return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
     def id(self, token: str) -> int | None:
         found = self._tokenizer.convert_tokens_to_ids(token)
@@ -82,8 +85,8 @@ def open_encoding(data: TokenizerData) -> Encoding:
 
 def tokenizer_data(tokenizer: Any, folder: str = "", options: dict[str, Any] | None = None) -> TokenizerData:
     """What the prompt process needs to know of a loaded tokenizer of Transformers."""
-    template = tokenizer.chat_template
-    control = tokenizer.chat_control_tokens
+    template = getattr(tokenizer, "chat_template", None)
+    control = getattr(tokenizer, "chat_control_tokens", None)
     return TokenizerData(
         backend=tokenizer.backend_tokenizer.to_str() if _is_plain(tokenizer) else None,
         folder=folder,
@@ -91,7 +94,7 @@ def tokenizer_data(tokenizer: Any, folder: str = "", options: dict[str, Any] | N
         names=dict(tokenizer.special_tokens_map),
         template=dict(template) if isinstance(template, dict) else template,
         control=None if control is None else tuple(control),
-        split_special=bool(tokenizer.split_special_tokens),
+        split_special=bool(getattr(tokenizer, "split_special_tokens", False)),
     )
 
 
@@ -101,5 +104,6 @@ def _is_plain(tokenizer: Any) -> bool:
 
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         return False
+    # The third came with Transformers 5.20 or so; older ones do without.
     names = ("__call__", "_encode_plus", "_encode_without_added_tokens", "convert_tokens_to_ids")
-    return all(getattr(type(tokenizer), name) is getattr(PreTrainedTokenizerFast, name) for name in names)
+    return all(getattr(type(tokenizer), name, None) is getattr(PreTrainedTokenizerFast, name, None) for name in names)

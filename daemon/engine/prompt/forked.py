@@ -86,7 +86,8 @@ def _be_worker(sock: socket.socket, prompts: Preparer, others: Iterable[socket.s
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for each in others:
             each.close()
-        Worker(sock, prompts).run()
+        with contextlib.suppress(ConnectionError):
+            Worker(sock, prompts).run()
         status = 0
     except BaseException as error:  # whatever it is, this process must not go on as its parent
         sys.stderr.write(f"a prompt worker ended with {type(error).__name__}\n")

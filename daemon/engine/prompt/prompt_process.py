@@ -137,6 +137,7 @@ class PromptProcess:
             self._reject(number)
 
     def _reject(self, number: int) -> None:
+        self._sent.add(number)
         message = "prompts cannot be prepared, for the process that does so fails; `mlx-serve logs` shows why"
         self._deliver(Rejected(id=number, code="internal_error", message=message))
 
@@ -209,7 +210,8 @@ class _Process:
         except OSError:
             self._socket.close()
             raise
-        threading.Thread(target=self._read, name="prepared", daemon=True).start()
+        self._reading = threading.Thread(target=self._read, name="prepared", daemon=True)
+        self._reading.start()
 
     def send(self, frame: bytes) -> None:
         """To one that has ended nothing goes: the reading thread has seen it, or will."""
@@ -219,8 +221,11 @@ class _Process:
             return
 
     def close(self) -> None:
+        """The process ends when nobody speaks to it any more."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._process.wait()
+        self._reading.join()
+        self._socket.close()
 
     def wait(self) -> str:
         self._socket.close()

@@ -7,42 +7,25 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import copy
 import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jinja2
 import msgspec
 
-from ...protocol import ChatPrompt, Count, Generate, Prompt, RejectCode, Rejected, TextPrompt, TokenPrompt
-from .continuation import closed_at_tag, tagged
+from ...protocol import ChatPrompt, Count, Generate, Prompt, TextPrompt, TokenPrompt
 from .control_tokens import Marks, encode, marks, pattern
+from .conversation import closed_at_tag, tagged, template_ready
 from .encoding import Encoding
 from .environment import Template, TooLong
 from .prompt_frames import ModelData, TokenizerData
-from .size import fits, most_bytes, most_characters, size
+from .refused import Refused, TooLarge, check_size
+from .size import most_bytes, most_characters, size
 
-COUNTED_CONTEXTS = 4
+COUNTED_CONTEXTS = 3
 """A text to be counted may be for so many contexts."""
-
-
-class Refused(Exception):
-    """The request cannot be served; carries the frame that says so, without the id."""
-
-    def __init__(self, code: RejectCode, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.param = param
-
-    def rejected(self, request_id: int) -> Rejected:
-        return Rejected(id=request_id, code=self.code, message=str(self), param=self.param)
-
-
-class TooLarge(Refused):
-    """The input cannot fit the context, whatever its tokens are."""
 
 
 @dataclass(frozen=True)
@@ -178,9 +161,9 @@ class Prompts:
     def _reject_by_size(self, prompt: Prompt, limit: int) -> None:
         """Refuse what cannot fit without rendering and tokenizing megabytes."""
         if isinstance(prompt, TextPrompt):
-            _check_size([prompt.text], limit, "prompt")
+            check_size([prompt.text], limit, "prompt")
         elif isinstance(prompt, ChatPrompt):
-            _check_size([str(message.get("content")) for message in prompt.messages], limit, "messages")
+            check_size([str(message.get("content")) for message in prompt.messages], limit, "messages")
 
     def _tokens(self, prompt: Prompt, limit: int) -> tuple[list[int], str]:
         if isinstance(prompt, TokenPrompt):
@@ -234,7 +217,7 @@ class Prompts:
                 "messages",
             ) from error
         text = marked.removed(rendered)
-        _check_size([text], limit, "messages")
+        check_size([text], limit, "messages")
         self.note(size(text))
         return encode(self._encoding, rendered, marked), text
 
@@ -264,7 +247,7 @@ class Prompts:
             options["enable_thinking"] = bool(prompt.thinking)
             if isinstance(prompt.thinking, str):
                 options["reasoning_effort"] = prompt.thinking
-        messages = [_message(message, marked) for message in prompt.messages]
+        messages = [template_ready(message, marked) for message in prompt.messages]
         if not messages:
             raise ValueError("there are no messages")
         last = tagged(messages[-1], template.source) if prompt.continue_last else None
@@ -280,34 +263,3 @@ class Prompts:
     def _opens_reasoning(self, rendered: str) -> bool:
         start = self._model.think_start
         return bool(start) and rendered.rstrip().endswith(start)
-
-
-def _message(message: dict[str, Any], marked: Marks) -> dict[str, Any]:
-    """A copy whose texts cannot spell a control token, without what is null, with its thoughts under the names that
-    templates know.
-
-    The assistant's own turns stay as they are, for templates look for their markers there.
-    """
-    message = {key: copy.deepcopy(value) for key, value in message.items() if value is not None}
-    if not message.get("thinking"):
-        message.pop("thinking", None)
-    thoughts = next((message[key] for key in ("reasoning_content", "thinking", "reasoning") if key in message), None)
-    if thoughts is not None:
-        message = {"thinking": thoughts} | message | {"reasoning_content": thoughts}
-    if message.get("role") == "assistant":
-        return message
-    return {key: value if key == "role" else marked.around(value) for key, value in message.items()}
-
-
-def _check_size(texts: list[str], limit: int, param: str) -> None:
-    """Raises TooLarge."""
-    if fits(texts, limit):
-        return
-    characters, count = sum(map(len, texts)), sum(map(size, texts))
-    raise TooLarge(
-        "context_length_exceeded",
-        f"the input of {characters} characters ({count} bytes) cannot fit the model's maximum context length "
-        f"({limit} tokens, for which at most {most_bytes(limit)} bytes are read): shorten the input, or use a model "
-        "with a longer context",
-        param,
-    )

@@ -38,6 +38,15 @@ class Supervisor:
 
     def run(self) -> None:
         """Returns when the engine is gone."""
+        try:
+            self._serve()
+        except ConnectionError:
+            return
+        finally:
+            for worker in list(self._workers):
+                self._end(worker)
+
+    def _serve(self) -> None:
         self._fork(time.monotonic())
         while True:
             sockets = {worker.socket: worker for worker in self._workers}
@@ -46,8 +55,6 @@ class Supervisor:
                 if sock is not self._engine:
                     self._hear(sockets[sock])
                 elif not self._take():
-                    for worker in list(self._workers):
-                        self._end(worker)
                     return
             self._end_late_ones(time.monotonic())
             self._hand_out(time.monotonic())

@@ -17,7 +17,7 @@ from ...protocol import Count, Counted, Embed, Generate, Rejected, Rerank, Work
 from .deadline import DEADLINE_SECONDS, seconds_for
 from .memory_bound import AddressSpace, allowance, resident
 from .prompt_frames import Answer, Encoded, EncodedRows, Job, Note, PackedRow, Result, body, pack, receive, send
-from .render import Refused
+from .refused import Refused
 
 NOTED = 64 << 10
 """Smaller texts are tokenized before anybody could ask what takes so long."""

@@ -25,13 +25,13 @@ from ...protocol import Quantize, Quantized
 from ..device import backend
 from ..model.load import UnsupportedModel, read_json
 from .shards import Place, open_shards, write
-from .source import Source, open_source, sizes
+from .source import SourceModel, open_source, sizes
 
 WINDOW = 512 << 20
 """Bytes of source weights that are on their way at once; a layer that is larger goes alone."""
 MAX_LANES = 8
 
-Report = Callable[[int, int], None]
+ReportBytes = Callable[[int, int], None]
 Weights = list[tuple[str, mx.array]]
 
 
@@ -57,14 +57,14 @@ class Lanes:
 
 
 @dataclass
-class Batch:
+class LayerTensors:
     """One layer's tensors on their way: flat bytes by name, and how much of the source they stand for."""
 
     data: dict[str, mx.array]
     source_bytes: int
 
 
-def quantize(order: Quantize, report: Report) -> Quantized:
+def quantize(order: Quantize, report: ReportBytes) -> Quantized:
     """Fill `order.output`. Raises BadModel, UnsupportedModel, OSError, MemoryError, and what the libraries raise."""
     began = time.monotonic()
     folder, output = Path(order.path), Path(order.output)
@@ -88,7 +88,7 @@ def quantize(order: Quantize, report: Report) -> Quantized:
     return Quantized(weight_bytes=weight_bytes, peak_memory=_peak_memory(), seconds=time.monotonic() - began)
 
 
-def _quantize(source: Source, order: Quantize) -> dict[str, Any]:
+def _quantize(source: SourceModel, order: Quantize) -> dict[str, Any]:
     lanes = Lanes()
     own = source.predicate or getattr(source.network, "quant_predicate", None)
 
@@ -106,7 +106,7 @@ def _quantize(source: Source, order: Quantize) -> dict[str, Any]:
 
 def _stream(weights: Weights, before: dict[str, int], places: dict[str, Place]) -> Iterator[int]:
     """Evaluate and write everything, `WINDOW` bytes of source ahead; yields bytes of source that are done."""
-    waiting: collections.deque[Batch] = collections.deque()
+    waiting: collections.deque[LayerTensors] = collections.deque()
     under_way = 0
     for batch in _batches(weights, before):
         while waiting and under_way + batch.source_bytes > WINDOW:
@@ -119,12 +119,12 @@ def _stream(weights: Weights, before: dict[str, int], places: dict[str, Place]) 
         yield _write(waiting.popleft(), places)
 
 
-def _batches(weights: Weights, before: dict[str, int]) -> Iterator[Batch]:
+def _batches(weights: Weights, before: dict[str, int]) -> Iterator[LayerTensors]:
     """Layer by layer: a weight and its scales come out of one operation. Empties `weights`."""
     weights.reverse()
     while weights:
         layer = weights[-1][0].rpartition(".")[0]
-        batch = Batch({}, 0)
+        batch = LayerTensors({}, 0)
         while weights and weights[-1][0].rpartition(".")[0] == layer:
             name, weight = weights.pop()
             batch.data[name] = mx.contiguous(weight).reshape(-1).view(mx.uint8)
@@ -132,7 +132,7 @@ def _batches(weights: Weights, before: dict[str, int]) -> Iterator[Batch]:
         yield batch
 
 
-def _write(batch: Batch, places: dict[str, Place]) -> int:
+def _write(batch: LayerTensors, places: dict[str, Place]) -> int:
     for name in list(batch.data):
         data: Any = batch.data.pop(name)  # mlx's stubs do not say that it is a buffer
         mx.eval(data)

@@ -16,7 +16,7 @@ from ..process import import_mlx_lm, inherit
 
 REPORT_SECONDS = 0.1
 POOL_BYTES = 64 << 20
-NICE = 10  # models that answer come first
+NICE = 10  # models that serve requests come first
 
 
 def main() -> None:
@@ -31,13 +31,13 @@ def main() -> None:
 
 
 def _work(order: protocol.Quantize, mailbox: Mailbox) -> protocol.Quantized | protocol.JobFailed:
-    told = 0.0
+    reported = 0.0
 
     def report(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal reported
         now = time.monotonic()
-        if done in (0, total) or now - told >= REPORT_SECONDS:
-            told = now
+        if done in (0, total) or now - reported >= REPORT_SECONDS:
+            reported = now
             mailbox.send(protocol.Quantizing(done_bytes=done, total_bytes=total))
 
     try:
@@ -67,7 +67,7 @@ def _failure(order: protocol.Quantize, error: BaseException) -> protocol.JobFail
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return protocol.JobFailed(code="no_space", message="the disk is full")
         case MemoryError():
-            return protocol.JobFailed(code="insufficient_memory", message="the memory of this machine is used up")
+            return protocol.JobFailed(code="insufficient_memory", message="this machine is out of memory")
         case ValueError() | KeyError() | TypeError() | AttributeError() | FileNotFoundError():
             unknown = "not supported" in text.lower() or "unsupported" in text.lower()
             return protocol.JobFailed(code="unsupported" if unknown else "bad_model", message=text)

@@ -1,7 +1,7 @@
 """The model that is to be quantized, without a byte of its weights read: lazy arrays in mlx-lm's or mlx-vlm's classes.
 
 Which library's classes and rules hold: mlx-lm's for language models and for decoders that embed or rerank, mlx-vlm's
-for what sees, and its encoders (BERT, XLM-R, ModernBERT) for the embedding models and rerankers that mlx-lm lacks.
+for vision models, and its encoders (BERT, XLM-R, ModernBERT) for the embedding models and rerankers that mlx-lm lacks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mlx_lm.convert import MODEL_CONVERSION_DTYPES
 from ...protocol import Kind, Quantize
 from ..encode.open import is_decoder, with_any_head
 from ..model.load import BadModel, UnsupportedModel, read_json
-from ..model.network import Classes, Unfollowed, every_spelling, open_network
+from ..model.network import Classes, Unfollowed, every_spelling, open_network, tensor_names
 
 HEADS = ("score", "classifier", "classifier.dense", "classifier.out_proj", "head.dense", "pooler.dense")
 """Heads of rerankers: a handful of weights that every score goes through."""
@@ -35,7 +35,7 @@ Predicate = Callable[[str, nn.Module], bool | dict[str, Any]]
 
 
 @dataclass
-class Source:
+class SourceModel:
     """`network` has lazy weights, `config` is what the library makes of config.json, `weight_bytes` are on disk."""
 
     network: Any
@@ -59,7 +59,7 @@ class Source:
     def cast(self, choose: Callable[[str], object]) -> None:
         """Give floating weights the type that config.json names, as both libraries' `convert` does.
 
-        `choose` is told the path of every weight before its operation is made.
+        `choose` is called with the path of every weight before its operation is made.
         """
         stated: Any = self.config.get("torch_dtype")
         if stated is None and (text := self.config.get("text_config")):
@@ -83,22 +83,22 @@ class Source:
         return self.sees or "vision_tower" in getattr(self.network, "model", {})
 
 
-def open_source(folder: Path, kind: Kind) -> Source:
+def open_source(folder: Path, kind: Kind) -> SourceModel:
     """Raises BadModel, UnsupportedModel, and what the libraries raise."""
     config = read_json(folder / "config.json")
     _refuse(folder, config)
     weight_bytes = _weight_bytes(folder)
     if kind == "vlm" or (kind != "llm" and config.get("vision_config")):
         network, config = _seeing(folder)
-        return Source(network, config, weight_bytes, True, _outside_towers(network))
+        return SourceModel(network, config, weight_bytes, True, _outside_towers(network))
     if kind == "llm":
         network, config = _decoder(folder, config, lm._get_classes)
-        return Source(network, config, weight_bytes, False, None)
+        return SourceModel(network, config, weight_bytes, False, None)
     if is_decoder(config):
         network, config = _decoder(folder, config, with_any_head)
-        return Source(network, config, weight_bytes, False, _outside_heads(network))
+        return SourceModel(network, config, weight_bytes, False, _outside_heads(network))
     network = _encoder(folder, kind)
-    return Source(network, config, weight_bytes, True, _outside_heads(network))
+    return SourceModel(network, config, weight_bytes, True, _outside_heads(network))
 
 
 def _refuse(folder: Path, config: dict[str, Any]) -> None:
@@ -185,7 +185,7 @@ def _respelled(folder: Path) -> Iterator[Path]:
         for path in folder.iterdir():
             if path.is_file() and path.name != "config.json":
                 (Path(alone) / path.name).symlink_to(path.resolve())
-        config = every_spelling(folder, read_json(folder / "config.json"))
+        config = every_spelling(read_json(folder / "config.json"), tensor_names(folder))
         (Path(alone) / "config.json").write_text(json.dumps(config))
         yield Path(alone)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...protocol import Count, Embed, TextPrompt
 from ..prompt.prompt_frames import EmbedData
-from ..prompt.render import Refused
+from ..prompt.refused import Refused
 from .prompts_by_name import prompt_before
 from .row import Row
 from .tokens import TextTokenizer, Tokens

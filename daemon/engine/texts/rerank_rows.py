@@ -6,7 +6,7 @@ from typing import Any
 
 from ...protocol import Count, Rerank, TextPrompt
 from ..prompt.prompt_frames import RerankData
-from ..prompt.render import Refused
+from ..prompt.refused import Refused
 from ..prompt.size import fits, most_characters
 from .row import Row
 from .tokens import TextTokenizer

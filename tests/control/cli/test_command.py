@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from fakes.control_daemon import FakeDaemon, Run
 from support.waiting import GUARD
 
+from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.store.errors import DamagedModel
 
 
@@ -62,6 +64,20 @@ def test_load_ps_unload_remove(starter: FakeDaemon, run: Run) -> None:
     assert run("cp", "starter", "b").stdout == "copied starter to local/b\n"
     assert run("rm", "b", "starter").stdout == "removed local/b\nremoved mlx-serve/starter\n"
     assert starter.store.models() == []
+
+
+def test_ps_shows_quarantine(starter: FakeDaemon, run: Run) -> None:
+    """Which model, until when, why, and what to do about it."""
+    until = time.time() + 601
+    starter.residency.quarantine.append(Quarantine("mlx-serve/starter", "b" * 64, "its process ended", 3, until))
+    lines = run("ps").stdout.splitlines()
+    assert "IN QUARANTINE" in lines[2]
+    assert lines[3].split("    ")[0] == "mlx-serve/starter"
+    assert "10 minutes from now" in lines[3] and lines[3].endswith("its process ended")
+    assert lines[-1] == "To try one at once: mlx-serve load NAME"
+    assert json.loads(run("ps", "--json").stdout)["quarantined"] == [
+        {"name": "mlx-serve/starter", "id": "b" * 64, "reason": "its process ended", "deaths": 3, "until": until}
+    ]
 
 
 def test_pull_away_from_a_terminal_prints_plain_lines(daemon: FakeDaemon, run: Run, tmp_path: Path) -> None:

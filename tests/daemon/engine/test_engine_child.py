@@ -13,6 +13,7 @@ from support.engine_client import Engine, Sequence
 
 from mlx_serve.daemon import protocol
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.shares import divide
 from mlx_serve.daemon.protocol import Sampling, TextPrompt, TokenPrompt
 
 GREEDY = Sampling(temperature=0.0)
@@ -189,7 +190,7 @@ def test_a_request_cancelled_at_once(engine: Engine, whole: Sequence) -> None:
 
 def test_a_long_prompt_does_not_stop_the_others(engine: Engine) -> None:
     """Between the newcomer's acceptance and its first token, the running one goes on."""
-    running = ask(engine, max_tokens=120)
+    running = ask(engine, max_tokens=450)
     engine.read_until(lambda: len(running.deltas) >= 2)
     late = ask(engine, TokenPrompt(ids=(7,) * 480), max_tokens=2)
     engine.read_until(lambda: late.accepted is not None)
@@ -208,13 +209,56 @@ def test_pings_are_answered_by_the_loop(engine: Engine) -> None:
     done(engine, running)
 
 
+def memory_for(caches: int, weights: int) -> int:
+    """The smallest limit that leaves so many bytes for caches."""
+    return next(
+        limit for limit in range(weights + caches, weights + 2 * caches) if divide(limit, weights).caches >= caches
+    )
+
+
+def test_free_buffers_are_given_back_at_rest(engine: Engine) -> None:
+    """A second after the last answer the child says what MLX still holds: no free buffers, and less than in between."""
+    done(engine, ask(engine, max_tokens=60))
+    for step in engine.steps():
+        if not step.gauges.cache_memory:
+            break
+    busiest = step.gauges.peak_memory
+    assert step.gauges.running == 0 and 0 < step.gauges.active_memory < busiest
+
+
+def test_a_smaller_share_holds_for_those_who_run(checkpoint: Callable[[str], Path], llama: LanguageModel) -> None:
+    """Two grow side by side until the parent takes memory back; then they take turns, and their text is the same."""
+    roomy, scarce = (memory_for(tokens * llama.costs.row.token, llama.weight_bytes) for tokens in (4096, 900))
+    prompts = [TokenPrompt(ids=tuple(range(number, 220 + number))) for number in (0, 9)]
+    with Engine() as child:
+        child.load(checkpoint("llama"), memory_limit=roomy)
+        alone = [done(child, ask(child, prompt, max_tokens=60, want_context=True)) for prompt in prompts]
+        together = [ask(child, prompt, max_tokens=60, want_context=True) for prompt in prompts]
+        child.read_until(lambda: all(sequence.deltas for sequence in together))
+        child.send(protocol.Limit(memory_limit=scarce))
+        yielded = False
+        for step in child.steps():
+            yielded = yielded or bool(step.gauges.waiting)
+            if all(sequence.done for sequence in together):
+                break
+        assert yielded
+        assert [sequence.answer for sequence in together] == [sequence.answer for sequence in alone]
+
+
+def test_weights_that_do_not_fit_into_the_share_are_refused(
+    checkpoint: Callable[[str], Path], llama: LanguageModel
+) -> None:
+    with Engine() as child, pytest.raises(AssertionError, match=r"its weights take \d+ MB, and 0 MB are left"):
+        child.load(checkpoint("llama"), memory_limit=1000)
+
+
 def test_little_memory_gives_the_same_text(checkpoint: Callable[[str], Path], llama: LanguageModel) -> None:
     """Caches for 900 tokens: two rows that grow past 256, to buffers of 512, take turns, and each answers as it does
     alone."""
     caches = 900 * llama.costs.row.token
     prompts = [TokenPrompt(ids=tuple(range(number, 220 + number))) for number in (0, 9)]
     with Engine() as child:
-        child.load(checkpoint("llama"), memory_limit=llama.weight_bytes + int(caches / 0.9) + 2)
+        child.load(checkpoint("llama"), memory_limit=memory_for(caches, llama.weight_bytes))
         alone = [done(child, ask(child, prompt, max_tokens=60, want_context=True)) for prompt in prompts]
         together = [ask(child, prompt, max_tokens=60, want_context=True) for prompt in prompts]
         yielded = False

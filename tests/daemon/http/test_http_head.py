@@ -7,7 +7,7 @@ import logging
 import pytest
 from support.raw_http import HOST, Answer, statuses, wire
 
-from mlx_serve.daemon.http.head import Refused, parse
+from mlx_serve.daemon.http.head import RefusedRequest, parse
 
 CLOSE = b"Connection: close\r\n"
 
@@ -236,6 +236,6 @@ async def test_one_access_line_per_request(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_refusal_repeats_nothing_of_the_request() -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedRequest) as caught:
         parse(b"GET /ok HTTP/1.1\r\nHost: <script>")
     assert "script" not in str(caught.value)

@@ -27,13 +27,13 @@ from support.raw_http import wire
 
 from mlx_serve.daemon.http.app import App, JsonErrors
 from mlx_serve.daemon.http.exchange import Exchange
-from mlx_serve.daemon.http.head import Refused
+from mlx_serve.daemon.http.head import RefusedRequest
 from mlx_serve.daemon.http.request import ApiRequest
 from mlx_serve.handlers.error_bodies import Renderer
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("daemon/http", "handlers", "control/server")
-OURS = (App, ApiRequest, JsonErrors, Renderer, Refused)
+OURS = (App, ApiRequest, JsonErrors, Renderer, RefusedRequest)
 
 # Private, or in no documentation, or overridden or called where only Sanic itself is meant to.
 NAMES: dict[str, tuple[str, ...]] = {

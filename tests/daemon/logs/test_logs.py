@@ -32,7 +32,7 @@ def logger() -> Iterator[logging.Logger]:
         handler.close()
 
 
-def attach(logger: logging.Logger, sink: logs.Sink) -> logs.Sink:
+def attach(logger: logging.Logger, sink: logs.LogSink) -> logs.LogSink:
     sink.setFormatter(Formatter("json"))
     logger.addHandler(sink)
     return sink
@@ -138,7 +138,7 @@ def test_reopen_follows_a_file_that_was_moved_away(tmp_path: Path, logger: loggi
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_loses_lines_and_nothing_else(logger: logging.Logger) -> None:
     descriptor = os.open("/dev/full", os.O_WRONLY)
-    sink = attach(logger, logs.Sink(descriptor))
+    sink = attach(logger, logs.LogSink(descriptor))
     for _ in range(3):
         logger.info("lost")
         sink.flush()
@@ -154,7 +154,7 @@ def test_a_reader_that_stopped_reading_never_blocks_the_caller(
     """The pipe takes 64 KiB; everything past that waits in the sink up to its bound, and the rest is counted."""
     monkeypatch.setattr(logs, "_MAX_PENDING", 50)
     reader, writer = os.pipe()
-    sink = attach(logger, logs.Sink(writer))
+    sink = attach(logger, logs.LogSink(writer))
     for _ in range(1000):
         logger.info("x" * 600)
     assert len(sink._pending) <= 50

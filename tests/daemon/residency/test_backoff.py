@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlx_serve.daemon.errors import LoadError
+from mlx_serve.daemon.errors import LoadError, Quarantined, UnsupportedByModel
 from mlx_serve.daemon.residency import backoff as failures
 from mlx_serve.daemon.residency.backoff import Failures
 
@@ -14,6 +14,9 @@ class Clock:
         self.now = 1000.0
 
     def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
         return self.now
 
 
@@ -32,6 +35,10 @@ def held(known: Failures, digest: str = "a") -> LoadError | None:
     return None
 
 
+def die(known: Failures, cause: str = "killed by SIGSEGV", *, loading: bool = False) -> None:
+    known.died("a", "acme/model", cause, loading=loading)
+
+
 def test_nobody_is_held_back_without_a_reason() -> None:
     assert held(Failures()) is None
 
@@ -39,7 +46,7 @@ def test_nobody_is_held_back_without_a_reason() -> None:
 def test_refused_files_are_held_back_five_seconds(clock: Clock) -> None:
     """With the reason and the seconds that are left; another model is not."""
     known = Failures()
-    known.refused("a", "config.json is missing")
+    known.refused("a", LoadError("acme/model", "config.json is missing"))
     clock.now += 1.2
     error = held(known)
     assert error is not None
@@ -50,34 +57,96 @@ def test_refused_files_are_held_back_five_seconds(clock: Clock) -> None:
     assert held(known) is None
 
 
+def test_what_is_not_supported_stays_so(clock: Clock) -> None:
+    """The files and this version do not change while the daemon runs; asking explicitly looks again."""
+    known = Failures()
+    known.refused("a", UnsupportedByModel("acme/model", "its config asks to run code"))
+    clock.now += 100_000
+    assert isinstance(held(known), UnsupportedByModel)
+    known.forget("a")
+    assert held(known) is None
+
+
 def test_a_death_is_tried_again_at_once_then_ever_later(clock: Clock) -> None:
-    """At once, then after 1, 5 and 30 seconds, and never later than that."""
+    """At once, then after 1, 5 and 30 seconds, and never later than that, where deaths are too rare for quarantine."""
     known = Failures()
     for count, wait in enumerate((0.0, 1.0, 5.0, 30.0, 30.0), start=1):
-        known.died("a", "signal 9")
+        die(known, loading=True)
         if wait:
             clock.now += wait - 0.1
             error = held(known)
-            assert error is not None
+            assert error is not None and not isinstance(error, Quarantined)
             assert error.retry_after == 1
-            assert f"{count} times in a row, last with signal 9" in str(error)
+            assert f"ended while loading {count} times lately (the last time: killed by SIGSEGV)" in str(error)
             clock.now += 0.2
         assert held(known) is None
+        clock.now += 301
+    assert known.quarantined() == []
 
 
-def test_a_success_forgets(clock: Clock) -> None:
+def test_three_deaths_in_ten_minutes_are_quarantine(clock: Clock) -> None:
+    """Loading or serving. The sentence says why, for how long, and what to do."""
     known = Failures()
-    known.died("a", "x")
-    known.died("a", "x")
-    assert held(known) is not None
-    known.forget("a")
+    die(known, loading=True)
+    clock.now += 300
+    die(known)
+    clock.now += 299
     assert held(known) is None
-    known.died("a", "x")
+    die(known, "exit status 3")
+    error = held(known)
+    assert isinstance(error, Quarantined) and error.retry_after == 600
+    for part in ("10 more minutes", "3 times lately (the last time: exit status 3)", "mlx-serve load acme/model"):
+        assert part in str(error)
+    (shown,) = known.quarantined()
+    assert (shown.name, shown.digest, shown.deaths) == ("acme/model", "a", 3)
+    assert shown.until == pytest.approx(clock.now + 600)
+    clock.now += 600
+    assert held(known) is None and known.quarantined() == []
+
+
+def test_deaths_further_apart_are_not(clock: Clock) -> None:
+    known = Failures()
+    for _ in range(3):
+        die(known)
+        clock.now += 301
+    assert known.quarantined() == []
+
+
+def test_quarantine_doubles_up_to_an_hour(clock: Clock) -> None:
+    """One more death after it is enough, for what is tried then is the model that died."""
+    known = Failures()
+    for _ in range(2):
+        die(known)
+    for minutes in (10, 20, 40, 60, 60):
+        die(known)
+        (shown,) = known.quarantined()
+        assert shown.until - clock.now == pytest.approx(60 * minutes)
+        clock.now += 60 * minutes + 1
+
+
+def test_an_hour_without_a_death_forgets(clock: Clock) -> None:
+    known = Failures()
+    for _ in range(3):
+        die(known)
+    clock.now += 600 + 3601
+    die(known)
+    assert held(known) is None and known.quarantined() == []
+    assert known.deaths["acme/model"] == 4, "the count for metrics goes on"
+
+
+def test_asking_explicitly_forgets(clock: Clock) -> None:
+    known = Failures()
+    for _ in range(3):
+        die(known)
+    known.forget("a")
+    assert held(known) is None and known.quarantined() == []
+    die(known)
     assert held(known) is None
 
 
 def test_refused_files_do_not_count_as_deaths(clock: Clock) -> None:
     known = Failures()
-    known.refused("a", "x")
-    known.died("a", "y")
+    for _ in range(4):
+        known.refused("a", LoadError("acme/model", "x"))
+    die(known)
     assert held(known) is None

@@ -8,7 +8,9 @@ import pytest
 from support.residency_harness import MB, VECTORS, A, B, Build, C, LeaseHolder
 from support.waiting import settle, soon, until
 
-from mlx_serve.daemon.errors import InsufficientMemory
+from mlx_serve.daemon.errors import InsufficientMemory, UnsupportedByModel
+from mlx_serve.daemon.protocol import SERVED_KINDS
+from mlx_serve.store.errors import UnsupportedModel
 
 
 async def test_the_one_used_longest_ago_makes_room(build: Build) -> None:
@@ -28,7 +30,9 @@ async def test_each_kind_has_its_own_maximum(build: Build) -> None:
 
 async def test_memory_makes_room_among_all_kinds(build: Build) -> None:
     harness = build(models={"memory_limit": 400 * MB})
-    harness.fleet.outcomes |= {VECTORS: 100 * MB, A: 150 * MB}
+    for name, size in ((VECTORS, 100 * MB), (A, 150 * MB)):
+        harness.store.add(name, kind=harness.store.find(name).manifest.kind, size=size)
+        harness.fleet.outcomes[name] = size
     await harness.use_once(VECTORS)
     await harness.use_once(A)
     await harness.use_once(B)
@@ -95,9 +99,33 @@ async def test_too_large_for_this_machine(build: Build) -> None:
     harness = build(models={"memory_limit": 500 * MB})
     harness.store.add("acme/huge", size=20 * 10**9)
     await harness.use_once(A)
-    with pytest.raises(InsufficientMemory, match=r"'acme/huge' needs about 22\.0 GB and 0\.5 GB may be used"):
+    with pytest.raises(InsufficientMemory, match=r"'acme/huge' needs about 22\.0 GB, .* 524 MB may be used"):
         await harness.use_once("acme/huge")
     assert harness.names == [A]
+
+
+async def test_a_kind_that_is_not_served_puts_nobody_out(build: Build) -> None:
+    """With the real table of kinds, where every byte is taken: an error at once, and the model in memory stays."""
+    harness = build(served=SERVED_KINDS, models={"memory_limit": 200 * MB})
+    harness.store.add("acme/ranks", kind="reranker", size=120 * MB)
+    harness.store.add(A, size=120 * MB)
+    await harness.use_once(A)
+    with pytest.raises(UnsupportedByModel, match="does not serve models of type reranker"):
+        await harness.use_once("acme/ranks")
+    await settle()
+    assert harness.names == [A] and not harness.fleet.of(A)[0].closed
+    assert harness.fleet.loads == [A]
+
+
+async def test_an_architecture_that_is_not_there_puts_nobody_out(build: Build) -> None:
+    """As when mlx-lm is older than the store."""
+    harness = build(cache={"max_llm_models": 1})
+    harness.store.add("acme/later", architecture="qwen99")
+    await harness.use_once(A)
+    with pytest.raises(UnsupportedModel, match="'qwen99' is not supported"):
+        await harness.use_once("acme/later")
+    await settle()
+    assert harness.names == [A] and harness.fleet.loads == [A]
 
 
 async def test_the_device_says_how_much_there_is(build: Build) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
-from support.residency_harness import A, Build, Clock, LeaseHolder
+from support.residency_harness import A, B, Build, Clock, LeaseHolder
 from support.streams import events_of
 from support.waiting import settle, soon, until
 
-from mlx_serve.daemon.errors import InsufficientMemory, LoadError, RunnerDied, UnsupportedByModel
+from mlx_serve.daemon.errors import InsufficientMemory, LoadError, Quarantined, RunnerDied, UnsupportedByModel
 from mlx_serve.daemon.protocol import Generate, TextPrompt
 from mlx_serve.store.errors import DamagedModel
 
@@ -59,27 +60,76 @@ async def test_a_damaged_store_is_told(build: Build) -> None:
     await harness.use_once(A)
 
 
-async def test_a_model_that_kills_its_process_is_tried_ever_later(build: Build, clock: Clock) -> None:
-    """At once, after 1, 5, 30 seconds; the reason has the count and the cause; a success forgets it all."""
+async def test_a_model_that_kills_its_process_goes_into_quarantine(build: Build, clock: Clock) -> None:
+    """Tried again at once, then after a second; the third death is quarantine, and it is not loaded for ten minutes."""
     harness = build()
     harness.fleet.outcomes[A] = RunnerDied(A, "killed by SIGSEGV")
-    for count, wait in enumerate((0.0, 1.0, 5.0, 30.0), start=1):
+    for wait in (0.0, 1.1, 0.0):
         with pytest.raises(LoadError, match="SIGSEGV"):
             await harness.use_once(A)
-        assert len(harness.fleet.loads) == count
-        if wait:
-            with pytest.raises(LoadError, match=f"{count} times in a row") as caught:
-                await harness.use_once(A)
-            assert caught.value.retry_after is not None
-            assert len(harness.fleet.loads) == count
-        await clock.advance(wait + 0.1)
+        await clock.advance(wait)
+    for seconds in (0, 590):
+        await clock.advance(seconds)
+        with pytest.raises(Quarantined, match="SIGSEGV"):
+            await harness.use_once(A)
+    assert harness.fleet.loads == [A, A, A]
+    assert [one.name for one in harness.residency.quarantined()] == [A]
     del harness.fleet.outcomes[A]
+    await clock.advance(20)
     await harness.use_once(A)
-    assert await soon(harness.unload(A))
-    harness.fleet.outcomes[A] = RunnerDied(A, "killed by SIGSEGV")
-    for _ in range(2):
-        with pytest.raises(LoadError, match="SIGSEGV"):
+    assert harness.residency.quarantined() == [] and harness.residency.deaths == {A: 3}
+
+
+@pytest.mark.parametrize("watched", [True, False])
+async def test_deaths_in_serving_count(build: Build, clock: Clock, watched: bool) -> None:
+    """Each once, whoever notices first, the watcher or the next request. Another model is served all the while."""
+    harness = build()
+    for number in range(1, 4):
+        runner = await harness.use_once(A)
+        if watched:
+            runner.die("killed by SIGSEGV")
+            await settle()
+        else:
+            runner.alive, runner.death = False, "killed by SIGSEGV"
+        with suppress(LoadError):
             await harness.use_once(A)
+        runner.dead.set()
+        await settle()
+        assert harness.residency.deaths == {A: number}
+        await harness.use_once(B)
+        await clock.advance(1.1)
+    with pytest.raises(Quarantined, match="SIGSEGV"):
+        await harness.use_once(A)
+
+
+async def test_unloading_is_no_death(build: Build) -> None:
+    harness = build()
+    for _ in range(4):
+        await harness.use_once(A)
+        await harness.unload(A)
+    assert not harness.residency.deaths
+
+
+async def test_loading_explicitly_ends_a_quarantine(build: Build, clock: Clock) -> None:
+    """So does a new version, for its files are others; the same files pulled again do not."""
+    harness = build()
+    harness.fleet.outcomes[A] = RunnerDied(A, "killed by SIGSEGV")
+    for _ in range(3):
+        with pytest.raises(LoadError):
+            await harness.use_once(A)
+        await clock.advance(1.1)
+    del harness.fleet.outcomes[A]
+    old = harness.store.find(A)
+    harness.store.add(A, digest=old.digest, day=9)
+    with pytest.raises(Quarantined):
+        await harness.use_once(A)
+    harness.store.add(A, digest="f" * 64)
+    await harness.use_once(A)
+    harness.store.add(A, digest=old.digest)
+    await harness.load(A)
+    assert harness.residency.quarantined() == []
+    assert await soon(harness.unload(A))
+    await harness.use_once(A)
 
 
 async def test_a_death_in_serving(build: Build) -> None:

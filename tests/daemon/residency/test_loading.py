@@ -68,13 +68,12 @@ async def test_what_the_child_is_told(build: Build) -> None:
     assert request.memory_limit == harness.fleet.memory
 
 
-async def test_the_second_model_gets_the_memory_that_is_left(build: Build) -> None:
-    harness = build(models={"memory_limit": 1000 * MB})
-    harness.fleet.outcomes[A] = 300 * MB
-    await harness.use_once(A)
-    runner = await harness.use_once(B)
-    assert runner.request is not None
-    assert runner.request.memory_limit == 1000 * MB - (300 + 64) * MB
+async def test_a_load_has_a_deadline_from_its_size(build: Build) -> None:
+    """A minute, and what 20 MB a second take."""
+    harness = build()
+    assert (await harness.use_once(A)).seconds == pytest.approx(60.075)
+    harness.store.add(B, size=200_000_000)
+    assert (await harness.use_once(B)).seconds == 70
 
 
 async def test_two_names_of_one_model_share_it(build: Build) -> None:

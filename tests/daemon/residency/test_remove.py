@@ -14,6 +14,7 @@ from fakes.store import FakeStore
 from support.residency_harness import use
 from support.waiting import GUARD
 
+from mlx_serve.daemon.errors import LoadError
 from mlx_serve.daemon.residency.remove import remove
 from mlx_serve.daemon.residency.residency import Residency
 from mlx_serve.daemon.residency.spare import Spare
@@ -68,21 +69,16 @@ async def test_a_request_in_it_may_finish_and_nobody_new_gets_in(setup: Setup) -
     assert setup.store.swept == [{setup.digest}, set()]
 
 
-async def test_one_that_is_on_its_way_in_arrives_first(setup: Setup) -> None:
-    """Its files stay until then."""
-    gate = setup.fleet.gates[A] = asyncio.Event()
+async def test_one_that_is_on_its_way_in_goes_at_once(setup: Setup) -> None:
+    """Whoever waits for it is told; its files go when its process is gone."""
+    setup.fleet.gates[A] = asyncio.Event()
     visit = asyncio.create_task(setup.use().__aenter__())
     async with asyncio.timeout(GUARD):
         while not setup.residency.in_use:
             await asyncio.sleep(0)
-        removal = setup.remove()
-        await setup.gone()
-        assert setup.store.swept == [{setup.digest}]
-        gate.set()
-        model = await visit
-        assert not removal.done()
-        setup.residency.release(model.slot, None)
-        await removal
+        await setup.remove()
+        with pytest.raises(LoadError, match="unloaded while it was loading"):
+            await visit
     assert setup.store.swept[-1] == set()
 
 

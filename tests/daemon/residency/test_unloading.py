@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 
 import pytest
 from support.residency_harness import A, B, Build, C, LeaseHolder, runner_of
@@ -43,27 +44,48 @@ async def test_unloading_what_is_not_there(build: Build) -> None:
 
 
 async def test_unloading_what_is_on_its_way(build: Build) -> None:
-    """Its waiters get their turn, then it goes; and a load that fails is an unload that worked."""
+    """It goes at once, its waiters hear why and when to come again, and it is not held against the model."""
     harness = build()
-    gate = harness.fleet.hold(A)
-    holder = LeaseHolder(harness, A)
+    harness.fleet.hold(A)
+    holders = [LeaseHolder(harness, A) for _ in range(3)]
     await until(lambda: harness.fleet.loads == [A])
-    unloading = asyncio.ensure_future(harness.unload(A))
-    await settle()
-    gate.set()
-    await holder.entered()
-    await holder.left()
-    assert await soon(unloading)
-    harness.fleet.outcomes[B] = LoadError(B, "no good")
-    gate = harness.fleet.hold(B)
-    holder = LeaseHolder(harness, B)
-    await until(lambda: B in harness.fleet.loads)
-    unloading = asyncio.ensure_future(harness.unload(B))
-    await settle()
-    gate.set()
-    with pytest.raises(LoadError):
-        await holder.entered()
-    assert await soon(unloading)
+    assert await soon(harness.unload(A))
+    for holder in holders:
+        with pytest.raises(LoadError, match="it was unloaded while it was loading") as caught:
+            await holder.entered()
+        assert caught.value.retry_after == 1
+    assert harness.names == [] and harness.fleet.of(A)[0].closed
+    del harness.fleet.gates[A]
+    await harness.use_once(A)
+
+
+async def test_unloading_what_waits_for_room(build: Build) -> None:
+    """It need not wait until the busy model lets it in."""
+    harness = build(cache={"max_llm_models": 1})
+    busy = await LeaseHolder(harness, A).entered()
+    waiting = LeaseHolder(harness, B)
+    await until(lambda: harness.store.views == [A, B])
+    assert await soon(harness.unload(B))
+    with pytest.raises(LoadError, match="unloaded"):
+        await waiting.entered()
+    await busy.left()
+    assert harness.fleet.loads == [A]
+
+
+async def test_unloading_what_was_just_asked_for(build: Build) -> None:
+    """Before the load had its first step, and at each of the next ones."""
+    for steps in range(6):
+        harness = build()
+        holder = LeaseHolder(harness, A)
+        await until(lambda harness=harness: A.encode().hex().ljust(64, "0")[:64] in harness.residency.in_use)  # type: ignore[misc]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        holder.leave.set()
+        assert await soon(harness.unload(A))
+        await asyncio.wait([holder.task], timeout=GUARD)
+        assert holder.task.done()
+        if (error := holder.task.exception()) is not None:
+            assert "unloaded while it was loading" in str(error)
 
 
 async def test_unloading_twice_is_unloading_once(build: Build) -> None:
@@ -90,6 +112,10 @@ async def test_unloads_racing_with_uses(build: Build, seed: int) -> None:
         for _ in range(chance.randint(0, 3)):
             await asyncio.sleep(0)
         name = chance.choice([A, B, C])
+        with suppress(LoadError):  # unloaded while it was loading
+            await hold(name)
+
+    async def hold(name: str) -> None:
         async with harness.use(name, keep_alive=chance.choice([None, 0, 5])) as model:
             for _ in range(chance.randint(0, 5)):
                 assert runner_of(model).alive

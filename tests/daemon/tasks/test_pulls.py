@@ -206,7 +206,7 @@ async def test_closing_ends_everything_and_says_why(setup: Setup) -> None:
         await setup.began()
     await setup.pulls.close()
     for watcher in watchers:
-        with pytest.raises(PullStopped, match="goes on where"):
+        with pytest.raises(PullStopped, match="pull again later to resume"):
             await watcher.result()
         await setup.ended()
     with pytest.raises(PullStopped):

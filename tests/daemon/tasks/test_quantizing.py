@@ -12,7 +12,7 @@ from reference.checkpoints import make
 from support.waiting import GUARD
 
 from mlx_serve.daemon.errors import DaemonError, InsufficientMemory, JobDied, RequestRejected
-from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizing, check, target_name
+from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizer, check, target_name
 from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.disk.manifests import Overrides, Quantization
 from mlx_serve.store.errors import (
@@ -46,7 +46,7 @@ async def run(
     store: Store, mode: str = "works", order: QuantizeOrder = ORDER, report: Callable[[Progress], None] = silent
 ) -> Installed:
     async with asyncio.timeout(GUARD):
-        return await Quantizing(None, store, (FAKE, mode)).run(order, report)  # type: ignore[arg-type]
+        return await Quantizer(None, store, (FAKE, mode)).run(order, report)  # type: ignore[arg-type]
 
 
 def assert_untouched(store: Store) -> None:
@@ -128,10 +128,10 @@ async def test_a_tag_stays_and_a_wanted_name_wins(store: Store) -> None:
 @pytest.mark.parametrize(
     ("bits", "size", "mode", "field", "sentence"),
     [
-        (7, None, "affine", "bits", "affine weights have 2, 3, 4, 5, 6 or 8 bits, not 7"),
-        (4, 48, "affine", "group_size", "affine weights stand in groups of 32, 64 or 128, not 48"),
-        (8, None, "mxfp4", "bits", "mxfp4 weights have 4 bits, not 8"),
-        (4, 64, "nvfp4", "group_size", "nvfp4 weights stand in groups of 16, not 64"),
+        (7, None, "affine", "bits", "mode affine supports 2, 3, 4, 5, 6 or 8 bits, not 7"),
+        (4, 48, "affine", "group_size", "mode affine supports group sizes 32, 64 or 128, not 48"),
+        (8, None, "mxfp4", "bits", "mode mxfp4 supports 4 bits, not 8"),
+        (4, 64, "nvfp4", "group_size", "mode nvfp4 supports group sizes 16, not 64"),
         (4, None, "gguf", "mode", "there is no quantization mode 'gguf': choose affine, mxfp4, nvfp4 or mxfp8"),
     ],
 )
@@ -182,7 +182,7 @@ async def test_what_the_child_could_not_do_is_told_and_changes_nothing(
     assert_untouched(store)
 
 
-@pytest.mark.parametrize(("mode", "cause"), [("dies", "killed by SIGKILL"), ("babbles", "a frame that cannot be read")])
+@pytest.mark.parametrize(("mode", "cause"), [("dies", "killed by SIGKILL"), ("babbles", "it sent an invalid frame")])
 async def test_a_child_that_dies_is_told_and_changes_nothing(store: Store, mode: str, cause: str) -> None:
     with pytest.raises(JobDied, match=cause):
         await run(store, mode)

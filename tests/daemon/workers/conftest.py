@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from support.runner_process import load, spawn
+from support.waiting import GUARD
 
 from mlx_serve.daemon.workers.runner import Runner
 
@@ -14,6 +15,6 @@ from mlx_serve.daemon.workers.runner import Runner
 async def child() -> AsyncIterator[Runner]:
     """A loaded child that is well."""
     one = await spawn()
-    await one.load(load("acme/model"))
+    await one.load(load("acme/model"), GUARD)
     yield one
     await one.close()

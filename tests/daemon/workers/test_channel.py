@@ -102,9 +102,9 @@ async def read(theirs: socket.socket, count: int) -> bytes:
     ("data", "problem"),
     [
         (b"\xff\xff\xff\xff", "limit"),
-        (b"\x00\x00\x00\x03abc", "frame that cannot be read"),
-        (b"\x00\x00\x00\x00", "frame that cannot be read"),
-        (b"\x00\x00\x00\x08\x81\xa4type\xa1x", "frame that cannot be read"),
+        (b"\x00\x00\x00\x03abc", "it sent an invalid frame"),
+        (b"\x00\x00\x00\x00", "it sent an invalid frame"),
+        (b"\x00\x00\x00\x08\x81\xa4type\xa1x", "it sent an invalid frame"),
     ],
     ids=["endless", "garbage", "empty", "unknown"],
 )

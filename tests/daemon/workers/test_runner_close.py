@@ -30,7 +30,7 @@ async def test_endless_lines_stop_nobody(caplog: pytest.LogCaptureFixture) -> No
     """A megabyte of progress bar without a line's end neither blocks the child nor fills the log."""
     caplog.set_level(logging.INFO, "mlx_serve.runner")
     one = await spawn("loud")
-    await asyncio.wait_for(one.load(load("acme/model")), GUARD)
+    await asyncio.wait_for(one.load(load("acme/model"), GUARD), GUARD)
     assert words(await listen(events_of(one, ask("complain")))) == ["heard"]
     await asyncio.wait_for(one.close(), GUARD)
     assert not alive(one.pid)
@@ -69,7 +69,7 @@ async def test_closing_in_the_middle_of_requests(child: Runner) -> None:
 async def test_a_child_that_does_not_quit_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "QUIT_SECONDS", 0.2)
     one = await spawn()
-    await one.load(load("acme/deaf"))
+    await one.load(load("acme/deaf"), GUARD)
     await asyncio.wait_for(one.close(), GUARD)
     assert not alive(one.pid)
 

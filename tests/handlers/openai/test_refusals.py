@@ -220,6 +220,7 @@ FAILURES: list[tuple[Exception, int, str | None]] = [
     (errors.Draining(), 503, "shutting_down"),
     (errors.LoadError("m", "bad /home/me/secret/config.json"), 500, "model_load_failed"),
     (errors.LoadError("m", "dies on load", retry_after=30), 503, "model_load_failed"),
+    (errors.Quarantined("m", "it died", retry_after=600), 503, "model_quarantined"),
     (errors.UnsupportedByModel("m", "no"), 400, "unsupported_model"),
     (errors.InsufficientMemory("needs 5 GB, has 2 GB"), 503, "insufficient_memory"),
     (errors.RunnerDied("m", "signal 9"), 500, "model_process_ended"),

@@ -6,14 +6,14 @@ from typing import Literal, Protocol
 
 from ..pieces import Piece
 
-Channel = Literal["content", "reasoning", "tool"]
+TextChannel = Literal["content", "reasoning", "tool"]
 
 
 class Format(Protocol):
     """Follows one choice's text. Nothing of it is lost: what is no reasoning and no call that can be read is Text."""
 
     @property
-    def channel(self) -> Channel:
+    def channel(self) -> TextChannel:
         """Where the text stands now."""
 
     def add(self, text: str) -> list[Piece]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..overlap import overlap
 from ..pieces import Call, Piece, Reasoning, Text
-from .format import Channel
+from .format import TextChannel
 
 ToolParser = Callable[[str, Any], Any]
 
@@ -46,7 +46,7 @@ class MarkedFormat:
         self._tools = list(tools)
         self._reasoning = reasoning and bool(markers.think_start)
         self._calls = calls and bool(markers.tool_start)
-        self.channel: Channel = "reasoning" if inside_reasoning and self._reasoning else "content"
+        self.channel: TextChannel = "reasoning" if inside_reasoning and self._reasoning else "content"
         self._held = ""
         self._block: list[str] = []
         self._strip = self.channel == "reasoning"
@@ -76,21 +76,21 @@ class MarkedFormat:
             self._close_block(pieces, closed=False)
         return pieces
 
-    def _next_markers(self) -> dict[str, Channel]:
+    def _next_markers(self) -> dict[str, TextChannel]:
         """The markers that may come next, and the channel that each begins."""
         markers = self._markers
         if self.channel == "reasoning":
             return {markers.think_end: "content"} if markers.think_end else {}
         if self.channel == "tool":
             return {markers.tool_end: "content"} if markers.tool_end else {}
-        openers: dict[str, Channel] = {}
+        openers: dict[str, TextChannel] = {}
         if self._reasoning:
             openers[markers.think_start] = "reasoning"
         if self._calls:
             openers[markers.tool_start] = "tool"
         return openers
 
-    def _enter(self, pieces: list[Piece], channel: Channel) -> None:
+    def _enter(self, pieces: list[Piece], channel: TextChannel) -> None:
         if self.channel == "tool":
             self._close_block(pieces, closed=True)
         self._strip = True

@@ -1,13 +1,13 @@
-"""Text that means nothing but itself."""
+"""Text without reasoning and calls."""
 
 from __future__ import annotations
 
 from ..pieces import Piece, Text
-from .format import Channel
+from .format import TextChannel
 
 
 class PlainFormat:
-    channel: Channel = "content"
+    channel: TextChannel = "content"
 
     def add(self, text: str) -> list[Piece]:
         return [Text(text)] if text else []

@@ -146,7 +146,7 @@ def test_capacity_of_several_buckets(llama: LanguageModel) -> None:
         network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
         forward.join(caches, 0, length)
     costs = Costs(row_bytes(caches), llama.weight_bytes)
-    assert forward.nbytes == capacity(lengths, costs) == (2 * 6912 + 4 * 512) * llama.key_value_bytes
+    assert forward.nbytes == capacity(lengths, costs) == (2 * 6912 + 4 * 512) * llama.costs.row.token
 
 
 def test_bytes_are_read_off_plain_caches() -> None:

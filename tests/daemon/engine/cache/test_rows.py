@@ -3,91 +3,23 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache, make_prompt_cache
-from reference.architectures import VOCABULARY
+from support.twin_rows import DEAR, Twins, play
 
 from mlx_serve.daemon.engine.cache.attention_rows import AttentionRows
 from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.ragged import Ragged
 from mlx_serve.daemon.engine.cache.rows import rows_like
-from mlx_serve.daemon.engine.model.forward import BatchedForward, Forward, SoloForward, ragged_works
-from mlx_serve.daemon.engine.model.inputs import Inputs
+from mlx_serve.daemon.engine.model.forward import BatchedForward, SoloForward, ragged_works
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
 from mlx_serve.daemon.protocol import Load
-
-TOLERANCE = 1e-4
-DEAR = 10**12  # a forward pass that costs so much is never done twice: all rows share their buffers
-
-
-class Twins:
-    """The rows under test, and beside them one sequence each in plain caches of its own."""
-
-    def __init__(self, model: LanguageModel, seed: int, forward: Forward | None = None) -> None:
-        self.model, self.network = model, model.network
-        self.forward: Any = forward or BatchedForward(model.network, DEAR)
-        self.chance = random.Random(seed)
-        self.plain: list[list[Any]] = []
-
-    def tokens(self, count: int) -> list[int]:
-        return [self.chance.randrange(VOCABULARY) for _ in range(count)]
-
-    def join(self, *lengths: int, chunk: int = 1000) -> None:
-        """Sequences of so many tokens, prefilled side by side (padded on the right) in chunks."""
-        prompts = [self.tokens(length) for length in lengths]
-        caches = make_prompt_cache(self.network)
-        for start in range(0, max(lengths), chunk):
-            parts = [prompt[start : start + chunk] for prompt in prompts]
-            width = max(map(len, parts))
-            self.network(mx.array([part + [0] * (width - len(part)) for part in parts]), cache=caches)
-        for row, prompt in enumerate(prompts):
-            self.forward.join(caches, row, len(prompt))
-            self.plain.append(make_prompt_cache(self.network))
-            for start in range(0, len(prompt), chunk):
-                self.network(mx.array([prompt[start : start + chunk]]), cache=self.plain[-1])
-
-    def leave(self, row: int) -> None:
-        self.forward.leave(row)
-        self.plain[row] = self.plain[-1]
-        self.plain.pop()
-
-    def step(self) -> None:
-        """One token a row; the logits must be the twin's."""
-        tokens = self.tokens(len(self.plain))
-        logits = np.array(self.forward(Inputs(mx.array(tokens)[:, None])))
-        for row, (token, cache) in enumerate(zip(tokens, self.plain, strict=True)):
-            alone = np.array(self.network(mx.array([[token]]), cache=cache)[0, -1])
-            np.testing.assert_allclose(logits[row], alone, rtol=0, atol=TOLERANCE, err_msg=f"row {row}")
-
-
-def play(twins: Twins, moves: int, longest: int) -> None:
-    """Random joins, leaves and steps, as a busy server sees them; the batch empties now and then."""
-    chance = twins.chance
-    for _ in range(moves):
-        kind = chance.random()
-        if len(twins.plain) < 6 and (kind < 0.3 or not twins.plain):
-            size = chance.randint(1, longest)
-            group = chance.randint(1, 3)
-            lengths = [chance.randint(1, size) if twins.model.paddable else size for _ in range(group)]
-            if not isinstance(twins.forward, SoloForward):
-                twins.join(*lengths, chunk=chance.choice([5, 16, 1000]))
-            else:
-                twins.join(lengths[0], chunk=chance.choice([5, 16, 1000]))
-        elif kind < 0.5 and twins.plain:
-            twins.leave(chance.randrange(len(twins.plain)))
-        elif kind < 0.53:
-            while twins.plain:
-                twins.leave(chance.randrange(len(twins.plain)))
-        if twins.plain:
-            twins.step()
 
 
 @pytest.mark.parametrize(
@@ -212,7 +144,7 @@ def test_memory_comes_back(llama: LanguageModel) -> None:
     twins = Twins(llama, 4)
     twins.join(*[20] * 8)
     full = twins.forward.nbytes
-    assert full == 8 * 256 * llama.key_value_bytes
+    assert full == 8 * 256 * llama.costs.row.token
     for _ in range(6):
         twins.leave(0)
     assert twins.forward.nbytes == full // 2

@@ -7,8 +7,10 @@ from mlx_serve.daemon.engine.generate.pace import (
     IDLE_FACTOR,
     LONGEST_SECONDS,
     LONGEST_STRETCH,
+    REMEMBERED,
     STALL_SECONDS,
     Allowance,
+    Freshest,
     Pace,
 )
 
@@ -87,7 +89,27 @@ def test_a_small_chunk_raises_no_allowance() -> None:
     allowance.note(10, 1e-4)
     assert allowance.tokens == 100
     allowance.note(10, 1.0)
-    assert allowance.tokens == FEWEST_TOKENS
+    assert allowance.tokens == 50
+
+
+def test_one_slow_chunk_is_not_believed() -> None:
+    """A shape that a GPU has not met takes seconds once: half is the least that follows, and it grows again."""
+    allowance = Allowance(2048)
+    allowance.note(2048, 3.0)
+    assert allowance.tokens == 1024
+    allowance.note(1024, 0.01)
+    assert allowance.tokens == 4096
+
+
+def test_a_newcomer_gets_the_best_of_the_last_first_chunks() -> None:
+    fresh = Freshest(1000)
+    fresh.note(1000, 4.0)
+    assert fresh.tokens == 1000
+    for _ in range(REMEMBERED):
+        fresh.note(1000, 4.0)
+    assert fresh.tokens == 100
+    fresh.note(100, 0.004)
+    assert fresh.tokens == 400
 
 
 def test_the_longest_step_is_remembered_and_fades() -> None:

@@ -33,9 +33,7 @@ def waiting(*lengths: int, **limits: Any) -> Scheduler[One]:
     return made
 
 
-def start(
-    scheduler: Scheduler[One], *, present: int = 0, longest: int = 0, budget: int = 100, **how: bool
-) -> list[int]:
+def start(scheduler: Scheduler[One], *, present: int = 0, longest: int = 0, budget: int = 100, **how: Any) -> list[int]:
     """The ids of the next group beside rows of one length; prompts may be padded unless `how` says otherwise."""
     group = scheduler.next_group(Occupancy((longest,) * present), budget, **({"padded": True} | how))
     return [one.id for one in group]
@@ -127,6 +125,15 @@ def test_remove_takes_out_the_one_that_waits() -> None:
     assert scheduler.remove(1)
     assert not scheduler.remove(1)
     assert start(scheduler) == [0, 2]
+
+
+def test_short_ones_pass_long_ones_while_a_long_one_is_taken_in() -> None:
+    """Only those below a length, in their order; the long ones keep theirs."""
+    made = waiting(900, 5, 800, 7, 6)
+    assert start(made, below=100) == [1, 3, 4]
+    assert start(made, below=100) == []
+    assert start(made) == [0]
+    assert start(made) == [2]
 
 
 def test_choices_take_a_row_each() -> None:

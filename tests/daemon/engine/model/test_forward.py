@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
-from daemon.engine.cache.test_rows import Twins, play
+from support.twin_rows import Twins, play
 
 from mlx_serve.daemon.engine.cache import capacity
 from mlx_serve.daemon.engine.model.forward import BatchedForward
@@ -16,9 +16,13 @@ from mlx_serve.daemon.engine.model.load import LanguageModel
 
 
 @pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Buffers of 8, 16, 24, 40, 64, … columns, so that short rows differ in width."""
-    monkeypatch.setattr(capacity, "STEP", 8)
+    with monkeypatch.context() as changed:
+        changed.setattr(capacity, "STEP", 8)
+        capacity.columns.cache_clear()
+        yield
+    capacity.columns.cache_clear()
 
 
 def eager(model: LanguageModel, **options: Any) -> Any:
@@ -80,7 +84,7 @@ def test_a_row_is_taken_out_of_its_bucket(loaded: Callable[[str], LanguageModel]
 def test_a_long_row_makes_nobody_else_wide(llama: LanguageModel) -> None:
     """2,000 tokens beside three times 20: what each bucket takes, who leaves, and what comes back."""
     twins = Twins(llama, 4, BatchedForward(llama.network, llama.weight_bytes))
-    width = llama.key_value_bytes
+    width = llama.costs.row.token
     for _ in range(3):
         twins.join(20)
     assert twins.forward.nbytes == 4 * 256 * width
@@ -103,9 +107,9 @@ def test_a_bucket_narrows_when_its_long_row_has_left(llama: LanguageModel) -> No
     twins.join(700)
     twins.join(20)
     twins.join(15)
-    assert twins.forward.nbytes == 4 * 768 * llama.key_value_bytes
+    assert twins.forward.nbytes == 4 * 768 * llama.costs.row.token
     twins.leave(0)
-    assert twins.forward.nbytes == 4 * 256 * llama.key_value_bytes
+    assert twins.forward.nbytes == 4 * 256 * llama.costs.row.token
     twins.step()
     twins.join(5)
     twins.step()

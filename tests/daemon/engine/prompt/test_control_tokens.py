@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.output.detokenize import Vocabulary
-from mlx_serve.daemon.engine.prompt.render import Prompts, Refused
+from mlx_serve.daemon.engine.prompt.refused import Refused
+from mlx_serve.daemon.engine.prompt.render import Prompts
 from mlx_serve.daemon.protocol import ChatPrompt, Generate, TextPrompt
 
 TEXTS = [

@@ -21,7 +21,8 @@ from mlx_serve.daemon.engine.output.detokenize import Vocabulary
 from mlx_serve.daemon.engine.output.formats.marked import Markers
 from mlx_serve.daemon.engine.prompt.encoding import tokenizer_data
 from mlx_serve.daemon.engine.prompt.environment import Template
-from mlx_serve.daemon.engine.prompt.render import Prepared, Prompts, Refused
+from mlx_serve.daemon.engine.prompt.refused import Refused
+from mlx_serve.daemon.engine.prompt.render import Prepared, Prompts
 from mlx_serve.daemon.protocol import ChatPrompt, Count, Generate, Grammar, Prompt, Sampling, TextPrompt, TokenPrompt
 
 LIMIT = 512

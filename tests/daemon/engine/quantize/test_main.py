@@ -23,7 +23,7 @@ from mlx_serve.daemon.engine.model.load import BadModel, UnsupportedModel
 from mlx_serve.daemon.engine.quantize import main as job
 from mlx_serve.daemon.protocol import Quantize
 from mlx_serve.daemon.tasks import quantizing
-from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizing
+from mlx_serve.daemon.tasks.quantizing import QuantizeOrder, Quantizer
 from mlx_serve.store.errors import DamagedModel
 from mlx_serve.store.progress import Progress, silent
 from mlx_serve.store.store import Store
@@ -51,7 +51,7 @@ def store(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Store:
 
 async def run(store: Store, order: QuantizeOrder, report: Callable[[Progress], None] = silent) -> Any:
     async with asyncio.timeout(GUARD):
-        return await Quantizing(None, store).run(order, report)  # type: ignore[arg-type]
+        return await Quantizer(None, store).run(order, report)  # type: ignore[arg-type]
 
 
 async def test_a_model_in_the_store_becomes_a_quantized_one_that_loads(store: Store) -> None:
@@ -106,7 +106,7 @@ def test_the_process_ends_with_its_parent() -> None:
         (FileNotFoundError("No safetensors found in /models/view"), "bad_model", "No safetensors found in the model"),
         (SystemExit(1), "unsupported", "its architecture needs a package that is missing"),
         (OSError(errno.ENOSPC, "No space left on device"), "no_space", "the disk is full"),
-        (MemoryError(), "insufficient_memory", "the memory of this machine is used up"),
+        (MemoryError(), "insufficient_memory", "this machine is out of memory"),
         (RuntimeError("[metal::malloc] out of memory"), "insufficient_memory", "[metal::malloc] out of memory"),
         (RuntimeError("[load_safetensors] bad file"), "bad_model", "the weight files cannot be read"),
         (RuntimeError("what"), "internal_error", "RuntimeError: what"),

@@ -1,13 +1,33 @@
-"""A chat whose last message goes on: the template closes the turn, and everything after the message's end is cut.
+"""Messages as chat templates read them, and a last one that goes on: what the template writes after it is cut.
 
-What is accepted, and what trailing blanks become, follows Transformers (`continue_final_message`).
+What is accepted there, and what trailing blanks become, follows Transformers (`continue_final_message`).
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+from .control_tokens import Marks
+
 TAG = "CONTINUE_FINAL_MESSAGE_TAG "
+
+
+def template_ready(message: dict[str, Any], marked: Marks) -> dict[str, Any]:
+    """A copy whose texts cannot spell a control token, without what is null, with its thoughts under the names that
+    templates know.
+
+    The assistant's own turns stay as they are, for templates look for their markers there.
+    """
+    message = {key: copy.deepcopy(value) for key, value in message.items() if value is not None}
+    if not message.get("thinking"):
+        message.pop("thinking", None)
+    thoughts = next((message[key] for key in ("reasoning_content", "thinking", "reasoning") if key in message), None)
+    if thoughts is not None:
+        message = {"thinking": thoughts} | message | {"reasoning_content": thoughts}
+    if message.get("role") == "assistant":
+        return message
+    return {key: value if key == "role" else marked.around(value) for key, value in message.items()}
 
 
 def tagged(message: dict[str, Any], template: str) -> str:

@@ -1,0 +1,36 @@
+"""Why a prompt is refused."""
+
+from __future__ import annotations
+
+from ...protocol import RejectCode, Rejected
+from .size import fits, most_bytes, size
+
+
+class Refused(Exception):
+    """The request cannot be served; carries the frame that says so, without the id."""
+
+    def __init__(self, code: RejectCode, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+    def rejected(self, request_id: int) -> Rejected:
+        return Rejected(id=request_id, code=self.code, message=str(self), param=self.param)
+
+
+class TooLarge(Refused):
+    """The input cannot fit the context, whatever its tokens are."""
+
+
+def check_size(texts: list[str], limit: int, param: str) -> None:
+    """Raises TooLarge."""
+    if fits(texts, limit):
+        return
+    characters, count = sum(map(len, texts)), sum(map(size, texts))
+    raise TooLarge(
+        "context_length_exceeded",
+        f"the input of {characters} characters ({count} bytes) cannot fit the model's maximum context length "
+        f"({limit} tokens, for which at most {most_bytes(limit)} bytes are read): shorten the input, or use a model "
+        "with a longer context",
+        param,
+    )

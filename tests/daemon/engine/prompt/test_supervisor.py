@@ -1,0 +1,119 @@
+"""Which job goes to which worker, and when there is another worker: with workers that only note what they are given."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from mlx_serve.daemon.engine.prompt import supervisor as supervisor_module
+from mlx_serve.daemon.engine.prompt.deadline import seconds_for
+from mlx_serve.daemon.engine.prompt.forked import Task
+from mlx_serve.daemon.engine.prompt.prompt_frames import Job, receive
+from mlx_serve.daemon.engine.prompt.supervisor import FORK_SECONDS, LARGE, MOST_WORKERS, Supervisor
+from mlx_serve.daemon.protocol import Rejected
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+class Worker:
+    def __init__(self, *_: Any) -> None:
+        self.socket, self._theirs = socket.socketpair()
+        self.task: Task | None = None
+        self.idle_since = 0.0
+        self.too_large = False
+
+    def begin(self, job: Job, now: float) -> None:
+        self.task = Task(job, now + 5)
+
+    def end(self) -> str:
+        self.socket.close()
+        self._theirs.close()
+        return "SIGKILL"
+
+
+@pytest.fixture
+def ours_theirs() -> Iterator[Pair]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture
+def supervisor(ours_theirs: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    monkeypatch.setattr(supervisor_module, "Forked", Worker)
+    made = Supervisor(ours_theirs[0], None)  # type: ignore[arg-type]
+    yield made
+    for worker in list(made._workers):
+        made._end(worker)
+
+
+def job(number: int, size: int = 10) -> Job:
+    return Job(id=number, chat=True, work=msgspec.Raw(b"x" * size))
+
+
+def at_work(supervisor: Supervisor) -> list[int]:
+    return sorted(worker.task.job.id for worker in supervisor._workers if worker.task is not None)
+
+
+def test_a_job_that_has_waited_a_moment_gets_a_worker_of_its_own(supervisor: Supervisor) -> None:
+    """Up to so many; a burst of prompts that take a millisecond each needs no more than one."""
+    supervisor._waiting.extend((job(number), 100.0) for number in range(MOST_WORKERS + 2))
+    supervisor._hand_out(100.0)
+    assert at_work(supervisor) == [0]
+    supervisor._hand_out(100.001 + FORK_SECONDS)
+    assert at_work(supervisor) == list(range(MOST_WORKERS))
+    supervisor._workers[1].task = None
+    supervisor._hand_out(101.0)
+    assert at_work(supervisor) == [0, 2, 3, 4]
+
+
+def test_large_jobs_leave_workers_to_the_others(supervisor: Supervisor) -> None:
+    supervisor._waiting.extend((job(number, LARGE + 1), 0.0) for number in range(3))
+    supervisor._waiting.append((job(9), 0.0))
+    supervisor._hand_out(100.0)
+    assert at_work(supervisor) == [0, 1, 9]
+
+
+def test_a_text_has_time_by_its_length(supervisor: Supervisor, ours_theirs: Pair) -> None:
+    """From where it is tokenized on; the refusal says how long it was given."""
+    supervisor._waiting.append((job(1), 0.0))
+    supervisor._hand_out(100.0)
+    (worker,) = supervisor._workers
+    assert worker.task is not None
+    worker.task.tokenizes(1 << 20, 103.0)
+    supervisor._end_late_ones(103.0 + seconds_for(1 << 20) - 0.1)
+    assert at_work(supervisor) == [1]
+    supervisor._end_late_ones(103.0 + seconds_for(1 << 20))
+    assert supervisor._workers == []
+    frame = receive(ours_theirs[1])
+    assert frame is not None
+    rejected = msgspec.msgpack.decode(frame, type=Rejected)
+    assert (rejected.code, rejected.param) == ("invalid_request", "messages")
+    assert rejected.message.startswith("tokenizing 1048576 bytes took longer than 9 s")
+
+
+def test_a_worker_that_takes_too_much_memory_is_ended(supervisor: Supervisor, ours_theirs: Pair) -> None:
+    """Where the system does not bound it."""
+    supervisor._waiting.append((job(1), 0.0))
+    supervisor._hand_out(100.0)
+    supervisor._workers[0].too_large = True  # type: ignore[misc]
+    supervisor._end_late_ones(100.1)
+    frame = receive(ours_theirs[1])
+    assert frame is not None
+    assert "memory" in msgspec.msgpack.decode(frame, type=Rejected).message
+    assert supervisor._workers == []
+
+
+def test_workers_beyond_the_first_end_when_idle(supervisor: Supervisor) -> None:
+    supervisor._waiting.extend((job(number), 0.0) for number in range(3))
+    supervisor._hand_out(100.0)
+    for worker in supervisor._workers:
+        worker.task, worker.idle_since = None, 100.0
+    assert supervisor._rest(104.0) == pytest.approx(6.0)
+    supervisor._end_late_ones(110.0)
+    assert len(supervisor._workers) == 1
+    assert supervisor._rest(111.0) is None

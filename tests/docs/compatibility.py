@@ -1,0 +1,155 @@
+"""docs/compatibility.md: every field of every endpoint, from the bodies and tables that the handlers decode with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from mlx_serve.handlers import model_options
+from mlx_serve.handlers.decode import Fields
+from mlx_serve.handlers.guard.check import MANAGEMENT, OPEN
+from mlx_serve.handlers.jina import rerank
+from mlx_serve.handlers.ollama import bodies as ollama
+from mlx_serve.handlers.ollama import create as ollama_create
+from mlx_serve.handlers.ollama import embed
+from mlx_serve.handlers.openai import bodies as openai
+from mlx_serve.handlers.openai import embeddings
+from mlx_serve.handlers.routes import ROUTES
+
+_HEAD = """\
+<!-- Written by `make docs` from the request bodies in handlers/; edit the texts there. -->
+
+# Compatibility
+
+mlx-serve serves the HTTP APIs of OpenAI and of Ollama, and Jina's reranking. This page says for each endpoint what
+becomes of each field:
+
+- **Served** fields do what the documentation of their API says.
+- **partly**: served as far as the note says. What goes beyond it is a 400, unless the note calls it ignored.
+- **ignored**: accepted, without effect.
+- **refused**: a request that asks for something with it gets a 400. Empty values are accepted.
+
+A field that we know and cannot honour is a 400 that names it; a field nobody knows is ignored. A value outside of a
+field's range is a 400 that names the field, too.
+"""
+
+
+@dataclass(frozen=True)
+class Body:
+    """The JSON of one endpoint. `inner` has the bodies of lists and objects in it by the field that holds them."""
+
+    struct: type[msgspec.Struct]
+    fields: Fields = field(default_factory=dict)
+    inner: Mapping[str, Body] = field(default_factory=dict)
+
+
+_OLLAMA_MESSAGES = {"messages[]": Body(ollama.Message, ollama.MESSAGE_FIELDS)}
+BODIES: Mapping[str, Body] = {
+    "/v1/chat/completions": Body(
+        openai.ChatBody, openai.CHAT_FIELDS, {"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)}
+    ),
+    "/v1/completions": Body(openai.CompletionBody, openai.COMPLETION_FIELDS),
+    "/v1/embeddings": Body(embeddings.EmbeddingBody, embeddings.EMBEDDING_FIELDS),
+    "/v1/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS, {"documents[]": Body(rerank.Document)}),
+    "/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS),
+    "/api/embed": Body(embed.EmbedBody, embed.EMBED_FIELDS),
+    "/api/embeddings": Body(embed.EmbeddingsBody, embed.EMBEDDINGS_FIELDS),
+    "/api/chat": Body(ollama.ChatBody, ollama.CHAT_FIELDS, _OLLAMA_MESSAGES),
+    "/api/generate": Body(ollama.GenerateBody, ollama.GENERATE_FIELDS),
+    "/api/show": Body(ollama.Named, ollama.SHOW_FIELDS),
+    "/api/pull": Body(ollama.Named, ollama.PULL_FIELDS),
+    "/api/delete": Body(ollama.Named, ollama.DELETE_FIELDS),
+    "/api/copy": Body(ollama.Copy),
+    "/api/create": Body(ollama_create.Create, ollama_create.CREATE_FIELDS),
+}
+WITHOUT_JSON = ("/api/blobs/<digest:str>",)
+"""Endpoints that take a body which is not JSON."""
+
+PLANNED: Mapping[str, tuple[str, ...]] = {
+    "OpenAI": ("/v1/responses",),
+    "Tokens": ("/v1/tokenize", "/v1/detokenize"),
+    "Anthropic": ("/v1/messages", "/v1/messages/count_tokens"),
+    "Ours": ("/openapi.json", "/docs"),
+}
+NEVER = ("/api/push",)
+"""Endpoints of the same APIs that are not planned."""
+
+
+_ABOUT_ACCESS = """
+The last column holds once an API key is configured. Before that, other machines are refused; with `server.protected`
+off they may do without a key what it allows with one, except read `/metrics`.
+
+Errors have the shape of their API: `{"error": {"message", "type", "param", "code"}}` under `/v1`,
+`{"error": "..."}` under `/api`. The status is 400 for a wrong request, 404 for an unknown model, 503 with `Retry-After`
+when the queue is full.
+"""
+_ORDER = ("partly", "ignored", "refused")
+_WIDE = 2**31 - 1
+
+
+def compatibility(committed: str) -> str:
+    """The whole document; nothing of the committed one is kept."""
+    return "".join([_HEAD, *_endpoints(), *_bodies(), *_options(), *_missing()])
+
+
+def _endpoints() -> Iterator[str]:
+    yield "\n## Endpoints\n\n| endpoint | methods | from other machines |\n| --- | --- | --- |\n"
+    for path, methods, _ in ROUTES:
+        yield f"| `{_shown(path)}` | {', '.join(methods)} | {_access(path)} |\n"
+    yield _ABOUT_ACCESS
+
+
+def _shown(path: str) -> str:
+    return path.replace("<model_id:path>", "{id}").replace("<digest:str>", "{digest}")
+
+
+def _access(path: str) -> str:
+    if path in OPEN:
+        return "yes"
+    managing = any(path == prefix or path.startswith(prefix + "/") for prefix in MANAGEMENT)
+    return "with a key, and `server.remote_management`" if managing else "with a key"
+
+
+def _bodies() -> Iterator[str]:
+    for path, methods, _ in ROUTES:
+        if path in BODIES:
+            yield f"\n## {next(method for method in methods if method != 'HEAD')} {path}\n"
+            yield from _fields(BODIES[path])
+
+
+def _fields(body: Body, prefix: str = "") -> Iterator[str]:
+    served = [name for name in _names(body.struct) if name not in body.fields]
+    yield f"\nServed: {', '.join(f'`{prefix}{name}`' for name in served)}.\n"
+    if body.fields:
+        yield "\n| field | | note |\n| --- | --- | --- |\n"
+        for name, entry in sorted(body.fields.items(), key=lambda each: _ORDER.index(each[1].treatment)):
+            yield f"| `{prefix}{name}` | {entry.treatment} | {entry.note} |\n"
+    for holder, inner in body.inner.items():
+        yield from _fields(inner, f"{prefix}{holder}.")
+
+
+def _names(struct: type[msgspec.Struct]) -> list[str]:
+    return [each.encode_name for each in msgspec.structs.fields(struct)]
+
+
+def _options() -> Iterator[str]:
+    yield "\n## Ollama's options\n\n`options` of `/api/chat` and `/api/generate`, `parameters` of `/api/create`.\n\n"
+    yield "| option | | type | range |\n| --- | --- | --- | --- |\n"
+    for name, kind in sorted(model_options.TYPES.items(), key=lambda each: each[0] in model_options.UNUSED):
+        treatment = "ignored" if name in model_options.UNUSED else "served"
+        yield f"| `{name}` | {treatment} | {kind} | {_range(*model_options.RANGES.get(name, (-_WIDE, _WIDE)))} |\n"
+
+
+def _range(least: float, most: float) -> str:
+    if most < _WIDE:
+        return f"{least:g} to {most:g}"
+    return f"{least:g} or more" if least > -_WIDE else ""
+
+
+def _missing() -> Iterator[str]:
+    yield "\n## Not there yet\n\nThese endpoints answer 404.\n\n| API | endpoints |\n| --- | --- |\n"
+    for api, paths in PLANNED.items():
+        yield f"| {api} | {', '.join(f'`{path}`' for path in paths)} |\n"
+    yield f"\nNot planned: {', '.join(f'`{path}`' for path in NEVER)}.\n"
