@@ -32,9 +32,9 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.engine.texts": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.encode": (
-        *("daemon.protocol", "daemon.engine.device", "daemon.engine.model", "daemon.engine.prompt"),
-        *("daemon.engine.texts", "daemon.engine.generate.pace", "daemon.engine.generate.turns"),
-        "daemon.engine.shares",
+        *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.model"),
+        *("daemon.engine.prompt", "daemon.engine.texts"),
+        *("daemon.engine.generate.pace", "daemon.engine.generate.turns", "daemon.engine.shares"),
     ),
     "daemon.engine.embed": (
         *("daemon.protocol", "daemon.engine.encode", "daemon.engine.model"),

@@ -18,7 +18,8 @@ Script = Callable[[Generate], Iterable[Event | Exception]]
 
 
 class FakeEngine:
-    """Embeds every text as the same two numbers. Says TOKENS, or what `script` says; `hold` stops it before event `hold_at`, `pause` is the seconds after each.
+    """Says TOKENS, or what `script` says; `hold` stops it before event `hold_at`, `pause` is the seconds after each.
+    Every text is embedded as the same two numbers.
 
     `open` counts generations under way; `cut` is set once one was left before its last event.
     """

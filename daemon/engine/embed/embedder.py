@@ -11,6 +11,7 @@ import mlx.core as mx
 import msgspec
 
 from ...protocol import Embed, Embedded, Load, Loaded
+from ..encode.decoder import CausalStates
 from ..encode.facts import Facts, measured
 from ..encode.open import Encoder, decoder_states, is_encoder, open_decoder, open_encoder
 from ..encode.padding import pad
@@ -26,6 +27,7 @@ from .recipe import Recipe, read_recipe
 
 PART_TEXTS = 256
 PART_CHARACTERS = 256 << 10
+LEAST_PIECE = 32
 
 
 class Embedder:
@@ -35,6 +37,8 @@ class Embedder:
         self._encoder = encoder
         self._dense = dense
         self._recipe = recipe
+        pieces = isinstance(encoder, CausalStates) and recipe.pooling == ("lasttoken",) and encoder.resumes
+        self._in_pieces = encoder if isinstance(encoder, CausalStates) and pieces else None
         self.texts = texts
         self.weight_bytes = facts.weight_bytes + sum(layer.nbytes for layer in dense)
         self.token_bytes, self.pair_bytes = facts.token_bytes, facts.pair_bytes
@@ -75,13 +79,18 @@ class Embedder:
     # rows to vectors
 
     def head(self, rows: list[Row], budget: int) -> tuple[list[Any], int]:
-        """Texts share nothing."""
-        return [], 0
+        """A text that is longer than a step may be is computed in pieces, where its last token's state is all."""
+        if self._in_pieces is None or len(rows) > 1:
+            return [], 0
+        return self._in_pieces.begin(rows[0], max(budget, LEAST_PIECE))
 
     def compute(self, rows: list[Row]) -> mx.array:
         """(rows, width), float32, as they are before the normalising step."""
-        padded = pad([row.tokens for row in rows])
-        vectors = pool(self._recipe.pooling, self._encoder.states(padded), padded, [row.skip for row in rows])
+        if self._in_pieces is not None and len(rows) == 1 and rows[0].caches is not None:
+            vectors = self._in_pieces.last_state(rows[0]).astype(mx.float32)
+        else:
+            padded = pad([row.tokens for row in rows])
+            vectors = pool(self._recipe.pooling, self._encoder.states(padded), padded, [row.skip for row in rows])
         for layer in self._dense:
             vectors = layer(vectors)
         return vectors

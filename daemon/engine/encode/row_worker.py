@@ -50,8 +50,8 @@ class Task(Protocol):
         """Raises Refused, for what can be seen before there are tokens."""
 
     def head(self, rows: list[Row], budget: int) -> tuple[list[Any], int]:
-        """Work on shared heads that comes before these rows may run, lazily: arrays to compute and tokens that they
-        take; none when all is done."""
+        """Work that comes before these rows may run, on a head that they share or on the beginning of a long one, at
+        most so many tokens, lazily: arrays to compute and tokens that they take; none when all is done."""
 
     def compute(self, rows: list[Row]) -> mx.array:
         """(rows, width) results, float32, lazily."""
@@ -123,19 +123,16 @@ class RowWorker:
         self._prompts.put(Ask(id=self._part_ids, work=part))
 
     def receive(self, result: Ready | Counted | Rejected) -> None:
-        number = self._parts.pop(result.id)
-        wanted = self._prompts.claim(result.id)
+        number = self._parts.pop(result.id, None)
+        if number is None or not self._prompts.claim(result.id):
+            return  # cancelled meanwhile
         if isinstance(result, Counted):
-            if wanted:
-                self._events.append(Counted(id=number, count=result.count, tokens=result.tokens))
+            self._events.append(Counted(id=number, count=result.count, tokens=result.tokens))
             return
-        job = self._jobs.get(number)
         if isinstance(result, Rejected):
-            if wanted:
-                self._reject(number, result)
+            self._reject(number, result)
             return
-        if job is None or not wanted:
-            return
+        job = self._jobs[number]
         rows: list[Row] = result.prepared
         if not job.waiting and rows:
             self._turns.add(job)
@@ -143,9 +140,9 @@ class RowWorker:
         self._put_part(job)
 
     def cancel(self, number: int) -> None:
-        for part, owner in self._parts.items():
-            if owner == number:
-                self._prompts.cancel(part)
+        for part in [part for part, owner in self._parts.items() if owner == number]:
+            del self._parts[part]
+            self._prompts.cancel(part)
         self._forget(number)
 
     def _reject(self, number: int, rejected: Rejected) -> None:

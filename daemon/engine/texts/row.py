@@ -11,7 +11,8 @@ from ..prompt.prompt_frames import EncodedRows, unpack
 @dataclass(eq=False)
 class Row:
     """`place` is its number in the client's request; the first `head` tokens are the same in all rows of the request
-    that have a head; `skip` tokens at the front are not pooled; `cut`: there was more."""
+    that have a head; `skip` tokens at the front are not pooled; `cut`: there was more. `caches` are those of a long
+    row's beginning, while it is computed in pieces."""
 
     tokens: list[int]
     place: int
@@ -20,6 +21,7 @@ class Row:
     skip: int = 0
     cut: bool = False
     job: Any = field(default=None, repr=False)
+    caches: list[Any] | None = field(default=None, repr=False)
 
     @property
     def length(self) -> int:

@@ -95,3 +95,32 @@ def test_documents_beside_those_of_other_queries(
     np.testing.assert_allclose(event.logits[::-1], recorded[f"{name}.logits"], rtol=0, atol=TOLERANCE)
     alone = engine(name).logits(others.query, *DOCUMENTS)
     np.testing.assert_allclose(other.logits, alone, rtol=0, atol=TOLERANCE)
+
+
+def test_a_long_text_in_pieces(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device so slow that a step takes 32 tokens: the same vector, and others come between the pieces."""
+    made = engine("qwen3-embedding")
+    long = "word " * 22
+    wanted = made.vectors(long)
+    monkeypatch.setattr(made.worker._allowance, "tokens", 32)
+    monkeypatch.setattr(made.worker._allowance, "note", lambda tokens, seconds: None)
+    before = made.worker.gauges().steps
+    number = made.put(Embed(texts=(long,)))
+    made.step()
+    (between,) = made.ask(Embed(texts=("hello",)))
+    assert number not in made.events and matrix(between).shape == (1, 64)
+    (event,) = made.finish([number])
+    assert made.worker.gauges().steps - before >= 5
+    same(matrix(event), wanted)
+
+
+@pytest.mark.parametrize("budget", [16, 100, 5000])
+def test_a_long_query_in_pieces(
+    engine: Engine, recorded: dict[str, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    """The head of all documents, prefilled so many tokens at a time."""
+    made = engine("qwen3-reranker")
+    monkeypatch.setattr(made.worker._allowance, "tokens", budget)
+    monkeypatch.setattr(made.worker._allowance, "note", lambda tokens, seconds: None)
+    logits = made.logits(QUERY, *DOCUMENTS)
+    np.testing.assert_allclose(logits, recorded["qwen3-reranker.logits"], rtol=0, atol=TOLERANCE)
