@@ -86,10 +86,18 @@ class RequestRejected(DaemonError):
         self.param = param
 
 
+_KINDS = {
+    "llm": "it is a language model, for /v1/chat/completions or /api/chat",
+    "vlm": "it is a language model that sees, for /v1/chat/completions or /api/chat",
+    "embedding": "it is an embedding model, for /v1/embeddings or /api/embed",
+    "reranker": "it is a reranker, for /v1/rerank",
+}
+
+
 class WrongKind(DaemonError):
     """The model cannot do what the endpoint asks (an embedding model in a chat). `capability` as Ollama names it."""
 
-    def __init__(self, model: str, capability: str) -> None:
-        super().__init__(f'"{model}" does not support {capability}')
+    def __init__(self, model: str, capability: str, kind: str) -> None:
+        super().__init__(f'"{model}" does not support {capability}: {_KINDS[kind]}')
         self.model = model
         self.capability = capability

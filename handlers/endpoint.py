@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 GENERATING = ("llm", "vlm")
+EMBEDDING = ("embedding",)
+RERANKING = ("reranker",)
 
 
 def serving(request: Request) -> Context:
@@ -72,10 +74,16 @@ def document(value: object, status: int = 200) -> HTTPResponse:
 
 @asynccontextmanager
 async def leased(
-    request: Request, name: str, keep_alive: float | None, capability: str, heartbeat: Heartbeat | None = None
+    request: Request,
+    name: str,
+    keep_alive: float | None,
+    capability: str,
+    heartbeat: Heartbeat | None = None,
+    *,
+    kinds: tuple[str, ...] = GENERATING,
 ) -> AsyncIterator[Model]:
-    """A model that generates text, in memory while the block lasts. `capability` is named in the error of a model that
-    lacks it; `heartbeat` is for a client that waits for a stream."""
+    """A model of one of these kinds, in memory while the block lasts. `capability` is named in the error of a model
+    that lacks it; `heartbeat` is for a client that waits for a stream."""
     context = serving(request)
     async with AsyncExitStack() as stack:
         async with (
@@ -83,15 +91,15 @@ async def leased(
             kept_alive(request, heartbeat),
         ):
             installed = await context.residency.find(name)
-            require_text(installed.manifest.kind, name, capability)
+            require_kind(installed.manifest.kind, name, capability, kinds)
             model = await stack.enter_async_context(context.residency.use(installed, keep_alive=keep_alive))
         yield model
 
 
-def require_text(kind: str, name: str, capability: str) -> None:
-    """Raises WrongKind for a model that embeds or ranks."""
-    if kind not in GENERATING:
-        raise WrongKind(name, capability)
+def require_kind(kind: str, name: str, capability: str, kinds: tuple[str, ...] = GENERATING) -> None:
+    """Raises WrongKind for a model of another kind."""
+    if kind not in kinds:
+        raise WrongKind(name, capability, kind)
 
 
 def sequences(request: Request, model: Model, requests: Sequence[Generate]) -> Sequences:

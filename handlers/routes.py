@@ -11,15 +11,17 @@ from . import health as operation
 from .endpoint import Handler, measured
 from .guard import check as guard
 from .guard.throttle import Throttle
+from .jina import rerank as jina
 from .ollama import chat as ollama_chat
 from .ollama import create as ollama_create
+from .ollama import embed as ollama_embed
 from .ollama import generate as ollama_generate
 from .ollama import models as ollama_models
 from .ollama import pull as ollama_pull
 from .ollama import uploads as ollama_blobs
 from .openai import cards as models
 from .openai import chat as openai
-from .openai import completions
+from .openai import completions, embeddings
 
 _GET = ("GET",)
 _HEAD = ("GET", "HEAD")
@@ -32,11 +34,16 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/metrics", _HEAD, operation.metrics),
     ("/v1/chat/completions", _POST, openai.chat),
     ("/v1/completions", _POST, completions.complete),
+    ("/v1/embeddings", _POST, embeddings.embed),
+    ("/v1/rerank", _POST, jina.rerank),
+    ("/rerank", _POST, jina.rerank),
     ("/v1/models", _HEAD, models.listing),
     ("/v1/models/<model_id:path>", _HEAD, models.one),
     ("/api/version", _HEAD, operation.version),
     ("/api/chat", _POST, ollama_chat.chat),
     ("/api/generate", _POST, ollama_generate.generate),
+    ("/api/embed", _POST, ollama_embed.embed),
+    ("/api/embeddings", _POST, ollama_embed.embeddings),
     ("/api/tags", _HEAD, ollama_models.tags),
     ("/api/ps", _GET, ollama_models.ps),
     ("/api/show", _POST, ollama_models.show),

@@ -12,15 +12,20 @@ import mlx.core as mx
 from .. import protocol
 from .cache import ragged
 from .device import bound_pool, release_pool, wire_weights
+from .embed.embedder import Embedder, load_embedder
+from .encode.row_worker import RowWorker
 from .generate.generator import Generator, Limits
-from .loop import Loop
+from .loop import Loop, Worker
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
+from .rerank.reranker import Reranker, load_reranker
 from .shares import divide
 
 BEAT_SECONDS = 2.0
+
+Model = LanguageModel | Embedder | Reranker
 
 
 def live(sock: socket.socket, hello: protocol.Hello) -> None:
@@ -43,19 +48,28 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if model.weight_bytes > memory:
         mailbox.send(_too_large(model.weight_bytes, memory))
         return
-    prompts.use_model(
-        ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
-    )
-    division = divide(memory, model.weight_bytes)
-    bound_pool(division)
-    limits = Limits(
-        max_batch=request.max_batch, tokens_per_step=request.prefill_tokens_per_step, memory=division.caches
-    )
+    bound_pool(divide(memory, model.weight_bytes))
+    worker = _worker(model, request, memory, prompts)
     release_pool()
-    worker = Generator(model, limits, prompts)
     mailbox.send(frame)
     Loop(worker, mailbox, rest=release_pool).run()
     mx.clear_streams()
+
+
+def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptProcess) -> Worker:
+    """What does this kind of model's work."""
+    if not isinstance(model, LanguageModel):
+        prompts.use_model(model.texts)
+        return RowWorker(model, memory, prompts)
+    prompts.use_model(
+        ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
+    )
+    limits = Limits(
+        max_batch=request.max_batch,
+        tokens_per_step=request.prefill_tokens_per_step,
+        memory=divide(memory, model.weight_bytes).caches,
+    )
+    return Generator(model, limits, prompts)
 
 
 @contextlib.contextmanager
@@ -81,11 +95,15 @@ def _too_large(weights: int, memory: int) -> protocol.LoadFailed:
     return protocol.LoadFailed(code="insufficient_memory", message=message)
 
 
-def _load(
-    request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess
-) -> tuple[LanguageModel, protocol.Loaded] | None:
+def _load(request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess) -> tuple[Model, protocol.Loaded] | None:
     try:
-        return load(request, prompts.use_tokenizer)
+        match request.kind:
+            case "embedding":
+                return load_embedder(request, prompts.use_tokenizer)
+            case "reranker":
+                return load_reranker(request, prompts.use_tokenizer)
+            case _:
+                return load(request, prompts.use_tokenizer)
     except BadModel as error:
         failed = protocol.LoadFailed(code="bad_model", message=str(error))
     except UnsupportedModel as error:

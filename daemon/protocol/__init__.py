@@ -4,9 +4,11 @@ from .events import (
     Accepted,
     Counted,
     Delta,
+    Embedded,
     Event,
     Finished,
     FinishReason,
+    Ranked,
     RejectCode,
     Rejected,
     TokenLogprob,
@@ -40,7 +42,7 @@ from .frames import (
 from .immutable import Kind
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
-from .work import SERVED_KINDS, Count, Generate, Grammar, Sampling, Work
+from .work import SERVED_KINDS, Count, Embed, Generate, Grammar, Rerank, Sampling, Work
 
 __all__ = [
     "MAX_FRAME",
@@ -53,6 +55,8 @@ __all__ = [
     "Count",
     "Counted",
     "Delta",
+    "Embed",
+    "Embedded",
     "Event",
     "Fatal",
     "FinishReason",
@@ -77,8 +81,10 @@ __all__ = [
     "Quantized",
     "Quantizing",
     "Quit",
+    "Ranked",
     "RejectCode",
     "Rejected",
+    "Rerank",
     "Sampling",
     "Step",
     "TextPrompt",

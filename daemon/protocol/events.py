@@ -95,4 +95,33 @@ class Counted(Value, frozen=True, tag="counted"):
     last: Literal[True] = True
 
 
-Event = Accepted | Delta | Finished | Rejected | Counted
+class Embedded(Value, frozen=True, tag="embedded"):
+    """Every vector of one Embed in the order of its inputs: float32, little endian, `dimensions` numbers each.
+
+    `truncated` are the numbers of the inputs that were cut. Times in seconds: waiting, computing.
+    """
+
+    id: int
+    vectors: bytes
+    dimensions: int
+    prompt_tokens: int
+    truncated: tuple[int, ...] = ()
+    queue_seconds: float = 0.0
+    compute_seconds: float = 0.0
+    last: Literal[True] = True
+
+
+class Ranked(Value, frozen=True, tag="ranked"):
+    """The logit of each document of one Rerank, in their order: its sigmoid is the score.
+
+    `truncated` are the numbers of the documents that were cut.
+    """
+
+    id: int
+    logits: tuple[float, ...]
+    prompt_tokens: int
+    truncated: tuple[int, ...] = ()
+    last: Literal[True] = True
+
+
+Event = Accepted | Delta | Finished | Rejected | Counted | Embedded | Ranked

@@ -9,7 +9,8 @@ import msgspec
 from .immutable import Kind, Value
 from .prompts import Prompt
 
-SERVED_KINDS: frozenset[Kind] = frozenset({"llm"})  # the kinds of models that a worker of the engine stands behind
+SERVED_KINDS: frozenset[Kind] = frozenset({"llm", "embedding", "reranker"})
+"""The kinds of models that a worker of the engine stands behind."""
 
 
 class Sampling(Value, frozen=True):
@@ -73,4 +74,36 @@ class Count(Value, frozen=True, tag="count"):
     return_tokens: bool = False
 
 
-Work = Generate | Count
+class Embed(Value, frozen=True, tag="embed"):
+    """Vectors of texts, or of token ids that are taken as they are: one of the two. `first` is the number of the first
+    one in the client's request.
+
+    `prompt_name` is one of the model's own prompts, put before every text; `input_type` (query, document, …) takes the
+    one that fits, if there is one; None for both: the model's default. `truncate`: what is too long is cut.
+    `dimensions` cuts the vectors and normalises what is left. `normalize` None: as the model's files say.
+    """
+
+    texts: tuple[str, ...] = ()
+    ids: tuple[tuple[int, ...], ...] = ()
+    first: int = 0
+    prompt_name: str | None = None
+    input_type: str | None = None
+    truncate: bool = False
+    dimensions: int | None = None
+    normalize: bool | None = None
+
+
+class Rerank(Value, frozen=True, tag="rerank"):
+    """How well each document answers the query. `first` is the number of the first one in the client's request.
+
+    `instruction`: what the model is to look for; None: its default. `truncate`: what is too long is cut.
+    """
+
+    query: str
+    documents: tuple[str, ...]
+    first: int = 0
+    instruction: str | None = None
+    truncate: bool = False
+
+
+Work = Generate | Embed | Rerank | Count

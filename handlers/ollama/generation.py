@@ -14,7 +14,7 @@ from sanic.response import HTTPResponse
 from ...daemon import store_threads
 from ...daemon.protocol import Accepted, Generate, Prompt
 from ...store.errors import InvalidName, UnknownModel
-from ..endpoint import leased, require_text, sequences, serving
+from ..endpoint import leased, require_kind, sequences, serving
 from ..failure import RequestError
 from ..keepalive import Heartbeat
 from ..model_options import options
@@ -74,7 +74,7 @@ async def load_or_unload(
     residency = serving(request).residency
     if keep_alive == 0:
         installed = await find(request, name)
-        require_text(installed.manifest.kind, name, capability)
+        require_kind(installed.manifest.kind, name, capability)
         await residency.unload(installed)
         return answer(lines.document("", "", [], {"done": True, "done_reason": "unload"}))
     async with lease(request, name, keep_alive, capability, None):

@@ -31,5 +31,11 @@ async def one(request: Request, model_id: str) -> HTTPResponse:
 
 
 def _card(identity: str, model: Installed) -> dict[str, Any]:
-    created = int(model.modified.timestamp())
-    return {"id": identity, "object": "model", "created": created, "owned_by": model.name.owner}
+    """OpenAI's four fields, and what the model can do."""
+    return {
+        "id": identity,
+        "object": "model",
+        "created": int(model.modified.timestamp()),
+        "owned_by": model.name.owner,
+        "capabilities": list(model.manifest.capabilities),
+    }

@@ -10,9 +10,12 @@ import msgspec
 from mlx_serve.handlers import model_options
 from mlx_serve.handlers.decode import Fields
 from mlx_serve.handlers.guard.check import MANAGEMENT, OPEN
+from mlx_serve.handlers.jina import rerank
 from mlx_serve.handlers.ollama import bodies as ollama
 from mlx_serve.handlers.ollama import create as ollama_create
+from mlx_serve.handlers.ollama import embed
 from mlx_serve.handlers.openai import bodies as openai
+from mlx_serve.handlers.openai import embeddings
 from mlx_serve.handlers.routes import ROUTES
 
 _HEAD = """\
@@ -20,7 +23,8 @@ _HEAD = """\
 
 # Compatibility
 
-mlx-serve serves the HTTP APIs of OpenAI and of Ollama. This page says for each endpoint what becomes of each field:
+mlx-serve serves the HTTP APIs of OpenAI and of Ollama, and Jina's reranking. This page says for each endpoint what
+becomes of each field:
 
 - **Served** fields do what the documentation of their API says.
 - **partly**: served as far as the note says. What goes beyond it is a 400, unless the note calls it ignored.
@@ -47,6 +51,11 @@ BODIES: Mapping[str, Body] = {
         openai.ChatBody, openai.CHAT_FIELDS, {"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)}
     ),
     "/v1/completions": Body(openai.CompletionBody, openai.COMPLETION_FIELDS),
+    "/v1/embeddings": Body(embeddings.EmbeddingBody, embeddings.EMBEDDING_FIELDS),
+    "/v1/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS, {"documents[]": Body(rerank.Document)}),
+    "/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS),
+    "/api/embed": Body(embed.EmbedBody, embed.EMBED_FIELDS),
+    "/api/embeddings": Body(embed.EmbeddingsBody, embed.EMBEDDINGS_FIELDS),
     "/api/chat": Body(ollama.ChatBody, ollama.CHAT_FIELDS, _OLLAMA_MESSAGES),
     "/api/generate": Body(ollama.GenerateBody, ollama.GENERATE_FIELDS),
     "/api/show": Body(ollama.Named, ollama.SHOW_FIELDS),
@@ -59,11 +68,9 @@ WITHOUT_JSON = ("/api/blobs/<digest:str>",)
 """Endpoints that take a body which is not JSON."""
 
 PLANNED: Mapping[str, tuple[str, ...]] = {
-    "OpenAI": ("/v1/embeddings", "/v1/responses"),
-    "Jina": ("/v1/rerank",),
+    "OpenAI": ("/v1/responses",),
     "Tokens": ("/v1/tokenize", "/v1/detokenize"),
     "Anthropic": ("/v1/messages", "/v1/messages/count_tokens"),
-    "Ollama": ("/api/embed", "/api/embeddings"),
     "Ours": ("/openapi.json", "/docs"),
 }
 NEVER = ("/api/push",)

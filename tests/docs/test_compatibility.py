@@ -19,6 +19,9 @@ HI = {"role": "user", "content": "hi"}
 GOOD: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": MODEL, "messages": [HI]},
     "/v1/completions": {"model": MODEL, "prompt": "hi"},
+    "/v1/embeddings": {"model": "acme/vectors", "input": "hi"},
+    "/api/embed": {"model": "acme/vectors", "input": "hi"},
+    "/api/embeddings": {"model": "acme/vectors", "prompt": "hi"},
     "/api/chat": {"model": MODEL, "messages": [HI], "stream": False},
     "/api/generate": {"model": MODEL, "prompt": "hi", "stream": False},
     "/api/show": {"model": MODEL},

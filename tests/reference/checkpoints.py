@@ -92,10 +92,10 @@ def make(name: str, parent: Path, *, seed: int | None = None) -> Checkpoint:
     }
     for file, content in files.items():
         (folder / file).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return Checkpoint(name, folder, _digest(model, tensors))
+    return Checkpoint(name, folder, digest(model, tensors))
 
 
-def _digest(model: Architecture, tensors: dict[str, Floats]) -> str:
+def digest(model: Architecture, tensors: dict[str, Floats]) -> str:
     digest = hashlib.sha256(json.dumps(model.config, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].shape}\n".encode())

@@ -1,4 +1,4 @@
-"""run: one reply, or a chat."""
+"""run: one reply, or a chat; of an embedding model the vector of a text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from ..client import ApiError
 from ..display.terminal import is_terminal, note
 from ..session import CommandFailed, Session, path_of
 from .pull import fetch, pull_body
+
+_SHOWN = 4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +27,14 @@ def run(session: Session) -> int:
     if prompt is None and (session.json or not is_terminal(sys.stdin)):
         raise CommandFailed("there is no prompt", 'give one: mlx-serve run NAME "…"')
     client = session.daemon()
-    model = _installed(client, options.name)
+    model, kind = _installed(client, options.name)
+    if kind == "reranker":
+        raise CommandFailed(
+            f"{options.name} is a reranker: it says how well documents answer a query, and writes nothing",
+            'send both to POST /v1/rerank: {"model", "query", "documents"}',
+        )
+    if kind == "embedding":
+        return _embed(session, client, model, prompt)
     body: dict[str, Any] = {"model": model}
     if options.think is not None:
         body["think"] = options.think
@@ -45,6 +54,31 @@ def run(session: Session) -> int:
     if options.verbose:
         note(f"\n{timings(reply.last)}")
     return 0
+
+
+def _embed(session: Session, client: Client, model: str, prompt: str | None) -> int:
+    if prompt is None:
+        raise CommandFailed(
+            f"{session.options.name} is an embedding model: it turns a text into a vector, and does not chat",
+            'give it a text: mlx-serve run NAME "…"; programs use POST /v1/embeddings',
+        )
+    document = client.post("/api/embed", {"model": model, "input": prompt})
+    if session.json:
+        session.print_json(document)
+        return 0
+    (vector,) = document["embeddings"]
+    print(_shortened(vector))
+    if session.options.verbose:
+        note(timings(document))
+    return 0
+
+
+def _shortened(vector: list[float]) -> str:
+    """Its ends, and how many numbers there are; `--json` has them all."""
+    shown = [f"{number:.4f}" for number in vector]
+    if len(shown) > 2 * _SHOWN:
+        shown = [*shown[:_SHOWN], "…", *shown[-_SHOWN:]]
+    return f"[{', '.join(shown)}] ({len(vector)} numbers)"
 
 
 def _messages(system: str | None, prompt: str, images: list[str]) -> list[dict[str, Any]]:
@@ -86,8 +120,8 @@ def _format(given: str | None) -> Any:
     return schema
 
 
-def _installed(client: Client, name: str) -> str:
-    """The model's full name; pulls a model that is not installed where that is possible."""
+def _installed(client: Client, name: str) -> tuple[str, str]:
+    """The model's full name and its kind; pulls a model that is not installed where that is possible."""
     try:
         found = client.get(path_of(name))
     except ApiError as error:
@@ -96,5 +130,5 @@ def _installed(client: Client, name: str) -> str:
         if not error.pullable:
             raise ApiError(404, error.message, error.hint or "pull it first: mlx-serve pull SOURCE") from error
         note(f"{name} is not installed; pulling it")
-        return str(fetch(client, pull_body(name))["name"])
-    return str(found["model"]["name"])
+        found = client.get(path_of(str(fetch(client, pull_body(name))["name"])))
+    return str(found["model"]["name"]), str(found["model"]["kind"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,13 +107,21 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_list(path: Path) -> list[Any]:
+    """A JSON array. Raises BadModel."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise BadModel(f"{path.name} is not JSON") from None
+    if not isinstance(value, list):
+        raise BadModel(f"{path.name} is not a JSON array")
+    return value
+
+
 def _network(
     folder: Path, config: dict[str, Any], memory: int | None, use_tokenizer: UseTokenizer | None
 ) -> tuple[Any, Any]:
-    for key in ("model_file", "auto_map", "trust_remote_code"):
-        if config.get(key):
-            raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
-    try:
+    with reading(folder, config):
         network, _ = open_network(folder, config)
         options = {"trust_remote_code": False} | template_options(folder)
         tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
@@ -120,7 +129,19 @@ def _network(
             use_tokenizer(tokenizer._tokenizer, str(folder), options)
         widen(network, memory)
         mx.eval(network.parameters())
-    except MemoryError:
+    return network, tokenizer
+
+
+@contextmanager
+def reading(folder: Path, config: Mapping[str, Any]) -> Iterator[None]:
+    """What the libraries raise while they read a model, as BadModel, UnsupportedModel, MemoryError; nothing is read of
+    one that asks for code of its own."""
+    for key in ("model_file", "auto_map", "trust_remote_code"):
+        if config.get(key):
+            raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
+    try:
+        yield
+    except (MemoryError, BadModel, UnsupportedModel):
         raise
     except Unfollowed as error:
         raise UnsupportedModel(str(error)) from error
@@ -138,7 +159,6 @@ def _network(
             text = " ".join(str(error).replace(str(folder), "the model").split())[:200]
             raise BadModel(f"the weight files cannot be read ({text})") from error
         raise
-    return network, tokenizer
 
 
 def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, request: Load) -> LanguageModel:

@@ -11,6 +11,8 @@ class Encoding(Protocol):
     """A tokenizer. `added` are its added tokens, each with whether it is special."""
 
     added: dict[str, bool]
+    backend: Any
+    """Of the `tokenizers` library, where there is one behind it."""
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:
         """With `special`, the tokens that the tokenizer puts around every text are there too."""
@@ -27,18 +29,18 @@ class BackendEncoding:
     def __init__(self, data: str, *, split_special: bool) -> None:
         from tokenizers import Tokenizer
 
-        self._backend = backend = Tokenizer.from_str(data)
+        self.backend = backend = Tokenizer.from_str(data)
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = split_special
         self.added = {token.content: token.special for token in backend.get_added_tokens_decoder().values()}
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:
-        encoded = self._backend.encode_batch_fast([text], add_special_tokens=special)[0]
+        encoded = self.backend.encode_batch_fast([text], add_special_tokens=special)[0]
         return list(encoded.ids)
 
     def plain_ids(self, text: str) -> list[int]:
-        backend = self._backend
+        backend = self.backend
         if backend.normalizer is not None:
             text = backend.normalizer.normalize_str(text)
         pieces = [text]
@@ -47,7 +49,7 @@ class BackendEncoding:
         return [token.id for piece in pieces for token in backend.model.tokenize(piece)]
 
     def id(self, token: str) -> int | None:
-        found = self._backend.token_to_id(token)
+        found = self.backend.token_to_id(token)
         return None if found is None else int(found)
 
 
@@ -56,6 +58,7 @@ class TransformersEncoding:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self.backend = getattr(tokenizer, "backend_tokenizer", None)
         self.added = {str(token): bool(token.special) for token in tokenizer.added_tokens_decoder.values()}
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:

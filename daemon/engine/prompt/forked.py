@@ -15,8 +15,7 @@ from ..process import die_with_parent
 from .deadline import DEADLINE_SECONDS, seconds_for
 from .memory_bound import allowance, resident
 from .prompt_frames import Job, body, send
-from .render import Prompts
-from .worker import Worker
+from .worker import Preparer, Worker
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Task:
 class Forked:
     """A worker process. Forked, not spawned: it starts in milliseconds and shares the vocabulary's memory."""
 
-    def __init__(self, prompts: Prompts, others: Iterable[socket.socket]) -> None:
+    def __init__(self, prompts: Preparer, others: Iterable[socket.socket]) -> None:
         """`others` are sockets that only this process has a use for. Raises OSError where there is no process left."""
         self.socket, theirs = socket.socketpair()
         for end in (self.socket, theirs):
@@ -80,7 +79,7 @@ class Forked:
         return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"status {status >> 8}"
 
 
-def _be_worker(sock: socket.socket, prompts: Prompts, others: Iterable[socket.socket]) -> None:
+def _be_worker(sock: socket.socket, prompts: Preparer, others: Iterable[socket.socket]) -> None:
     status = 1
     try:
         die_with_parent()

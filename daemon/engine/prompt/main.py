@@ -9,18 +9,19 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from typing import TypeVar
+from typing import Any
 
 import msgspec
 
 from ..process import inherit
-from .encoding import open_encoding
+from ..texts.embed_rows import EmbedRows
+from ..texts.rerank_rows import rerank_rows
+from .encoding import Encoding, open_encoding
 from .memory_bound import trim
-from .prompt_frames import ModelData, TokenizerData, receive
+from .prompt_frames import EmbedData, Model, ModelData, RerankData, TokenizerData, receive
 from .render import Prompts
 from .supervisor import Supervisor
-
-T = TypeVar("T")
+from .worker import Preparer
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _prompts(sock: socket.socket) -> Prompts | None:
+def _prompts(sock: socket.socket) -> Preparer | None:
     """None where the engine ends first."""
     tokenizer = _receive(sock, TokenizerData)
     if tokenizer is None:
@@ -42,18 +43,29 @@ def _prompts(sock: socket.socket) -> Prompts | None:
     encoding = open_encoding(tokenizer)
     tokenizer = msgspec.structs.replace(tokenizer, backend=None)
     encoding.ids("a", special=True)
-    model = _receive(sock, ModelData)
+    model = _receive(sock, Model)
     if model is None:
         return None
-    prompts = Prompts(tokenizer, model, encoding)
-    prompts.compile_own()
+    prompts = preparer_of(tokenizer, model, encoding)
     gc.collect()
     trim()
     gc.freeze()
     return prompts
 
 
-def _receive(sock: socket.socket, kind: type[T]) -> T | None:
+def preparer_of(tokenizer: TokenizerData, model: Model, encoding: Encoding) -> Preparer:
+    match model:
+        case EmbedData():
+            return EmbedRows(encoding.backend, model)
+        case RerankData():
+            return rerank_rows(encoding.backend, model)
+        case ModelData():
+            prompts = Prompts(tokenizer, model, encoding)
+            prompts.compile_own()
+            return prompts
+
+
+def _receive(sock: socket.socket, kind: Any) -> Any:
     frame = receive(sock)
     return None if frame is None else msgspec.msgpack.decode(frame, type=kind)
 

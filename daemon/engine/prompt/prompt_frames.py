@@ -35,6 +35,27 @@ class ModelData(Value, frozen=True, tag="model"):
     think_start: str = ""
 
 
+class EmbedData(Value, frozen=True, tag="embed_data"):
+    """In place of ModelData, for an embedding model. `longest` input in tokens. `prompts` are what may stand before
+    texts; their own tokens are pooled where `with_prompt`. `end` is a token that every text must end with."""
+
+    rows: int
+    longest: int
+    prompts: dict[str, str] = msgspec.field(default_factory=dict)
+    default_prompt: str | None = None
+    with_prompt: bool = True
+    end: int | None = None
+
+
+class RerankData(Value, frozen=True, tag="rerank_data"):
+    """In place of ModelData, for a reranker. `yes_no`: a decoder that is asked; `shares`: it takes the query once."""
+
+    rows: int
+    longest: int
+    yes_no: bool = False
+    shares: bool = False
+
+
 class Job(Value, frozen=True, tag="job"):
     """`work` is a Work, which the process hands on to a worker as it is."""
 
@@ -49,7 +70,8 @@ class Drop(Value, frozen=True, tag="drop"):
     id: int
 
 
-ToProcess = TokenizerData | ModelData | Job | Drop
+Model = ModelData | EmbedData | RerankData
+ToProcess = TokenizerData | Model | Job | Drop
 
 # --- a worker to the prompt process, which hands the answer on --------------------------------------------------------
 
@@ -83,7 +105,23 @@ class Encoded(Value, frozen=True, tag="encoded"):
     rendered: str
 
 
-Result = Encoded | Counted | Rejected
+class PackedRow(Value, frozen=True):
+    """A row of tokens, packed int32, and what else `Row` has."""
+
+    tokens: bytes
+    place: int
+    segments: bytes | None = None
+    head: int = 0
+    skip: int = 0
+    cut: bool = False
+
+
+class EncodedRows(Value, frozen=True, tag="rows"):
+    id: int
+    rows: tuple[PackedRow, ...]
+
+
+Result = Encoded | EncodedRows | Counted | Rejected
 
 
 def pack(tokens: list[int]) -> bytes:

@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from ...protocol import Ask, ChatPrompt, Generate, Rejected
+from ..texts.row import unpacked
 from .encoding import tokenizer_data
-from .prompt_frames import Drop, Encoded, Job, ModelData, Result, body, receive, send, unpack
+from .prompt_frames import Drop, Encoded, EncodedRows, Job, Model, Result, body, receive, send, unpack
 from .render import Prepared
 
 COMMAND = (sys.executable, "-m", "mlx_serve.daemon.engine.prompt.main")
@@ -29,10 +30,10 @@ _results: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
 
 @dataclass(frozen=True)
 class Ready:
-    """A prompt that may be queued."""
+    """A prompt that may be queued: what the worker of this kind of work takes."""
 
     id: int
-    prepared: Prepared
+    prepared: Any
 
 
 class PromptProcess:
@@ -60,7 +61,7 @@ class PromptProcess:
         """Before `use_model`, and early, for the process is as long at it as the engine was."""
         self._outgoing.put(_Beginning(body(tokenizer_data(tokenizer, folder, options))))
 
-    def use_model(self, model: ModelData) -> None:
+    def use_model(self, model: Model) -> None:
         self._outgoing.put(_Beginning(body(model)))
 
     # requests
@@ -153,7 +154,7 @@ class PromptProcess:
         if len(self._sent) > 1000:
             self._sent &= self._asks.keys()
         self._sent.add(ask.id)
-        chat = isinstance(ask.work.prompt, ChatPrompt)
+        chat = isinstance(getattr(ask.work, "prompt", None), ChatPrompt)
         self._send(body(Job(id=ask.id, chat=chat, work=msgspec.Raw(body(ask.work)))))
 
     def _send(self, frame: bytes) -> None:
@@ -165,6 +166,9 @@ class PromptProcess:
     def _receive(self, frame: bytearray) -> None:
         self._deaths = 0
         result = _results.decode(frame)
+        if isinstance(result, EncodedRows):
+            self._deliver(Ready(result.id, unpacked(result)))
+            return
         if not isinstance(result, Encoded):
             self._deliver(result)
             return

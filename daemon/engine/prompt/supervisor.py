@@ -12,8 +12,7 @@ import msgspec
 from ...protocol import Rejected
 from .forked import Forked, Task
 from .prompt_frames import Drop, FromWorker, Job, Note, ToProcess, body, receive, send
-from .render import Prompts
-from .worker import out_of_memory
+from .worker import Preparer, out_of_memory
 
 MOST_WORKERS = 4
 MOST_LARGE = 2
@@ -31,7 +30,7 @@ _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(From
 class Supervisor:
     """`sock` leads to the engine. One worker is always there; another is forked when a job has waited a moment."""
 
-    def __init__(self, sock: socket.socket, prompts: Prompts) -> None:
+    def __init__(self, sock: socket.socket, prompts: Preparer) -> None:
         self._engine = sock
         self._prompts = prompts
         self._waiting: deque[tuple[Job, float]] = deque()

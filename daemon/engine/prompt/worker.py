@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 
-from ...protocol import Count, Counted, Generate, Rejected, Work
+from ...protocol import Count, Counted, Embed, Generate, Rejected, Rerank, Work
 from .deadline import DEADLINE_SECONDS, seconds_for
 from .memory_bound import AddressSpace, allowance, resident
-from .prompt_frames import Answer, Encoded, Job, Note, Result, body, pack, receive, send
+from .prompt_frames import Answer, Encoded, EncodedRows, Job, Note, PackedRow, Result, body, pack, receive, send
 from .refused import Refused
-from .render import Prompts
 
 NOTED = 64 << 10
 """Smaller texts are tokenized before anybody could ask what takes so long."""
@@ -26,10 +27,22 @@ _jobs = msgspec.msgpack.Decoder(Job)
 _works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
 
 
+class Preparer(Protocol):
+    """Turns one kind of work into tokens. `note` is told the size of every text, in bytes, before it is tokenized."""
+
+    note: Callable[[int], None]
+
+    def prepare(self, request: Any) -> Any:
+        """Raises Refused."""
+
+    def count(self, request: Count) -> list[int]:
+        """Raises Refused."""
+
+
 class Worker:
     """Answers jobs on a socket until it is closed."""
 
-    def __init__(self, sock: socket.socket, prompts: Prompts) -> None:
+    def __init__(self, sock: socket.socket, prompts: Preparer) -> None:
         self._socket = sock
         self._prompts = prompts
         self._memory = AddressSpace()
@@ -78,6 +91,9 @@ class Worker:
             case Count():
                 tokens = self._prompts.count(work)
                 return Counted(id=number, count=len(tokens), tokens=tuple(tokens) if work.return_tokens else ())
+            case Embed() | Rerank():
+                rows = self._prompts.prepare(work)
+                return EncodedRows(id=number, rows=tuple(map(_packed, rows)))
             case Generate():
                 prepared = self._prompts.prepare(work)
                 return Encoded(
@@ -88,6 +104,13 @@ class Worker:
                     inside_reasoning=prepared.inside_reasoning,
                     rendered=prepared.rendered if work.echo or work.render_only else "",
                 )
+
+
+def _packed(row: Any) -> PackedRow:
+    segments = None if row.segments is None else pack(row.segments)
+    return PackedRow(
+        tokens=pack(row.tokens), place=row.place, segments=segments, head=row.head, skip=row.skip, cut=row.cut
+    )
 
 
 def out_of_memory(job: Job) -> Rejected:

@@ -6,7 +6,6 @@ for vision models, and its encoders (BERT, XLM-R, ModernBERT) for the embedding 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from mlx_lm import utils as lm
 from mlx_lm.convert import MODEL_CONVERSION_DTYPES
 
 from ...protocol import Kind, Quantize
+from ..encode.open import is_decoder, with_any_head
 from ..model.load import BadModel, UnsupportedModel, read_json
 from ..model.network import Classes, Unfollowed, every_spelling, open_network, tensor_names
 
@@ -94,8 +94,8 @@ def open_source(folder: Path, kind: Kind) -> SourceModel:
     if kind == "llm":
         network, config = _decoder(folder, config, lm._get_classes)
         return SourceModel(network, config, weight_bytes, False, None)
-    if _is_decoder(config):
-        network, config = _decoder(folder, config, _with_any_head)
+    if is_decoder(config):
+        network, config = _decoder(folder, config, with_any_head)
         return SourceModel(network, config, weight_bytes, False, _outside_heads(network))
     network = _encoder(folder, kind)
     return SourceModel(network, config, weight_bytes, True, _outside_heads(network))
@@ -135,36 +135,6 @@ def _decoder(folder: Path, config: dict[str, Any], classes: Classes) -> tuple[An
         return open_network(folder, config, classes)
     except Unfollowed as error:
         raise UnsupportedModel(str(error)) from error
-
-
-def _is_decoder(config: dict[str, Any]) -> bool:
-    model_type = str(config.get("model_type"))
-    name = lm.MODEL_REMAPPING.get(model_type, model_type)
-    return name.isidentifier() and importlib.util.find_spec(f"mlx_lm.models.{name}") is not None
-
-
-def _with_any_head(config: dict[str, Any]) -> tuple[type[nn.Module], type]:
-    """mlx-lm's class for a decoder that embeds or reranks: it may lack the language head or have a score instead.
-
-    Sentence Transformers saves the bare decoder, whose names lack the leading `model.`.
-    """
-    plain, arguments = lm._get_classes(config)
-
-    class Decoder(plain):  # type: ignore[misc, valid-type]
-        def sanitize(self, weights: dict[str, mx.array]) -> dict[str, mx.array]:
-            if not any(name.startswith("model.") for name in weights):
-                heads = ("lm_head.", "score.")
-                weights = {name if name.startswith(heads) else f"model.{name}": w for name, w in weights.items()}
-            score = weights.get("score.weight")
-            if hasattr(super(), "sanitize"):
-                weights = super().sanitize(weights)
-            if score is not None:
-                self.score = nn.Linear(score.shape[1], score.shape[0], bias="score.bias" in weights)
-            if "lm_head" in self and "lm_head.weight" not in weights:
-                self.pop("lm_head")
-            return weights
-
-    return Decoder, arguments
 
 
 def _outside_heads(network: Any) -> Predicate:

@@ -238,7 +238,7 @@ def test_a_smaller_share_holds_for_those_who_run(checkpoint: Callable[[str], Pat
         child.send(protocol.Limit(memory_limit=scarce))
         yielded = False
         for step in child.steps():
-            yielded = yielded or bool(step.gauges.waiting)
+            yielded = yielded or bool(step.gauges.waiting + step.gauges.prefilling)
             if all(sequence.done for sequence in together):
                 break
         assert yielded

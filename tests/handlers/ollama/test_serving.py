@@ -193,12 +193,18 @@ async def test_render_only(client: httpx.AsyncClient) -> None:
     assert chat["message"]["content"] == "" and chat["_debug_info"]["rendered_template"] == "<rendered>"
 
 
+INSTEAD = ": it is an embedding model, for /v1/embeddings or /api/embed"
 REFUSALS: list[tuple[str, Any, int, str]] = [
     ("/api/chat", {}, 400, "model is required"),
     ("/api/chat", {"model": "none", "messages": [{"role": "user", "content": "x"}]}, 404, "model 'none' not found"),
     ("/api/chat", {"model": "none"}, 404, "model 'none' not found"),
     ("/api/chat", {"model": "a b", "messages": [{"role": "user"}]}, 400, "invalid model name"),
-    ("/api/chat", {"model": "vectors", "messages": [{"role": "user"}]}, 400, '"vectors" does not support chat'),
+    (
+        "/api/chat",
+        {"model": "vectors", "messages": [{"role": "user"}]},
+        400,
+        '"vectors" does not support chat' + INSTEAD,
+    ),
     ("/api/chat", HI | {"messages": [{"role": "user", "images": ["AA=="]}]}, 400, '"parrot" does not support vision'),
     ("/api/chat", HI | {"top_logprobs": 21}, 400, "top_logprobs must be between 0 and 20"),
     ("/api/chat", HI | {"keep_alive": "300"}, 400, 'time: missing unit in duration "300"'),
@@ -218,7 +224,7 @@ REFUSALS: list[tuple[str, Any, int, str]] = [
     ("/api/chat", HI | {"options": {"temperature": -1}}, 400, 'option "temperature" must be between 0 and 100'),
     ("/api/generate", {"prompt": "x"}, 404, "model '' not found"),
     ("/api/generate", {"model": "none", "prompt": "x"}, 404, "model 'none' not found"),
-    ("/api/generate", {"model": "vectors", "prompt": "x"}, 400, '"vectors" does not support generate'),
+    ("/api/generate", {"model": "vectors", "prompt": "x"}, 400, '"vectors" does not support generate' + INSTEAD),
     (
         "/api/generate",
         {"model": "parrot", "prompt": "x", "suffix": "y"},

@@ -197,9 +197,11 @@ async def test_unknown_model(client: httpx.AsyncClient) -> None:
 
 
 async def test_model_of_another_kind(serving: Serving, client: httpx.AsyncClient) -> None:
-    """An embedding model in a chat is refused before it is loaded."""
+    """An embedding model in a chat is refused before it is loaded, and the right endpoints are named."""
     error = await refused(client, CHAT, json.dumps(GOOD | {"model": "acme/vectors"}).encode())
-    assert error["message"] == '"acme/vectors" does not support chat' and serving.residency.keep_alive == []
+    instead = "it is an embedding model, for /v1/embeddings or /api/embed"
+    assert error["message"] == f'"acme/vectors" does not support chat: {instead}'
+    assert serving.residency.keep_alive == []
 
 
 async def test_what_the_model_cannot(serving: Serving, client: httpx.AsyncClient) -> None:

@@ -1,0 +1,69 @@
+"""Work that is answered with one event: an embedding, a ranking. Leaving it early cancels it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from sanic import Request
+
+from ...daemon.protocol import Embed, Embedded, Event, Ranked, Rerank
+from ..endpoint import serving
+from ..failure import Incomplete
+
+if TYPE_CHECKING:
+    from ...daemon.residency.slot import Model
+
+
+async def embedded(request: Request, model: Model, work: Embed) -> Embedded:
+    """Raises what the engine raises, and TimeoutError."""
+    event = await _answered(request, model, work)
+    if not isinstance(event, Embedded):
+        raise Incomplete("the engine ended an embedding without its vectors")
+    _count(request, model, event.prompt_tokens)
+    return event
+
+
+async def ranked(request: Request, model: Model, work: Rerank) -> Ranked:
+    """Raises what the engine raises, and TimeoutError."""
+    event = await _answered(request, model, work)
+    if not isinstance(event, Ranked):
+        raise Incomplete("the engine ended a ranking without its scores")
+    _count(request, model, event.prompt_tokens)
+    return event
+
+
+def _count(request: Request, model: Model, tokens: int) -> None:
+    serving(request).metrics.generated(str(model.installed.name.display()), tokens, 0)
+
+
+async def _answered(request: Request, model: Model, work: Embed | Rerank) -> Event:
+    context = serving(request)
+    limit = context.settings.server.request_timeout_seconds
+    left = None if limit <= 0 else max(0.0, request.ctx.started + limit - time.monotonic())
+    answer = _Answer()
+    number = model.submit(work, answer)
+    try:
+        async with asyncio.timeout(left):
+            return await answer.event
+    except asyncio.CancelledError:
+        context.metrics.cancelled(str(model.installed.name.display()))
+        raise
+    finally:
+        model.cancel(number)
+
+
+class _Answer:
+    """The sink of one event."""
+
+    def __init__(self) -> None:
+        self.event: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+
+    def put(self, event: Event) -> None:
+        if not self.event.done():
+            self.event.set_result(event)
+
+    def fail(self, error: Exception) -> None:
+        if not self.event.done():
+            self.event.set_exception(error)
