@@ -58,7 +58,8 @@ def test_every_command_and_program_of_the_readme_works_as_written() -> None:
                     done = run([sys.executable, "-W", "error", "-c", text], environ)
                 elif shutil.which("curl"):
                     done = run(["sh", "-c", text], environ)
-                    assert json.loads(done.stdout)["choices"], done
+                    answer = json.loads(done.stdout)
+                    assert any(answer.get(field) for field in ("choices", "data", "results")), done
                 else:
                     continue
                 assert done.returncode == 0, (text, done)
