@@ -116,7 +116,7 @@ def test_the_makers_sampling(folder: Path) -> None:
     assert bring_in(folder)[0].defaults.temperature == 0.0
 
 
-@pytest.mark.parametrize("kind", ["vlm", "embedding", "reranker"])
+@pytest.mark.parametrize("kind", ["vlm"])
 def test_other_kinds_are_not_served_yet(folder: Path, kind: str) -> None:
     with pytest.raises(UnsupportedModel, match=kind):
         bring_in(folder, kind=kind)
