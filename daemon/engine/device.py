@@ -6,7 +6,6 @@ import os
 from typing import Literal
 
 import mlx.core as mx
-from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from ..protocol import PROTOCOL, Hello
 from .prompt.memory_bound import trim
@@ -48,6 +47,8 @@ def release_pool() -> None:
     trim()
 
 
-def wire_weights() -> None:
-    """Let Metal keep weights resident, as mlx-lm does for generation."""
-    maybe_set_recommended_wired_limit()
+def wire(limit: int) -> None:
+    """Let Metal keep so many bytes resident. Called once, while nothing is computed: with wired memory near Metal's own
+    recommendation, or with limits that change while steps run, macOS has panicked (MLX's issue 3186)."""
+    if limit and backend() == "metal":
+        mx.set_wired_limit(limit)

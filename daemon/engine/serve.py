@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from .. import protocol
 from .cache import ragged
-from .device import bound_pool, release_pool, wire_weights
+from .device import bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.generator import Generator, Limits
@@ -37,7 +37,6 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if not isinstance(request, protocol.Load):
         return
     ragged.install()
-    wire_weights()
     prompts = PromptProcess(mailbox.queue.put)
     with signs_of_life(mailbox):
         loaded = _load(request, mailbox, prompts)
@@ -48,6 +47,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if model.weight_bytes > memory:
         mailbox.send(_too_large(model.weight_bytes, memory))
         return
+    wire(min(model.weight_bytes, request.wired))
     bound_pool(divide(memory, model.weight_bytes))
     worker = _worker(model, request, memory, prompts)
     release_pool()

@@ -24,7 +24,7 @@ MAX_FRAME = 256 << 20
 
 class Load(Value, frozen=True, tag="load"):
     """Load a model: `path` is a folder with the model's real file names; `memory_limit` bytes are for all that MLX
-    holds in the process: weights, caches and free buffers."""
+    holds in the process: weights, caches and free buffers. Metal keeps `wired` bytes of the weights resident."""
 
     path: str
     name: str
@@ -33,6 +33,7 @@ class Load(Value, frozen=True, tag="load"):
     prefill_tokens_per_step: int
     context_length: int | None = None
     memory_limit: int | None = None
+    wired: int = 0
 
 
 class Ask(Value, frozen=True, tag="ask"):

@@ -12,6 +12,7 @@ from .. import protocol
 RESERVED_TOKENS = 4096
 UNKNOWN_CACHE_SHARE = 0.1
 MINIMUM_RESERVE = 64 << 20
+WIRED_SHARE = 7 / 8
 
 
 def before_load(file_bytes: int, process: int) -> int:
@@ -33,6 +34,11 @@ def held(backend: Literal["metal", "cuda", "cpu"], resident: int, process: int, 
     if backend == "cuda":
         return resident + tensors
     return max(resident, process + tensors) if backend == "metal" or not resident else resident
+
+
+def wired(bound: int, weights: int, others: Iterable[int]) -> int:
+    """What of a model's weights Metal may keep resident: with the others' it stays within the bound."""
+    return max(0, min(weights, bound - sum(others)))
 
 
 @dataclass(frozen=True)

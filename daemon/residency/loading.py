@@ -13,7 +13,7 @@ from ...store.inspect import architectures
 from .. import protocol, store_threads
 from ..errors import LoadError, RunnerDied, UnsupportedByModel
 from .backoff import Failures
-from .budget import Ledger, after_load
+from .budget import WIRED_SHARE, Ledger, after_load
 from .slot import Slot
 from .spare import Spare
 
@@ -66,6 +66,12 @@ class Loader:
             },
         )
 
+    def wired_bound(self, ledger: Ledger) -> int:
+        """What of all weights together Metal may keep resident: as configured, else WIRED_SHARE of what models may use,
+        for caches and what a step computes are never wired."""
+        configured = self._settings.models.wired
+        return configured if configured is not None else int(ledger.limit * WIRED_SHARE)
+
     async def files(self, slot: Slot) -> Path:
         """The folder to load from. Raises what `store.view` raises, and UnsupportedModel where the installed libraries
         have no such architecture."""
@@ -111,4 +117,5 @@ class Loader:
             prefill_tokens_per_step=engine.prefill_tokens_per_step,
             context_length=engine.context_length,
             memory_limit=slot.told,
+            wired=slot.wired,
         )

@@ -17,7 +17,7 @@ from ..workers.runner import Runner
 from .admission import Admission
 from .audit import Audit, count
 from .backoff import Quarantine
-from .budget import before_load
+from .budget import before_load, wired
 from .lease import Lease, Queue, Resident, resident
 from .loading import Loader
 from .resolve import Resolver
@@ -150,6 +150,8 @@ class Residency:
             slot.process = ledger.process
             slot.needs = before_load(slot.installed.size, ledger.process)
             await self._admission.admit(slot, ledger)
+            others = [one.wired for one in self._slots.values() if one is not slot]
+            slot.wired = wired(self._loader.wired_bound(ledger), slot.installed.size, others)
             await self._loader.load(slot, files)
         except BaseException as error:
             await self._load_failed(slot, error)

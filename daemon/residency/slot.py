@@ -21,7 +21,7 @@ class Slot:
     gone and want it again. `lost`: its process died by itself.
 
     In bytes: `needs` is what it cannot do without, `share` what it may take (0: it waits for room), `process` what its
-    process takes beside what MLX holds, `told` what MLX was told it may hold.
+    process takes beside what MLX holds, `told` what MLX was told it may hold, `wired` what Metal keeps resident.
     """
 
     def __init__(self, installed: Installed, ttl: float) -> None:
@@ -34,7 +34,7 @@ class Slot:
         self.runner: Runner | None = None
         self.hello: protocol.Hello | None = None
         self.loaded: protocol.Loaded | None = None
-        self.needs = self.share = self.process = self.told = 0
+        self.needs = self.share = self.process = self.told = self.wired = 0
         self.leases = self.successors = 0
         self.ttl = ttl
         self.loaded_at = 0.0

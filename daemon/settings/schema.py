@@ -67,6 +67,9 @@ class ModelSettings:
     memory_limit: int | None = setting(
         None, "size", "memory for models with their processes, such as 24GB", low=1 << 20, auto=True
     )
+    wired: int | None = setting(
+        None, "size", "weights that Metal keeps resident, of all models together; 0: none", low=0, auto=True
+    )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from mlx_serve.daemon import store_threads
+
 GUARD = 60.0  # seconds until a wait counts as a hang, on a machine that is busy with other things too
 T = TypeVar("T")
 
@@ -24,8 +26,8 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = GUARD) ->
 
 async def settle() -> None:
     """Let everything that can run now run, other threads' results included."""
-    for _ in range(5):
-        await asyncio.to_thread(int)
+    for _ in range(10):
+        await asyncio.gather(asyncio.to_thread(int), store_threads.look(int), store_threads.work(int))
         await asyncio.sleep(0)
 
 
