@@ -34,6 +34,13 @@ def describe(notes: tuple[str, ...]) -> Hello:
     )
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether MLX says that the memory is full. An illegal access to it is something else: nothing can go on then."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error).lower() for words in ("alloc", "out of memory", "insufficient memory"))
+    return isinstance(error, MemoryError)
+
+
 def bound_pool(division: Division) -> None:
     """Bound MLX's pool of free buffers, which by default may grow to all memory; whatever is in it now goes, so that a
     smaller bound holds at once."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol import Ask, Count, Counted, Event, Gauges, Rejected
-from ..device import bound_pool
+from ..device import bound_pool, out_of_memory
 from ..generate.pace import AIM, LONGEST_SECONDS, Allowance
 from ..generate.turns import Turns
 from ..prompt.prompt_process import PromptProcess, Ready
@@ -29,7 +29,6 @@ from .row_job import Job
 
 MOST_TOKENS = 16384
 PARTS_AHEAD = 2
-_NO_MEMORY = ("alloc", "memory")
 
 
 class Task(Protocol):
@@ -227,7 +226,7 @@ class RowWorker:
 
     def _fail(self, rows: list[Row], error: Exception) -> None:
         """Memory that runs out is the fault of these rows; nobody knows what else may be."""
-        if isinstance(error, RuntimeError) and not any(word in str(error).lower() for word in _NO_MEMORY):
+        if not out_of_memory(error):
             raise error
         message = "the memory of this machine does not hold what this input needs; send fewer or shorter texts"
         for job in {row.job for row in rows}:

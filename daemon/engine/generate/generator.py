@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected
-from ..device import backend, bound_pool
+from ..device import backend, bound_pool, out_of_memory
 from ..model.load import LanguageModel
 from ..prompt.prompt_process import PromptProcess, Ready
 from ..prompt.render import Prepared
@@ -267,12 +267,16 @@ class Generator:
     # prefill
 
     def _continue_prefill(self, budget: int) -> None:
+        if self._chunk is not None and any(self._turns):
+            self._settle_chunk(1)
         prefill = self._turns.next()
         if prefill is None:
             return
-        if self._chunk is not None:
-            self._settle_chunk(1)
-        self._chunk = prefill.begin_chunk(budget, self._steps)
+        try:
+            self._chunk = prefill.begin_chunk(budget, self._steps)
+        except (MemoryError, RuntimeError) as error:
+            self._fail_prefill(prefill, error)
+            return
         self._prompt_tokens += self._chunk.tokens
         if prefill.complete:
             self._turns.remove(prefill)
@@ -283,11 +287,26 @@ class Generator:
         ran meanwhile."""
         assert self._chunk is not None
         chunk, self._chunk = self._chunk, None
-        chunk.prefill.wait()
+        try:
+            chunk.prefill.wait()
+        except (MemoryError, RuntimeError) as error:
+            self._fail_prefill(chunk.prefill, error)
+            return
         seconds = self._pace.without_decoding(time.monotonic() - chunk.begun, launches if len(self._batch) else 0)
         chunk.prefill.allowance.note(chunk.width, seconds)
         if chunk.prefill.done == chunk.width:  # its first: what the next newcomer may take
             self._pace.fresh.note(chunk.width * len(chunk.prefill.requests), seconds)
+
+    def _fail_prefill(self, prefill: Prefill, error: Exception) -> None:
+        """Memory that runs out ends this group and nobody else. Raises the error where it is another one, or where
+        rows of the group have joined the batch already: nobody knows what state the device is in."""
+        if prefill not in self._prefills() or not out_of_memory(error):
+            raise error
+        self._drop(prefill)
+        message = "the memory of this machine does not hold what this prompt needs; send a shorter one"
+        for number in {sequence.ask for _, sequence in prefill.members()}:
+            self._events.append(Rejected(id=number, code="insufficient_memory", message=message))
+            self.cancel(number)
 
     # what comes out
 

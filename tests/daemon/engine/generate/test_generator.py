@@ -55,6 +55,7 @@ class Hashing:
         self.table = mx.array(TABLE)
         self.calls = 0
         self.fails_at: int | None = None
+        self.largest = 10**9
 
     def make_cache(self) -> list[ArraysCache]:
         return [ArraysCache(1)]
@@ -63,6 +64,8 @@ class Hashing:
         self.calls += 1
         if self.calls == self.fails_at:
             raise RuntimeError("the device\nis gone")
+        if tokens.shape[1] > self.largest:
+            raise RuntimeError("[malloc] Unable to allocate 1000 bytes.")
         state = cache[0][0]
         if state is None:
             state = mx.zeros((tokens.shape[0], 1), dtype=mx.int32)
@@ -287,6 +290,21 @@ def test_a_step_that_raises_in_prefill(engine: Make, model: LanguageModel) -> No
     model.network.fails_at = 1
     wire = run(engine(), iter([[ask(1, (1, 2, 3), 30)]]))
     assert isinstance(wire.frames[-1], Fatal)
+
+
+def test_memory_that_runs_out_in_prefill_ends_that_group(engine: Make, model: LanguageModel) -> None:
+    """All choices of the prompt that is too large; who decodes beside it, and who comes after it, are served."""
+    model.network.largest = 20
+    wire = run(
+        engine(tokens_per_step=100),
+        iter([[ask(1, (1,), 30)], [], [ask(2, tuple(range(90)), 5, choices=2)], [], [], [ask(3, (3, 4, 5), 6)]]),
+    )
+    last = wire.events[2][-1]
+    assert isinstance(last, Rejected) and last.code == "insufficient_memory"
+    assert [type(event) for event in wire.events[2]] == [Accepted, Rejected]
+    assert wire.tokens(1) == answer((1,), 30)
+    assert wire.tokens(3) == answer((3, 4, 5), 6)
+    assert (wire.gauges.running, wire.gauges.waiting, wire.gauges.prefilling) == (0, 0, 0)
 
 
 def test_cancelling_frees_the_place_within_a_step(engine: Make) -> None:
