@@ -2,7 +2,7 @@
 
 A model type is a module of `mlx_lm.models` or a package of `mlx_vlm.models` that has a `Model`, after the libraries'
 own tables of aliases. Language models run on mlx-lm, vision models on mlx-vlm, embedding models and rerankers on
-mlx-lm's decoders or mlx-vlm's encoders.
+mlx-lm's decoders, mlx-vlm's encoders or the engine's own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from ..disk.manifests import KINDS, Kind
 from ..errors import UnsupportedModel
 
+_OWN_ENCODERS = ("bert", "roberta", "xlm-roberta", "camembert", "modernbert")
 _VISION_CLASSES = ("VisionModel", "VisionConfig")
 
 
@@ -36,6 +37,8 @@ def check(model_type: str, kind: Kind) -> None:
 
 def known(model_type: str, kind: Kind) -> bool:
     """Whether an installed library supports models of that type as that kind."""
+    if kind in ("embedding", "reranker") and model_type in _OWN_ENCODERS:
+        return True
     lm, vlm = _mlx_lm(), _mlx_vlm()
     text = lm is not None and lm.has(model_type)
     if kind == "llm":

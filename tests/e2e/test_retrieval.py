@@ -14,7 +14,7 @@ import ollama
 import openai
 import pytest
 from meaning.retrieval import PARAPHRASES, QUESTIONS
-from support.live_daemon import LiveDaemon, together
+from support.live_daemon import LiveDaemon, together, wait_until
 
 from mlx_serve.store.store import Store
 
@@ -279,6 +279,26 @@ def test_requests_at_once_get_their_own_vectors(daemon: LiveDaemon) -> None:
         np.testing.assert_allclose(answer["data"][0]["embedding"], entry["embedding"], rtol=0, atol=1e-5)
     assert sum(answer["usage"]["prompt_tokens"] for answer in answers) == whole["usage"]["prompt_tokens"]
     assert chat["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"model": "starter-embed", "input": ["a fairly long text " * 40] * 1500}),
+        ("/v1/rerank", {"model": "starter-rerank", "query": "q", "documents": ["a fairly long text " * 40] * 1500}),
+    ],
+)
+def test_a_client_that_hangs_up_ends_its_work(daemon: LiveDaemon, path: str, body: dict[str, Any]) -> None:
+    """The model is free at once: it would have had a minute to do."""
+    model = f"mlx-serve/{body['model']}"
+    before = daemon.gauge(f'cancelled_total{{model="{model}"}}')
+    daemon.control("POST", "/load", {"name": body["model"]})
+    connection = daemon.connect()
+    connection.request("POST", path, json.dumps(body))
+    wait_until(lambda: not daemon.at_rest(), "the model is at it")
+    connection.close()
+    daemon.wait_for_rest(10)
+    assert daemon.gauge(f'cancelled_total{{model="{model}"}}') == before + 1
 
 
 def test_ps_metrics_and_capabilities_know_the_kinds(daemon: LiveDaemon, llama: ollama.Client) -> None:

@@ -63,6 +63,7 @@ def test_the_libraries_themselves_say_the_same() -> None:
         ("qwen3_vl", KINDS),
         ("idefics3", ("vlm", "embedding", "reranker")),
         ("bert", ("embedding", "reranker")),
+        ("roberta", ("embedding", "reranker")),
         ("xlm-roberta", ("embedding", "reranker")),
         ("modernbert", ("embedding", "reranker")),
         ("mpnet", ()),
