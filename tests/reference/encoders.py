@@ -1,5 +1,6 @@
-"""Tiny embedding models and rerankers of every architecture, as Sentence Transformers' repositories are laid out, and
-the texts that they are asked about. Needs numpy alone, so that whoever records and whoever tests make the same bytes.
+"""Tiny embedding models and rerankers of every architecture, as Sentence Transformers' repositories are laid out.
+
+Needs numpy alone, so that whoever records and whoever tests make the same bytes.
 """
 
 from __future__ import annotations
@@ -20,29 +21,6 @@ INNER = 96
 PADDING, START, END = (VOCABULARY - 3, VOCABULARY - 2, VOCABULARY - 1)
 ROBERTA_PADDING = 1  # byte 1 in the vocabulary: a text may hold it
 SENTENCE = "sentence_transformers.models."
-TEXTS = (
-    "hello",
-    "The train to Hamburg departs at 9:40.",
-    "a",
-    "import os\nimport sys\n\ndef main() -> None:\n    print('hello and the system')\n",
-    "",
-    "日本語のテキスト und ein bißchen Français é",
-    "word " * 18,
-    "one two three four five six seven eight nine ten",
-    "odd \x01 byte",
-    "The Quick BROWN fox jumps over the lazy dog; then it sleeps.",
-    "tail",
-)
-QUERY = "When does the train leave?"
-DOCUMENTS = (
-    "The train departs at 9:40.",
-    "no",
-    "A ticket costs 36 euros; and the ticket for a child costs half of that.",
-    "\n\nHamburg expects rain on Tuesday.",
-    "日本",
-    "The train",
-    " starts with a space",
-)
 
 
 @dataclass(frozen=True)

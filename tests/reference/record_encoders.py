@@ -19,7 +19,8 @@ import sentence_transformers
 import torch
 import transformers
 from numpy.typing import NDArray
-from reference.encoders import CROSS_ENCODERS, DOCUMENTS, EMBEDDERS, QUERY, TEXTS, YES_NO, write
+from reference.encoder_texts import DOCUMENTS, QUERY, TEXTS
+from reference.encoders import CROSS_ENCODERS, EMBEDDERS, YES_NO, write
 from reference.recorded_file import FOLDER
 
 RECORDED = FOLDER / "encoders.npz"

@@ -372,31 +372,6 @@ def test_command_imports_little(environment: dict[str, str]) -> None:
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_knows_commands_and_options(run: Run, shell: str) -> None:
-    script = run("completion", shell).stdout
-    for word in ("unload", "dry-run", "reranker", "preload"):
-        assert word in script
-
-
-def test_bash_completion_completes(run: Run, environment: dict[str, str]) -> None:
-    script = run("completion", "bash").stdout
-    for words, found in {
-        "pull --t": "--type",
-        "pull --mode n": "nvfp4",
-        "quantize --group-size 3": "32",
-        "pull --type re": "reranker",
-        "unl": "unload",
-        "stop --f": "--force",
-    }.items():
-        ask = (
-            f"\nCOMP_WORDS=(mlx-serve {words}); COMP_CWORD={len(words.split())}; compopt() {{ :; }};"
-            '_mlx_serve; echo "${COMPREPLY[@]}"'
-        )
-        done = subprocess.run(["bash", "-c", script + ask], env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout == f"{found}\n"
-
-
 def test_home_of_the_user_is_found(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     from mlx_serve.control.cli import target
 

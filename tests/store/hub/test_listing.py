@@ -380,9 +380,6 @@ def test_digests_that_are_none_are_left_out(hub: Hub) -> None:
     assert (config.sha256, config.git_id, weights.sha256, weights.git_id) == (None, None, None, None)
 
 
-# offline
-
-
 def test_offline_lists_what_the_library_has_cached(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What huggingface_hub itself downloaded is listed again without a request, digests and all."""
     from huggingface_hub import snapshot_download

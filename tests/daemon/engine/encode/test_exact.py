@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from reference.encoders import CASES, CROSS_ENCODERS, DOCUMENTS, EMBEDDERS, QUERY, TEXTS, YES_NO, write
+from reference.encoder_texts import DOCUMENTS, QUERY, TEXTS
+from reference.encoders import CASES, CROSS_ENCODERS, EMBEDDERS, YES_NO, write
 from reference.recorded_file import FOLDER
 from support.row_engine import Floats, matrix
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import pytest
-from reference.encoders import TEXTS
+from reference.encoder_texts import TEXTS
 from support.row_engine import RowEngine, matrix
 
 from mlx_serve.daemon.engine.encode.packing import Budget

@@ -9,119 +9,26 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
-import mlx.core as mx
 import msgspec
 import numpy as np
 import pytest
-from mlx_lm.models.cache import ArraysCache
 from support.engine_wire import GREEDY, Wire, ask, generator, note_yields, run
+from support.hashing_network import ROWS, TABLE, Make, answer, follow
 
-from mlx_serve.daemon.engine.cache import capacity
-from mlx_serve.daemon.engine.generate import ledger
-from mlx_serve.daemon.engine.generate.generator import Generator
-from mlx_serve.daemon.engine.generate.sequence import Sequence
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.protocol import (
     Accepted,
     Cancel,
     Delta,
-    Fatal,
     Finished,
     Gauges,
     Ping,
     Pong,
-    Quit,
-    Rejected,
     Sampling,
     Step,
 )
-
-ROWS = 320
-STATES = 997
-TABLE = np.random.default_rng(1).normal(size=(STATES, ROWS)).astype(np.float32)
-
-
-def follow(state: int, token: int) -> int:
-    return (state * 31 + token + 7) % STATES
-
-
-class Hashing:
-    """A network with one recurrent state a row, a hash of the tokens, which picks a row of logits from a table."""
-
-    def __init__(self) -> None:
-        self.table = mx.array(TABLE)
-        self.calls = 0
-        self.fails_at: int | None = None
-        self.largest = 10**9
-
-    def make_cache(self) -> list[ArraysCache]:
-        return [ArraysCache(1)]
-
-    def __call__(self, tokens: mx.array, cache: list[Any]) -> mx.array:
-        self.calls += 1
-        if self.calls == self.fails_at:
-            raise RuntimeError("the device\nis gone")
-        if tokens.shape[1] > self.largest:
-            raise RuntimeError("[malloc] Unable to allocate 1000 bytes.")
-        state = cache[0][0]
-        if state is None:
-            state = mx.zeros((tokens.shape[0], 1), dtype=mx.int32)
-        states = []
-        for place in range(tokens.shape[1]):
-            state = (state * 31 + tokens[:, place : place + 1] + 7) % STATES
-            states.append(state)
-        cache[0][0] = state
-        return self.table[mx.concatenate(states, axis=1)]
-
-
-def answer(prompt: tuple[int, ...], count: int, sampling: Sampling = GREEDY) -> list[int]:
-    """What greedy decoding gives, with penalties over the generated tokens (all, or the last few)."""
-    state = 0
-    for token in prompt:
-        state = follow(state, token)
-    generated: list[int] = []
-    for _ in range(count):
-        logits = TABLE[state].astype(np.float64)
-        counted = generated[-sampling.penalty_window :] if sampling.penalty_window else generated
-        for token in set(counted):
-            logits[token] -= counted.count(token) * (sampling.frequency_penalty or 0) + (sampling.presence_penalty or 0)
-        generated.append(int(logits.argmax()))
-        state = follow(state, generated[-1])
-    return generated
-
-
-@pytest.fixture(autouse=True)
-def short_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Buffers grow by steps of eight tokens, so that short texts show what memory does."""
-    for module in (capacity, ledger):
-        monkeypatch.setattr(module, "STEP", 8)
-    capacity.columns.cache_clear()
-    yield
-    capacity.columns.cache_clear()
-
-
-@pytest.fixture
-def model(llama: LanguageModel) -> LanguageModel:
-    return replace(llama, network=Hashing(), rows=ROWS, batchable=True, paddable=False, ragged=False)
-
-
-@pytest.fixture(params=["cpu", "pipelined"])
-def engine(model: LanguageModel, request: pytest.FixtureRequest) -> Callable[..., tuple[Generator, Wire]]:
-    """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read."""
-
-    def make(**limits: Any) -> tuple[Generator, Wire]:
-        wire = Wire(model)
-        made = generator(model, wire, **limits)
-        made.pipeline_bytes = (1 << 40) if request.param == "pipelined" else 0
-        return made, wire
-
-    return make
-
-
-Make = Callable[..., tuple[Generator, Wire]]
 
 
 def test_one_request(engine: Make) -> None:
@@ -259,54 +166,6 @@ def test_log_probabilities_of_some_rows(engine: Make) -> None:
     assert not any(delta.logprobs for delta in wire.deltas(2))
 
 
-def test_numbers_that_are_none_fail_one_request(engine: Make, model: LanguageModel) -> None:
-    """The row whose logits are not finite is rejected; its neighbours finish."""
-    state = follow(0, 1)
-    for token in answer((1,), 4):
-        state = follow(state, token)
-    table = TABLE.copy()
-    table[state] = np.nan
-    model.network.table = mx.array(table)
-    wire = run(engine(), iter([[ask(1, (1,), 30), ask(2, (2,), 6)]]))
-    last = wire.events[1][-1]
-    assert isinstance(last, Rejected)
-    assert last.code == "numerical_error"
-    assert [delta.tokens for delta in wire.deltas(1)][-1] <= 4
-    assert wire.tokens(2) == answer((2,), 6)
-
-
-def test_a_step_that_raises_is_fatal(engine: Make, model: LanguageModel) -> None:
-    """What was made before is sent, then the reason, and the engine ends: nobody knows what state the device is in."""
-    model.network.fails_at = 4
-    wire = run(engine(), iter([[ask(1, (1,), 30)]]))
-    last = wire.frames[-1]
-    assert isinstance(last, Fatal)
-    assert "RuntimeError: the device is gone" in last.message
-    assert wire.events[1]
-    assert not any(isinstance(event, Finished) for event in wire.events[1])
-
-
-def test_a_step_that_raises_in_prefill(engine: Make, model: LanguageModel) -> None:
-    model.network.fails_at = 1
-    wire = run(engine(), iter([[ask(1, (1, 2, 3), 30)]]))
-    assert isinstance(wire.frames[-1], Fatal)
-
-
-def test_memory_that_runs_out_in_prefill_ends_that_group(engine: Make, model: LanguageModel) -> None:
-    """All choices of the prompt that is too large; who decodes beside it, and who comes after it, are served."""
-    model.network.largest = 20
-    wire = run(
-        engine(tokens_per_step=100),
-        iter([[ask(1, (1,), 30)], [], [ask(2, tuple(range(90)), 5, choices=2)], [], [], [ask(3, (3, 4, 5), 6)]]),
-    )
-    last = wire.events[2][-1]
-    assert isinstance(last, Rejected) and last.code == "insufficient_memory"
-    assert [type(event) for event in wire.events[2]] == [Accepted, Rejected]
-    assert wire.tokens(1) == answer((1,), 30)
-    assert wire.tokens(3) == answer((3, 4, 5), 6)
-    assert (wire.gauges.running, wire.gauges.waiting, wire.gauges.prefilling) == (0, 0, 0)
-
-
 def test_cancelling_frees_the_place_within_a_step(engine: Make) -> None:
     """Queued, in prefill and decoding: after the next step the gauges and a waiting request show it."""
     seen: list[Gauges] = []
@@ -349,16 +208,6 @@ def test_a_long_prompt_does_not_stop_the_others(engine: Make) -> None:
         if event.id == 2 and isinstance(event, Delta | Finished)
     )
     assert order[:first_of_second].count(1) > 40
-
-
-def test_too_large_for_the_memory_is_refused(engine: Make) -> None:
-    """With its size, at once, and the next one is served."""
-    wire = run(engine(row_bytes=1, memory=160), iter([[ask(1, tuple(range(70))), ask(2, (1, 2))]]))
-    last = wire.events[1][-1]
-    assert isinstance(last, Rejected)
-    assert last.code == "insufficient_memory"
-    assert "70 tokens" in last.message
-    assert wire.tokens(2) == answer((1, 2), 12)
 
 
 def test_nothing_to_generate(engine: Make, model: LanguageModel) -> None:
@@ -410,40 +259,8 @@ def test_a_short_prompt_overtakes_a_long_one(engine: Make) -> None:
     assert ended[-1] == 1 or ended.index(1) > 10
 
 
-def test_text_that_cannot_be_read_ends_its_own_request(engine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in one sequence's text is that request's error; its neighbours finish, and the engine lives."""
-    accept = Sequence.accept
-
-    def failing(sequence: Sequence, *values: Any) -> Any:
-        if sequence.ask == 1 and sequence.generated == 3:
-            raise ValueError("half a surrogate pair")
-        return accept(sequence, *values)
-
-    monkeypatch.setattr(Sequence, "accept", failing)
-    wire = run(engine(), iter([[ask(1, (1,), 30, choices=2), ask(2, (2,), 12)]]))
-    last = wire.events[1][-1]
-    assert isinstance(last, Rejected)
-    assert (last.code, last.last) == ("internal_error", True)
-    assert wire.tokens(2) == answer((2,), 12)
-    assert not any(isinstance(frame, Fatal) for frame in wire.frames)
-
-
-def test_a_lone_sequence_ends_where_its_memory_ends(engine: Make) -> None:
-    """Nobody is left to wait for: it ends with `length`, at the last token that fits, and the next one is served."""
-    wire = run(engine(row_bytes=1, memory=72), iter([[ask(1, (1, 2), 400)], [], [ask(2, (2,), 3)]]))
-    assert wire.finished(1).reason == "length"
-    assert wire.tokens(1) == answer((1, 2), len(wire.tokens(1)))
-    assert 50 <= len(wire.tokens(1)) <= 62
-    assert wire.tokens(2) == answer((2,), 3)
-
-
-def test_quit_in_the_middle(engine: Make) -> None:
-    """The engine ends at once, whoever waits."""
-    wire = run(engine(), iter([[ask(1, (1,), 400)], [], [Quit()]]))
-    assert not any(isinstance(event, Finished) for event in wire.events[1])
-
-
 @pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next", "qwen3_5"])
+@pytest.mark.usefixtures("short_steps")
 def test_real_caches_yield_and_come_back(name: str, loaded: Callable[[str], LanguageModel]) -> None:
     """Full attention, rings and recurrent states are prefilled anew with prompt and answer: the text goes on as if
     nothing had been."""

@@ -1,0 +1,44 @@
+"""An engine in this process, over a network of which the right answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.engine_wire import Wire, generator
+from support.hashing_network import ROWS, Hashing, Make
+
+from mlx_serve.daemon.engine.cache import capacity
+from mlx_serve.daemon.engine.generate import ledger
+from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.model.load import LanguageModel
+
+
+@pytest.fixture
+def short_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Buffers grow by steps of eight tokens, so that short texts show what memory does."""
+    for module in (capacity, ledger):
+        monkeypatch.setattr(module, "STEP", 8)
+    capacity.columns.cache_clear()
+    yield
+    capacity.columns.cache_clear()
+
+
+@pytest.fixture
+def model(llama: LanguageModel) -> LanguageModel:
+    return replace(llama, network=Hashing(), rows=ROWS, batchable=True, paddable=False, ragged=False)
+
+
+@pytest.fixture(params=["cpu", "pipelined"])
+def engine(model: LanguageModel, short_steps: None, request: pytest.FixtureRequest) -> Make:
+    """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read."""
+
+    def make(**limits: Any) -> tuple[Generator, Wire]:
+        wire = Wire(model)
+        made = generator(model, wire, **limits)
+        made.pipeline_bytes = (1 << 40) if request.param == "pipelined" else 0
+        return made, wire
+
+    return make
