@@ -15,7 +15,7 @@ from ..encode.decoder import CausalStates
 from ..encode.facts import Facts, measured
 from ..encode.open import Encoder, decoder_states, is_encoder, open_decoder, open_encoder
 from ..encode.padding import pad
-from ..encode.row_job import Job
+from ..encode.row_job import RowJob
 from ..encode.tokenizer import length_limit, load_tokenizer
 from ..model.load import UseTokenizer, read_json, reading
 from ..model.precision import widen
@@ -95,7 +95,7 @@ class Embedder:
             vectors = layer(vectors)
         return vectors
 
-    def event(self, job: Job) -> Embedded:
+    def event(self, job: RowJob) -> Embedded:
         assert job.results is not None and job.begun is not None
         vectors, wanted = job.results, job.work
         if wanted.dimensions is not None:

@@ -112,7 +112,7 @@ class ModernBertClassifier(ModernBert):
         self._pooling = config.get("classifier_pooling", "cls")
         if self._pooling not in ("cls", "mean"):
             raise ValueError(f"Model type with classifier_pooling {self._pooling!r} is not supported")
-        self.head = Head(config)
+        self.head = PredictionHead(config)
         self.classifier = nn.Linear(config["hidden_size"], 1)
 
     def logits(self, rows: Padded) -> mx.array:
@@ -126,7 +126,7 @@ class ModernBertClassifier(ModernBert):
         return logits
 
 
-class Head(Module):
+class PredictionHead(Module):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         width = config["hidden_size"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..texts.row import Row
-from .row_job import Job
+from .row_job import RowJob
 
 NEAR = 8  # tokens of difference that never matter
 SHARE = 0.2  # of a length that may be padding
@@ -35,7 +35,7 @@ class Budget:
         return self.memory is None or taken <= self.memory
 
 
-def pack(first: Job, others: Iterable[Job], budget: Budget) -> list[Row]:
+def pack(first: RowJob, others: Iterable[RowJob], budget: Budget) -> list[Row]:
     """Rows of the job whose turn it is, longest first, and then rows of like length of the others. They wait on."""
     longest = first.waiting[-1].length
     shortest = min(longest - NEAR, int(longest * (1 - SHARE)))

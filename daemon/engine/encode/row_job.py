@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..texts.row import Row
 
 
-class Job:
+class RowJob:
     """`work` has `count` inputs; `caches` are those of the shared head, once there are some."""
 
     def __init__(self, number: int, work: Any, count: int) -> None:

@@ -25,7 +25,7 @@ from ..prompt.refused import Refused
 from ..shares import divide
 from ..texts.row import Row
 from .packing import Budget, pack
-from .row_job import Job
+from .row_job import RowJob
 
 MOST_TOKENS = 16384
 PARTS_AHEAD = 2
@@ -55,7 +55,7 @@ class Task(Protocol):
     def compute(self, rows: list[Row]) -> mx.array:
         """(rows, width) results, float32, lazily."""
 
-    def event(self, job: Job) -> Event:
+    def event(self, job: RowJob) -> Event:
         """What a job that is complete has come to."""
 
 
@@ -77,8 +77,8 @@ class RowWorker:
     def __init__(self, task: Task, memory: int | None, prompts: PromptProcess) -> None:
         self._task = task
         self._prompts = prompts
-        self._jobs: dict[int, Job] = {}
-        self._turns: Turns[Job] = Turns()
+        self._jobs: dict[int, RowJob] = {}
+        self._turns: Turns[RowJob] = Turns()
         self._parts: dict[int, int] = {}
         self._unread: dict[int, Iterator[Any]] = {}
         self._part_ids = 0
@@ -108,12 +108,12 @@ class RowWorker:
         except Refused as refused:
             self._events.append(refused.rejected(ask.id))
             return
-        job = self._jobs[ask.id] = Job(ask.id, ask.work, rows)
+        job = self._jobs[ask.id] = RowJob(ask.id, ask.work, rows)
         self._unread[ask.id] = self._task.parts(ask.work)
         for _ in range(PARTS_AHEAD):
             self._put_part(job)
 
-    def _put_part(self, job: Job) -> None:
+    def _put_part(self, job: RowJob) -> None:
         part = next(self._unread[job.number], None)
         if part is None:
             return
@@ -208,7 +208,7 @@ class RowWorker:
         self._tokens += flight.tokens
         if flight.results is None:
             return
-        taken: dict[Job, list[Row]] = {}
+        taken: dict[RowJob, list[Row]] = {}
         for row in flight.rows:
             taken.setdefault(row.job, []).append(row)
         for owner, own in taken.items():
@@ -241,7 +241,7 @@ class RowWorker:
         values: NDArray[np.float32] = np.array(flight.results, copy=False)
         finite = np.logical_and.reduce(np.isfinite(values), axis=1)
         for row, own, well in zip(flight.rows, values, finite, strict=True):
-            job: Job = row.job
+            job: RowJob = row.job
             if job.over:
                 continue
             if not well:

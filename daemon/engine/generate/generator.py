@@ -16,7 +16,7 @@ from ..shares import divide
 from .batch import Batch, Launch
 from .choices import Choices
 from .draw import choice, resolve
-from .ledger import Ledger, Occupancy
+from .ledger import CacheLedger, Occupancy
 from .pace import AIM, LONGEST_SECONDS, Pace
 from .prefill import Chunk, Prefill
 from .scheduler import Scheduler
@@ -46,7 +46,7 @@ class Generator:
 
     def __init__(self, model: LanguageModel, limits: Limits, prompts: PromptProcess) -> None:
         self._model = model
-        self._ledger = Ledger(limits.memory, model.costs)
+        self._ledger = CacheLedger(limits.memory, model.costs)
         self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
         self._prompts = prompts
         self._batch = Batch(model)

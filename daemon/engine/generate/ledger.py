@@ -28,7 +28,7 @@ class Occupancy:
         return Occupancy(self.rows, (*self.prefills, (rows, tokens)))
 
 
-class Ledger:
+class CacheLedger:
     """`memory` bytes are for caches, None for as many as they like."""
 
     def __init__(self, memory: int | None, costs: Costs) -> None:

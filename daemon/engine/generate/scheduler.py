@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
-from .ledger import Ledger, Occupancy
+from .ledger import CacheLedger, Occupancy
 
 
 class Waiting(Protocol):
@@ -25,7 +25,7 @@ T = TypeVar("T", bound=Waiting)
 class Scheduler(Generic[T]):
     """First come, first served; a preempted request goes back to the front."""
 
-    def __init__(self, max_batch: int, ledger: Ledger) -> None:
+    def __init__(self, max_batch: int, ledger: CacheLedger) -> None:
         self._max_batch = max_batch
         self._ledger = ledger
         self._waiting: deque[T] = deque()

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from ..process import die_with_parent
 from .deadline import DEADLINE_SECONDS, seconds_for
 from .memory_bound import allowance, resident
-from .prompt_frames import Job, body, send
-from .worker import Preparer, Worker
+from .prompt_frames import PromptJob, body, send
+from .worker import Preparer, PromptWorker
 
 
 @dataclass
 class Task:
     """A job that a worker is at. Times as `time.monotonic` gives them; `text`: the size of what is being tokenized."""
 
-    job: Job
+    job: PromptJob
     deadline: float
     seconds: float = DEADLINE_SECONDS
     text: int = 0
@@ -56,7 +56,7 @@ class Forked:
         self.idle_since = 0.0
         self._resident = 0
 
-    def begin(self, job: Job, now: float) -> None:
+    def begin(self, job: PromptJob, now: float) -> None:
         """Raises OSError where the worker is gone."""
         self.task = Task(job, now + DEADLINE_SECONDS)
         self._resident = resident(self.pid)
@@ -87,7 +87,7 @@ def _be_worker(sock: socket.socket, prompts: Preparer, others: Iterable[socket.s
         for each in others:
             each.close()
         with contextlib.suppress(ConnectionError):
-            Worker(sock, prompts).run()
+            PromptWorker(sock, prompts).run()
         status = 0
     except BaseException as error:  # whatever it is, this process must not go on as its parent
         sys.stderr.write(f"a prompt worker ended with {type(error).__name__}\n")

@@ -56,7 +56,7 @@ class RerankData(Value, frozen=True, tag="rerank_data"):
     shares: bool = False
 
 
-class Job(Value, frozen=True, tag="job"):
+class PromptJob(Value, frozen=True, tag="job"):
     """`work` is a Work, which the process hands on to a worker as it is."""
 
     id: int
@@ -71,7 +71,7 @@ class Drop(Value, frozen=True, tag="drop"):
 
 
 Model = ModelData | EmbedData | RerankData
-ToProcess = TokenizerData | Model | Job | Drop
+ToProcess = TokenizerData | Model | PromptJob | Drop
 
 # --- a worker to the prompt process, which hands the answer on --------------------------------------------------------
 
@@ -82,14 +82,14 @@ class Note(Value, frozen=True, tag="note"):
     size: int
 
 
-class Answer(Value, frozen=True, tag="answer"):
+class PromptAnswer(Value, frozen=True, tag="answer"):
     """`result` is a Result. `ends`: the worker has grown, or is unwell, and takes no further job."""
 
     result: msgspec.Raw
     ends: bool = False
 
 
-FromWorker = Note | Answer
+FromWorker = Note | PromptAnswer
 
 # --- the prompt process to the engine ---------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import msgspec
 from ...protocol import Ask, ChatPrompt, Generate, Rejected
 from ..texts.row import unpacked
 from .encoding import tokenizer_data
-from .prompt_frames import Drop, Encoded, EncodedRows, Job, Model, Result, body, receive, send, unpack
+from .prompt_frames import Drop, Encoded, EncodedRows, Model, PromptJob, Result, body, receive, send, unpack
 from .render import Prepared
 
 COMMAND = (sys.executable, "-m", "mlx_serve.daemon.engine.prompt.main")
@@ -155,7 +155,7 @@ class PromptProcess:
             self._sent &= self._asks.keys()
         self._sent.add(ask.id)
         chat = isinstance(getattr(ask.work, "prompt", None), ChatPrompt)
-        self._send(body(Job(id=ask.id, chat=chat, work=msgspec.Raw(body(ask.work)))))
+        self._send(body(PromptJob(id=ask.id, chat=chat, work=msgspec.Raw(body(ask.work)))))
 
     def _send(self, frame: bytes) -> None:
         if self._process is not None:

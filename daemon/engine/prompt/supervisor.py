@@ -11,7 +11,7 @@ import msgspec
 
 from ...protocol import Rejected
 from .forked import Forked, Task
-from .prompt_frames import Drop, FromWorker, Job, Note, ToProcess, body, receive, send
+from .prompt_frames import Drop, FromWorker, Note, PromptJob, ToProcess, body, receive, send
 from .worker import Preparer, out_of_memory
 
 MOST_WORKERS = 4
@@ -33,7 +33,7 @@ class Supervisor:
     def __init__(self, sock: socket.socket, prompts: Preparer) -> None:
         self._engine = sock
         self._prompts = prompts
-        self._waiting: deque[tuple[Job, float]] = deque()
+        self._waiting: deque[tuple[PromptJob, float]] = deque()
         self._workers: list[Forked] = []
 
     def run(self) -> None:
@@ -66,7 +66,7 @@ class Supervisor:
         if frame is None:
             return False
         match _from_engine.decode(frame):
-            case Job() as job:
+            case PromptJob() as job:
                 self._waiting.append((job, time.monotonic()))
             case Drop(id=number):
                 self._waiting = deque(each for each in self._waiting if each[0].id != number)
@@ -186,7 +186,7 @@ def _too_late(task: Task) -> Rejected:
     return Rejected(id=task.job.id, code="invalid_request", message=message, param="prompt")
 
 
-def _broken(job: Job, reason: str) -> Rejected:
+def _broken(job: PromptJob, reason: str) -> Rejected:
     message = f"the prompt could not be prepared: the process that did so ended ({reason})"
     param = "messages" if job.chat else "prompt"
     return Rejected(id=job.id, code="template_error" if job.chat else "invalid_request", message=message, param=param)

@@ -16,14 +16,26 @@ import msgspec
 from ...protocol import Count, Counted, Embed, Generate, Rejected, Rerank, Work
 from .deadline import DEADLINE_SECONDS, seconds_for
 from .memory_bound import AddressSpace, allowance, resident
-from .prompt_frames import Answer, Encoded, EncodedRows, Job, Note, PackedRow, Result, body, pack, receive, send
+from .prompt_frames import (
+    Encoded,
+    EncodedRows,
+    Note,
+    PackedRow,
+    PromptAnswer,
+    PromptJob,
+    Result,
+    body,
+    pack,
+    receive,
+    send,
+)
 from .refused import Refused
 
 NOTED = 64 << 10
 """Smaller texts are tokenized before anybody could ask what takes so long."""
 MOST_KEPT = 64 << 20
 ALARM_SECONDS = 2.0
-_jobs = msgspec.msgpack.Decoder(Job)
+_jobs = msgspec.msgpack.Decoder(PromptJob)
 _works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
 
 
@@ -39,7 +51,7 @@ class Preparer(Protocol):
         """Raises Refused."""
 
 
-class Worker:
+class PromptWorker:
     """Answers jobs on a socket until it is closed."""
 
     def __init__(self, sock: socket.socket, prompts: Preparer) -> None:
@@ -55,7 +67,7 @@ class Worker:
             self._size = len(frame)
             result, healthy = self._result(frame)
             grown = resident(os.getpid()) - began > MOST_KEPT
-            send(self._socket, body(Answer(result=msgspec.Raw(body(result)), ends=grown or not healthy)))
+            send(self._socket, body(PromptAnswer(result=msgspec.Raw(body(result)), ends=grown or not healthy)))
 
     def _note(self, size: int) -> None:
         if size > NOTED:
@@ -113,7 +125,7 @@ def _packed(row: Any) -> PackedRow:
     )
 
 
-def out_of_memory(job: Job) -> Rejected:
+def out_of_memory(job: PromptJob) -> Rejected:
     if job.chat:
         message = "the chat template took more memory on these messages than a prompt may"
         return Rejected(id=job.id, code="template_error", message=message, param="messages")

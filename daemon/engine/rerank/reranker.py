@@ -12,7 +12,7 @@ import mlx.core as mx
 from ...protocol import Load, Loaded, Ranked, Rerank
 from ..encode.facts import Facts, measured
 from ..encode.open import is_encoder, open_classifier, open_decoder
-from ..encode.row_job import Job
+from ..encode.row_job import RowJob
 from ..encode.tokenizer import length_limit, load_tokenizer
 from ..model.load import UnsupportedModel, UseTokenizer, read_json, reading
 from ..model.precision import widen
@@ -58,7 +58,7 @@ class Reranker:
         """(rows, 1), float32, lazily."""
         return self._scorer.logits(rows)
 
-    def event(self, job: Job) -> Ranked:
+    def event(self, job: RowJob) -> Ranked:
         assert job.results is not None
         return Ranked(
             id=job.number,

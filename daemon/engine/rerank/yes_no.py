@@ -13,7 +13,7 @@ from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
 
 from ..cache.rows import paddable
 from ..encode.padding import pad
-from ..encode.row_job import Job
+from ..encode.row_job import RowJob
 from ..model.load import UnsupportedModel
 from ..texts.row import Row
 
@@ -31,7 +31,7 @@ class YesNo:
         """Prefill what these rows' requests share, so many tokens at a time."""
         spent = 0
         for row in {row.job: row for row in rows if row.head}.values():
-            job: Job = row.job
+            job: RowJob = row.job
             if job.caches is None:
                 job.caches = make_prompt_cache(self._network)
             done = job.caches[0].offset

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from mlx_serve.daemon.engine.encode.packing import NEAR, SHARE, Budget, pack
-from mlx_serve.daemon.engine.encode.row_job import Job
+from mlx_serve.daemon.engine.encode.row_job import RowJob
 from mlx_serve.daemon.engine.texts.row import Row
 
 PLENTY = Budget(1 << 20)
 
 
-def job(number: int, *lengths: int) -> Job:
-    made = Job(number, None, len(lengths))
+def job(number: int, *lengths: int) -> RowJob:
+    made = RowJob(number, None, len(lengths))
     made.add(Row([0] * length, place) for place, length in enumerate(lengths))
     return made
 

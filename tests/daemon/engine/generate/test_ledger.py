@@ -7,15 +7,15 @@ import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes, columns
-from mlx_serve.daemon.engine.generate.ledger import Ledger, Occupancy
+from mlx_serve.daemon.engine.generate.ledger import CacheLedger, Occupancy
 from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
 
 ONE_BUCKET = 1 << 50
 
 
-def ledger(row: RowBytes, memory: int | None = None) -> Ledger:
-    return Ledger(memory, Costs(row, ONE_BUCKET))
+def ledger(row: RowBytes, memory: int | None = None) -> CacheLedger:
+    return CacheLedger(memory, Costs(row, ONE_BUCKET))
 
 
 def test_rows_and_prefills_are_counted() -> None:
@@ -46,7 +46,7 @@ def test_no_limit_fits_everything() -> None:
 def test_the_ledger_tells_what_the_buffers_hold(name: str, loaded: object) -> None:
     """The batch's own bytes after a step are what the ledger said beforehand, for every sort of cache."""
     model = loaded(name)  # type: ignore[operator]
-    book = Ledger(None, Costs(model.costs.row, ONE_BUCKET))
+    book = CacheLedger(None, Costs(model.costs.row, ONE_BUCKET))
     forward = BatchedForward(model.network, ONE_BUCKET)
     lengths = (5, 40, 17)
     for length in lengths:

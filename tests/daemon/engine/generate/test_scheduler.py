@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
-from mlx_serve.daemon.engine.generate.ledger import Ledger, Occupancy
+from mlx_serve.daemon.engine.generate.ledger import CacheLedger, Occupancy
 from mlx_serve.daemon.engine.generate.scheduler import Scheduler
 
 
@@ -22,7 +22,7 @@ class One:
 
 def scheduler(*, max_batch: int = 8, memory: int | None = None) -> Scheduler[One]:
     """A token takes one byte, a second forward pass as much as all else: rows share one bucket."""
-    return Scheduler(max_batch, Ledger(memory, Costs(RowBytes(1), 1 << 40)))
+    return Scheduler(max_batch, CacheLedger(memory, Costs(RowBytes(1), 1 << 40)))
 
 
 def waiting(*lengths: int, **limits: Any) -> Scheduler[One]:
@@ -168,7 +168,7 @@ def test_who_may_join() -> None:
 def test_every_random_day(seed: int) -> None:
     """Whatever comes and goes: order, places, memory and budget hold, and everybody starts in the end."""
     chance = random.Random(seed)
-    ledger = Ledger(4096, Costs(RowBytes(1), 1 << 40))
+    ledger = CacheLedger(4096, Costs(RowBytes(1), 1 << 40))
     scheduler: Scheduler[One] = Scheduler(4, ledger)
     queue: list[int] = []
     running: list[One] = []

@@ -12,7 +12,7 @@ import pytest
 from mlx_serve.daemon.engine.prompt import supervisor as supervisor_module
 from mlx_serve.daemon.engine.prompt.deadline import seconds_for
 from mlx_serve.daemon.engine.prompt.forked import Task
-from mlx_serve.daemon.engine.prompt.prompt_frames import Job, receive
+from mlx_serve.daemon.engine.prompt.prompt_frames import PromptJob, receive
 from mlx_serve.daemon.engine.prompt.supervisor import FORK_SECONDS, LARGE, MOST_WORKERS, Supervisor
 from mlx_serve.daemon.protocol import Rejected
 
@@ -26,7 +26,7 @@ class Worker:
         self.idle_since = 0.0
         self.too_large = False
 
-    def begin(self, job: Job, now: float) -> None:
+    def begin(self, job: PromptJob, now: float) -> None:
         self.task = Task(job, now + 5)
 
     def end(self) -> str:
@@ -51,8 +51,8 @@ def supervisor(ours_theirs: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
         made._end(worker)
 
 
-def job(number: int, size: int = 10) -> Job:
-    return Job(id=number, chat=True, work=msgspec.Raw(b"x" * size))
+def job(number: int, size: int = 10) -> PromptJob:
+    return PromptJob(id=number, chat=True, work=msgspec.Raw(b"x" * size))
 
 
 def at_work(supervisor: Supervisor) -> list[int]:
