@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import jinja2
 import pytest
+from support.starter_recipe import recipe
 
-_RECIPE = Path(__file__).parents[2] / "packaging"
-if not (_RECIPE / "starter").is_dir():
-    pytest.skip("the recipe is part of the repository, not of the package", allow_module_level=True)
-
-
-def _module(name: str) -> ModuleType:
-    sys.path.append(str(_RECIPE))
-    try:
-        return importlib.import_module(f"starter.{name}")
-    finally:
-        sys.path.remove(str(_RECIPE))
-
-
-words = _module("common.words")
-phrases = _module("common.phrases")
-facts = _module("llm.exchange.facts")
-talk = _module("llm.exchange.talk")
-conversation = _module("llm.conversation")
-grading = _module("llm.grading")
-sample = _module("llm.sample")
-template = _module("llm.template")
-tools = _module("llm.tool.tools")
+words = recipe("common.words")
+phrases = recipe("common.phrases")
+facts = recipe("llm.exchange.facts")
+talk = recipe("llm.exchange.talk")
+conversation = recipe("llm.conversation")
+grading = recipe("llm.grading")
+sample = recipe("llm.sample")
+template = recipe("llm.template")
+tools = recipe("llm.tool.tools")
 
 
 def test_same_seed_same_conversations() -> None:
@@ -71,7 +55,7 @@ def test_invented_names_of_the_evaluation_are_never_generated() -> None:
 
 def _all_phrases() -> list[phrases.Phrases]:
     modules = [
-        _module(f"llm.{name}")
+        recipe(f"llm.{name}")
         for name in (
             "exchange.talk",
             "exchange.transforms",
@@ -120,7 +104,7 @@ def test_coined_words_of_training_are_not_those_of_the_evaluation() -> None:
 def test_a_word_is_cut_alike_wherever_it_stands() -> None:
     """Behind a space, a quote or an underscore the pieces of a word are the same; capitals in a row stand alone."""
     tokenizers = pytest.importorskip("tokenizers")
-    split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(_module("llm.tokenizer").SPLIT), behavior="isolated")
+    split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(recipe("llm.tokenizer").SPLIT), behavior="isolated")
     pieces = [piece for piece, _ in split.pre_tokenize_str('a needle "needle" get_needle getNeedle NEE 12\n\nit')]
     assert pieces.count("needle") == 3
     assert pieces[-9:] == [" ", "N", "E", "E", " ", "1", "2", "\n\n", "it"]

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import random
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import jinja2
 import pytest
+from support.starter_recipe import recipe
 
-_RECIPE = Path(__file__).parents[2] / "packaging"
-if not (_RECIPE / "starter").is_dir():
-    pytest.skip("the recipe is part of the repository, not of the package", allow_module_level=True)
-
-
-def _module(name: str) -> ModuleType:
-    sys.path.append(str(_RECIPE))
-    try:
-        return importlib.import_module(f"starter.{name}")
-    finally:
-        sys.path.remove(str(_RECIPE))
-
-
-kinds = _module("meanings.kinds")
-slots = _module("meanings.slots")
-scenes = _module("meanings.scenes")
-serving = _module("meanings.serving")
-examples = _module("meanings.examples")
-words = _module("common.words")
-batches = _module("embed.batches")
-prompt = _module("rerank.prompt")
-ranking = _module("rerank.batches")
+kinds = recipe("meanings.kinds")
+slots = recipe("meanings.slots")
+scenes = recipe("meanings.scenes")
+serving = recipe("meanings.serving")
+examples = recipe("meanings.examples")
+words = recipe("common.words")
+batches = recipe("embed.batches")
+prompt = recipe("rerank.prompt")
+ranking = recipe("rerank.batches")
 
 _ALL = [kind for found in kinds.kinds().values() for kind in found]
 
@@ -173,7 +157,7 @@ def test_an_echo_of_the_question_is_among_the_wrong_documents() -> None:
 
 def test_texts_lie_behind_each_other_in_a_batch() -> None:
     """Bounds cut the texts, the rest is filled up with pieces no longer than the longest text."""
-    batch = _module("meanings.batch")
+    batch = recipe("meanings.batch")
     flat, bounds = batch.laid_out([[1, 2], [3], [4, 5, 6]], 13, 9)
     assert flat.tolist() == [1, 2, 3, 4, 5, 6, *[9] * 7]
     assert bounds.tolist() == [0, 2, 3, 6, 9, 12, 13]

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import jinja2
 import numpy as np
 import pytest
+from support.starter_recipe import recipe
 
-_RECIPE = Path(__file__).parents[2] / "packaging"
-if not (_RECIPE / "starter").is_dir():
-    pytest.skip("the recipe is part of the repository, not of the package", allow_module_level=True)
-
-
-def _module(name: str) -> ModuleType:
-    sys.path.append(str(_RECIPE))
-    try:
-        return importlib.import_module(f"starter.{name}")
-    finally:
-        sys.path.remove(str(_RECIPE))
-
-
-phrases = _module("common.phrases")
-grading = _module("vl.grading")
-outlines = _module("vl.picture.outlines")
-painter = _module("vl.picture.painter")
-patches = _module("vl.picture.patches")
-scene = _module("vl.picture.scene")
-speech = _module("vl.speech")
-talk = _module("vl.talk")
-template = _module("vl.template")
-wordings = _module("vl.wordings")
+phrases = recipe("common.phrases")
+grading = recipe("vl.grading")
+outlines = recipe("vl.picture.outlines")
+painter = recipe("vl.picture.painter")
+patches = recipe("vl.picture.patches")
+scene = recipe("vl.picture.scene")
+speech = recipe("vl.speech")
+talk = recipe("vl.talk")
+template = recipe("vl.template")
+wordings = recipe("vl.wordings")
 
 
 def test_same_seed_same_pictures_and_questions() -> None:
