@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.waiting import GUARD
 
 from mlx_serve.daemon import protocol
 from mlx_serve.daemon.workers.child_environment import child_environment
@@ -95,13 +96,15 @@ async def test_no_key_reaches_a_job_that_quantizes(surroundings: None, tmp_path:
 
     def look(_: protocol.Quantizing) -> None:
         for process in psutil.Process().children():
-            if process.status() == psutil.STATUS_ZOMBIE:  # another test's, which has no command line any more
+            try:
+                command = process.cmdline()
+            except psutil.Error:  # another test's, which has just ended
                 continue
-            if any(part.endswith("job.py") for part in process.cmdline()):
+            if any(part.endswith("job.py") for part in command):
                 check(process.pid)
                 seen.append(process.pid)
         raise Enough
 
     with pytest.raises(Enough):
-        await asyncio.wait_for(run_job(order, look, (str(FAKES / "job.py"), "waits")), 20)
+        await asyncio.wait_for(run_job(order, look, (str(FAKES / "job.py"), "waits")), GUARD)
     assert len(seen) == 1
