@@ -41,7 +41,7 @@ from .frames import (
 )
 from .immutable import Kind
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
-from .prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from .prompts import ChatPrompt, Picture, Prompt, TextPrompt, TokenPrompt
 from .work import SERVED_KINDS, Count, Embed, Generate, Grammar, Rerank, Sampling, Work
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "LoadFailed",
     "Loaded",
     "Loading",
+    "Picture",
     "Ping",
     "Pong",
     "Prompt",

@@ -9,11 +9,25 @@ import msgspec
 from .immutable import Value
 
 
+class Picture(Value, frozen=True):
+    """A picture of a conversation: the bytes of its file (PNG, JPEG, WebP, …) as they came, not decoded yet.
+
+    `digest` is the SHA-256 of `data` in hex. `detail` is how closely the client wants it looked at, None for what the
+    model's makers set. `param` names the field of the client's request that it came in.
+    """
+
+    data: bytes
+    digest: str
+    detail: Literal["low", "high"] | None = None
+    param: str = "messages"
+
+
 class ChatPrompt(Value, frozen=True, tag="chat"):
     """Messages for the model's own chat template.
 
-    `messages` are template-ready: role, content (text), and optional `thinking`, `tool_calls`, `tool_name`,
-    `tool_call_id`; tool-call arguments are objects. `drop_oldest` lets the child leave out the oldest messages (never a
+    `messages` are template-ready: role, content, and optional `thinking`, `tool_calls`, `tool_name`, `tool_call_id`;
+    tool-call arguments are objects. Content is text, or where a message has pictures a list of parts, {"type": "text",
+    "text": …} and {"type": "image"}: the i-th image part of all messages stands for `pictures[i]`. `drop_oldest` lets the child leave out the oldest messages (never a
     system message, never the last one) until the prompt fits the context. `template` (Jinja) takes the place of the
     model's own.
     """
@@ -25,6 +39,7 @@ class ChatPrompt(Value, frozen=True, tag="chat"):
     template_options: dict[str, Any] = msgspec.field(default_factory=dict)
     continue_last: bool = False
     drop_oldest: bool = False
+    pictures: tuple[Picture, ...] = ()
 
 
 class TextPrompt(Value, frozen=True, tag="text"):
