@@ -27,9 +27,9 @@ class ChatPrompt(Value, frozen=True, tag="chat"):
 
     `messages` are template-ready: role, content, and optional `thinking`, `tool_calls`, `tool_name`, `tool_call_id`;
     tool-call arguments are objects. Content is text, or where a message has pictures a list of parts, {"type": "text",
-    "text": …} and {"type": "image"}: the i-th image part of all messages stands for `pictures[i]`. `drop_oldest` lets the child leave out the oldest messages (never a
-    system message, never the last one) until the prompt fits the context. `template` (Jinja) takes the place of the
-    model's own.
+    "text": …} and {"type": "image"}: the i-th image part of all messages stands for `pictures[i]`. `drop_oldest` lets
+    the child leave out the oldest messages (never a system message, never the last one) until the prompt fits the
+    context. `template` (Jinja) takes the place of the model's own.
     """
 
     messages: tuple[dict[str, Any], ...]
