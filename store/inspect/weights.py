@@ -47,7 +47,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 _header = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _entry = msgspec.json.Decoder(_Entry)
-_metadata = msgspec.json.Decoder(dict[str, str])
+_metadata = msgspec.json.Decoder(dict[str, str] | None)  # MLX writes null where it was given none
 
 
 def read_header(location: Path, name: str) -> dict[str, Tensor]:

@@ -1,10 +1,11 @@
-"""Embedding throughput through the daemon, beside Sentence Transformers on the same CPU in the same run.
+"""Embedding throughput through the daemon, beside a peer in the same run: Sentence Transformers, or a bare MLX loop.
 
     python tests/bench/embed.py --model FOLDER --peer PYTHON [--rounds 3] [--seconds 3]
+    python tests/bench/embed.py --model FOLDER --bare
 
-FOLDER is a BERT embedding model, PYTHON an interpreter with torch and sentence-transformers. Ours: so many clients,
-each with one text in flight over HTTP. The peer's best case: as many texts in one call of `encode`, without HTTP.
-Rounds alternate, for the machine may be busy: only the ratios of one round mean something.
+FOLDER is an embedding model, PYTHON an interpreter with torch and sentence-transformers. Ours: so many clients, each
+with one text in flight over HTTP. The peer's best case: as many texts in one call, without HTTP. Rounds alternate, for
+the machine may be busy: only the ratios of one round mean something.
 """
 
 from __future__ import annotations
@@ -33,15 +34,17 @@ WORDS = (
     *("the", "house", "river", "stone", "blue", "green", "walks", "reads"),
     *("under", "light", "paper", "winter", "garden", "music", "number", "seven"),
 )
-KINDS = {"short": 14, "long": 240}
 POOL = 512
 
 
 class Peer:
-    def __init__(self, python: str, model: str) -> None:
-        script = str(Path(__file__).with_name("sentence_peer.py"))
+    """`python` None: the bare loop, in this interpreter."""
+
+    def __init__(self, python: str | None, model: str) -> None:
+        script = str(Path(__file__).with_name("bare_embed.py" if python is None else "sentence_peer.py"))
+        self.name = "bare loop" if python is None else "sentence-transformers"
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen([python, script, model], stdin=pipe, stdout=pipe, text=True)
+        self._process = subprocess.Popen([python or sys.executable, script, model], stdin=pipe, stdout=pipe, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
 
@@ -85,10 +88,13 @@ def _p95(times: list[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--peer", required=True)
+    peers = parser.add_mutually_exclusive_group(required=True)
+    peers.add_argument("--peer")
+    peers.add_argument("--bare", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("-c", "--clients", default="1,16,64")
+    parser.add_argument("--words", default="14,240", help="of short and of long texts")
     options = parser.parse_args()
     source = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -104,9 +110,9 @@ def main() -> None:
 
 
 def _measure(daemon: LiveDaemon, peer: Peer, name: str, source: random.Random, options: Any) -> None:
-    print("| texts | clients | mlx-serve texts/s | p95 ms | sentence-transformers texts/s | p95 ms | ratio |")
+    print(f"| texts | clients | mlx-serve texts/s | p95 ms | {peer.name} texts/s | p95 ms | ratio |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for kind, words in KINDS.items():
+    for words in map(int, options.words.split(",")):
         texts = [" ".join(source.choice(WORDS) for _ in range(words)) for _ in range(POOL)]
         for clients in map(int, options.clients.split(",")):
             rows: list[tuple[float, float, float, float]] = []
@@ -119,7 +125,7 @@ def _measure(daemon: LiveDaemon, peer: Peer, name: str, source: random.Random, o
             ratio = statistics.median(row[0] / row[2] for row in rows)
             spread = f"{min(row[0] / row[2] for row in rows):.2f} to {max(row[0] / row[2] for row in rows):.2f}"
             print(
-                f"| {kind} ({words + 2} tokens) | {clients} | {medians[0]:.0f} | {medians[1]:.0f} | {medians[2]:.0f} "
+                f"| {words} words | {clients} | {medians[0]:.0f} | {medians[1]:.0f} | {medians[2]:.0f} "
                 f"| {medians[3]:.0f} | {ratio:.2f} ({spread}) |",
                 flush=True,
             )

@@ -35,6 +35,11 @@ def test_a_good_header_gives_its_tensors(tmp_path: Path) -> None:
     assert found["a"].elements == 4
 
 
+def test_mlx_writes_null_where_it_was_given_no_metadata(tmp_path: Path) -> None:
+    header = {"__metadata__": None, "a": entry()}
+    assert read_header(write(tmp_path / "f", header, 16), "f") == {"a": Tensor("F32", (2, 2))}
+
+
 def test_padding_after_the_header_is_fine(tmp_path: Path) -> None:
     assert read_header(write(tmp_path / "f", json.dumps({"a": entry()}).encode() + b"    ", 16), "f")
 
