@@ -68,8 +68,8 @@ async def decoded(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     return body.decode(await body.receive(request), decoder)
 
 
-def document(value: object, status: int = 200) -> HTTPResponse:
-    return HTTPResponse(encode(value), status=status, content_type="application/json; charset=utf-8")
+def document(value: object, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
+    return HTTPResponse(encode(value), status, headers, "application/json; charset=utf-8")
 
 
 @asynccontextmanager

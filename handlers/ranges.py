@@ -17,7 +17,8 @@ MAX_BIASES = 1024
 
 TokenCount = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 TokenCountOrZero = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-ChoiceCount = Annotated[int, Meta(ge=1, le=8)]
+MAX_CHOICES = 128
+ChoiceCount = Annotated[int, Meta(ge=1, le=MAX_CHOICES)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 LegacyLogprobs = Annotated[int, Meta(ge=0, le=5)]
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]

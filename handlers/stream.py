@@ -23,6 +23,11 @@ SSE = "text/event-stream; charset=utf-8"
 NDJSON = "application/x-ndjson"
 
 
+def noticed(notice: str | None) -> dict[str, str]:
+    """The header that tells a client what was changed in its request."""
+    return {} if notice is None else {"x-mlx-serve-notice": notice}
+
+
 class Stream:
     """One answer that has begun. After `end` or `fail` nothing more can be sent."""
 
@@ -31,11 +36,12 @@ class Stream:
         self._response = response
 
     @classmethod
-    async def open(cls, request: Request, content_type: str) -> Stream:
-        """The head is sent with the first bytes, which may be empty. An answer that has begun is continued."""
+    async def open(cls, request: Request, content_type: str, notice: str | None = None) -> Stream:
+        """The head is sent with the first bytes, which may be empty. An answer that has begun is continued, without
+        the `notice`."""
         opened = cls.of(request)
         if opened is None:
-            headers = {"x-accel-buffering": "no"}
+            headers = {"x-accel-buffering": "no"} | noticed(notice)
             opened = request.ctx.stream = cls(
                 request, await request.respond(content_type=content_type, headers=headers)
             )

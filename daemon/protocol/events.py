@@ -19,10 +19,11 @@ RejectCode = Literal[
 
 
 class TokenLogprob(Value, frozen=True):
-    """A token's text, its UTF-8 bytes, its natural-log probability, and the likeliest alternatives, best first."""
+    """A token's text, its UTF-8 bytes, its natural-log probability, and the likeliest alternatives, best first. The
+    first token of a prompt has no probability."""
 
     token: str
-    logprob: float
+    logprob: float | None
     bytes: tuple[int, ...] = ()
     top: tuple[TokenLogprob, ...] = ()
 

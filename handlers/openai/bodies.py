@@ -115,6 +115,7 @@ class GenerationBody(SamplingFields, kw_only=True):
     n: ranges.ChoiceCount | None = None
     max_tokens: ranges.TokenCountOrZero | None = None
     ignore_eos: bool | None = None
+    service_tier: ranges.Label | None = None
     keep_alive: Any = None
     response_format: ResponseFormat | None = None
     prompt_logprobs: Absent = UNSET
@@ -137,7 +138,6 @@ class ChatBody(GenerationBody, kw_only=True):
     audio: Absent = UNSET
     functions: Absent = UNSET
     function_call: Absent = UNSET
-    prediction: Absent = UNSET
     web_search_options: Absent = UNSET
     chat_template: Absent = UNSET
     documents: Absent = UNSET
@@ -147,7 +147,7 @@ class CompletionBody(GenerationBody, kw_only=True):
     prompt: str | list[str | ranges.TokenId | list[ranges.TokenId]]
     suffix: str | None = None
     echo: bool | None = None
-    best_of: int | None = None
+    best_of: ranges.ChoiceCount | None = None
     logprobs: ranges.LegacyLogprobs | None = None
 
 
@@ -164,7 +164,7 @@ _SHARED_FIELDS: Fields = {
     "use_beam_search": refused("answers are sampled"),
     "user": _ABOUT_THE_ACCOUNT,
     "safety_identifier": _ABOUT_THE_ACCOUNT,
-    "service_tier": _ABOUT_THE_ACCOUNT,
+    "service_tier": ignored("there are no accounts here; it is echoed"),
     "store": _ABOUT_STORAGE,
     "metadata": _ABOUT_STORAGE,
     "prompt_cache_key": _ABOUT_STORAGE,
@@ -172,7 +172,7 @@ _SHARED_FIELDS: Fields = {
 }
 CHAT_FIELDS: Fields = {
     **_SHARED_FIELDS,
-    "n": partly("1 to 8"),
+    "n": partly("1 to 128"),
     "tools": partly("functions, for models whose chat template takes tools; others refuse them"),
     "tool_choice": partly("`auto` and `none`; a call cannot be forced"),
     "reasoning_effort": partly("for models that can think; others refuse all but `none`"),
@@ -181,7 +181,7 @@ CHAT_FIELDS: Fields = {
     "audio": refused("only text is generated"),
     "functions": refused("use 'tools'"),
     "function_call": refused("use 'tool_choice'"),
-    "prediction": refused("predicted outputs are not used"),
+    "prediction": ignored("predicted outputs are not used; the answer is the same"),
     "web_search_options": refused("this server does not search the web"),
     "chat_template": refused("the model's own template is used"),
     "documents": refused("put them into the messages"),
@@ -195,9 +195,9 @@ MESSAGE_FIELDS: Fields = {
 }
 COMPLETION_FIELDS: Fields = {
     **_SHARED_FIELDS,
-    "n": partly("1 to 8"),
-    "best_of": partly("only the value of `n`"),
-    "logprobs": partly("0 to 5; with `echo`, not those of the prompt"),
+    "n": partly("1 to 128, for all prompts together"),
+    "best_of": partly("up to 128 for all prompts together; more than `n` cannot be streamed"),
+    "logprobs": partly("0 to 5; with `echo` those of the prompt as well"),
     "suffix": refused("no model here inserts text"),
 }
 
@@ -220,8 +220,13 @@ def check_completion(body: CompletionBody) -> None:
     _check_shared(body, COMPLETION_FIELDS)
     if body.max_tokens == 0 and not body.echo:
         raise _invalid("max_tokens", "0 needs 'echo': true")
-    if body.best_of is not None and body.best_of != (body.n or 1):
-        raise _invalid("best_of", "it must equal 'n'")
+    copies = body.n or 1
+    if body.best_of is not None and body.best_of < copies:
+        raise _invalid("best_of", "it must be at least 'n'")
+    if body.best_of is not None and body.best_of > copies and body.stream:
+        raise _invalid(
+            "best_of", "the best answers are known at the end only; leave out 'stream', or make it equal 'n'"
+        )
 
 
 def _check_shared(body: GenerationBody, fields: Fields) -> None:
@@ -252,10 +257,11 @@ def grammar(value: ResponseFormat | None) -> Grammar | None:
     return schema.grammar(bytes(source), f"{param}.schema")
 
 
-def fits(max_tokens: int | None, context_length: int, param: str) -> None:
-    """No answer can have more tokens than the model's whole context. Raises RequestError."""
-    if max_tokens is not None and max_tokens > context_length:
-        raise _invalid(param, f"{max_tokens} tokens are more than the model's context of {context_length}")
+def clamping(max_tokens: int | None, context_length: int, param: str) -> str | None:
+    """What to tell a client that asks for more tokens than the model's context has: it gets what fits."""
+    if max_tokens is None or max_tokens <= context_length:
+        return None
+    return f"{param} {max_tokens} is more than the model's context of {context_length} tokens; the answer ends there"
 
 
 def _invalid(param: str, why: str) -> RequestError:

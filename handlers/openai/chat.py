@@ -17,7 +17,7 @@ from ..jsontext import encode
 from ..keepalive import COMMENTS
 from ..ranges import stops
 from ..sequences import answers
-from ..stream import SSE, Stream, relay
+from ..stream import SSE, Stream, noticed, relay
 from . import bodies, messages
 from .bodies import ChatBody
 from .chat_answers import ChatChunks, completion
@@ -33,7 +33,7 @@ async def chat(request: Request) -> HTTPResponse | None:
     work = _work(body, prompt)
     heartbeat = COMMENTS if body.stream else None
     async with leased(request, body.model, keep_alive(body.keep_alive), "chat", heartbeat) as model:
-        _check_model(body, prompt, model)
+        notice = _check_model(body, prompt, model)
         async with sequences(request, model, [work]) as running:
             accepted = await running.accepted()
             parallel = body.parallel_tool_calls is not False
@@ -50,7 +50,9 @@ async def chat(request: Request) -> HTTPResponse | None:
                         prompt_tokens,
                         parallel=parallel,
                         with_logprobs=with_logprobs,
-                    )
+                        tier=body.service_tier,
+                    ),
+                    headers=noticed(notice),
                 )
             chunks = ChatChunks(
                 body.model,
@@ -59,8 +61,9 @@ async def chat(request: Request) -> HTTPResponse | None:
                 parallel=parallel,
                 with_logprobs=with_logprobs,
                 with_usage=bool(body.stream_options and body.stream_options.include_usage),
+                tier=body.service_tier,
             )
-            out = await Stream.open(request, SSE)
+            out = await Stream.open(request, SSE, notice)
             await out.send(chunks.opening())
             await relay(out, running, chunks.frames, record, lambda: chunks.closing(prompt_tokens), pings=True)
             return None
@@ -90,13 +93,14 @@ def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
     )
 
 
-def _check_model(body: ChatBody, prompt: ChatPrompt, model: Model) -> None:
-    """Refuse what this model cannot do before it starts. Raises RequestError."""
+def _check_model(body: ChatBody, prompt: ChatPrompt, model: Model) -> str | None:
+    """Refuse what this model cannot do before it starts. Gives what to tell the client. Raises RequestError."""
     capabilities = model.info.capabilities
     if prompt.tools and "tools" not in capabilities:
         raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
     if prompt.thinking and "thinking" not in capabilities:
         raise unsupported(messages.thinking_param(body), "this model does not support thinking")
     context = model.info.context_length
-    bodies.fits(body.max_completion_tokens, context, "max_completion_tokens")
-    bodies.fits(body.max_tokens, context, "max_tokens")
+    if body.max_completion_tokens is not None:
+        return bodies.clamping(body.max_completion_tokens, context, "max_completion_tokens")
+    return bodies.clamping(body.max_tokens, context, "max_tokens")

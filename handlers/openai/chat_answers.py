@@ -30,8 +30,8 @@ def usage(ends: Sequence[Finished], prompts: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def finite(logprob: float) -> float:
-    return logprob if logprob > LEAST_LOGPROB else LEAST_LOGPROB
+def finite(logprob: float | None) -> float | None:
+    return logprob if logprob is None or logprob > LEAST_LOGPROB else LEAST_LOGPROB
 
 
 def logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
@@ -52,8 +52,20 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
     return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
 
 
+def service_tier(tier: str | None) -> dict[str, str]:
+    """There is one tier, whatever it is called: the client's own word comes back."""
+    return {} if tier is None else {"service_tier": tier}
+
+
 def completion(
-    model: str, fingerprint: str, answers: Sequence[Answer], prompt_tokens: int, *, parallel: bool, with_logprobs: bool
+    model: str,
+    fingerprint: str,
+    answers: Sequence[Answer],
+    prompt_tokens: int,
+    *,
+    parallel: bool,
+    with_logprobs: bool,
+    tier: str | None = None,
 ) -> dict[str, Any]:
     choices = []
     for index, answer in enumerate(answers):
@@ -80,14 +92,22 @@ def completion(
         "system_fingerprint": fingerprint,
         "choices": choices,
         "usage": usage([answer.end for answer in answers], [prompt_tokens]),
-    }
+    } | service_tier(tier)
 
 
 class ChatChunks:
     """The chunks of one streamed chat. Only the changing text of a chunk is encoded per token."""
 
     def __init__(
-        self, model: str, fingerprint: str, count: int, *, parallel: bool, with_logprobs: bool, with_usage: bool
+        self,
+        model: str,
+        fingerprint: str,
+        count: int,
+        *,
+        parallel: bool,
+        with_logprobs: bool,
+        with_usage: bool,
+        tier: str | None = None,
     ) -> None:
         self._head: dict[str, Any] = {
             "id": identity("chatcmpl"),
@@ -95,7 +115,7 @@ class ChatChunks:
             "created": int(time.time()),
             "model": model,
             "system_fingerprint": fingerprint,
-        }
+        } | service_tier(tier)
         self._tail: dict[str, Any] = {"usage": None} if with_usage else {}
         self._with_usage = with_usage
         self._with_logprobs = with_logprobs

@@ -15,15 +15,15 @@ from ..endpoint import decoded, document, leased, sequences
 from ..failure import RequestError
 from ..jsontext import HOLE, encode
 from ..keepalive import COMMENTS
+from ..ranges import MAX_CHOICES as MAX_SEQUENCES
 from ..ranges import stops
-from ..sequences import Item, answers, merged
-from ..stream import DONE, SSE, Stream, relay
+from ..sequences import Answer, Item, answers, merged
+from ..stream import DONE, SSE, Stream, noticed, relay
 from . import bodies
 from .bodies import CompletionBody
 from .chat import record
-from .chat_answers import finite, identity, usage
+from .chat_answers import finite, identity, service_tier, usage
 
-MAX_SEQUENCES = 128
 DEFAULT_MAX_TOKENS = 16  # OpenAI's own
 
 
@@ -33,7 +33,7 @@ async def complete(request: Request) -> HTTPResponse | None:
     works = _works(body)
     heartbeat = COMMENTS if body.stream else None
     async with leased(request, body.model, keep_alive(body.keep_alive), "completion", heartbeat) as model:
-        bodies.fits(body.max_tokens, model.info.context_length, "max_tokens")
+        notice = bodies.clamping(body.max_tokens, model.info.context_length, "max_tokens")
         async with sequences(request, model, works) as running:
             accepted = await running.accepted()
             prompts = [event.prompt_tokens for event in accepted]
@@ -43,15 +43,16 @@ async def complete(request: Request) -> HTTPResponse | None:
                 "created": int(time.time()),
                 "model": body.model,
                 "system_fingerprint": f"fp_{model.installed.digest[:12]}",
-            }
+            } | service_tier(body.service_tier)
             if body.stream:
                 with_usage = bool(body.stream_options and body.stream_options.include_usage)
                 chunks = CompletionChunks(head, running.count, prompts, body.logprobs is not None, with_usage)
-                out = await Stream.open(request, SSE)
+                out = await Stream.open(request, SSE, notice)
                 await out.send(b"")
                 await relay(out, running, chunks.frames, record, chunks.closing, pings=True)
                 return None
             finished = await answers(running)
+    chosen = best(finished, body.best_of or 1, body.n or 1)
     choices = [
         {
             "text": answer.text,
@@ -59,9 +60,24 @@ async def complete(request: Request) -> HTTPResponse | None:
             "logprobs": legacy_logprobs(answer.logprobs) if body.logprobs is not None else None,
             "finish_reason": answer.end.reason,
         }
-        for index, answer in enumerate(finished)
+        for index, answer in enumerate(chosen)
     ]
-    return document(head | {"choices": choices, "usage": usage([answer.end for answer in finished], prompts)})
+    counts = usage([answer.end for answer in finished], prompts)
+    return document(head | {"choices": choices, "usage": counts}, headers=noticed(notice))
+
+
+def best(answers: list[Answer], tried: int, kept: int) -> list[Answer]:
+    """Of every `tried` answers to one prompt the `kept` ones with the highest log-probability per token."""
+    if tried <= kept:
+        return answers
+    groups = [answers[start : start + tried] for start in range(0, len(answers), tried)]
+    return [answer for group in groups for answer in sorted(group, key=_mean_logprob, reverse=True)[:kept]]
+
+
+def _mean_logprob(answer: Answer) -> float:
+    own = answer.logprobs[len(answer.logprobs) - answer.end.completion_tokens :]
+    values = [token.logprob for token in own if token.logprob is not None]
+    return sum(values) / len(values) if values else 0.0
 
 
 def _works(body: CompletionBody) -> list[Generate]:
@@ -69,9 +85,10 @@ def _works(body: CompletionBody) -> list[Generate]:
     sampling = bodies.sampling(body)
     grammar = bodies.grammar(body.response_format)
     prompts = _prompts(body)
-    copies = body.n or 1
+    copies = max(body.n or 1, body.best_of or 1)
     if len(prompts) * copies > MAX_SEQUENCES:
-        message = f"'prompt' and 'n' together ask for more than {MAX_SEQUENCES} completions"
+        which = "n" if copies == (body.n or 1) else "best_of"
+        message = f"'prompt' and '{which}' together ask for more than {MAX_SEQUENCES} completions"
         raise RequestError(message, param="prompt", code="invalid_value")
     return [
         Generate(
@@ -81,7 +98,7 @@ def _works(body: CompletionBody) -> list[Generate]:
             fallback=bodies.FALLBACK,
             stop=stops(body.stop),
             max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
-            logprobs=body.logprobs,
+            logprobs=0 if body.logprobs is None and copies > (body.n or 1) else body.logprobs,
             grammar=grammar,
             ignore_eos=bool(body.ignore_eos),
             echo=bool(body.echo),
@@ -117,7 +134,10 @@ def legacy_logprobs(tokens: Sequence[TokenLogprob], offset: int = 0) -> dict[str
     return {
         "tokens": [_name(token) for token in tokens],
         "token_logprobs": [finite(token.logprob) for token in tokens],
-        "top_logprobs": [{_name(other): finite(other.logprob) for other in token.top} for token in tokens],
+        "top_logprobs": [
+            None if token.logprob is None else {_name(other): finite(other.logprob) for other in token.top}
+            for token in tokens
+        ],
         "text_offset": offsets,
     }
 

@@ -156,3 +156,21 @@ def test_it_finds_what_was_said_thousands_of_tokens_ago(client: openai.OpenAI) -
 
 _NOUNS = ("table", "bridge", "parcel", "bell", "carpet", "ladder", "kite", "wheel")
 _COLOURS = ("white", "green", "black", "orange", "purple", "golden", "yellow")
+
+
+def test_a_text_is_scored(client: openai.OpenAI) -> None:
+    """What an answer's tokens were worth when they were drawn, they are worth when the whole text is scored."""
+    drawn = client.completions.create(
+        model="starter", prompt="The capital of France", logprobs=2, max_tokens=8, temperature=0
+    )
+    assert drawn.choices[0].logprobs is not None
+    own = drawn.choices[0].logprobs.token_logprobs or []
+    text = "The capital of France" + drawn.choices[0].text
+    whole = client.completions.create(model="starter", prompt=text, logprobs=2, max_tokens=0, echo=True)
+    assert whole.choices[0].text == text and whole.choices[0].finish_reason == "length"
+    found = whole.choices[0].logprobs
+    assert found is not None and found.token_logprobs and found.tokens and found.top_logprobs
+    assert "".join(found.tokens) == text and found.token_logprobs[0] is None
+    assert found.token_logprobs[-len(own) :] == pytest.approx(own, abs=1e-3)
+    assert len(found.top_logprobs[-1]) == 2
+    assert whole.usage is not None and whole.usage.completion_tokens == 0

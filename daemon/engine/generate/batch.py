@@ -13,6 +13,7 @@ from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from ..output.detokenize import Vocabulary
 from .sampling import Drawn, Sampler
+from .scores import named
 from .sequence import Sequence
 
 
@@ -44,21 +45,13 @@ class Launch:
         for place, row in enumerate(self.asked):
             wanted = self.sequences[row].draw.logprobs or 0
             best = sorted(zip(values[place], ids[place], strict=True), reverse=True)[:wanted]
-            top = tuple(_logprob(vocabulary, token, value) for value, token in best)
-            result[row] = _logprob(vocabulary, tokens[row], chosen[place], top)
+            result[row] = named(vocabulary, tokens[row], chosen[place], best)
         return result
 
 
 def _host(array: mx.array) -> Any:
     """The values, nested as the shape is; waits for the device."""
     return array.tolist()
-
-
-def _logprob(vocabulary: Vocabulary, token: int, value: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
-    piece = vocabulary.piece(token) if token >= 0 else b""
-    return TokenLogprob(
-        token=piece.decode("utf-8", "replace"), logprob=max(value, -9999.0), bytes=tuple(piece), top=top
-    )
 
 
 class Batch:

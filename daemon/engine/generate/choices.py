@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from .scores import Scores
 from .sequence import Sequence
 
 
 class Choices:
-    """`waiting` are the sequences that are not in the batch; all of them have the same tokens."""
+    """`waiting` are the sequences that are not in the batch; all of them have the same tokens. `scores`: the prompt's
+    own are wanted, and not told yet."""
 
-    def __init__(self, sequences: list[Sequence]) -> None:
+    def __init__(self, sequences: list[Sequence], scores: Scores | None = None) -> None:
         self.waiting = sequences
+        self.scores = scores
         self.id = sequences[0].ask
 
     @property

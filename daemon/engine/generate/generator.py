@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected
+from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected, TokenLogprob
 from ..device import backend, bound_pool, out_of_memory
 from ..model.load import LanguageModel
 from ..prompt.prompt_process import PromptProcess, Ready
@@ -20,6 +20,7 @@ from .ledger import CacheLedger, Occupancy
 from .pace import AIM, LONGEST_SECONDS, Pace
 from .prefill import Chunk, Prefill
 from .scheduler import Scheduler
+from .scores import Scores
 from .sequence import Sequence
 from .turns import Turns
 
@@ -96,15 +97,23 @@ class Generator:
         sequences = [Sequence(number, index, prepared, choice(draw, index), model) for index in range(request.choices)]
         self._unfinished[number] = len(sequences)
         self._events.append(Accepted(id=number, prompt_tokens=tokens, truncated=prepared.truncated))
-        if request.echo:
-            text = prepared.rendered or model.vocabulary.decode(prepared.tokens)
-            self._events += [Delta(id=number, choice=sequence.choice, text=text) for sequence in sequences]
-        if prepared.room > 0:
-            self._scheduler.add(Choices(sequences))
+        scores = None
+        if request.echo and request.logprobs is not None:
+            scores = Scores(prepared.tokens, request.logprobs)
+        elif request.echo:
+            self._echo(sequences)
+        if prepared.room > 0 or scores is not None:
+            self._scheduler.add(Choices(sequences, scores))
             return
         for sequence in sequences:
             sequence.reason = "length"
             self._finish(sequence)
+
+    def _echo(self, sequences: list[Sequence], logprobs: tuple[TokenLogprob, ...] = ()) -> None:
+        text = sequences[0].prompt
+        self._events += [
+            Delta(id=sequence.ask, choice=sequence.choice, text=text, logprobs=logprobs) for sequence in sequences
+        ]
 
     def cancel(self, number: int) -> None:
         if self._prompts.cancel(number):
@@ -228,6 +237,7 @@ class Generator:
                 self._drop(prefill)
         self._begin_prefills()
         for prefill in list(self._complete):
+            self._tell_scores(prefill)
             for row, sequence in list(prefill.members()):
                 if not self._scheduler.may_join(sequence.length, Occupancy(self._batch.lengths, self._prefilling)):
                     break
@@ -235,6 +245,22 @@ class Generator:
                 prefill.requests[row].waiting.remove(sequence)
             if prefill.abandoned:
                 self._complete.remove(prefill)
+
+    def _tell_scores(self, prefill: Prefill) -> None:
+        """What the prompts' own tokens came to, before the first token of any answer; a request that wants no answer
+        ends with it."""
+        if any(request.scores is not None for request in prefill.requests) and self._chunk is not None:
+            self._settle_chunk(1)
+        for request in prefill.requests if prefill in self._complete else ():
+            wanted = [sequence for sequence in request.waiting if sequence.reason is None]
+            if request.scores is None or not wanted:
+                continue
+            self._echo(wanted, request.scores.read(self._model.vocabulary))
+            request.scores = None
+            for sequence in wanted:
+                if sequence.room < 1:
+                    sequence.reason = "length"
+                    self._finish(sequence)
 
     def _begin_prefills(self) -> None:
         """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be

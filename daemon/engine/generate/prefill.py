@@ -18,6 +18,7 @@ from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from .choices import Choices
 from .pace import Allowance
+from .scores import widest
 from .sequence import Sequence
 
 
@@ -31,6 +32,10 @@ class Prefill:
         self.total = max(request.length for request in requests) - 1
         self.done = 0
         self.allowance = Allowance(allowance // len(requests))
+        self._scored = [(row, request.scores) for row, request in enumerate(requests) if request.scores is not None]
+        self._widest = widest(model.rows, len(self._scored)) if self._scored else self.total
+        for _, scores in self._scored:
+            scores.restart()
         self._state: list[Any] = []
 
     @property
@@ -46,7 +51,7 @@ class Prefill:
         return -(-(self.total - self.done) // self._width(budget))
 
     def _width(self, budget: int) -> int:
-        return max(1, min(budget // len(self.requests), self.allowance.tokens))
+        return max(1, min(budget // len(self.requests), self.allowance.tokens, self._widest))
 
     @property
     def rows(self) -> int:
@@ -70,8 +75,10 @@ class Prefill:
         end = self.done + width
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
         tokens = mx.array([row + [0] * (width - len(row)) for row in rows])
-        Inputs(tokens).apply(self._network, self.caches)
+        logits = Inputs(tokens).apply(self._network, self.caches)
         self._state = [cache.state for cache in self.caches]
+        for row, scores in self._scored:
+            self._state += scores.add(logits[row, : len(rows[row])])
         mx.async_eval(self._state)
         self.done = end
         return Chunk(self, width, sum(map(len, rows)), step)

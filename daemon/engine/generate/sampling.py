@@ -16,6 +16,7 @@ import mlx.core as mx
 from .draw import MASK64, Draw
 from .filters import Filter, Floors
 from .penalties import Penalties
+from .scores import likeliest
 
 
 def noise_key(seed: int, index: int) -> tuple[int, int]:
@@ -112,13 +113,7 @@ class Sampler:
         chosen = mx.take_along_axis(logprobs, mx.maximum(tokens[rows], 0)[:, None], axis=-1)[:, 0]
         if not self.widest:
             return chosen, None, None
-        width = min(self.widest, self.vocabulary)
-        ids = (
-            mx.argpartition(-logprobs, width - 1, axis=-1)[:, :width]
-            if width < self.vocabulary
-            else mx.argsort(-logprobs, axis=-1)
-        )
-        return chosen, ids, mx.take_along_axis(logprobs, ids, axis=-1)
+        return chosen, *likeliest(logprobs, self.widest)
 
 
 @dataclass

@@ -33,6 +33,7 @@ class Sequence:
         self.tokens = list(prepared.tokens)
         self.prompt_tokens = len(prepared.tokens)
         self.room = prepared.room
+        self._rendered = prepared.rendered
         self.launched = 0
         self.generated = 0
         self.reason: FinishReason | None = None
@@ -51,6 +52,11 @@ class Sequence:
     @property
     def length(self) -> int:
         return len(self.tokens)
+
+    @property
+    def prompt(self) -> str:
+        """The prompt's text, as it was sent or as its tokens spell it."""
+        return self._rendered or self._model.vocabulary.decode(self.tokens[: self.prompt_tokens])
 
     @property
     def exhausted(self) -> bool:

@@ -78,7 +78,8 @@ class Prompts:
         if not tokens:
             raise Refused("invalid_request", "the prompt is empty and this model has no token to begin with", "prompt")
         room = limit - len(tokens)
-        if room < 1 and not request.render_only:
+        scored = request.max_tokens == 0 and room == 0
+        if room < 1 and not scored and not request.render_only:
             raise Refused(
                 "context_length_exceeded",
                 f"input length ({len(tokens)} tokens) exceeds the model's maximum context length ({limit} tokens): "

@@ -52,9 +52,12 @@ async def test_shapes_of_prompts(serving: Serving, client: httpx.AsyncClient, pr
         ({"prompt": ["a"] * 129}, "prompt"),
         ({"suffix": "x"}, "suffix"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"best_of": 2}, "best_of"),
         ({"logprobs": 6}, "logprobs"),
-        ({"max_tokens": 10**6}, "max_tokens"),
+        ({"best_of": 2, "n": 3}, "best_of"),
+        ({"best_of": 129}, "best_of"),
+        ({"best_of": 2, "stream": True}, "best_of"),
+        ({"prompt": ["a"] * 65, "best_of": 2}, "prompt"),
+        ({"n": 129}, "n"),
     ],
 )
 async def test_refusals(serving: Serving, client: httpx.AsyncClient, more: dict[str, Any], param: str) -> None:
@@ -85,3 +88,69 @@ async def test_legacy_logprobs(serving: Serving, client: httpx.AsyncClient) -> N
         o for c in chunks for choice in c["choices"] if choice["logprobs"] for o in choice["logprobs"]["text_offset"]
     ] == [0, 2]
     assert chunks[-2]["choices"][0]["finish_reason"] == "stop" and chunks[-1]["usage"]["total_tokens"] == 11
+
+
+async def test_the_first_token_of_an_echoed_prompt_has_no_probability(
+    serving: Serving, client: httpx.AsyncClient
+) -> None:
+    """As OpenAI has it: null for its probability and for its alternatives, whole and streamed."""
+    prompt = (
+        TokenLogprob(token="x", logprob=None),
+        TokenLogprob(token="y", logprob=-2, top=(TokenLogprob(token="z", logprob=-1),)),
+    )
+    answer = TokenLogprob(token="!", logprob=-0.5)
+    serving.engine.script = says(
+        Delta(id=1, text="xy", logprobs=prompt), Delta(id=1, text="!", logprobs=(answer,)), finished()
+    )
+    body = {"model": MODEL, "prompt": "xy", "logprobs": 1, "echo": True, "max_tokens": 1}
+    choice = (await client.post(PATH, json=body)).json()["choices"][0]
+    assert choice["text"] == "xy!"
+    assert choice["logprobs"] == {
+        "tokens": ["x", "y", "!"],
+        "token_logprobs": [None, -2.0, -0.5],
+        "top_logprobs": [None, {"z": -1.0}, {}],
+        "text_offset": [0, 1, 2],
+    }
+    request = serving.engine.requests[0]
+    assert request.echo and request.logprobs == 1
+    text = (await client.post(PATH, json=body | {"stream": True})).text
+    chunks = [json.loads(record[6:]) for record in text.split("\n\n") if record and record != "data: [DONE]"]
+    first = chunks[0]["choices"][0]
+    assert first["text"] == "xy" and first["logprobs"]["token_logprobs"] == [None, -2.0]
+
+
+async def test_the_best_of_several(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Of three answers a prompt the two with the highest mean log-probability come, best first; all are counted."""
+    answers = iter([("a", -2.0), ("b", -0.5), ("c", -1.0)])
+
+    def script(request: Any) -> list[Any]:
+        """Once a choice."""
+        text, value = next(answers)
+        drawn = Delta(id=1, text=text, logprobs=(TokenLogprob(token=text, logprob=value),))
+        return says(drawn, finished(tokens=1))(request)
+
+    serving.engine.script = script
+    body = {"model": MODEL, "prompt": "x", "best_of": 3, "n": 2}
+    answer = (await client.post(PATH, json=body)).json()
+    assert [(choice["index"], choice["text"]) for choice in answer["choices"]] == [(0, "b"), (1, "c")]
+    assert all(choice["logprobs"] is None for choice in answer["choices"])
+    assert answer["usage"]["completion_tokens"] == 3
+    request = serving.engine.requests[0]
+    assert request.choices == 3 and request.logprobs == 0
+
+
+async def test_more_tokens_than_the_context_are_not_an_error(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Agents ask for the most that any model gives: they get what fits, and a header says so."""
+    body = {"model": MODEL, "prompt": "x", "max_tokens": 10**6}
+    response = await client.post(PATH, json=body)
+    assert response.status_code == 200
+    assert "max_tokens 1000000 is more than the model's context of" in response.headers["x-mlx-serve-notice"]
+    streamed = await client.post(PATH, json=body | {"stream": True})
+    assert streamed.headers["x-mlx-serve-notice"] == response.headers["x-mlx-serve-notice"]
+    assert "x-mlx-serve-notice" not in (await client.post(PATH, json=body | {"max_tokens": 5})).headers
+
+
+async def test_the_service_tier_is_echoed(client: httpx.AsyncClient) -> None:
+    body = {"model": MODEL, "prompt": "x", "service_tier": "flex"}
+    assert (await client.post(PATH, json=body)).json()["service_tier"] == "flex"
+    assert "service_tier" not in (await client.post(PATH, json=body | {"service_tier": None})).json()

@@ -290,3 +290,10 @@ def test_the_books_agree_at_rest(engine: Make, capfd: pytest.CaptureFixture[str]
     made[0]._unfinished[77] = 1
     run(made, iter([[ask(4, (1,), 3)], [ask(5, (1,), 3)]]))
     assert capfd.readouterr().err == "audit engine: nothing runs, and yet there are: unfinished 1\n"
+
+
+def test_more_choices_than_the_batch_has_rows(engine: Make) -> None:
+    """Of 128 choices four run at a time; the others follow as rows become free, from the one prefill."""
+    wire = run(engine(), iter([[ask(1, (5, 6, 7), 3, choices=128)]]))
+    assert all(wire.tokens(1, choice) == answer((5, 6, 7), 3) for choice in range(128))
+    assert wire.gauges.prompt_tokens == 2
