@@ -30,6 +30,7 @@ from mlx_serve.daemon.protocol import Load  # noqa: E402
 def main() -> None:
     folder = sys.argv[1]
     load = Load(path=folder, name="local/bench", kind="embedding", max_batch=64, prefill_tokens_per_step=512)
+    mx.set_cache_limit(2 << 30)  # as a daemon's child has it; unbounded, it takes what the other process needs
     embedder, _ = load_embedder(load)
     tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
 

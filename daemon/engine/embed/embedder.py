@@ -11,11 +11,13 @@ import mlx.core as mx
 import msgspec
 
 from ...protocol import Embed, Embedded, Load, Loaded
+from ..device import backend
 from ..encode.decoder import CausalStates
 from ..encode.facts import Facts, measured
 from ..encode.open import Encoder, decoder_states, is_encoder, open_decoder, open_encoder
 from ..encode.padding import pad
 from ..encode.row_job import RowJob
+from ..encode.shapes import Shapes
 from ..encode.tokenizer import length_limit, load_tokenizer
 from ..model.load import UseTokenizer, read_json, reading
 from ..model.precision import widen
@@ -42,6 +44,7 @@ class Embedder:
         self.texts = texts
         self.weight_bytes = facts.weight_bytes + sum(layer.nbytes for layer in dense)
         self.token_bytes, self.pair_bytes = facts.token_bytes, facts.pair_bytes
+        self.shapes = Shapes(few=backend() == "cuda", longest=texts.longest)
         self.rate = measured(lambda tokens: self.compute([Row([0] * tokens, 0)]))
         self.width = int(self.compute([Row([0, 0], 0)]).shape[1])
 
@@ -89,8 +92,10 @@ class Embedder:
         if self._in_pieces is not None and len(rows) == 1 and rows[0].caches is not None:
             vectors = self._in_pieces.last_state(rows[0]).astype(mx.float32)
         else:
-            padded = pad([row.tokens for row in rows])
-            vectors = pool(self._recipe.pooling, self._encoder.states(padded), padded, [row.skip for row in rows])
+            given = self.shapes.filled(rows)
+            padded = pad([row.tokens for row in given], shapes=self.shapes)
+            states = self._encoder.states(padded)
+            vectors = pool(self._recipe.pooling, states, padded, [row.skip for row in given])[: len(rows)]
         for layer in self._dense:
             vectors = layer(vectors)
         return vectors

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..texts.row import Row
 from .row_job import RowJob
+from .shapes import EXACT, Shapes
 
 NEAR = 8  # tokens of difference that never matter
 SHARE = 0.2  # of a length that may be padding
@@ -19,18 +20,20 @@ MOST_ROWS = 1024
 @dataclass(frozen=True)
 class Budget:
     """The most of one batch: `tokens` with the padding, and bytes of memory, of which a token takes `token_bytes` and
-    a pair of tokens of one row `pair_bytes`. One row always fits."""
+    a pair of tokens of one row `pair_bytes`. One row always fits. `shapes`: what a batch is made up to."""
 
     tokens: int
     memory: int | None = None
     token_bytes: int = 0
     pair_bytes: int = 0
+    shapes: Shapes = EXACT
 
     def fits(self, rows: int, width: int) -> bool:
         if rows == 1:
             return True
         if rows > MOST_ROWS or rows * width > self.tokens:
             return False
+        rows, width = self.shapes.rows(rows), self.shapes.columns(width)
         taken = rows * width * (self.token_bytes + width * self.pair_bytes)
         return self.memory is None or taken <= self.memory
 

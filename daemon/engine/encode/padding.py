@@ -9,6 +9,8 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from .shapes import EXACT, Shapes
+
 
 @dataclass(frozen=True)
 class Padded:
@@ -44,19 +46,21 @@ class Padded:
         return (near & self.present()[:, None, :] | itself)[:, None]
 
 
-def pad(tokens: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None) -> Padded:
+def pad(
+    tokens: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None, shapes: Shapes = EXACT
+) -> Padded:
     """None of the rows may be empty."""
     lengths = np.fromiter((len(row) for row in tokens), np.int32, len(tokens))
+    width = shapes.columns(int(lengths.max()))
     return Padded(
-        tokens=mx.array(_matrix(tokens, lengths)),
+        tokens=mx.array(_matrix(tokens, lengths, width)),
         lengths=mx.array(lengths),
-        even=bool((lengths == lengths[0]).all()),
-        segments=None if segments is None else mx.array(_matrix(segments, lengths)),
+        even=bool((lengths == width).all()),
+        segments=None if segments is None else mx.array(_matrix(segments, lengths, width)),
     )
 
 
-def _matrix(rows: Sequence[Sequence[int]], lengths: Any) -> Any:
-    width = int(lengths.max())
+def _matrix(rows: Sequence[Sequence[int]], lengths: Any, width: int) -> Any:
     matrix = np.zeros((len(rows), width), np.int32)
     matrix[np.arange(width) < lengths[:, None]] = np.concatenate([np.asarray(row, np.int32) for row in rows])
     return matrix

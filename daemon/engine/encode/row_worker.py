@@ -26,18 +26,21 @@ from ..shares import divide
 from ..texts.row import Row
 from .packing import Budget, pack
 from .row_job import RowJob
+from .shapes import Shapes
 
 MOST_TOKENS = 16384
 PARTS_AHEAD = 2
 
 
 class Task(Protocol):
-    """What one loaded model does with rows. `rate`: about how many tokens a second this device takes."""
+    """What one loaded model does with rows. `rate`: about how many tokens a second this device takes. `shapes`: those
+    that its batches are made up to."""
 
     weight_bytes: int
     token_bytes: int
     pair_bytes: int
     rate: float
+    shapes: Shapes
 
     def parts(self, work: Any) -> Iterator[Any]:
         """The work in pieces that are tokenized at a time, in their order."""
@@ -280,4 +283,5 @@ class RowWorker:
 
     def _budget(self) -> Budget:
         task = self._task
-        return Budget(min(MOST_TOKENS, self._allowance.tokens), self._memory, task.token_bytes, task.pair_bytes)
+        tokens = min(MOST_TOKENS, self._allowance.tokens)
+        return Budget(tokens, self._memory, task.token_bytes, task.pair_bytes, task.shapes)

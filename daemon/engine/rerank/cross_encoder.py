@@ -8,6 +8,7 @@ import mlx.core as mx
 
 from ..encode.open import Classifier
 from ..encode.padding import pad
+from ..encode.shapes import Shapes
 from ..texts.row import Row
 
 
@@ -22,8 +23,8 @@ class CrossEncoder:
         """In an encoder every token sees the document: pairs share nothing."""
         return [], 0
 
-    def logits(self, rows: list[Row]) -> mx.array:
+    def logits(self, rows: list[Row], shapes: Shapes) -> mx.array:
         """(rows, 1), float32, lazily."""
         segments = [row.segments or [] for row in rows] if self._segments else None
-        padded = pad([row.tokens for row in rows], segments)
+        padded = pad([row.tokens for row in rows], segments, shapes)
         return self._network.logits(padded).astype(mx.float32)

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import mlx.core as mx
 
 from ...protocol import Load, Loaded, Ranked, Rerank
+from ..device import backend
 from ..encode.facts import Facts, measured
 from ..encode.open import is_encoder, open_classifier, open_decoder
 from ..encode.row_job import RowJob
+from ..encode.shapes import Shapes
 from ..encode.tokenizer import length_limit, load_tokenizer
 from ..model.load import UnsupportedModel, UseTokenizer, read_json, reading
 from ..model.precision import widen
@@ -29,7 +31,7 @@ class Scorer(Protocol):
     """Rows to their logits."""
 
     def head(self, rows: list[Row], budget: int) -> tuple[list[Any], int]: ...
-    def logits(self, rows: list[Row]) -> mx.array: ...
+    def logits(self, rows: list[Row], shapes: Shapes) -> mx.array: ...
 
 
 class Reranker:
@@ -40,6 +42,7 @@ class Reranker:
         self.texts = texts
         self.weight_bytes = facts.weight_bytes
         self.token_bytes, self.pair_bytes = facts.token_bytes, facts.pair_bytes
+        self.shapes = Shapes(few=backend() == "cuda", longest=texts.longest)
         self.rate = measured(lambda tokens: self.compute([Row([0] * tokens, 0, segments=[0] * tokens)]))
 
     def parts(self, work: Rerank) -> Iterator[Rerank]:
@@ -56,7 +59,7 @@ class Reranker:
 
     def compute(self, rows: list[Row]) -> mx.array:
         """(rows, 1), float32, lazily."""
-        return self._scorer.logits(rows)
+        return self._scorer.logits(self.shapes.filled(rows), self.shapes)[: len(rows)]
 
     def event(self, job: RowJob) -> Ranked:
         assert job.results is not None

@@ -14,6 +14,7 @@ from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
 from ..cache.rows import paddable
 from ..encode.padding import pad
 from ..encode.row_job import RowJob
+from ..encode.shapes import Shapes
 from ..model.load import UnsupportedModel
 from ..texts.row import Row
 
@@ -43,9 +44,9 @@ class YesNo:
                 return [cache.state for cache in job.caches], spent
         return [], spent
 
-    def logits(self, rows: list[Row]) -> mx.array:
+    def logits(self, rows: list[Row], shapes: Shapes) -> mx.array:
         """yes against no, (rows, 1), float32, lazily."""
-        padded = pad([row.tokens[row.head :] for row in rows])
+        padded = pad([row.tokens[row.head :] for row in rows], shapes=shapes)
         states = self._network.model(padded.tokens, cache=self._caches(rows))
         last = mx.take_along_axis(states, (padded.lengths - 1)[:, None, None], axis=1)[:, 0]
         if self._answers is None:

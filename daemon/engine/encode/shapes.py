@@ -1,0 +1,45 @@
+"""The shapes that batches have.
+
+MLX's CUDA backend makes a plan for every shape of attention that it meets (cuDNN's), which takes tens of milliseconds,
+many times what a batch of short texts does. There batches get one of a few shapes: some rows stand twice in them, and
+there is more padding. Elsewhere a batch is as large as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_STEPS = ((16, 16), (128, 16), (512, 64), (2048, 256))  # up to so many columns, in steps of so many
+_LONG = 512
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """`few`: only some shapes. No row is wider than `longest` tokens."""
+
+    few: bool = False
+    longest: int = 1 << 31
+
+    def columns(self, width: int) -> int:
+        """How wide a batch is whose longest row has so many tokens."""
+        if not self.few or width >= self.longest:
+            return width
+        step = next((step for most, step in _STEPS if width <= most), _LONG)
+        return min(self.longest, -(-width // step) * step)
+
+    def rows(self, count: int) -> int:
+        """How many rows stand in a batch of so many: a power of two, or one and a half of one."""
+        if not self.few or count < 4:
+            return count
+        power = 1 << (count - 1).bit_length()
+        return power * 3 // 4 if count <= power * 3 // 4 else power
+
+    def filled(self, rows: list[T]) -> list[T]:
+        """These rows and then the last one again, as often as it takes."""
+        return rows + rows[-1:] * (self.rows(len(rows)) - len(rows))
+
+
+EXACT = Shapes()

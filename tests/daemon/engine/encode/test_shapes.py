@@ -1,0 +1,73 @@
+"""Few shapes of batches for devices that prepare themselves for each: what they are, and that results stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from reference.encoder_texts import DOCUMENTS, QUERY, TEXTS
+from reference.encoders import CROSS_ENCODERS, EMBEDDERS, YES_NO
+from reference.recorded_file import FOLDER
+from support.row_engine import RowEngine
+
+from mlx_serve.daemon.engine.encode.packing import Budget
+from mlx_serve.daemon.engine.encode.shapes import EXACT, Shapes
+
+FEW = Shapes(few=True, longest=512)
+
+Recorded = dict[str, NDArray[np.float32]]
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Iterator[Recorded]:
+    with np.load(FOLDER / "encoders.npz", allow_pickle=False) as arrays:
+        yield dict(arrays)
+
+
+def test_there_are_few_shapes_and_none_is_much_larger_than_it_must_be() -> None:
+    widths = {FEW.columns(width) for width in range(1, 513)}
+    counts = {FEW.rows(count) for count in range(1, 1025)}
+    assert len(widths) <= 16 and len(counts) <= 20
+    for width in range(17, 513):
+        assert width <= FEW.columns(width) <= 1.5 * width + 16
+    for count in range(1, 1025):
+        assert count <= FEW.rows(count) <= 1.5 * count
+
+
+def test_no_batch_is_wider_than_the_model_allows() -> None:
+    """A position table has no row for what lies past it."""
+    odd = Shapes(few=True, longest=301)
+    assert {odd.columns(width) for width in (290, 301)} == {301}
+    assert FEW.columns(600) == 600, "what is longer already stays as it is"
+
+
+def test_elsewhere_a_batch_is_as_large_as_it_is() -> None:
+    assert [EXACT.columns(width) for width in (1, 17, 511)] == [1, 17, 511]
+    assert EXACT.filled([1, 2, 3, 4, 5]) == [1, 2, 3, 4, 5]
+    assert FEW.filled([1, 2, 3, 4, 5]) == [1, 2, 3, 4, 5, 5]
+
+
+def test_the_budget_counts_what_is_added() -> None:
+    """Memory is for the batch as it is computed: six rows of 32 columns, where five of 20 are asked for."""
+    budget = Budget(tokens=10_000, memory=6 * 32 * 10, token_bytes=10, shapes=FEW)
+    assert budget.fits(5, 20)
+    assert not budget.fits(5, 33)
+    assert not Budget(tokens=10_000, memory=6 * 32 * 10 - 1, token_bytes=10, shapes=FEW).fits(5, 20)
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_the_same_vectors(name: str, encoder_folder: Callable[[str], Path], recorded: Recorded) -> None:
+    engine = RowEngine.embedding(encoder_folder(name))
+    engine.task.shapes = Shapes(few=True, longest=engine.task.texts.longest)
+    vectors = engine.vectors(*TEXTS, truncate=True)
+    np.testing.assert_allclose(vectors, recorded[f"{name}.vectors"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", (*CROSS_ENCODERS, *YES_NO))
+def test_the_same_scores(name: str, encoder_folder: Callable[[str], Path], recorded: Recorded) -> None:
+    engine = RowEngine.reranking(encoder_folder(name))
+    engine.task.shapes = Shapes(few=True, longest=engine.task.texts.longest)
+    np.testing.assert_allclose(engine.logits(QUERY, *DOCUMENTS), recorded[f"{name}.logits"], rtol=0, atol=1e-4)
