@@ -29,6 +29,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.encode",
         "daemon.engine.embed",
         "daemon.engine.rerank",
+        "daemon.engine.vision",
     ),
     "daemon.engine.texts": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.encode": (
@@ -50,8 +51,16 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.model": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device"),
         *("daemon.engine.cache", "daemon.engine.output", "daemon.engine.output.formats"),
+        "daemon.engine.prompt.prompt_frames",
     ),
-    "daemon.engine.prompt": ("daemon.protocol", "daemon.engine.process", "daemon.engine.texts"),
+    "daemon.engine.vision": (
+        *("daemon.protocol", "daemon.engine.model", "daemon.engine.prompt.prompt_frames"),
+        "daemon.engine.prompt.pictures",
+    ),
+    "daemon.engine.prompt": (
+        *("daemon.protocol", "daemon.engine.process", "daemon.engine.texts", "daemon.engine.prompt.pictures"),
+    ),
+    "daemon.engine.prompt.pictures": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.generate": (
         "daemon.protocol",
         "daemon.parameters",
@@ -61,6 +70,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.output",
         "daemon.engine.output.formats",
         "daemon.engine.prompt",
+        "daemon.engine.vision",
     ),
     "daemon.engine.quantize": ("daemon.protocol", "daemon.engine", "daemon.engine.encode", "daemon.engine.model"),
     "daemon.protocol": (),

@@ -62,7 +62,12 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
         prompts.use_model(model.texts)
         return RowWorker(model, memory, prompts)
     prompts.use_model(
-        ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
+        ModelData(
+            rows=model.rows,
+            context_length=model.context_length,
+            think_start=model.markers.think_start,
+            sight=model.sight,
+        )
     )
     limits = Limits(
         max_batch=request.max_batch,
@@ -102,6 +107,10 @@ def _load(request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess) -> t
                 return load_embedder(request, prompts.use_tokenizer)
             case "reranker":
                 return load_reranker(request, prompts.use_tokenizer)
+            case "vlm":
+                from .vision.checkpoint import load_seeing  # mlx-vlm takes seconds to import
+
+                return load_seeing(request, prompts.use_tokenizer)
             case _:
                 return load(request, prompts.use_tokenizer)
     except BadModel as error:

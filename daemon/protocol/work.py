@@ -9,7 +9,7 @@ import msgspec
 from .immutable import Kind, Value
 from .prompts import Prompt
 
-SERVED_KINDS: frozenset[Kind] = frozenset({"llm", "embedding", "reranker"})
+SERVED_KINDS: frozenset[Kind] = frozenset({"llm", "vlm", "embedding", "reranker"})
 """The kinds of models that a worker of the engine stands behind."""
 
 

@@ -144,13 +144,14 @@ class Engine:
         prefill_tokens_per_step: int = 512,
         context_length: int | None = None,
         memory_limit: int | None = None,
+        kind: protocol.Kind = "llm",
     ) -> protocol.Loaded:
         """Wait for the first frame if it has not come, load the model, wait until it is there."""
         self.send(
             protocol.Load(
                 path=str(path),
                 name=name,
-                kind="llm",
+                kind=kind,
                 max_batch=max_batch,
                 prefill_tokens_per_step=prefill_tokens_per_step,
                 context_length=context_length,

@@ -23,11 +23,21 @@ GREEDY = Sampling(temperature=0.0)
 def prompts_of(model: LanguageModel) -> Prompts:
     """What the prompt process has for this model, in this process."""
     tokenizer = tokenizer_data(model.tokenizer)
-    return Prompts(tokenizer, model_data(model), open_encoding(tokenizer))
+    sight = None
+    if model.sight is not None:
+        from mlx_serve.daemon.engine.prompt.pictures.sight import Sight
+
+        sight = Sight(model.sight)
+    return Prompts(tokenizer, model_data(model), open_encoding(tokenizer), sight=sight)
 
 
 def model_data(model: LanguageModel) -> ModelData:
-    return ModelData(rows=model.rows, context_length=model.context_length, think_start=model.markers.think_start)
+    return ModelData(
+        rows=model.rows,
+        context_length=model.context_length,
+        think_start=model.markers.think_start,
+        sight=model.sight,
+    )
 
 
 class NoProcess:

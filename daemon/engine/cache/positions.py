@@ -9,6 +9,7 @@ from .ragged import Ragged
 
 class Positions:
     """Where each row stands: `lengths[i]` tokens of row i are in the caches. Shared by every layer of one batch.
+    `shifts[i]` is what row i adds to a token's place to have its position, 0 before any picture.
 
     `ragged`: attention takes `Ragged` counts in place of masks.
     """
@@ -16,6 +17,7 @@ class Positions:
     def __init__(self, *, ragged: bool = False) -> None:
         self.ragged = ragged
         self.lengths: list[int] = []
+        self.shifts: list[int] = []
         self.begin()
 
     def begin(self) -> None:
@@ -36,6 +38,13 @@ class Positions:
         if self._offsets is None:
             self._offsets = mx.array(self.lengths, dtype=mx.int32)
         return self._offsets
+
+    @property
+    def shifted(self) -> mx.array | None:
+        """The positions of each row's new token, int32 of shape (rows, 1), where some are not its place."""
+        if not any(self.shifts):
+            return None
+        return (self.offsets + mx.array(self.shifts, dtype=mx.int32))[:, None]
 
     def index(self, heads: int, size: int) -> tuple[mx.array, mx.array, mx.array]:
         """Where each row's new token goes in a buffer of shape (rows, heads, columns, width); `size` as in `mask`."""

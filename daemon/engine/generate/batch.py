@@ -78,9 +78,10 @@ class Batch:
     def nbytes(self) -> int:
         return self._forward.nbytes
 
-    def join(self, sequence: Sequence, caches: list[Any], source_row: int) -> None:
-        """Take a sequence whose tokens but the last one are in row `source_row` of `caches`."""
-        self._forward.join(caches, source_row, sequence.length - 1)
+    def join(self, sequence: Sequence, caches: list[Any], source_row: int, shift: int = 0) -> None:
+        """Take a sequence whose tokens but the last one are in row `source_row` of `caches`. `shift`: what it adds to a
+        token's place to have its position."""
+        self._forward.join(caches, source_row, sequence.length - 1, shift)
         self.sequences.append(sequence)
 
     def leave(self, sequence: Sequence) -> None:

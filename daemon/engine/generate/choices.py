@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..prompt.prompt_frames import PackedPicture
 from .scores import Scores
 from .sequence import Sequence
 
@@ -22,6 +23,14 @@ class Choices:
     @property
     def length(self) -> int:
         return self.waiting[0].length
+
+    @property
+    def alone(self) -> bool:
+        return bool(self.pictures)
+
+    @property
+    def pictures(self) -> tuple[PackedPicture, ...]:
+        return self.waiting[0].pictures
 
     @property
     def rows(self) -> int:

@@ -13,6 +13,7 @@ from ..model.load import LanguageModel
 from ..prompt.prompt_process import PromptProcess, Ready
 from ..prompt.render import Prepared
 from ..shares import divide
+from ..vision.viewing import Views
 from .batch import Batch, Launch
 from .choices import Choices
 from .draw import choice, resolve
@@ -50,6 +51,7 @@ class Generator:
         self._ledger = CacheLedger(limits.memory, model.costs)
         self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
         self._prompts = prompts
+        self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
         self._batch = Batch(model)
         self._turns: Turns[Prefill] = Turns()
         self._complete: list[Prefill] = []
@@ -89,13 +91,14 @@ class Generator:
                 )
             )
             return
-        if self._scheduler.never_fits(tokens):
+        if self._scheduler.never_fits(tokens, self._views.needed(prepared.pictures)):
             message = f"a prompt of {tokens} tokens needs more cache memory than there is"
             self._events.append(Rejected(id=number, code="insufficient_memory", message=message))
             return
         draw = resolve(request.sampling, model.defaults, request.fallback, model.rows, request.logprobs)
         sequences = [Sequence(number, index, prepared, choice(draw, index), model) for index in range(request.choices)]
         self._unfinished[number] = len(sequences)
+        self._views.admit(number, prepared.pictures)
         self._events.append(Accepted(id=number, prompt_tokens=tokens, truncated=prepared.truncated))
         scores = None
         if request.echo and request.logprobs is not None:
@@ -119,6 +122,7 @@ class Generator:
         if self._prompts.cancel(number):
             return
         self._unfinished.pop(number, None)
+        self._views.dismiss(number)
         self._scheduler.remove(number)
         for sequence in self._running():
             if sequence.ask == number:
@@ -178,8 +182,16 @@ class Generator:
 
     def _leave(self) -> None:
         self._leave_ended()
+        self._ledger.held = self._views.held
         while self._scheduler.must_yield(Occupancy(self._batch.lengths, self._prefilling)):
-            self._free_memory()
+            if not self._forget_pictures():
+                self._free_memory()
+
+    def _forget_pictures(self) -> bool:
+        """Features that nobody needs now make room; whether there were any."""
+        found = self._views.clear()
+        self._ledger.held = self._views.held
+        return found
 
     def _leave_ended(self) -> None:
         for sequence in list(self._batch.sequences):
@@ -217,6 +229,7 @@ class Generator:
                 self._scheduler.put_back(choices)
 
     def _drop(self, prefill: Prefill) -> None:
+        prefill.release()
         if prefill in self._complete:
             self._complete.remove(prefill)
         else:
@@ -241,7 +254,7 @@ class Generator:
             for row, sequence in list(prefill.members()):
                 if not self._scheduler.may_join(sequence.length, Occupancy(self._batch.lengths, self._prefilling)):
                     break
-                self._batch.join(sequence, prefill.caches, row)
+                self._batch.join(sequence, prefill.caches, row, prefill.shift)
                 prefill.requests[row].waiting.remove(sequence)
             if prefill.abandoned:
                 self._complete.remove(prefill)
@@ -279,12 +292,15 @@ class Generator:
                 below=None if shortest is None else shortest.total - shortest.done,
             )
             if not group:
+                if len(self._scheduler) and self._forget_pictures():
+                    continue
                 return
             now = time.monotonic()
             for request in group:
                 for sequence in request.waiting:
                     sequence.admitted = sequence.admitted or now
-            prefill = Prefill(self._model, group, self._pace.fresh.tokens)
+            view = self._views.view(group[0].pictures, group[0].length)
+            prefill = Prefill(self._model, group, self._pace.fresh.tokens, view)
             if prefill.complete:
                 self._complete.append(prefill)
             else:
@@ -319,8 +335,8 @@ class Generator:
             self._fail_prefill(chunk.prefill, error)
             return
         seconds = self._pace.without_decoding(time.monotonic() - chunk.begun, launches if len(self._batch) else 0)
-        chunk.prefill.allowance.note(chunk.width, seconds)
-        if chunk.prefill.done == chunk.width:  # its first: what the next newcomer may take
+        chunk.prefill.note(chunk, seconds)
+        if 0 < chunk.width == chunk.prefill.done:  # its first: what the next newcomer may take
             self._pace.fresh.note(chunk.width * len(chunk.prefill.requests), seconds)
 
     def _fail_prefill(self, prefill: Prefill, error: Exception) -> None:
@@ -368,6 +384,7 @@ class Generator:
             self._unfinished[sequence.ask] = left
         else:
             del self._unfinished[sequence.ask]
+            self._views.dismiss(sequence.ask)
         self._events.append(sequence.finished(last=not left))
 
     def _reject(self, sequence: Sequence, rejected: Rejected) -> None:
@@ -409,3 +426,4 @@ class Generator:
         division = divide(memory, self._model.weight_bytes)
         bound_pool(division)
         self._ledger.memory = division.caches
+        self._views.limit(division.caches)

@@ -29,15 +29,20 @@ class Occupancy:
 
 
 class CacheLedger:
-    """`memory` bytes are for caches, None for as many as they like."""
+    """`memory` bytes are for caches, None for as many as they like; `held` of them are taken by something else."""
 
     def __init__(self, memory: int | None, costs: Costs) -> None:
         self.memory = memory
+        self.held = 0
         self._costs = costs
         self._capacities: dict[tuple[int, ...], int] = {}
 
     def fits(self, occupancy: Occupancy) -> bool:
-        return self.memory is None or self.needed(occupancy) <= self.memory
+        return self.memory is None or self.held + self.needed(occupancy) <= self.memory
+
+    def ever_fits(self, occupancy: Occupancy, more: int = 0) -> bool:
+        """Whether these fit where nothing else is, with so many bytes more."""
+        return self.memory is None or self.needed(occupancy) + more <= self.memory
 
     def needed(self, occupancy: Occupancy) -> int:
         """Bytes of the caches of all of these."""

@@ -16,6 +16,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ..model.inputs import Inputs
 from ..model.load import LanguageModel
+from ..vision.view import View
 from .choices import Choices
 from .pace import Allowance
 from .scores import widest
@@ -25,10 +26,12 @@ from .sequence import Sequence
 class Prefill:
     """Row i of `caches` is that of `requests[i]`, for all of its choices."""
 
-    def __init__(self, model: LanguageModel, requests: list[Choices], allowance: int) -> None:
+    def __init__(self, model: LanguageModel, requests: list[Choices], allowance: int, view: View | None = None) -> None:
+        """`view`: the pictures of the only request."""
         self._network = model.network
         self.requests = requests
-        self.caches: list[Any] = make_prompt_cache(model.network)
+        self._view = view
+        self.caches: list[Any] = view.caches if view is not None else make_prompt_cache(model.network)
         self.total = max(request.length for request in requests) - 1
         self.done = 0
         self.allowance = Allowance(allowance // len(requests))
@@ -41,6 +44,11 @@ class Prefill:
     @property
     def complete(self) -> bool:
         return self.done >= self.total
+
+    @property
+    def shift(self) -> int:
+        """What a token after the prompt adds to its place to have its position."""
+        return 0 if self._view is None else self._view.shift
 
     @property
     def remaining(self) -> int:
@@ -70,22 +78,43 @@ class Prefill:
         return next(self.members(), None) is None
 
     def begin_chunk(self, budget: int, step: int) -> Chunk:
-        """Start the next chunk, of at most `budget` tokens over the whole group, in this step of the engine."""
-        width = min(self.total - self.done, self._width(budget))
-        end = self.done + width
+        """Start the next chunk, of at most `budget` tokens over the whole group, in this step of the engine. While a
+        picture was not looked at, the next piece of that is the chunk, of no tokens."""
+        if self._view is not None and self._view.pending:
+            self._state = self._view.begin_piece()
+            return Chunk(self, 0, 0, step)
+        end = min(self.total, self.done + self._width(budget))
+        if self._view is not None:
+            end = min(self.total, self._view.end(self.done, end))
+        width = end - self.done
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
         tokens = mx.array([row + [0] * (width - len(row)) for row in rows])
-        logits = Inputs(tokens).apply(self._network, self.caches)
+        inputs = Inputs(tokens) if self._view is None else self._view.inputs(tokens, self.done)
+        logits = inputs.apply(self._network, self.caches)
         self._state = [cache.state for cache in self.caches]
         for row, scores in self._scored:
             self._state += scores.add(logits[row, : len(rows[row])])
         mx.async_eval(self._state)
         self.done = end
+        if self.complete:
+            self.release()
         return Chunk(self, width, sum(map(len, rows)), step)
 
     def wait(self) -> None:
         """Until the chunk that was begun last is computed."""
         mx.eval(self._state)
+
+    def note(self, chunk: Chunk, seconds: float) -> None:
+        """A chunk took so long."""
+        if chunk.width:
+            self.allowance.note(chunk.width, seconds)
+        elif self._view is not None:
+            self._view.note(seconds)
+
+    def release(self) -> None:
+        """Let features of pictures go; the prefill is complete, or is given up."""
+        if self._view is not None:
+            self._view.release()
 
 
 class Chunk:

@@ -17,6 +17,9 @@ class Waiting(Protocol):
     def length(self) -> int: ...
     @property
     def rows(self) -> int: ...
+    @property
+    def alone(self) -> bool:
+        """Whether it is prefilled by itself."""
 
 
 T = TypeVar("T", bound=Waiting)
@@ -47,9 +50,10 @@ class Scheduler(Generic[T]):
         self._waiting = deque(kept)
         return found
 
-    def never_fits(self, length: int) -> bool:
-        """Whether a prompt of this length is too large even alone: its caches, and a copy of them in the batch."""
-        return not self._ledger.fits(Occupancy((length + 1,), ((1, length),)))
+    def never_fits(self, length: int, more: int = 0) -> bool:
+        """Whether a prompt of this length is too large even alone: its caches, a copy of them in the batch, and so many
+        bytes more."""
+        return not self._ledger.ever_fits(Occupancy((length + 1,), ((1, length),)), more)
 
     def next_group(
         self, present: Occupancy, budget: int, *, padded: bool, alone: bool = False, below: int | None = None
@@ -69,10 +73,12 @@ class Scheduler(Generic[T]):
                 break
             if group and (widest * (len(group) + 1) > budget or (not padded and head.length != group[0].length)):
                 break
+            if group and head.alone:
+                break
             group.append(head)
             self._waiting.remove(head)
             present = present.and_rows([head.length + 1] * joining)
-            if alone or head.length > budget or joining < head.rows:
+            if alone or head.alone or head.length > budget or joining < head.rows:
                 break
         return group
 

@@ -31,6 +31,7 @@ class Sequence:
         self.request = request
         self.draw = draw
         self.tokens = list(prepared.tokens)
+        self.pictures = prepared.pictures
         self.prompt_tokens = len(prepared.tokens)
         self.room = prepared.room
         self._rendered = prepared.rendered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -33,12 +34,17 @@ class Bucket:
         longest = max(self.lengths)
         return columns(longest + 1) > columns(longest)
 
-    def join(self, key: int, caches: list[Any], source_row: int, length: int) -> None:
+    def shift(self, key: int) -> int:
+        """What a row adds to a token's place to have its position."""
+        return self._positions.shifts[self.keys.index(key)]
+
+    def join(self, key: int, caches: list[Any], source_row: int, length: int, shift: int = 0) -> None:
         row = self._positions.count
         for layer, cache in zip(self.layers, caches, strict=True):
             layer.join(row, cache, source_row, length)
         self.keys.append(key)
         self._positions.lengths.append(length)
+        self._positions.shifts.append(shift)
         self._positions.begin()
 
     def take(self, key: int) -> list[Any]:
@@ -52,7 +58,7 @@ class Bucket:
         if row != last:
             for layer in self.layers:
                 layer.move(last, row)
-        for values in (self.keys, self._positions.lengths):
+        for values in (self.keys, self._positions.lengths, self._positions.shifts):
             values[row] = values[last]
             values.pop()
         self._positions.begin()
@@ -61,6 +67,8 @@ class Bucket:
 
     def __call__(self, inputs: Inputs) -> mx.array:
         """One new token a row, a width of 1, to logits (rows, vocabulary)."""
+        if (positions := self._positions.shifted) is not None:
+            inputs = replace(inputs, positions=positions)
         logits = inputs.apply(self._network, self.layers)[:, -1]
         self._positions.advance()
         return logits

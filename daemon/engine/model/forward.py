@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -22,8 +22,9 @@ from .inputs import Inputs
 class Forward(Protocol):
     """Rows are dense: a leaving row is replaced by the last one."""
 
-    def join(self, caches: list[Any], source_row: int, length: int) -> None:
-        """A new last row: `length` tokens of row `source_row` of these plain caches, which stay as they are."""
+    def join(self, caches: list[Any], source_row: int, length: int, shift: int = 0) -> None:
+        """A new last row: `length` tokens of row `source_row` of these plain caches, which stay as they are. `shift`:
+        what it adds to a token's place to have its position."""
 
     def take(self, row: int) -> list[Any]:
         """A copy of what a row has, as of the last call: plain caches of mlx-lm's own classes, one a layer, of one row.
@@ -74,7 +75,7 @@ class BatchedForward:
         self._places: list[mx.array] = []
         self._order: mx.array | None = None
 
-    def join(self, caches: list[Any], source_row: int, length: int) -> None:
+    def join(self, caches: list[Any], source_row: int, length: int, shift: int = 0) -> None:
         if length and self._costs.row == UNKNOWN:
             self._costs = replace(self._costs, row=row_bytes(caches))
         key = self._joined
@@ -82,7 +83,7 @@ class BatchedForward:
         self._keys.append(key)
         groups = self._arrange({key: length})
         bucket = next(one for one, group in zip(self._buckets, groups, strict=True) if key in group)
-        bucket.join(key, caches, source_row, length)
+        bucket.join(key, caches, source_row, length, shift)
         self._index()
 
     def take(self, row: int) -> list[Any]:
@@ -125,7 +126,7 @@ class BatchedForward:
             for key in group:
                 source = next((one for one in [*self._buckets, *present] if key in one.keys), target)
                 if source is not target:
-                    target.join(key, source.take(key), 0, lengths[key])
+                    target.join(key, source.take(key), 0, lengths[key], source.shift(key))
                     source.leave(key)
         return groups
 
@@ -151,20 +152,35 @@ class BatchedForward:
         self._order = mx.array([inner.index(key) for key in self._keys])
 
 
+@dataclass
+class _Row:
+    """A row by itself; `position` is its next token's, `shifted` whether that differs from its place."""
+
+    caches: list[Any]
+    position: int
+    shifted: bool
+
+    def apply(self, network: Any, inputs: Inputs) -> mx.array:
+        if self.shifted:
+            inputs = replace(inputs, positions=mx.array([[self.position]]))
+        self.position += 1
+        return inputs.apply(network, self.caches)[:, -1]
+
+
 class SoloForward:
     """Each row has plain caches of its own, copies of what it was prefilled with (MLX's arrays are copied on write)."""
 
     def __init__(self, network: Any) -> None:
         self._network = network
-        self._rows: list[list[Any]] = []
+        self._rows: list[_Row] = []
 
-    def join(self, caches: list[Any], source_row: int, length: int) -> None:
+    def join(self, caches: list[Any], source_row: int, length: int, shift: int = 0) -> None:
         if source_row != 0:
             raise ValueError("a model without batched caches is prefilled one sequence at a time")
-        self._rows.append(deepcopy(caches))
+        self._rows.append(_Row(deepcopy(caches), length + shift, bool(shift)))
 
     def take(self, row: int) -> list[Any]:
-        return deepcopy(self._rows[row])
+        return deepcopy(self._rows[row].caches)
 
     def leave(self, row: int) -> None:
         self._rows[row] = self._rows[-1]
@@ -172,9 +188,8 @@ class SoloForward:
 
     def __call__(self, inputs: Inputs) -> mx.array:
         each = [inputs.rows(slice(row, row + 1)) for row in range(len(self._rows))]
-        logits = [one.apply(self._network, caches)[:, -1] for one, caches in zip(each, self._rows, strict=True)]
-        return mx.concatenate(logits)
+        return mx.concatenate([row.apply(self._network, one) for one, row in zip(each, self._rows, strict=True)])
 
     @property
     def nbytes(self) -> int:
-        return sum(cache.nbytes for caches in self._rows for cache in caches)
+        return sum(cache.nbytes for row in self._rows for cache in row.caches)

@@ -10,19 +10,23 @@ import mlx.core as mx
 
 _EMBEDDINGS = ("input_embeddings", "inputs_embeds")  # mlx-lm's name and mlx-vlm's
 _POSITIONS = ("position_ids",)
+_ADDITIONS = ("additions",)
 
 
 @dataclass(frozen=True)
 class Inputs:
     """`tokens`: (rows, width), int32. `embeddings`: (rows, width, hidden), in place of the tokens' own.
 
-    `positions`: int32, (rows, width) or, for rotary embeddings of several axes, (axes, rows, width). After a picture a
-    row's positions differ from its places in the caches, each row's by a delta of its own. None: they are the same.
+    `positions`: int32, (rows, 1), each row's first one, which the others follow, or (axes, rows, width). After a
+    picture a row's positions differ from its places in the caches, each row's by a shift of its own. None: they are
+    the same.
+    `additions`: (layers, rows, width, hidden), added to what the first layers give.
     """
 
     tokens: mx.array
     embeddings: mx.array | None = None
     positions: mx.array | None = None
+    additions: mx.array | None = None
 
     def rows(self, places: mx.array | slice) -> Inputs:
         """The same for some of the rows."""
@@ -30,6 +34,7 @@ class Inputs:
             self.tokens[places],
             None if self.embeddings is None else self.embeddings[places],
             None if self.positions is None else self.positions[..., places, :],
+            None if self.additions is None else self.additions[:, places],
         )
 
     def apply(self, network: Any, caches: list[Any]) -> mx.array:
@@ -39,6 +44,8 @@ class Inputs:
             options[_parameter(network, _EMBEDDINGS)] = self.embeddings
         if self.positions is not None:
             options[_parameter(network, _POSITIONS)] = self.positions
+        if self.additions is not None:
+            options[_parameter(network, _ADDITIONS)] = self.additions
         logits: mx.array = network(self.tokens, cache=caches, **options)
         return logits
 

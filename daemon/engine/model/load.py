@@ -16,12 +16,13 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_tokenizer
 
 from ...parameters import TABLE
-from ...protocol import SERVED_KINDS, Load, Loaded, Sampling
+from ...protocol import Load, Loaded, Sampling
 from ..cache import ragged
 from ..cache.capacity import Costs, RowBytes, pass_bytes
 from ..cache.rows import can_batch, paddable, row_bytes
 from ..output.detokenize import Vocabulary
 from ..output.formats.marked import Markers, ToolParser
+from ..prompt.prompt_frames import SightData
 from .forward import ragged_works
 from .network import Unfollowed, open_network
 from .precision import widen
@@ -36,6 +37,8 @@ _UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a d
 
 UseTokenizer = Callable[[Any, str, dict[str, Any]], None]
 """Takes a tokenizer of Transformers, the folder it comes from, and the options it was loaded with."""
+OpenNetwork = Callable[[Path, Mapping[str, Any]], tuple[Any, dict[str, Any]]]
+"""Gives the network of a folder, its weights not read yet, and its config in every spelling."""
 
 
 class BadModel(Exception):
@@ -49,7 +52,7 @@ class UnsupportedModel(Exception):
 @dataclass
 class LanguageModel:
     """`rows`: logits rows, the limit for token ids. `costs`: what a sequence's caches and a forward pass take.
-    `prefill_rate`: about how many prompt tokens a second this device takes."""
+    `prefill_rate`: about how many prompt tokens a second this device takes. `sight` None: it cannot see."""
 
     network: Any
     tokenizer: Any
@@ -68,19 +71,20 @@ class LanguageModel:
     capabilities: tuple[str, ...]
     adds_special: bool
     prefill_rate: float
+    sight: SightData | None = None
 
 
-def load(request: Load, use_tokenizer: UseTokenizer | None = None) -> tuple[LanguageModel, Loaded]:
+def load(
+    request: Load, use_tokenizer: UseTokenizer | None = None, open_folder: OpenNetwork = open_network
+) -> tuple[LanguageModel, Loaded]:
     """Bring the model into memory. `use_tokenizer` hears of the tokenizer before the weights are read.
 
     Raises BadModel, UnsupportedModel, MemoryError.
     """
     began = time.monotonic()
-    if request.kind not in SERVED_KINDS:
-        raise UnsupportedModel(f"this version of mlx-serve does not serve models of type {request.kind}")
     folder = Path(request.path)
     config = read_json(folder / "config.json")
-    network, tokenizer = _network(folder, config, request.memory_limit, use_tokenizer)
+    network, tokenizer = _network(folder, config, request.memory_limit, use_tokenizer, open_folder)
     model = _describe(folder, config, network, tokenizer, request)
     loaded = Loaded(
         weight_bytes=model.weight_bytes,
@@ -119,10 +123,14 @@ def read_list(path: Path) -> list[Any]:
 
 
 def _network(
-    folder: Path, config: dict[str, Any], memory: int | None, use_tokenizer: UseTokenizer | None
+    folder: Path,
+    config: dict[str, Any],
+    memory: int | None,
+    use_tokenizer: UseTokenizer | None,
+    open_folder: OpenNetwork,
 ) -> tuple[Any, Any]:
     with reading(folder, config):
-        network, _ = open_network(folder, config)
+        network, _ = open_folder(folder, config)
         options = {"trust_remote_code": False} | template_options(folder)
         tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
         if use_tokenizer is not None:

@@ -35,8 +35,7 @@ def open_network(
     tensors = tensor_names(folder)
     spelled = every_spelling(config, tensors)
     _check_presence(spelled)
-    _check_layers(spelled, len(tensors))
-    _check_periods(spelled)
+    check_layers(spelled, len(tensors))
     network, read = lm.load_model(
         folder, lazy=True, strict=True, model_config=spelled, get_model_classes=classes, trust_remote_code=False
     )
@@ -82,8 +81,10 @@ def _check_presence(config: Mapping[str, Any]) -> None:
         raise BadConfig(f"config.json lacks {', '.join(missing[:4])}, which model type {model_type!r} needs")
 
 
-def _check_layers(config: Mapping[str, Any], tensors: int) -> None:
-    """A network is built before its weights are looked at: a thousand million layers would take all memory."""
+def check_layers(config: Mapping[str, Any], tensors: int) -> None:
+    """A network is built before its weights are looked at: a thousand million layers would take all memory. `tensors`:
+    how many the weight files hold. Raises BadConfig, and Unfollowed where the layers' order is not known."""
+    _check_periods(config)
     for section in sections(config):
         for key in ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "num_transformer_layers"):
             claimed = section.get(key)

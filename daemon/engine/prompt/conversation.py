@@ -6,8 +6,12 @@ What is accepted there, and what trailing blanks become, follows Transformers (`
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
+from ...protocol import ChatPrompt
 from .control_tokens import Marks
 
 TAG = "CONTINUE_FINAL_MESSAGE_TAG "
@@ -55,3 +59,25 @@ def closed_at_tag(rendered: str, text: str) -> str:
         raise ValueError("the chat template does not show the last message as it is")
     # A template that trims the text has taken the tag's own blank; the blanks before the tag would have gone too.
     return rendered[:place] if rendered[place:].startswith(TAG) else rendered[:place].rstrip()
+
+
+def with_messages(prompt: ChatPrompt, places: Sequence[int]) -> ChatPrompt:
+    """The prompt with these of its messages only, and with their pictures."""
+    counts = [_pictures(message) for message in prompt.messages]
+    kept = [
+        number
+        for place in places
+        for number in range(sum(counts[:place]), sum(counts[: place + 1]))
+        if number < len(prompt.pictures)
+    ]
+    return msgspec.structs.replace(
+        prompt,
+        messages=tuple(prompt.messages[place] for place in places),
+        pictures=tuple(prompt.pictures[number] for number in kept),
+    )
+
+
+def _pictures(message: dict[str, Any]) -> int:
+    content = message.get("content")
+    parts = content if isinstance(content, list | tuple) else ()
+    return sum(isinstance(part, dict) and part.get("type") == "image" for part in parts)

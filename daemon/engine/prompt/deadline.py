@@ -5,8 +5,11 @@ from __future__ import annotations
 DEADLINE_SECONDS = 5.0
 BYTES_PER_SECOND = 256 << 10
 """Slower than any tokenizer at work."""
+PIXELS_PER_SECOND = 4_000_000
+"""Slower than any picture is decoded and scaled."""
 
 
-def seconds_for(text: int) -> float:
-    """For tokenizing a text of so many bytes; what comes before it has DEADLINE_SECONDS."""
-    return DEADLINE_SECONDS + text / BYTES_PER_SECOND
+def seconds_for(text: int, pixels: int = 0) -> float:
+    """For tokenizing a text of so many bytes, or reading a picture of so many pixels; what comes before it has
+    DEADLINE_SECONDS."""
+    return DEADLINE_SECONDS + text / BYTES_PER_SECOND + pixels / PIXELS_PER_SECOND

@@ -20,18 +20,20 @@ from .worker import Preparer, PromptWorker
 
 @dataclass
 class Task:
-    """A job that a worker is at. Times as `time.monotonic` gives them; `text`: the size of what is being tokenized."""
+    """A job that a worker is at. Times as `time.monotonic` gives them; `text`: the size of what is being tokenized,
+    `pixels`: that of the largest picture."""
 
     job: PromptJob
     deadline: float
     seconds: float = DEADLINE_SECONDS
     text: int = 0
+    pixels: int = 0
     ends: float | None = None
     """When a cancelled one is ended."""
 
-    def tokenizes(self, size: int, now: float) -> None:
-        self.text = max(self.text, size)
-        self.seconds = seconds_for(size)
+    def works_on(self, size: int, pixels: int, now: float) -> None:
+        self.text, self.pixels = max(self.text, size), max(self.pixels, pixels)
+        self.seconds = seconds_for(size, pixels)
         self.deadline = now + self.seconds
 
 
@@ -68,7 +70,7 @@ class Forked:
         task = self.task
         if task is None:
             return False
-        return resident(self.pid) - self._resident > allowance(len(task.job.work), task.text)
+        return resident(self.pid) - self._resident > allowance(len(task.job.work), task.text, task.pixels)
 
     def end(self) -> str:
         """Kill it where it lives, and say what ended it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from .prompt_frames import EmbedData, Model, ModelData, RerankData, TokenizerDat
 from .render import Prompts
 from .supervisor import Supervisor
 from .worker import Preparer
+
+if TYPE_CHECKING:
+    from .pictures.sight import Sight
 
 
 def main() -> None:
@@ -60,9 +63,18 @@ def preparer_of(tokenizer: TokenizerData, model: Model, encoding: Encoding) -> P
         case RerankData():
             return rerank_rows(encoding.backend, model)
         case ModelData():
-            prompts = Prompts(tokenizer, model, encoding)
+            prompts = Prompts(tokenizer, model, encoding, sight=_sight(model))
             prompts.compile_own()
             return prompts
+
+
+def _sight(model: ModelData) -> Sight | None:
+    """Pillow and Transformers are imported only where there is something to see."""
+    if model.sight is None:
+        return None
+    from .pictures.sight import Sight
+
+    return Sight(model.sight)
 
 
 def _receive(sock: socket.socket, kind: Any) -> Any:

@@ -11,12 +11,14 @@ LEAST = 256 << 20
 FOR_REQUEST_BYTE = 64
 FOR_TEXT_BYTE = 192
 """Measured: the `tokenizers` library takes up to 150 for each byte of a long text."""
+FOR_PIXEL = 24
+"""The file's pixels, those in RGB, and what is scaled down from them, each as Pillow and as NumPy have it."""
 _PAGE = resource.getpagesize()
 
 
-def allowance(request: int, text: int = 0) -> int:
-    """For a request of so many bytes as it came, and then for a text of so many."""
-    return LEAST + max(FOR_REQUEST_BYTE * request, FOR_TEXT_BYTE * text)
+def allowance(request: int, text: int = 0, pixels: int = 0) -> int:
+    """For a request of so many bytes as it came, and then for a text of so many, or a picture of so many pixels."""
+    return LEAST + max(FOR_REQUEST_BYTE * request, FOR_TEXT_BYTE * text) + FOR_PIXEL * pixels
 
 
 class AddressSpace:

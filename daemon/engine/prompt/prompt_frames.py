@@ -27,12 +27,26 @@ class TokenizerData(Value, frozen=True, tag="tokenizer"):
     split_special: bool = False
 
 
+class SightData(Value, frozen=True):
+    """How a model sees. `family`: a key of `pictures.arrangement.FAMILIES`. `folder` has its image processor, `options`
+    go to that. `token` stands for a part of a picture. `facts` are numbers that the family's arrangement needs."""
+
+    family: str
+    folder: str
+    token: str
+    token_id: int
+    facts: dict[str, int] = msgspec.field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
 class ModelData(Value, frozen=True, tag="model"):
-    """`rows`: the limit for token ids. `think_start`: the marker that opens a reasoning block, if there is one."""
+    """`rows`: the limit for token ids. `think_start`: the marker that opens a reasoning block, if there is one.
+    `sight` None: the model cannot see."""
 
     rows: int
     context_length: int
     think_start: str = ""
+    sight: SightData | None = None
 
 
 class EmbedData(Value, frozen=True, tag="embed_data"):
@@ -77,9 +91,10 @@ ToProcess = TokenizerData | Model | PromptJob | Drop
 
 
 class Note(Value, frozen=True, tag="note"):
-    """A text of so many bytes is about to be tokenized."""
+    """A text of so many bytes is about to be tokenized, or a picture of so many pixels decoded."""
 
-    size: int
+    size: int = 0
+    pixels: int = 0
 
 
 class PromptAnswer(Value, frozen=True, tag="answer"):
@@ -94,6 +109,27 @@ FromWorker = Note | PromptAnswer
 # --- the prompt process to the engine ---------------------------------------------------------------------------------
 
 
+class PackedArray(Value, frozen=True):
+    """An array in C order; `dtype` as NumPy spells it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    data: bytes
+
+
+class PackedPicture(Value, frozen=True):
+    """What a vision tower reads of one picture, and the places in the prompt of the tokens that it fills, packed int32.
+
+    Two pictures with one `key` are the same to this model. `grid`: rows and columns of its tokens, where positions have
+    several axes.
+    """
+
+    key: str
+    places: bytes
+    arrays: dict[str, PackedArray]
+    grid: tuple[int, int] | None = None
+
+
 class Encoded(Value, frozen=True, tag="encoded"):
     """A prompt as `Prepared` has it; `tokens` are packed int32, `rendered` is there when somebody will read it."""
 
@@ -103,6 +139,7 @@ class Encoded(Value, frozen=True, tag="encoded"):
     truncated: bool
     inside_reasoning: bool
     rendered: str
+    pictures: tuple[PackedPicture, ...] = ()
 
 
 class PackedRow(Value, frozen=True):

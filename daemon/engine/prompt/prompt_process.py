@@ -182,6 +182,7 @@ class PromptProcess:
             result.truncated,
             result.inside_reasoning,
             result.rendered,
+            result.pictures,
         )
         self._deliver(Ready(result.id, prepared))
 

@@ -9,23 +9,41 @@ import bisect
 import contextlib
 import functools
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jinja2
 import msgspec
 
 from ...protocol import ChatPrompt, Count, Generate, Prompt, TextPrompt, TokenPrompt
 from .control_tokens import Marks, encode, marks, pattern
-from .conversation import closed_at_tag, tagged, template_ready
+from .conversation import closed_at_tag, tagged, template_ready, with_messages
 from .encoding import Encoding
 from .environment import Template, TooLong
-from .prompt_frames import ModelData, TokenizerData
+from .pictures.content import Forms, adapted, forms
+from .prompt_frames import ModelData, PackedPicture, TokenizerData
 from .refused import Refused, TooLarge, check_size
 from .size import most_bytes, most_characters, size
 
+if TYPE_CHECKING:
+    from .pictures.sight import Sight
+
 COUNTED_CONTEXTS = 3
 """A text to be counted may be for so many contexts."""
+
+
+class Note(Protocol):
+    """Hears of a text of so many bytes, or a picture of so many pixels, before it is worked on."""
+
+    def __call__(self, size: int, pixels: int = 0) -> None: ...
+
+
+class Written(NamedTuple):
+    """A prompt as tokens, and as text with one mark for each of its pictures."""
+
+    tokens: list[int]
+    text: str
+    pictures: tuple[PackedPicture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,28 +57,44 @@ class Prepared:
     truncated: bool
     inside_reasoning: bool
     rendered: str
+    pictures: tuple[PackedPicture, ...] = ()
 
 
 class Prompts:
-    """Prepares prompts for one model. `note` is told the size of every text, in bytes, before it is tokenized."""
+    """Prepares prompts for one model. `sight`: what it has for pictures, None where it cannot see."""
 
     def __init__(
         self,
         tokenizer: TokenizerData,
         model: ModelData,
         encoding: Encoding,
-        note: Callable[[int], None] = lambda size: None,
+        note: Note = lambda size, pixels=0: None,
+        sight: Sight | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._model = model
         self._encoding = encoding
+        self._sight = sight
         self.note = note
         self._compiled = functools.lru_cache(maxsize=8)(self._compile)
+        self._forms = functools.lru_cache(maxsize=8)(self._probe)
 
     def _compile(self, source: str) -> tuple[Template, re.Pattern[str]]:
         """Raises jinja2.TemplateError."""
         template = Template(source)
-        return template, pattern(self._encoding.added, self._tokenizer.control, template.literals)
+        seen = dict.fromkeys(self._sight.tokens if self._sight else (), True)
+        return template, pattern(self._encoding.added | seen, self._tokenizer.control, template.literals)
+
+    def _probe(self, source: str) -> Forms:
+        """Which forms of content a template shows."""
+        assert self._sight is not None
+        template = self._compiled(source)[0]
+
+        def render(messages: list[dict[str, Any]]) -> str:
+            given = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": True}
+            return template.render(self._tokenizer.names | given, most_characters(self._model.context_length))
+
+        return forms(render, self._sight.mark)
 
     def compile_own(self) -> None:
         """The model's own templates, so that no worker does it; what is wrong with them is told when they are used."""
@@ -68,13 +102,15 @@ class Prompts:
         for source in own.values() if isinstance(own, dict) else [own] if own else []:
             with contextlib.suppress(Exception):
                 self._compiled(source)
+                if self._sight is not None:
+                    self._forms(source)
 
     def prepare(self, request: Generate) -> Prepared:
         """Raises Refused."""
         model = self._model
         self._check(request)
         limit = min(model.context_length, request.context_length or model.context_length)
-        tokens, rendered, truncated = self._fitted(request.prompt, limit)
+        (tokens, rendered, pictures), truncated = self._fitted(request.prompt, limit)
         if not tokens:
             raise Refused("invalid_request", "the prompt is empty and this model has no token to begin with", "prompt")
         room = limit - len(tokens)
@@ -88,13 +124,13 @@ class Prompts:
             )
         if request.max_tokens is not None:
             room = min(room, request.max_tokens)
-        return Prepared(request, tokens, room, truncated, self._opens_reasoning(rendered), rendered)
+        return Prepared(request, tokens, room, truncated, self._opens_reasoning(rendered), rendered, pictures)
 
     def count(self, request: Count) -> list[int]:
         """Raises Refused."""
         limit = COUNTED_CONTEXTS * self._model.context_length
         self._reject_by_size(request.prompt, limit)
-        return self._tokens(request.prompt, limit)[0]
+        return self._tokens(request.prompt, limit).tokens
 
     def _check(self, request: Generate) -> None:
         rows = self._model.rows
@@ -110,54 +146,54 @@ class Prompts:
                 "unsupported", "structured output is not supported by this version of mlx-serve", "response_format"
             )
 
-    def _fitted(self, prompt: Prompt, limit: int) -> tuple[list[int], str, bool]:
+    def _fitted(self, prompt: Prompt, limit: int) -> tuple[Written, bool]:
+        if self._sight is not None:
+            self._sight.forget()
         if isinstance(prompt, ChatPrompt) and prompt.drop_oldest:
             return self._recent(prompt, limit)
         if isinstance(prompt, TextPrompt) and prompt.drop_middle:
             return self._both_ends(prompt, limit)
         self._reject_by_size(prompt, limit)
-        return *self._tokens(prompt, limit), False
+        return self._tokens(prompt, limit), False
 
-    def _recent(self, prompt: ChatPrompt, limit: int) -> tuple[list[int], str, bool]:
+    def _recent(self, prompt: ChatPrompt, limit: int) -> tuple[Written, bool]:
         """As many of the newest messages as fit, system messages always. What is left begins with a user's message,
         for many templates refuse anything else; found by halving, for each try renders and tokenizes it all."""
         messages = prompt.messages
         last = len(messages) - 1
         spoken = [place for place, message in enumerate(messages) if message.get("role") != "system"]
         starts = [place for place in spoken[1:] if messages[place].get("role") == "user" or place == last]
-        tried: dict[int, tuple[list[int], str]] = {}
+        tried: dict[int, Written] = {}
         too_large: list[TooLarge] = []
 
         def enough(start: int) -> bool:
-            left = tuple(m for place, m in enumerate(messages) if place >= start or m.get("role") == "system")
-            part = msgspec.structs.replace(prompt, messages=left)
+            part = with_messages(prompt, [p for p, m in enumerate(messages) if p >= start or m.get("role") == "system"])
             try:
                 self._reject_by_size(part, limit)
                 tried[start] = self._chat(part, limit)
             except TooLarge as error:
                 too_large.append(error)
                 return False
-            return len(tried[start][0]) < limit
+            return len(tried[start].tokens) < limit
 
         start = 0
         if not enough(0) and starts:
             start = starts[min(bisect.bisect_left(starts, True, key=enough), len(starts) - 1)]
         if start not in tried:
             raise too_large[-1]
-        tokens, rendered = tried[start]
-        return tokens, rendered, start > 0
+        return tried[start], start > 0
 
-    def _both_ends(self, prompt: TextPrompt, limit: int) -> tuple[list[int], str, bool]:
+    def _both_ends(self, prompt: TextPrompt, limit: int) -> tuple[Written, bool]:
         """The beginning and the end of a text that is too long, with a quarter of the context left for the answer."""
         most = most_bytes(limit)
         cut = len(prompt.text) > 2 * most
         part = msgspec.structs.replace(prompt, text=prompt.text[:most] + prompt.text[-most:]) if cut else prompt
-        tokens, rendered = self._tokens(part, limit)
+        tokens, rendered, _ = self._tokens(part, limit)
         if len(tokens) >= limit:
             kept = max(2, limit - max(1, limit // 4))
             head = kept // 2
             tokens, cut = tokens[:head] + tokens[len(tokens) - (kept - head) :], True
-        return tokens, rendered, cut
+        return Written(tokens, rendered), cut
 
     def _reject_by_size(self, prompt: Prompt, limit: int) -> None:
         """Refuse what cannot fit without rendering and tokenizing megabytes."""
@@ -166,13 +202,13 @@ class Prompts:
         elif isinstance(prompt, ChatPrompt):
             check_size([str(message.get("content")) for message in prompt.messages], limit, "messages")
 
-    def _tokens(self, prompt: Prompt, limit: int) -> tuple[list[int], str]:
+    def _tokens(self, prompt: Prompt, limit: int) -> Written:
         if isinstance(prompt, TokenPrompt):
-            return self._checked(prompt.ids, "prompt"), ""
+            return Written(self._checked(prompt.ids, "prompt"), "")
         if isinstance(prompt, TextPrompt):
             history = self._checked(prompt.history, "context")
             text = self._encode(prompt.text, special=prompt.add_special_tokens and not history)
-            return history + text, prompt.text
+            return Written(history + text, prompt.text)
         return self._chat(prompt, limit)
 
     def _checked(self, ids: tuple[int, ...], param: str) -> list[int]:
@@ -192,7 +228,10 @@ class Prompts:
         begins = special and bool(first) and text.startswith(str(first))
         return ids[1:] if begins and ids[:2] == [self._encoding.id(str(first))] * 2 else ids
 
-    def _chat(self, prompt: ChatPrompt, limit: int) -> tuple[list[int], str]:
+    def _chat(self, prompt: ChatPrompt, limit: int) -> Written:
+        if prompt.pictures and self._sight is None:
+            param = prompt.pictures[0].param
+            raise Refused("invalid_request", f"{param}: this model reads text only, it cannot see pictures", param)
         source = self._template(prompt)
         try:
             template, tokens = self._compiled(source)
@@ -219,8 +258,13 @@ class Prompts:
             ) from error
         text = marked.removed(rendered)
         check_size([text], limit, "messages")
-        self.note(size(text))
-        return encode(self._encoding, rendered, marked), text
+        if not prompt.pictures or self._sight is None:
+            self.note(size(text))
+            return Written(encode(self._encoding, rendered, marked), text)
+        placed, read = self._sight.placed(rendered, marked, prompt.pictures, limit, lambda pixels: self.note(0, pixels))
+        self.note(size(placed))
+        ids, pictures = self._sight.spread(encode(self._encoding, placed, marked), read)
+        return Written(ids, text, pictures)
 
     def _template(self, prompt: ChatPrompt) -> str:
         """Of several named ones, `tool_use` where tools are offered."""
@@ -251,6 +295,11 @@ class Prompts:
         messages = [template_ready(message, marked) for message in prompt.messages]
         if not messages:
             raise ValueError("there are no messages")
+        if self._sight is not None:
+            # The assistant's turns keep their markers, but none of them is a picture.
+            only = Marks(marked.start, marked.end, pattern(dict.fromkeys(self._sight.tokens, True), (), ""))
+            spoken = [only.around(m) if m.get("role") == "assistant" else m for m in messages]
+            messages = adapted(spoken, self._forms(template.source), self._sight.mark)
         last = tagged(messages[-1], template.source) if prompt.continue_last else None
         given = {
             "messages": messages,

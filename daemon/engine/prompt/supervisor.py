@@ -86,7 +86,7 @@ class Supervisor:
         message = _from_worker.decode(frame)
         if isinstance(message, Note):
             if task is not None:
-                task.tokenizes(message.size, now)
+                task.works_on(message.size, message.pixels, now)
             return
         if task is not None and task.ends is None:
             send(self._engine, bytes(message.result))
@@ -179,6 +179,9 @@ def _too_late(task: Task) -> Rejected:
         message = f"tokenizing {task.text} bytes took longer than {task.seconds:.0f} s: shorten the input"
         param = "messages" if task.job.chat else "prompt"
         return Rejected(id=task.job.id, code="invalid_request", message=message, param=param)
+    if task.pixels:
+        message = f"reading a picture of {task.pixels} pixels took longer than {task.seconds:.0f} s: send a smaller one"
+        return Rejected(id=task.job.id, code="invalid_request", message=message, param="messages")
     if task.job.chat:
         message = f"the chat template took longer than {task.seconds:.0f} s on these messages"
         return Rejected(id=task.job.id, code="template_error", message=message, param="messages")

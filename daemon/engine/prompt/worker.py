@@ -40,9 +40,10 @@ _works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
 
 
 class Preparer(Protocol):
-    """Turns one kind of work into tokens. `note` is told the size of every text, in bytes, before it is tokenized."""
+    """Turns one kind of work into tokens. `note` is told the size of every text, in bytes, before it is tokenized, and
+    the number of pixels of every picture before it is decoded."""
 
-    note: Callable[[int], None]
+    note: Callable[..., None]
 
     def prepare(self, request: Any) -> Any:
         """Raises Refused."""
@@ -59,21 +60,23 @@ class PromptWorker:
         self._prompts = prompts
         self._memory = AddressSpace()
         self._size = 0
+        self._largest = 0
         prompts.note = self._note
 
     def run(self) -> None:
         began = resident(os.getpid())
         while (frame := receive(self._socket)) is not None:
-            self._size = len(frame)
+            self._size, self._largest = len(frame), 0
             result, healthy = self._result(frame)
             grown = resident(os.getpid()) - began > MOST_KEPT
             send(self._socket, body(PromptAnswer(result=msgspec.Raw(body(result)), ends=grown or not healthy)))
 
-    def _note(self, size: int) -> None:
-        if size > NOTED:
-            self._end_after(seconds_for(size))
-            self._memory.allow(allowance(self._size, size))
-            send(self._socket, body(Note(size=size)))
+    def _note(self, size: int, pixels: int = 0) -> None:
+        if size > NOTED or pixels:
+            self._end_after(seconds_for(size, pixels))
+            self._largest = max(self._largest, pixels)
+            self._memory.allow(allowance(self._size, size, self._largest))
+            send(self._socket, body(Note(size=size, pixels=pixels)))
 
     def _end_after(self, seconds: float) -> None:
         """The prompt process ends a late worker; where it is gone, the alarm does."""
@@ -115,6 +118,7 @@ class PromptWorker:
                     truncated=prepared.truncated,
                     inside_reasoning=prepared.inside_reasoning,
                     rendered=prepared.rendered if work.echo or work.render_only else "",
+                    pictures=prepared.pictures,
                 )
 
 

@@ -105,8 +105,8 @@ async def test_too_large_for_this_machine(build: Build) -> None:
 
 
 async def test_a_kind_that_is_not_served_puts_nobody_out(build: Build) -> None:
-    """With the real table of kinds, where every byte is taken: an error at once, and the model in memory stays."""
-    harness = build(served=SERVED_KINDS, models={"memory_limit": 200 * MB})
+    """Where every byte is taken: an error at once, and the model in memory stays."""
+    harness = build(served=SERVED_KINDS - {"vlm"}, models={"memory_limit": 200 * MB})
     harness.store.add("acme/sees", kind="vlm", size=120 * MB)
     harness.store.add(A, size=120 * MB)
     await harness.use_once(A)

@@ -18,6 +18,7 @@ class One:
     id: int
     length: int
     rows: int = 1
+    alone: bool = False
 
 
 def scheduler(*, max_batch: int = 8, memory: int | None = None) -> Scheduler[One]:

@@ -116,12 +116,6 @@ def test_the_makers_sampling(folder: Path) -> None:
     assert bring_in(folder)[0].defaults.temperature == 0.0
 
 
-@pytest.mark.parametrize("kind", ["vlm"])
-def test_other_kinds_are_not_served_yet(folder: Path, kind: str) -> None:
-    with pytest.raises(UnsupportedModel, match=kind):
-        bring_in(folder, kind=kind)
-
-
 @pytest.mark.parametrize("key", ["model_file", "auto_map", "trust_remote_code"])
 def test_code_in_a_model_is_never_run(folder: Path, key: str) -> None:
     edit(folder / "config.json", **{key: "evil.py"})

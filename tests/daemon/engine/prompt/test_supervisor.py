@@ -84,7 +84,7 @@ def test_a_text_has_time_by_its_length(supervisor: Supervisor, ours_theirs: Pair
     supervisor._hand_out(100.0)
     (worker,) = supervisor._workers
     assert worker.task is not None
-    worker.task.tokenizes(1 << 20, 103.0)
+    worker.task.works_on(1 << 20, 0, 103.0)
     supervisor._end_late_ones(103.0 + seconds_for(1 << 20) - 0.1)
     assert at_work(supervisor) == [1]
     supervisor._end_late_ones(103.0 + seconds_for(1 << 20))
