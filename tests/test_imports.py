@@ -38,12 +38,12 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.generate.pace", "daemon.engine.generate.turns", "daemon.engine.shares"),
     ),
     "daemon.engine.embed": (
-        *("daemon.protocol", "daemon.engine.encode", "daemon.engine.model"),
+        *("daemon.protocol", "daemon.engine.device", "daemon.engine.encode", "daemon.engine.model"),
         *("daemon.engine.prompt", "daemon.engine.texts"),
     ),
     "daemon.engine.rerank": (
-        *("daemon.protocol", "daemon.engine.cache", "daemon.engine.encode", "daemon.engine.model"),
-        *("daemon.engine.prompt", "daemon.engine.texts"),
+        *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.encode"),
+        *("daemon.engine.model", "daemon.engine.prompt", "daemon.engine.texts"),
     ),
     "daemon.engine.output": (),
     "daemon.engine.output.formats": ("daemon.engine.output",),
