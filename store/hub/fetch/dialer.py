@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
-import ipaddress
-import os
 import socket
 import ssl
 import time
@@ -15,13 +12,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from ...errors import HubUnreachable
+from ..address_scope import GLOBAL, UNROUTABLE, scope_of
+from ..certificates import trusted
 from .timeouts import ConnectionLost, Timeouts, Watchdog
 from .transport import Transport
 
 Origin = tuple[str, str, int]
 """Scheme, host, port."""
-
-_GLOBAL, _PRIVATE, _LOOPBACK, _UNROUTABLE = range(4)
 
 
 class Dialer:
@@ -70,10 +67,10 @@ class Dialer:
         watchdog.check()
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         if checked:
-            scope = max(_scope(str(info[4][0])) for info in found)
+            scope = max(scope_of(str(info[4][0])) for info in found)
             if own:
                 self._scope = scope
-            elif scope == _UNROUTABLE or (self._scope is not None and scope > self._scope):
+            elif scope == UNROUTABLE or (self._scope is not None and scope > self._scope):
                 raise HubUnreachable(
                     f"the hub redirects to {host}, an address of a private network; such redirects are not followed",
                     hint="check HF_ENDPOINT and the DNS server of this network",
@@ -97,16 +94,7 @@ class Dialer:
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            context = ssl.create_default_context()
-            stated = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
-            if not stated and not context.get_ca_certs() and ssl.get_default_verify_paths().capath is None:
-                # A Python that was not built for this system does not find its certificates; huggingface_hub usually
-                # brings certifi.
-                with contextlib.suppress(ImportError):
-                    import certifi
-
-                    context.load_verify_locations(certifi.where())
-            self._context = context
+            self._context = trusted()
         return self._context
 
 
@@ -161,24 +149,13 @@ def _tunnel(transport: Transport, host: str, port: int, proxy: SplitResult) -> N
     answer.close()
 
 
-def _scope(address: str) -> int:
-    """How private an address is."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    if ip.is_loopback:
-        return _LOOPBACK
-    if ip.is_link_local or ip.is_multicast or ip.is_unspecified:
-        return _UNROUTABLE
-    return _GLOBAL if ip.is_global else _PRIVATE
-
-
 def _refuse_literal(host: str, endpoint: str) -> None:
     """A proxy resolves names itself, so only literal addresses can be checked here."""
     try:
-        scope = _scope(host)
+        scope = scope_of(host)
     except ValueError:
         return
-    if host != endpoint and scope != _GLOBAL:
+    if host != endpoint and scope != GLOBAL:
         raise HubUnreachable(
             f"the hub redirects to {host}, an address of a private network; such redirects are not followed"
         )

@@ -328,30 +328,6 @@ def test_a_plain_hub_behind_a_proxy_is_asked_by_its_whole_address(
 
 
 @pytest.mark.parametrize(
-    ("address", "scope"),
-    [
-        ("1.1.1.1", dial._GLOBAL),
-        ("2606:4700::1111", dial._GLOBAL),
-        ("10.0.0.1", dial._PRIVATE),
-        ("192.168.1.1", dial._PRIVATE),
-        ("100.64.0.1", dial._PRIVATE),
-        ("198.18.0.1", dial._PRIVATE),
-        ("fd00::1", dial._PRIVATE),
-        ("127.0.0.1", dial._LOOPBACK),
-        ("::1", dial._LOOPBACK),
-        ("::ffff:127.0.0.1", dial._LOOPBACK),
-        ("::ffff:10.0.0.1", dial._PRIVATE),
-        ("169.254.169.254", dial._UNROUTABLE),
-        ("fe80::1%eth0", dial._UNROUTABLE),
-        ("224.0.0.1", dial._UNROUTABLE),
-        ("0.0.0.0", dial._UNROUTABLE),
-    ],
-)
-def test_how_far_inside_an_address_lies(address: str, scope: int) -> None:
-    assert dial._scope(address) == scope
-
-
-@pytest.mark.parametrize(
     ("hub_at", "sent_to", "followed"),
     [
         ("1.1.1.1", "1.0.0.1", True),
