@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..store.store import Store
+    from .fetching.fetcher import Fetcher
     from .metrics import Metrics
     from .residency.residency import Residency
     from .settings.schema import Settings
@@ -29,3 +30,4 @@ class Context:
     open_requests: int = 0
     pulls: Pulls = field(kw_only=True)
     quantizing: Quantizer = field(kw_only=True)
+    fetcher: Fetcher = field(kw_only=True)

@@ -86,6 +86,23 @@ class RequestRejected(DaemonError):
         self.param = param
 
 
+class FetchRefused(DaemonError):
+    """What a URL in a request names may not be fetched, or could not be. `str()` says why and repeats neither an
+    address nor an answer; `url` says which of several it is."""
+
+    def __init__(self, reason: str, url: str | None = None) -> None:
+        super().__init__(reason)
+        self.url = url
+
+
+class FetchBusy(DaemonError):
+    """Other requests are fetching so much that this one cannot. `retry_after` in seconds."""
+
+    def __init__(self) -> None:
+        super().__init__("too many pictures are being fetched for other requests; try again in a moment")
+        self.retry_after = 5
+
+
 _KINDS = {
     "llm": "it is a language model, for /v1/chat/completions or /api/chat",
     "vlm": "it is a language model that sees, for /v1/chat/completions or /api/chat",

@@ -40,6 +40,7 @@ def compose(settings: Settings, started: float) -> Context:
     from .. import __version__
     from ..store.store import Store
     from .context import Context
+    from .fetching.fetcher import Fetcher
     from .metrics import Metrics
     from .residency.residency import Residency
     from .tasks.pulls import Pulls
@@ -58,6 +59,7 @@ def compose(settings: Settings, started: float) -> Context:
         version=__version__,
         pulls=pulls,
         quantizing=quantizing,
+        fetcher=Fetcher(private=settings.models.fetch_private_images, version=__version__),
     )
 
 

@@ -25,6 +25,7 @@ from .sequences import Sequences
 
 if TYPE_CHECKING:
     from ..daemon.residency.slot import Model
+    from .pictures.request_pictures import RequestPictures
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
@@ -81,9 +82,11 @@ async def leased(
     heartbeat: Heartbeat | None = None,
     *,
     kinds: tuple[str, ...] = GENERATING,
+    pictures: RequestPictures | None = None,
 ) -> AsyncIterator[Model]:
     """A model of one of these kinds, in memory while the block lasts. `capability` is named in the error of a model
-    that lacks it; `heartbeat` is for a client that waits for a stream."""
+    that lacks it; `heartbeat` is for a client that waits for a stream; `pictures` are fetched before the model is
+    loaded, and refused where it cannot see them."""
     context = serving(request)
     async with AsyncExitStack() as stack:
         async with (
@@ -91,6 +94,8 @@ async def leased(
             kept_alive(request, heartbeat),
         ):
             installed = await context.residency.find(name)
+            if pictures is not None:
+                await pictures.admit(context, name, installed.manifest.kind)
             require_kind(installed.manifest.kind, name, capability, kinds)
             model = await stack.enter_async_context(context.residency.use(installed, keep_alive=keep_alive))
         yield model

@@ -70,6 +70,9 @@ class ModelSettings:
     wired: int | None = setting(
         None, "size", "weights that Metal keeps resident, of all models together; 0: none", low=0, auto=True
     )
+    fetch_private_images: bool = setting(
+        False, "switch", "URLs of pictures may lead to private, loopback and link-local addresses"
+    )
 
 
 @dataclass(frozen=True)

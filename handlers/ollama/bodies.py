@@ -108,12 +108,13 @@ CHAT_FIELDS: Fields = {
     **_SHARED_FIELDS,
     "tools": partly("for models whose chat template takes tools; others refuse them"),
 }
-MESSAGE_FIELDS: Fields = {"images": refused("no model that takes images is served yet")}
+_IMAGES = "in base64, for models that see; others refuse them"
+MESSAGE_FIELDS: Fields = {"images": partly(f"{_IMAGES}; in messages of the roles `user` and `tool`")}
 GENERATE_FIELDS: Fields = {
     **_SHARED_FIELDS,
     "suffix": refused("no model here inserts text"),
     "template": refused("the model's own template is used; /api/create makes a model with another one"),
-    "images": refused("no model that takes images is served yet"),
+    "images": partly(f"{_IMAGES}; not with `raw` or `context`"),
 }
 SHOW_FIELDS: Fields = {
     "verbose": ignored("the answer has no tensors and no vocabulary"),

@@ -10,14 +10,16 @@ from sanic import Request
 from sanic.response import HTTPResponse
 
 from ...daemon.protocol import ChatPrompt
+from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded
 from ..failure import RequestError
+from ..pictures.request_pictures import SEEING_ROLES, RequestPictures
 from ..ranges import plain
 from . import bodies
 from .answer_lines import Lines
 from .bodies import Call, ChatBody, Message, Tool
-from .generation import allowed_thinking, find, lease, load_or_unload, requested, require_tools, run
+from .generation import allowed_thinking, lease, load_or_unload, requested, require_tools, run
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _ROLES = ("system", "user", "assistant", "tool")
@@ -33,39 +35,46 @@ async def chat(request: Request) -> HTTPResponse | None:
     lines = Lines("chat", name, with_logprobs=bool(body.logprobs))
     if not body.messages:
         return await load_or_unload(request, lines, name, seconds, "chat")
-    if any(message.images for message in body.messages):
-        await find(request, name)
-        raise RequestError(f'"{name}" does not support vision', param="messages", code="unsupported_parameter")
+    pictures = RequestPictures()
     tools = tuple(_tool(tool, index) for index, tool in enumerate(body.tools or ()))
     prompt = ChatPrompt(
-        messages=template_messages(body.messages),
+        messages=template_messages(body.messages, pictures),
         tools=tools,
         thinking=bodies.thinking(body),
         drop_oldest=body.truncate is not False,
     )
     wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))
+    await pictures.decode()
     stream = body.stream is not False
-    async with lease(request, name, seconds, "chat", lines if stream else None) as model:
+    async with lease(request, name, seconds, "chat", lines if stream else None, pictures) as model:
         if tools:
             require_tools(name, model)
         prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
-        wanted = msgspec.structs.replace(wanted, prompt=prompt)
+        wanted = pictures.into(msgspec.structs.replace(wanted, prompt=prompt))
         return await run(request, model, wanted, lines, stream=stream)
 
 
-def template_messages(messages: list[Message]) -> tuple[dict[str, Any], ...]:
-    """Messages as the engine's chat prompt takes them. Raises RequestError."""
+def template_messages(messages: list[Message], pictures: RequestPictures | None = None) -> tuple[dict[str, Any], ...]:
+    """Messages as the engine's chat prompt takes them; their pictures go into `pictures`, None: they may have none.
+    Raises RequestError."""
     names: dict[str, str] = {}
-    return tuple(_message(message, index, names) for index, message in enumerate(messages))
+    return tuple(_message(message, index, names, pictures) for index, message in enumerate(messages))
 
 
-def _message(message: Message, index: int, names: dict[str, str]) -> dict[str, Any]:
+def _message(message: Message, index: int, names: dict[str, str], pictures: RequestPictures | None) -> dict[str, Any]:
     role = message.role.lower()
     role = "system" if role == "developer" else role
     if role not in _ROLES:
         param = f"messages[{index}].role"
         raise RequestError(f"'{param}' must be one of {', '.join(_ROLES)}", param=param, code="invalid_value")
     result: dict[str, Any] = {"role": role, "content": message.content or ""}
+    if message.images:
+        param = f"messages[{index}].images"
+        if pictures is None:
+            raise unsupported(param, "the messages of a model are text")
+        if role not in SEEING_ROLES:
+            raise unsupported(param, f"pictures may be in messages of the roles user and tool, not {role}")
+        result["content"] = with_pictures(message.content, message.images, param, pictures)
     if message.thinking and role == "assistant":
         result["thinking"] = message.thinking
     if message.tool_calls and role == "assistant":
@@ -75,6 +84,12 @@ def _message(message: Message, index: int, names: dict[str, str]) -> dict[str, A
     if message.tool_call_id:
         result["tool_call_id"] = message.tool_call_id
     return result
+
+
+def with_pictures(text: str | None, images: list[str], param: str, pictures: RequestPictures) -> list[dict[str, Any]]:
+    """Content with its pictures before its text, as Ollama has it. Raises RequestError."""
+    parts = [pictures.add_base64(image, f"{param}[{number}]") for number, image in enumerate(images)]
+    return [*parts, {"type": "text", "text": text}] if text else parts
 
 
 def _call(call: Call, where: str, names: dict[str, str]) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded
 from ..failure import RequestError
+from ..pictures.request_pictures import RequestPictures
 from . import bodies
 from .answer_lines import Lines
 from .bodies import GenerateBody
+from .chat import with_pictures
 from .generation import allowed_thinking, find, lease, load_or_unload, rendered, requested, run, unknown
 
 if TYPE_CHECKING:
@@ -32,17 +34,25 @@ async def generate(request: Request) -> HTTPResponse | None:
     seconds = keep_alive(body.keep_alive)
     lines = Lines("generate", name, with_logprobs=bool(body.logprobs))
     await _check(request, body, name)
-    if not body.prompt:
+    if not body.prompt and not body.images:
         return await load_or_unload(request, lines, name, seconds, "generate")
     bodies.thinking(body)
-    wanted = requested(body, _prompt(body))
+    pictures = RequestPictures()
+    wanted = requested(body, _prompt(body, pictures))
+    await pictures.decode()
     stream = body.stream is not False
-    async with lease(request, name, seconds, "generate", lines if stream else None) as model:
-        return await _generate(request, body, name, model, wanted, lines)
+    async with lease(request, name, seconds, "generate", lines if stream else None, pictures) as model:
+        return await _generate(request, body, name, model, wanted, lines, pictures)
 
 
 async def _generate(
-    request: Request, body: GenerateBody, name: str, model: Model, wanted: Generate, lines: Lines
+    request: Request,
+    body: GenerateBody,
+    name: str,
+    model: Model,
+    wanted: Generate,
+    lines: Lines,
+    pictures: RequestPictures,
 ) -> HTTPResponse | None:
     stream = body.stream is not False
     prompt = wanted.prompt
@@ -50,6 +60,10 @@ async def _generate(
         allowed_thinking(body, name, model)
         return await run(request, model, wanted, lines, stream=stream)
     prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
+    if pictures:
+        # Token ids say nothing of the pictures: neither a context of them nor a text cut to fit would be whole.
+        wanted = pictures.into(msgspec.structs.replace(wanted, prompt=prompt))
+        return await run(request, model, wanted, lines, stream=stream)
     wanted = msgspec.structs.replace(wanted, prompt=prompt, want_context=True)
     if body.context and not wanted.render_only:
         return await run(request, model, await _as_text(request, body, model, wanted), lines, stream=stream)
@@ -73,11 +87,12 @@ async def _as_text(request: Request, body: GenerateBody, model: Model, wanted: G
     return msgspec.structs.replace(wanted, prompt=text)
 
 
-def _prompt(body: GenerateBody) -> ChatPrompt | TextPrompt:
+def _prompt(body: GenerateBody, pictures: RequestPictures) -> ChatPrompt | TextPrompt:
     text = body.prompt or ""
     if body.raw:
         return TextPrompt(text=text, drop_middle=body.truncate is not False)
-    messages: list[dict[str, Any]] = [{"role": "user", "content": text}]
+    content = with_pictures(text, body.images, "images", pictures) if body.images else text
+    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if body.system:
         messages.insert(0, {"role": "system", "content": body.system})
     return ChatPrompt(messages=tuple(messages))
@@ -92,6 +107,7 @@ async def _check(request: Request, body: GenerateBody, name: str) -> None:
         raise RequestError(f"{full_name} does not support insert", param="suffix", code="unsupported_parameter")
     if body.template:
         raise unsupported("template", bodies.GENERATE_FIELDS["template"].note)
-    if body.images:
-        await find(request, name)
-        raise RequestError(f'"{name}" does not support vision', param="images", code="unsupported_parameter")
+    if body.images and body.raw:
+        raise bodies.invalid("raw mode does not support images: use /api/chat, or leave raw out", "images")
+    if body.images and body.context:
+        raise bodies.invalid("context is not supported together with images: use /api/chat", "context")

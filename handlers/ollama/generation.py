@@ -26,6 +26,7 @@ from .bodies import FALLBACK, GenerationBody, Thinking, grammar, logprobs, think
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
     from ...store.store import Installed
+    from ..pictures.request_pictures import RequestPictures
 
 JSON = "application/json; charset=utf-8"
 
@@ -50,12 +51,18 @@ async def find(request: Request, name: str) -> Installed:
 
 @asynccontextmanager
 async def lease(
-    request: Request, name: str, keep_alive: float | None, capability: str, lines: Lines | None
+    request: Request,
+    name: str,
+    keep_alive: float | None,
+    capability: str,
+    lines: Lines | None,
+    pictures: RequestPictures | None = None,
 ) -> AsyncIterator[Model]:
-    """A lease; a model that is not found is reported in Ollama's wording. `lines` of an answer that is a stream."""
+    """A lease; a model that is not found is reported in Ollama's wording. `lines` of an answer that is a stream;
+    `pictures` as in `leased`."""
     heartbeat = None if lines is None else Heartbeat(NDJSON, lines.nothing)
     try:
-        async with leased(request, name, keep_alive, capability, heartbeat) as model:
+        async with leased(request, name, keep_alive, capability, heartbeat, pictures=pictures) as model:
             yield model
     except UnknownModel:
         raise unknown(name) from None

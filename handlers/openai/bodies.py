@@ -18,6 +18,7 @@ from ..decode import Fields, ignored, partly, refuse, refused, unsupported
 from ..failure import RequestError
 
 Absent = Raw | UnsetType
+Detail = Literal["auto", "low", "high"]
 
 FALLBACK = Sampling(temperature=1.0, top_p=1.0)
 
@@ -33,10 +34,19 @@ class Call(msgspec.Struct):
     type: str = "function"
 
 
+class ImageURL(msgspec.Struct):
+    url: str
+    detail: Detail | None = None
+
+
 class Part(msgspec.Struct):
+    """A part of a message's content. `detail` stands here where `image_url` is a string."""
+
     type: str
     text: str | None = None
     refusal: str | None = None
+    image_url: str | ImageURL | None = None
+    detail: Detail | None = None
 
 
 class Message(msgspec.Struct):
@@ -188,7 +198,10 @@ CHAT_FIELDS: Fields = {
     "verbosity": ignored("chat templates do not take it"),
 }
 MESSAGE_FIELDS: Fields = {
-    "content": partly("text, and parts of type `text` and `refusal`; images, audio and files are refused"),
+    "content": partly(
+        "text, and parts of type `text`, `refusal` and, for models that see, in messages of the roles `user` and "
+        "`tool`, `image_url`: pictures as `data:`, `http:` or `https:` URLs; audio, video and files are refused"
+    ),
     "name": partly("in messages of the role `tool`; ignored elsewhere"),
     "audio": refused("only text is read"),
     "function_call": refused("use 'tool_calls'"),

@@ -15,6 +15,7 @@ from ..endpoint import decoded, document, leased, sequences
 from ..failure import Failure, RequestError
 from ..jsontext import encode
 from ..keepalive import COMMENTS
+from ..pictures.request_pictures import RequestPictures
 from ..ranges import stops
 from ..sequences import answers
 from ..stream import SSE, Stream, noticed, relay
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 async def chat(request: Request) -> HTTPResponse | None:
     body = await decoded(request, bodies.chat_decoder)
     bodies.check_chat(body)
-    prompt = messages.prompt(body)
+    pictures = RequestPictures()
+    prompt = messages.prompt(body, pictures)
     work = _work(body, prompt)
+    seconds = keep_alive(body.keep_alive)
+    await pictures.decode()
     heartbeat = COMMENTS if body.stream else None
-    async with leased(request, body.model, keep_alive(body.keep_alive), "chat", heartbeat) as model:
+    async with leased(request, body.model, seconds, "chat", heartbeat, pictures=pictures) as model:
         notice = _check_model(body, prompt, model)
-        async with sequences(request, model, [work]) as running:
+        async with sequences(request, model, [pictures.into(work)]) as running:
             accepted = await running.accepted()
             parallel = body.parallel_tool_calls is not False
             fingerprint = f"fp_{model.installed.digest[:12]}"

@@ -10,8 +10,10 @@ import msgspec
 from ...daemon.protocol import ChatPrompt
 from ..decode import refuse, unsupported
 from ..failure import RequestError
+from ..pictures.request_pictures import RequestPictures
 from ..ranges import plain, template_options
-from .bodies import MESSAGE_FIELDS, Call, ChatBody, Message, Part, Tool
+from .bodies import MESSAGE_FIELDS, Call, ChatBody, Message, Tool
+from .message_content import content
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _EFFORTS: dict[str, bool | Literal["low", "medium", "high"]] = {
@@ -26,12 +28,14 @@ _EFFORTS: dict[str, bool | Literal["low", "medium", "high"]] = {
 MAX_TOOLS = 512
 
 
-def prompt(body: ChatBody) -> ChatPrompt:
-    """Raises RequestError naming the field."""
+def prompt(body: ChatBody, pictures: RequestPictures) -> ChatPrompt:
+    """The prompt without its pictures, which go into `pictures`. Raises RequestError naming the field."""
     if not body.messages:
         raise RequestError("[] is too short - 'messages'", param="messages", code="invalid_value")
     names: dict[str, str] = {}
-    messages = tuple(_message(message, f"messages[{index}]", names) for index, message in enumerate(body.messages))
+    messages = tuple(
+        _message(message, f"messages[{index}]", names, pictures) for index, message in enumerate(body.messages)
+    )
     options = dict(body.chat_template_kwargs or {})
     thinking = _thinking(body, options)
     return ChatPrompt(
@@ -93,10 +97,10 @@ def _tool(tool: Tool, where: str) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _message(message: Message, where: str, names: dict[str, str]) -> dict[str, Any]:
+def _message(message: Message, where: str, names: dict[str, str], pictures: RequestPictures) -> dict[str, Any]:
     refuse(message, MESSAGE_FIELDS, f"{where}.", nothing=(b"null",))
     role = "system" if message.role == "developer" else message.role
-    result: dict[str, Any] = {"role": role, "content": _content(message, where)}
+    result: dict[str, Any] = {"role": role, "content": content(message, where, pictures)}
     if role == "assistant":
         if thinking := message.reasoning_content or message.reasoning:
             result["thinking"] = thinking
@@ -110,27 +114,6 @@ def _message(message: Message, where: str, names: dict[str, str]) -> dict[str, A
         if name := message.name or names.get(message.tool_call_id or ""):
             result["tool_name"] = name
     return result
-
-
-def _content(message: Message, where: str) -> str:
-    content = message.content
-    if content is None:
-        if message.role == "assistant" and (message.tool_calls or message.refusal):
-            return message.refusal or ""
-        param = f"{where}.content"
-        raise RequestError(f"missing required field '{param}'", param=param, code="missing_field")
-    if isinstance(content, str):
-        return content
-    return "".join(_text(part, f"{where}.content[{index}]") for index, part in enumerate(content))
-
-
-def _text(part: Part, where: str) -> str:
-    text = part.refusal if part.type == "refusal" else part.text
-    if part.type not in ("text", "refusal"):
-        raise unsupported(f"{where}.type", "only text parts are")
-    if text is None:
-        raise RequestError(f"missing required field '{where}.text'", param=f"{where}.text", code="missing_field")
-    return text
 
 
 def _call(call: Call, where: str, names: dict[str, str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/api/delete": {"model": MODEL},
     "/api/create": {"model": "mine", "from": MODEL, "stream": False},
 }
-VALUES: dict[str, Any] = {"shift": True, "verbose": True, "insecure": True, "stream": True, "images": ["aGk="]}
+VALUES: dict[str, Any] = {"shift": True, "verbose": True, "insecure": True, "stream": True}
 """A value that asks for something; those that are not here are taken by their type."""
 
 DECODED = [(path, body) for path, body in BODIES.items()] + [
@@ -97,7 +97,7 @@ async def test_a_refused_field_is_a_400_that_names_it(serving: Serving, path: st
         assert error["param"] == (f"messages[0].{name}" if holder else name)
     else:
         # Ollama's own words name what the field is for.
-        assert name in said or {"suffix": "insert", "images": "vision"}[name] in said
+        assert name in said or {"suffix": "insert"}[name] in said
     assert not serving.engine.requests
 
 

@@ -18,6 +18,7 @@ from fakes.store import DIGEST, WEIGHTS, FakeStore, installed
 from support.waiting import GUARD
 
 from mlx_serve.daemon.context import Context
+from mlx_serve.daemon.fetching.fetcher import Fetcher
 from mlx_serve.daemon.http.app import build_app
 from mlx_serve.daemon.http.limits import ConnectionLimits
 from mlx_serve.daemon.http.server import serve
@@ -111,6 +112,7 @@ def fakes(
         "0.4.2.dev1+g123",
         pulls=Pulls(store, quantizing, lambda: residency.in_use),  # type: ignore[arg-type]
         quantizing=quantizing,  # type: ignore[arg-type]
+        fetcher=Fetcher(private=settings.models.fetch_private_images, version="0.4.2"),
     )
     return Fakes(engine, store, residency, quantizing, metrics, context)
 

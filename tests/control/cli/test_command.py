@@ -194,7 +194,7 @@ def test_run_passes_image_format_and_think_on(starter: FakeDaemon, run: Run, tmp
     (tmp_path / "schema.json").write_text('{"type": "object"}')
     image, schema = str(tmp_path / "cat.png"), str(tmp_path / "schema.json")
     refused = run("run", "starter", "what?", "--image", image)
-    assert refused.stderr == 'mlx-serve: "mlx-serve/starter" does not support vision\n'
+    assert refused.stderr.startswith('mlx-serve: "mlx-serve/starter" does not support vision: it is a language model')
     assert run("run", "starter", "what?", "--format", schema, "--no-think").returncode == 0
     seeing, body = starter.chats
     assert seeing["messages"][0]["images"] == [base64.b64encode(b"\x89PNG").decode()]

@@ -50,7 +50,7 @@ class Hub:
         self._routes = Routes(tokens, page_size)
         self._closing = threading.Event()
         self._send_buffer = send_buffer
-        self._tls = _tls() if secure else None
+        self._tls = certified() if secure else None
         self._lock = threading.Lock()
         self._peers: dict[socket.socket, threading.Thread] = {}
         self._listeners = [_listen(port), _listen(0)]
@@ -199,7 +199,7 @@ class Hub:
                 peer.close()
 
 
-def _tls() -> ssl.SSLContext:
+def certified() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     return context

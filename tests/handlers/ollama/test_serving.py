@@ -193,6 +193,10 @@ async def test_render_only(client: httpx.AsyncClient) -> None:
     assert chat["message"]["content"] == "" and chat["_debug_info"]["rendered_template"] == "<rendered>"
 
 
+BLIND = (
+    " does not support vision: it is a language model and cannot see pictures; use a vision-language model (kind vlm), "
+    "such as starter-vl"
+)
 INSTEAD = ": it is an embedding model, for /v1/embeddings or /api/embed"
 REFUSALS: list[tuple[str, Any, int, str]] = [
     ("/api/chat", {}, 400, "model is required"),
@@ -205,7 +209,7 @@ REFUSALS: list[tuple[str, Any, int, str]] = [
         400,
         '"vectors" does not support chat' + INSTEAD,
     ),
-    ("/api/chat", HI | {"messages": [{"role": "user", "images": ["AA=="]}]}, 400, '"parrot" does not support vision'),
+    ("/api/chat", HI | {"messages": [{"role": "user", "images": ["AA=="]}]}, 400, '"parrot"' + BLIND),
     ("/api/chat", HI | {"top_logprobs": 21}, 400, "top_logprobs must be between 0 and 20"),
     ("/api/chat", HI | {"keep_alive": "300"}, 400, 'time: missing unit in duration "300"'),
     ("/api/chat", HI | {"keep_alive": True}, 400, "Unsupported type: 'bool'"),
@@ -237,7 +241,7 @@ REFUSALS: list[tuple[str, Any, int, str]] = [
         400,
         "raw mode does not support template, system, or context",
     ),
-    ("/api/generate", {"model": "parrot", "prompt": "x", "images": ["AA=="]}, 400, '"parrot" does not support vision'),
+    ("/api/generate", {"model": "parrot", "prompt": "x", "images": ["AA=="]}, 400, '"parrot"' + BLIND),
     ("/api/show", {}, 400, "model is required"),
     ("/api/show", {"name": "none"}, 404, "model 'none:latest' not found"),
     ("/api/show", {"model": "a b"}, 400, "invalid model name"),

@@ -74,7 +74,7 @@ FIELDS: list[tuple[str, Any, str]] = [
     (
         "messages",
         [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
-        "messages[0].content[0].type",
+        "messages[0].content[0].image_url.url",
     ),
     ("messages", [{"role": "user", "content": [{"type": "input_audio"}]}], "messages[0].content[0].type"),
     (
