@@ -10,6 +10,7 @@ from .client import ApiError
 from .display.tables import section
 from .display.terminal import is_terminal, note
 from .line_editor import LineEditor
+from .picture_file import PictureError, encoded, take_dropped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _HELP = """\
   /bye             exit
   /?               this help
   \"\"\"              begin and end a multi-line message
+  FILE             the path of a picture in a message shows it to a model that sees
   Ctrl-C           stop the answer
   Ctrl-D           exit"""
 _SET_HELP = """\
@@ -59,7 +61,8 @@ _NUMBERS = {
 
 
 class Chat:
-    """A conversation with one model. `body` has the fields that all requests share (model, think, format)."""
+    """A conversation with one model. `body` has the fields that all requests share (model, think, format); `images`
+    go with the first message, in base64; `sees`: the model takes pictures."""
 
     def __init__(
         self,
@@ -69,11 +72,13 @@ class Chat:
         home: Path,
         system: str | None = None,
         images: list[str] | None = None,
+        sees: bool = False,
     ) -> None:
         self._client = client
         self._body = body
         self._system = system
         self._images = images or []
+        self._sees = sees
         self._options: dict[str, Any] = {}
         self._messages: list[dict[str, Any]] = []
         self._verbose = False
@@ -114,17 +119,30 @@ class Chat:
             if text.strip() in ("/bye", "/exit"):
                 return
             try:
-                if text.startswith("/"):
+                if text.startswith("/") and not take_dropped(text)[1]:
                     self._command(text.strip())
                 elif text.strip():
-                    self._send(text)
+                    self._send(*self._shown(text))
+            except PictureError as error:
+                note(f"{error}; the message was not sent")
             except ApiError as error:
                 note(f"{error}{f'; {error.hint}' if error.hint else ''}")
 
-    def _send(self, text: str) -> None:
+    def _shown(self, text: str) -> tuple[str, list[str]]:
+        """The text without the pictures dropped into it, and those. Raises PictureError."""
+        rest, paths = take_dropped(text)
+        if paths and not self._sees:
+            note(f"{self._body['model']} cannot see pictures: it gets the path as text")
+            return text, []
+        images = [encoded(path) for path in paths]
+        for path in paths:
+            print(f"Added image {path}.")
+        return rest, images
+
+    def _send(self, text: str, images: list[str]) -> None:
         message: dict[str, Any] = {"role": "user", "content": text}
-        if self._images:
-            message["images"], self._images = self._images, []
+        if images := [*self._images, *images]:
+            message["images"] = images
         system = [] if self._system is None else [{"role": "system", "content": self._system}]
         body = {**self._body, "messages": [*system, *self._messages, message]}
         if self._options:
@@ -134,6 +152,7 @@ class Chat:
             stream_reply(self._client, body, reply, show_thinking=self._body.get("think") is not False)
         except KeyboardInterrupt:
             print()
+        self._images = []
         self._messages.append(message)
         if reply.text:
             self._messages.append({"role": "assistant", "content": reply.text})

@@ -24,6 +24,12 @@ from mlx_serve.handlers.routes import register
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def _told(parts: list[dict[str, str]]) -> str:
+    """What a message with pictures says."""
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    return f"{''.join(texts)} [{len(parts) - len(texts)} pictures]"
+
+
 class FakeDaemon:
     """`chats` are the bodies of /api/chat; `shutdowns` says for each request to stop whether it was forced.
 
@@ -45,7 +51,8 @@ class FakeDaemon:
 
     def _answer(self, request: Generate) -> Iterator[Event | Exception]:
         assert isinstance(request.prompt, ChatPrompt)
-        prompt = request.prompt.messages[-1]["content"]
+        content = request.prompt.messages[-1]["content"]
+        prompt = content if isinstance(content, str) else _told(content)
         if prompt == "refuse":
             yield RequestRejected("invalid_request", "this prompt is refused")
         yield Accepted(id=1, prompt_tokens=26)

@@ -7,10 +7,12 @@ import sys
 from ..chat_stream import ChatReply, stream_reply, timings
 from ..client import ApiError
 from ..display.terminal import is_terminal, note
+from ..picture_file import PictureError, encoded
 from ..session import CommandFailed, Session, path_of
 from .pull import fetch, pull_body
 
 _SHOWN = 4
+_KINDS = {"llm": "a language model", "embedding": "an embedding model", "reranker": "a reranker"}
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +30,11 @@ def run(session: Session) -> int:
         raise CommandFailed("there is no prompt", 'give one: mlx-serve run NAME "…"')
     client = session.daemon()
     model, kind = _installed(client, options.name)
+    if images and kind != "vlm":
+        raise CommandFailed(
+            f"{options.name} cannot see pictures: it is {_KINDS.get(kind, 'another kind of model')}",
+            "use a vision-language model, such as starter-vl",
+        )
     if kind == "reranker":
         raise CommandFailed(
             f"{options.name} is a reranker: it says how well documents answer a query, and writes nothing",
@@ -43,7 +50,8 @@ def run(session: Session) -> int:
     if prompt is None:
         from ..chat import Chat
 
-        return Chat(client, body, home=session.target.home, system=options.system, images=images).run(options.verbose)
+        chat = Chat(client, body, home=session.target.home, system=options.system, images=images, sees=kind == "vlm")
+        return chat.run(options.verbose)
     body["messages"] = _messages(options.system, prompt, images)
     if session.json:
         for document in client.stream("POST", "/api/chat", {**body, "stream": True}):
@@ -96,10 +104,10 @@ def _prompt(words: list[str]) -> str | None:
 
 
 def _image(path: str) -> str:
-    from base64 import b64encode
-
-    with open(path, "rb") as file:
-        return b64encode(file.read()).decode()
+    try:
+        return encoded(path)
+    except PictureError as error:
+        raise CommandFailed(str(error)) from error
 
 
 def _format(given: str | None) -> Any:

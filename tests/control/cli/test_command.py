@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -189,20 +188,12 @@ def test_piped_text_goes_behind_the_prompt(starter: FakeDaemon, run: Run) -> Non
     assert run("run", "starter", typed="only this").stdout == "You said: only this\n"
 
 
-def test_run_passes_image_format_and_think_on(starter: FakeDaemon, run: Run, tmp_path: Path) -> None:
-    (tmp_path / "cat.png").write_bytes(b"\x89PNG")
+def test_run_passes_format_and_think_on(starter: FakeDaemon, run: Run, tmp_path: Path) -> None:
     (tmp_path / "schema.json").write_text('{"type": "object"}')
-    image, schema = str(tmp_path / "cat.png"), str(tmp_path / "schema.json")
-    refused = run("run", "starter", "what?", "--image", image)
-    assert refused.stderr.startswith('mlx-serve: "mlx-serve/starter" does not support vision: it is a language model')
+    schema = str(tmp_path / "schema.json")
     assert run("run", "starter", "what?", "--format", schema, "--no-think").returncode == 0
-    seeing, body = starter.chats
-    assert seeing["messages"][0]["images"] == [base64.b64encode(b"\x89PNG").decode()]
+    [body] = starter.chats
     assert (body["format"], body["think"]) == ({"type": "object"}, False)
-    assert (
-        run("run", "starter", "x", "--image", "/no/such.png").stderr
-        == "mlx-serve: /no/such.png: No such file or directory\n"
-    )
     (tmp_path / "schema.json").write_text("[1]")
     assert "is not a JSON schema" in run("run", "starter", "x", "--format", schema).stderr
 
