@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support.sent_pictures import png
 
 from mlx_serve.control.cli import picture_file
@@ -75,29 +76,19 @@ def test_a_file_is_sent_as_it_is(folder: Path) -> None:
     assert base64.b64decode(encoded("cat.png")) == png()
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"GIF89a",
-        b"\xff\xd8\xff\xe0",
-        b"RIFF\0\0\0\0WEBPVP8 ",
-        b"\0\0\0\x1cftypavif",
-        b"P6 1 1 255 abc",
-        b"BM\0\0",
-        b"II*\0",
-    ],
-)
-def test_pictures_are_known_by_their_beginning(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_pictures_are_known_by_their_beginning(tmp_path: Path, form: str) -> None:
     """Not by their name."""
-    (tmp_path / "x").write_bytes(data)
-    assert base64.b64decode(encoded(str(tmp_path / "x"))) == data
+    path = tmp_path / "x"
+    Image.new("RGB", (8, 8)).save(path, form)
+    assert base64.b64decode(encoded(str(path))) == path.read_bytes()
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"<svg/>", b"%PDF-1.7", b"RIFF\0\0\0\0WAVE", b"\0\0\0\x1cftypisom"])
 def test_other_files_are_refused_by_name(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(data)
-    with pytest.raises(PictureError, match=r"x\.png is not a picture; PNG, JPEG"):
+    with pytest.raises(PictureError, match=r"x\.png is not a picture that can be shown; PNG, JPEG"):
         encoded(str(path))
 
 
