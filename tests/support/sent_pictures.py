@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from fakes.serving import Serving
-from PIL import Image
+from PIL import Image, ImageDraw
 
 SEEING = "acme/eyes"
 
@@ -16,6 +16,21 @@ def png(colour: str = "red", size: int = 8) -> bytes:
     """A square of one colour."""
     made = io.BytesIO()
     Image.new("RGB", (size, size), colour).save(made, "PNG")
+    return made.getvalue()
+
+
+def drawn(colour: str, shape: str) -> bytes:
+    """A circle, a square or a triangle on white, as starter-vl was taught to know them."""
+    image = Image.new("RGB", (160, 160), "white")
+    pen = ImageDraw.Draw(image)
+    if shape == "circle":
+        pen.ellipse((40, 40, 120, 120), fill=colour)
+    elif shape == "square":
+        pen.rectangle((40, 40, 120, 120), fill=colour)
+    else:
+        pen.polygon([(80, 35), (125, 120), (35, 120)], fill=colour)
+    made = io.BytesIO()
+    image.save(made, "PNG")
     return made.getvalue()
 
 
