@@ -1,11 +1,9 @@
-"""What a JSON schema may cost: its bounds are checked before any compiler sees it.
-
-The grammar compiler recurses in C; a few hundred kilobytes of `required` names or `$ref` chain end its process.
-"""
+"""What the answer must look like, as the engine takes it, and what that may cost: bounds that are checked before any
+compiler sees it. Whether a schema or an expression compiles, the engine finds out, in a process that may end."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,6 +16,7 @@ MAX_ITEMS = 1000
 MAX_NODES = 5000
 MAX_REFS = 256
 MAX_PATTERN = 512
+MAX_TEXT = 16 << 10
 
 
 def grammar(source: bytes, param: str) -> Grammar:
@@ -33,7 +32,26 @@ def grammar(source: bytes, param: str) -> Grammar:
     if not isinstance(schema, dict):
         raise _refused("the schema must be a JSON object", param)
     _walk(schema, param)
-    return Grammar(type="json_schema", source=source.decode())
+    return Grammar(type="json_schema", source=source.decode(), param=param)
+
+
+def text(kind: Literal["regex", "lark"], source: str, param: str) -> Grammar:
+    """A regular expression, or a grammar in Lark's or GBNF's notation. Raises RequestError naming `param`."""
+    if not source:
+        raise _refused("it is empty", param)
+    if len(source.encode()) > MAX_TEXT:
+        raise _refused(f"it is longer than {MAX_TEXT >> 10} KiB", param)
+    return Grammar(type=kind, source=source, param=param)
+
+
+def choice(texts: list[str], param: str) -> Grammar:
+    """One of these texts. Raises RequestError naming `param`."""
+    if not texts or not all(texts):
+        raise _refused("it must have at least one text, and no empty one", param)
+    source = msgspec.json.encode(texts)
+    if len(texts) > MAX_ITEMS or len(source) > MAX_BYTES:
+        raise _refused(f"it has more than {MAX_ITEMS} texts, or more than {MAX_BYTES >> 10} KiB", param)
+    return Grammar(type="choice", source=source.decode(), param=param)
 
 
 def _walk(schema: dict[str, Any], param: str) -> None:

@@ -25,6 +25,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.cache",
         "daemon.engine.model",
         "daemon.engine.generate",
+        "daemon.engine.grammar",
         "daemon.engine.prompt",
         "daemon.engine.encode",
         "daemon.engine.embed",
@@ -57,8 +58,10 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.protocol", "daemon.engine.model", "daemon.engine.prompt.prompt_frames"),
         "daemon.engine.prompt.pictures",
     ),
+    "daemon.engine.grammar": ("daemon.protocol", "daemon.engine.output"),
     "daemon.engine.prompt": (
         *("daemon.protocol", "daemon.engine.process", "daemon.engine.texts", "daemon.engine.prompt.pictures"),
+        "daemon.engine.grammar",
     ),
     "daemon.engine.prompt.pictures": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.generate": (
@@ -66,6 +69,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.parameters",
         "daemon.engine",
         "daemon.engine.cache",
+        "daemon.engine.grammar",
         "daemon.engine.model",
         "daemon.engine.output",
         "daemon.engine.output.formats",

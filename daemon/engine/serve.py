@@ -15,6 +15,7 @@ from .device import bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.generator import Generator, Limits
+from .grammar.compiler import GrammarCompiler
 from .loop import Loop, Worker
 from .mailbox import Mailbox
 from .model.load import BadModel, LanguageModel, UnsupportedModel, load
@@ -66,9 +67,13 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
             rows=model.rows,
             context_length=model.context_length,
             think_start=model.markers.think_start,
+            think_end=model.markers.think_end,
+            tool_start=model.markers.tool_start,
+            tool_end=model.markers.tool_end,
             sight=model.sight,
         )
     )
+    prompts.use_grammars(GrammarCompiler(model.vocabulary, model.rows, model.stop_tokens))
     limits = Limits(
         max_batch=request.max_batch,
         tokens_per_step=request.prefill_tokens_per_step,

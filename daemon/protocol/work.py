@@ -34,10 +34,13 @@ class Sampling(Value, frozen=True):
 
 
 class Grammar(Value, frozen=True):
-    """What the answer must look like: any JSON object, a JSON schema (as JSON text), or a regular expression."""
+    """What the answer must look like: any JSON object, a JSON schema (as JSON text), a regular expression that all of
+    it matches, one of some texts (a JSON array), or a grammar in Lark's or GBNF's notation. `param` names the field of
+    the client's request that it came in."""
 
-    type: Literal["json", "json_schema", "regex"]
+    type: Literal["json", "json_schema", "regex", "choice", "lark"]
     source: str = ""
+    param: str = "response_format"
 
 
 class Generate(Value, frozen=True, tag="generate"):

@@ -100,7 +100,6 @@ copy_decoder = msgspec.json.Decoder(Copy | None)
 
 
 _SHARED_FIELDS: Fields = {
-    "format": partly("no value; structured output is not there yet, so `json` and schemas are refused"),
     "think": partly("for models that can think; others refuse all but `false`"),
     "shift": ignored("a context is never shifted; the answer ends when it is full"),
 }
@@ -163,7 +162,7 @@ def grammar(body: GenerationBody) -> Grammar | None:
     if source in (b"", b"null", b'""'):
         return None
     if source == b'"json"':
-        return Grammar(type="json")
+        return Grammar(type="json", param="format")
     if source.startswith(b"{"):
         return schema.grammar(source, "format")
     shown = source.decode()

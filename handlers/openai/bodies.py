@@ -11,11 +11,11 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ...daemon.parameters import TABLE, Field
-from ...daemon.protocol import Grammar, Sampling
-from .. import json_schema as schema
+from ...daemon.protocol import Sampling
 from .. import ranges
 from ..decode import Fields, ignored, partly, refuse, refused, unsupported
 from ..failure import RequestError
+from .structured import ResponseFormat, StructuredOutputs
 
 Absent = Raw | UnsetType
 Detail = Literal["auto", "low", "high"]
@@ -78,17 +78,6 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class JSONSchema(msgspec.Struct):
-    name: str | None = None
-    schema: Absent = UNSET
-    strict: bool | None = None
-
-
-class ResponseFormat(msgspec.Struct):
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JSONSchema | None = None
-
-
 class ReasoningOptions(msgspec.Struct):
     effort: str | None = None
 
@@ -128,6 +117,13 @@ class GenerationBody(SamplingFields, kw_only=True):
     service_tier: ranges.Label | None = None
     keep_alive: Any = None
     response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: Absent = UNSET
+    guided_regex: str | None = None
+    guided_choice: list[str] | None = None
+    guided_grammar: str | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
     prompt_logprobs: Absent = UNSET
     use_beam_search: Absent = UNSET
 
@@ -168,7 +164,7 @@ _ABOUT_THE_ACCOUNT = ignored("there are no accounts here")
 _ABOUT_STORAGE = ignored("nothing is stored")
 
 _SHARED_FIELDS: Fields = {
-    "response_format": partly("only `text`; structured output is not there yet"),
+    "structured_outputs": partly("`json`, `json_object`, `regex`, `choice` and `grammar`; the rest is ignored"),
     "stream_options": partly("`include_usage`; the rest is ignored"),
     "prompt_logprobs": refused("log-probabilities are computed for the answer only"),
     "use_beam_search": refused("answers are sampled"),
@@ -254,20 +250,6 @@ def sampling(body: GenerationBody) -> Sampling:
     values = {name: getattr(body, row.openai.name) for name, row in TABLE.items() if row.openai is not None}
     given: dict[str, Any] = {name: TABLE[name].clamped(value) for name, value in values.items() if value is not None}
     return Sampling(**given, logit_bias=ranges.biases(body.logit_bias), seed=ranges.seed(body.seed))
-
-
-def grammar(value: ResponseFormat | None) -> Grammar | None:
-    if value is None or value.type == "text":
-        return None
-    if value.type == "json_object":
-        return Grammar(type="json")
-    param = "response_format.json_schema"
-    if value.json_schema is None:
-        raise RequestError(f"missing required field '{param}'", param=param, code="missing_field")
-    source = value.json_schema.schema
-    if not isinstance(source, Raw) or bytes(source) == b"null":
-        raise RequestError(f"missing required field '{param}.schema'", param=f"{param}.schema", code="missing_field")
-    return schema.grammar(bytes(source), f"{param}.schema")
 
 
 def clamping(max_tokens: int | None, context_length: int, param: str) -> str | None:

@@ -22,6 +22,7 @@ from ..stream import SSE, Stream, noticed, relay
 from . import bodies, messages
 from .bodies import ChatBody
 from .chat_answers import ChatChunks, completion
+from .structured import grammar
 
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
@@ -79,9 +80,6 @@ def record(failure: Failure) -> bytes:
 
 
 def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
-    grammar = bodies.grammar(body.response_format)
-    if grammar is not None and prompt.tools:
-        raise unsupported("response_format", "not together with tools")
     limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
     return Generate(
         prompt=prompt,
@@ -91,7 +89,7 @@ def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
         stop=stops(body.stop),
         max_tokens=limit,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
-        grammar=grammar,
+        grammar=grammar(body),
         ignore_eos=bool(body.ignore_eos),
         parse_tools=bool(prompt.tools),
     )

@@ -23,6 +23,7 @@ from . import bodies
 from .bodies import CompletionBody
 from .chat import record
 from .chat_answers import finite, identity, service_tier, usage
+from .structured import grammar as grammar_of
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's own
 
@@ -83,7 +84,7 @@ def _mean_logprob(answer: Answer) -> float:
 def _works(body: CompletionBody) -> list[Generate]:
     """One a prompt; the choices of all are numbered in this order, as OpenAI does."""
     sampling = bodies.sampling(body)
-    grammar = bodies.grammar(body.response_format)
+    grammar = grammar_of(body)
     prompts = _prompts(body)
     copies = max(body.n or 1, body.best_of or 1)
     if len(prompts) * copies > MAX_SEQUENCES:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
 from mlx_serve.daemon.engine.generate.generator import Generator, Limits
+from mlx_serve.daemon.engine.grammar.compiler import GrammarCompiler
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
@@ -36,6 +37,9 @@ def model_data(model: LanguageModel) -> ModelData:
         rows=model.rows,
         context_length=model.context_length,
         think_start=model.markers.think_start,
+        think_end=model.markers.think_end,
+        tool_start=model.markers.tool_start,
+        tool_end=model.markers.tool_end,
         sight=model.sight,
     )
 
@@ -61,6 +65,7 @@ class Wire:
     def __init__(self, model: LanguageModel) -> None:
         self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.prompts = prompts_of(model)
+        self.grammars = GrammarCompiler(model.vocabulary, model.rows, model.stop_tokens)
         self.script: Iterator[list[Any]] = iter(())
         self.frames: list[Any] = []
         self.events: dict[int, list[Any]] = {}
@@ -82,7 +87,12 @@ class Wire:
         if self.rounds > 20_000:
             raise AssertionError("the engine spins")
         arrived = next(self.script, [Quit()] if wait else [])
-        return [Ready(one.id, self.prompts.prepare(one.work)) if isinstance(one, Ask) else one for one in arrived]
+        return [self._ready(one) if isinstance(one, Ask) else one for one in arrived]
+
+    def _ready(self, ask: Ask) -> Ready:
+        prepared = self.prompts.prepare(ask.work)
+        compiled = self.grammars.compile(prepared.grammar) if prepared.grammar else None
+        return Ready(ask.id, replace(prepared, compiled=compiled))
 
     def finished(self, number: int, choice: int = 0) -> Finished:
         last = self.choices[number, choice][-1]

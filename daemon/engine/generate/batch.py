@@ -8,6 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from ...protocol import TokenLogprob
+from ..grammar.masks import allowed
 from ..model.forward import BatchedForward, Forward, SoloForward
 from ..model.inputs import Inputs
 from ..model.load import LanguageModel
@@ -19,19 +20,31 @@ from .sequence import Sequence
 
 @dataclass
 class Launch:
-    """A step under way: row i of `drawn` belongs to `sequences[i]`. `taken`: its tokens are in the sequences."""
+    """A step under way: row i of `drawn` belongs to `sequences[i]`. `taken`: its tokens are in the sequences;
+    `followed`: in their grammars."""
 
     drawn: Drawn
     sequences: list[Sequence]
     asked: list[int]
     values: list[int] | None = None
     taken: bool = False
+    followed: bool = False
 
     def read(self) -> list[int]:
         """The drawn tokens; waits for the device the first time."""
         if self.values is None:
             self.values = [int(token) for token in _host(self.drawn.tokens)]
         return self.values
+
+    def follow(self) -> None:
+        """Take the tokens into the grammars of their sequences, once; waits for the device."""
+        if self.followed:
+            return
+        self.followed = True
+        if any(sequence.constraint is not None for sequence in self.sequences):
+            for sequence, token in zip(self.sequences, self.read(), strict=True):
+                if sequence.constraint is not None and sequence.reason is None and token >= 0:
+                    sequence.constraint.advance(token)
 
     def logprobs(self, vocabulary: Vocabulary) -> dict[int, TokenLogprob]:
         """By row, for the rows that asked."""
@@ -90,17 +103,30 @@ class Batch:
         self.sequences[row] = self.sequences[-1]
         self.sequences.pop()
 
-    def launch(self) -> Launch:
-        """Start the next step; nothing is read back."""
+    def launch(self, before: Launch | None) -> Launch:
+        """Start the next step; `before` is the one whose tokens may not be read yet.
+
+        Nothing is read back where no row has a grammar. Else the last tokens are read once the device is at the forward
+        pass, and the masks are made while it computes; so the other rows wait for the masks, if they take longer."""
         tokens = self._newest()
         logits = self._forward(Inputs(tokens[:, None]))
-        drawn = self._sampler.sample(logits, [sequence.launched for sequence in self.sequences])
+        mask = self._mask(logits, before)
+        drawn = self._sampler.sample(logits, [sequence.launched for sequence in self.sequences], mask)
         self._drawn = drawn.tokens
         self._sampler.count(drawn.tokens, self._leaving(tokens) if self._sampler.windowed else None)
         mx.async_eval(drawn.arrays())
         for sequence in self.sequences:
             sequence.launched += 1
         return Launch(drawn, list(self.sequences), self._sampler.asked)
+
+    def _mask(self, logits: mx.array, before: Launch | None) -> mx.array | None:
+        constraints = [sequence.constraint for sequence in self.sequences]
+        if not any(constraints):
+            return None
+        mx.async_eval(logits)
+        if before is not None:
+            before.follow()
+        return allowed(constraints, logits.shape[-1])
 
     def _newest(self) -> mx.array:
         """Each row's newest token, (rows,): the last draw where it is the row's own, else the sequence's last token."""

@@ -152,7 +152,7 @@ class Generator:
             self._note_stops(before)
         self._leave()
         self._join()
-        self._launch, self._launched_at = (self._batch.launch() if len(self._batch) else None), self._steps
+        self._launch, self._launched_at = (self._batch.launch(before) if len(self._batch) else None), self._steps
         self._continue_prefill(budget)
         if before is not None:
             self._process(before)
@@ -173,9 +173,11 @@ class Generator:
         return self._batch.nbytes < self.pipeline_bytes
 
     def _note_stops(self, launch: Launch) -> None:
-        """See before the next launch who has just drawn a stop token, so that no step is spent on them."""
+        """See before the next launch who ends with the token just drawn, so that no step is spent on them."""
+        launch.follow()
         for sequence, token in zip(launch.sequences, launch.read(), strict=True):
-            if token in self._model.stop_tokens and not sequence.request.ignore_eos:
+            ended = sequence.constraint is not None and sequence.constraint.ended
+            if ended or (token in self._model.stop_tokens and not sequence.request.ignore_eos):
                 sequence.stopping = True
 
     # leaving the batch
@@ -357,6 +359,7 @@ class Generator:
         if launch.taken:
             return
         launch.taken = True
+        launch.follow()
         tokens = launch.read()
         logprobs = launch.logprobs(self._model.vocabulary)
         for row, (sequence, token) in enumerate(zip(launch.sequences, tokens, strict=True)):
@@ -365,6 +368,9 @@ class Generator:
             if token < 0:
                 message = "the model computed values that are not numbers"
                 self._reject(sequence, Rejected(id=sequence.ask, code="numerical_error", message=message))
+                continue
+            if sequence.constraint is not None and sequence.constraint.problem is not None:
+                self._reject(sequence, _unfollowed(sequence, sequence.constraint.problem))
                 continue
             self._generated += 1
             try:
@@ -427,3 +433,11 @@ class Generator:
         bound_pool(division)
         self._ledger.memory = division.caches
         self._views.limit(division.caches)
+
+
+def _unfollowed(sequence: Sequence, problem: str) -> Rejected:
+    """The grammar of an answer has reached its limits in the middle of it."""
+    grammar = sequence.request.grammar
+    param = None if grammar is None else grammar.param
+    message = f"the answer could not be kept to what '{param}' asks for ({problem}); make it simpler"
+    return Rejected(id=sequence.ask, code="invalid_request", message=message, param=param)

@@ -7,6 +7,7 @@ import time
 
 from ...protocol import ChatPrompt, Delta, Finished, FinishReason, TokenLogprob, ToolCall
 from ..model.load import LanguageModel
+from ..output.formats.bound import BoundFormat
 from ..output.formats.format import Format
 from ..output.formats.marked import MarkedFormat
 from ..output.formats.plain import PlainFormat
@@ -44,6 +45,7 @@ class Sequence:
         self._text = model.vocabulary.detokenizer(() if answers else prepared.tokens)
         self._stops = StopStrings(request.stop)
         self._format = _format(prepared, model)
+        self.constraint = None if prepared.compiled is None else prepared.compiled.constraint()
         self._called = False
         self._reasoning_tokens = 0
         self.arrived = time.monotonic()
@@ -81,6 +83,8 @@ class Sequence:
         shown = self._shown(self._format.add(text) if text else [], logprob)
         if self._stops.found is not None:
             self.reason = "stop"
+        elif self.constraint is not None and self.constraint.ended:
+            return self._end("stop", shown)
         elif self.generated >= self.room:
             return self._end("length", shown)
         return shown
@@ -162,11 +166,16 @@ def _format(prepared: Prepared, model: LanguageModel) -> Format:
     calls = request.parse_tools and bool(markers.tool_start)
     if not reasoning and not calls:
         return PlainFormat()
-    return MarkedFormat(
+    bound = prepared.compiled is not None
+    marked = MarkedFormat(
         markers,
         model.tool_parser,
         request.prompt.tools if isinstance(request.prompt, ChatPrompt) else (),
-        reasoning=reasoning,
+        reasoning=reasoning and not bound,
         calls=calls,
         inside_reasoning=prepared.inside_reasoning,
     )
+    if not bound:
+        return marked
+    inside = reasoning and prepared.inside_reasoning
+    return BoundFormat(markers, reasoning=reasoning, inside=inside, calls=marked if calls else None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 DEADLINE_SECONDS = 5.0
+GRAMMAR_SECONDS = 3.0
+"""For compiling the grammar of an answer; most take milliseconds."""
 BYTES_PER_SECOND = 256 << 10
 """Slower than any tokenizer at work."""
 PIXELS_PER_SECOND = 4_000_000

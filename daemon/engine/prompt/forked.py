@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..process import die_with_parent
-from .deadline import DEADLINE_SECONDS, seconds_for
+from .deadline import DEADLINE_SECONDS, GRAMMAR_SECONDS, seconds_for
 from .memory_bound import allowance, resident
 from .prompt_frames import PromptJob, body, send
 from .worker import Preparer, PromptWorker
@@ -21,15 +21,21 @@ from .worker import Preparer, PromptWorker
 @dataclass
 class Task:
     """A job that a worker is at. Times as `time.monotonic` gives them; `text`: the size of what is being tokenized,
-    `pixels`: that of the largest picture."""
+    `pixels`: that of the largest picture, `grammar`: the field that has the grammar that is being compiled."""
 
     job: PromptJob
     deadline: float
     seconds: float = DEADLINE_SECONDS
     text: int = 0
     pixels: int = 0
+    grammar: str = ""
     ends: float | None = None
     """When a cancelled one is ended."""
+
+    def compiles(self, grammar: str, now: float) -> None:
+        self.grammar = grammar
+        self.seconds = GRAMMAR_SECONDS
+        self.deadline = now + self.seconds
 
     def works_on(self, size: int, pixels: int, now: float) -> None:
         self.text, self.pixels = max(self.text, size), max(self.pixels, pixels)

@@ -40,12 +40,15 @@ class SightData(Value, frozen=True):
 
 
 class ModelData(Value, frozen=True, tag="model"):
-    """`rows`: the limit for token ids. `think_start`: the marker that opens a reasoning block, if there is one.
-    `sight` None: the model cannot see."""
+    """`rows`: the limit for token ids. `think_…` and `tool_…` are the markers around a reasoning block and around a
+    call of a tool, "" where there are none. `sight` None: the model cannot see."""
 
     rows: int
     context_length: int
     think_start: str = ""
+    think_end: str = ""
+    tool_start: str = ""
+    tool_end: str = ""
     sight: SightData | None = None
 
 
@@ -91,10 +94,12 @@ ToProcess = TokenizerData | Model | PromptJob | Drop
 
 
 class Note(Value, frozen=True, tag="note"):
-    """A text of so many bytes is about to be tokenized, or a picture of so many pixels decoded."""
+    """A text of so many bytes is about to be tokenized, a picture of so many pixels decoded, or the grammar of the
+    answer compiled, which came in this field."""
 
     size: int = 0
     pixels: int = 0
+    grammar: str = ""
 
 
 class PromptAnswer(Value, frozen=True, tag="answer"):
@@ -140,6 +145,7 @@ class Encoded(Value, frozen=True, tag="encoded"):
     inside_reasoning: bool
     rendered: str
     pictures: tuple[PackedPicture, ...] = ()
+    grammar: str = ""
 
 
 class PackedRow(Value, frozen=True):

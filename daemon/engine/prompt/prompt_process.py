@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import socket
@@ -10,15 +11,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from ...protocol import Ask, ChatPrompt, Generate, Rejected
+from ..grammar.compiler import Compiled, GrammarCompiler
+from ..grammar.lark_text import BadGrammar
 from ..texts.row import unpacked
 from .encoding import tokenizer_data
 from .prompt_frames import Drop, Encoded, EncodedRows, Model, PromptJob, Result, body, receive, send, unpack
+from .refused import bad_grammar
 from .render import Prepared
 
 COMMAND = (sys.executable, "-m", "mlx_serve.daemon.engine.prompt.main")
@@ -53,6 +57,7 @@ class PromptProcess:
         self._sent: set[int] = set()
         self._deaths = 0
         self._started = 0.0
+        self._grammars: GrammarCompiler | None = None
         threading.Thread(target=self._write, name="prompts", daemon=True).start()
 
     # what the process must know first
@@ -63,6 +68,10 @@ class PromptProcess:
 
     def use_model(self, model: Model) -> None:
         self._outgoing.put(_Beginning(body(model)))
+
+    def use_grammars(self, compiler: GrammarCompiler) -> None:
+        """What makes the grammars of answers ready, after the process has found that they are some."""
+        self._grammars = compiler
 
     # requests
 
@@ -183,8 +192,21 @@ class PromptProcess:
             result.inside_reasoning,
             result.rendered,
             result.pictures,
+            result.grammar,
         )
-        self._deliver(Ready(result.id, prepared))
+        if self._grammars is None or not result.grammar or ask.work.render_only:
+            self._deliver(Ready(result.id, prepared))
+            return
+        self._grammars.submit(result.grammar, functools.partial(self._deliver_compiled, result.id, prepared))
+
+    def _deliver_compiled(self, number: int, prepared: Prepared, compiled: Compiled | BadGrammar) -> None:
+        """Called by the compiler's thread."""
+        if isinstance(compiled, BadGrammar):
+            grammar = prepared.request.grammar
+            param = "response_format" if grammar is None else grammar.param
+            self._deliver(bad_grammar(param, str(compiled)).rejected(number))
+        else:
+            self._deliver(Ready(number, replace(prepared, compiled=compiled)))
 
 
 class _Process:

@@ -18,6 +18,11 @@ class Refused(Exception):
         return Rejected(id=request_id, code=self.code, message=str(self), param=self.param)
 
 
+def bad_grammar(param: str, why: str) -> Refused:
+    """What the client's field asks of the answer cannot be done."""
+    return Refused("invalid_request", f"invalid value for '{param}': {why}", param)
+
+
 class TooLarge(Refused):
     """The input cannot fit the context, whatever its tokens are."""
 

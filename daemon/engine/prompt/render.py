@@ -9,6 +9,7 @@ import bisect
 import contextlib
 import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -16,16 +17,19 @@ import jinja2
 import msgspec
 
 from ...protocol import ChatPrompt, Count, Generate, Prompt, TextPrompt, TokenPrompt
+from ..grammar.answer_form import AnswerForm
+from ..grammar.lark_text import BadGrammar, Block
 from .control_tokens import Marks, encode, marks, pattern
 from .conversation import closed_at_tag, tagged, template_ready, with_messages
 from .encoding import Encoding
 from .environment import Template, TooLong
 from .pictures.content import Forms, adapted, forms
 from .prompt_frames import ModelData, PackedPicture, TokenizerData
-from .refused import Refused, TooLarge, check_size
+from .refused import Refused, TooLarge, bad_grammar, check_size
 from .size import most_bytes, most_characters, size
 
 if TYPE_CHECKING:
+    from ..grammar.compiler import Compiled
     from .pictures.sight import Sight
 
 COUNTED_CONTEXTS = 3
@@ -49,7 +53,7 @@ class Written(NamedTuple):
 @dataclass(frozen=True)
 class Prepared:
     """`tokens` are never empty. `room` is how many tokens may be generated. `inside_reasoning`: the prompt itself opens
-    a reasoning block."""
+    a reasoning block. `grammar` is what llguidance compiles, "" for none; `compiled` is there once it is."""
 
     request: Generate
     tokens: list[int]
@@ -58,10 +62,13 @@ class Prepared:
     inside_reasoning: bool
     rendered: str
     pictures: tuple[PackedPicture, ...] = ()
+    grammar: str = ""
+    compiled: Compiled | None = None
 
 
 class Prompts:
-    """Prepares prompts for one model. `sight`: what it has for pictures, None where it cannot see."""
+    """Prepares prompts for one model. `sight`: what it has for pictures, None where it cannot see. `note_grammar` is
+    told the field of a grammar before it is compiled, which may never end."""
 
     def __init__(
         self,
@@ -76,6 +83,13 @@ class Prompts:
         self._encoding = encoding
         self._sight = sight
         self.note = note
+        self.note_grammar: Callable[[str], None] = lambda param: None
+        special = {token: encoding.id(token) for token, is_special in encoding.added.items() if is_special}
+        self._form = AnswerForm(
+            Block(model.think_start, model.think_end),
+            Block(model.tool_start, model.tool_end),
+            {token: found for token, found in special.items() if found is not None},
+        )
         self._compiled = functools.lru_cache(maxsize=8)(self._compile)
         self._forms = functools.lru_cache(maxsize=8)(self._probe)
 
@@ -124,7 +138,9 @@ class Prompts:
             )
         if request.max_tokens is not None:
             room = min(room, request.max_tokens)
-        return Prepared(request, tokens, room, truncated, self._opens_reasoning(rendered), rendered, pictures)
+        opened = self._opens_reasoning(rendered)
+        grammar = self._grammar(request, rendered, opened)
+        return Prepared(request, tokens, room, truncated, opened, rendered, pictures, grammar)
 
     def count(self, request: Count) -> list[int]:
         """Raises Refused."""
@@ -141,10 +157,6 @@ class Prompts:
                     f"logit_bias: token id {token} is outside this model's vocabulary (0 to {rows - 1})",
                     "logit_bias",
                 )
-        if request.grammar is not None:
-            raise Refused(
-                "unsupported", "structured output is not supported by this version of mlx-serve", "response_format"
-            )
 
     def _fitted(self, prompt: Prompt, limit: int) -> tuple[Written, bool]:
         if self._sight is not None:
@@ -309,6 +321,15 @@ class Prompts:
         }
         rendered = template.render(self._tokenizer.names | options | given, most)
         return rendered if last is None else closed_at_tag(rendered, last)
+
+    def _grammar(self, request: Generate, rendered: str, opened: bool) -> str:
+        if request.grammar is None:
+            return ""
+        self.note_grammar(request.grammar.param)
+        try:
+            return self._form.grammar(request, rendered, opened)
+        except BadGrammar as error:
+            raise bad_grammar(request.grammar.param, str(error)) from error
 
     def _opens_reasoning(self, rendered: str) -> bool:
         start = self._model.think_start

@@ -12,7 +12,7 @@ import msgspec
 from ...protocol import Rejected
 from .forked import Forked, Task
 from .prompt_frames import Drop, FromWorker, Note, PromptJob, ToProcess, body, receive, send
-from .worker import Preparer, out_of_memory
+from .worker import Preparer, grammar_refused, out_of_memory
 
 MOST_WORKERS = 4
 MOST_LARGE = 2
@@ -85,7 +85,9 @@ class Supervisor:
         now, task = time.monotonic(), worker.task
         message = _from_worker.decode(frame)
         if isinstance(message, Note):
-            if task is not None:
+            if task is not None and message.grammar:
+                task.compiles(message.grammar, now)
+            elif task is not None:
                 task.works_on(message.size, message.pixels, now)
             return
         if task is not None and task.ends is None:
@@ -150,7 +152,7 @@ class Supervisor:
                 self._answer(_too_late(task))
             elif worker.too_large:
                 self._end(worker)
-                self._answer(out_of_memory(task.job))
+                self._answer(_too_large(task))
 
     def _end(self, worker: Forked) -> str:
         self._workers.remove(worker)
@@ -160,7 +162,7 @@ class Supervisor:
         """It has ended by itself; a library that finds no memory does so."""
         reason, task = self._end(worker), worker.task
         if task is not None and task.ends is None:
-            self._answer(out_of_memory(task.job) if reason == "SIGABRT" else _broken(task.job, reason))
+            self._answer(_too_large(task) if reason == "SIGABRT" else _broken(task, reason))
 
     def _answer(self, rejected: Rejected) -> None:
         send(self._engine, body(rejected))
@@ -174,7 +176,15 @@ class Supervisor:
         return None
 
 
+def _too_large(task: Task) -> Rejected:
+    if task.grammar:
+        return grammar_refused(task.job, task.grammar, "compiling it takes more memory than a prompt may")
+    return out_of_memory(task.job)
+
+
 def _too_late(task: Task) -> Rejected:
+    if task.grammar:
+        return grammar_refused(task.job, task.grammar, f"compiling it took longer than {task.seconds:.0f} s")
     if task.text:
         message = f"tokenizing {task.text} bytes took longer than {task.seconds:.0f} s: shorten the input"
         param = "messages" if task.job.chat else "prompt"
@@ -189,7 +199,10 @@ def _too_late(task: Task) -> Rejected:
     return Rejected(id=task.job.id, code="invalid_request", message=message, param="prompt")
 
 
-def _broken(job: PromptJob, reason: str) -> Rejected:
+def _broken(task: Task, reason: str) -> Rejected:
+    job = task.job
+    if task.grammar:
+        return grammar_refused(job, task.grammar, f"it is too complex; the process that compiled it ended ({reason})")
     message = f"the prompt could not be prepared: the process that did so ended ({reason})"
     param = "messages" if job.chat else "prompt"
     return Rejected(id=job.id, code="template_error" if job.chat else "invalid_request", message=message, param=param)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ...protocol import Count, Counted, Embed, Generate, Rejected, Rerank, Work
-from .deadline import DEADLINE_SECONDS, seconds_for
+from .deadline import DEADLINE_SECONDS, GRAMMAR_SECONDS, seconds_for
 from .memory_bound import AddressSpace, allowance, resident
 from .prompt_frames import (
     Encoded,
@@ -29,7 +29,8 @@ from .prompt_frames import (
     receive,
     send,
 )
-from .refused import Refused
+from .refused import Refused, bad_grammar
+from .render import Prompts
 
 NOTED = 64 << 10
 """Smaller texts are tokenized before anybody could ask what takes so long."""
@@ -61,7 +62,10 @@ class PromptWorker:
         self._memory = AddressSpace()
         self._size = 0
         self._largest = 0
+        self._grammar = ""
         prompts.note = self._note
+        if isinstance(prompts, Prompts):
+            prompts.note_grammar = self._note_grammar
 
     def run(self) -> None:
         began = resident(os.getpid())
@@ -78,6 +82,11 @@ class PromptWorker:
             self._memory.allow(allowance(self._size, size, self._largest))
             send(self._socket, body(Note(size=size, pixels=pixels)))
 
+    def _note_grammar(self, param: str) -> None:
+        self._grammar = param
+        self._end_after(GRAMMAR_SECONDS)
+        send(self._socket, body(Note(grammar=param)))
+
     def _end_after(self, seconds: float) -> None:
         """The prompt process ends a late worker; where it is gone, the alarm does."""
         signal.setitimer(signal.ITIMER_REAL, seconds + ALARM_SECONDS if seconds else 0.0)
@@ -87,12 +96,15 @@ class PromptWorker:
         self._end_after(DEADLINE_SECONDS)
         self._memory.begin(allowance(self._size))
         job = _jobs.decode(frame)
+        self._grammar = ""
         try:
             return self._work(job.id, _works.decode(job.work)), True
         except Refused as refused:
             return refused.rejected(job.id), True
         except MemoryError:
             self._memory.lift()
+            if self._grammar:
+                return grammar_refused(job, self._grammar, "compiling it takes more memory than a prompt may"), False
             return out_of_memory(job), False
         except Exception as error:
             message = f"the prompt could not be prepared ({type(error).__name__})"
@@ -119,6 +131,7 @@ class PromptWorker:
                     inside_reasoning=prepared.inside_reasoning,
                     rendered=prepared.rendered if work.echo or work.render_only else "",
                     pictures=prepared.pictures,
+                    grammar=prepared.grammar,
                 )
 
 
@@ -127,6 +140,10 @@ def _packed(row: Any) -> PackedRow:
     return PackedRow(
         tokens=pack(row.tokens), place=row.place, segments=segments, head=row.head, skip=row.skip, cut=row.cut
     )
+
+
+def grammar_refused(job: PromptJob, param: str, why: str) -> Rejected:
+    return bad_grammar(param, f"{why}; make it simpler").rejected(job.id)
 
 
 def out_of_memory(job: PromptJob) -> Rejected:

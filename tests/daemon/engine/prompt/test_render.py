@@ -224,9 +224,17 @@ def test_tokens_outside_the_vocabulary(llama: LanguageModel, token: int) -> None
     assert (refused.code, refused.param) == ("invalid_request", "logit_bias")
 
 
-def test_grammars_are_refused(llama: LanguageModel) -> None:
-    refused = refusal(llama, TextPrompt(text="x"), grammar=Grammar(type="json"))
-    assert (refused.code, refused.param) == ("unsupported", "response_format")
+def test_a_grammar_comes_with_the_prompt(llama: LanguageModel) -> None:
+    """As the engine compiles it; none where none was asked for, and a refusal that names the field for one that is
+    none. Its field is told before it is compiled."""
+    assert prepare(llama, TextPrompt(text="x")).grammar == ""
+    assert "%json" in prepare(llama, TextPrompt(text="x"), grammar=Grammar(type="json")).grammar
+    bad = Generate(prompt=TextPrompt(text="x"), grammar=Grammar(type="regex", source="(", param="guided_regex"))
+    prompts, told = prompts_of(llama), list[str]()
+    prompts.note_grammar = told.append
+    with pytest.raises(Refused, match=r"invalid value for 'guided_regex': .*unclosed group") as caught:
+        prompts.prepare(bad)
+    assert (caught.value.code, caught.value.param, told) == ("invalid_request", "guided_regex", ["guided_regex"])
 
 
 # --- the context

@@ -1,0 +1,25 @@
+"""The tokens that the grammars of a batch let through, as the sampler takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from .constraint import Constraint
+
+
+def allowed(constraints: Sequence[Constraint | None], vocabulary: int) -> mx.array | None:
+    """Bool of shape (rows, vocabulary), True where a token may be drawn: everywhere in rows without a grammar. None:
+    no row has one."""
+    bound = [row for row, constraint in enumerate(constraints) if constraint is not None]
+    if not bound:
+        return None
+    words = np.full((len(constraints), (vocabulary + 31) // 32), -1, dtype=np.int32)
+    for row in bound:
+        constraint = constraints[row]
+        assert constraint is not None
+        constraint.fill(words[row : row + 1])
+    bits = np.unpackbits(words.view(np.uint8), axis=-1, count=vocabulary, bitorder="little")
+    return mx.array(bits.view(np.bool_))
