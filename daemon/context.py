@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 @dataclass
 class Context:
     """`started` is a Unix time; `draining` turns true once, when the daemon begins to stop; `open_requests` counts
-    those that have not been answered yet."""
+    those that have not been answered yet; `instance` is this run's own random name, by which `start` knows that it is
+    this daemon that answers at an address."""
 
     settings: Settings
     store: Store
@@ -28,6 +30,7 @@ class Context:
     version: str
     draining: bool = False
     open_requests: int = 0
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
     pulls: Pulls = field(kw_only=True)
     quantizing: Quantizer = field(kw_only=True)
     fetcher: Fetcher = field(kw_only=True)

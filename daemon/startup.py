@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from ..control.socket import SocketError, SocketInUse, bind, log_path, socket_path
-from .http.listen import bind_tcp
+from .http.listen import listen_tcp
 from .logs import sink as logs
 from .logs.line import LineStyle
 from .logs.sink import Logs
@@ -23,7 +23,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Resources:
-    """`settings` name the port that was bound. `tcp` is bound, `unix` listens."""
+    """`settings` name the port that was bound. `tcp` and `unix` listen."""
 
     settings: Settings
     tcp: list[socket.socket]
@@ -43,7 +43,7 @@ def acquire_resources(settings: Settings, stack: contextlib.ExitStack) -> Resour
     server = settings.server
     tcp = []
     if server.port == 0:
-        tcp = bind_tcp(server.host, 0)
+        tcp = listen_tcp(server.host, 0)
         server = dataclasses.replace(server, port=tcp[0].getsockname()[1])
         settings = dataclasses.replace(settings, server=server)
     try:
@@ -51,7 +51,7 @@ def acquire_resources(settings: Settings, stack: contextlib.ExitStack) -> Resour
     except OSError as error:
         raise StartError(f"cannot lock {run / str(server.port)}.lock: {error.strerror}") from None
     stack.callback(lock.release)
-    tcp = tcp or bind_tcp(server.host, server.port)
+    tcp = tcp or listen_tcp(server.host, server.port)
     path = socket_path(settings.home, server.port)
     try:
         unix = bind(path)

@@ -12,6 +12,8 @@ from ..daemon.metrics import Sample
 from .endpoint import document, serving
 from .failure import RequestError
 
+INSTANCE = "X-Mlx-Serve-Instance"
+"""The header that carries `Context.instance`."""
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -21,8 +23,10 @@ async def root(request: Request) -> HTTPResponse:
 
 
 async def healthz(request: Request) -> HTTPResponse:
-    """The process answers; this says nothing about models."""
-    return document({"status": "ok"})
+    """The process answers; this says nothing about models. The header tells one daemon from another program."""
+    answer = document({"status": "ok"})
+    answer.headers[INSTANCE] = serving(request).instance
+    return answer
 
 
 async def readyz(request: Request) -> HTTPResponse:

@@ -171,7 +171,10 @@ class QueueRow(ResponseBody, frozen=True):
 
 
 class Status(ResponseBody, frozen=True):
+    """`instance`: what `/healthz` answers in its header at `url`, unless another program has taken the address."""
+
     version: str
+    instance: str
     pid: int
     uptime_seconds: float
     url: str

@@ -119,6 +119,7 @@ def status(context: Context, sizes: Memory, installed: int) -> Status:
     settings, server, queue = context.settings, context.settings.server, context.residency.queue
     return Status(
         version=context.version,
+        instance=context.instance,
         pid=os.getpid(),
         uptime_seconds=max(0.0, time.time() - context.started),
         url=url(server.host, server.port),

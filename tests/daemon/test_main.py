@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support.waiting import GUARD
 
@@ -246,7 +247,8 @@ def test_a_taken_port_is_one_sentence(daemons: Any) -> None:
         daemon = daemons(port=port)
         assert daemon.ended() == 1
         assert daemon.said() == (
-            f"mlx-serve: port {port} is in use by another program; stop that one, or choose another port with --port\n"
+            f"mlx-serve: port {port} is in use by {psutil.Process().name()} (pid {os.getpid()}); stop that one, or "
+            "choose another port with --port\n"
         )
 
 

@@ -121,3 +121,9 @@ async def test_routing(client: httpx.AsyncClient, method: str, path: str, status
 def test_version_numbers(version: str, expected: str) -> None:
     """Open WebUI splits at dots and makes integers."""
     assert numbered(version) == expected
+
+
+async def test_the_daemon_can_be_told_from_another_program(serving: Serving, client: httpx.AsyncClient) -> None:
+    """By a name that only this run has, which its status tells on the control socket."""
+    assert (await client.get("/healthz")).headers["X-Mlx-Serve-Instance"] == serving.context.instance
+    assert len(serving.context.instance) == 16

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ...socket import alive
-from .. import launch, target
+from .. import launch, reachability, target
 from ..client import ApiError, Client, ConnectionBroken, NoDaemon
 from ..display.tables import size, span, table
 from ..display.terminal import note
@@ -40,6 +40,7 @@ def start(session: Session) -> int:
         found = launch.start(wanted, flags)
     except launch.AlreadyRunning as error:
         return _report_running(session, error)
+    _check_address(found)
     if session.json:
         session.print_json(found)
     else:
@@ -47,7 +48,21 @@ def start(session: Session) -> int:
     return 0
 
 
+def _check_address(found: Any) -> None:
+    """No address is printed at which another program answers. Raises CommandFailed."""
+    url, port, instance = found["url"], found["port"], found["instance"]
+    if reachability.answers(url, instance) is False:
+        raise CommandFailed(
+            f"the daemon runs (pid {found['pid']}), but another program answers at {url}",
+            f"end that program, or choose another port: mlx-serve stop --port {port}; mlx-serve start --port N",
+        )
+    only_ipv4 = found["host"] in ("0.0.0.0", "127.0.0.1")
+    if only_ipv4 and reachability.answers(f"http://[::1]:{port}", instance) is False:
+        note(f"another program answers at http://localhost:{port} over IPv6; use {url}")
+
+
 def _report_running(session: Session, error: launch.AlreadyRunning) -> int:
+    _check_address(error.found)
     if session.json:
         session.print_json(error.found)
     print(f"mlx-serve: {error}", file=sys.stderr)

@@ -7,23 +7,15 @@ import socket
 from pathlib import Path
 
 import pytest
+from support.live_daemon import has_ipv6
 
-from mlx_serve.daemon.http.listen import ListenError, bind_tcp
+from mlx_serve.daemon.http.listen import ListenError, listen_tcp
 from mlx_serve.daemon.notify import Notifier
 from mlx_serve.daemon.port_lock import AlreadyRunning, PortLock
 
 
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
 def test_localhost_is_both_loopbacks() -> None:
-    socks = bind_tcp("localhost", 0)
+    socks = listen_tcp("localhost", 0)
     names = {sock.getsockname()[0] for sock in socks}
     for sock in socks:
         sock.close()
@@ -32,7 +24,7 @@ def test_localhost_is_both_loopbacks() -> None:
 
 
 def test_localhost_binds_the_same_port_twice() -> None:
-    socks = bind_tcp("localhost", 0)
+    socks = listen_tcp("localhost", 0)
     assert len({sock.getsockname()[1] for sock in socks}) == 1
     for sock in socks:
         sock.close()
@@ -48,18 +40,18 @@ def test_localhost_binds_the_same_port_twice() -> None:
 )
 def test_a_bad_host_is_said_to_be_one(host: str, words: str) -> None:
     with pytest.raises(ListenError, match=words):
-        bind_tcp(host, 0)
+        listen_tcp(host, 0)
 
 
 def test_a_taken_port_is_said_to_be_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ListenError, match="is in use"):
-        bind_tcp("127.0.0.1", taken.getsockname()[1])
+        listen_tcp("127.0.0.1", taken.getsockname()[1])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may bind every port")
 def test_a_privileged_port_is_said_to_be_one() -> None:
     with pytest.raises(ListenError, match="needs privileges"):
-        bind_tcp("127.0.0.1", 1)
+        listen_tcp("127.0.0.1", 1)
 
 
 def test_a_lock_is_held_once_and_names_its_holder(tmp_path: Path) -> None:
