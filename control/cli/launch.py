@@ -122,29 +122,3 @@ def _reason(log: Path, offset: int, code: int) -> str:
             return last
         last = str(document.get("message") or document.get("event") or last)
     return last.removeprefix("mlx-serve: ")
-
-
-def has_ended(pid: int) -> bool:
-    """Whether a process has ended; a zombie counts as ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return False
-    # The state of the first thread, and num_threads: other threads may outlive it and hold the sockets.
-    return fields[0] == b"Z" and int(fields[17]) <= 1
-
-
-def wait_ended(pid: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not has_ended(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from .. import launch, reachability, target
 from ..client import ApiError, Client, ConnectionBroken, NoDaemon
 from ..display.tables import size, span, table
 from ..display.terminal import note
+from ..process_end import ProcessEnd
 from ..session import CommandFailed, Session
 from ..target import Target
 from .memory import loaded_table
@@ -141,29 +143,42 @@ def stop(session: Session) -> int:
 def _stop_one(client: Client, force: bool) -> int:
     """The pid of the process that has ended. Raises NoDaemon, CommandFailed."""
     pid = client.pid()
+    if pid is None:  # the system does not tell who is at the other end of a socket
+        pid = int(client.get(launch.STATUS)["pid"])
+    with ProcessEnd(pid, _lock(client.path)) as end:
+        _stop_process(client, end, force)
+    return pid
+
+
+def _lock(socket: Path) -> Path | None:
+    """The lock of the daemon whose socket this is, wherever the socket lies."""
+    return target.home() / "run" / f"{socket.stem}.lock" if socket.stem.isdigit() else None
+
+
+def _stop_process(client: Client, end: ProcessEnd, force: bool) -> None:
+    """Raises NoDaemon, CommandFailed."""
     drain = 0.0
     try:
         found = client.get(launch.STATUS)
-        pid, drain = found["pid"], found["drain_seconds"]
+        drain = found["drain_seconds"]
         if not force and (found["queue"]["running"] or found["queue"]["waiting"]):
             note("waiting for running requests (stop --force cancels them)")
         client.post("/control/v1/shutdown", {"force": force})
     except (ConnectionBroken, ApiError) as error:
         # It no longer answers: it is stopping already, or stuck. Only --force may kill it.
-        if pid is None or not force:
-            if pid is not None and launch.wait_ended(pid, _ANSWER_SECONDS):
-                return pid
+        if not force:
+            if end.wait(_ANSWER_SECONDS):
+                return
             raise CommandFailed(
                 f"the daemon does not answer ({error})", "end it with: mlx-serve stop --force"
             ) from error
-    if pid is None:
-        raise CommandFailed("the system does not report the daemon's process id")
-    if not launch.wait_ended(int(pid), _KILL_SECONDS if force else drain + _SLACK_SECONDS):
+    if not end.wait(_KILL_SECONDS if force else drain + _SLACK_SECONDS):
         if not force:
-            raise CommandFailed(f"the daemon (pid {pid}) is still running", "end it with: mlx-serve stop --force")
-        os.kill(int(pid), signal.SIGKILL)
-        launch.wait_ended(int(pid), _KILL_SECONDS)
-    return int(pid)
+            raise CommandFailed(f"the daemon (pid {end.pid}) is still running", "end it with: mlx-serve stop --force")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(end.pid, signal.SIGKILL)
+        if not end.wait(_KILL_SECONDS):
+            raise CommandFailed(f"the daemon (pid {end.pid}) does not end, although it was killed")
 
 
 def version(session: Session) -> int:

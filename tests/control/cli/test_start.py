@@ -16,6 +16,7 @@ from support.waiting import GUARD
 from mlx_serve.control.cli import launch
 from mlx_serve.control.cli import main as cli
 from mlx_serve.control.cli.client import Client
+from mlx_serve.control.cli.process_end import ProcessEnd
 from mlx_serve.control.cli.target import running_sockets
 from mlx_serve.control.socket import alive, bind, socket_path
 
@@ -32,7 +33,7 @@ def fake_program(environment: dict[str, str], home: Path, monkeypatch: pytest.Mo
         pid = Client(path, GUARD).pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        launch.wait_ended(pid, GUARD)
+        ProcessEnd(pid).wait(GUARD)
 
 
 def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
@@ -56,7 +57,7 @@ def test_start_returns_when_the_daemon_answers_and_stop_when_it_is_gone(
 
     assert cli.main(["stop", "--port", str(port)]) == 0
     assert capsys.readouterr().out == f"stopped mlx-serve (pid {pid})\n"
-    assert launch.has_ended(pid)
+    assert ProcessEnd(pid).wait(0)
     assert cli.main(["stop", "--port", str(port)]) == 3
 
 
@@ -107,7 +108,7 @@ def test_daemon_that_was_killed_leaves_nothing_in_the_way(home: Path, capsys: py
     pid = Client(socket_path(home, port), GUARD).pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert launch.wait_ended(pid, GUARD)
+    assert ProcessEnd(pid).wait(GUARD)
     assert cli.main(["status", "--port", str(port)]) == 3
     assert cli.main(["start", "--port", str(port)]) == 0
 
@@ -134,7 +135,7 @@ def test_force_ends_a_daemon_that_answers_no_more(home: Path, monkeypatch: pytes
     os.kill(pid, signal.SIGSTOP)
     assert cli.main(["stop", "--port", str(port)]) == 1
     assert cli.main(["stop", "--port", str(port), "--force"]) == 0
-    assert launch.has_ended(pid)
+    assert ProcessEnd(pid).wait(0)
 
 
 def test_start_means_the_configured_port_whatever_else_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
