@@ -38,14 +38,13 @@ def _bash() -> str:
     for command in COMMANDS:
         flags = " ".join(name for name, _, _ in _flags(command))
         words = f"$({_MODELS})" if command.models else " ".join(_words(command))
-        files = "compopt -o default; " if command.name in ("pull", "run", "start") else ""
         taken = "".join(f" {name}) words='{' '.join(known)}' ;;" for name, _, known in _flags(command) if known)
         values = f' case "$previous" in{taken} esac;' if taken else ""
-        cases.append(f"    {'|'.join(_names(command))}) {files}flags='{flags}'; words=\"{words}\";{values} ;;")
+        cases.append(f"    {'|'.join(_names(command))}) flags='{flags}'; words=\"{words}\";{values} ;;")
     every = " ".join(name for command in COMMANDS for name in _names(command))
     body = "\n".join(cases)
     return f"""\
-# bash completion for mlx-serve; use it with: source <(mlx-serve completion bash)
+# bash completion for mlx-serve; use it with: eval "$(mlx-serve completion bash)"
 _mlx_serve() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}"
   local command="" word flags="" words=""
@@ -64,7 +63,7 @@ _mlx_serve() {{
     *) COMPREPLY=($(compgen -W "$words" -- "$current")) ;;
   esac
 }}
-complete -F _mlx_serve mlx-serve"""
+complete -o default -F _mlx_serve mlx-serve"""
 
 
 def _zsh() -> str:
@@ -82,7 +81,7 @@ def _zsh() -> str:
     body = "\n".join(cases)
     return f"""\
 #compdef mlx-serve
-# zsh completion for mlx-serve; use it with: source <(mlx-serve completion zsh)
+# zsh completion for mlx-serve; use it with: eval "$(mlx-serve completion zsh)"
 _mlx_serve_models() {{
   local -a models
   models=(${{(f)"$({_MODELS})"}})
@@ -104,7 +103,12 @@ _mlx_serve() {{
 {body}
   esac
 }}
-if [ "$funcstack[1]" = "_mlx_serve" ]; then _mlx_serve; else compdef _mlx_serve mlx-serve; fi"""
+if [ "$funcstack[1]" = "_mlx_serve" ]; then
+  _mlx_serve "$@"
+else
+  (( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit -i; }}
+  compdef _mlx_serve mlx-serve
+fi"""
 
 
 def _zsh_flag(name: str, summary: str, words: list[str]) -> str:
