@@ -6,10 +6,13 @@ become `other`.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from . import process_memory
 
 if TYPE_CHECKING:
     from .residency.lease import Queue, Resident
@@ -140,7 +143,11 @@ class _SampleCollector:
             ("mlx_serve_queue_running", "Requests that hold a model.", queue.running),
             ("mlx_serve_queue_waiting", "Requests that wait for a place.", queue.waiting),
             ("mlx_serve_queue_limit", "Requests that may wait.", queue.limit),
-            ("mlx_serve_resident_memory_bytes", "Memory of the daemon itself.", _own_memory()),
+            (
+                "mlx_serve_resident_memory_bytes",
+                "Memory of the daemon itself.",
+                process_memory.system().whole(os.getpid()),
+            ),
         )
         for name, text, value in gauges:
             yield GaugeMetricFamily(name, text, value=value)
@@ -163,9 +170,3 @@ class _SampleCollector:
             for resident in residents:
                 family.add_metric([resident.name], getattr(resident, attribute))
             yield family
-
-
-def _own_memory() -> int:
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)

@@ -44,6 +44,7 @@ async def metrics(request: Request) -> HTTPResponse:
     context = serving(request)
     if not context.settings.metrics.enabled:
         raise RequestError("metrics are off; set metrics.enabled to true", status=404, code="not_found")
+    await context.residency.measure()
     return HTTPResponse(
         context.metrics.render(sample(context)), content_type="text/plain; version=0.0.4; charset=utf-8"
     )

@@ -80,7 +80,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.protocol": (),
     "daemon.settings": (),
     "daemon.logs": (),
-    "daemon.workers": ("daemon.protocol", "daemon.errors", "store.disk.scratch"),
+    "daemon.workers": ("daemon.protocol", "daemon.errors", "daemon.process_memory", "store.disk.scratch"),
     "daemon.tasks": (
         *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads", "daemon.workers"),
         *("store", "store.disk.manifests", "store.inspect.weights", "store.ingest.builtin"),

@@ -90,6 +90,7 @@ def _name(name: str) -> str:
 async def get_status(request: Request) -> HTTPResponse:
     context = _context(request)
     sizes = await asyncio.to_thread(documents.memory)
+    await context.residency.measure()
     installed = await store_threads.look(context.store.models)
     return _json(documents.status(context, sizes, len(installed)))
 
@@ -141,7 +142,9 @@ async def unload(request: Request) -> HTTPResponse:
 
 
 async def ps(request: Request) -> HTTPResponse:
-    return _json(documents.loaded_models(_context(request)))
+    context = _context(request)
+    await context.residency.measure()
+    return _json(documents.loaded_models(context))
 
 
 async def verify(request: Request) -> None:

@@ -157,7 +157,7 @@ class LoadedModels(ResponseBody, frozen=True):
 
 
 class Memory(ResponseBody, frozen=True):
-    """Resident memory of the daemon, and of all its child processes."""
+    """Memory of the daemon, and of all its child processes: resident sizes, on macOS footprints."""
 
     daemon: int
     children: int

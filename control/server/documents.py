@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from ...daemon import process_memory
 from ..socket import log_path, socket_path
 from .bodies import (
     FileRow,
@@ -102,17 +103,10 @@ def url(host: str, port: int) -> str:
 
 
 def memory() -> Memory:
-    """Resident sizes from the system. Takes a few ms, so only `status` calls it."""
-    import psutil
-
-    me = psutil.Process()
-    sizes = []
-    for child in me.children(recursive=True):
-        try:
-            sizes.append(child.memory_info().rss)
-        except psutil.Error:
-            continue
-    return Memory(daemon=me.memory_info().rss, children=sum(sizes), processes=len(sizes))
+    """Sizes from the system. Takes a few ms, so only `status` calls it."""
+    system, me = process_memory.system(), os.getpid()
+    sizes = [size for child in system.children(me) if (size := system.whole(child))]
+    return Memory(daemon=system.whole(me), children=sum(sizes), processes=len(sizes))
 
 
 def status(context: Context, sizes: Memory, installed: int) -> Status:

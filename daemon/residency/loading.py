@@ -94,7 +94,7 @@ class Loader:
             self.failures.refused(slot.base, error)
             raise
         tensors = 0 if slot.hello.backend == "cuda" else slot.loaded.weight_bytes
-        slot.process = max(slot.process, slot.runner.resident_bytes - tensors)
+        slot.process = max(slot.process, await slot.runner.measure() - tensors)
         slot.needs = min(after_load(slot.loaded, slot.process), slot.share)
         slot.loaded_at = time.time()
         slot.loaded_at_tick = asyncio.get_running_loop().time()

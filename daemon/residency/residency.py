@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Draining, LoadError, QueueFull, RunnerDied
 from ..protocol import SERVED_KINDS, Kind
+from ..workers.memory_gauge import FRESH_SECONDS
 from ..workers.runner import Runner
 from .admission import Admission
 from .audit import Audit, count
@@ -149,6 +150,7 @@ class Residency:
             ledger = await self._loader.ledger()
             slot.process = ledger.process
             slot.needs = before_load(slot.installed.size, ledger.process)
+            await self.measure()
             await self._admission.admit(slot, ledger)
             others = [one.wired for one in self._slots.values() if one is not slot]
             slot.wired = wired(self._loader.wired_bound(ledger), slot.installed.size, others)
@@ -284,6 +286,11 @@ class Residency:
         return [
             resident(slot, self._settings.engine.max_batch) for slot in sorted(ready, key=lambda slot: -slot.last_used)
         ]
+
+    async def measure(self) -> None:
+        """Ask the system what each model's process holds, unless that was asked a second ago."""
+        runners = [slot.runner for slot in self._slots.values() if slot.runner is not None]
+        await asyncio.gather(*(runner.measure(FRESH_SECONDS) for runner in runners))
 
     def quarantined(self) -> list[Quarantine]:
         """The models that are not loaded now, because their processes died too often."""

@@ -12,13 +12,10 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...store.disk.scratch import CHILD, Scratch
 from .child_environment import child_environment
-
-if TYPE_CHECKING:
-    import psutil
+from .memory_gauge import MemoryGauge
 
 LOG = logging.getLogger("mlx_serve.runner")
 LONGEST_LINE = 500
@@ -26,13 +23,15 @@ ENGINE = ("-m", "mlx_serve.daemon.engine.main")
 
 
 class Child:
-    """`Child.spawn()` gives the process and the parent's end of the socket; `wait` says how it ended."""
+    """`Child.spawn()` gives the process and the parent's end of the socket; `wait` says how it ended. `memory`: what it
+    holds with the processes that it started, and shares with no others."""
 
     def __init__(self, process: asyncio.subprocess.Process, scratch: Scratch) -> None:
         self._process = process
         self._scratch = scratch
         self._reading = asyncio.create_task(self._read_stderr())
         self._ending: asyncio.Task[str] | None = None
+        self.memory = MemoryGauge(process.pid)
 
     @classmethod
     async def spawn(cls, command: Sequence[str] = ENGINE, cache: Path | None = None) -> tuple[Child, socket.socket]:
@@ -66,18 +65,6 @@ class Child:
     @property
     def pid(self) -> int:
         return self._process.pid
-
-    def resident_bytes(self) -> int:
-        """Memory that is this process's own, as far as the system tells it apart, with that of the processes that it
-        started; 0 when it is gone."""
-        import psutil  # not before there is a child
-
-        try:
-            process = psutil.Process(self.pid)
-            own, children = process.memory_info(), process.children(recursive=True)
-        except psutil.Error:
-            return 0
-        return int(own.rss - getattr(own, "shared", 0)) + sum(_proportional_bytes(child) for child in children)
 
     async def _read_stderr(self) -> None:
         """Line by line; a long line, such as a progress bar or a printed tensor, is cut."""
@@ -117,14 +104,3 @@ class Child:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-
-
-def _proportional_bytes(process: psutil.Process) -> int:
-    """What a fork shares with its parent counts in part, where the system tells; 0 when the process is gone."""
-    import psutil
-
-    try:
-        memory = process.memory_full_info()
-    except psutil.Error:
-        return 0
-    return int(getattr(memory, "pss", memory.uss))

@@ -79,8 +79,9 @@ class Runner:
 
     @property
     def resident_bytes(self) -> int:
-        """Memory that is the process's own, not shared with others; 0 when it is gone."""
-        return self._child.resident_bytes()
+        """Memory that is the process's own, not shared with others, a second or less before; 0 when it is gone. When
+        nobody has asked for a while, that of the last time: `measure` first."""
+        return self._child.memory.value
 
     @property
     def loading(self) -> bool:
@@ -101,13 +102,20 @@ class Runner:
     def death(self) -> str:
         return self._reason or "it is alive"
 
+    async def measure(self, seconds: float = 0.0) -> int:
+        """`resident_bytes`, not older than so many seconds."""
+        return await self._child.memory.measure(seconds)
+
     async def hello(self) -> protocol.Hello:
         """Wait for the imports. Raises RunnerDied."""
         try:
-            return await asyncio.wait_for(asyncio.shield(self._hello), START_SECONDS)
+            hello = await asyncio.wait_for(asyncio.shield(self._hello), START_SECONDS)
         except TimeoutError:
             self._kill(f"it did not start within {START_SECONDS:.0f} s")
             raise RunnerDied(self.model, self.death) from None
+        if not self.process_bytes:
+            self.process_bytes = await self.measure()
+        return hello
 
     async def load(self, request: protocol.Load, seconds: float) -> protocol.Loaded:
         """Load the model, within so many seconds and with signs of life all the while, or be killed. Raises LoadError,
@@ -223,7 +231,6 @@ class Runner:
         elif not self._hello.done():
             for note in hello.notes:
                 LOG.warning("start engine note=%s", note)
-            self.process_bytes = self.resident_bytes
             self._hello.set_result(hello)
 
     def _fail_load(self, failed: protocol.LoadFailed) -> None:

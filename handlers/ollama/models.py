@@ -29,7 +29,9 @@ async def tags(request: Request) -> HTTPResponse:
 
 
 async def ps(request: Request) -> HTTPResponse:
-    residents = serving(request).residency.resident()
+    residency = serving(request).residency
+    await residency.measure()
+    residents = residency.resident()
     residents.sort(key=lambda resident: (resident.expires_at is None, resident.expires_at or 0.0), reverse=True)
     return document({"models": [_process(resident) for resident in residents]})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -160,10 +161,14 @@ def test_the_processes_stay_within_the_limit_and_ps_says_what_they_hold(start: S
         assert len(rows) == 2 and sum(row["share"] for row in rows) <= limit
         assert sum(private(child.pid) for child in daemon.children()) <= limit
     wait_until(lambda: len(daemon.children()) == 3, "the spare process is there")
-    for row in daemon.control("GET", "/ps")["models"]:
-        assert row["memory"] == pytest.approx(private(row["pid"]), rel=0.05)
-        label = f'{{model="{row["name"]}"}}'
-        assert daemon.gauge(f"model_memory_bytes{label}") == pytest.approx(row["memory"], rel=0.05)
+
+    def shown_rightly(row: dict[str, Any]) -> bool:
+        """What is shown may be a second old."""
+        label, real = f'{{model="{row["name"]}"}}', pytest.approx(private(row["pid"]), rel=0.05)
+        return bool(row["memory"] == real and daemon.gauge(f"model_memory_bytes{label}") == real)
+
+    wait_until(lambda: all(map(shown_rightly, daemon.control("GET", "/ps")["models"])), "ps and metrics to be right")
+    rows = daemon.control("GET", "/ps")["models"]
     shown = {model["name"]: model["size"] for model in daemon.get("/api/ps").json["models"]}
     assert {name.removesuffix(":latest"): size for name, size in shown.items()} == pytest.approx(
         {row["name"]: row["memory"] for row in rows}, rel=0.2

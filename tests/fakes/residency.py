@@ -63,10 +63,14 @@ class FakeResidency:
         self.unloaded: list[str] = []
         self.quarantine: list[Quarantine] = []
         self.deaths: dict[str, int] = {}
+        self.measured = 0
         self._rows: list[Resident] = []
 
     async def start(self) -> None:
         pass
+
+    async def measure(self) -> None:
+        self.measured += 1
 
     async def close(self, drain_seconds: float = 0.0) -> None:
         pass

@@ -56,6 +56,9 @@ class FakeRunner:
             batchable=True,
         )
 
+    async def measure(self, seconds: float = 0.0) -> int:
+        return self.resident_bytes
+
     def limit(self, memory: int) -> None:
         self.limits.append(memory)
 

@@ -127,3 +127,10 @@ async def test_the_daemon_can_be_told_from_another_program(serving: Serving, cli
     """By a name that only this run has, which its status tells on the control socket."""
     assert (await client.get("/healthz")).headers["X-Mlx-Serve-Instance"] == serving.context.instance
     assert len(serving.context.instance) == 16
+
+
+async def test_what_models_hold_is_measured_before_it_is_shown(serving: Serving, client: httpx.AsyncClient) -> None:
+    """A figure of the last request may be an hour old."""
+    for count, path in enumerate(("/metrics", "/api/ps"), start=1):
+        assert (await client.get(path)).status_code == 200
+        assert serving.residency.measured == count

@@ -6,6 +6,7 @@ import ctypes
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 LEAST = 256 << 20
 FOR_REQUEST_BYTE = 64
@@ -49,17 +50,18 @@ def resident(pid: int) -> int:
             return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
         except (OSError, IndexError):
             return 0
-    return _resident_on_macos(pid)
+    return footprint(pid, ctypes.CDLL(None))
 
 
-def _resident_on_macos(pid: int) -> int:
-    """`ri_resident_size` of libproc's `struct rusage_info_v0`: behind a UUID and six 64-bit counters."""
-    usage = (ctypes.c_uint64 * 32)()
+def footprint(pid: int, library: Any) -> int:
+    """`ri_phys_footprint` of libproc's `struct rusage_info_v0`: behind a UUID and seven 64-bit counters. Unlike the
+    resident size it does not shrink when macOS compresses what a process has filled."""
+    usage = (ctypes.c_uint64 * 12)()
     try:
-        failed = ctypes.CDLL(None).proc_pid_rusage(pid, 0, ctypes.byref(usage))
+        failed = library.proc_pid_rusage(ctypes.c_int(pid), ctypes.c_int(0), ctypes.byref(usage))
     except AttributeError:
         return 0
-    return 0 if failed else usage[8]
+    return 0 if failed else usage[9]
 
 
 def trim() -> None:
