@@ -6,6 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .keep_awake import KeepAwake
+
 if TYPE_CHECKING:
     from ..store.store import Store
     from .fetching.fetcher import Fetcher
@@ -34,3 +36,4 @@ class Context:
     pulls: Pulls = field(kw_only=True)
     quantizing: Quantizer = field(kw_only=True)
     fetcher: Fetcher = field(kw_only=True)
+    keep_awake: KeepAwake = field(default_factory=KeepAwake, kw_only=True)

@@ -69,7 +69,8 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
     except Exception:
         log.exception("fail to close runners")
 
-    # 8. The control socket is last.
+    # 8. The machine may sleep, and the control socket is last.
+    await context.keep_awake.close()
     control.stop_listening()
     control.abort()
 

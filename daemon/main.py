@@ -41,6 +41,7 @@ def compose(settings: Settings, started: float) -> Context:
     from ..store.store import Store
     from .context import Context
     from .fetching.fetcher import Fetcher
+    from .keep_awake import KeepAwake, assertion
     from .metrics import Metrics
     from .residency.residency import Residency
     from .tasks.pulls import Pulls
@@ -48,8 +49,9 @@ def compose(settings: Settings, started: float) -> Context:
 
     store = Store.open(settings.models.directory, settings.models.aliases)
     quantizing = Quantizer(settings, store)
-    pulls = Pulls(store, quantizing, lambda: residency.in_use)
-    residency = Residency(settings, store, pulls=pulls)
+    keep_awake = KeepAwake(assertion() if settings.server.prevent_sleep else ())
+    pulls = Pulls(store, quantizing, lambda: residency.in_use, keep_awake=keep_awake)
+    residency = Residency(settings, store, pulls=pulls, keep_awake=keep_awake)
     return Context(
         settings=settings,
         store=store,
@@ -60,6 +62,7 @@ def compose(settings: Settings, started: float) -> Context:
         pulls=pulls,
         quantizing=quantizing,
         fetcher=Fetcher(private=settings.models.fetch_private_images, version=__version__),
+        keep_awake=keep_awake,
     )
 
 

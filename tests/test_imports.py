@@ -82,11 +82,11 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.logs": (),
     "daemon.workers": ("daemon.protocol", "daemon.errors", "daemon.process_memory", "store.disk.scratch"),
     "daemon.tasks": (
-        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads", "daemon.workers"),
-        *("store", "store.disk.manifests", "store.inspect.weights", "store.ingest.builtin"),
+        *("daemon.protocol", "daemon.errors", "daemon.keep_awake", "daemon.settings", "daemon.store_threads"),
+        *("daemon.workers", "store", "store.disk.manifests", "store.inspect.weights", "store.ingest.builtin"),
     ),
     "daemon.residency": (
-        *("daemon.protocol", "daemon.errors", "daemon.settings", "daemon.store_threads"),
+        *("daemon.protocol", "daemon.errors", "daemon.keep_awake", "daemon.settings", "daemon.store_threads"),
         *("daemon.workers", "daemon.tasks", "store", "store.inspect.architectures"),
     ),
     "daemon.fetching": ("daemon.errors", "store.hub.address_scope", "store.hub.certificates"),

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import Draining, LoadError, QueueFull, RunnerDied
+from ..keep_awake import KeepAwake
 from ..protocol import SERVED_KINDS, Kind
 from ..workers.memory_gauge import FRESH_SECONDS
 from ..workers.runner import Runner
@@ -44,6 +45,7 @@ class Residency:
         *,
         pulls: Pulls | None = None,
         served: Collection[Kind] = SERVED_KINDS,
+        keep_awake: KeepAwake | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -52,6 +54,7 @@ class Residency:
         self._loader = Loader(settings, store, self._spare, served)
         self._slots: dict[str, Slot] = {}
         self._changed = asyncio.Event()
+        self._keep_awake = keep_awake or KeepAwake()
         self._admission = Admission(lambda: self._slots.values(), self._begin_closing)
         self._tasks: set[asyncio.Task[None]] = set()
         self._audit = Audit()
@@ -95,6 +98,7 @@ class Residency:
         slot = await self._slot_of(installed)  # from here to the lease nothing is awaited
         self._check_queue(slot, slot.leases)
         slot.take(keep_alive)
+        self._keep_awake.begin()
         try:
             waits = not slot.ready.done()
             await asyncio.shield(slot.ready)
@@ -133,6 +137,7 @@ class Residency:
         if seconds is not None:
             self._seconds += 0.1 * (seconds - self._seconds)
         slot.give_back()
+        self._keep_awake.end()
         self._wake()
         if slot.leases == 0 and self._slots.get(slot.base) is slot and slot.settled:
             self._schedule_expiry(slot)

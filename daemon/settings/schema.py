@@ -56,6 +56,7 @@ class ServerSettings:
     drain_seconds: float = setting(
         30, "number", "how long running requests may go on when the daemon stops", low=0, high=3600, unit="seconds"
     )
+    prevent_sleep: bool = setting(True, "switch", "macOS: no idle sleep while there are answers or pulls")
 
 
 @dataclass(frozen=True)

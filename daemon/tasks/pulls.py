@@ -20,6 +20,7 @@ from ...store.names import BUILTIN_OWNER, LOCAL_OWNER, Name, is_full
 from ...store.progress import Progress, Report
 from .. import store_threads
 from ..errors import PullStopped
+from ..keep_awake import KeepAwake
 from .quantizing import QuantizeOrder, name_after
 from .shared_task import SharedTask, in_thread
 
@@ -57,11 +58,17 @@ class Pulls:
     """`in_memory` returns the manifests (hex) whose files a model's process may read now; they are kept."""
 
     def __init__(
-        self, store: Store, quantizing: Quantizer, in_memory: Callable[[], Collection[str]] = frozenset
+        self,
+        store: Store,
+        quantizing: Quantizer,
+        in_memory: Callable[[], Collection[str]] = frozenset,
+        *,
+        keep_awake: KeepAwake | None = None,
     ) -> None:
         self._store = store
         self._quantizing = quantizing
         self._in_memory = in_memory
+        self._keep_awake = keep_awake or KeepAwake()
         self._works: dict[Order, SharedTask[Progress, Installed]] = {}
         self._ending: set[asyncio.Task[Installed]] = set()
         self._unwanted: set[Name] = set()
@@ -104,9 +111,11 @@ class Pulls:
     def _begin(self, order: Order) -> SharedTask[Progress, Installed]:
         work = self._works[order] = SharedTask(partial(self._work, order), _subject)
         self._ending.add(work.task)
+        self._keep_awake.begin()
 
         def ended(task: asyncio.Task[Installed]) -> None:
             self._ending.discard(task)
+            self._keep_awake.end()
             if self._works.get(order) is work:
                 del self._works[order]
 

@@ -137,7 +137,7 @@ def test_idle_connections_do_not_hold_the_daemon(daemons: Any, loop: str) -> Non
     assert daemon.ended() == 0
     assert rest(kept) == rest(fresh) == b""
     assert list((daemon.home / "run").iterdir()) == [], "socket and lock are gone"
-    assert daemon.notes.read_text().splitlines() == ["residency started", "residency closed"]
+    assert daemon.notes.read_text().splitlines() == ["residency started", "residency closed", "may sleep"]
     assert f"loop={loop}" in daemon.log()[0]["message"]
 
 

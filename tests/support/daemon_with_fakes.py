@@ -19,6 +19,7 @@ from fakes.serving import fakes
 
 from mlx_serve.daemon import main as daemon
 from mlx_serve.daemon.context import Context
+from mlx_serve.daemon.keep_awake import KeepAwake
 from mlx_serve.daemon.settings.schema import Settings
 from mlx_serve.store.installed import Installed
 
@@ -42,6 +43,11 @@ class NotedResidency(FakeResidency):
         note("residency closed")
 
 
+class NotedKeepAwake(KeepAwake):
+    async def close(self) -> None:
+        note("may sleep")
+
+
 def note(text: str) -> None:
     if path := os.environ.get("NOTES"):
         with open(path, "a") as file:
@@ -51,6 +57,7 @@ def note(text: str) -> None:
 def make(settings: Settings, started: float) -> Context:
     context = fakes(settings, settings.home / "views", residency_type=NotedResidency).context
     context.started = started
+    context.keep_awake = NotedKeepAwake()
     return context
 
 

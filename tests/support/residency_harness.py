@@ -14,6 +14,7 @@ from fakes.runner import FakeRunner, Fleet
 from fakes.store import FakeStore
 from support.waiting import GUARD, settle
 
+from mlx_serve.daemon.keep_awake import KeepAwake
 from mlx_serve.daemon.protocol import Kind
 from mlx_serve.daemon.residency import backoff
 from mlx_serve.daemon.residency.lease import Resident
@@ -33,7 +34,13 @@ class ResidencyHarness:
     """A residency over a fleet of fake runners and a store of four language models and an embedding model. `served`:
     the kinds that the engine has workers for."""
 
-    def __init__(self, settings: Settings, served: Collection[Kind] = KINDS, **sections: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        served: Collection[Kind] = KINDS,
+        keep_awake: KeepAwake | None = None,
+        **sections: dict[str, Any],
+    ) -> None:
         for section, values in sections.items():
             settings = replace(settings, **{section: replace(getattr(settings, section), **values)})
         self.fleet = Fleet()
@@ -43,7 +50,14 @@ class ResidencyHarness:
         self.store.add(VECTORS, kind="embedding")
         quantizing: Any = None
         self.pulls = Pulls(self.store, quantizing)  # type: ignore[arg-type]
-        self.residency = Residency(settings, self.store, Spare(self.fleet.spawn), pulls=self.pulls, served=served)  # type: ignore[arg-type]
+        self.residency = Residency(
+            settings,
+            self.store,  # type: ignore[arg-type]
+            Spare(self.fleet.spawn),
+            pulls=self.pulls,
+            served=served,
+            keep_awake=keep_awake,
+        )
 
     def use(self, name: str, **options: Any) -> Any:
         return use(self.residency, name, **options)
