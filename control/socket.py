@@ -5,6 +5,7 @@ The daemon and the command both take the path from here. Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -16,6 +17,7 @@ from pathlib import Path
 MAX_PATH = 103 if sys.platform == "darwin" else 107
 """Bytes that fit in `sockaddr_un.sun_path` without the final NUL."""
 
+_LONGEST_NAME = "65535.sock"
 _SOL_LOCAL = 0
 _LOCAL_PEERCRED = 0x001
 _LOCAL_PEERPID = 0x002
@@ -47,24 +49,52 @@ def log_path(home: Path, port: int) -> Path:
 
 
 def socket_folder(home: Path) -> Path:
-    """`<home>/run`, or a short private folder when a socket's path there could exceed the system's limit."""
+    """`<home>/run`; for a home whose sockets would have too long a path, a folder of its own in the user's
+    `~/.mlx-serve/sockets`, which every login, service and shell of the user finds and no system cleans up. Raises
+    SocketError when that is too long as well."""
     folder = home.expanduser().absolute() / "run"
-    return folder if _fits(folder) else _short_folder(home)
+    if _fits(folder):
+        return folder
+    short = Path("~/.mlx-serve/sockets").expanduser() / _digest(home)
+    if _fits(short):
+        return short
+    most = MAX_PATH - len(f"/run/{_LONGEST_NAME}")
+    raise SocketError(
+        f"the control socket's path would have {_length(folder)} bytes in {folder} and {_length(short)} in {short}, "
+        f"but the system allows {MAX_PATH}; set MLX_SERVE_HOME to a folder whose path has at most {most} bytes"
+    )
+
+
+def running_socket(home: Path, port: int) -> Path:
+    """As `socket_path`, but where an older version's daemon is found in one of its places, that one."""
+    path = socket_path(home, port)
+    if path.parent == home.expanduser().absolute() / "run" or alive(path):
+        return path
+    return next((old for folder in old_folders(home) if alive(old := folder / path.name)), path)
+
+
+def old_folders(home: Path) -> list[Path]:
+    """Where the first versions had the sockets of a home with a long path; none for other homes."""
+    if _fits(home.expanduser().absolute() / "run"):
+        return []
+    name = f"mlx-serve-{os.getuid()}-{_digest(home)}"
+    places = (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp")
+    return [folder for place in places if place and _fits(folder := Path(place).absolute() / name)]
+
+
+def _digest(home: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(os.fsencode(home.expanduser().resolve())).hexdigest()[:16]
 
 
 def _fits(folder: Path) -> bool:
-    return len(os.fsencode(folder / "65535.sock")) <= MAX_PATH
+    return _length(folder) <= MAX_PATH
 
 
-def _short_folder(home: Path) -> Path:
-    import hashlib
-
-    digest = hashlib.sha256(os.fsencode(home.expanduser().resolve())).hexdigest()[:16]
-    name = f"mlx-serve-{os.getuid()}-{digest}"
-    for place in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR")):
-        if place and Path(place).is_absolute() and _fits(Path(place) / name):
-            return Path(place) / name
-    return Path("/tmp") / name
+def _length(folder: Path) -> int:
+    """Of the longest path that a socket may have in it."""
+    return len(os.fsencode(folder / _LONGEST_NAME))
 
 
 def bind(path: Path) -> socket.socket:
@@ -75,15 +105,41 @@ def bind(path: Path) -> socket.socket:
     """
 
     folder = path.parent
-    _make_private(folder)
-    # The folder is the lock: of two daemons that start at once, the second finds the first one's socket live.
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    while True:
+        _make_private(folder)
+        # The folder is the lock: of two daemons that start at once, the second finds the first one's socket live.
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _lock(lock, folder)
+            if not _is_still(folder, lock):
+                continue  # its last user removed it between our opening and our lock
+            _clear(path)
+            return _listen(path)
+        finally:
+            os.close(lock)
+
+
+def remove(path: Path, home: Path) -> None:
+    """Remove a socket that is ours, and its folder when that is outside of the home and nobody else uses it."""
+    path.unlink(missing_ok=True)
+    if path.parent == home.expanduser().absolute() / "run":
+        return
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        lock = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.parent.rmdir()
+        finally:
+            os.close(lock)
+
+
+def _is_still(folder: Path, descriptor: int) -> bool:
     try:
-        _lock(lock, folder)
-        _clear(path)
-        return _listen(path)
-    finally:
-        os.close(lock)
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(lock: int, folder: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 from typing import cast
 
-from ..control.socket import SocketError, SocketInUse, bind, log_path, socket_path
+from ..control.socket import SocketError, SocketInUse, bind, log_path, remove, socket_path
 from .http.listen import listen_tcp
 from .logs import sink as logs
 from .logs.line import LineStyle
@@ -52,14 +52,14 @@ def acquire_resources(settings: Settings, stack: contextlib.ExitStack) -> Resour
         raise StartError(f"cannot lock {run / str(server.port)}.lock: {error.strerror}") from None
     stack.callback(lock.release)
     tcp = tcp or listen_tcp(server.host, server.port)
-    path = socket_path(settings.home, server.port)
     try:
+        path = socket_path(settings.home, server.port)
         unix = bind(path)
     except SocketInUse as error:
         raise AlreadyRunning(server.port, error.pid) from None
     except SocketError as error:
         raise StartError(str(error)) from None
-    stack.callback(path.unlink, missing_ok=True)
+    stack.callback(remove, path, settings.home)
     return Resources(settings, tcp, unix, _start_logs(settings, stack))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..socket import alive, log_path, socket_folder, socket_path
+from ..socket import MAX_PATH, alive, log_path, old_folders, running_socket, socket_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Target:
     def __init__(self, home: Path, port: int, socket: Path | None = None) -> None:
         self.home = home
         self.port = port
-        self.socket = socket or socket_path(home, port)
+        self.socket = socket or running_socket(home, port)
         self.explicit_socket = socket is not None
 
     @property
@@ -48,7 +48,8 @@ def home() -> Path:
 
 def running_sockets(directory: Path) -> list[Path]:
     """The sockets of this home's running daemons, lowest port first."""
-    found = [path for path in socket_folder(directory).glob("*.sock") if path.stem.isdigit() and alive(path)]
+    folders = [socket_folder(directory), *old_folders(directory)]
+    found = [path for folder in folders for path in folder.glob("*.sock") if path.stem.isdigit() and alive(path)]
     return sorted(found, key=lambda path: int(path.stem))
 
 
@@ -57,6 +58,8 @@ def find(port: int | None, socket: str | None) -> Target:
     directory = home()
     if socket is not None:
         path = Path(socket).expanduser().absolute()
+        if (length := len(os.fsencode(path))) > MAX_PATH:
+            raise UsageError(f"--socket: the path has {length} bytes, but the system allows {MAX_PATH}: {path}")
         return Target(directory, int(path.stem) if path.stem.isdigit() else port or DEFAULT_PORT, path)
     named = port if port is not None else environment_port()
     if named is not None:
