@@ -71,6 +71,7 @@ clean:
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo 'make: no Python 3.11 or newer was found; install one, or name it: make PYTHON=…' >&2; exit 1; }
+	@"$(PYTHON)" packaging/python/mlx_serve/machine.py
 	"$(PYTHON)" -m venv $(VENV) || { echo 'make: Python cannot make a virtual environment; on Debian: apt install python3-venv' >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $@

@@ -21,6 +21,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "store.hub.fetch": ("store", "store.disk", "store.hub"),
     "store.ingest": ("store", "store.disk", "store.inspect", "store.hub", "store.hub.fetch"),
     "daemon.engine": (
+        "",
         "daemon.protocol",
         "daemon.engine.cache",
         "daemon.engine.model",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ... import machine
 from .. import protocol
 from .blas import prefer_openblas
 from .process import import_mlx_lm, inherit, watch_for_parent
@@ -17,7 +18,11 @@ def main() -> None:
     sock = inherit()
     hint = prefer_openblas()
     watch_for_parent(sock)
-    hello = _import_engine(notes=(hint,) if hint else ())
+    try:
+        hello = _import_engine(notes=(hint,) if hint else ())
+    except Exception as error:
+        sock.sendall(protocol.encode(protocol.Fatal(message=_cannot_start(error))))
+        raise
     from .serve import live
 
     live(sock, hello)
@@ -30,6 +35,12 @@ def _import_engine(notes: tuple[str, ...]) -> protocol.Hello:
     from .device import describe
 
     return describe(notes)
+
+
+def _cannot_start(error: Exception) -> str:
+    """The first line of what went wrong: the others of an import's error are the loader's paths."""
+    reason = machine.problem() or "install mlx-serve anew, in a virtual environment of its own"
+    return f"MLX cannot be used: {str(error).partition(chr(10))[0][:200] or type(error).__name__}; {reason}"
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def start(session: Session) -> int:
     running = launch.status(wanted) if alive(wanted.socket) else None
     if running is not None:
         return _report_running(session, launch.AlreadyRunning(running))
+    _check_machine()
     flags = _flags(session, wanted)
     if options.foreground:
         command = launch.command(flags)
@@ -48,6 +49,14 @@ def start(session: Session) -> int:
     else:
         print(f"mlx-serve is ready at {found['url']} (pid {found['pid']})")
     return 0
+
+
+def _check_machine() -> None:
+    """Raises CommandFailed where MLX cannot run."""
+    from .... import machine
+
+    if reason := machine.problem():
+        raise CommandFailed(f"mlx-serve cannot run here: {reason}")
 
 
 def _check_address(found: Any) -> None:
