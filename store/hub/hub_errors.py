@@ -15,6 +15,7 @@ from .hub_endpoint import DEFAULT_URL, HubEndpoint
 TRANSIENT = frozenset({408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses that a retry may get past."""
 
+_PROXY = ", where there is a proxy HTTPS_PROXY in the daemon's environment"
 _RATE = re.compile(r'"\w+"\s*;\s*r\s*=\s*(\d{1,12})\s*;\s*t\s*=\s*(\d{1,12})')
 _LONGEST_PAUSE = 10 * 365 * 86400.0
 
@@ -85,9 +86,9 @@ def offline_error(what: str) -> HubUnreachable:
 
 def unreachable_error(endpoint: HubEndpoint, reason: str) -> HubUnreachable:
     """No response. `reason` in a few words."""
-    hint = "check the network; the bytes fetched so far are kept, and the next pull resumes"
+    hint = f"check the network{_PROXY}; the bytes fetched so far are kept, and the next pull resumes"
     if endpoint.url != DEFAULT_URL:
-        hint = f"check the network and HF_ENDPOINT ({endpoint.url}); the bytes fetched so far are kept"
+        hint = f"check the network{_PROXY} and HF_ENDPOINT ({endpoint.url}); the bytes fetched so far are kept"
     return HubUnreachable(f"{hub_name(endpoint)} cannot be reached: {reason}", hint=hint)
 
 

@@ -20,6 +20,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from .hub_endpoint import HubEndpoint, origin
 from .hub_errors import TRANSIENT, duration_text, resume_at
+from .proxies import proxy_for
 
 MAX_RESPONSE = 16 << 20
 MAX_REQUESTS = 1_000
@@ -141,6 +142,25 @@ class _LimitedClient(httpx2.Client):
         raise UnusableResponse(f"it answered with more than {_MAX_REDIRECTS} redirects")
 
 
+class _Route(httpx2.BaseTransport):
+    """Each request through the proxy that downloads are made through, at the moment of the request."""
+
+    def __init__(self) -> None:
+        self._by_proxy: dict[str, httpx2.HTTPTransport] = {}
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        proxy = proxy_for(*origin(str(request.url)))
+        address = "" if proxy is None else proxy.geturl()
+        transport = self._by_proxy.get(address)
+        if transport is None:
+            transport = self._by_proxy[address] = httpx2.HTTPTransport(proxy=address or None)
+        return transport.handle_request(request)
+
+    def close(self) -> None:
+        for transport in self._by_proxy.values():
+            transport.close()
+
+
 def _body(response: httpx2.Response, budget: RequestBudget) -> Iterator[bytes]:
     kind = response.headers.get("content-type", "")
     if "json" not in kind:
@@ -167,7 +187,11 @@ def _reason(error: Exception) -> str:
 constants.HF_HUB_DISABLE_TELEMETRY = True
 # Its warnings repeat what servers put into their headers.
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-set_client_factory(lambda: _LimitedClient(headers={"accept-encoding": "identity"}, follow_redirects=True, timeout=None))
+set_client_factory(
+    lambda: _LimitedClient(
+        headers={"accept-encoding": "identity"}, follow_redirects=True, timeout=None, transport=_Route()
+    )
+)
 
 
 class HubLibrary:

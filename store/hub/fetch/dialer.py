@@ -1,19 +1,18 @@
-"""Opens connections: name resolution, TCP, a proxy where the environment sets one, TLS."""
+"""Opens connections: name resolution, TCP, a proxy where one is set, TLS."""
 
 from __future__ import annotations
 
-import base64
 import http.client
 import socket
 import ssl
 import time
 from typing import cast
-from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.parse import SplitResult
 
 from ...errors import HubUnreachable
 from ..address_scope import GLOBAL, UNROUTABLE, scope_of
 from ..certificates import trusted
+from ..proxies import credentials, proxy_for
 from .timeouts import ConnectionLost, Timeouts, Watchdog
 from .transport import Transport
 
@@ -39,7 +38,7 @@ class Dialer:
         Raises ConnectionLost, FetchStopped, HubUnreachable.
         """
         scheme, host, port = origin
-        proxy = _proxy(scheme, host, port)
+        proxy = proxy_for(scheme, host, port)
         try:
             if proxy is None:
                 transport = self._connect(host, port, watchdog, checked=True, own=origin == self._endpoint)
@@ -115,34 +114,11 @@ class _ConnectTimeout(Watchdog):
             raise TimeoutError("connection timed out")
 
 
-def _proxy(scheme: str, host: str, port: int) -> SplitResult | None:
-    proxies = getproxies_environment()
-    address = proxies.get(scheme) or proxies.get("all")
-    if not address or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
-        return None
-    parts = urlsplit(address if "//" in address else f"http://{address}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise HubUnreachable(
-            f"a {parts.scheme}:// proxy is not supported",
-            hint="set HTTPS_PROXY in the daemon's environment to an http:// address",
-        )
-    return parts
-
-
-def proxy_credentials(scheme: str, host: str, port: int) -> dict[str, str]:
-    """The header for a proxy that needs a user name and a password."""
-    proxy = _proxy(scheme, host, port)
-    if proxy is None or proxy.username is None:
-        return {}
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode("ascii")}
-
-
 def _tunnel(transport: Transport, host: str, port: int, proxy: SplitResult) -> None:
     connection = http.client.HTTPConnection(proxy.hostname or "", proxy.port)
     connection.sock = cast(socket.socket, transport)
     name = f"[{host}]" if ":" in host else host
-    connection.request("CONNECT", f"{name}:{port}", headers=proxy_credentials("https", host, port))
+    connection.request("CONNECT", f"{name}:{port}", headers=credentials("https", host, port))
     answer = connection.getresponse()
     if answer.status != 200:
         raise OSError(f"the proxy answered CONNECT with status {answer.status}")

@@ -11,7 +11,8 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from ..hub_endpoint import origin
-from .dialer import Dialer, Origin, proxy_credentials
+from ..proxies import credentials
+from .dialer import Dialer, Origin
 from .timeouts import ConnectionLost, Watchdog
 from .transport import Transport
 
@@ -84,7 +85,7 @@ class HttpClient:
             connection.attach(transport, parts.hostname or "", absolute)
         if connection.absolute:
             target = f"{parts.scheme}://{parts.netloc}{target}"
-            sent |= proxy_credentials(*where)
+            sent |= credentials(*where)
         try:
             raw = connection.request(target, sent, watchdog)
         except (http.client.HTTPException, OSError, ValueError) as error:
