@@ -15,11 +15,12 @@ HEAVY = ("mlx", "mlx_lm", "mlx_vlm", "transformers", "tokenizers", "huggingface_
 # modules directly in it, or one module; "" is the package itself, for its version.
 RULES: dict[str, tuple[str, ...]] = {
     "store": ("store.disk", "store.ingest"),
-    "store.disk": ("store",),
+    "store.system": (),
+    "store.disk": ("store", "store.system"),
     "store.inspect": ("store", "store.disk"),
     "store.hub": ("store", "store.disk", "store.inspect"),
-    "store.hub.fetch": ("store", "store.disk", "store.hub"),
-    "store.ingest": ("store", "store.disk", "store.inspect", "store.hub", "store.hub.fetch"),
+    "store.hub.fetch": ("store", "store.disk", "store.hub", "store.system"),
+    "store.ingest": ("store", "store.system", "store.disk", "store.inspect", "store.hub", "store.hub.fetch"),
     "daemon.engine": (
         "",
         "daemon.protocol",

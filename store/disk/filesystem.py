@@ -17,9 +17,15 @@ from ..errors import NoSpace
 TEMPORARY = ".tmp"
 """The suffix of files that are never resumed: garbage as soon as nothing holds the store's lock."""
 
+LITTER = frozenset({".DS_Store", ".localized"})
+"""What macOS puts into any folder that somebody looks at."""
+
 PERMANENT_ERRORS = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG)
 """What `read_regular` raises for a missing or unsuitable file; any other error may be transient."""
 
+
+LARGEST_CALL = 1 << 30
+"""Bytes that one system call moves at most: macOS refuses more than INT_MAX with EINVAL, Linux moves a little less."""
 
 _KEEP_SIZE = 1  # linux/falloc.h
 
@@ -30,12 +36,12 @@ class FileSystem:
     def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data).cast("B")
         while view:
-            view = view[os.write(descriptor, view) :]
+            view = view[os.write(descriptor, view[:LARGEST_CALL]) :]
 
     def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, position: int) -> None:
         view = memoryview(data).cast("B")
         while view:
-            count = os.pwrite(descriptor, view, position)
+            count = os.pwrite(descriptor, view[:LARGEST_CALL], position)
             view, position = view[count:], position + count
 
     def allocate(self, descriptor: int, size: int) -> None:
@@ -57,16 +63,8 @@ class FileSystem:
             raise OSError(code, os.strerror(code))
 
     def sync(self, descriptor: int) -> None:
-        """Make a file's content durable. On macOS plain fsync leaves it in the drive's cache."""
-        full = getattr(fcntl, "F_FULLFSYNC", None)
-        if full is not None:
-            try:
-                fcntl.fcntl(descriptor, full)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY):
-                    raise
-        os.fsync(descriptor)
+        """Make a file's content durable."""
+        _sync(descriptor)
 
     def flush(self, descriptor: int) -> None:
         """A weaker `sync` for a file that is still being written: lost bytes can be fetched again."""
@@ -76,7 +74,7 @@ class FileSystem:
         """Make the names in a folder durable."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            _sync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -132,6 +130,19 @@ class FileSystem:
             self.sync(descriptor)
             self.rename(path, target)
         self.sync_folder(target.parent)
+
+
+def _sync(descriptor: int) -> None:
+    """On macOS plain fsync leaves content and names in the drive's cache; not every file system there knows more."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            fcntl.fcntl(descriptor, full)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY):
+                raise
+    os.fsync(descriptor)
 
 
 def open_regular(path: Path | str, *, follow: bool = False, folder: int | None = None) -> int:

@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ReadOnlyStore, StoreError, StoreVersion, translated
-from .filesystem import FileSystem, read_regular
+from ..system import backups
+from .filesystem import LITTER, FileSystem, read_regular
 from .locks import Lock
 
 VERSION = 1
 _FOLDERS = ("partial", "blobs", "refs", "views")
 _OWN = {*_FOLDERS, "lock", "version", "fingerprints"}
-_IGNORED = {".DS_Store", "lost+found", ".localized"}
+_NOT_BACKED_UP = ("partial", "blobs")
+_IGNORED = {*LITTER, "lost+found"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def open_layout(directory: Path, disk: FileSystem) -> Layout:
             _check_empty(directory)
         for name in _FOLDERS:
             disk.make_folder(directory / name)
+        for name in _NOT_BACKED_UP:
+            backups.exclude(directory / name)
         Lock(layout.lock).create()
         if found is None:
             disk.sync_folder(directory)

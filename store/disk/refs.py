@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import InvalidName
 from ..names import Name
-from .filesystem import PERMANENT_ERRORS, FileSystem, read_regular
+from .filesystem import LITTER, PERMANENT_ERRORS, FileSystem, read_regular
 from .locks import Lock
 
 _LINE = re.compile(r"sha256:([0-9a-f]{64})\n?")
@@ -90,11 +90,21 @@ class Refs:
             self._disk.unlink(path)
             self._disk.sync_folder(path.parent)
             for folder in (path.parent, path.parent.parent):
-                try:
-                    folder.rmdir()
-                except OSError:
+                if not self._remove_empty(folder):
                     break
             return True
+
+    def _remove_empty(self, folder: Path) -> bool:
+        """Whether the folder held nothing more, or only what macOS leaves behind, and is gone."""
+        try:
+            left = set(os.listdir(folder))  # noqa: PTH208 - names are enough
+            if left and left <= LITTER:
+                for name in left:
+                    self._disk.unlink(folder / name)
+            folder.rmdir()
+        except OSError:
+            return False
+        return True
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

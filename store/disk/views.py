@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import DamagedModel
 from .blobs import Blobs
+from .filesystem import LITTER
 from .locks import Lock
 from .manifests import Layer, Manifest
 from .scratch import VIEWS, Scratch
@@ -92,12 +93,12 @@ class Views:
 
 
 def _is_whole(view: Path, links: dict[str, str]) -> bool:
-    """Whether a view has exactly these links and nothing else."""
+    """Whether a view has exactly these links and nothing else but what macOS leaves behind."""
     found: dict[str, str] = {}
     try:
         for folder, subfolders, files in os.walk(view, onerror=_raise):
             here = Path(folder)
-            for path in [here / name for name in files] + [here / name for name in subfolders]:
+            for path in [here / name for name in [*files, *subfolders] if name not in LITTER]:
                 if path.is_symlink() or not path.is_dir():
                     found[path.relative_to(view).as_posix()] = str(path.readlink())
     except OSError:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..disk import clones
 from ..disk.blobs import Blob, Blobs, chunks, digest_in, sha256
 from ..disk.filesystem import open_below, open_regular
 from ..errors import NoSpace, SourceError
+from ..system import clones
 
 _RESERVE = 1 << 30
 

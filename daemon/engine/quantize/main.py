@@ -19,8 +19,19 @@ POOL_BYTES = 64 << 20
 NICE = 10  # models that serve requests come first
 
 
+def give_way() -> None:
+    """Let models that serve requests go first on the processor.
+
+    Not on macOS, where this computes on the same GPU as they do: there a process of lower priority beside others has
+    met Metal's time limit for a command. It stays on the GPU, so that the result is what mlx-lm makes on that machine;
+    its windows are small, and the steps of others run between them.
+    """
+    if sys.platform != "darwin":
+        os.nice(NICE)
+
+
 def main() -> None:
-    os.nice(NICE)
+    give_way()
     mailbox = Mailbox(inherit())
     mailbox.start()
     order = mailbox.queue.get()

@@ -18,6 +18,8 @@ import mlx.core as mx
 
 SHARD_BYTES = 5 << 30
 INDEX = "model.safetensors.index.json"
+LARGEST_WRITE = 1 << 30
+"""Bytes of one system call: a stack of experts may be larger than what macOS takes at once (INT_MAX)."""
 
 _DTYPES = {
     mx.bool_: "BOOL",
@@ -83,7 +85,7 @@ def write(place: Place, data: memoryview) -> None:
     """All of a tensor's bytes. Raises OSError."""
     offset = place.offset
     while data:
-        count = os.pwrite(place.descriptor, data, offset)
+        count = os.pwrite(place.descriptor, data[:LARGEST_WRITE], offset)
         offset += count
         data = data[count:]
 

@@ -16,11 +16,11 @@ import struct
 import threading
 from pathlib import Path
 
-from ...disk import boot_id as boot
 from ...disk.blobs import Blob, Blobs
 from ...disk.filesystem import FileSystem
 from ...disk.leftovers import PART, PIECES
 from ...errors import StoreError
+from ...system import boot_id as boot
 from ..repository import HubFile
 from .spans import Spans
 

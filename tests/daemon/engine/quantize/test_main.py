@@ -96,6 +96,16 @@ def test_the_process_ends_with_its_parent() -> None:
             os.close(watch)
 
 
+def test_it_gives_way_on_the_processor_but_not_on_a_macs_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a fake of the platform: a niced process beside others on Metal has met the GPU's time limit."""
+    given: list[int] = []
+    monkeypatch.setattr(os, "nice", given.append)
+    for platform in ("darwin", "linux"):
+        monkeypatch.setattr(sys, "platform", platform)
+        job.give_way()
+    assert given == [job.NICE]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from mlx_serve.store.disk import boot_id as boot
 from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.errors import StoreError
 from mlx_serve.store.hub.fetch.partial import Partial, allocated_bytes
 from mlx_serve.store.hub.fetch.spans import Spans
 from mlx_serve.store.hub.repository import HubFile
+from mlx_serve.store.system import boot_id as boot
 
 SIZE = 1000
 

@@ -1,0 +1,1 @@
+"""What the store asks of the operating system that Python has no call for."""
