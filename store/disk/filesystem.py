@@ -68,7 +68,10 @@ class FileSystem:
 
     def flush(self, descriptor: int) -> None:
         """A weaker `sync` for a file that is still being written: lost bytes can be fetched again."""
-        os.fsync(descriptor) if sys.platform == "darwin" else os.fdatasync(descriptor)
+        if sys.platform == "linux":
+            os.fdatasync(descriptor)
+        else:
+            os.fsync(descriptor)
 
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable."""

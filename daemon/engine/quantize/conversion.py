@@ -40,8 +40,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._home = mx.default_stream(mx.default_device())
-        count = min(MAX_LANES, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
-        more = count - 1 if backend() == "cpu" else 0
+        more = min(MAX_LANES, _cores()) - 1 if backend() == "cpu" else 0
         self._streams = [self._home, *(mx.new_stream(mx.default_device()) for _ in range(more))]
         self._next = itertools.cycle(self._streams)
         self._of: dict[str, mx.Stream] = {}
@@ -54,6 +53,13 @@ class Lanes:
 
     def leave(self) -> None:
         mx.set_default_stream(self._home)
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system can say so."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass
