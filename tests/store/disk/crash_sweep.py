@@ -1,8 +1,9 @@
 """Kills a process at every step of one piece of the store's work and checks what is left. A program of its own.
 
-usage: crash_sweep.py WORK FOLDER FIRST-MODEL SECOND-MODEL [HUB]
-It forks without threads, so that a sweep of fifty kills costs about a second. HUB: the address of the hub that has the
-second model as local/second, for WORK "hub", where the threads of a download are killed with their process.
+usage: crash_sweep.py WORK FOLDER FIRST-MODEL SECOND-MODEL [HUB [DEADLY]]
+It forks without threads, so that a sweep of fifty kills costs about a second; where it may not, each kill is this
+program again, which does the work up to the step number DEADLY. HUB: the address of the hub that has the second model
+as local/second, for WORK "hub", where the threads of a download are killed with their process.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import HfApi
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from support.forking import MAY_FORK
 
 from mlx_serve.store.disk.filesystem import FileSystem
 from mlx_serve.store.hub.repository import HubFile, Repository
@@ -91,6 +97,13 @@ class MortalDisk(QuickDisk):
 
 def survives(deadly: int, work: Callable[[QuickDisk], object]) -> bool:
     """Whether the work was done before the n-th point. Raises when it failed in any other way than by the kill."""
+    code = forked(deadly, work) if MAY_FORK else subprocess.call([sys.executable, *again(deadly)])
+    if code not in (0, -signal.SIGKILL):
+        raise AssertionError(f"kill {deadly}: the work failed by itself")
+    return code == 0
+
+
+def forked(deadly: int, work: Callable[[QuickDisk], object]) -> int:
     child = os.fork()
     if child == 0:
         try:
@@ -99,12 +112,13 @@ def survives(deadly: int, work: Callable[[QuickDisk], object]) -> bool:
             print(repr(error), file=sys.stderr, flush=True)
             os._exit(1)
         os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-        return False
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise AssertionError(f"kill {deadly}: the work failed by itself")
-    return True
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def again(deadly: int) -> list[str]:
+    """This program's arguments with a deadly step."""
+    given = sys.argv[:6]
+    return [*given, *[""] * (6 - len(given)), str(deadly)]
 
 
 def check(condition: bool, what: str) -> None:
@@ -140,7 +154,7 @@ def known(second: Path) -> Repository:
     return Repository("local/second", "", tuple(files))
 
 
-def main(work: str, folder: Path, first: Path, second: Path, hub: str = "") -> int:
+def main(work: str, folder: Path, first: Path, second: Path, hub: str = "", deadly: str = "") -> int:
     if work == "hub":
         commit = HfApi(endpoint=hub, token=False).model_info("local/second").sha
         listed = replace(known(second), commit=str(commit))
@@ -148,7 +162,7 @@ def main(work: str, folder: Path, first: Path, second: Path, hub: str = "") -> i
         os.environ |= {"HF_ENDPOINT": hub, "HF_HOME": str(folder / "hf")}
     before = {path: path.read_bytes() for source in (first, second) for path in source.iterdir()}
     template, directory = folder / "template", folder / "models"
-    if work != "open":
+    if work != "open" and not deadly:
         store = Store.open(template, disk=QuickDisk())
         if work != "pull":
             store.pull_folder(first)
@@ -175,6 +189,9 @@ def main(work: str, folder: Path, first: Path, second: Path, hub: str = "") -> i
             return store.gc()
         return store.copy("first", "new/copy")
 
+    if deadly:
+        doing(MortalDisk(int(deadly)))
+        return 0
     old = whole(Store.open(template)) if work != "open" else {}
     kills = 0
     while True:

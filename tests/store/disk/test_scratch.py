@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from support.live_daemon import dead
+from support.waiting import wait_until
 
 from mlx_serve.store.disk import scratch
 from mlx_serve.store.disk.scratch import CHILD, VIEWS, Scratch, sweep
@@ -81,17 +83,12 @@ def test_what_a_killed_owner_left_is_swept_and_what_a_living_one_holds_stays(tem
 
 def test_a_child_that_outlives_its_daemon_keeps_its_folder(temporary: Path) -> None:
     process, path, pid = owner(temporary, "with-child")
-    watching = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
     assert process.stdin is not None
     os.kill(pid, 19)  # it stands still, so that the end of its input cannot end it
     kill(process)
     assert sweep(CHILD) == 0 and path.is_dir()
     os.kill(pid, 9)
-    if watching is not None:
-        import select
-
-        select.select([watching], [], [], 20)
-        os.close(watching)
+    wait_until(lambda: dead(pid), "the child has ended")
     assert sweep(CHILD) == 1 and not path.exists()
 
 
