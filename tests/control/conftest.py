@@ -7,7 +7,6 @@ import itertools
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +21,9 @@ _PORTS = itertools.count(21001)  # names of sockets only: nothing listens on TCP
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def home(short_path: Path) -> Path:
     """A short path, as a home's is: pytest's own would make the socket's path too long on some systems."""
-    with tempfile.TemporaryDirectory(prefix="mlxs-") as made:
-        yield Path(made)
+    return short_path
 
 
 @pytest.fixture

@@ -31,12 +31,16 @@ class Daemon:
         self.notes = home / "notes"
         self.open: list[socket.socket] = []
         self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        name = f"\0mlx-serve-test-{os.getpid()}-{id(self)}"
-        self.notices.bind(name if sys.platform == "linux" else str(home / "notify"))
+        notify = home / f"notify-{id(self)}"
+        self.notices.bind(str(notify))
         self.notices.settimeout(GUARD)
-        address = name.replace("\0", "@") if sys.platform == "linux" else str(home / "notify")
         env = {key: value for key, value in os.environ.items() if not key.startswith("MLX_SERVE_")}
-        env |= {"MLX_SERVE_HOME": str(home), "MLX_SERVE_LOOP": loop, "NOTES": str(self.notes), "NOTIFY_SOCKET": address}
+        env |= {
+            "MLX_SERVE_HOME": str(home),
+            "MLX_SERVE_LOOP": loop,
+            "NOTES": str(self.notes),
+            "NOTIFY_SOCKET": str(notify),
+        }
         env["MLX_SERVE_SERVER_DRAIN_SECONDS"] = "3600"  # who waited for the drain to end would never come to an end
         self.process = subprocess.Popen(
             [sys.executable, str(LAUNCHER), "--host", "127.0.0.1", "--port", str(port), *flags],
@@ -101,11 +105,11 @@ class Daemon:
 
 
 @pytest.fixture
-def daemons(tmp_path: Path) -> Iterator[Any]:
+def daemons(short_path: Path) -> Iterator[Any]:
     started: list[Daemon] = []
 
     def start(*flags: str, home: str = "home", **options: Any) -> Daemon:
-        started.append(Daemon(tmp_path / home, *flags, **options))
+        started.append(Daemon(short_path / home, *flags, **options))
         return started[-1]
 
     yield start
@@ -252,9 +256,9 @@ def test_a_taken_port_is_one_sentence(daemons: Any) -> None:
         )
 
 
-def test_a_bad_setting_exits_78(daemons: Any, tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "config.yaml").write_text("server:\n  prot: 1\n")
+def test_a_bad_setting_exits_78(daemons: Any, short_path: Path) -> None:
+    (short_path / "home").mkdir()
+    (short_path / "home" / "config.yaml").write_text("server:\n  prot: 1\n")
     daemon = daemons()
     assert daemon.ended() == 78
     assert daemon.said().endswith("config.yaml:2: server.prot is not a setting; did you mean server.port?\n")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from support.streams import events_of
 from support.waiting import GUARD
 
@@ -62,4 +62,4 @@ def alive(pid: int) -> bool:
 
 
 def open_files() -> int:
-    return len(list(Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd").iterdir()))
+    return psutil.Process().num_fds()

@@ -205,9 +205,9 @@ async def test_an_end_that_comes_later_means_that_the_client_has_gone(monkeypatc
         writer.close()
 
 
-async def test_a_client_of_a_unix_socket_that_goes_at_once_is_noticed(tmp_path: Path) -> None:
+async def test_a_client_of_a_unix_socket_that_goes_at_once_is_noticed(short_path: Path) -> None:
     """No reset comes back there, but the first probe fails."""
-    path = str(tmp_path / "socket")
+    path = str(short_path / "socket")
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     async with wire(PATIENT, sock=listening) as server:
