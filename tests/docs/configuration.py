@@ -38,8 +38,9 @@ _OTHERS = {
     "HF_TOKEN": "the token for gated and private repositories; else the one that `hf auth login` stored",
     "HF_ENDPOINT": "another hub than https://huggingface.co",
     "HF_HUB_OFFLINE": "`1`: nothing is downloaded; `TRANSFORMERS_OFFLINE` does the same",
-    "HTTPS_PROXY": "the proxy for pulls, an `http://` address; `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` count too. Without "
-    "them, on macOS, that of System Settings > Network with its exceptions (no PAC files, no SOCKS; not run on a Mac yet)",
+    "HTTPS_PROXY": "the proxy for pulls, an `http://` address; `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` count too. "
+    "Without them, on macOS, that of System Settings > Network with its exceptions (no PAC files, no SOCKS; not run on "
+    "a Mac yet)",
     "HF_HOME": "where the hub's own cache is; `HF_HUB_CACHE` names it directly. Files in it are not downloaded again",
     "NO_COLOR": "any value: the command prints no colours",
     "OPENBLAS_NUM_THREADS": "threads of OpenBLAS in a model's process; by default one less than the cores",
