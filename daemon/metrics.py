@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import process_memory
+from .memory_pressure import LEVELS, Level
 
 if TYPE_CHECKING:
     from .residency.lease import Queue, Resident
@@ -34,6 +35,7 @@ class Sample:
     queue: Queue
     deaths: Mapping[str, int]
     quarantined: int
+    pressure: Level
 
 
 class _Bounded:
@@ -140,6 +142,11 @@ class _SampleCollector:
             ("mlx_serve_draining", "1 while the daemon stops.", float(sample.draining)),
             ("mlx_serve_models_loaded", "Models in memory.", len(residents)),
             ("mlx_serve_models_quarantined", "Models that are not loaded for a while.", sample.quarantined),
+            (
+                "mlx_serve_memory_pressure",
+                "How short of memory the machine is: 0 normal, 1 warning, 2 critical.",
+                LEVELS.index(sample.pressure),
+            ),
             ("mlx_serve_queue_running", "Requests that hold a model.", queue.running),
             ("mlx_serve_queue_waiting", "Requests that wait for a place.", queue.waiting),
             ("mlx_serve_queue_limit", "Requests that may wait.", queue.limit),

@@ -60,6 +60,7 @@ def sample(context: Context) -> Sample:
         queue=residency.queue,
         deaths=residency.deaths,
         quarantined=len(residency.quarantined()),
+        pressure=residency.pressure,
     )
 
 

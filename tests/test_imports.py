@@ -89,7 +89,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.residency": (
         *("daemon.protocol", "daemon.errors", "daemon.keep_awake", "daemon.settings", "daemon.store_threads"),
-        *("daemon.workers", "daemon.tasks", "store", "store.inspect.architectures"),
+        *("daemon.memory_pressure", "daemon.workers", "daemon.tasks", "store", "store.inspect.architectures"),
     ),
     "daemon.fetching": ("daemon.errors", "store.hub.address_scope", "store.hub.certificates"),
     "daemon.http": ("daemon.context", "daemon.errors"),

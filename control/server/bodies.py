@@ -171,7 +171,9 @@ class QueueRow(ResponseBody, frozen=True):
 
 
 class Status(ResponseBody, frozen=True):
-    """`instance`: what `/healthz` answers in its header at `url`, unless another program has taken the address."""
+    """`instance`: what `/healthz` answers in its header at `url`, unless another program has taken the address.
+    `memory_pressure`: normal, warning or critical, as the system said last; `gpu_limit`: bytes of a Mac's memory
+    that `iogpu.wired_limit_mb` allows the GPU, None where it is not set."""
 
     version: str
     instance: str
@@ -189,6 +191,8 @@ class Status(ResponseBody, frozen=True):
     draining: bool
     drain_seconds: float
     memory: Memory
+    memory_pressure: str
+    gpu_limit: int | None
     models: tuple[LoadedRow, ...]
     queue: QueueRow
 

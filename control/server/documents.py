@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from ...daemon import process_memory
+from ...daemon import memory_pressure, process_memory
 from ..socket import log_path, socket_path
 from .bodies import (
     FileRow,
@@ -128,6 +128,8 @@ def status(context: Context, sizes: Memory, installed: int) -> Status:
         draining=context.draining,
         drain_seconds=server.drain_seconds,
         memory=sizes,
+        memory_pressure=context.residency.pressure,
+        gpu_limit=memory_pressure.gpu_limit(),
         models=loaded_rows(context),
         queue=QueueRow(running=queue.running, waiting=queue.waiting, limit=queue.limit),
     )

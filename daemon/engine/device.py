@@ -56,6 +56,15 @@ def release_pool() -> None:
 
 def wire(limit: int) -> None:
     """Let Metal keep so many bytes resident. Called once, while nothing is computed: with wired memory near Metal's own
-    recommendation, or with limits that change while steps run, macOS has panicked (MLX's issue 3186)."""
+    recommendation, or with limits that change while steps run, macOS has panicked (MLX's issue 3186).
+
+    In 0.32.4 nothing is wired until this is called. It then puts the buffers that there are, and later ones as they
+    are made, into residency sets as long as they fit, whatever they are for: so the free ones go first, and the limit
+    is the weights' size at most, which they fill. More than Metal recommends is refused. Before macOS 15 there are no
+    such sets and this does nothing.
+    """
     if limit and backend() == "metal":
-        mx.set_wired_limit(limit)
+        mx.synchronize()
+        mx.clear_cache()
+        most = mx.device_info().get("max_recommended_working_set_size")
+        mx.set_wired_limit(min(limit, int(most)) if most else limit)

@@ -41,8 +41,9 @@ class Worker(Protocol):
 
     def gauges(self) -> Gauges: ...
 
-    def limit(self, memory: int) -> None:
-        """MLX may hold so many bytes from now on; who runs beyond them gives way in the next step."""
+    def limit(self, memory: int, *, tight: bool) -> None:
+        """MLX may hold so many bytes from now on; who runs beyond them gives way in the next step. `tight`: what is
+        only kept for later goes, and little more is kept."""
 
 
 class Quitting(Exception):
@@ -85,7 +86,7 @@ class Loop:
                 case Cancel():
                     self._worker.cancel(message.id)
                 case Limit():
-                    self._worker.limit(message.memory_limit)
+                    self._worker.limit(message.memory_limit, tight=message.tight)
                 case Ping():
                     self._mailbox.send(Pong(id=message.id, gauges=self._worker.gauges()))
                 case Quit():

@@ -11,8 +11,11 @@ SYSTEM_SHARE = 1 / 4
 SYSTEM_LEAST = 2 << 30
 GPU_SHARE = 1 / 20
 GPU_LEAST = 1 << 30
+MAC_LEAST = 3 << 30
+MAC_MOST = 32 << 30
 POOL_SHARE = 1 / 8
 LARGEST_POOL = 2 << 30
+TIGHT_POOL = 64 << 20
 STEP_SHARE = 0.1
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -31,13 +34,16 @@ def host_memory() -> int:
 def usable(backend: Literal["metal", "cuda", "cpu"], host: int, device: int) -> int:
     """What all models together may use where no limit is configured.
 
-    A quarter of the host's memory is the system's, 2 GiB at least but never more than half of it; Metal's memory is the
-    host's, and its own recommendation counts where it is less. An NVIDIA GPU keeps a twentieth, 1 GiB at least.
+    A quarter of the host's memory is the system's, 2 GiB at least but never more than half of it. Metal's memory is the
+    host's, whose screen and programs need 3 GiB at least and 32 GiB at most, and its own recommendation (two thirds of
+    small Macs, three quarters and more of large ones; more with `iogpu.wired_limit_mb`) counts where it is less. An
+    NVIDIA GPU keeps a twentieth, 1 GiB at least.
     """
     if backend == "cuda":
         return device - _reserve(device, GPU_SHARE, GPU_LEAST)
-    free = host - _reserve(host, SYSTEM_SHARE, SYSTEM_LEAST)
-    return min(free, device) if device else free
+    if backend == "metal":
+        return min(host - min(MAC_MOST, _reserve(host, SYSTEM_SHARE, MAC_LEAST)), device or host)
+    return host - _reserve(host, SYSTEM_SHARE, SYSTEM_LEAST)
 
 
 def _reserve(memory: int, share: float, least: int) -> int:
@@ -52,8 +58,11 @@ class Division:
     caches: int
 
 
-def divide(memory: int, weights: int) -> Division:
-    """Room for what a step computes is taken off first."""
+def divide(memory: int, weights: int, *, tight: bool = False) -> Division:
+    """Room for what a step computes is taken off first. Where memory is `tight` the pool is what a small step needs:
+    without any, each operation would ask the system for its memory."""
     left = int(max(0, memory - weights) * (1 - STEP_SHARE))
     pool = min(LARGEST_POOL, int(left * POOL_SHARE))
+    if tight:
+        return Division(min(TIGHT_POOL, pool), left - pool)
     return Division(pool, left - pool)

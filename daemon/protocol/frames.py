@@ -50,9 +50,11 @@ class Cancel(Value, frozen=True, tag="cancel"):
 
 
 class Limit(Value, frozen=True, tag="limit"):
-    """From now on MLX may hold so many bytes in the process, more or fewer than before."""
+    """From now on MLX may hold so many bytes in the process, more or fewer than before. `tight`: the machine is short
+    of memory, so what is only kept for later goes now, and little more is kept until the next Limit."""
 
     memory_limit: int
+    tight: bool = False
 
 
 class Ping(Value, frozen=True, tag="ping"):

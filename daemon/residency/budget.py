@@ -13,6 +13,7 @@ RESERVED_TOKENS = 4096
 UNKNOWN_CACHE_SHARE = 0.1
 MINIMUM_RESERVE = 64 << 20
 WIRED_SHARE = 7 / 8
+NEAR_LIMIT = 3 / 4
 
 
 def before_load(file_bytes: int, process: int) -> int:
@@ -34,6 +35,19 @@ def held(backend: Literal["metal", "cuda", "cpu"], resident: int, process: int, 
     if backend == "cuda":
         return resident + tensors
     return max(resident, process + tensors) if backend == "metal" or not resident else resident
+
+
+def wired_bound(limit: int, configured: int | None, weights: int) -> int:
+    """What of all weights together Metal may keep resident when a model with so many bytes of them comes.
+
+    As configured, within what models may use. Without a setting nothing is wired but a model that alone comes near the
+    limit: macOS would page such a one out between requests, which costs tens of times the speed, while others stay in
+    memory anyway, and several processes with all their memory wired have brought macOS down (mlx's issue 3186). An
+    eighth of the limit is left even then: caches and what a step computes are never wired.
+    """
+    if configured is not None:
+        return min(configured, limit)
+    return int(limit * WIRED_SHARE) if weights >= limit * NEAR_LIMIT else 0
 
 
 def wired(bound: int, weights: int, others: Iterable[int]) -> int:

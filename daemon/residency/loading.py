@@ -13,7 +13,7 @@ from ...store.inspect import architectures
 from .. import protocol, store_threads
 from ..errors import LoadError, RunnerDied, UnsupportedByModel
 from .backoff import Failures
-from .budget import WIRED_SHARE, Ledger, after_load
+from .budget import Ledger, after_load, wired_bound
 from .slot import Slot
 from .spare import Spare
 
@@ -66,11 +66,9 @@ class Loader:
             },
         )
 
-    def wired_bound(self, ledger: Ledger) -> int:
-        """What of all weights together Metal may keep resident: as configured, else WIRED_SHARE of what models may use,
-        for caches and what a step computes are never wired."""
-        configured = self._settings.models.wired
-        return configured if configured is not None else int(ledger.limit * WIRED_SHARE)
+    def wired_bound(self, ledger: Ledger, weights: int) -> int:
+        """What of all weights together Metal may keep resident when a model with so many bytes of them comes."""
+        return wired_bound(ledger.limit, self._settings.models.wired, weights)
 
     async def files(self, slot: Slot) -> Path:
         """The folder to load from. Raises what `store.view` raises, and UnsupportedModel where the installed libraries

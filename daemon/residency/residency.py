@@ -7,12 +7,14 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .. import memory_pressure
 from ..errors import Draining, LoadError, QueueFull, RunnerDied
 from ..keep_awake import KeepAwake
+from ..memory_pressure import Level
 from ..protocol import SERVED_KINDS, Kind
 from ..workers.memory_gauge import FRESH_SECONDS
 from ..workers.runner import Runner
@@ -22,6 +24,7 @@ from .backoff import Quarantine
 from .budget import before_load, wired
 from .lease import Lease, Queue, Resident, resident
 from .loading import Loader
+from .pressure import Pressure
 from .resolve import Resolver
 from .slot import Model, Slot
 from .spare import Spare
@@ -46,6 +49,7 @@ class Residency:
         pulls: Pulls | None = None,
         served: Collection[Kind] = SERVED_KINDS,
         keep_awake: KeepAwake | None = None,
+        pressure: Callable[[], Level] = memory_pressure.level,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -56,6 +60,7 @@ class Residency:
         self._changed = asyncio.Event()
         self._keep_awake = keep_awake or KeepAwake()
         self._admission = Admission(lambda: self._slots.values(), self._begin_closing)
+        self._pressure = Pressure(lambda: self._slots.values(), self._begin_closing, pressure)
         self._tasks: set[asyncio.Task[None]] = set()
         self._audit = Audit()
         self._loads = 0
@@ -130,6 +135,7 @@ class Residency:
             self._loader.check(installed)
             slot = Slot(installed, self._settings.cache.ttl_seconds)
             self._slots[base] = slot
+            self._pressure.watch()
             slot.loading = self._background(self._load(slot))
         return slot
 
@@ -158,7 +164,7 @@ class Residency:
             await self.measure()
             await self._admission.admit(slot, ledger)
             others = [one.wired for one in self._slots.values() if one is not slot]
-            slot.wired = wired(self._loader.wired_bound(ledger), slot.installed.size, others)
+            slot.wired = wired(self._loader.wired_bound(ledger, slot.installed.size), slot.installed.size, others)
             await self._loader.load(slot, files)
         except BaseException as error:
             await self._load_failed(slot, error)
@@ -263,6 +269,7 @@ class Residency:
     async def close(self, drain_seconds: float = 0.0) -> None:
         """Take no new work, wait for running requests, then end every child."""
         self._draining = True
+        self._pressure.close()
         deadline = time.monotonic() + drain_seconds
         while any(slot.leases for slot in self._slots.values()) and time.monotonic() < deadline:
             self._changed.clear()
@@ -305,6 +312,11 @@ class Residency:
     def deaths(self) -> Mapping[str, int]:
         """How often each model's process has died, by the model's name."""
         return self._loader.failures.deaths
+
+    @property
+    def pressure(self) -> Level:
+        """How short of memory the machine was at the last look; it is looked at while there are models."""
+        return self._pressure.level
 
     @property
     def in_use(self) -> set[str]:

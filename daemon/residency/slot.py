@@ -22,6 +22,7 @@ class Slot:
 
     In bytes: `needs` is what it cannot do without, `share` what it may take (0: it waits for room), `process` what its
     process takes beside what MLX holds, `told` what MLX was told it may hold, `wired` what Metal keeps resident.
+    `tight`: its process keeps nothing for later.
     """
 
     def __init__(self, installed: Installed, ttl: float) -> None:
@@ -35,6 +36,7 @@ class Slot:
         self.hello: protocol.Hello | None = None
         self.loaded: protocol.Loaded | None = None
         self.needs = self.share = self.process = self.told = self.wired = 0
+        self.tight = False
         self.leases = self.successors = 0
         self.ttl = ttl
         self.loaded_at = 0.0
@@ -87,7 +89,13 @@ class Slot:
             self.told = memory
         elif self.loaded is not None and self.runner is not None and self.told != memory:
             self.told = memory
-            self.runner.limit(memory)
+            self.runner.limit(memory, tight=self.tight)
+
+    def tighten(self, tight: bool) -> None:
+        """Have its process keep nothing for later, or let it again; when it has its model."""
+        if self.tight != tight and self.loaded is not None and self.runner is not None:
+            self.tight = tight
+            self.runner.limit(self.told, tight=tight)
 
     def take(self, keep_alive: float | None) -> None:
         self.leases += 1

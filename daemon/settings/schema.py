@@ -69,7 +69,11 @@ class ModelSettings:
         None, "size", "memory for models with their processes, such as 24GB", low=1 << 20, auto=True
     )
     wired: int | None = setting(
-        None, "size", "weights that Metal keeps resident, of all models together; 0: none", low=0, auto=True
+        None,
+        "size",
+        "weights that Metal keeps resident, of all models together; 0: none; auto: only of a model near the limit",
+        low=0,
+        auto=True,
     )
     fetch_private_images: bool = setting(
         False, "switch", "URLs of pictures may lead to private, loopback and link-local addresses"

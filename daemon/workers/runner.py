@@ -136,10 +136,11 @@ class Runner:
                 left = min(deadline, silent_until) - now
                 return await asyncio.wait_for(asyncio.shield(self._loaded), max(0.0, left))
 
-    def limit(self, memory: int) -> None:
-        """MLX in the child may hold so many bytes from now on. Does nothing to a child that is gone."""
+    def limit(self, memory: int, *, tight: bool) -> None:
+        """MLX in the child may hold so many bytes from now on, and nothing for later where memory is `tight`. Does
+        nothing to a child that is gone."""
         if self.alive:
-            self._send(protocol.Limit(memory_limit=memory))
+            self._send(protocol.Limit(memory_limit=memory, tight=tight))
 
     # work
 

@@ -22,6 +22,7 @@ def sample(*residents: Any) -> Sample:
         queue=Queue(running=2, waiting=3, limit=256),
         deaths={"a/b": 4},
         quarantined=1,
+        pressure="warning",
     )
 
 

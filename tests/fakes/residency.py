@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fakes.engine import FakeEngine
 from fakes.store import FakeStore
 
+from mlx_serve.daemon.memory_pressure import Level
 from mlx_serve.daemon.protocol import Gauges, Generate, Hello, Loaded
 from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.daemon.residency.lease import Queue, Resident
@@ -126,6 +127,8 @@ class FakeResidency:
         before = len(self._rows)
         self._rows = [row for row in self._rows if row.installed.digest != model.digest]
         return len(self._rows) < before
+
+    pressure: Level = "normal"
 
     def quarantined(self) -> list[Quarantine]:
         return list(self.quarantine)

@@ -31,6 +31,7 @@ class FakeRunner:
         self.process_bytes = fleet.process
         self.resident_bytes = 0
         self.limits: list[int] = []
+        self.tight = False
 
     async def hello(self) -> Hello:
         if not self.alive:
@@ -59,8 +60,9 @@ class FakeRunner:
     async def measure(self, seconds: float = 0.0) -> int:
         return self.resident_bytes
 
-    def limit(self, memory: int) -> None:
+    def limit(self, memory: int, *, tight: bool) -> None:
         self.limits.append(memory)
+        self.tight = tight
 
     def submit(self, work: Work, sink: EventSink) -> int:
         if not self.alive:

@@ -15,6 +15,7 @@ from fakes.store import FakeStore
 from support.waiting import GUARD, settle
 
 from mlx_serve.daemon.keep_awake import KeepAwake
+from mlx_serve.daemon.memory_pressure import Level
 from mlx_serve.daemon.protocol import Kind
 from mlx_serve.daemon.residency import backoff
 from mlx_serve.daemon.residency.lease import Resident
@@ -32,7 +33,7 @@ MB = 1 << 20
 
 class ResidencyHarness:
     """A residency over a fleet of fake runners and a store of four language models and an embedding model. `served`:
-    the kinds that the engine has workers for."""
+    the kinds that the engine has workers for. `pressure` is what the system says of the machine's memory."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class ResidencyHarness:
         self.store.add(VECTORS, kind="embedding")
         quantizing: Any = None
         self.pulls = Pulls(self.store, quantizing)  # type: ignore[arg-type]
+        self.pressure: Level = "normal"
         self.residency = Residency(
             settings,
             self.store,  # type: ignore[arg-type]
@@ -57,6 +59,7 @@ class ResidencyHarness:
             pulls=self.pulls,
             served=served,
             keep_awake=keep_awake,
+            pressure=lambda: self.pressure,
         )
 
     def use(self, name: str, **options: Any) -> Any:

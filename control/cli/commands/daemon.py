@@ -120,6 +120,7 @@ def status(session: Session) -> int:
         ("process", f"pid {found['pid']}, up {span(found['uptime_seconds'])}"),
         ("listens on", f"{found['host']} port {found['port']}, {found['socket']}"),
         ("memory", f"{size(memory['daemon'])}, and {size(memory['children'])} in {_processes(memory['processes'])}"),
+        *_memory_notes(found),
         ("queue", f"{queue['running']} running, {queue['waiting']} waiting (at most {queue['limit']})"),
         ("models", f"{len(models)} loaded, {found['installed']} installed in {found['models_directory']}"),
         ("log", found["log"]),
@@ -129,6 +130,16 @@ def status(session: Session) -> int:
     if models:
         print(f"\n{loaded_table(models)}")
     return 0
+
+
+def _memory_notes(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is not as usual: the machine is short of memory, or its owner has moved the GPU's limit."""
+    notes = []
+    if found["memory_pressure"] != "normal":
+        notes.append(("", f"the machine is short of memory ({found['memory_pressure']}): idle models may be unloaded"))
+    if found["gpu_limit"]:
+        notes.append(("", f"iogpu.wired_limit_mb allows the GPU {size(found['gpu_limit'])}"))
+    return notes
 
 
 def _processes(count: int) -> str:

@@ -275,9 +275,9 @@ class RowWorker:
 
     # memory
 
-    def limit(self, memory: int) -> None:
+    def limit(self, memory: int, *, tight: bool) -> None:
         """So many bytes for the weights and everything else from now on."""
-        division = divide(memory, self._task.weight_bytes)
+        division = divide(memory, self._task.weight_bytes, tight=tight)
         bound_pool(division)
         self._memory = division.caches
 

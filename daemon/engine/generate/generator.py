@@ -428,8 +428,8 @@ class Generator:
             longest_step=self._pace.longest,
         )
 
-    def limit(self, memory: int) -> None:
-        division = divide(memory, self._model.weight_bytes)
+    def limit(self, memory: int, *, tight: bool) -> None:
+        division = divide(memory, self._model.weight_bytes, tight=tight)
         bound_pool(division)
         self._ledger.memory = division.caches
         self._views.limit(division.caches)

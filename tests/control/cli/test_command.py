@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from fakes.control_daemon import FakeDaemon, Run
+from fakes.residency import FakeResidency
 from support.waiting import GUARD
 
+from mlx_serve.daemon import memory_pressure
 from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.store.errors import DamagedModel
 
@@ -63,6 +65,16 @@ def test_load_ps_unload_remove(starter: FakeDaemon, run: Run) -> None:
     assert run("cp", "starter", "b").stdout == "copied starter to local/b\n"
     assert run("rm", "b", "starter").stdout == "removed local/b\nremoved mlx-serve/starter\n"
     assert starter.store.models() == []
+
+
+def test_status_shows_what_is_not_as_usual(starter: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is short of memory, and a Mac whose owner has moved the GPU's limit; else no word of either."""
+    assert "short of memory" not in run("status").stdout and "iogpu" not in run("status").stdout
+    monkeypatch.setattr(FakeResidency, "pressure", "warning")
+    monkeypatch.setattr(memory_pressure, "gpu_limit", lambda: 112 << 30)
+    shown = run("status").stdout
+    assert "the machine is short of memory (warning): idle models may be unloaded" in shown
+    assert "iogpu.wired_limit_mb allows the GPU 120 GB" in shown
 
 
 def test_ps_shows_quarantine(starter: FakeDaemon, run: Run) -> None:

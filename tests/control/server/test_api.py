@@ -37,6 +37,7 @@ def test_status_says_what_runs(daemon: FakeDaemon, client: Client) -> None:
     assert found["socket"] == str(daemon.path)
     assert 3600 < found["uptime_seconds"] < 3800
     assert found["memory"]["daemon"] > 1 << 20 and daemon.residency.measured == 1
+    assert (found["memory_pressure"], found["gpu_limit"]) == ("normal", None)
     assert found["queue"] == {"running": 0, "waiting": 0, "limit": 256}
 
 

@@ -15,9 +15,28 @@ def test_a_quarter_of_the_host_is_the_systems(host: int, free: int) -> None:
     assert usable("cpu", host * GIB, 0) == free * GIB
 
 
-def test_metals_recommendation_counts_where_it_is_less() -> None:
-    assert usable("metal", 16 * GIB, 11 * GIB) == 11 * GIB
-    assert usable("metal", 8 * GIB, 7 * GIB) == 6 * GIB
+@pytest.mark.parametrize(
+    ("host", "recommended", "free"),
+    [
+        (8, 5461.33, 5120),
+        (16, 10922.67, 10922),
+        (24, 16384, 16384),
+        (32, 21845.34, 21845),
+        (64, 49152, 49152),
+        (128, 110100, 98304),
+        (512, 475136, 475136),
+    ],
+)
+def test_a_mac_keeps_memory_for_its_system(host: int, recommended: float, free: int) -> None:
+    """Sizes in GiB, what Metal recommends there in MiB (as llama.cpp's and mlx-lm's users report it; of 24 GB two
+    thirds), and the MiB that models may use: small ones keep 3 GiB, others a quarter, large ones 32 GiB at least."""
+    assert usable("metal", host * GIB, int(recommended * 2**20)) >> 20 == free
+
+
+@pytest.mark.parametrize(("host", "free"), [(8, 5), (16, 12), (64, 48), (128, 96), (512, 480)])
+def test_a_mac_without_a_recommendation_keeps_its_reserve(host: int, free: int) -> None:
+    """A virtual machine may have none; and a larger one, by `iogpu.wired_limit_mb`, takes no reserve away."""
+    assert usable("metal", host * GIB, 0) == usable("metal", host * GIB, host * GIB) == free * GIB
 
 
 def test_a_gpu_keeps_a_twentieth() -> None:
@@ -32,3 +51,10 @@ def test_a_share_is_for_weights_steps_free_buffers_and_caches() -> None:
     assert divide(1_000, 200) == Division(pool=90, caches=630)
     assert divide(100 * GIB, 0) == Division(pool=2 * GIB, caches=88 * GIB)
     assert divide(100, 200) == Division(pool=0, caches=0)
+
+
+def test_where_memory_is_tight_only_the_pool_shrinks() -> None:
+    """What runs keeps the room that it has: an answer that goes on is not cut for it."""
+    roomy, tight = divide(100 * GIB, 0), divide(100 * GIB, 0, tight=True)
+    assert tight == Division(pool=64 << 20, caches=roomy.caches)
+    assert divide(1_000, 200, tight=True) == divide(1_000, 200)

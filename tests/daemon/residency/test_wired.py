@@ -7,7 +7,7 @@ import pytest
 from support.residency_harness import MB, A, B, Build, C, ResidencyHarness
 
 from mlx_serve.daemon.engine import device
-from mlx_serve.daemon.residency.budget import wired
+from mlx_serve.daemon.residency.budget import wired, wired_bound
 
 LIMIT = 1000 * MB
 
@@ -33,6 +33,21 @@ def test_the_sum_stays_within_the_bound() -> None:
     assert wired(1000, 300, [500, 400]) == 100
     assert wired(1000, 300, [500, 600]) == 0
     assert wired(0, 300, []) == 0
+
+
+def test_without_a_setting_only_a_model_near_the_limit_is_wired() -> None:
+    """Three quarters of what models may use; and a setting of more than that does not count beyond it."""
+    assert wired_bound(1000, None, 749) == 0
+    assert wired_bound(1000, None, 750) == 875
+    assert wired_bound(1000, 300, 10) == 300
+    assert wired_bound(1000, 5000, 10) == 1000
+    assert wired_bound(1000, 0, 900) == 0
+
+
+async def test_a_model_that_leaves_room_is_not_wired(build: Build) -> None:
+    harness = harness_of(build)
+    await harness.use_once(A)
+    assert told(harness, A) == 0
 
 
 async def test_models_share_the_bound(build: Build) -> None:
@@ -62,10 +77,13 @@ async def test_without_a_setting_an_eighth_of_the_limit_is_never_wired(build: Bu
 
 
 def test_only_metal_wires(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The arithmetic only: this was not run on Metal."""
-    calls: list[int] = []
-    monkeypatch.setattr(mx, "set_wired_limit", calls.append)
-    for backend, limit in (("cpu", 5), ("cuda", 5), ("metal", 0), ("metal", 7)):
+    """The calls only: this was not run on Metal. MLX refuses more than Metal recommends; and whatever is there when the
+    limit is set becomes resident, so the free buffers go before."""
+    calls: list[tuple[str, int]] = []
+    monkeypatch.setattr(mx, "set_wired_limit", lambda limit: calls.append(("wire", limit)))
+    monkeypatch.setattr(mx, "clear_cache", lambda: calls.append(("clear", 0)))
+    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 100})
+    for backend, limit in (("cpu", 5), ("cuda", 5), ("metal", 0), ("metal", 7), ("metal", 200)):
         monkeypatch.setattr(device, "backend", lambda backend=backend: backend)
         device.wire(limit)
-    assert calls == [7]
+    assert calls == [("clear", 0), ("wire", 7), ("clear", 0), ("wire", 100)]

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import mlx.core as mx
 import msgspec
 import numpy as np
 import pytest
@@ -18,17 +19,32 @@ from support.engine_wire import GREEDY, Wire, ask, generator, note_yields, run
 from support.hashing_network import ROWS, TABLE, Make, answer, follow
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.shares import TIGHT_POOL, divide
 from mlx_serve.daemon.protocol import (
     Accepted,
     Cancel,
     Delta,
     Finished,
     Gauges,
+    Limit,
     Ping,
     Pong,
     Sampling,
     Step,
 )
+
+
+def test_where_memory_is_tight_little_is_kept_for_later(
+    engine: Make, model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool is emptied, and bounded by less until the next Limit; answers are what they were."""
+    calls: list[Any] = []
+    monkeypatch.setattr(mx, "set_cache_limit", calls.append)
+    monkeypatch.setattr(mx, "clear_cache", lambda: calls.append("clear"))
+    limits = [Limit(memory_limit=8 << 30, tight=True), ask(1, (5, 6, 7)), Limit(memory_limit=8 << 30)]
+    wire = run(engine(), iter([[frame] for frame in limits]))
+    assert calls == ["clear", TIGHT_POOL, "clear", divide(8 << 30, model.weight_bytes).pool]
+    assert wire.tokens(1) == answer((5, 6, 7), 12)
 
 
 def test_one_request(engine: Make) -> None:
