@@ -19,6 +19,7 @@ from .choices import Choices
 from .draw import choice, resolve
 from .ledger import CacheLedger, Occupancy
 from .pace import AIM, LONGEST_SECONDS, Pace
+from .pipelining import Pipelining
 from .prefill import Chunk, Prefill
 from .scheduler import Scheduler
 from .scores import Scores
@@ -40,10 +41,9 @@ class Limits:
 class Generator:
     """What `prompts` has done comes back through the mailbox, by `receive`.
 
-    Decoding is pipelined where that pays: step t+1 is launched before step t's tokens are read, so the device never
-    waits for Python. MLX cannot update a cache in place while an earlier step still reads it, it copies: so with caches
-    past `pipeline_bytes` a step is launched right after the last one's tokens are in, and only the text work overlaps
-    the device.
+    Decoding is pipelined where that is faster (`pipelining`): step t+1 is launched before step t's tokens are read, so
+    the device never waits for Python. Else a step is launched right after the last one's tokens are in, and only the
+    text work overlaps the device.
     """
 
     def __init__(self, model: LanguageModel, limits: Limits, prompts: PromptProcess) -> None:
@@ -61,7 +61,7 @@ class Generator:
         self._events: list[Event] = []
         self._unfinished: dict[int, int] = {}
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
-        self.pipeline_bytes = PIPELINE_BYTES[backend()]
+        self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
         self._steps = self._prompt_tokens = self._generated = 0
 
     # what comes in
@@ -148,7 +148,7 @@ class Generator:
         before, launched_at = self._launch, self._launched_at
         began, prefilled = time.monotonic(), self._prompt_tokens
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
-        if before is not None and not self._pipelined:
+        if before is not None and not self.pipelining.early(len(self._batch), self._batch.nbytes):
             self._note_stops(before)
         self._leave()
         self._join()
@@ -158,8 +158,11 @@ class Generator:
             self._process(before)
             if self._chunk is not None and launched_at > self._chunk.step:
                 self._settle_chunk(launched_at - self._chunk.step + 1)
+        seconds = time.monotonic() - began
+        same = before is not None and self._launch is not None and before.sequences == self._launch.sequences
+        self.pipelining.note(seconds, plain=same and prefilled == self._prompt_tokens and self._chunk is None)
         self._pace.note_step(
-            time.monotonic() - began,
+            seconds,
             decoding=decoding,
             prefilled=self._prompt_tokens - prefilled,
             budget=budget,
@@ -167,10 +170,6 @@ class Generator:
         self._steps += 1
         if self.idle:
             self._chunk = None
-
-    @property
-    def _pipelined(self) -> bool:
-        return self._batch.nbytes < self.pipeline_bytes
 
     def _note_stops(self, launch: Launch) -> None:
         """See before the next launch who ends with the token just drawn, so that no step is spent on them."""

@@ -11,7 +11,7 @@ from support.engine_wire import Wire, generator
 from support.hashing_network import ROWS, Hashing, Make
 
 from mlx_serve.daemon.engine.cache import capacity
-from mlx_serve.daemon.engine.generate import ledger
+from mlx_serve.daemon.engine.generate import ledger, pipelining
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
 
@@ -31,14 +31,21 @@ def model(llama: LanguageModel) -> LanguageModel:
     return replace(llama, network=Hashing(), rows=ROWS, batchable=True, paddable=False, ragged=False)
 
 
-@pytest.fixture(params=["cpu", "pipelined"])
-def engine(model: LanguageModel, short_steps: None, request: pytest.FixtureRequest) -> Make:
-    """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read."""
+@pytest.fixture(params=["cpu", "pipelined", "changing"])
+def engine(
+    model: LanguageModel, short_steps: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Make:
+    """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read, and
+    the third goes from one to the other all the time, as an engine does while it compares them."""
 
     def make(**limits: Any) -> tuple[Generator, Wire]:
         wire = Wire(model)
         made = generator(model, wire, **limits)
-        made.pipeline_bytes = (1 << 40) if request.param == "pipelined" else 0
+        made.pipelining.certain = (1 << 40) if request.param == "pipelined" else 0
+        if request.param == "changing":
+            monkeypatch.setattr(pipelining, "STRETCH", 2)
+            monkeypatch.setattr(pipelining, "LONGEST_WAIT", 1)
+        monkeypatch.setattr(pipelining, "FIRST_WAIT", 1 if request.param == "changing" else 1 << 40)
         return made, wire
 
     return make
