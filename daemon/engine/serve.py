@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import mlx.core as mx
 
 from .. import protocol
-from .cache import ragged
+from .cache import attention
 from .device import bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
@@ -37,7 +37,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     request = mailbox.queue.get()
     if not isinstance(request, protocol.Load):
         return
-    ragged.install()
+    attention.install()
     prompts = PromptProcess(mailbox.queue.put)
     with signs_of_life(mailbox):
         loaded = _load(request, mailbox, prompts)

@@ -33,6 +33,11 @@ class Positions:
         return len(self.lengths)
 
     @property
+    def even(self) -> bool:
+        """Whether all rows are of one length, so that each sees every column."""
+        return len(set(self.lengths)) <= 1
+
+    @property
     def offsets(self) -> mx.array:
         """The position of each row's new token, int32 of shape (rows,)."""
         if self._offsets is None:
@@ -66,7 +71,8 @@ class Positions:
         """How many columns each row's new token sees, where it sees all that are filled; `size` as in `mask`."""
         if size not in self._counts:
             self._counts[size] = mx.minimum(self.offsets + 1, size) if size else self.offsets + 1
-        return Ragged(self._counts[size], lambda: self.mask(columns, size, 0))
+        lengths = tuple(min(length + 1, size) if size else length + 1 for length in self.lengths)
+        return Ragged(self._counts[size], lengths, lambda: self.mask(columns, size, 0))
 
     def mask(self, columns: int, size: int, window: int) -> mx.array:
         """Which columns each row's new token may see: bool of shape (rows, 1, 1, columns).

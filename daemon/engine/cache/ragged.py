@@ -13,8 +13,6 @@ from typing import Any
 
 import mlx.core as mx
 
-from ..device import backend
-
 THREADS = 256
 WIDTHS = (64, 96, 128, 192, 256)
 FEW_BLOCKS = 64
@@ -116,10 +114,12 @@ Attention = Callable[..., mx.array]
 
 
 class Ragged:
-    """Stands where models expect a mask. Row i sees its first `counts[i]` columns, int32 of shape (rows,)."""
+    """Stands where models expect a mask. Row i sees its first `counts[i]` columns, int32 of shape (rows,); `lengths`
+    are the same numbers on the host."""
 
-    def __init__(self, counts: mx.array, mask: Callable[[], mx.array]) -> None:
+    def __init__(self, counts: mx.array, lengths: tuple[int, ...], mask: Callable[[], mx.array]) -> None:
         self.counts = counts
+        self.lengths = lengths
         self._mask = mask
 
     def mask(self) -> mx.array:
@@ -172,13 +172,3 @@ class RaggedAttention:
         if scale not in self._factors:
             self._factors[scale] = mx.array([scale], dtype=mx.float32)
         return self._factors[scale]
-
-
-def install() -> None:
-    """Make `Ragged` masks work in this process, where the device is an NVIDIA GPU."""
-    if backend() == "cuda" and not installed():
-        mx.fast.scaled_dot_product_attention = RaggedAttention(mx.fast.scaled_dot_product_attention)
-
-
-def installed() -> bool:
-    return isinstance(mx.fast.scaled_dot_product_attention, RaggedAttention)

@@ -17,7 +17,7 @@ from mlx_lm.utils import load_tokenizer
 
 from ...parameters import TABLE
 from ...protocol import Load, Loaded, Sampling
-from ..cache import ragged
+from ..cache import attention
 from ..cache.capacity import Costs, RowBytes, pass_bytes
 from ..cache.rows import can_batch, paddable, row_bytes
 from ..output.detokenize import Vocabulary
@@ -191,7 +191,7 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
     logits = network(mx.array([[0, 0]]), cache=probe)
     mx.eval(logits)
     batchable = can_batch(caches)
-    counts = batchable and ragged.installed() and ragged_works(network)
+    counts = batchable and attention.pays(probe) and ragged_works(network)
     weight_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     return LanguageModel(
         network=network,
@@ -204,7 +204,10 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         markers=markers,
         tool_parser=wrapper.tool_parser,
         weight_bytes=weight_bytes,
-        costs=Costs(row_bytes(probe) if batchable else _unbatched(probe), pass_bytes(weight_bytes, ragged=counts)),
+        costs=Costs(
+            row_bytes(probe) if batchable else _unbatched(probe),
+            pass_bytes(weight_bytes, ragged=counts and attention.skips_padding()),
+        ),
         batchable=batchable,
         paddable=paddable(caches),
         ragged=counts,

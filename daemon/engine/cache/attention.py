@@ -1,0 +1,40 @@
+"""Attention that takes `Ragged` in place of a mask, where a device has a better way for rows of different lengths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+
+from ..device import backend
+from .ragged import RaggedAttention
+from .wide_heads import WIDTH, WideAttention
+
+
+def install() -> None:
+    """Make `Ragged` masks work in this process, on NVIDIA GPUs and on Metal."""
+    if installed():
+        return
+    plain = mx.fast.scaled_dot_product_attention
+    match backend():
+        case "cuda":
+            mx.fast.scaled_dot_product_attention = RaggedAttention(plain)
+        case "metal":
+            mx.fast.scaled_dot_product_attention = WideAttention(plain)
+
+
+def installed() -> bool:
+    return isinstance(mx.fast.scaled_dot_product_attention, RaggedAttention | WideAttention)
+
+
+def skips_padding() -> bool:
+    """Whether what is read of a row is as long as the row, whatever its heads are."""
+    return isinstance(mx.fast.scaled_dot_product_attention, RaggedAttention)
+
+
+def pays(caches: list[Any]) -> bool:
+    """Whether a model profits, by plain caches that hold a token: on Metal one with heads of 512 only."""
+    if not installed() or skips_padding():
+        return installed()
+    arrays = (getattr(cache, "keys", None) for cache in caches)
+    return any(array is not None and array.shape[-1] == WIDTH for array in arrays)
