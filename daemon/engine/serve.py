@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ import mlx.core as mx
 
 from .. import protocol
 from .cache import attention
-from .device import bound_pool, release_pool, wire
+from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.generator import Generator, Limits
@@ -23,6 +24,7 @@ from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 from .rerank.reranker import Reranker, load_reranker
 from .shares import divide
+from .warmup import warm_up
 
 BEAT_SECONDS = 2.0
 
@@ -50,7 +52,8 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
         return
     wire(min(model.weight_bytes, request.wired))
     bound_pool(divide(memory, model.weight_bytes))
-    worker = _worker(model, request, memory, prompts)
+    with signs_of_life(mailbox):
+        worker = _worker(model, request, memory, prompts)
     release_pool()
     mailbox.send(frame)
     Loop(worker, mailbox, rest=release_pool).run()
@@ -79,7 +82,18 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
         tokens_per_step=request.prefill_tokens_per_step,
         memory=divide(memory, model.weight_bytes).caches,
     )
+    if backend() != "cpu":
+        _warm_up(model, limits)
     return Generator(model, limits, prompts)
+
+
+def _warm_up(model: LanguageModel, limits: Limits) -> None:
+    """On GPUs, which compile kernels when they meet them. What fails here fails in a request too, and is told there."""
+    try:
+        warm_up(model, limits)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        sys.stderr.write(f"warm up model: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")
+        sys.stderr.flush()
 
 
 @contextlib.contextmanager

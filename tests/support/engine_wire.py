@@ -117,7 +117,7 @@ def generator(model: LanguageModel, wire: Wire, *, row_bytes: int = 0, **limits:
     if row_bytes:
         model = replace(model, costs=Costs(RowBytes(row_bytes), model.costs.forward))
     given: dict[str, Any] = {"max_batch": 4, "tokens_per_step": 8} | limits
-    return Generator(model, Limits(**given), NoProcess())  # type: ignore[arg-type]
+    return Generator(model, Limits(**given), NoProcess())
 
 
 def run(made: tuple[Generator, Wire], script: Iterator[list[Any]]) -> Wire:

@@ -10,7 +10,7 @@ import mlx.core as mx
 from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected, TokenLogprob
 from ..device import backend, bound_pool, out_of_memory
 from ..model.load import LanguageModel
-from ..prompt.prompt_process import PromptProcess, Ready
+from ..prompt.prompt_process import Prompting, Ready
 from ..prompt.render import Prepared
 from ..shares import divide
 from ..vision.viewing import Views
@@ -46,7 +46,7 @@ class Generator:
     text work overlaps the device.
     """
 
-    def __init__(self, model: LanguageModel, limits: Limits, prompts: PromptProcess) -> None:
+    def __init__(self, model: LanguageModel, limits: Limits, prompts: Prompting) -> None:
         self._model = model
         self._ledger = CacheLedger(limits.memory, model.costs)
         self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)

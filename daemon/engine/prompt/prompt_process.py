@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -38,6 +38,16 @@ class Ready:
 
     id: int
     prepared: Any
+
+
+class Prompting(Protocol):
+    """What a worker needs of whoever prepares its prompts; `busy` counts those that are on their way."""
+
+    @property
+    def busy(self) -> int: ...
+    def put(self, ask: Ask) -> None: ...
+    def cancel(self, number: int) -> bool: ...
+    def claim(self, number: int) -> bool: ...
 
 
 class PromptProcess:

@@ -1,0 +1,74 @@
+"""A few made-up requests before the first real one: GPUs compile kernels for an operation when they first meet it.
+
+Not only the forward pass: a batch also scatters new keys into its caches, copies rows that join, moves rows when one
+leaves, and draws with what each row asks for. The requests take the way of all requests, so nothing is left out by
+being forgotten here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..protocol import Ask, Generate, Sampling, TokenPrompt
+from .generate.generator import Generator, Limits
+from .model.load import LanguageModel
+from .prompt.prompt_process import Ready
+from .prompt.render import Prepared
+
+PENALTIES: dict[str, Any] = {"repetition_penalty": 1.1, "frequency_penalty": 0.1, "presence_penalty": 0.1}
+
+
+def _request(length: int, tokens: int, logprobs: int | None = None, **sampling: Any) -> Generate:
+    prompt = TokenPrompt(ids=(0,) * length)
+    drawn = Sampling(**sampling)
+    return Generate(prompt=prompt, sampling=drawn, max_tokens=tokens, logprobs=logprobs, ignore_eos=True)
+
+
+REQUESTS = (
+    _request(3, 9, temperature=0.0),
+    _request(4, 5, temperature=1.0, logprobs=2),
+    _request(4, 6, temperature=0.7, top_p=0.9),
+    _request(4, 4, temperature=0.7, top_k=20, top_p=0.9, min_p=0.05),
+    _request(6, 6, temperature=0.0, logprobs=0, logit_bias={0: -1.0}, **PENALTIES),
+    _request(5, 5, temperature=1.0, penalty_window=2, **PENALTIES),
+)
+"""The first one alone, the others beside it. Few tokens, for a context may be of sixteen."""
+
+
+class _Prepared:
+    """Stands for the prompt process: these prompts need none."""
+
+    busy = 0
+
+    def put(self, ask: Ask) -> None:
+        raise ValueError("a made-up request comes in prepared")
+
+    def cancel(self, number: int) -> bool:
+        return False
+
+    def claim(self, number: int) -> bool:
+        return True
+
+
+def warm_up(model: LanguageModel, limits: Limits) -> None:
+    """Run the requests to their ends: the first one alone, then the others beside it. Raises what a step raises."""
+    worker = Generator(model, limits, _Prepared())
+    for number, request in enumerate(REQUESTS):
+        worker.receive(Ready(number, _prepared(request)))
+        while not number and not worker.gauges().running:
+            worker.step()
+    while not worker.idle:
+        worker.step()
+        worker.drain()
+
+
+def _prepared(request: Generate) -> Prepared:
+    assert isinstance(request.prompt, TokenPrompt)
+    return Prepared(
+        request=request,
+        tokens=list(request.prompt.ids),
+        room=request.max_tokens or 1,
+        truncated=False,
+        inside_reasoning=False,
+        rendered="",
+    )
