@@ -193,7 +193,7 @@ class Residency:
             raise error
 
     def _prepare_spare(self) -> None:
-        if self._admission.spare_fits:
+        if self._admission.spare_fits and self.pressure != "critical":
             self._spare.prepare()
 
     # leaving

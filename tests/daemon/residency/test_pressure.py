@@ -75,6 +75,22 @@ async def test_when_memory_is_critical_idle_models_go_and_busy_ones_stay(build: 
     assert harness.names == [A]
 
 
+async def test_no_spare_process_is_started_while_memory_is_critical(build: Build, clock: Clock) -> None:
+    """Unloading makes room for one, but not for that. The next load starts what it needs."""
+    harness = build(models={"memory_limit": 120 * MB})
+    harness.fleet.process = 30 * MB
+    for name in (A, B):
+        harness.fleet.outcomes[name] = MB
+    runner = await harness.use_once(A)
+    await until(lambda: harness.fleet.left == [runner])
+    await look(harness, clock, "critical")
+    await until(lambda: runner.closed)
+    assert harness.fleet.left == []
+    await look(harness, clock, "normal")
+    await harness.use_once(B)
+    assert harness.names == [B]
+
+
 async def test_a_model_that_is_loading_is_let_alone(build: Build, clock: Clock) -> None:
     harness = build()
     await harness.use_once(B)
