@@ -13,10 +13,11 @@ from support.engine_wire import GREEDY, Wire, generator, note_yields, run
 from support.pictures import about, picture
 from support.watched_logits import Rows, watch
 
-from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.generate.ledger import Occupancy
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.vision.seeing import SeeingNetwork
+from mlx_serve.daemon.engine.warmup import warm_up
 from mlx_serve.daemon.protocol import Ask, Cancel, Generate
 
 TOLERANCE = 1e-3
@@ -127,3 +128,8 @@ def test_cancelled_while_a_picture_is_looked_at(starter: LanguageModel) -> None:
     run((made, wire), iter([[ask(1, "two"), ask(2, "disc")], [Cancel(id=1)]]))
     check("disc", 2, wire, rows)
     assert made.audit() is None and not made._views._pixels and not made._views._features._pins
+
+
+def test_it_is_warmed_as_others_are(starter: LanguageModel) -> None:
+    """The made-up requests have no pictures, but this model's positions; they run to their ends."""
+    warm_up(starter, Limits(max_batch=8, tokens_per_step=512))
