@@ -129,10 +129,10 @@ class Clock:
             self._read = True
             note_stops(before)
 
-        def launching() -> Any:
+        def launching(*given: Any) -> Any:
             self.ways.append(not self._read)
             self.now += self.step + (self.wait if self._read else self.copy)
             self._read = False
-            return launch()
+            return launch(*given)
 
         made._batch.launch, made._note_stops = launching, noting
