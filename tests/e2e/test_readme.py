@@ -36,7 +36,9 @@ def steps() -> list[tuple[str, str]]:
     return found
 
 
-def test_every_command_and_program_of_the_readme_works_as_written() -> None:
+def test_every_command_and_program_of_the_readme_works_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a checkout, whose files it names."""
+    monkeypatch.chdir(README.parent)
     with tempfile.TemporaryDirectory(prefix="mlxs-") as folder, Hub() as hub:
         for repository in REPOSITORIES:  # the names are the README's, the files those of a model that is small
             hub.add(repository, {path.name: path for path in STARTER.iterdir()})
