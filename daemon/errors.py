@@ -96,10 +96,10 @@ class FetchRefused(DaemonError):
 
 
 class FetchBusy(DaemonError):
-    """Other requests are fetching so much that this one cannot. `retry_after` in seconds."""
+    """Other requests hold or fetch so many pictures that this one cannot. `retry_after` in seconds."""
 
     def __init__(self) -> None:
-        super().__init__("too many pictures are being fetched for other requests; try again in a moment")
+        super().__init__("other requests have too many large pictures at once; try again in a moment")
         self.retry_after = 5
 
 

@@ -32,6 +32,7 @@ Handler: TypeAlias = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 GENERATING = ("llm", "vlm")
 EMBEDDING = ("embedding",)
 RERANKING = ("reranker",)
+_KEPT = 1 << 20
 
 
 def serving(request: Request) -> Context:
@@ -66,7 +67,11 @@ def measured(endpoint: str, handler: Handler) -> Handler:
 
 
 async def decoded(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-    return body.decode(await body.receive(request), decoder)
+    received = await body.receive(request)
+    value = body.decode(received, decoder)
+    if len(received) > _KEPT:
+        request.body = b""  # it may be pictures, and the request may wait for long
+    return value
 
 
 def document(value: object, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
@@ -85,16 +90,19 @@ async def leased(
     pictures: RequestPictures | None = None,
 ) -> AsyncIterator[Model]:
     """A model of one of these kinds, in memory while the block lasts. `capability` is named in the error of a model
-    that lacks it; `heartbeat` is for a client that waits for a stream; `pictures` are fetched before the model is
-    loaded, and refused where it cannot see them."""
+    that lacks it; `heartbeat` is for a client that waits for a stream; `pictures` are decoded and fetched before the
+    model is loaded, and refused where it cannot see them."""
     context = serving(request)
     async with AsyncExitStack() as stack:
         async with (
             asyncio.timeout(context.settings.server.request_timeout_seconds or None),
             kept_alive(request, heartbeat),
         ):
+            if pictures:
+                stack.callback(pictures.release)
+                await pictures.decode(context.fetcher)
             installed = await context.residency.find(name)
-            if pictures is not None:
+            if pictures:
                 await pictures.admit(context, name, installed.manifest.kind)
             require_kind(installed.manifest.kind, name, capability, kinds)
             model = await stack.enter_async_context(context.residency.use(installed, keep_alive=keep_alive))

@@ -65,7 +65,7 @@ _TABLE: tuple[tuple[type[BaseException], int, str | None], ...] = (
     (daemon.RunnerDied, 500, "model_process_ended"),
     (daemon.WrongKind, 400, "unsupported_model"),
     (daemon.FetchRefused, 400, "invalid_image_url"),
-    (daemon.FetchBusy, 503, "too_many_fetches"),
+    (daemon.FetchBusy, 503, "too_many_pictures"),
     (daemon.DaemonError, 500, "internal_error"),
     (store.InvalidName, 400, "invalid_model_name"),
     (store.AmbiguousName, 400, "ambiguous_model_name"),

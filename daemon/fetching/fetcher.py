@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FetchBusy, FetchRefused
-from .fetch_limits import MIB, FetchLimits
+from .fetch_limits import FetchLimits
+from .picture_budget import FetchedSize, PictureBudget, PictureShare
 
 if TYPE_CHECKING:
     from .checked_network import Connect, Resolve
@@ -38,32 +39,26 @@ class Fetcher:
         }
         self._slots = asyncio.Semaphore(self._limits.at_once_total)
         self._certificates: ssl.SSLContext | None = None
-        self._held = 0
+        self.budget = PictureBudget(self._limits.bytes_total)
 
-    @property
-    def held(self) -> int:
-        """Bytes that fetches under way have received."""
-        return self._held
-
-    async def fetch(self, urls: Iterable[str], most: int) -> dict[str, bytes]:
-        """What each URL names, `most` bytes in all; a URL that is there twice is fetched once. The first failure ends
-        the others. Raises FetchRefused, whose `url` says which, or FetchBusy."""
+    async def fetch(self, urls: Iterable[str], most: int, share: PictureShare) -> dict[str, bytes]:
+        """What each URL names, `most` bytes in all, which count in `share` from their arrival on; a URL that is there
+        twice is fetched once. The first failure ends the others. Raises FetchRefused, whose `url` says which, or
+        FetchBusy."""
         wanted = list(dict.fromkeys(urls))
         if not wanted:
             return {}
         limits = self._limits
         certificates = await self._loaded()  # no server's time
-        share = _Share(self, most)
+        size = FetchedSize(share, most)
         turns = asyncio.Semaphore(limits.at_once_request)
         try:
             async with asyncio.timeout(limits.seconds_request), asyncio.TaskGroup() as group:
-                tasks = {url: group.create_task(self._one(url, turns, share, certificates)) for url in wanted}
+                tasks = {url: group.create_task(self._one(url, turns, size, certificates)) for url in wanted}
         except TimeoutError:
             raise FetchRefused(f"the pictures did not arrive within {limits.seconds_request:g} seconds") from None
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        finally:
-            self._held -= share.taken
         return {url: task.result() for url, task in tasks.items()}
 
     async def _loaded(self) -> ssl.SSLContext:
@@ -71,7 +66,7 @@ class Fetcher:
             self._certificates = await asyncio.get_running_loop().run_in_executor(_loader, _load)
         return self._certificates
 
-    async def _one(self, url: str, turns: asyncio.Semaphore, share: _Share, certificates: ssl.SSLContext) -> bytes:
+    async def _one(self, url: str, turns: asyncio.Semaphore, size: FetchedSize, certificates: ssl.SSLContext) -> bytes:
         limits = self._limits
         async with turns:
             try:
@@ -81,7 +76,7 @@ class Fetcher:
                 raise FetchBusy from None
             try:
                 async with asyncio.timeout(limits.seconds_each):
-                    return await self._get(url, share, certificates)
+                    return await self._get(url, size, certificates)
             except TimeoutError:
                 raise FetchRefused(f"it did not arrive within {limits.seconds_each:g} seconds", url) from None
             except FetchRefused as refusal:
@@ -89,35 +84,12 @@ class Fetcher:
             finally:
                 self._slots.release()
 
-    async def _get(self, url: str, share: _Share, certificates: ssl.SSLContext) -> bytes:
+    async def _get(self, url: str, size: FetchedSize, certificates: ssl.SSLContext) -> bytes:
         from .checked_network import CheckedNetwork
         from .guarded_get import get
 
         network = CheckedNetwork(private=self._private, connect_seconds=self._limits.connect_seconds, **self._network)
-        return await get(url, network, certificates, self._limits, self._user_agent, share.take)
-
-    def hold(self, count: int) -> None:
-        self._held += count
-        if self._held > self._limits.bytes_total:
-            raise FetchBusy
-
-
-class _Share:
-    """What one request has received so far."""
-
-    def __init__(self, fetcher: Fetcher, most: int) -> None:
-        self._fetcher = fetcher
-        self._most = most
-        self.taken = 0
-
-    def take(self, count: int) -> None:
-        self.taken += count
-        self._fetcher.hold(count)
-        if self.taken > self._most:
-            raise FetchRefused(
-                f"the pictures of this request are larger than {self._most // MIB} MiB together; "
-                "server.max_body_mb is the limit"
-            )
+        return await get(url, network, certificates, self._limits, self._user_agent, size.take)
 
 
 def _load() -> ssl.SSLContext:

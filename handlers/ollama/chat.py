@@ -44,7 +44,7 @@ async def chat(request: Request) -> HTTPResponse | None:
         drop_oldest=body.truncate is not False,
     )
     wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))
-    await pictures.decode()
+    body.messages.clear()  # their pictures may be large, and the request may wait for long
     stream = body.stream is not False
     async with lease(request, name, seconds, "chat", lines if stream else None, pictures) as model:
         if tools:

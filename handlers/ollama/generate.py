@@ -39,7 +39,7 @@ async def generate(request: Request) -> HTTPResponse | None:
     bodies.thinking(body)
     pictures = RequestPictures()
     wanted = requested(body, _prompt(body, pictures))
-    await pictures.decode()
+    body.images = None  # they may be large, and the request may wait for long
     stream = body.stream is not False
     async with lease(request, name, seconds, "generate", lines if stream else None, pictures) as model:
         return await _generate(request, body, name, model, wanted, lines, pictures)

@@ -34,8 +34,8 @@ async def chat(request: Request) -> HTTPResponse | None:
     pictures = RequestPictures()
     prompt = messages.prompt(body, pictures)
     work = _work(body, prompt)
+    body.messages.clear()  # their pictures may be large, and the request may wait for long
     seconds = keep_alive(body.keep_alive)
-    await pictures.decode()
     heartbeat = COMMENTS if body.stream else None
     async with leased(request, body.model, seconds, "chat", heartbeat, pictures=pictures) as model:
         notice = _check_model(body, prompt, model)

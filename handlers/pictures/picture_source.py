@@ -26,6 +26,12 @@ class Inline:
     param: str
     detail: Detail = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file, about."""
+        length = len(self.text) - self.start
+        return length * 3 // 4 if self.base64 else length
+
 
 @dataclass(frozen=True)
 class Remote:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +22,8 @@ from .picture_source import Detail, Inline, PictureSource, Remote, invalid, of_b
 
 if TYPE_CHECKING:
     from ...daemon.context import Context
+    from ...daemon.fetching.fetcher import Fetcher
+    from ...daemon.fetching.picture_budget import PictureShare
 
 MAX_PICTURES = 100
 SEEING_ROLES = ("user", "tool")
@@ -34,11 +37,12 @@ _threads = ThreadPoolExecutor(1, "picture-decode")
 
 class RequestPictures:
     """`add_url` and `add_base64` give the part of a message's content that stands for the picture. Then, in this order:
-    `decode`, `admit` once the model is known, `into`."""
+    `decode`, `admit` once the model is known, `into`; `release` at the end, in any case."""
 
     def __init__(self) -> None:
         self._sources: list[PictureSource] = []
         self._pictures: list[Picture | None] = []
+        self._share: PictureShare | None = None
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -59,24 +63,29 @@ class RequestPictures:
         self._sources.append(source)
         return {"type": "image"}
 
-    async def decode(self) -> None:
-        """Decode what came with the request, off the event loop. Raises RequestError."""
-        if self._sources:
-            inline = [source if isinstance(source, Inline) else None for source in self._sources]
-            self._pictures = await asyncio.get_running_loop().run_in_executor(_threads, _decode, inline)
+    async def decode(self, fetcher: Fetcher) -> None:
+        """Decode what came with the request, off the event loop. Raises RequestError, FetchBusy."""
+        self._share = fetcher.budget.share()
+        inline = [source if isinstance(source, Inline) else None for source in self._sources]
+        self._share.take(sum(source.size for source in inline if source is not None))
+        self._pictures = await asyncio.get_running_loop().run_in_executor(_threads, _decode, inline)
+        # The texts are not needed any more.
+        self._sources = [replace(each, text="") if isinstance(each, Inline) else each for each in self._sources]
+
+    def release(self) -> None:
+        if self._share is not None:
+            self._share.release()
 
     async def admit(self, context: Context, name: str, kind: str) -> None:
         """Refuse a model that cannot see, then fetch what has to be fetched. Raises RequestError, FetchBusy."""
-        if not self._sources:
-            return
-        self.require_vision(name, kind)
+        assert self._share is not None  # what came with the request has been decoded
+        self._require_vision(name, kind)
         remote = [source for source in self._sources if isinstance(source, Remote)]
         if not remote:
             return
         try:
-            found = await context.fetcher.fetch(
-                (source.url for source in remote), context.settings.server.max_body_mb * MIB
-            )
+            most = context.settings.server.max_body_mb * MIB
+            found = await context.fetcher.fetch((source.url for source in remote), most, self._share)
         except FetchRefused as refusal:
             failed = next((source for source in remote if source.url == refusal.url), remote[0])
             raise RequestError(
@@ -88,9 +97,8 @@ class RequestPictures:
             _threads, _with_fetched, self._pictures, self._sources, found
         )
 
-    def require_vision(self, name: str, kind: str) -> None:
-        """Raises RequestError where there are pictures and the model's kind cannot see them."""
-        if self._sources and kind != "vlm":
+    def _require_vision(self, name: str, kind: str) -> None:
+        if kind != "vlm":
             raise RequestError(
                 f'"{name}" does not support vision: it is {_KINDS.get(kind, "a model")} and cannot see pictures; use a '
                 "vision-language model (kind vlm), such as starter-vl",

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Any
 
 import httpcore2
@@ -100,6 +100,15 @@ async def web(context: ssl.SSLContext | None = None) -> AsyncGenerator[Web]:
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def fetched(fetcher: Fetcher, urls: Iterable[str], most: int = 64 << 20) -> dict[str, bytes]:
+    """As a request does: what it holds is given back at its end."""
+    share = fetcher.budget.share()
+    try:
+        return await fetcher.fetch(urls, most, share)
+    finally:
+        share.release()
 
 
 def says(head: str, body: bytes = b"") -> Answer:

@@ -6,12 +6,11 @@ import gzip
 from collections.abc import AsyncGenerator
 
 import pytest
-from fakes.web import OTHER, PUBLIC, Answer, Web, drip, endless, file, redirect, says, web
+from fakes.web import OTHER, PUBLIC, Answer, Web, drip, endless, fetched, file, redirect, says, web
 from support.waiting import soon, until
 
 from mlx_serve.daemon.errors import FetchRefused
 
-MOST = 64 << 20
 DATA = b"\x89PNG" + b"x" * 1000
 
 
@@ -24,9 +23,9 @@ async def internet() -> AsyncGenerator[Web]:
 async def get(internet: Web, url: str, *, private: bool = False, **limits: float) -> bytes:
     fetcher = internet.fetcher(private=private, **limits)
     try:
-        return (await soon(fetcher.fetch([url], MOST)))[url]
+        return (await soon(fetched(fetcher, [url])))[url]
     finally:
-        assert fetcher.held == 0
+        assert fetcher.budget.held == 0
         await until(lambda: internet.open == 0)
 
 
@@ -182,7 +181,7 @@ async def test_all_pictures_of_a_request_share_a_time(internet: Web) -> None:
     internet.pages["/"] = drip()
     fetcher = internet.fetcher(seconds_request=0.3)
     with pytest.raises(FetchRefused, match=r"did not arrive within 0\.3 seconds"):
-        await soon(fetcher.fetch(["http://pictures.example/"], MOST))
+        await soon(fetched(fetcher, ["http://pictures.example/"]))
 
 
 async def test_a_host_that_does_not_answer(internet: Web) -> None:

@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator
 
 import pytest
 from fakes.hub.server import CERTIFICATE, certified
-from fakes.web import Web, file, redirect, web
+from fakes.web import Web, fetched, file, redirect, web
 from support.waiting import soon
 
 from mlx_serve.daemon.errors import FetchRefused
 from mlx_serve.daemon.fetching.fetcher import Fetcher
 
 DATA = b"\x89PNG"
-MOST = 1 << 20
 
 
 @pytest.fixture
@@ -28,14 +27,14 @@ async def secure(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Web]:
 
 async def refused(secure: Web, url: str) -> str:
     with pytest.raises(FetchRefused) as caught:
-        await soon(secure.fetcher().fetch([url], MOST))
+        await soon(fetched(secure.fetcher(), [url]))
     return str(caught.value)
 
 
 async def test_a_certificate_for_the_name_is_trusted(secure: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name is what TLS and the Host header carry, though the connection goes to an address."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    assert await soon(secure.fetcher().fetch(["https://localhost/"], MOST)) == {"https://localhost/": DATA}
+    assert await soon(fetched(secure.fetcher(), ["https://localhost/"])) == {"https://localhost/": DATA}
     assert "\r\nHost: localhost\r\n" in secure.asked[0] and secure.dialled == ["93.184.215.14"]
 
 
@@ -66,6 +65,6 @@ async def test_a_server_without_tls_is_not_spoken_to() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"https://localhost:{server.sockets[0].getsockname()[1]}/"
     with pytest.raises(FetchRefused, match="its host does not speak TLS as it should"):
-        await soon(Fetcher(private=True, version="1").fetch([url], MOST))
+        await soon(fetched(Fetcher(private=True, version="1"), [url]))
     server.close()
     await server.wait_closed()

@@ -8,14 +8,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from fakes.web import PUBLIC, Web, file, redirect, web
+from fakes.web import PUBLIC, Web, fetched, file, redirect, web
 from support.waiting import soon
 
 from mlx_serve.daemon.errors import FetchRefused
 from mlx_serve.daemon.fetching import checked_network
 from mlx_serve.daemon.fetching.fetcher import Fetcher
 
-MOST = 64 << 20
 DATA = b"\x89PNG"
 INSIDE = [
     *("10.0.0.1", "172.16.0.1", "192.168.0.1", "127.0.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "0.0.0.0"),
@@ -32,7 +31,7 @@ async def internet() -> AsyncGenerator[Web]:
 
 
 async def get(fetcher: Fetcher, url: str) -> bytes:
-    return (await soon(fetcher.fetch([url], MOST)))[url]
+    return (await soon(fetched(fetcher, [url])))[url]
 
 
 async def refused(fetcher: Fetcher, url: str) -> str:

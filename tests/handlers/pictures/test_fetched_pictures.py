@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from fakes.serving import MODEL, Serving, raw
 from fakes.web import Web, drip, endless, file, redirect, says, web
 from support.sent_pictures import SEEING, data_url, encoded, noise, part, png, seeing, text
 from support.waiting import GUARD, soon, until
 
+from mlx_serve.daemon.fetching.fetch_limits import FetchLimits
+from mlx_serve.daemon.fetching.fetcher import Fetcher
+from mlx_serve.daemon.http.request import ApiRequest
 from mlx_serve.daemon.protocol import ChatPrompt, Generate, Picture
+from mlx_serve.handlers.openai.bodies import ChatBody
 from mlx_serve.handlers.pictures import inline_data
+from mlx_serve.handlers.pictures.picture_source import Inline
 
 PATH = "/v1/chat/completions"
 HOST = "http://pictures.example"
 RED, BLUE = png("red"), png("blue")
+IMAGES = {"role": "user", "content": "x", "images": [encoded(noise(2 << 20))]}
 TEXT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -92,7 +100,7 @@ async def test_what_cannot_be_fetched_is_a_400_and_costs_nobody(
     assert not any(word in error["message"] for word in ("secret", "169.254", "inside.example", "Log in"))
     assert serving.residency.loaded == [MODEL] and len(serving.engine.requests) == 1
     assert (await client.post(PATH, json=body(f"{HOST}/red"))).status_code == 200
-    assert serving.context.fetcher.held == 0
+    assert serving.context.fetcher.budget.held == 0
 
 
 async def test_private_addresses_are_refused_as_the_settings_are(serving: Serving, client: httpx.AsyncClient) -> None:
@@ -119,7 +127,7 @@ async def test_fetching_ends_when_the_client_hangs_up(serving: Serving, internet
     await soon(internet.opened.get())
     writer.close()
     await until(lambda: internet.open == 0)
-    assert serving.residency.loaded == [] and serving.context.fetcher.held == 0
+    assert serving.residency.loaded == [] and serving.context.fetcher.budget.held == 0
 
 
 async def test_too_many_fetches_are_a_503_with_a_time(
@@ -171,3 +179,47 @@ async def test_ollama_takes_large_pictures_too(serving: Serving, client: httpx.A
     response = await client.post("/api/chat", content=json.dumps(document | {"stream": False}), timeout=GUARD)
     assert response.status_code == 200
     assert pictures(serving)[0].data == data
+
+
+async def test_pictures_have_a_size_together_until_their_requests_end(
+    serving: Serving, client: httpx.AsyncClient
+) -> None:
+    """Requests that wait for a model hold their pictures: beyond the limit others are told when to come again. Then
+    nothing is held, whichever way they ended."""
+    seeing(serving)
+    serving.context.fetcher = Fetcher(private=False, version="1", limits=FetchLimits(bytes_total=3 << 20))
+    budget = serving.context.fetcher.budget
+    serving.residency.hold_load = asyncio.Event()
+    large = body(data_url(noise(2 << 20)))
+    waiting = asyncio.create_task(client.post(PATH, json=large, timeout=GUARD))
+    await until(lambda: serving.residency.leases == 1)
+    assert budget.held >= 2 << 20
+    refused = await client.post(PATH, json=large)
+    assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
+    assert (await client.post("/api/chat", json={"model": SEEING, "messages": [IMAGES]})).status_code == 503
+    _, writer = await raw(serving, PATH, body(data_url(RED)))
+    await until(lambda: serving.residency.leases == 2)
+    writer.close()
+    await until(lambda: serving.residency.leases == 1)
+    serving.residency.hold_load.set()
+    assert (await soon(waiting)).status_code == 200
+    assert (await client.post(PATH, json=body(data_url(RED), "data:image/png;base64,*"))).status_code == 400
+    assert budget.held == 0
+
+
+async def test_a_large_body_is_not_kept_while_its_request_waits(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Neither its bytes nor the base64 in it: only the pictures."""
+    seeing(serving)
+    serving.residency.hold_load = asyncio.Event()
+    asking = asyncio.create_task(client.post(PATH, json=body(data_url(noise(5 << 20))), timeout=GUARD))
+    await until(lambda: serving.residency.leases == 1)
+    gc.collect()
+    objects = gc.get_objects()
+    held = [
+        *(len(each.body) for each in objects if isinstance(each, ApiRequest) and each.app is serving.app),
+        *(len(msgspec.json.encode(each)) for each in objects if isinstance(each, ChatBody)),
+        *(len(each.text) for each in objects if isinstance(each, Inline)),
+    ]
+    assert len(held) >= 3 and max(held) < 1 << 20
+    serving.residency.hold_load.set()
+    assert (await soon(asking)).status_code == 200
