@@ -7,7 +7,7 @@ import json
 import os
 
 from ..socket import alive
-from . import launch, target
+from . import firewall, launch, target
 from .client import Client, NoDaemon
 from .display.terminal import note
 
@@ -54,7 +54,9 @@ class Session:
                 raise NoDaemon(str(wanted.socket))
             note(f"no daemon is running {wanted}; starting one")
             with contextlib.suppress(launch.AlreadyRunning):  # another command started one at the same moment
-                launch.start(wanted, ["--port", str(wanted.port)] if self.options.port is not None else [])
+                found = launch.start(wanted, ["--port", str(wanted.port)] if self.options.port is not None else [])
+                if about := firewall.explanation(found):
+                    note(about)
         return self.client()
 
     def print_json(self, document: Any) -> None:

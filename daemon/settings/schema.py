@@ -32,7 +32,9 @@ _FOREVER = 10 * 365 * _DAY
 
 @dataclass(frozen=True)
 class ServerSettings:
-    host: str = setting("0.0.0.0", "text", "address to listen on; other machines need an API key, see protected")
+    host: str = setting(
+        "0.0.0.0", "text", "address to listen on; 127.0.0.1: this machine only. Others need a key, see protected"
+    )
     port: int = setting(8000, "whole", "TCP port; 0 takes a free one", low=0, high=65535)
     protected: bool = setting(True, "switch", "refuse requests of other machines while no API key is set")
     api_keys: tuple[str, ...] = setting((), "names", "keys that other machines must send", secret=True, shortest=16)

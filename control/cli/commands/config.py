@@ -7,6 +7,7 @@ import sys
 
 from ..client import NoDaemon
 from ..display.tables import table
+from ..display.terminal import note
 from ..session import Session
 from ..target import offline_settings, run_settings_command
 
@@ -34,7 +35,24 @@ def config(session: Session) -> int:
         session.print_json(found)
     else:
         print(table(("SETTING", "VALUE", "FROM"), _rows(found)))
+        if about := _exposure(found["server"]):
+            note(about)
     return 0
+
+
+def _exposure(server: dict[str, Any]) -> str | None:
+    """Who can reach the daemon, where that may surprise."""
+    host = server["host"]
+    if host.startswith(("127.", "::1", "localhost")):
+        return None
+    if server["api_keys"]:
+        return f"other machines reach {host} and need one of the API keys; server.host 127.0.0.1: this machine only"
+    if server["protected"]:
+        return (
+            f"other machines reach {host} and are refused, with the reason, until an API key is set "
+            "(server.protected); server.host 127.0.0.1 listens on this machine only, and no firewall asks about it"
+        )
+    return f"other machines reach {host} and use the models without a key, because server.protected is false"
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ...socket import alive
-from .. import launch, reachability, target
+from .. import firewall, launch, reachability, target
 from ..client import ApiError, Client, ConnectionBroken, NoDaemon
 from ..display.tables import size, span, table
 from ..display.terminal import note
@@ -44,6 +44,8 @@ def start(session: Session) -> int:
     except launch.AlreadyRunning as error:
         return _report_running(session, error)
     _check_address(found)
+    if about := firewall.explanation(found):
+        note(about)
     if session.json:
         session.print_json(found)
     else:
