@@ -127,6 +127,10 @@ def status(session: Session) -> int:
         ("models", f"{len(models)} loaded, {found['installed']} installed in {found['models_directory']}"),
         ("log", found["log"]),
     ]
+    if reachability.answers(found["url"], found["instance"]) is False:
+        rows.insert(
+            2, ("", f"another program answers at {found['url']}; restart with another --port, or end that program")
+        )
     widest = max(len(name) for name, _ in rows)
     print("\n".join(f"  {name.ljust(widest)}    {value}" for name, value in rows))
     if models:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from fakes.control_daemon import FakeDaemon, Run
 from support.live_daemon import free_port, has_ipv6
 from support.waiting import GUARD
 
@@ -25,26 +26,21 @@ def answering(answer: bytes, host: str = "127.0.0.1", port: int = 0) -> Iterator
     """A program that answers every connection in this way, and then closes it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as server:
-        over = threading.Event()
 
         def serve() -> None:
-            while not over.is_set():
-                try:
-                    near, _ = server.accept()
-                except OSError:
-                    return
+            asked = b""
+            while asked != b"bye":
+                near, _ = server.accept()
                 with near:
                     near.settimeout(GUARD)
-                    near.recv(4096)
+                    asked = near.recv(4096)
                     near.sendall(answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
         yield server.getsockname()[1]
-        over.set()
         with socket.create_connection((host, server.getsockname()[1]), GUARD) as last:
             last.sendall(b"bye")
-            last.recv(4096)
         thread.join(GUARD)
 
 
@@ -85,6 +81,16 @@ def test_start_does_not_print_an_address_that_reaches_another_program(
         )
         assert cli.main(["start", "--port", str(port), "--json"]) == 1
         assert capsys.readouterr().out == ""
+
+
+def test_status_says_when_the_address_reaches_another_program(
+    daemon: FakeDaemon, run: Run, environment: dict[str, str]
+) -> None:
+    """On macOS one can come later, and take a part of the address. The fake daemon listens on no port of its own."""
+    said = f"another program answers at http://127.0.0.1:{daemon.port}"
+    assert said not in run("status").stdout
+    with answering(ANOTHER, port=daemon.port):
+        assert said in run("status").stdout
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
