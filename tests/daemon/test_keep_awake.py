@@ -180,8 +180,11 @@ async def test_a_lease_holds_it_and_a_failed_one_does_not_for_ever(
     await soon(harness.residency.close())
 
 
-async def test_a_pull_holds_it(caffeinate: Caffeinate, awake: KeepAwake, tmp_path: Path) -> None:
-    """A real pull into a real store, held while it reports."""
+async def test_a_pull_holds_it(
+    caffeinate: Caffeinate, awake: KeepAwake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real pull into a real store; it may be over before the program has begun, so the moment after it is long."""
+    monkeypatch.setattr(keep_awake, "LINGER_SECONDS", GUARD)
     store = Store.open(tmp_path / "models", {})
     pulls = Pulls(store, None, keep_awake=awake)  # type: ignore[arg-type]
     events = pulls.follow(PullOrder("starter"))
@@ -189,9 +192,11 @@ async def test_a_pull_holds_it(caffeinate: Caffeinate, awake: KeepAwake, tmp_pat
     await until(lambda: len(caffeinate.pids) == 1)
     async for _ in events:
         pass
+    await until(lambda: awake._count == 0)
+    assert len(caffeinate.running) == 1
+    awake._release()
     await until(lambda: caffeinate.running == [])
     await pulls.close()
-    assert len(caffeinate.pids) == 1
 
 
 @pytest.mark.parametrize(("setting", "held"), [("true", True), ("false", False)])
