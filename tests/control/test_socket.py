@@ -8,9 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,12 +113,13 @@ def test_file_in_the_way_is_not_removed(home: Path) -> None:
 
 
 @pytest.fixture
-def user(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def user(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home folder of a user; the limit is macOS'."""
     monkeypatch.setattr(control, "MAX_PATH", 103)
-    with tempfile.TemporaryDirectory(prefix="mlxu-") as made:
-        monkeypatch.setenv("HOME", made)
-        yield Path(made)
+    made = home / "user"
+    made.mkdir()
+    monkeypatch.setenv("HOME", str(made))
+    return made
 
 
 def test_long_home_has_its_sockets_in_a_private_folder_of_the_user(

@@ -26,7 +26,12 @@ _PROGRAM = """
 import os, pathlib, sys, time
 assert sys.argv[1:3] == ["-i", "-w"], sys.argv
 pathlib.Path({folder!r}, str(os.getpid())).touch()
-while os.path.exists(f"/proc/{{sys.argv[3]}}") or os.uname().sysname != "Linux": time.sleep(0.01)
+try:
+    while True:
+        os.kill(int(sys.argv[3]), 0)
+        time.sleep(0.01)
+except ProcessLookupError:
+    pass
 """
 
 

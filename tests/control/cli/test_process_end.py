@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import ctypes
 import errno
 import os
 import select
@@ -27,7 +28,15 @@ from mlx_serve.daemon.port_lock import PortLock
 _PROGRAM = str(Path(__file__).parents[2] / "support" / "daemon_with_fakes.py")
 _PARENT = "import subprocess, sys, time; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); time.sleep(3600)"
 LINUX = sys.platform == "linux"
-_pidfd_open: Any = getattr(os, "pidfd_open", None)
+
+
+def pidfd_open(pid: int) -> int:
+    """Not Python's, which a run under Mac-like conditions takes away."""
+    library = ctypes.CDLL(None, use_errno=True)
+    descriptor: int = library.syscall(434, pid, 0)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return descriptor
 
 
 class Kqueue:
@@ -40,7 +49,7 @@ class Kqueue:
     def control(self, changes: list[Any] | None, most: int, seconds: float = 0) -> list[object]:
         for change in changes or ():
             assert (change.filter, change.flags, change.fflags) == ("proc", 0x1 | 0x10, 0x80000000)
-            self._descriptor = _pidfd_open(change.ident)
+            self._descriptor = pidfd_open(change.ident)
             if self._exits(0):
                 raise ProcessLookupError(errno.ESRCH, "No such process")
         return [object()] if most and self._exits(seconds) else []

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from support.live_daemon import free_port, has_ipv6
 from support.waiting import GUARD
@@ -72,12 +73,15 @@ def test_a_program_on_the_loopback_address_is_in_the_way(bsd: None, host: str) -
 
 
 def test_a_program_on_another_address_of_this_machine_is_in_the_way(bsd: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.0.0.0 stands for all of them, not for 127.0.0.1 alone. 127.0.0.2 plays the address of a network card."""
-    import psutil
-
-    card = type("Entry", (), {"family": socket.AF_INET, "address": "127.0.0.2"})
-    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"en0": [card]})
-    with other_program("127.0.0.2") as other, pytest.raises(ListenError, match="is in use by"):
+    """0.0.0.0 stands for all of them, not for 127.0.0.1 alone. On a machine without a network card 127.0.0.2, which
+    Linux has, plays its address."""
+    entries = [entry for card in psutil.net_if_addrs().values() for entry in card if entry.family == socket.AF_INET]
+    address = next((entry.address for entry in entries if not entry.address.startswith("127.")), None)
+    if address is None:
+        address = "127.0.0.2"
+        card = type("Entry", (), {"family": socket.AF_INET, "address": address})
+        monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"en0": [card]})
+    with other_program(address) as other, pytest.raises(ListenError, match="is in use by"):
         listen_tcp("0.0.0.0", other.getsockname()[1])
 
 
