@@ -16,6 +16,7 @@ from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.generator import Generator, Limits
+from .grammar.call_shape import known_shape
 from .grammar.compiler import GrammarCompiler
 from .loop import Loop, Worker
 from .mailbox import Mailbox
@@ -73,6 +74,7 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
             think_end=model.markers.think_end,
             tool_start=model.markers.tool_start,
             tool_end=model.markers.tool_end,
+            shape=known_shape(model.markers.tool_start, model.tool_parser),
             sight=model.sight,
         )
     )

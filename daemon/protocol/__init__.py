@@ -42,7 +42,7 @@ from .frames import (
 from .immutable import Kind
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .prompts import ChatPrompt, Picture, Prompt, TextPrompt, TokenPrompt
-from .work import SERVED_KINDS, Count, Embed, Generate, Grammar, Rerank, Sampling, Work
+from .work import SERVED_KINDS, Calling, Count, Embed, Generate, Grammar, Rerank, Sampling, Work
 
 __all__ = [
     "MAX_FRAME",
@@ -50,6 +50,7 @@ __all__ = [
     "SERVED_KINDS",
     "Accepted",
     "Ask",
+    "Calling",
     "Cancel",
     "ChatPrompt",
     "Count",

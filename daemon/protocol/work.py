@@ -43,6 +43,15 @@ class Grammar(Value, frozen=True):
     param: str = "response_format"
 
 
+class Calling(Value, frozen=True):
+    """What a request says of calls of its tools. `required`: at least one, and nothing else. `names`: of these only,
+    all for none. `parallel` False: one at most."""
+
+    required: bool = False
+    names: tuple[str, ...] = ()
+    parallel: bool = True
+
+
 class Generate(Value, frozen=True, tag="generate"):
     """Continue a prompt, `choices` times; the prompt is prefilled once.
 
@@ -63,6 +72,7 @@ class Generate(Value, frozen=True, tag="generate"):
     context_length: int | None = None
     logprobs: int | None = None
     grammar: Grammar | None = None
+    calling: Calling = Calling()
     ignore_eos: bool = False
     echo: bool = False
     split_reasoning: bool = True

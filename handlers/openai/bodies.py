@@ -180,7 +180,7 @@ CHAT_FIELDS: Fields = {
     **_SHARED_FIELDS,
     "n": partly("1 to 128"),
     "tools": partly("functions, for models whose chat template takes tools; others refuse them"),
-    "tool_choice": partly("`auto` and `none`; a call cannot be forced"),
+    "tool_choice": partly("calls are forced for models whose notation of calls is known; others refuse it"),
     "reasoning_effort": partly("for models that can think; others refuse all but `none`"),
     "reasoning": partly("`effort`, as `reasoning_effort`; the rest is ignored"),
     "modalities": partly('only `["text"]`'),

@@ -92,6 +92,7 @@ def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
         grammar=grammar(body),
         ignore_eos=bool(body.ignore_eos),
         parse_tools=bool(prompt.tools),
+        calling=messages.calling(body),
     )
 
 

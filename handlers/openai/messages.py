@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ...daemon.protocol import ChatPrompt
+from ...daemon.protocol import Calling, ChatPrompt
 from ..decode import refuse, unsupported
 from ..failure import RequestError
 from ..pictures.request_pictures import RequestPictures
@@ -72,16 +72,54 @@ def _thinking(body: ChatBody, options: dict[str, Any]) -> bool | Literal["low", 
 
 def tools(body: ChatBody) -> tuple[dict[str, Any], ...]:
     """The tools that the model may call: none with `tool_choice` none."""
-    choice = body.tool_choice
-    if choice not in (None, "auto", "none"):
-        known = isinstance(choice, dict) or choice == "required"
-        why = "a call cannot be forced; use 'auto' or 'none'" if known else "use 'auto' or 'none'"
-        raise unsupported("tool_choice", why)
     offered = body.tools or []
     if len(offered) > MAX_TOOLS:
         raise RequestError(f"'tools' has more than {MAX_TOOLS} entries", param="tools", code="invalid_value")
     checked = tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(offered))
-    return () if choice == "none" else checked
+    return () if body.tool_choice == "none" else checked
+
+
+def calling(body: ChatBody) -> Calling:
+    """What `tool_choice` and `parallel_tool_calls` say. Raises RequestError."""
+    choice, parallel = body.tool_choice, body.parallel_tool_calls is not False
+    if choice in (None, "auto", "none"):
+        return Calling(parallel=parallel)
+    known = {tool.function.name for tool in body.tools or [] if tool.function is not None}
+    if not known:
+        raise _invalid_choice("it needs 'tools'")
+    if choice == "required":
+        return Calling(required=True, parallel=parallel)
+    wanted = _chosen(choice, parallel)
+    for name in wanted.names:
+        if name not in known:
+            raise _invalid_choice(f"'tools' has no function '{name[:128]}'")
+    return wanted
+
+
+def _chosen(choice: Any, parallel: bool) -> Calling:
+    """A choice that names one function, which is called once, or several allowed ones."""
+    if not isinstance(choice, dict):
+        raise _invalid_choice("use 'auto', 'none', 'required', or an object that names a function")
+    if choice.get("type") != "allowed_tools":
+        return Calling(required=True, names=(_function_name(choice),), parallel=False)
+    allowed = choice.get("allowed_tools", choice)
+    entries, mode = (allowed.get("tools"), allowed.get("mode")) if isinstance(allowed, dict) else (None, None)
+    if not isinstance(entries, list) or not entries or mode not in ("auto", "required"):
+        raise _invalid_choice("'allowed_tools' has a 'mode', auto or required, and a list of 'tools'")
+    return Calling(required=mode == "required", names=tuple(map(_function_name, entries)), parallel=parallel)
+
+
+def _function_name(value: Any) -> str:
+    """Of `{"type": "function", "function": {"name": …}}`, or as the Responses API writes it, `{"name": …}`."""
+    inner = value.get("function", value) if isinstance(value, dict) and value.get("type") == "function" else None
+    name = inner.get("name") if isinstance(inner, dict) else None
+    if not isinstance(name, str):
+        raise _invalid_choice('it must name a function: {"type": "function", "function": {"name": …}}')
+    return name
+
+
+def _invalid_choice(why: str) -> RequestError:
+    return RequestError(f"invalid value for 'tool_choice': {why}", param="tool_choice", code="invalid_value")
 
 
 def _tool(tool: Tool, where: str) -> dict[str, Any]:

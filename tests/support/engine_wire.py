@@ -9,6 +9,7 @@ from typing import Any
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
 from mlx_serve.daemon.engine.generate.generator import Generator, Limits
+from mlx_serve.daemon.engine.grammar.call_shape import known_shape
 from mlx_serve.daemon.engine.grammar.compiler import GrammarCompiler
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -40,6 +41,7 @@ def model_data(model: LanguageModel) -> ModelData:
         think_end=model.markers.think_end,
         tool_start=model.markers.tool_start,
         tool_end=model.markers.tool_end,
+        shape=known_shape(model.markers.tool_start, model.tool_parser),
         sight=model.sight,
     )
 

@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected, TokenLogprob
 from ..device import backend, bound_pool, out_of_memory
+from ..grammar.answer_form import bound_by
 from ..model.load import LanguageModel
 from ..prompt.prompt_process import Prompting, Ready
 from ..prompt.render import Prepared
@@ -436,7 +437,6 @@ class Generator:
 
 def _unfollowed(sequence: Sequence, problem: str) -> Rejected:
     """The grammar of an answer has reached its limits in the middle of it."""
-    grammar = sequence.request.grammar
-    param = None if grammar is None else grammar.param
+    param = bound_by(sequence.request)
     message = f"the answer could not be kept to what '{param}' asks for ({problem}); make it simpler"
     return Rejected(id=sequence.ask, code="invalid_request", message=message, param=param)

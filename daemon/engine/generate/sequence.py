@@ -166,7 +166,7 @@ def _format(prepared: Prepared, model: LanguageModel) -> Format:
     calls = request.parse_tools and bool(markers.tool_start)
     if not reasoning and not calls:
         return PlainFormat()
-    bound = prepared.compiled is not None
+    bound = request.grammar is not None and prepared.compiled is not None
     marked = MarkedFormat(
         markers,
         model.tool_parser,

@@ -29,8 +29,9 @@ _JOINED = ("$ref", "$dynamicRef", "anyOf", "oneOf", "allOf", "not", "if", "depen
 _OPEN = ("additionalProperties", "patternProperties", "unevaluatedProperties", "minProperties", *_JOINED)
 
 
-def compiled_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with closed objects, without formats that nobody enforces, and with our white space. A copy."""
+def compiled_schema(schema: dict[str, Any], *, lenient: bool = False) -> dict[str, Any]:
+    """The schema with closed objects, without formats that nobody enforces, and with our white space. A copy.
+    `lenient`: keywords that the compiler does not know have no effect."""
     schema = _copied(schema)
     nodes = list(_nodes(schema))
     closes = not any("allOf" in node or _is_joined(node) for node in nodes)
@@ -41,7 +42,7 @@ def compiled_schema(schema: dict[str, Any]) -> dict[str, Any]:
             del node["uniqueItems"]
         if closes and _may_close(node):
             node["additionalProperties"] = False
-    schema[OPTIONS] = {"whitespace_flexible": True, "whitespace_pattern": WHITE_SPACE}
+    schema[OPTIONS] = {"whitespace_flexible": True, "whitespace_pattern": WHITE_SPACE, "lenient": lenient}
     return schema
 
 

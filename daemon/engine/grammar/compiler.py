@@ -12,7 +12,7 @@ from llguidance import LLMatcher, LLTokenizer
 
 from ..output.detokenize import Vocabulary
 from .constraint import Constraint
-from .lark_text import BadGrammar, one_line
+from .literals import BadGrammar, one_line
 from .trie import UnknownVocabulary, trie
 from .validity import limits
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from llguidance.numpy import fill_next_token_bitmask
 
-from .lark_text import one_line
+from .literals import one_line
 
 SLOW_SECONDS = 0.5
 """Of processor time for one token: the whole batch waits for it. Most masks take some microseconds."""

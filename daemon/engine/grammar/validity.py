@@ -7,7 +7,7 @@ import functools
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from .lark_text import BadGrammar, one_line
+from .literals import BadGrammar, one_line
 
 _END = 256
 

@@ -10,6 +10,7 @@ import msgspec
 
 from ...protocol import Counted, Rejected
 from ...protocol.immutable import Value
+from ..grammar.call_shape import CallShape
 
 # --- the engine to the prompt process ---------------------------------------------------------------------------------
 
@@ -41,7 +42,8 @@ class SightData(Value, frozen=True):
 
 class ModelData(Value, frozen=True, tag="model"):
     """`rows`: the limit for token ids. `think_…` and `tool_…` are the markers around a reasoning block and around a
-    call of a tool, "" where there are none. `sight` None: the model cannot see."""
+    call of a tool, "" where there are none; `shape` is how it writes calls, where that is known. `sight` None: the
+    model cannot see."""
 
     rows: int
     context_length: int
@@ -49,6 +51,7 @@ class ModelData(Value, frozen=True, tag="model"):
     think_end: str = ""
     tool_start: str = ""
     tool_end: str = ""
+    shape: CallShape | None = None
     sight: SightData | None = None
 
 

@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import msgspec
 
 from ...protocol import Ask, ChatPrompt, Generate, Rejected
+from ..grammar.answer_form import bound_by
 from ..grammar.compiler import Compiled, GrammarCompiler
-from ..grammar.lark_text import BadGrammar
+from ..grammar.literals import BadGrammar
 from ..texts.row import unpacked
 from .encoding import tokenizer_data
 from .prompt_frames import Drop, Encoded, EncodedRows, Model, PromptJob, Result, body, receive, send, unpack
@@ -212,9 +213,7 @@ class PromptProcess:
     def _deliver_compiled(self, number: int, prepared: Prepared, compiled: Compiled | BadGrammar) -> None:
         """Called by the compiler's thread."""
         if isinstance(compiled, BadGrammar):
-            grammar = prepared.request.grammar
-            param = "response_format" if grammar is None else grammar.param
-            self._deliver(bad_grammar(param, str(compiled)).rejected(number))
+            self._deliver(bad_grammar(bound_by(prepared.request), str(compiled)).rejected(number))
         else:
             self._deliver(Ready(number, replace(prepared, compiled=compiled)))
 

@@ -17,8 +17,8 @@ import jinja2
 import msgspec
 
 from ...protocol import ChatPrompt, Count, Generate, Prompt, TextPrompt, TokenPrompt
-from ..grammar.answer_form import AnswerForm
-from ..grammar.lark_text import BadGrammar, Block
+from ..grammar.answer_form import AnswerForm, Unforced, bound_by
+from ..grammar.literals import BadGrammar, Block
 from .control_tokens import Marks, encode, marks, pattern
 from .conversation import closed_at_tag, tagged, template_ready, with_messages
 from .encoding import Encoding
@@ -88,6 +88,7 @@ class Prompts:
         self._form = AnswerForm(
             Block(model.think_start, model.think_end),
             Block(model.tool_start, model.tool_end),
+            model.shape,
             {token: found for token, found in special.items() if found is not None},
         )
         self._compiled = functools.lru_cache(maxsize=8)(self._compile)
@@ -323,13 +324,18 @@ class Prompts:
         return rendered if last is None else closed_at_tag(rendered, last)
 
     def _grammar(self, request: Generate, rendered: str, opened: bool) -> str:
-        if request.grammar is None:
-            return ""
-        self.note_grammar(request.grammar.param)
         try:
+            if not self._form.binds(request):
+                return ""
+            self.note_grammar(bound_by(request))
             return self._form.grammar(request, rendered, opened)
+        except Unforced:
+            message = (
+                "'tool_choice' is not supported: this model's calls of tools cannot be forced; use 'auto' or 'none'"
+            )
+            raise Refused("unsupported", message, "tool_choice") from None
         except BadGrammar as error:
-            raise bad_grammar(request.grammar.param, str(error)) from error
+            raise bad_grammar(error.param or bound_by(request), str(error)) from error
 
     def _opens_reasoning(self, rendered: str) -> bool:
         start = self._model.think_start

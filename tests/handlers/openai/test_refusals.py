@@ -139,6 +139,7 @@ FIELDS: list[tuple[str, Any, str]] = [
     ),
     ("tool_choice", "required", "tool_choice"),
     ("tool_choice", {"type": "function", "function": {"name": "f"}}, "tool_choice"),
+    ("tool_choice", "any", "tool_choice"),
     ("reasoning_effort", "extreme", "reasoning_effort"),
     ("chat_template_kwargs", {"tokenize": True}, "chat_template_kwargs.tokenize"),
     ("chat_template_kwargs", {"enable_thinking": "yes"}, "chat_template_kwargs.enable_thinking"),

@@ -9,7 +9,7 @@ import pytest
 from support.byte_vocabulary import CLOSE, OPEN, SPECIAL, matches
 
 from mlx_serve.daemon.engine.grammar.answer_form import AnswerForm
-from mlx_serve.daemon.engine.grammar.lark_text import BadGrammar, Block
+from mlx_serve.daemon.engine.grammar.literals import BadGrammar, Block
 from mlx_serve.daemon.protocol import ChatPrompt, Generate, Grammar, TextPrompt
 
 TOOLS = ({"type": "function", "function": {"name": "f"}},)
@@ -40,7 +40,7 @@ NONE = Block("", "")
 
 
 def form(thinking: Block = NONE, calls: Block = NONE) -> AnswerForm:
-    return AnswerForm(thinking, calls, SPECIAL)
+    return AnswerForm(thinking, calls, None, SPECIAL)
 
 
 def chat(grammar: Grammar, **options: Any) -> Generate:

@@ -12,7 +12,7 @@ from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.grammar import compiler
 from mlx_serve.daemon.engine.grammar.compiler import Compiled, GrammarCompiler
-from mlx_serve.daemon.engine.grammar.lark_text import BadGrammar
+from mlx_serve.daemon.engine.grammar.literals import BadGrammar
 from mlx_serve.daemon.engine.model.load import LanguageModel
 
 

@@ -17,7 +17,7 @@ import pytest
 from support.byte_vocabulary import END, matcher, takes
 
 from mlx_serve.daemon.engine.grammar.answer_form import AnswerForm
-from mlx_serve.daemon.engine.grammar.lark_text import BadGrammar, Block
+from mlx_serve.daemon.engine.grammar.literals import BadGrammar, Block
 from mlx_serve.daemon.protocol import Generate, Grammar, TextPrompt
 
 SUITE = Path(__file__).with_name("draft2020-12.jsonl")
@@ -51,7 +51,7 @@ def cases() -> Iterator[dict[str, Any]]:
 def compiled(schema: dict[str, Any]) -> Any:
     """None where the schema is refused."""
     wanted = Grammar(type="json_schema", source=json.dumps(schema))
-    made = AnswerForm(Block("", ""), Block("", ""), {"<|end|>": END})
+    made = AnswerForm(Block("", ""), Block("", ""), None, {"<|end|>": END})
     try:
         return matcher(made.grammar(Generate(prompt=TextPrompt(text=""), grammar=wanted), "", False))
     except BadGrammar:

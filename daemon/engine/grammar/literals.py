@@ -1,0 +1,71 @@
+"""Fixed texts in llguidance's dialect of Lark, and why a grammar is none.
+
+https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_PICTURE = re.compile(r"^\s*\d+ \| ")
+_ANYTHING = r"/(.|\n)*/"
+
+
+class BadGrammar(Exception):
+    """The grammar cannot be compiled; the message says why, in one line. `param`: the field at fault, where it is not
+    the one that asks for the grammar."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@dataclass(frozen=True)
+class Block:
+    """Any text between two markers; without `end` it goes on to the end. The prompt may have `opened` it."""
+
+    start: str
+    end: str
+    opened: bool = False
+
+
+class Literals:
+    """How the vocabulary writes fixed texts: its special tokens are no text, and are named by their ids."""
+
+    def __init__(self, special: Mapping[str, int]) -> None:
+        self._special = dict(special)
+        spelled = sorted(filter(None, self._special), key=len, reverse=True)
+        self._pattern = re.compile("(" + "|".join(map(re.escape, spelled)) + ")") if spelled else None
+
+    def lark(self, text: str) -> str:
+        """An expression that matches the text and nothing else."""
+        return " ".join(map(self._piece, self._pieces(text))) or '""'
+
+    def up_to(self, name: str, end: str) -> list[str]:
+        """The rule of this name, and what it needs: any text, and after it this one."""
+        first, *others = self._pieces(end) or [""]
+        if not first or first in self._special:
+            return [f"{name}: {_ANYTHING} {self.lark(end)}"]
+        rest = " ".join(map(self._piece, others))
+        return [f"{name}: {name}_text {rest}", f"{name}_text[suffix={_quoted(first)}]: {_ANYTHING}"]
+
+    def _pieces(self, text: str) -> list[str]:
+        return [piece for piece in (self._pattern.split(text) if self._pattern else [text]) if piece]
+
+    def _piece(self, piece: str) -> str:
+        token = self._special.get(piece)
+        return _quoted(piece) if token is None else f"<[{token}]>"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """The compiler's reason without its picture of the place."""
+    text = text.replace("<non-verbose/>", "")
+    kept = " ".join(line.strip() for line in text.split("\n") if line.strip(" ^|") and not _PICTURE.match(line))
+    return kept if len(kept) <= most else kept[:most] + "…"
