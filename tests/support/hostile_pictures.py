@@ -7,7 +7,8 @@ import struct
 import zipfile
 import zlib
 
-from support.pictures import encoded, noise
+from support.drawn import noise
+from support.pictures import encoded
 
 NOISE = noise(40, 56)
 

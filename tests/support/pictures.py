@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,10 +29,3 @@ def about(pictures: Sequence[Picture], text: str, **options: Any) -> ChatPrompt:
     """One message: the pictures, then the text."""
     content: Any = [*({"type": "image"} for _ in pictures), {"type": "text", "text": text}] if pictures else text
     return ChatPrompt(messages=({"role": "user", "content": content},), pictures=tuple(pictures), **options)
-
-
-def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """The same everywhere: NumPy promises this stream. Smooth enough that scaling it says something."""
-    bits = np.random.PCG64(seed).random_raw((height // 8 + 1) * (width // 8 + 1) * 3)
-    coarse = (bits >> np.uint64(56)).astype(np.uint8).reshape(height // 8 + 1, width // 8 + 1, 3)
-    return coarse.repeat(8, 0).repeat(8, 1)[:height, :width]

@@ -27,6 +27,7 @@ from ..model.load import LanguageModel, UseTokenizer, load, read_json
 from ..model.network import Unfollowed, check_layers, every_spelling, tensor_names
 from .axes import pair_axes
 from .families import family_of, sight_of
+from .reading import check_activations, readable, renamed, spelled_text, text_section
 from .seeing import SeeingNetwork
 
 with warnings.catch_warnings():
@@ -63,8 +64,9 @@ def open_seeing(folder: Path, config: Mapping[str, Any]) -> tuple[SeeingNetwork,
     tensors = tensor_names(folder)
     spelled = every_spelling(config, tensors)
     check_layers(spelled, len(tensors))
-    whole = _whole(folder, family.readable(config))
-    text = text_section(spelled)
+    check_activations(config, family.activation)
+    text = spelled_text(spelled, tensors)
+    whole = _whole(folder, readable(family.named(config), text))
     language = _language(whole, text)
     try:
         rope_modules.check(language, text_section(config))
@@ -76,17 +78,17 @@ def open_seeing(folder: Path, config: Mapping[str, Any]) -> tuple[SeeingNetwork,
     return network, spelled
 
 
-def text_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a config says of the language part; older ones say it at the top."""
-    nested = config.get("text_config")
-    return nested if isinstance(nested, dict) else config
-
-
 def _whole(folder: Path, config: dict[str, Any]) -> Any:
     """mlx-vlm's model. Nothing is written to weight files, whatever is in them, and the config is the one given."""
     given = copy.deepcopy(config)
+
+    def weights(path: str) -> dict[str, mx.array]:
+        loaded: Any = mx.load(path)
+        names = renamed(loaded, config)
+        return {names[name]: weight for name, weight in loaded.items()}
+
     kept = vlm.load_config, vlm._load_safetensors
-    vlm.load_config, vlm._load_safetensors = (lambda *_, **__: given), mx.load
+    vlm.load_config, vlm._load_safetensors = (lambda *_, **__: given), weights
     try:
         return vlm.load_model(folder, lazy=True)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,18 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class VisionFamily:
-    """`name`: the key of its arrangement. `token`: what stands for a part of a picture, where neither the tokenizer nor
-    the processor's file names it. `facts` are numbers for the arrangement, from config.json, the processor's file and
-    the image processor. `options`: what of them the image processor is called with."""
+    """`name`: the key of its arrangement. `activation`: that of the tower, as configs name it. `facts` are numbers for
+    the arrangement, from config.json, the processor's file and the image processor. `options`: what of them the image
+    processor is called with. `model_type`: mlx-vlm's name for it, where that is another one."""
 
     name: str
     tower: Callable[[Any, Any], Tower]
+    activation: str
     facts: Callable[[Config, Config, Any], dict[str, int]]
     options: Callable[[dict[str, int]], dict[str, Any]] = lambda facts: {}
     model_type: str | None = None
 
-    def readable(self, config: Config) -> dict[str, Any]:
+    def named(self, config: Config) -> dict[str, Any]:
         """The config under the name that mlx-vlm has for the architecture."""
         return {**config, "model_type": self.model_type} if self.model_type else dict(config)
 
@@ -66,21 +67,22 @@ def _pixtral_options(facts: dict[str, int]) -> dict[str, Any]:
     return {"patch_size": facts["patch_size"] * facts["spatial_merge_size"]}
 
 
-_QWEN = VisionFamily("qwen", Qwen, _qwen)
-_IDEFICS3 = VisionFamily("idefics3", Idefics3, _idefics3, options=lambda facts: {"return_row_col_info": True})
-_PIXTRAL = VisionFamily("pixtral", Pixtral, _pixtral, _pixtral_options)
+TANH = "gelu_pytorch_tanh"
+_QWEN = VisionFamily("qwen", Qwen, TANH, _qwen)
+_IDEFICS3 = VisionFamily("idefics3", Idefics3, TANH, _idefics3, lambda facts: {"return_row_col_info": True})
+_PIXTRAL = VisionFamily("pixtral", Pixtral, "silu", _pixtral, _pixtral_options)
 
 FAMILIES: dict[str, VisionFamily] = {
-    "qwen2_vl": _QWEN,
-    "qwen2_5_vl": _QWEN,
+    "qwen2_vl": replace(_QWEN, activation="quick_gelu"),
+    "qwen2_5_vl": replace(_QWEN, activation="silu"),
     "qwen3_vl": _QWEN,
     "qwen3_vl_moe": _QWEN,
     "qwen3_5": _QWEN,
     "qwen3_5_moe": _QWEN,
-    "gemma3": VisionFamily("gemma3", Gemma3, _gemma3),
+    "gemma3": VisionFamily("gemma3", Gemma3, TANH, _gemma3),
     "idefics3": _IDEFICS3,
     "smolvlm": _IDEFICS3,
-    "llava": VisionFamily("llava", Llava, _llava),
+    "llava": VisionFamily("llava", Llava, "quick_gelu", _llava),
     "pixtral": _PIXTRAL,
     "mistral3": _PIXTRAL,
 }
@@ -91,7 +93,7 @@ def family_of(config: Config) -> VisionFamily | None:
     model_type = str(config.get("model_type"))
     vision = config.get("vision_config")
     if model_type == "llava" and isinstance(vision, dict) and vision.get("model_type") == "pixtral":
-        return VisionFamily("pixtral", Pixtral, _pixtral, _pixtral_options, model_type="pixtral")
+        return replace(_PIXTRAL, model_type="pixtral")
     return FAMILIES.get(model_type)
 
 

@@ -108,6 +108,10 @@ class Gemma3(Family):
 class Idefics3(Family):
     """Idefics3 and SmolVLM: SigLIP on tiles of one size, squares of patches merged."""
 
+    def __init__(self, model: Any, config: Any) -> None:
+        super().__init__(model, config)
+        model.vision_model.post_layernorm.eps = config.vision_config.layer_norm_eps  # mlx-vlm leaves MLX's own
+
     def _blocks(self) -> list[Any]:
         return self._model.vision_model.encoder.layers  # type: ignore[no-any-return]
 

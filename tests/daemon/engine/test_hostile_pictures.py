@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from reference.vision_cases import MODEL, disc
+from support.drawn import noise
 from support.engine_client import Engine, Sequence
 from support.hostile_pictures import REFUSED
 from support.live_daemon import wait_until
-from support.pictures import about, encoded, noise, picture
+from support.pictures import about, encoded, picture
 
 from mlx_serve.daemon.protocol import ChatPrompt, Gauges, Picture, Sampling
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.drawn import noise
 from support.hostile_pictures import REFUSED, bomb
-from support.pictures import encoded, noise, picture
+from support.pictures import encoded, picture
 
 from mlx_serve.daemon.engine.prompt.pictures.decoding import MOST_PIXELS, decode
 from mlx_serve.daemon.engine.prompt.refused import Refused
