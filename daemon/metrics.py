@@ -26,7 +26,8 @@ _FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 
 @dataclass(frozen=True)
 class Sample:
-    """What the daemon looks like at the moment of a scrape. `started` is a Unix time; `deaths` are by model."""
+    """What the daemon looks like at the moment of a scrape. `started` is a Unix time; `deaths` are by model;
+    `tokenizers` are the processes that count tokens for models that are not loaded."""
 
     version: str
     started: float
@@ -36,6 +37,7 @@ class Sample:
     deaths: Mapping[str, int]
     quarantined: int
     pressure: Level
+    tokenizers: int = 0
 
 
 class _Bounded:
@@ -147,6 +149,7 @@ class _SampleCollector:
                 "How short of memory the machine is: 0 normal, 1 warning, 2 critical.",
                 LEVELS.index(sample.pressure),
             ),
+            ("mlx_serve_tokenizer_processes", "Processes that hold a tokenizer and no weights.", sample.tokenizers),
             ("mlx_serve_queue_running", "Requests that hold a model.", queue.running),
             ("mlx_serve_queue_waiting", "Requests that wait for a place.", queue.waiting),
             ("mlx_serve_queue_limit", "Requests that may wait.", queue.limit),

@@ -61,6 +61,7 @@ def sample(context: Context) -> Sample:
         deaths=residency.deaths,
         quarantined=len(residency.quarantined()),
         pressure=residency.pressure,
+        tokenizers=residency.tokenizers.count,
     )
 
 

@@ -26,7 +26,7 @@ def with_overrides(request: Generate, model: Model) -> Generate:
         return request
     prompt = request.prompt
     if isinstance(prompt, ChatPrompt):
-        prompt = _prompt(prompt, overrides)
+        prompt = with_settings(prompt, overrides)
     own = options(overrides.parameters)
     return msgspec.structs.replace(
         request,
@@ -38,7 +38,8 @@ def with_overrides(request: Generate, model: Model) -> Generate:
     )
 
 
-def _prompt(prompt: ChatPrompt, overrides: Overrides) -> ChatPrompt:
+def with_settings(prompt: ChatPrompt, overrides: Overrides) -> ChatPrompt:
+    """A conversation with the model's own system prompt, messages and template."""
     head, rest = prompt.messages[:1], prompt.messages[1:]
     if not (head and head[0].get("role") == "system"):
         head, rest = (), prompt.messages

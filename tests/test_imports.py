@@ -48,6 +48,10 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.encode"),
         *("daemon.engine.model", "daemon.engine.prompt", "daemon.engine.texts"),
     ),
+    "daemon.engine.tokenize": (
+        *("daemon.protocol", "daemon.engine.process", "daemon.engine.embed", "daemon.engine.encode"),
+        *("daemon.engine.model", "daemon.engine.prompt", "daemon.engine.vision"),
+    ),
     "daemon.engine.output": (),
     "daemon.engine.output.formats": ("daemon.engine.output",),
     "daemon.engine.cache": ("daemon.engine.device",),
@@ -98,7 +102,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("store", "store.disk.scratch", "control.socket", "control.server", "handlers", ""),
     ),
     "handlers": (
-        *("handlers.guard", "handlers.openai", "handlers.ollama", "handlers.jina"),
+        *("handlers.guard", "handlers.openai", "handlers.ollama", "handlers.jina", "handlers.tokens"),
         *("handlers.pictures", "handlers.retrieval"),
         *("daemon", "daemon.protocol", "daemon.residency"),
         *("store", "store.disk.manifests"),
@@ -107,6 +111,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "handlers.pictures": ("handlers", "daemon", "daemon.fetching", "daemon.protocol"),
     "handlers.retrieval": ("handlers", "daemon.protocol", "daemon.residency"),
     "handlers.jina": ("handlers", "handlers.retrieval", "daemon.protocol"),
+    "handlers.tokens": (
+        *("handlers", "handlers.openai", "handlers.pictures", "handlers.retrieval"),
+        *("daemon.errors", "daemon.protocol", "store.installed"),
+    ),
     "handlers.openai": (
         *("handlers", "handlers.pictures", "handlers.retrieval"),
         *("daemon.protocol", "daemon.parameters", "daemon.residency"),

@@ -20,7 +20,8 @@ from .grammar.call_shape import known_shape
 from .grammar.compiler import GrammarCompiler
 from .loop import Loop, Worker
 from .mailbox import Mailbox
-from .model.load import BadModel, LanguageModel, UnsupportedModel, load
+from .model.load import LanguageModel, load
+from .model.model_folder import BadModel, UnsupportedModel
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 from .rerank.reranker import Reranker, load_reranker

@@ -4,6 +4,7 @@ from .events import (
     Accepted,
     Counted,
     Delta,
+    Detokenized,
     Embedded,
     Event,
     Finished,
@@ -42,7 +43,7 @@ from .frames import (
 from .immutable import Kind
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .prompts import ChatPrompt, Picture, Prompt, TextPrompt, TokenPrompt
-from .work import SERVED_KINDS, Calling, Count, Embed, Generate, Grammar, Rerank, Sampling, Work
+from .work import SERVED_KINDS, Calling, Count, Detokenize, Embed, Generate, Grammar, Rerank, Sampling, Work
 
 __all__ = [
     "MAX_FRAME",
@@ -56,6 +57,8 @@ __all__ = [
     "Count",
     "Counted",
     "Delta",
+    "Detokenize",
+    "Detokenized",
     "Embed",
     "Embedded",
     "Event",

@@ -90,9 +90,24 @@ class Rejected(Value, frozen=True, tag="rejected"):
 
 
 class Counted(Value, frozen=True, tag="counted"):
+    """How many tokens each prompt of one Count has; `tokens` are their ids where they were asked for: packed int32."""
+
     id: int
-    count: int
-    tokens: tuple[int, ...] = ()
+    counts: tuple[int, ...]
+    tokens: tuple[bytes, ...] = ()
+    last: Literal[True] = True
+
+    @property
+    def count(self) -> int:
+        """Of all prompts together."""
+        return sum(self.counts)
+
+
+class Detokenized(Value, frozen=True, tag="detokenized"):
+    """The text of each sequence of one Detokenize."""
+
+    id: int
+    texts: tuple[str, ...]
     last: Literal[True] = True
 
 
@@ -125,4 +140,4 @@ class Ranked(Value, frozen=True, tag="ranked"):
     last: Literal[True] = True
 
 
-Event = Accepted | Delta | Finished | Rejected | Counted | Embedded | Ranked
+Event = Accepted | Delta | Finished | Rejected | Counted | Detokenized | Embedded | Ranked

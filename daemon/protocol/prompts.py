@@ -29,7 +29,8 @@ class ChatPrompt(Value, frozen=True, tag="chat"):
     tool-call arguments are objects. Content is text, or where a message has pictures a list of parts, {"type": "text",
     "text": …} and {"type": "image"}: the i-th image part of all messages stands for `pictures[i]`. `drop_oldest` lets
     the child leave out the oldest messages (never a system message, never the last one) until the prompt fits the
-    context. `template` (Jinja) takes the place of the model's own.
+    context. `template` (Jinja) takes the place of the model's own. `open_answer` False: the template does not begin the
+    assistant's turn.
     """
 
     messages: tuple[dict[str, Any], ...]
@@ -38,6 +39,7 @@ class ChatPrompt(Value, frozen=True, tag="chat"):
     template: str | None = None
     template_options: dict[str, Any] = msgspec.field(default_factory=dict)
     continue_last: bool = False
+    open_answer: bool = True
     drop_oldest: bool = False
     pictures: tuple[Picture, ...] = ()
 

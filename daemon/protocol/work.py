@@ -82,10 +82,17 @@ class Generate(Value, frozen=True, tag="generate"):
 
 
 class Count(Value, frozen=True, tag="count"):
-    """Tokenize without generating. `return_tokens` asks for the ids too."""
+    """Tokenize without generating: each prompt by itself. `return_tokens` asks for the ids too."""
 
-    prompt: Prompt
+    prompts: tuple[Prompt, ...]
     return_tokens: bool = False
+
+
+class Detokenize(Value, frozen=True, tag="detokenize"):
+    """The text of token ids, each sequence by itself. Special tokens are there by name, unless they are skipped."""
+
+    sequences: tuple[tuple[int, ...], ...]
+    skip_special_tokens: bool = False
 
 
 class Embed(Value, frozen=True, tag="embed"):
@@ -120,4 +127,4 @@ class Rerank(Value, frozen=True, tag="rerank"):
     truncate: bool = False
 
 
-Work = Generate | Embed | Rerank | Count
+Work = Generate | Embed | Rerank | Count | Detokenize

@@ -28,6 +28,7 @@ from .pressure import Pressure
 from .resolve import Resolver
 from .slot import Model, Slot
 from .spare import Spare
+from .tokenizers import Tokenizers
 
 if TYPE_CHECKING:
     from ...store.store import Installed, Store
@@ -66,6 +67,7 @@ class Residency:
         self._loads = 0
         self._seconds = 1.0
         self._draining = False
+        self.tokenizers = Tokenizers(settings, store, self._runner_of)
 
     async def start(self) -> None:
         """Begin the warm spare."""
@@ -213,6 +215,7 @@ class Residency:
     async def unload(self, installed: Installed) -> bool:
         """Unload a model after its requests; returns when its memory is free. One that is still loading goes at once,
         and whoever waits for it is told. False when it was not loaded. The model may have no name any more."""
+        await self.tokenizers.end(installed.base)
         slot = self._slots.get(installed.base)
         if slot is None:
             return False
@@ -283,7 +286,7 @@ class Residency:
         tasks = [*self._tasks, *(slot.closing for slot in slots if slot.closing)]
         for task in tasks:
             task.cancel()
-        ends = [self._spare.close(), *(runner.close() for runner in runners)]
+        ends = [self.tokenizers.close(), self._spare.close(), *(runner.close() for runner in runners)]
         await asyncio.gather(*ends, *tasks, return_exceptions=True)
         for slot in slots:
             if not slot.ready.done():
@@ -321,11 +324,17 @@ class Residency:
     @property
     def in_use(self) -> set[str]:
         """Manifests (hex) whose files a child may read now, whatever their names have become."""
-        return {slot.installed.digest for slot in self._slots.values()}
+        return {slot.installed.digest for slot in self._slots.values()} | self.tokenizers.in_use
 
     def audit(self) -> None:
         """Whoever knows that no request is open calls this: a count that is not nothing then is logged, once."""
         self._audit.check(count(self._slots.values(), self._loads, self._admission.limit))
+
+    def _runner_of(self, base: str) -> Runner | None:
+        """The process of a model that is in memory and stays."""
+        slot = self._slots.get(base)
+        there = slot is not None and slot.loaded is not None and slot.settled and slot.runner is not None
+        return slot.runner if slot is not None and there and not slot.lost else None
 
     @property
     def queue(self) -> Queue:

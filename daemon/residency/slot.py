@@ -146,7 +146,3 @@ class Model:
     def cancel(self, number: int) -> None:
         """No further event of this work reaches its sink."""
         self._runner.cancel(number)
-
-    async def count(self, prompt: protocol.Prompt, *, return_tokens: bool = False) -> protocol.Counted:
-        """Raises RequestRejected, RunnerDied."""
-        return await self._runner.count(prompt, return_tokens=return_tokens)

@@ -159,12 +159,12 @@ class Runner:
         if self._sinks.pop(number, None) is not None and self.alive:
             self._send(protocol.Cancel(id=number))
 
-    async def count(self, prompt: protocol.Prompt, *, return_tokens: bool = False) -> protocol.Counted:
-        """Raises RequestRejected, RunnerDied."""
-        answer = _Counting()
-        number = self.submit(protocol.Count(prompt=prompt, return_tokens=return_tokens), answer)
+    async def ask(self, work: protocol.Work) -> protocol.Event:
+        """The event of work that is answered with one. Leaving early cancels it. Raises RequestRejected, RunnerDied."""
+        answer = _Answer()
+        number = self.submit(work, answer)
         try:
-            return await answer.counted
+            return await answer.event
         finally:
             self.cancel(number)
 
@@ -296,16 +296,16 @@ class Runner:
             self._watch.cancel()
 
 
-class _Counting:
-    """The sink of a Count."""
+class _Answer:
+    """The sink of one event."""
 
     def __init__(self) -> None:
-        self.counted: asyncio.Future[protocol.Counted] = asyncio.get_running_loop().create_future()
+        self.event: asyncio.Future[protocol.Event] = asyncio.get_running_loop().create_future()
 
     def put(self, event: protocol.Event) -> None:
-        if isinstance(event, protocol.Counted) and not self.counted.done():
-            self.counted.set_result(event)
+        if event.last and not self.event.done():
+            self.event.set_result(event)
 
     def fail(self, error: Exception) -> None:
-        if not self.counted.done():
-            self.counted.set_exception(error)
+        if not self.event.done():
+            self.event.set_exception(error)

@@ -110,9 +110,13 @@ class RequestPictures:
         """The work with the pictures in its chat prompt."""
         if not self._sources or not isinstance(work.prompt, ChatPrompt):
             return work
+        return msgspec.structs.replace(work, prompt=self.placed(work.prompt))
+
+    def placed(self, prompt: ChatPrompt) -> ChatPrompt:
+        """The prompt with its pictures."""
         pictures = tuple(picture for picture in self._pictures if picture is not None)
         assert len(pictures) == len(self._sources)  # each has been decoded or fetched
-        return msgspec.structs.replace(work, prompt=msgspec.structs.replace(work.prompt, pictures=pictures))
+        return msgspec.structs.replace(prompt, pictures=pictures)
 
 
 def _decode(sources: list[Inline | None]) -> list[Picture | None]:

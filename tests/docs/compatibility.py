@@ -17,14 +17,15 @@ from mlx_serve.handlers.ollama import embed
 from mlx_serve.handlers.openai import bodies as openai
 from mlx_serve.handlers.openai import embeddings
 from mlx_serve.handlers.routes import ROUTES
+from mlx_serve.handlers.tokens import counting, reading
 
 _HEAD = """\
 <!-- Written by `make docs` from the request bodies in handlers/; edit the texts there. -->
 
 # Compatibility
 
-mlx-serve serves the HTTP APIs of OpenAI and of Ollama, and Jina's reranking. This page says for each endpoint what
-becomes of each field:
+mlx-serve serves the HTTP APIs of OpenAI and of Ollama, and Jina's reranking, and counts tokens. This page says for each
+endpoint what becomes of each field:
 
 - **Served** fields do what the documentation of their API says.
 - **partly**: served as far as the note says. What goes beyond it is a 400, unless the note calls it ignored.
@@ -38,25 +39,44 @@ field's range is a 400 that names the field, too.
 
 @dataclass(frozen=True)
 class Body:
-    """The JSON of one endpoint. `inner` has the bodies of lists and objects in it by the field that holds them."""
+    """The JSON of one endpoint. `inner` has the bodies of lists and objects in it by the field that holds them.
+    `about`: what no other API's documentation says."""
 
     struct: type[msgspec.Struct]
     fields: Fields = field(default_factory=dict)
+    about: str = ""
     inner: Mapping[str, Body] = field(default_factory=dict)
 
 
+_TOKENIZE = """
+The answer: `{"model", "object": "list", "data": [{"index", "object": "token_count", "token_count", "tokens"?}],
+"usage": {"total_tokens"}}`, an entry for each text, or one for a conversation, whose count is the `prompt_tokens` of
+`/v1/chat/completions`. `add_special_tokens` is true where it is left out, `return_tokens` false. Every kind of model
+has it.
+"""
+_DETOKENIZE = """
+The answer: `{"model", "object": "list", "data": [{"index", "object": "text", "text"}], "usage": {"total_tokens"}}`, an
+entry for each list of ids. Bytes that are no UTF-8 become U+FFFD. Every kind of model has it.
+"""
 _OLLAMA_MESSAGES = {"messages[]": Body(ollama.Message, ollama.MESSAGE_FIELDS)}
 BODIES: Mapping[str, Body] = {
     "/v1/chat/completions": Body(
-        openai.ChatBody, openai.CHAT_FIELDS, {"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)}
+        openai.ChatBody, openai.CHAT_FIELDS, inner={"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)}
     ),
     "/v1/completions": Body(openai.CompletionBody, openai.COMPLETION_FIELDS),
     "/v1/embeddings": Body(embeddings.EmbeddingBody, embeddings.EMBEDDING_FIELDS),
-    "/v1/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS, {"documents[]": Body(rerank.Document)}),
+    "/v1/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS, inner={"documents[]": Body(rerank.Document)}),
     "/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS),
+    "/v1/tokenize": Body(
+        counting.TokenizeBody,
+        counting.TOKENIZE_FIELDS,
+        _TOKENIZE,
+        {"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)},
+    ),
+    "/v1/detokenize": Body(reading.DetokenizeBody, reading.DETOKENIZE_FIELDS, _DETOKENIZE),
     "/api/embed": Body(embed.EmbedBody, embed.EMBED_FIELDS),
     "/api/embeddings": Body(embed.EmbeddingsBody, embed.EMBEDDINGS_FIELDS),
-    "/api/chat": Body(ollama.ChatBody, ollama.CHAT_FIELDS, _OLLAMA_MESSAGES),
+    "/api/chat": Body(ollama.ChatBody, ollama.CHAT_FIELDS, inner=_OLLAMA_MESSAGES),
     "/api/generate": Body(ollama.GenerateBody, ollama.GENERATE_FIELDS),
     "/api/show": Body(ollama.Named, ollama.SHOW_FIELDS),
     "/api/pull": Body(ollama.Named, ollama.PULL_FIELDS),
@@ -69,7 +89,6 @@ WITHOUT_JSON = ("/api/blobs/<digest:str>",)
 
 PLANNED: Mapping[str, tuple[str, ...]] = {
     "OpenAI": ("/v1/responses",),
-    "Tokens": ("/v1/tokenize", "/v1/detokenize"),
     "Anthropic": ("/v1/messages", "/v1/messages/count_tokens"),
     "Ours": ("/openapi.json", "/docs"),
 }
@@ -115,7 +134,7 @@ def _access(path: str) -> str:
 def _bodies() -> Iterator[str]:
     for path, methods, _ in ROUTES:
         if path in BODIES:
-            yield f"\n## {next(method for method in methods if method != 'HEAD')} {path}\n"
+            yield f"\n## {next(method for method in methods if method != 'HEAD')} {path}\n{BODIES[path].about}"
             yield from _fields(BODIES[path])
 
 

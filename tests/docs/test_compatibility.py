@@ -22,6 +22,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": "acme/vectors", "input": "hi"},
     "/api/embed": {"model": "acme/vectors", "input": "hi"},
     "/api/embeddings": {"model": "acme/vectors", "prompt": "hi"},
+    "/v1/tokenize": {"model": MODEL, "messages": [HI]},
     "/api/chat": {"model": MODEL, "messages": [HI], "stream": False},
     "/api/generate": {"model": MODEL, "prompt": "hi", "stream": False},
     "/api/show": {"model": MODEL},

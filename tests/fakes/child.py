@@ -143,9 +143,9 @@ class FakeChild:
         )
 
     def count(self, number: int, count: Count) -> None:
-        text = count.prompt.text if isinstance(count.prompt, TextPrompt) else ""
+        texts = [prompt.text for prompt in count.prompts if isinstance(prompt, TextPrompt)]
         known = {"cancels": self.cancels, "pings": self.pings}
-        self.events(Counted(id=number, count=known.get(text, len(text.split()))))
+        self.events(Counted(id=number, counts=tuple(known.get(text, len(text.split())) for text in texts)))
 
     def ping(self, ping: Ping) -> None:
         self.pings += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from array import array
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,17 @@ from fakes.engine import FakeEngine
 from fakes.store import FakeStore
 
 from mlx_serve.daemon.memory_pressure import Level
-from mlx_serve.daemon.protocol import Gauges, Generate, Hello, Loaded
+from mlx_serve.daemon.protocol import (
+    Count,
+    Counted,
+    Detokenize,
+    Detokenized,
+    Event,
+    Gauges,
+    Generate,
+    Hello,
+    Loaded,
+)
 from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.daemon.residency.lease import Queue, Resident
 from mlx_serve.daemon.workers.runner import EventSink
@@ -33,6 +44,27 @@ class FakeModel:
 
     def cancel(self, number: int) -> None:
         self.engine.cancel(number)
+
+
+class FakeTokenizers:
+    """A word is a token, whose id is its length; `failure` is raised instead. `asked` is what was to be done."""
+
+    count = 0
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.asked: list[tuple[str, Count | Detokenize]] = []
+
+    async def ask(self, installed: Installed, work: Count | Detokenize) -> Event:
+        self.asked.append((installed.name.display(), work))
+        if self.failure is not None:
+            raise self.failure
+        if isinstance(work, Detokenize):
+            texts = [" ".join("x" * token for token in sequence) for sequence in work.sequences]
+            return Detokenized(id=1, texts=tuple(texts))
+        words = [str(getattr(prompt, "text", prompt)).split() for prompt in work.prompts]
+        packed = tuple(array("i", map(len, each)).tobytes() for each in words)
+        return Counted(id=1, counts=tuple(map(len, words)), tokens=packed if work.return_tokens else ())
 
 
 class FakeResidency:
@@ -65,6 +97,7 @@ class FakeResidency:
         self.quarantine: list[Quarantine] = []
         self.deaths: dict[str, int] = {}
         self.measured = 0
+        self.tokenizers = FakeTokenizers()
         self._rows: list[Resident] = []
 
     async def start(self) -> None:

@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 from mlx_serve.daemon.errors import RunnerDied
-from mlx_serve.daemon.protocol import PROTOCOL, Accepted, Finished, Gauges, Hello, Load, Loaded, Work
+from mlx_serve.daemon.protocol import PROTOCOL, Accepted, Counted, Event, Finished, Gauges, Hello, Load, Loaded, Work
 from mlx_serve.daemon.workers.runner import EventSink
 
 MEMORY = 1 << 30
@@ -71,6 +71,23 @@ class FakeRunner:
         sink.put(Finished(id=1, reason="stop", prompt_tokens=1, completion_tokens=0))
         return 1
 
+    async def ask(self, work: Work) -> Event:
+        """The process's own number, as a count; waits at `asks[name]`, and ends where the process does meanwhile."""
+        self.busy += 1
+        try:
+            if (gate := self.fleet.asks.get(self.model)) is not None:
+                done, pending = await asyncio.wait(
+                    [asyncio.ensure_future(each.wait()) for each in (gate, self.dead)],
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for each in (*done, *pending):
+                    each.cancel()
+            if not self.alive:
+                raise RunnerDied(self.model, self.death)
+            return Counted(id=1, counts=(self.pid,))
+        finally:
+            self.busy -= 1
+
     def cancel(self, number: int) -> None:
         """Everything has ended."""
 
@@ -100,6 +117,7 @@ class Fleet:
         self.outcomes: dict[str, Any] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.close_gates: dict[str, asyncio.Event] = {}
+        self.asks: dict[str, asyncio.Event] = {}
         self.loading = asyncio.Event()
         self.closing = asyncio.Event()
         self.spawn_error: Exception | None = None

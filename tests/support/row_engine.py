@@ -16,10 +16,25 @@ from mlx_serve.daemon.engine.embed.embedder import load_embedder
 from mlx_serve.daemon.engine.encode.row_worker import RowWorker
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.main import preparer_of
+from mlx_serve.daemon.engine.prompt.prompt_frames import pack
 from mlx_serve.daemon.engine.prompt.prompt_process import Ready
 from mlx_serve.daemon.engine.prompt.refused import Refused
 from mlx_serve.daemon.engine.rerank.reranker import load_reranker
-from mlx_serve.daemon.protocol import Ask, Count, Counted, Embed, Embedded, Event, Kind, Load, Ranked, Rerank, Work
+from mlx_serve.daemon.protocol import (
+    Ask,
+    Count,
+    Counted,
+    Detokenize,
+    Detokenized,
+    Embed,
+    Embedded,
+    Event,
+    Kind,
+    Load,
+    Ranked,
+    Rerank,
+    Work,
+)
 
 Floats = NDArray[np.float32]
 
@@ -55,8 +70,10 @@ class PromptsHere:
     def answer(self, ask: Ask) -> None:
         try:
             if isinstance(ask.work, Count):
-                tokens = self.preparer.count(ask.work)
-                self._deliver(Counted(id=ask.id, count=len(tokens), tokens=tuple(tokens)))
+                found = self.preparer.count(ask.work)
+                self._deliver(Counted(id=ask.id, counts=tuple(map(len, found)), tokens=tuple(map(pack, found))))
+            elif isinstance(ask.work, Detokenize):
+                self._deliver(Detokenized(id=ask.id, texts=tuple(self.preparer.detokenize(ask.work))))
             else:
                 self._deliver(Ready(ask.id, self.preparer.prepare(ask.work)))
         except Refused as refused:

@@ -12,7 +12,7 @@ import psutil
 from support.streams import events_of
 from support.waiting import GUARD
 
-from mlx_serve.daemon.protocol import Delta, Event, Generate, Load, TextPrompt
+from mlx_serve.daemon.protocol import Count, Counted, Delta, Event, Generate, Load, TextPrompt
 from mlx_serve.daemon.workers.runner import Runner
 
 FAKE = str(Path(__file__).parents[1] / "fakes" / "child.py")
@@ -45,7 +45,9 @@ async def begun(child: Runner, text: str, events: int = 2) -> AsyncGenerator[Eve
 
 async def count(child: Runner, text: str) -> int:
     """Also waits until the child has done everything before."""
-    return (await asyncio.wait_for(child.count(TextPrompt(text=text)), GUARD)).count
+    counted = await asyncio.wait_for(child.ask(Count(prompts=(TextPrompt(text=text),))), GUARD)
+    assert isinstance(counted, Counted)
+    return counted.count
 
 
 def words(events: list[Event]) -> list[str]:

@@ -13,17 +13,19 @@ import msgspec
 from ...protocol import Embed, Embedded, Load, Loaded
 from ..device import backend
 from ..encode.decoder import CausalStates
+from ..encode.encoders import is_encoder
 from ..encode.facts import Facts, measured
-from ..encode.open import Encoder, decoder_states, is_encoder, open_decoder, open_encoder
+from ..encode.open import Encoder, decoder_states, open_decoder, open_encoder
 from ..encode.padding import pad
 from ..encode.row_job import RowJob
 from ..encode.shapes import Shapes
-from ..encode.tokenizer import length_limit, load_tokenizer
-from ..model.load import UseTokenizer, read_json, reading
+from ..encode.tokenizer import load_tokenizer
+from ..model.model_folder import UseTokenizer, read_json, reading
 from ..model.precision import widen
 from ..prompt.prompt_frames import EmbedData
 from ..prompt.refused import Refused
 from ..texts.row import Row
+from .data import embed_data
 from .pooling import Dense, dense_layers, normalized, pool
 from .recipe import Recipe, read_recipe
 
@@ -136,14 +138,7 @@ def load_embedder(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
         mx.eval(network.parameters())
         encoder: Encoder = decoder_states(network, config) if decoder else network
         facts = Facts.of(network, config)
-        texts = EmbedData(
-            rows=facts.vocabulary,
-            longest=length_limit(config, tokenizer, recipe.max_length, request.context_length),
-            prompts=dict(recipe.prompts),
-            default_prompt=recipe.default_prompt,
-            with_prompt=recipe.with_prompt,
-            end=_end_token(tokenizer, config, recipe),
-        )
+        texts = embed_data(config, recipe, tokenizer, request.context_length)
         embedder = Embedder(encoder, dense_layers(recipe.projections), recipe, facts, texts)
     return embedder, Loaded(
         weight_bytes=embedder.weight_bytes,
@@ -154,14 +149,6 @@ def load_embedder(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
         capabilities=("embedding",),
         seconds=time.monotonic() - began,
     )
-
-
-def _end_token(tokenizer: Any, config: dict[str, Any], recipe: Recipe) -> int | None:
-    """Qwen3-Embedding is read off `<|endoftext|>`, which the tokenizers of its first revisions do not add."""
-    if config.get("model_type") != "qwen3" or "lasttoken" not in recipe.pooling or tokenizer("")["input_ids"]:
-        return None
-    found = tokenizer.get_vocab().get("<|endoftext|>")
-    return found if isinstance(found, int) else None
 
 
 def _part(work: Embed, start: int, end: int) -> Embed:

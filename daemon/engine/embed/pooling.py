@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..encode.activations import activation
 from ..encode.open import tensors
 from ..encode.padding import Padded
-from ..model.load import BadModel
+from ..model.model_folder import BadModel
 from .recipe import Projection
 
 SMALLEST = 1e-12  # of a norm, as torch.nn.functional.normalize has it

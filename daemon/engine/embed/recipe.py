@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..model.load import BadModel, UnsupportedModel, read_json, read_list
+from ..model.model_folder import BadModel, UnsupportedModel, read_json, read_list
 
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 _LEGACY = {

@@ -12,10 +12,10 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from .activations import activation
+from .encoders import ROBERTA
 from .module import Module
 from .padding import Padded
 
-ROBERTA = ("roberta", "xlm-roberta", "xlm_roberta", "camembert")
 _PREFIXES = ("bert.", "roberta.")
 _UNUSED = ("cls.", "lm_head.", "embeddings.position_ids", "embeddings.token_type_ids")
 

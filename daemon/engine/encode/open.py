@@ -12,13 +12,11 @@ import mlx.nn as nn
 from mlx_lm import utils as lm
 
 from ..model.network import open_network
-from .bert import ROBERTA, Bert, BertClassifier
+from .bert import Bert, BertClassifier
 from .decoder import BothWays, CausalStates
+from .encoders import MODERN
 from .modernbert import ModernBert, ModernBertClassifier
 from .padding import Padded
-
-BERTS = ("bert", *ROBERTA)
-MODERN = "modernbert"
 
 
 class Encoder(Protocol):
@@ -31,11 +29,6 @@ class Classifier(Protocol):
     """Rows of tokens to one logit each, (rows, 1), lazily."""
 
     def logits(self, rows: Padded) -> mx.array: ...
-
-
-def is_encoder(config: Mapping[str, Any]) -> bool:
-    """Whether config.json describes an encoder that stands in this folder, rather than one of mlx-lm's decoders."""
-    return config.get("model_type") in (*BERTS, MODERN)
 
 
 def open_encoder(folder: Path, config: Mapping[str, Any]) -> Any:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import mlx.core as mx
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...protocol import Ask, Count, Counted, Event, Gauges, Rejected
+from ...protocol import Ask, Count, Counted, Detokenize, Detokenized, Event, Gauges, Rejected
 from ..device import bound_pool, out_of_memory
 from ..generate.pace import AIM, LONGEST_SECONDS, Allowance
 from ..generate.turns import Turns
@@ -96,7 +97,7 @@ class RowWorker:
     # what comes in
 
     def admit(self, ask: Ask) -> None:
-        if isinstance(ask.work, Count):
+        if isinstance(ask.work, Count | Detokenize):
             self._part_ids += 1
             self._parts[self._part_ids] = ask.id
             self._prompts.put(Ask(id=self._part_ids, work=ask.work))
@@ -124,12 +125,12 @@ class RowWorker:
         self._parts[self._part_ids] = job.number
         self._prompts.put(Ask(id=self._part_ids, work=part))
 
-    def receive(self, result: Ready | Counted | Rejected) -> None:
+    def receive(self, result: Ready | Counted | Detokenized | Rejected) -> None:
         number = self._parts.pop(result.id, None)
         if number is None or not self._prompts.claim(result.id):
             return  # cancelled meanwhile
-        if isinstance(result, Counted):
-            self._events.append(Counted(id=number, count=result.count, tokens=result.tokens))
+        if isinstance(result, Counted | Detokenized):
+            self._events.append(msgspec.structs.replace(result, id=number))
             return
         if isinstance(result, Rejected):
             self._reject(number, result)

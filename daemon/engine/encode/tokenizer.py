@@ -9,8 +9,8 @@ from typing import Any
 from tokenizers.normalizers import Lowercase, Sequence
 from transformers import AutoTokenizer
 
-from ..model.load import UseTokenizer
-from .bert import ROBERTA
+from ..model.model_folder import UseTokenizer
+from .encoders import ROBERTA
 
 
 def load_tokenizer(folder: Path, use_tokenizer: UseTokenizer | None, *, lower_case: bool = False) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from ...protocol import Accepted, Ask, Counted, Delta, Event, Gauges, Rejected, TokenLogprob
+from ...protocol import Accepted, Ask, Counted, Delta, Detokenized, Event, Gauges, Rejected, TokenLogprob
 from ..device import backend, bound_pool, out_of_memory
 from ..grammar.answer_form import bound_by
 from ..model.load import LanguageModel
@@ -70,7 +70,7 @@ class Generator:
     def admit(self, ask: Ask) -> None:
         self._prompts.put(ask)
 
-    def receive(self, result: Ready | Counted | Rejected) -> None:
+    def receive(self, result: Ready | Counted | Detokenized | Rejected) -> None:
         if not self._prompts.claim(result.id):
             return
         if isinstance(result, Ready):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,29 +22,17 @@ from ..output.detokenize import Vocabulary
 from ..output.formats.marked import Markers, ToolParser
 from ..prompt.prompt_frames import SightData
 from .forward import ragged_works
-from .network import Unfollowed, open_network
+from .model_folder import UseTokenizer, context_length, read_json, reading
+from .network import open_network
 from .precision import widen
 from .templates import template_options
 
-DEFAULT_CONTEXT = 4096
 PROBE_TOKENS = (2, 32, 256)
 PROBE_SECONDS = 0.03
 _LARGEST_NUMBER = 1e18  # JSON knows greater ones, infinity among them, and Python reads NaN
-_UNREADABLE = ("[read]", "[load", "[json")  # how MLX begins what it says of a damaged file
 
-
-UseTokenizer = Callable[[Any, str, dict[str, Any]], None]
-"""Takes a tokenizer of Transformers, the folder it comes from, and the options it was loaded with."""
 OpenNetwork = Callable[[Path, Mapping[str, Any]], tuple[Any, dict[str, Any]]]
 """Gives the network of a folder, its weights not read yet, and its config in every spelling."""
-
-
-class BadModel(Exception):
-    """The folder's files are damaged or contradict each other."""
-
-
-class UnsupportedModel(Exception):
-    """The files may be fine; this version does not serve such a model."""
 
 
 @dataclass
@@ -98,30 +84,6 @@ def load(
     return model, loaded
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises BadModel."""
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise BadModel(f"{path.name} is missing") from None
-    except (ValueError, RecursionError):
-        raise BadModel(f"{path.name} is not JSON") from None
-    if not isinstance(value, dict):
-        raise BadModel(f"{path.name} is not a JSON object")
-    return value
-
-
-def read_list(path: Path) -> list[Any]:
-    """A JSON array. Raises BadModel."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        raise BadModel(f"{path.name} is not JSON") from None
-    if not isinstance(value, list):
-        raise BadModel(f"{path.name} is not a JSON array")
-    return value
-
-
 def _network(
     folder: Path,
     config: dict[str, Any],
@@ -131,42 +93,13 @@ def _network(
 ) -> tuple[Any, Any]:
     with reading(folder, config):
         network, _ = open_folder(folder, config)
-        options = {"trust_remote_code": False} | template_options(folder)
+        options = template_options(folder)
         tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
         if use_tokenizer is not None:
             use_tokenizer(tokenizer._tokenizer, str(folder), options)
         widen(network, memory)
         mx.eval(network.parameters())
     return network, tokenizer
-
-
-@contextmanager
-def reading(folder: Path, config: Mapping[str, Any]) -> Iterator[None]:
-    """What the libraries raise while they read a model, as BadModel, UnsupportedModel, MemoryError; nothing is read of
-    one that asks for code of its own."""
-    for key in ("model_file", "auto_map", "trust_remote_code"):
-        if config.get(key):
-            raise UnsupportedModel(f"config.json asks to run code of its own ({key}), which mlx-serve never does")
-    try:
-        yield
-    except (MemoryError, BadModel, UnsupportedModel):
-        raise
-    except Unfollowed as error:
-        raise UnsupportedModel(str(error)) from error
-    except SystemExit as error:
-        raise UnsupportedModel(
-            f"model type {config.get('model_type')!r} needs a package that is not installed"
-        ) from error
-    except (FileNotFoundError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
-        text = " ".join(str(error).replace(str(folder), "the model").split())[:300]
-        if "not supported" in text or "Model type" in text or "rope_scaling" in text or "RoPE type" in text:
-            raise UnsupportedModel(text) from error
-        raise BadModel(text or type(error).__name__) from error
-    except RuntimeError as error:
-        if str(error).startswith(_UNREADABLE):
-            text = " ".join(str(error).replace(str(folder), "the model").split())[:200]
-            raise BadModel(f"the weight files cannot be read ({text})") from error
-        raise
 
 
 def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, request: Load) -> LanguageModel:
@@ -250,23 +183,6 @@ def _unbatched(caches: list[Any]) -> RowBytes:
 
 def _optional_json(path: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
-
-
-def context_length(config: dict[str, Any]) -> int:
-    """The longest sequence the model was made for, in tokens; DEFAULT_CONTEXT when its config does not say."""
-    for section in (config, config.get("text_config") or {}):
-        for key in (
-            "max_position_embeddings",
-            "max_sequence_length",
-            "max_seq_len",
-            "seq_length",
-            "n_positions",
-            "n_ctx",
-        ):
-            value = section.get(key)
-            if isinstance(value, int) and value > 0:
-                return value
-    return DEFAULT_CONTEXT
 
 
 def _stop_tokens(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any) -> frozenset[int]:

@@ -13,6 +13,7 @@ from typing import Any
 from mlx_lm import utils as lm
 
 from . import rope_modules
+from .model_folder import UnsupportedModel
 from .rope_settings import FULL, SLIDING, BadConfig, sections
 from .spelling import LINEAR, normalised, period
 
@@ -21,7 +22,7 @@ _HEADS = re.compile(r"(?:.*\.)?lm_head\.weight|output\.weight|embed_out\.weight"
 Classes = Callable[[dict[str, Any]], tuple[type, type]]
 
 
-class Unfollowed(Exception):
+class Unfollowed(UnsupportedModel):
     """The config asks for arithmetic that the architecture's code does not have."""
 
 

@@ -7,17 +7,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from mlx_lm.tokenizer_utils import _infer_tool_parser
+
+def tokenizer_options(folder: Path) -> dict[str, Any]:
+    """Options for Transformers' `AutoTokenizer`, which finds every other template by itself. Raises ValueError where a
+    file is not JSON."""
+    options: dict[str, Any] = {"trust_remote_code": False}
+    config = _object(folder / "tokenizer_config.json")
+    if not config.get("chat_template") and not (folder / "chat_template.jinja").exists():
+        # Vision models keep the template with their processor.
+        beside = _object(folder / "chat_template.json").get("chat_template")
+        options |= {"chat_template": beside} if beside else {}
+    return options
 
 
 def template_options(folder: Path) -> dict[str, Any]:
     """Options for mlx-lm's `load_tokenizer`. Raises ValueError where a file is not JSON."""
+    from mlx_lm.tokenizer_utils import _infer_tool_parser  # it brings MLX along
+
     config = _object(folder / "tokenizer_config.json")
-    options: dict[str, Any] = {}
-    if not config.get("chat_template") and not (folder / "chat_template.jinja").exists():
-        # Vision models keep the template with their processor.
-        beside = _object(folder / "chat_template.json").get("chat_template")
-        options = {"chat_template": beside} if beside else {}
+    options = tokenizer_options(folder)
     named = _named(folder, options.get("chat_template") or config.get("chat_template"))
     for_tools = named.get("tool_use") or named.get("default")
     if named and for_tools and not config.get("tool_parser_type"):

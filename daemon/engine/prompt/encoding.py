@@ -1,10 +1,17 @@
-"""Texts to token ids, as Transformers' tokenizers do it; its own package is imported only for those that need it."""
+"""Texts to token ids and back, as Transformers' tokenizers do it; its own package is imported only where it must be."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ...protocol import Detokenize
 from .prompt_frames import TokenizerData
+from .refused import Refused
+from .size import size
+
+BYTES_PER_ID = 4
+MOST_TEXT = 16 << 20
 
 
 class Encoding(Protocol):
@@ -22,13 +29,20 @@ class Encoding(Protocol):
 
     def id(self, token: str) -> int | None: ...
 
+    def has(self, token: int) -> bool:
+        """Whether there is a token of this id."""
+
+    def text(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
+        """As Transformers' `decode`: bytes that are no UTF-8 become U+FFFD. The ids must be there."""
+
 
 class BackendEncoding:
     """A tokenizer of the `tokenizers` library, without Transformers' 35 MB and seconds around it."""
 
-    def __init__(self, data: str, *, split_special: bool) -> None:
+    def __init__(self, data: str, *, split_special: bool, clean_up: bool = False) -> None:
         from tokenizers import Tokenizer
 
+        self._clean_up = clean_up
         self.backend = backend = Tokenizer.from_str(data)
         backend.no_truncation()
         backend.no_padding()
@@ -52,6 +66,13 @@ class BackendEncoding:
         found = self.backend.token_to_id(token)
         return None if found is None else int(found)
 
+    def has(self, token: int) -> bool:
+        return self.backend.id_to_token(token) is not None
+
+    def text(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
+        text = str(self.backend.decode(ids, skip_special_tokens=skip_special))
+        return cleaned_up(text) if self._clean_up else text
+
 
 class TransformersEncoding:
     """A tokenizer that is Python code of Transformers, or changes what the library behind it does."""
@@ -74,10 +95,16 @@ class TransformersEncoding:
         found = self._tokenizer.convert_tokens_to_ids(token)
         return None if found is None else int(found)
 
+    def has(self, token: int) -> bool:
+        return 0 <= token < len(self._tokenizer)
+
+    def text(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special))
+
 
 def open_encoding(data: TokenizerData) -> Encoding:
     if data.backend is not None:
-        return BackendEncoding(data.backend, split_special=data.split_special)
+        return BackendEncoding(data.backend, split_special=data.split_special, clean_up=data.clean_up)
     from transformers import AutoTokenizer
 
     return TransformersEncoding(AutoTokenizer.from_pretrained(data.folder, **data.options))
@@ -95,7 +122,27 @@ def tokenizer_data(tokenizer: Any, folder: str = "", options: dict[str, Any] | N
         template=dict(template) if isinstance(template, dict) else template,
         control=None if control is None else tuple(control),
         split_special=bool(getattr(tokenizer, "split_special_tokens", False)),
+        clean_up=_cleans_up(tokenizer),
     )
+
+
+def cleaned_up(text: str) -> str:
+    """Blanks between WordPiece's words that English does not have, as Transformers' `clean_up_tokenization`."""
+    for mark in (" .", " ?", " !", " ,"):
+        text = text.replace(mark, mark[1:])
+    text = text.replace(" ' ", "'")
+    for ending in (" n't", " 'm", " 's", " 've", " 're"):
+        text = text.replace(ending, ending[1:])
+    return text
+
+
+def _cleans_up(tokenizer: Any) -> bool:
+    """Transformers does so where the tokenizer says it, but not for BPE, whose blanks are the text's own."""
+    if not getattr(tokenizer, "clean_up_tokenization_spaces", False):
+        return False
+    anyway = getattr(tokenizer, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return bool(anyway) or type(getattr(backend, "model", None)).__name__ != "BPE"
 
 
 def _is_plain(tokenizer: Any) -> bool:
@@ -105,5 +152,23 @@ def _is_plain(tokenizer: Any) -> bool:
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         return False
     # The third came with Transformers 5.20 or so; older ones do without.
-    names = ("__call__", "_encode_plus", "_encode_without_added_tokens", "convert_tokens_to_ids")
+    names = ("__call__", "_encode_plus", "_encode_without_added_tokens", "convert_tokens_to_ids", "_decode")
     return all(getattr(type(tokenizer), name, None) is getattr(PreTrainedTokenizerFast, name, None) for name in names)
+
+
+def decoded(encoding: Encoding, request: Detokenize, note: Callable[[int], None]) -> list[str]:
+    """The text of each sequence. `note` as `Preparer` has it. Raises Refused for an id without a token, and for a text
+    of more than MOST_TEXT bytes."""
+    note(BYTES_PER_ID * sum(map(len, request.sequences)))
+    texts, total = [], 0
+    for sequence in request.sequences:
+        for token in sequence:
+            if not encoding.has(token):
+                raise Refused("invalid_request", f"this model's vocabulary has no token {token}", "tokens")
+        text = encoding.text(sequence, skip_special=request.skip_special_tokens)
+        total += size(text)
+        if total > MOST_TEXT:
+            message = f"the text of these tokens has more than {MOST_TEXT} bytes: send them in parts"
+            raise Refused("invalid_request", message, "tokens")
+        texts.append(text)
+    return texts

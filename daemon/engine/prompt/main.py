@@ -20,7 +20,7 @@ from .encoding import Encoding, open_encoding
 from .memory_bound import trim
 from .prompt_frames import EmbedData, Model, ModelData, RerankData, TokenizerData, receive
 from .render import Prompts
-from .supervisor import Supervisor
+from .supervisor import Engine, Supervisor
 from .worker import Preparer
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main() -> None:
     sock = inherit()
     prompts = _prompts(sock)
     if prompts is not None:
-        Supervisor(sock, prompts).run()
+        Supervisor(Engine(sock), prompts).run()
     os._exit(0)
 
 
@@ -47,8 +47,11 @@ def _prompts(sock: socket.socket) -> Preparer | None:
     tokenizer = msgspec.structs.replace(tokenizer, backend=None)
     encoding.ids("a", special=True)
     model = _receive(sock, Model)
-    if model is None:
-        return None
+    return None if model is None else settled(tokenizer, model, encoding)
+
+
+def settled(tokenizer: TokenizerData, model: Model, encoding: Encoding) -> Preparer:
+    """What does this model's work, with as little memory as can be for the processes that are forked off."""
     prompts = preparer_of(tokenizer, model, encoding)
     gc.collect()
     trim()
@@ -59,9 +62,9 @@ def _prompts(sock: socket.socket) -> Preparer | None:
 def preparer_of(tokenizer: TokenizerData, model: Model, encoding: Encoding) -> Preparer:
     match model:
         case EmbedData():
-            return EmbedRows(encoding.backend, model)
+            return EmbedRows(encoding, model)
         case RerankData():
-            return rerank_rows(encoding.backend, model)
+            return rerank_rows(encoding, model)
         case ModelData():
             prompts = Prompts(tokenizer, model, encoding, sight=_sight(model))
             prompts.compile_own()

@@ -8,7 +8,19 @@ from typing import Any
 
 import msgspec
 
-from ...protocol import Counted, Rejected
+from ...protocol import (
+    Ask,
+    ChatPrompt,
+    Count,
+    Counted,
+    Detokenize,
+    Detokenized,
+    Embed,
+    Generate,
+    Prompt,
+    Rejected,
+    Rerank,
+)
 from ...protocol.immutable import Value
 from ..grammar.call_shape import CallShape
 
@@ -26,6 +38,7 @@ class TokenizerData(Value, frozen=True, tag="tokenizer"):
     template: str | dict[str, str] | None
     control: tuple[str, ...] | None = None
     split_special: bool = False
+    clean_up: bool = False
 
 
 class SightData(Value, frozen=True):
@@ -77,11 +90,31 @@ class RerankData(Value, frozen=True, tag="rerank_data"):
 
 
 class PromptJob(Value, frozen=True, tag="job"):
-    """`work` is a Work, which the process hands on to a worker as it is."""
+    """`work` is a Work, which the process hands on to a worker as it is. `chat`: a template is rendered for it.
+    `param`: the field of the client's request that is to be tokenized."""
 
     id: int
     chat: bool
+    param: str
     work: msgspec.Raw
+
+
+def prompt_job(ask: Ask) -> PromptJob:
+    """What the prompt process is told of a piece of work."""
+    prompts: tuple[Prompt, ...] = ()
+    match ask.work:
+        case Generate(prompt=prompt):
+            prompts, param = (prompt,), "prompt"
+        case Count():
+            prompts, param = ask.work.prompts, "input"
+        case Embed():
+            param = "input"
+        case Rerank():
+            param = "documents"
+        case Detokenize():
+            param = "tokens"
+    chat = any(isinstance(prompt, ChatPrompt) for prompt in prompts)
+    return PromptJob(id=ask.id, chat=chat, param="messages" if chat else param, work=msgspec.Raw(body(ask.work)))
 
 
 class Drop(Value, frozen=True, tag="drop"):
@@ -91,7 +124,6 @@ class Drop(Value, frozen=True, tag="drop"):
 
 
 Model = ModelData | EmbedData | RerankData
-ToProcess = TokenizerData | Model | PromptJob | Drop
 
 # --- a worker to the prompt process, which hands the answer on --------------------------------------------------------
 
@@ -167,7 +199,7 @@ class EncodedRows(Value, frozen=True, tag="rows"):
     rows: tuple[PackedRow, ...]
 
 
-Result = Encoded | EncodedRows | Counted | Rejected
+Result = Encoded | EncodedRows | Counted | Detokenized | Rejected
 
 
 def pack(tokens: list[int]) -> bytes:

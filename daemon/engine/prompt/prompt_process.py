@@ -16,13 +16,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ...protocol import Ask, ChatPrompt, Generate, Rejected
+from ...protocol import Ask, Generate, Rejected
 from ..grammar.answer_form import bound_by
 from ..grammar.compiler import Compiled, GrammarCompiler
 from ..grammar.literals import BadGrammar
 from ..texts.row import unpacked
 from .encoding import tokenizer_data
-from .prompt_frames import Drop, Encoded, EncodedRows, Model, PromptJob, Result, body, receive, send, unpack
+from .prompt_frames import Drop, Encoded, EncodedRows, Model, Result, body, prompt_job, receive, send, unpack
 from .refused import bad_grammar
 from .render import Prepared
 
@@ -174,8 +174,7 @@ class PromptProcess:
         if len(self._sent) > 1000:
             self._sent &= self._asks.keys()
         self._sent.add(ask.id)
-        chat = isinstance(getattr(ask.work, "prompt", None), ChatPrompt)
-        self._send(body(PromptJob(id=ask.id, chat=chat, work=msgspec.Raw(body(ask.work)))))
+        self._send(body(prompt_job(ask)))
 
     def _send(self, frame: bytes) -> None:
         if self._process is not None:

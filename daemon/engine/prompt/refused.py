@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...protocol import RejectCode, Rejected
-from .size import fits, most_bytes, size
+from .size import fits, most_bytes, most_counted, size
 
 
 class Refused(Exception):
@@ -39,3 +39,12 @@ def check_size(texts: list[str], limit: int, param: str) -> None:
         "with a longer context",
         param,
     )
+
+
+def check_counted(texts: list[str], context: int) -> int:
+    """The bytes of texts that need not fit a context of so many tokens. Raises TooLarge."""
+    total, most = sum(map(size, texts)), most_counted(context)
+    if total > most:
+        message = f"the input has {total} bytes, and at most {most} are tokenized at once: send it in parts"
+        raise TooLarge("invalid_request", message, "input")
+    return total

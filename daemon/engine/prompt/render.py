@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import jinja2
 import msgspec
 
-from ...protocol import ChatPrompt, Count, Generate, Prompt, TextPrompt, TokenPrompt
+from ...protocol import ChatPrompt, Count, Detokenize, Generate, Prompt, TextPrompt, TokenPrompt
 from ..grammar.answer_form import AnswerForm, Unforced, bound_by
 from ..grammar.literals import BadGrammar, Block
 from .control_tokens import Marks, encode, marks, pattern
 from .conversation import closed_at_tag, tagged, template_ready, with_messages
-from .encoding import Encoding
+from .encoding import Encoding, decoded
 from .environment import Template, TooLong
 from .pictures.content import Forms, adapted, forms
 from .prompt_frames import ModelData, PackedPicture, TokenizerData
-from .refused import Refused, TooLarge, bad_grammar, check_size
+from .refused import Refused, TooLarge, bad_grammar, check_counted, check_size
 from .size import most_bytes, most_characters, size
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .pictures.sight import Sight
 
 COUNTED_CONTEXTS = 3
-"""A text to be counted may be for so many contexts."""
+"""Messages to be counted may be for so many contexts."""
 
 
 class Note(Protocol):
@@ -143,11 +143,22 @@ class Prompts:
         grammar = self._grammar(request, rendered, opened)
         return Prepared(request, tokens, room, truncated, opened, rendered, pictures, grammar)
 
-    def count(self, request: Count) -> list[int]:
-        """Raises Refused."""
+    def count(self, request: Count) -> list[list[int]]:
+        """The tokens of each prompt, which need not fit the context. Raises Refused."""
+        texts = [prompt.text for prompt in request.prompts if isinstance(prompt, TextPrompt)]
+        self.note(check_counted(texts, self._model.context_length))
+        return [self._counted(prompt) for prompt in request.prompts]
+
+    def _counted(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, TextPrompt):
+            return self._with_history(prompt)
         limit = COUNTED_CONTEXTS * self._model.context_length
-        self._reject_by_size(request.prompt, limit)
-        return self._tokens(request.prompt, limit).tokens
+        self._reject_by_size(prompt, limit)
+        return self._tokens(prompt, limit).tokens
+
+    def detokenize(self, request: Detokenize) -> list[str]:
+        """Raises Refused."""
+        return decoded(self._encoding, request, self.note)
 
     def _check(self, request: Generate) -> None:
         rows = self._model.rows
@@ -219,10 +230,13 @@ class Prompts:
         if isinstance(prompt, TokenPrompt):
             return Written(self._checked(prompt.ids, "prompt"), "")
         if isinstance(prompt, TextPrompt):
-            history = self._checked(prompt.history, "context")
-            text = self._encode(prompt.text, special=prompt.add_special_tokens and not history)
-            return Written(history + text, prompt.text)
+            self.note(size(prompt.text))
+            return Written(self._with_history(prompt), prompt.text)
         return self._chat(prompt, limit)
+
+    def _with_history(self, prompt: TextPrompt) -> list[int]:
+        history = self._checked(prompt.history, "context")
+        return history + self._encode(prompt.text, special=prompt.add_special_tokens and not history)
 
     def _checked(self, ids: tuple[int, ...], param: str) -> list[int]:
         rows = self._model.rows
@@ -235,7 +249,6 @@ class Prompts:
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         """A text that begins with the token that the tokenizer would put in front gets no second one."""
-        self.note(size(text))
         ids = self._encoding.ids(text, special=special)
         first = self._tokenizer.names.get("bos_token")
         begins = special and bool(first) and text.startswith(str(first))
@@ -318,7 +331,7 @@ class Prompts:
             "messages": messages,
             "tools": marked.around(prompt.tools) or None,
             "documents": None,
-            "add_generation_prompt": not prompt.continue_last,
+            "add_generation_prompt": prompt.open_answer and not prompt.continue_last,
         }
         rendered = template.render(self._tokenizer.names | options | given, most)
         return rendered if last is None else closed_at_tag(rendered, last)

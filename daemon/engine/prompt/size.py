@@ -8,6 +8,8 @@ BYTES_PER_TOKEN = 24
 """More than any vocabulary reaches over a whole prompt: Gemma 3's has 5 for English, 11 to 13 for Hindi, Thai and
 Bengali, 14 to 16 for Tamil."""
 SLACK = 4096
+LEAST_COUNTED = 4 << 20
+MOST_COUNTED = 16 << 20
 LONGEST_RUN = 16
 MOST_FOR_RUNS = 3
 _RUNS = re.compile(rf"([\s\-=_*#.~+/|])\1{{{LONGEST_RUN},}}")
@@ -15,6 +17,12 @@ _RUNS = re.compile(rf"([\s\-=_*#.~+/|])\1{{{LONGEST_RUN},}}")
 
 def most_bytes(tokens: int) -> int:
     return BYTES_PER_TOKEN * tokens + SLACK
+
+
+def most_counted(tokens: int) -> int:
+    """The bytes of text that are tokenized at once where they need not fit a context: what a context of so many tokens
+    may have, and LEAST_COUNTED for a small one; never more than MOST_COUNTED, whose tokenizing takes 2 GB."""
+    return min(max(most_bytes(tokens), LEAST_COUNTED), MOST_COUNTED)
 
 
 def most_characters(tokens: int) -> int:

@@ -6,12 +6,13 @@ import select
 import socket
 import time
 from collections import deque
+from typing import Protocol
 
 import msgspec
 
-from ...protocol import Rejected
+from ...protocol import RejectCode, Rejected
 from .forked import Forked, Task
-from .prompt_frames import Drop, FromWorker, Note, PromptJob, ToProcess, body, receive, send
+from .prompt_frames import Drop, FromWorker, Note, PromptJob, body, receive, send
 from .worker import Preparer, grammar_refused, out_of_memory
 
 MOST_WORKERS = 4
@@ -23,21 +24,47 @@ CANCEL_SECONDS = 0.1
 IDLE_SECONDS = 10.0
 LOOK_SECONDS = 0.05
 
-_from_engine: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)
+_from_engine: msgspec.msgpack.Decoder[PromptJob | Drop] = msgspec.msgpack.Decoder(PromptJob | Drop)
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 
 
-class Supervisor:
-    """`sock` leads to the engine. One worker is always there; another is forked when a job has waited a moment."""
+class Asker(Protocol):
+    """Who has jobs for the process."""
 
-    def __init__(self, sock: socket.socket, prompts: Preparer) -> None:
-        self._engine = sock
+    socket: socket.socket
+
+    def take(self) -> list[PromptJob | Drop] | None:
+        """The next message's; None where the other end is gone."""
+
+    def answer(self, result: bytes) -> None:
+        """`result` is a Result on the wire. Raises OSError where nobody listens."""
+
+
+class Engine:
+    """The engine of a loaded model, which started this process."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+
+    def take(self) -> list[PromptJob | Drop] | None:
+        frame = receive(self.socket)
+        return None if frame is None else [_from_engine.decode(frame)]
+
+    def answer(self, result: bytes) -> None:
+        send(self.socket, result)
+
+
+class Supervisor:
+    """One worker is always there; another is forked when a job has waited a moment."""
+
+    def __init__(self, asker: Asker, prompts: Preparer) -> None:
+        self._asker = asker
         self._prompts = prompts
         self._waiting: deque[tuple[PromptJob, float]] = deque()
         self._workers: list[Forked] = []
 
     def run(self) -> None:
-        """Returns when the engine is gone."""
+        """Returns when the asker is gone."""
         try:
             self._serve()
         except ConnectionError:
@@ -50,9 +77,9 @@ class Supervisor:
         self._fork(time.monotonic())
         while True:
             sockets = {worker.socket: worker for worker in self._workers}
-            ready, _, _ = select.select([self._engine, *sockets], [], [], self._rest(time.monotonic()))
+            ready, _, _ = select.select([self._asker.socket, *sockets], [], [], self._rest(time.monotonic()))
             for sock in ready:
-                if sock is not self._engine:
+                if sock is not self._asker.socket:
                     self._hear(sockets[sock])
                 elif not self._take():
                     return
@@ -62,18 +89,17 @@ class Supervisor:
     # what comes in
 
     def _take(self) -> bool:
-        frame = receive(self._engine)
-        if frame is None:
-            return False
-        match _from_engine.decode(frame):
-            case PromptJob() as job:
-                self._waiting.append((job, time.monotonic()))
-            case Drop(id=number):
-                self._waiting = deque(each for each in self._waiting if each[0].id != number)
-                for worker in self._workers:
-                    if worker.task is not None and worker.task.job.id == number:
-                        worker.task.ends = time.monotonic() + CANCEL_SECONDS
-        return True
+        messages = self._asker.take()
+        for message in messages or ():
+            match message:
+                case PromptJob() as job:
+                    self._waiting.append((job, time.monotonic()))
+                case Drop(id=number):
+                    self._waiting = deque(each for each in self._waiting if each[0].id != number)
+                    for worker in self._workers:
+                        if worker.task is not None and worker.task.job.id == number:
+                            worker.task.ends = time.monotonic() + CANCEL_SECONDS
+        return messages is not None
 
     def _hear(self, worker: Forked) -> None:
         if worker not in self._workers:
@@ -91,7 +117,7 @@ class Supervisor:
                 task.works_on(message.size, message.pixels, now)
             return
         if task is not None and task.ends is None:
-            send(self._engine, bytes(message.result))
+            self._asker.answer(bytes(message.result))
         worker.task, worker.idle_since = None, now
         if message.ends:
             self._end(worker)
@@ -125,7 +151,7 @@ class Supervisor:
 
     def _fork(self, now: float) -> Forked | None:
         try:
-            worker = Forked(self._prompts, [self._engine, *(each.socket for each in self._workers)])
+            worker = Forked(self._prompts, [self._asker.socket, *(each.socket for each in self._workers)])
         except OSError as error:
             while not self._workers and self._waiting:
                 job, _ = self._waiting.popleft()
@@ -165,7 +191,7 @@ class Supervisor:
             self._answer(_too_large(task) if reason == "SIGABRT" else _broken(task, reason))
 
     def _answer(self, rejected: Rejected) -> None:
-        send(self._engine, body(rejected))
+        self._asker.answer(body(rejected))
 
     def _rest(self, now: float) -> float | None:
         """How long nothing has to be looked at, in seconds; None: until something arrives."""
@@ -187,8 +213,7 @@ def _too_late(task: Task) -> Rejected:
         return grammar_refused(task.job, task.grammar, f"compiling it took longer than {task.seconds:.0f} s")
     if task.text:
         message = f"tokenizing {task.text} bytes took longer than {task.seconds:.0f} s: shorten the input"
-        param = "messages" if task.job.chat else "prompt"
-        return Rejected(id=task.job.id, code="invalid_request", message=message, param=param)
+        return Rejected(id=task.job.id, code="invalid_request", message=message, param=task.job.param)
     if task.pixels:
         message = f"reading a picture of {task.pixels} pixels took longer than {task.seconds:.0f} s: send a smaller one"
         return Rejected(id=task.job.id, code="invalid_request", message=message, param="messages")
@@ -196,7 +221,7 @@ def _too_late(task: Task) -> Rejected:
         message = f"the chat template took longer than {task.seconds:.0f} s on these messages"
         return Rejected(id=task.job.id, code="template_error", message=message, param="messages")
     message = f"preparing the prompt took longer than {task.seconds:.0f} s"
-    return Rejected(id=task.job.id, code="invalid_request", message=message, param="prompt")
+    return Rejected(id=task.job.id, code="invalid_request", message=message, param=task.job.param)
 
 
 def _broken(task: Task, reason: str) -> Rejected:
@@ -204,5 +229,5 @@ def _broken(task: Task, reason: str) -> Rejected:
     if task.grammar:
         return grammar_refused(job, task.grammar, f"it is too complex; the process that compiled it ended ({reason})")
     message = f"the prompt could not be prepared: the process that did so ended ({reason})"
-    param = "messages" if job.chat else "prompt"
-    return Rejected(id=job.id, code="template_error" if job.chat else "invalid_request", message=message, param=param)
+    code: RejectCode = "template_error" if job.chat else "invalid_request"
+    return Rejected(id=job.id, code=code, message=message, param=job.param)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ...protocol import Count, Counted, Embed, Generate, Rejected, Rerank, Work
+from ...protocol import Count, Counted, Detokenize, Detokenized, Embed, Generate, Rejected, Rerank, Work
 from .deadline import DEADLINE_SECONDS, GRAMMAR_SECONDS, seconds_for
 from .memory_bound import AddressSpace, allowance, resident
 from .prompt_frames import (
@@ -35,6 +35,8 @@ from .render import Prompts
 NOTED = 64 << 10
 """Smaller texts are tokenized before anybody could ask what takes so long."""
 MOST_KEPT = 64 << 20
+MOST_IDS = 16 << 20
+"""So many ids are 64 MB in a frame."""
 ALARM_SECONDS = 2.0
 _jobs = msgspec.msgpack.Decoder(PromptJob)
 _works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
@@ -49,8 +51,11 @@ class Preparer(Protocol):
     def prepare(self, request: Any) -> Any:
         """Raises Refused."""
 
-    def count(self, request: Count) -> list[int]:
-        """Raises Refused."""
+    def count(self, request: Count) -> list[list[int]]:
+        """The tokens of each prompt. Raises Refused."""
+
+    def detokenize(self, request: Detokenize) -> list[str]:
+        """The text of each sequence. Raises Refused."""
 
 
 class PromptWorker:
@@ -116,8 +121,15 @@ class PromptWorker:
     def _work(self, number: int, work: Work) -> Result:
         match work:
             case Count():
-                tokens = self._prompts.count(work)
-                return Counted(id=number, count=len(tokens), tokens=tuple(tokens) if work.return_tokens else ())
+                found = self._prompts.count(work)
+                counts = tuple(map(len, found))
+                if work.return_tokens and sum(counts) > MOST_IDS:
+                    message = f"these are {sum(counts)} tokens, and the ids of at most {MOST_IDS} are returned"
+                    return Rejected(id=number, code="invalid_request", message=message, param="return_tokens")
+                tokens = tuple(map(pack, found)) if work.return_tokens else ()
+                return Counted(id=number, counts=counts, tokens=tokens)
+            case Detokenize():
+                return Detokenized(id=number, texts=tuple(self._prompts.detokenize(work)))
             case Embed() | Rerank():
                 rows = self._prompts.prepare(work)
                 return EncodedRows(id=number, rows=tuple(map(_packed, rows)))
@@ -150,5 +162,5 @@ def out_of_memory(job: PromptJob) -> Rejected:
     if job.chat:
         message = "the chat template took more memory on these messages than a prompt may"
         return Rejected(id=job.id, code="template_error", message=message, param="messages")
-    message = "tokenizing the prompt took more memory than a prompt may"
-    return Rejected(id=job.id, code="invalid_request", message=message, param="prompt")
+    message = f"tokenizing the {job.param} took more memory than a prompt may: shorten the input"
+    return Rejected(id=job.id, code="invalid_request", message=message, param=job.param)

@@ -23,7 +23,7 @@ from mlx_lm.utils import get_total_parameters
 
 from ...protocol import Quantize, Quantized
 from ..device import backend
-from ..model.load import UnsupportedModel, read_json
+from ..model.model_folder import UnsupportedModel, read_json
 from .shards import Place, open_shards, write
 from .source import SourceModel, open_source, sizes
 

@@ -64,7 +64,7 @@ def _work(order: protocol.Quantize, mailbox: Mailbox) -> protocol.Quantized | pr
 
 
 def _failure(order: protocol.Quantize, error: BaseException) -> protocol.JobFailed:
-    from ..model.load import BadModel, UnsupportedModel
+    from ..model.model_folder import BadModel, UnsupportedModel
 
     text = str(error).replace(order.path, "the model").replace(order.output, "the result")
     text = " ".join(text.split())[:300] or type(error).__name__

@@ -22,7 +22,7 @@ from mlx_lm.convert import MODEL_CONVERSION_DTYPES
 
 from ...protocol import Kind, Quantize
 from ..encode.open import is_decoder, with_any_head
-from ..model.load import BadModel, UnsupportedModel, read_json
+from ..model.model_folder import BadModel, UnsupportedModel, read_json
 from ..model.network import Classes, Unfollowed, every_spelling, open_network, tensor_names
 
 HEADS = ("score", "classifier", "classifier.dense", "classifier.out_proj", "head.dense", "pooler.dense")

@@ -11,12 +11,13 @@ import mlx.core as mx
 
 from ...protocol import Load, Loaded, Ranked, Rerank
 from ..device import backend
+from ..encode.encoders import is_encoder
 from ..encode.facts import Facts, measured
-from ..encode.open import is_encoder, open_classifier, open_decoder
+from ..encode.open import open_classifier, open_decoder
 from ..encode.row_job import RowJob
 from ..encode.shapes import Shapes
 from ..encode.tokenizer import length_limit, load_tokenizer
-from ..model.load import UnsupportedModel, UseTokenizer, read_json, reading
+from ..model.model_folder import UnsupportedModel, UseTokenizer, read_json, reading
 from ..model.precision import widen
 from ..prompt.prompt_frames import RerankData
 from ..texts.row import Row

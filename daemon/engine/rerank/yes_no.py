@@ -15,7 +15,7 @@ from ..cache.rows import paddable
 from ..encode.padding import pad
 from ..encode.row_job import RowJob
 from ..encode.shapes import Shapes
-from ..model.load import UnsupportedModel
+from ..model.model_folder import UnsupportedModel
 from ..texts.row import Row
 
 

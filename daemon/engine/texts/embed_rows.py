@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ...protocol import Count, Embed, TextPrompt
+from ...protocol import Embed
+from ..prompt.encoding import Encoding
 from ..prompt.prompt_frames import EmbedData
 from ..prompt.refused import Refused
 from .prompts_by_name import prompt_before
@@ -13,10 +12,10 @@ from .tokens import TextTokenizer, Tokens
 
 
 class EmbedRows(TextTokenizer):
-    def __init__(self, backend: Any, model: EmbedData) -> None:
-        super().__init__(backend, model.longest)
+    def __init__(self, encoding: Encoding, model: EmbedData) -> None:
+        super().__init__(encoding, model.longest)
         self._model = model
-        self._special = {number for number, token in backend.get_added_tokens_decoder().items() if token.special}
+        self._special = {number for number, token in self._backend.get_added_tokens_decoder().items() if token.special}
 
     def prepare(self, work: Embed) -> list[Row]:
         """Raises Refused."""
@@ -30,12 +29,9 @@ class EmbedRows(TextTokenizer):
             for place, (text, tokens) in enumerate(zip(texts, self.fitting(texts), strict=True))
         ]
 
-    def count(self, request: Count) -> list[int]:
-        """Raises Refused."""
-        if not isinstance(request.prompt, TextPrompt):
-            raise Refused("unsupported", "an embedding model takes texts, no messages", "messages")
-        (found,) = self.encode([request.prompt.text], special=request.prompt.add_special_tokens)
-        return found.ids
+    def whole(self, text: str, *, special: bool) -> list[int]:
+        ids, end = super().whole(text, special=special), self._model.end
+        return ids if end is None or not special or ids[-1:] == [end] else [*ids, end]
 
     def _prompt(self, work: Embed) -> str:
         model = self._model

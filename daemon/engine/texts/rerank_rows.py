@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ...protocol import Count, Rerank, TextPrompt
+from ...protocol import Rerank
+from ..prompt.encoding import Encoding
 from ..prompt.prompt_frames import RerankData
 from ..prompt.refused import Refused
 from ..prompt.size import fits, most_characters
@@ -20,8 +19,8 @@ SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 _UNLIKE = ("a", "1", "\n\n")  # documents that begin as differently as can be
 
 
-def rerank_rows(backend: Any, model: RerankData) -> YesNoRows | PairRows:
-    return YesNoRows(backend, model) if model.yes_no else PairRows(backend, model.longest)
+def rerank_rows(encoding: Encoding, model: RerankData) -> YesNoRows | PairRows:
+    return YesNoRows(encoding, model) if model.yes_no else PairRows(encoding, model.longest)
 
 
 class PairRows(TextTokenizer):
@@ -41,17 +40,13 @@ class PairRows(TextTokenizer):
             rows.append(Row(tokens.ids, place, segments=tokens.segments, cut=tokens.cut))
         return rows
 
-    def count(self, request: Count) -> list[int]:
-        """Raises Refused."""
-        return _count(self, request)
-
 
 class YesNoRows(TextTokenizer):
     """Qwen3-Reranker's prompt, as its model card has it (https://huggingface.co/Qwen/Qwen3-Reranker-0.6B, the example
     with Transformers). All documents of a request share its beginning, with instruction and query."""
 
-    def __init__(self, backend: Any, model: RerankData) -> None:
-        super().__init__(backend, model.longest)
+    def __init__(self, encoding: Encoding, model: RerankData) -> None:
+        super().__init__(encoding, model.longest)
         self._shares = model.shares
         self._prefix, self._suffix = (tokens.ids for tokens in self.encode([PREFIX, SUFFIX], special=False))
 
@@ -86,23 +81,12 @@ class YesNoRows(TextTokenizer):
             )
         return rows
 
-    def count(self, request: Count) -> list[int]:
-        """Raises Refused."""
-        return _count(self, request)
-
 
 def _common(sequences: list[list[int]]) -> list[int]:
     """The longest common beginning."""
     first, last = min(sequences), max(sequences)
     length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return first[:length]
-
-
-def _count(texts: TextTokenizer, request: Count) -> list[int]:
-    if not isinstance(request.prompt, TextPrompt):
-        raise Refused("unsupported", "a reranker takes a query and documents, no messages", "messages")
-    (found,) = texts.encode([request.prompt.text], special=request.prompt.add_special_tokens)
-    return found.ids
 
 
 def _too_long(place: int, tokens: int | None, longest: int) -> Refused:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from ...protocol import Count, Detokenize, TextPrompt
+from ..prompt.encoding import Encoding, decoded
+from ..prompt.refused import Refused, check_counted
 from ..prompt.size import fits, most_characters, size
 
 Input = str | tuple[str, str]
@@ -21,11 +23,12 @@ class Tokens:
 
 
 class TextTokenizer:
-    """`backend` is of the `tokenizers` library and belongs to this object: how it cuts is a state of it. `longest`:
-    tokens of one input, special ones included. `note` as `Preparer` has it."""
+    """The tokenizer of the `tokenizers` library behind `encoding` belongs to this object: how it cuts is a state of it.
+    `longest`: tokens of one input, special ones included. `note` as `Preparer` has it."""
 
-    def __init__(self, backend: Any, longest: int) -> None:
-        self._backend = backend
+    def __init__(self, encoding: Encoding, longest: int) -> None:
+        self._encoding = encoding
+        self._backend = backend = encoding.backend
         self.longest = longest
         self.note: Callable[[int], None] = lambda size: None
         backend.no_padding()
@@ -36,6 +39,25 @@ class TextTokenizer:
         self.note(sum(size(text) for one in inputs for text in _texts(one)))
         found = self._backend.encode_batch_fast(list(inputs), add_special_tokens=special)
         return [Tokens(one.ids, one.type_ids) for one in found]
+
+    def count(self, request: Count) -> list[list[int]]:
+        """The tokens of each text, however many they are. Raises Refused."""
+        texts = []
+        for prompt in request.prompts:
+            if not isinstance(prompt, TextPrompt):
+                raise Refused("unsupported", "this model has no chat: it takes texts, no messages", "messages")
+            texts.append(prompt)
+        self.note(check_counted([prompt.text for prompt in texts], self.longest))
+        return [self.whole(prompt.text, special=prompt.add_special_tokens) for prompt in texts]
+
+    def whole(self, text: str, *, special: bool) -> list[int]:
+        """The tokens of a text, with `special` those that stand around every input."""
+        (found,) = self._backend.encode_batch_fast([text], add_special_tokens=special)
+        return list(found.ids)
+
+    def detokenize(self, request: Detokenize) -> list[str]:
+        """Raises Refused."""
+        return decoded(self._encoding, request, self.note)
 
     def encode_inert(self, texts: Sequence[str]) -> list[list[int]]:
         """Texts that go into a template: what spells one of its control tokens stays text."""

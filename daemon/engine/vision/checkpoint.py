@@ -23,7 +23,8 @@ from mlx_lm import utils as lm
 
 from ...protocol import Load, Loaded
 from ..model import rope_modules
-from ..model.load import LanguageModel, UseTokenizer, load, read_json
+from ..model.load import LanguageModel, load
+from ..model.model_folder import UseTokenizer, read_json
 from ..model.network import Unfollowed, check_layers, every_spelling, tensor_names
 from .axes import pair_axes
 from .families import family_of, sight_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..model.load import BadModel, read_json
+from ..model.model_folder import BadModel, read_json
 from ..prompt.pictures.processor import open_image_processor
 from ..prompt.prompt_frames import SightData
 from .towers import Gemma3, Idefics3, Llava, Pixtral, Qwen, Tower

@@ -122,13 +122,13 @@ def test_times_and_counts_are_told(whole: Sequence) -> None:
 def test_counting(engine: Engine) -> None:
     """Beside a running sequence, which it does not disturb."""
     running = ask(engine, max_tokens=40)
-    engine.send(protocol.Ask(id=10_001, work=protocol.Count(prompt=TextPrompt(text="hello"), return_tokens=True)))
+    engine.send(protocol.Ask(id=10_001, work=protocol.Count(prompts=(TextPrompt(text="hello"),), return_tokens=True)))
     engine.sequences[10_001] = Sequence(10_001)
     counted = [
         event for step in until_done(engine, running) for event in step.events if isinstance(event, protocol.Counted)
     ]
     assert len(counted) == 1
-    assert counted[0].count == len(counted[0].tokens) == 1
+    assert counted[0].counts == (1,) and len(counted[0].tokens[0]) == 4
 
 
 def until_done(engine: Engine, sequence: Sequence) -> Iterator[protocol.Step]:

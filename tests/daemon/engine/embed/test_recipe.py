@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlx_serve.daemon.engine.embed.recipe import read_recipe
-from mlx_serve.daemon.engine.model.load import BadModel, UnsupportedModel
+from mlx_serve.daemon.engine.model.model_folder import BadModel, UnsupportedModel
 from mlx_serve.daemon.engine.texts.prompts_by_name import prompt_before
 
 OLD, NEW = "sentence_transformers.models.", "sentence_transformers.sentence_transformer.modules."

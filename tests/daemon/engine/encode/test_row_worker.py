@@ -9,6 +9,7 @@ from reference.encoder_texts import TEXTS
 from support.row_engine import RowEngine, matrix
 
 from mlx_serve.daemon.engine.encode.packing import Budget
+from mlx_serve.daemon.engine.prompt.prompt_frames import unpack
 from mlx_serve.daemon.protocol import Count, Counted, Embed, Embedded, Generate, Rejected, Rerank, TextPrompt
 
 from .conftest import Engine
@@ -151,13 +152,13 @@ def test_work_of_another_kind_is_refused(engine: Engine) -> None:
 
 
 def test_counting(engine: Engine) -> None:
-    (event,) = engine("bert-mean").ask(Count(prompt=TextPrompt(text="hello"), return_tokens=True))
-    assert isinstance(event, Counted) and event.count == len(event.tokens) == 3
+    (event,) = engine("bert-mean").ask(Count(prompts=(TextPrompt(text="hello"),), return_tokens=True))
+    assert isinstance(event, Counted) and event.counts == (3,) and len(unpack(event.tokens[0])) == 3
 
 
 def test_usage_counts_every_token_and_no_padding(engine: Engine) -> None:
     """Those of the prompt and the special ones too."""
     made = engine("bert-mean")
     (event,) = made.ask(Embed(texts=TEXTS))
-    each = made.ask(*[Count(prompt=TextPrompt(text=text)) for text in TEXTS])
+    each = made.ask(*[Count(prompts=(TextPrompt(text=text),)) for text in TEXTS])
     assert event.prompt_tokens == sum(count.count for count in each)

@@ -14,7 +14,8 @@ import transformers
 from reference.architectures import END_OF_TURN, VOCABULARY
 from reference.checkpoints import NAMES
 
-from mlx_serve.daemon.engine.model.load import BadModel, LanguageModel, UnsupportedModel, context_length, load
+from mlx_serve.daemon.engine.model.load import LanguageModel, load
+from mlx_serve.daemon.engine.model.model_folder import BadModel, UnsupportedModel, context_length
 from mlx_serve.daemon.protocol import Load, Loaded, Sampling
 
 

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prompt.encoding import tokenizer_data
-from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
+from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData, pack
 from mlx_serve.daemon.engine.prompt.prompt_process import PromptProcess, Ready
 from mlx_serve.daemon.protocol import (
     Ask,
@@ -112,13 +112,13 @@ def test_a_prompt_is_what_it_is_in_this_process(client: Client, llama: LanguageM
 
 def test_counting_goes_the_same_way(client: Client) -> None:
     number = client.ask(TextPrompt(text="hello 1"))
-    tokens = tuple(client.answer(number).prepared.tokens)
+    tokens = client.answer(number).prepared.tokens
     for number, work, expected in (
-        (1001, Count(prompt=TextPrompt(text="hello 1"), return_tokens=True), tokens),
-        (1002, Count(prompt=TextPrompt(text="hello 1")), ()),
+        (1001, Count(prompts=(TextPrompt(text="hello 1"),) * 2, return_tokens=True), (pack(tokens),) * 2),
+        (1002, Count(prompts=(TextPrompt(text="hello 1"),) * 2), ()),
     ):
         client.prompts.put(Ask(id=number, work=work))
-        assert client.answer(number) == Counted(id=number, count=len(tokens), tokens=expected)
+        assert client.answer(number) == Counted(id=number, counts=(len(tokens),) * 2, tokens=expected)
 
 
 def test_refusals_are_frames(client: Client) -> None:

@@ -376,11 +376,11 @@ def test_only_showing_what_would_be_asked(llama: LanguageModel) -> None:
     ids=lambda prompt: type(prompt).__name__,
 )
 def test_counting_is_what_generating_would_take(llama: LanguageModel, prompt: Prompt) -> None:
-    assert prompts_of(llama).count(Count(prompt=prompt)) == prepare(llama, prompt).tokens
+    assert prompts_of(llama).count(Count(prompts=(prompt,))) == [prepare(llama, prompt).tokens]
 
 
 def test_counting_has_no_context_limit(llama: LanguageModel) -> None:
-    assert len(prompts_of(llama).count(Count(prompt=TokenPrompt(ids=(1,) * 5000)))) == 5000
+    assert prompts_of(llama).count(Count(prompts=(TokenPrompt(ids=(1,) * 5000),))) == [[1] * 5000]
 
 
 def test_every_tiny_model_prepares_the_same_chat(loaded: Callable[[str], LanguageModel]) -> None:

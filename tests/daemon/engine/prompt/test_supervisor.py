@@ -13,7 +13,7 @@ from mlx_serve.daemon.engine.prompt import supervisor as supervisor_module
 from mlx_serve.daemon.engine.prompt.deadline import seconds_for
 from mlx_serve.daemon.engine.prompt.forked import Task
 from mlx_serve.daemon.engine.prompt.prompt_frames import PromptJob, receive
-from mlx_serve.daemon.engine.prompt.supervisor import FORK_SECONDS, LARGE, MOST_WORKERS, Supervisor
+from mlx_serve.daemon.engine.prompt.supervisor import FORK_SECONDS, LARGE, MOST_WORKERS, Engine, Supervisor
 from mlx_serve.daemon.protocol import Rejected
 
 Pair = tuple[socket.socket, socket.socket]
@@ -45,14 +45,14 @@ def ours_theirs() -> Iterator[Pair]:
 @pytest.fixture
 def supervisor(ours_theirs: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     monkeypatch.setattr(supervisor_module, "Forked", Worker)
-    made = Supervisor(ours_theirs[0], None)  # type: ignore[arg-type]
+    made = Supervisor(Engine(ours_theirs[0]), None)  # type: ignore[arg-type]
     yield made
     for worker in list(made._workers):
         made._end(worker)
 
 
 def job(number: int, size: int = 10) -> PromptJob:
-    return PromptJob(id=number, chat=True, work=msgspec.Raw(b"x" * size))
+    return PromptJob(id=number, chat=True, param="messages", work=msgspec.Raw(b"x" * size))
 
 
 def at_work(supervisor: Supervisor) -> list[int]:

@@ -19,7 +19,7 @@ from mlx_lm.utils import load_model
 from reference.checkpoints import make
 from support.quantized_files import assert_same, quantized, restored, weights
 
-from mlx_serve.daemon.engine.model.load import BadModel, UnsupportedModel
+from mlx_serve.daemon.engine.model.model_folder import BadModel, UnsupportedModel
 from mlx_serve.daemon.engine.model.network import open_network
 from mlx_serve.daemon.engine.quantize import conversion as engine
 from mlx_serve.daemon.engine.quantize.shards import open_shards

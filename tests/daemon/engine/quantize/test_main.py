@@ -20,7 +20,7 @@ from support.live_daemon import dead
 from support.quantized_files import quantized, restored, weights
 from support.waiting import GUARD, wait_until
 
-from mlx_serve.daemon.engine.model.load import BadModel, UnsupportedModel
+from mlx_serve.daemon.engine.model.model_folder import BadModel, UnsupportedModel
 from mlx_serve.daemon.engine.quantize import main as job
 from mlx_serve.daemon.protocol import Quantize
 from mlx_serve.daemon.tasks import quantizing

@@ -1,0 +1,1 @@
+"""Counting tokens, and turning them back into text: our own endpoints, after vLLM's and Jina's."""
