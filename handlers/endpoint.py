@@ -25,9 +25,11 @@ from .sequences import Sequences
 
 if TYPE_CHECKING:
     from ..daemon.residency.slot import Model
+    from ..store.installed import Installed
     from .pictures.request_pictures import RequestPictures
 
 T = TypeVar("T")
+Check: TypeAlias = "Callable[[Installed], None]"
 Handler: TypeAlias = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 GENERATING = ("llm", "vlm")
 EMBEDDING = ("embedding",)
@@ -88,10 +90,12 @@ async def leased(
     *,
     kinds: tuple[str, ...] = GENERATING,
     pictures: RequestPictures | None = None,
+    check: Check = lambda installed: None,
 ) -> AsyncIterator[Model]:
     """A model of one of these kinds, in memory while the block lasts. `capability` is named in the error of a model
     that lacks it; `heartbeat` is for a client that waits for a stream; `pictures` are decoded and fetched before the
-    model is loaded, and refused where it cannot see them."""
+    model is loaded, and refused where it cannot see them; `check` raises for what else it cannot do, before any other
+    model is put out for it."""
     context = serving(request)
     async with AsyncExitStack() as stack:
         async with (
@@ -105,6 +109,7 @@ async def leased(
             if pictures:
                 await pictures.admit(context, name, installed.manifest.kind)
             require_kind(installed.manifest.kind, name, capability, kinds)
+            check(installed)
             model = await stack.enter_async_context(context.residency.use(installed, keep_alive=keep_alive))
         yield model
 

@@ -134,6 +134,11 @@ class Model:
         return self.slot.loaded
 
     @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the listings say of it, as far as its engine can do that too."""
+        return tuple(each for each in self.installed.manifest.capabilities if each in self.info.capabilities)
+
+    @property
     def _runner(self) -> Runner:
         if self.slot.runner is None:
             raise RunnerDied(self.slot.name, "it is not loaded")

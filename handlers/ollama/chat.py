@@ -19,7 +19,7 @@ from ..ranges import plain
 from . import bodies
 from .answer_lines import Lines
 from .bodies import Call, ChatBody, Message, Tool
-from .generation import allowed_thinking, lease, load_or_unload, requested, require_tools, run
+from .generation import able, allowed_thinking, lease, load_or_unload, requested, require_tools, run
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _ROLES = ("system", "user", "assistant", "tool")
@@ -46,10 +46,11 @@ async def chat(request: Request) -> HTTPResponse | None:
     wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))
     body.messages.clear()  # their pictures may be large, and the request may wait for long
     stream = body.stream is not False
-    async with lease(request, name, seconds, "chat", lines if stream else None, pictures) as model:
+    check = able(body, name, tools=bool(tools))
+    async with lease(request, name, seconds, "chat", lines if stream else None, pictures, check) as model:
         if tools:
-            require_tools(name, model)
-        prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
+            require_tools(model.installed, model.capabilities)
+        prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model.capabilities))
         wanted = pictures.into(msgspec.structs.replace(wanted, prompt=prompt))
         return await run(request, model, wanted, lines, stream=stream)
 

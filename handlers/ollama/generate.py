@@ -19,7 +19,7 @@ from . import bodies
 from .answer_lines import Lines
 from .bodies import GenerateBody
 from .chat import with_pictures
-from .generation import allowed_thinking, find, lease, load_or_unload, rendered, requested, run, unknown
+from .generation import able, allowed_thinking, find, lease, load_or_unload, rendered, requested, run, unknown
 
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
@@ -41,7 +41,8 @@ async def generate(request: Request) -> HTTPResponse | None:
     wanted = requested(body, _prompt(body, pictures))
     body.images = None  # they may be large, and the request may wait for long
     stream = body.stream is not False
-    async with lease(request, name, seconds, "generate", lines if stream else None, pictures) as model:
+    check = able(body, name)
+    async with lease(request, name, seconds, "generate", lines if stream else None, pictures, check) as model:
         return await _generate(request, body, name, model, wanted, lines, pictures)
 
 
@@ -57,9 +58,9 @@ async def _generate(
     stream = body.stream is not False
     prompt = wanted.prompt
     if not isinstance(prompt, ChatPrompt):
-        allowed_thinking(body, name, model)
+        allowed_thinking(body, name, model.capabilities)
         return await run(request, model, wanted, lines, stream=stream)
-    prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model))
+    prompt = msgspec.structs.replace(prompt, thinking=allowed_thinking(body, name, model.capabilities))
     if pictures:
         # Token ids say nothing of the pictures: neither a context of them nor a text cut to fit would be whole.
         wanted = pictures.into(msgspec.structs.replace(wanted, prompt=prompt))

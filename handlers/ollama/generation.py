@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from sanic.response import HTTPResponse
 from ...daemon import store_threads
 from ...daemon.protocol import Accepted, Generate, Prompt
 from ...store.errors import InvalidName, UnknownModel
-from ..endpoint import leased, require_kind, sequences, serving
+from ..endpoint import Check, leased, require_kind, sequences, serving
 from ..failure import RequestError
 from ..keepalive import Heartbeat
 from ..model_options import options
@@ -57,12 +57,13 @@ async def lease(
     capability: str,
     lines: Lines | None,
     pictures: RequestPictures | None = None,
+    check: Check = lambda installed: None,
 ) -> AsyncIterator[Model]:
     """A lease; a model that is not found is reported in Ollama's wording. `lines` of an answer that is a stream;
-    `pictures` as in `leased`."""
+    `pictures` and `check` as in `leased`."""
     heartbeat = None if lines is None else Heartbeat(NDJSON, lines.nothing)
     try:
-        async with leased(request, name, keep_alive, capability, heartbeat, pictures=pictures) as model:
+        async with leased(request, name, keep_alive, capability, heartbeat, pictures=pictures, check=check) as model:
             yield model
     except UnknownModel:
         raise unknown(name) from None
@@ -105,19 +106,32 @@ def requested(body: GenerationBody, prompt: Prompt) -> Generate:
     )
 
 
-def allowed_thinking(body: GenerationBody, name: str, model: Model) -> Thinking:
+def allowed_thinking(body: GenerationBody, name: str, capabilities: Collection[str]) -> Thinking:
     """A model that can think does so unless `think` is false. Raises RequestError for one that cannot and shall."""
     wanted = thinking(body)
-    can = "thinking" in model.info.capabilities
+    can = "thinking" in capabilities
     if wanted and not can:
         raise RequestError(f'"{name}" does not support thinking', param="think", code="unsupported_parameter")
     return True if wanted is None and can else wanted
 
 
-def require_tools(name: str, model: Model) -> None:
-    if "tools" not in model.info.capabilities:
-        message = f"{model.installed.name} does not support tools"
+def require_tools(installed: Installed, capabilities: Collection[str]) -> None:
+    """Raises RequestError."""
+    if "tools" not in capabilities:
+        message = f"{installed.name} does not support tools"
         raise RequestError(message, param="tools", code="unsupported_parameter")
+
+
+def able(body: GenerationBody, name: str, *, tools: bool = False) -> Check:
+    """Refuses what a model cannot do by what the listings say of it."""
+
+    def check(installed: Installed) -> None:
+        capabilities = installed.manifest.capabilities
+        if tools:
+            require_tools(installed, capabilities)
+        allowed_thinking(body, name, capabilities)
+
+    return check
 
 
 def narrowed(request: Generate, model: Model) -> Generate:

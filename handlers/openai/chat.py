@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sanic import Request
@@ -9,10 +10,9 @@ from sanic.response import HTTPResponse
 
 from ...daemon.protocol import ChatPrompt, Generate
 from .. import error_bodies as errors
-from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded, document, leased, sequences
-from ..failure import Failure, RequestError
+from ..failure import Failure
 from ..jsontext import encode
 from ..keepalive import COMMENTS
 from ..pictures.request_pictures import RequestPictures
@@ -37,7 +37,8 @@ async def chat(request: Request) -> HTTPResponse | None:
     body.messages.clear()  # their pictures may be large, and the request may wait for long
     seconds = keep_alive(body.keep_alive)
     heartbeat = COMMENTS if body.stream else None
-    async with leased(request, body.model, seconds, "chat", heartbeat, pictures=pictures) as model:
+    able = partial(messages.check_abilities, body, prompt)
+    async with leased(request, body.model, seconds, "chat", heartbeat, pictures=pictures, check=able) as model:
         notice = _check_model(body, prompt, model)
         async with sequences(request, model, [pictures.into(work)]) as running:
             accepted = await running.accepted()
@@ -98,11 +99,7 @@ def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
 
 def _check_model(body: ChatBody, prompt: ChatPrompt, model: Model) -> str | None:
     """Refuse what this model cannot do before it starts. Gives what to tell the client. Raises RequestError."""
-    capabilities = model.info.capabilities
-    if prompt.tools and "tools" not in capabilities:
-        raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
-    if prompt.thinking and "thinking" not in capabilities:
-        raise unsupported(messages.thinking_param(body), "this model does not support thinking")
+    messages.require(body, prompt, model.capabilities)
     context = model.info.context_length
     if body.max_completion_tokens is not None:
         return bodies.clamping(body.max_completion_tokens, context, "max_completion_tokens")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -14,6 +15,9 @@ from ..pictures.request_pictures import RequestPictures
 from ..ranges import plain, template_options
 from .bodies import MESSAGE_FIELDS, Call, ChatBody, Message, Tool
 from .message_content import content
+
+if TYPE_CHECKING:
+    from ...store.installed import Installed
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _EFFORTS: dict[str, bool | Literal["low", "medium", "high"]] = {
@@ -45,6 +49,19 @@ def prompt(body: ChatBody, pictures: RequestPictures) -> ChatPrompt:
         template_options=template_options(options),
         continue_last=bool(body.continue_final_message),
     )
+
+
+def check_abilities(body: ChatBody, prompt: ChatPrompt, installed: Installed) -> None:
+    """Refuse what the model cannot do by what the listings say of it. Raises RequestError."""
+    require(body, prompt, installed.manifest.capabilities)
+
+
+def require(body: ChatBody, prompt: ChatPrompt, capabilities: Collection[str]) -> None:
+    """Raises RequestError for tools and thinking that are not among them."""
+    if prompt.tools and "tools" not in capabilities:
+        raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
+    if prompt.thinking and "thinking" not in capabilities:
+        raise unsupported(thinking_param(body), "this model does not support thinking")
 
 
 def thinking_param(body: ChatBody) -> str:

@@ -11,7 +11,7 @@ from sanic.response import HTTPResponse
 from ...daemon.errors import RequestRejected
 from ...daemon.protocol import ChatPrompt, Count, Counted, Prompt, TextPrompt
 from .. import ranges
-from ..decode import Fields, partly, unsupported
+from ..decode import Fields, partly
 from ..endpoint import decoded, require_kind, serving
 from ..failure import RequestError
 from ..jsontext import encode
@@ -133,11 +133,7 @@ def _as_chat(body: TokenizeBody) -> ChatBody:
 def _settled(prompt: ChatPrompt, body: TokenizeBody, installed: Installed) -> ChatPrompt:
     """As a chat with this model would have it. Raises WrongKind, RequestError."""
     require_kind(installed.manifest.kind, body.model, "chat")
-    capabilities = installed.manifest.capabilities
-    if prompt.tools and "tools" not in capabilities:
-        raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
-    if prompt.thinking and "thinking" not in capabilities:
-        raise unsupported(messages.thinking_param(_as_chat(body)), "this model does not support thinking")
+    messages.check_abilities(_as_chat(body), prompt, installed)
     return with_settings(prompt, installed.manifest.overrides)
 
 

@@ -39,6 +39,10 @@ class FakeModel:
     info: Loaded
     load_seconds: float = 0.125
 
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        return tuple(each for each in self.installed.manifest.capabilities if each in self.info.capabilities)
+
     def submit(self, work: Generate, sink: EventSink) -> int:
         return self.engine.submit(work, sink)
 

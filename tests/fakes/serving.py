@@ -66,7 +66,7 @@ PARROT = installed(
     ),
     parameters=3_210_000_000,
     quantization=Quantization(bits=4, group_size=64, mode="affine"),
-    capabilities=("completion", "tools"),
+    capabilities=("completion", "tools", "thinking"),
 )
 
 

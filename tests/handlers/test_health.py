@@ -79,7 +79,8 @@ async def test_models(client: httpx.AsyncClient) -> None:
     """The list newest first; one model by its id, slash plain or encoded, echoed as it was asked for."""
     listing = (await client.get("/v1/models")).json()
     assert listing["object"] == "list" and [m["id"] for m in listing["data"]] == [MODEL, "acme/vectors"]
-    wanted = {"id": MODEL, "object": "model", "created": 0, "owned_by": "acme", "capabilities": ["completion", "tools"]}
+    can = ["completion", "tools", "thinking"]
+    wanted = {"id": MODEL, "object": "model", "created": 0, "owned_by": "acme", "capabilities": can}
     assert listing["data"][0] | {"created": 0} == wanted
     for asked in ("acme/parrot", "acme%2Fparrot", "parrot", "acme/parrot:latest"):
         model = (await client.get(f"/v1/models/{asked}")).json()

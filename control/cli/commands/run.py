@@ -12,6 +12,7 @@ from ..session import CommandFailed, Session, path_of
 from .pull import fetch, pull_body
 
 _SHOWN = 4
+_LONGEST_EXAMPLE = 200
 _KINDS = {"llm": "a language model", "embedding": "an embedding model", "reranker": "a reranker"}
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ def run(session: Session) -> int:
     if kind == "reranker":
         raise CommandFailed(
             f"{options.name} is a reranker: it says how well documents answer a query, and writes nothing",
-            'send both to POST /v1/rerank: {"model", "query", "documents"}',
+            f"send it both:\n{_rerank_example(client, model, prompt)}",
         )
     if kind == "embedding":
         return _embed(session, client, model, prompt)
@@ -62,6 +63,18 @@ def run(session: Session) -> int:
     if options.verbose:
         note(f"\n{timings(reply.last)}")
     return 0
+
+
+def _rerank_example(client: Client, model: str, prompt: str | None) -> str:
+    """A command for the shell, with what was to be run as its query."""
+    import json
+    import shlex
+
+    query = prompt if prompt is not None and len(prompt) < _LONGEST_EXAMPLE else "How do I stop the daemon?"
+    body = {"model": model, "query": query, "documents": ["mlx-serve stop ends it.", "It is red."]}
+    url = client.get("/control/v1/status")["url"]
+    data = shlex.quote(json.dumps(body, ensure_ascii=False))
+    return f"curl {url}/v1/rerank -H 'Content-Type: application/json' -d {data}"
 
 
 def _embed(session: Session, client: Client, model: str, prompt: str | None) -> int:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from fakes.engine import finished, says, speak
 from fakes.serving import MODEL, Serving
@@ -282,11 +281,13 @@ async def test_bodies(client: httpx.AsyncClient) -> None:
 
 
 async def test_thinking_and_tools_need_a_model_that_can(serving: Serving, client: httpx.AsyncClient) -> None:
-    serving.residency.info = msgspec.structs.replace(serving.residency.info, capabilities=("completion",))
+    """What the listings say decides, and no model is loaded for a refusal."""
+    serving.store.add("acme/parrot", capabilities=("completion",))
     think = await client.post("/api/chat", json=HI | {"think": True})
     assert (think.status_code, think.json()) == (400, {"error": '"parrot" does not support thinking'})
     tools = await client.post("/api/chat", json=HI | {"tools": [{"type": "function", "function": {"name": "f"}}]})
     assert tools.json() == {"error": "acme/parrot:latest does not support tools"}
+    assert serving.residency.loaded == []
     assert (await client.post("/api/chat", json=HI | {"think": False})).status_code == 200
 
 
@@ -310,7 +311,11 @@ async def test_tags_ps_show(serving: Serving, client: httpx.AsyncClient) -> None
         shown["model_info"]["general.architecture"] == "qwen3" and shown["model_info"]["qwen3.context_length"] == 4096
     )
     assert shown["parameters"] == "temperature                    0.6\ntop_k                          20"
-    assert (shown["template"], shown["license"], shown["capabilities"]) == ("{{hello}}", "MIT", ["completion", "tools"])
+    assert (shown["template"], shown["license"], shown["capabilities"]) == (
+        "{{hello}}",
+        "MIT",
+        ["completion", "tools", "thinking"],
+    )
 
 
 async def test_copy_and_delete(serving: Serving, client: httpx.AsyncClient) -> None:

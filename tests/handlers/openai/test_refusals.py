@@ -203,14 +203,19 @@ async def test_model_of_another_kind(serving: Serving, client: httpx.AsyncClient
 
 
 async def test_what_the_model_cannot(serving: Serving, client: httpx.AsyncClient) -> None:
-    """Tools and thinking are refused by name where the model has neither."""
-    serving.residency.info = msgspec.structs.replace(serving.residency.info, capabilities=("completion",))
+    """Tools and thinking are refused by name where the model has neither, and no model is loaded for it; nor does it
+    help that the listings say so where the engine cannot."""
+    serving.store.add(MODEL, capabilities=("completion",))
     tool = {"type": "function", "function": {"name": "f"}}
     assert (await refused(client, CHAT, json.dumps(GOOD | {"tools": [tool]}).encode()))["param"] == "tools"
     assert (await refused(client, CHAT, json.dumps(GOOD | {"reasoning_effort": "low"}).encode()))[
         "param"
     ] == "reasoning_effort"
+    assert serving.residency.loaded == []
     assert (await client.post(CHAT, json=GOOD | {"reasoning_effort": "none"})).status_code == 200
+    serving.store.add(MODEL, capabilities=("completion", "tools"))
+    serving.residency.info = msgspec.structs.replace(serving.residency.info, capabilities=("completion",))
+    assert (await refused(client, CHAT, json.dumps(GOOD | {"tools": [tool]}).encode()))["param"] == "tools"
 
 
 FAILURES: list[tuple[Exception, int, str | None]] = [
