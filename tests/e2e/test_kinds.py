@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.live_daemon import LiveDaemon
+from support.live_daemon import LiveDaemon, wait_until
 
 from mlx_serve.store.store import Store
 
@@ -154,7 +154,7 @@ def test_tools_and_thinking_agree_with_the_listings(daemon: LiveDaemon) -> None:
 
 def test_preload_and_limits_know_each_kind(daemon: LiveDaemon) -> None:
     """A second model of a kind puts out the first of its kind, and no other."""
-    assert len(daemon.log("preload model")) == len(STARTERS)
+    wait_until(lambda: len(daemon.log("preload model")) == len(STARTERS), "every kind is preloaded")
     before = _all_loaded(daemon)
     for name in STARTERS:
         assert daemon.command("load", f"second-{name}").returncode == 0

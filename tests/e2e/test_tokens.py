@@ -12,6 +12,7 @@ import psutil
 import pytest
 from e2e.scripted_model import write_scripted
 from support.live_daemon import LiveDaemon, dead, together, used, wait_until
+from support.sent_pictures import data_url, drawn, part, png, text
 from transformers import AutoTokenizer
 
 from mlx_serve.store.store import Store
@@ -152,6 +153,18 @@ def test_a_chat_counts_what_the_chat_endpoint_counts(daemon: LiveDaemon) -> None
     assert daemon.gauge("tokenizer_processes") == len(_processes(daemon))
 
 
+def test_pictures_count_what_the_chat_endpoint_counts(daemon: LiveDaemon) -> None:
+    """Of several sizes, before the model is in memory and while it is."""
+    pictures = [part(data_url(drawn("red", "circle"))), part(data_url(png("blue", 300)))]
+    chat = [{"role": "user", "content": [pictures[0], text("and"), pictures[1], text("what are these?")]}]
+    daemon.command("unload", "starter-vl")
+    before = _count(daemon, "starter-vl", messages=chat)
+    assert "mlx-serve/starter-vl" not in daemon.runners()
+    answer = daemon.post("/v1/chat/completions", model="starter-vl", messages=chat, max_tokens=1)
+    assert before == answer.json["usage"]["prompt_tokens"] == _count(daemon, "starter-vl", messages=chat)
+    assert before > 50
+
+
 def test_a_chat_without_the_opening_of_its_answer(daemon: LiveDaemon) -> None:
     tokenizer = AutoTokenizer.from_pretrained(BUILTINS / "starter")
     chat = [{"role": "user", "content": "hi"}]
@@ -248,9 +261,16 @@ BAD: dict[str, tuple[tuple[str, dict[str, Any]], str]] = {
     "a message without a role": (_text(messages=[{"content": "a"}]), "messages[0].role"),
     "tools without messages": (_text(input="a", tools=[TOOL]), "tools"),
     "a tool without a name": (_text(messages=CHAT, tools=[{"type": "function"}]), "tools[0].function"),
-    "a picture": (
-        _text(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]),
-        "messages[0].content[0].type",
+    "a picture for a model that cannot see": (
+        _text(messages=[{"role": "user", "content": [part(data_url(png()))]}]),
+        "messages[0].content[0].image_url.url",
+    ),
+    "a picture that is none": (
+        (
+            "/v1/tokenize",
+            {"model": "starter-vl", "messages": [{"role": "user", "content": [part(data_url(b"x" * 99))]}]},
+        ),
+        "messages[0].content[0].image_url.url",
     ),
     "16 MB in a message": (_text(messages=[{"role": "user", "content": MEGABYTES_16}]), "messages"),
     "tools for a model without": (
