@@ -66,18 +66,32 @@ async def tokenize(request: Request) -> HTTPResponse:
     pictures = RequestPictures()
     chat = _chat(body, pictures)
     texts = () if chat is not None else _texts(body)
-    await pictures.decode()
+    try:
+        event = await _counted(request, body, chat, texts, pictures)
+    finally:
+        pictures.release()
+    return HTTPResponse(await _document(body, event), content_type="application/json; charset=utf-8")
+
+
+async def _counted(
+    request: Request,
+    body: TokenizeBody,
+    chat: ChatPrompt | None,
+    texts: tuple[Prompt, ...],
+    pictures: RequestPictures,
+) -> Counted:
+    context = serving(request)
+    await pictures.decode(context.fetcher)
     async with named(request, body.model) as installed:
-        await pictures.admit(serving(request), body.model, installed.manifest.kind)
+        await pictures.admit(context, body.model, installed.manifest.kind)
         prompts = texts if chat is None else (pictures.placed(_settled(chat, body, installed)),)
         work = Count(prompts=prompts, return_tokens=bool(body.return_tokens))
         try:
-            event = await asked(request, installed, work, Counted)
+            return await asked(request, installed, work, Counted)
         except RequestRejected as error:
             if error.param == "input" and body.prompt is not None:
                 raise RequestRejected(error.code, str(error), "prompt") from None
             raise
-    return HTTPResponse(await _document(body, event), content_type="application/json; charset=utf-8")
 
 
 def _texts(body: TokenizeBody) -> tuple[Prompt, ...]:
