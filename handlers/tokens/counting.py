@@ -81,9 +81,11 @@ async def _counted(
     pictures: RequestPictures,
 ) -> Counted:
     context = serving(request)
-    await pictures.decode(context.fetcher)
+    if pictures:
+        await pictures.decode(context.fetcher)
     async with named(request, body.model) as installed:
-        await pictures.admit(context, body.model, installed.manifest.kind)
+        if pictures:
+            await pictures.admit(context, body.model, installed.manifest.kind)
         prompts = texts if chat is None else (pictures.placed(_settled(chat, body, installed)),)
         work = Count(prompts=prompts, return_tokens=bool(body.return_tokens))
         try:
