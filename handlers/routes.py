@@ -22,7 +22,7 @@ from .ollama import uploads as ollama_blobs
 from .openai import cards as models
 from .openai import chat as openai
 from .openai import completions, embeddings
-from .tokens import counting, reading
+from .tokens import counting, detokenizing
 
 _GET = ("GET",)
 _HEAD = ("GET", "HEAD")
@@ -39,7 +39,7 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/v1/rerank", _POST, jina.rerank),
     ("/rerank", _POST, jina.rerank),
     ("/v1/tokenize", _POST, counting.tokenize),
-    ("/v1/detokenize", _POST, reading.detokenize),
+    ("/v1/detokenize", _POST, detokenizing.detokenize),
     ("/v1/models", _HEAD, models.listing),
     ("/v1/models/<model_id:path>", _HEAD, models.one),
     ("/api/version", _HEAD, operation.version),

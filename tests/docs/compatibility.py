@@ -17,7 +17,7 @@ from mlx_serve.handlers.ollama import embed
 from mlx_serve.handlers.openai import bodies as openai
 from mlx_serve.handlers.openai import embeddings
 from mlx_serve.handlers.routes import ROUTES
-from mlx_serve.handlers.tokens import counting, reading
+from mlx_serve.handlers.tokens import counting, detokenizing
 
 _HEAD = """\
 <!-- Written by `make docs` from the request bodies in handlers/; edit the texts there. -->
@@ -73,7 +73,7 @@ BODIES: Mapping[str, Body] = {
         _TOKENIZE,
         {"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)},
     ),
-    "/v1/detokenize": Body(reading.DetokenizeBody, reading.DETOKENIZE_FIELDS, _DETOKENIZE),
+    "/v1/detokenize": Body(detokenizing.DetokenizeBody, detokenizing.DETOKENIZE_FIELDS, _DETOKENIZE),
     "/api/embed": Body(embed.EmbedBody, embed.EMBED_FIELDS),
     "/api/embeddings": Body(embed.EmbeddingsBody, embed.EMBEDDINGS_FIELDS),
     "/api/chat": Body(ollama.ChatBody, ollama.CHAT_FIELDS, inner=_OLLAMA_MESSAGES),
