@@ -84,6 +84,7 @@ dist: $(READY)
 reference: $(REFERENCE)/.ready
 	cd tests && ../$(REFERENCE)/bin/python -m reference.record --check
 	cd tests && ../$(REFERENCE)/bin/python -m reference.record_vision --check
+	cd tests && ../$(REFERENCE)/bin/python -m reference.record_seeing --check
 
 install: $(READY)
 

@@ -66,11 +66,11 @@ async def stream(
     session: aiohttp.ClientSession,
     url: str,
     model: str,
-    prompt: str,
+    prompt: str | list[dict[str, Any]],
     max_tokens: int,
     sampling: Mapping[str, float] = GREEDY,
 ) -> Stream:
-    """Raises StreamFailed."""
+    """`prompt`: the content of one message. Raises StreamFailed."""
     body = {
         "model": model,
         "messages": [{"role": "user", "content": prompt}],

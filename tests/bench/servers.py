@@ -102,6 +102,17 @@ def peer(folder: Path, *, max_batch: int = 32) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def vision_peer(folder: Path) -> Iterator[Server]:
+    """mlx_vlm.server on the same checkpoint, as `peer`."""
+    port = free_port()
+    arguments = [sys.executable, "-m", "mlx_vlm", "server", "--model", str(folder), "--port", str(port)]
+    arguments += ["--host", "127.0.0.1"]
+    environ = openblas.environment() | {"HF_HUB_OFFLINE": "1"}
+    with _running("mlx_vlm.server", arguments, port, "/health", environ, None, str(folder)) as server:
+        yield server
+
+
+@contextlib.contextmanager
 def _running(
     name: str,
     arguments: list[str],
