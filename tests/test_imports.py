@@ -82,7 +82,9 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.prompt",
         "daemon.engine.vision",
     ),
-    "daemon.engine.quantize": ("daemon.protocol", "daemon.engine", "daemon.engine.encode", "daemon.engine.model"),
+    "daemon.engine.quantize": (
+        *("daemon.protocol", "daemon.engine", "daemon.engine.encode", "daemon.engine.model", "daemon.engine.vision"),
+    ),
     "daemon.protocol": (),
     "daemon.settings": (),
     "daemon.logs": (),

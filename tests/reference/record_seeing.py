@@ -60,6 +60,8 @@ def stand_in(model: SeeingModel, tokenizer: Any, images: Any) -> Any:
         "global_image_token": "<global-img>",
         "image_break_token": "[IMG_BREAK]",
         "image_end_token": "[IMG_END]",
+        "boi_token": "<|image>",
+        "eoi_token": "<image|>",
         "spatial_merge_size": 1,
         **model.processor,
     }
@@ -92,7 +94,7 @@ def inputs(model: SeeingModel, tokenizer: Any, images: Any, name: str) -> dict[s
         rendered = pieces[0] + "".join(text + piece for text, piece in zip(texts, pieces[1:], strict=True))
         seen = {
             key: torch.tensor(np.array(made[key]))
-            for key in ("pixel_values", "image_grid_thw", "pixel_attention_mask", "image_sizes")
+            for key in ("pixel_values", "image_grid_thw", "pixel_attention_mask", "image_sizes", "image_position_ids")
             if key in made
         }
     ids = torch.tensor([tokenizer.encode(rendered, add_special_tokens=False)])
@@ -101,7 +103,7 @@ def inputs(model: SeeingModel, tokenizer: Any, images: Any, name: str) -> dict[s
     if "Qwen" in str(model.processor["processor_class"]) and pictures:
         given["mm_token_type_ids"] = kinds
     if "Gemma" in str(model.processor["processor_class"]):
-        given["token_type_ids"] = kinds
+        given["mm_token_type_ids" if "Gemma4" in str(model.processor["processor_class"]) else "token_type_ids"] = kinds
     return given
 
 

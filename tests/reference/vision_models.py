@@ -6,29 +6,29 @@ Names and shapes of weights are not written here: whoever records takes them fro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from reference.tokenizer_files import SPECIAL, tokenizer, tokenizer_config
-
-VOCABULARY = 400
-Config = dict[str, Any]
-PLAIN_SIZE = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28], "do_convert_rgb": True}
-
-TEXT: Config = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 64,
-    "num_hidden_layers": 4,
-    "intermediate_size": 96,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "rms_norm_eps": 1e-6,
-    "max_position_embeddings": 2048,
-    "tie_word_embeddings": False,
-    "bos_token_id": None,
-    "eos_token_id": VOCABULARY - 1,
-    "pad_token_id": VOCABULARY - 3,
-}
+from reference.vision_settings import (
+    GEMMA,
+    GEMMA4,
+    GEMMA4_IMAGES,
+    IDEFICS,
+    PIXTRAL,
+    PIXTRAL_TOWER,
+    PLAIN_SIZE,
+    QWEN,
+    QWEN_MARK,
+    SIGLIP,
+    TEXT,
+    VOCABULARY,
+    Config,
+    gemma4_config,
+    idefics_config,
+    idefics_images,
+    image_id,
+    qwen_ids,
+    qwen_images,
+)
 
 
 @dataclass(frozen=True)
@@ -53,80 +53,11 @@ def token_id(model: SeeingModel, token: str) -> int:
     return VOCABULARY - len(SPECIAL) - len(model.tokens) + model.tokens.index(token)
 
 
-def _image_id(count: int) -> int:
-    return VOCABULARY - len(SPECIAL) - count
-
-
-def _qwen_ids() -> Config:
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    return {name: _image_id(4) + place for place, name in enumerate(names)}
-
-
-_QWEN = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
-_QWEN_MARK = "<|vision_start|><|image_pad|><|vision_end|>"
-
-
-def _qwen_images(patch: int) -> Config:
-    return PLAIN_SIZE | {
-        "image_processor_type": "Qwen2VLImageProcessor",
-        "patch_size": patch,
-        "merge_size": 2,
-        "temporal_patch_size": 2,
-        "size": {"shortest_edge": 4 * patch * patch, "longest_edge": 96 * patch * patch},
-    }
-
-
-_SIGLIP: Config = {
-    "hidden_size": 48,
-    "intermediate_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "layer_norm_eps": 1e-6,
-}
-_TILES = tuple(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5))
-_IDEFICS = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *_TILES)
-_GEMMA = ("<image_soft_token>", "<start_of_image>", "<end_of_image>")
-_PIXTRAL = ("[IMG]", "[IMG_BREAK]", "[IMG_END]")
-_PIXTRAL_TOWER: Config = {
-    "model_type": "pixtral",
-    "hidden_size": 48,
-    "intermediate_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "head_dim": 12,
-    "hidden_act": "silu",
-    "image_size": 112,
-    "patch_size": 14,
-}
-
-
-def _idefics_images(kind: str) -> Config:
-    return PLAIN_SIZE | {
-        "image_processor_type": f"{kind}ImageProcessor",
-        "size": {"longest_edge": 112},
-        "max_image_size": {"longest_edge": 56},
-        "do_image_splitting": True,
-        "do_pad": True,
-    }
-
-
-def _idefics_config(kind: str) -> Config:
-    return {
-        "model_type": kind,
-        "image_token_id": _image_id(len(_IDEFICS)),
-        "pad_token_id": VOCABULARY - 3,
-        "scale_factor": 2,
-        "tie_word_embeddings": False,
-        "text_config": TEXT | {"model_type": "llama", "rope_theta": 5000.0},
-        "vision_config": _SIGLIP | {"image_size": 56, "patch_size": 14},
-    }
-
-
 MODELS: dict[str, SeeingModel] = {
     "qwen2_vl": SeeingModel(
         {
             "model_type": "qwen2_vl",
-            **_qwen_ids(),
+            **qwen_ids(),
             "text_config": TEXT
             | {"rope_parameters": {"rope_type": "default", "rope_theta": 5e4, "mrope_section": [2, 3, 3]}},
             "vision_config": {
@@ -138,15 +69,15 @@ MODELS: dict[str, SeeingModel] = {
                 "patch_size": 14,
             },
         },
-        _qwen_images(14),
+        qwen_images(14),
         {"processor_class": "Qwen2VLProcessor"},
-        _QWEN_MARK,
-        _QWEN,
+        QWEN_MARK,
+        QWEN,
     ),
     "qwen2_5_vl": SeeingModel(
         {
             "model_type": "qwen2_5_vl",
-            **_qwen_ids(),
+            **qwen_ids(),
             "text_config": TEXT
             | {"rope_parameters": {"rope_type": "default", "rope_theta": 5e4, "mrope_section": [2, 3, 3]}},
             "vision_config": {
@@ -160,16 +91,16 @@ MODELS: dict[str, SeeingModel] = {
                 "fullatt_block_indexes": [1, 3],
             },
         },
-        _qwen_images(14),
+        qwen_images(14),
         {"processor_class": "Qwen2_5_VLProcessor"},
-        _QWEN_MARK,
-        _QWEN,
+        QWEN_MARK,
+        QWEN,
         sizes=((84, 168), (168, 84), (30, 31)),
     ),
     "qwen3_vl": SeeingModel(
         {
             "model_type": "qwen3_vl",
-            **_qwen_ids(),
+            **qwen_ids(),
             "text_config": TEXT
             | {"rope_parameters": {"rope_type": "default", "rope_theta": 5e4, "mrope_section": [4, 2, 2]}},
             "vision_config": {
@@ -183,15 +114,15 @@ MODELS: dict[str, SeeingModel] = {
                 "deepstack_visual_indexes": [0, 2],
             },
         },
-        _qwen_images(16),
+        qwen_images(16),
         {"processor_class": "Qwen3VLProcessor"},
-        _QWEN_MARK,
-        _QWEN,
+        QWEN_MARK,
+        QWEN,
     ),
     "qwen3_5": SeeingModel(
         {
             "model_type": "qwen3_5",
-            **_qwen_ids(),
+            **qwen_ids(),
             "text_config": TEXT
             | {
                 "linear_num_key_heads": 2,
@@ -220,18 +151,18 @@ MODELS: dict[str, SeeingModel] = {
                 "deepstack_visual_indexes": [],
             },
         },
-        _qwen_images(16),
+        qwen_images(16),
         {"processor_class": "Qwen3VLProcessor"},
-        _QWEN_MARK,
-        _QWEN,
+        QWEN_MARK,
+        QWEN,
         offset_norms=True,
     ),
     "gemma3": SeeingModel(
         {
             "model_type": "gemma3",
-            "image_token_index": _image_id(3),
-            "boi_token_index": _image_id(3) + 1,
-            "eoi_token_index": _image_id(3) + 2,
+            "image_token_index": image_id(3),
+            "boi_token_index": image_id(3) + 1,
+            "eoi_token_index": image_id(3) + 2,
             "mm_tokens_per_image": 16,
             "text_config": TEXT
             | {
@@ -243,7 +174,7 @@ MODELS: dict[str, SeeingModel] = {
                 "tie_word_embeddings": True,
                 "final_logit_softcapping": None,
             },
-            "vision_config": _SIGLIP
+            "vision_config": SIGLIP
             | {
                 "model_type": "siglip_vision_model",
                 "image_size": 56,
@@ -255,34 +186,49 @@ MODELS: dict[str, SeeingModel] = {
         | {"image_processor_type": "Gemma3ImageProcessor", "size": {"height": 56, "width": 56}, "image_seq_length": 16},
         {"processor_class": "Gemma3Processor", "image_seq_length": 16},
         "<start_of_image>",
-        _GEMMA,
-        named={"image_token": _GEMMA[0], "boi_token": _GEMMA[1], "eoi_token": _GEMMA[2]},
+        GEMMA,
+        named={"image_token": GEMMA[0], "boi_token": GEMMA[1], "eoi_token": GEMMA[2]},
         offset_norms=True,
         seed=13,
     ),
+    "gemma4": SeeingModel(
+        gemma4_config(None),
+        GEMMA4_IMAGES,
+        {"processor_class": "Gemma4Processor"},
+        "<|image|>",
+        GEMMA4,
+    ),
+    "gemma4_large": SeeingModel(
+        gemma4_config("vision"),
+        GEMMA4_IMAGES,
+        {"processor_class": "Gemma4Processor"},
+        "<|image|>",
+        GEMMA4,
+        seed=14,
+    ),
     "idefics3": SeeingModel(
-        _idefics_config("idefics3"),
-        _idefics_images("Idefics3"),
+        idefics_config("idefics3"),
+        idefics_images("Idefics3"),
         {"processor_class": "Idefics3Processor", "image_seq_len": 4},
         "<image>",
-        _IDEFICS,
+        IDEFICS,
     ),
     "smolvlm": SeeingModel(
-        _idefics_config("smolvlm"),
-        _idefics_images("SmolVLM"),
+        idefics_config("smolvlm"),
+        idefics_images("SmolVLM"),
         {"processor_class": "SmolVLMProcessor", "image_seq_len": 4},
         "<image>",
-        _IDEFICS,
+        IDEFICS,
     ),
     "llava": SeeingModel(
         {
             "model_type": "llava",
-            "image_token_index": _image_id(1),
+            "image_token_index": image_id(1),
             "image_seq_length": 16,
             "vision_feature_layer": -2,
             "vision_feature_select_strategy": "default",
             "text_config": TEXT | {"model_type": "llama", "head_dim": 16},
-            "vision_config": _SIGLIP
+            "vision_config": SIGLIP
             | {
                 "model_type": "clip_vision_model",
                 "image_size": 56,
@@ -314,13 +260,13 @@ MODELS: dict[str, SeeingModel] = {
     "pixtral": SeeingModel(
         {
             "model_type": "llava",
-            "image_token_index": _image_id(3),
+            "image_token_index": image_id(3),
             "image_seq_length": 1,
             "vision_feature_layer": -1,
             "vision_feature_select_strategy": "full",
             "projector_hidden_act": "gelu",
             "text_config": TEXT | {"model_type": "mistral", "sliding_window": None, "rope_theta": 5e4},
-            "vision_config": _PIXTRAL_TOWER,
+            "vision_config": PIXTRAL_TOWER,
         },
         PLAIN_SIZE
         | {
@@ -330,18 +276,18 @@ MODELS: dict[str, SeeingModel] = {
         },
         {"processor_class": "PixtralProcessor", "patch_size": 14},
         "[IMG]",
-        _PIXTRAL,
+        PIXTRAL,
     ),
     "mistral3": SeeingModel(
         {
             "model_type": "mistral3",
-            "image_token_index": _image_id(3),
+            "image_token_index": image_id(3),
             "spatial_merge_size": 2,
             "vision_feature_layer": -1,
             "multimodal_projector_bias": False,
             "projector_hidden_act": "gelu",
             "text_config": TEXT | {"model_type": "mistral", "sliding_window": None, "rope_theta": 5e4},
-            "vision_config": _PIXTRAL_TOWER,
+            "vision_config": PIXTRAL_TOWER,
         },
         PLAIN_SIZE
         | {
@@ -351,7 +297,7 @@ MODELS: dict[str, SeeingModel] = {
         },
         {"processor_class": "PixtralProcessor", "patch_size": 14, "spatial_merge_size": 2},
         "[IMG]",
-        _PIXTRAL,
+        PIXTRAL,
         sizes=((56, 84), (112, 60), (28, 56)),
     ),
 }

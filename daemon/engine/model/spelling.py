@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .rope_settings import BASES, FRACTIONS, FULL, LOCAL_BASES, NESTED, PLAIN, SLIDING, Rotation, head_width, rotations
+from .rope_settings import (
+    BASES,
+    FRACTIONS,
+    FULL,
+    LOCAL_BASES,
+    NESTED,
+    PLAIN,
+    SLIDING,
+    BadConfig,
+    Rotation,
+    head_width,
+    rotations,
+)
 
 LINEAR = "linear_attention"
 
@@ -125,7 +137,23 @@ def _family(config: Mapping[str, Any]) -> dict[str, Any]:
             }
         case "qwen3_vl_moe_text" if config.get("norm_topk_prob") is None:
             return {"norm_topk_prob": True}
+        case "gemma4_text" if config.get("per_layer_config"):
+            return _full_layers(config)
     return {}
+
+
+def _full_layers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Transformers 5 writes of each layer that attends to everything what older ones wrote once. Raises BadConfig."""
+    older = {"head_dim": "global_head_dim", "num_key_value_heads": "num_global_key_value_heads"}
+    layers, kinds = config["per_layer_config"], config.get("layer_types")
+    if not isinstance(layers, dict) or not isinstance(kinds, list):
+        raise BadConfig("config.json: per_layer_config is not an object, or layer_types not a list")
+    settings = list(layers.values())
+    full = {str(place) for place, kind in enumerate(kinds) if kind == FULL}
+    same = all(one == settings[0] for one in settings) and isinstance(settings[0], dict)
+    if not same or {str(place) for place in layers} != full or not set(settings[0]) <= set(older):
+        raise BadConfig("config.json: per_layer_config has settings that this version's code does not know")
+    return {older[key]: value for key, value in settings[0].items()}
 
 
 def period(layer_types: Any, others: str = SLIDING) -> int | None:

@@ -43,13 +43,15 @@ class TokenizerData(Value, frozen=True, tag="tokenizer"):
 
 class SightData(Value, frozen=True):
     """How a model sees. `family`: a key of `pictures.arrangement.FAMILIES`. `folder` has its image processor, `options`
-    go to that. `token` stands for a part of a picture. `facts` are numbers that the family's arrangement needs."""
+    go to that. `token` stands for a part of a picture. `facts` and `words` are numbers and tokens that the family's
+    arrangement needs."""
 
     family: str
     folder: str
     token: str
     token_id: int
     facts: dict[str, int] = msgspec.field(default_factory=dict)
+    words: dict[str, str] = msgspec.field(default_factory=dict)
     options: dict[str, Any] = msgspec.field(default_factory=dict)
 
 

@@ -143,11 +143,9 @@ def _outside_heads(network: Any) -> Predicate:
 
 
 def _seeing(folder: Path) -> tuple[Any, dict[str, Any]]:
-    from mlx_vlm import utils as vlm
+    from ..vision.checkpoint import open_whole  # mlx-vlm takes seconds to import
 
-    with _respelled(folder) as respelled:
-        network = vlm.load_model(respelled, lazy=True, trust_remote_code=False)
-        config = vlm.load_config(respelled)
+    network, config = open_whole(folder, read_json(folder / "config.json"))
     config.setdefault("vision_config", {})
     return network, config
 

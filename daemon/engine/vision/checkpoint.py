@@ -67,31 +67,37 @@ def open_seeing(folder: Path, config: Mapping[str, Any]) -> tuple[SeeingNetwork,
     check_layers(spelled, len(tensors))
     check_activations(config, family.activation)
     text = spelled_text(spelled, tensors)
-    whole = _whole(folder, readable(family.named(config), text))
+    whole, _ = open_whole(folder, config)
     language = _language(whole, text)
     try:
         rope_modules.check(language, text_section(config))
     except rope_modules.Unread as error:
         raise Unfollowed(str(error)) from error
-    whole.pop("language_model")
+    for part in ("language_model", "audio_tower", "embed_audio"):
+        whole.pop(part, None)
     network = SeeingNetwork(language, whole, family.tower(whole, whole.config), axes=_axes(text, language))
     network.eval()
     return network, spelled
 
 
-def _whole(folder: Path, config: dict[str, Any]) -> Any:
-    """mlx-vlm's model. Nothing is written to weight files, whatever is in them, and the config is the one given."""
-    given = copy.deepcopy(config)
+def open_whole(folder: Path, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """mlx-vlm's model, whatever the architecture, and the config that it was given. Nothing is written to weight files,
+    whatever is in them. Raises BadConfig, and what mlx-vlm raises."""
+    tensors = tensor_names(folder)
+    family, spelled = family_of(config), every_spelling(config, tensors)
+    if family is not None:
+        spelled = readable(family.named(config), spelled_text(spelled, tensors))
+    given = copy.deepcopy(spelled)
 
     def weights(path: str) -> dict[str, mx.array]:
         loaded: Any = mx.load(path)
-        names = renamed(loaded, config)
+        names = renamed(loaded, spelled)
         return {names[name]: weight for name, weight in loaded.items()}
 
     kept = vlm.load_config, vlm._load_safetensors
     vlm.load_config, vlm._load_safetensors = (lambda *_, **__: given), weights
     try:
-        return vlm.load_model(folder, lazy=True)
+        return vlm.load_model(folder, lazy=True), spelled
     finally:
         vlm.load_config, vlm._load_safetensors = kept
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..model.model_folder import BadModel, read_json
 from ..prompt.pictures.processor import open_image_processor
 from ..prompt.prompt_frames import SightData
-from .towers import Gemma3, Idefics3, Llava, Pixtral, Qwen, Tower
+from .towers import Gemma3, Gemma4, Idefics3, Llava, Pixtral, Qwen, Tower
 
 Config = Mapping[str, Any]
 
@@ -19,7 +19,8 @@ Config = Mapping[str, Any]
 class VisionFamily:
     """`name`: the key of its arrangement. `activation`: that of the tower, as configs name it. `facts` are numbers for
     the arrangement, from config.json, the processor's file and the image processor. `options`: what of them the image
-    processor is called with. `model_type`: mlx-vlm's name for it, where that is another one."""
+    processor is called with. `words`: ids of tokens for the arrangement. `model_type`: mlx-vlm's name for the
+    architecture, where that is another one."""
 
     name: str
     tower: Callable[[Any, Any], Tower]
@@ -27,6 +28,7 @@ class VisionFamily:
     facts: Callable[[Config, Config, Any], dict[str, int]]
     options: Callable[[dict[str, int]], dict[str, Any]] = lambda facts: {}
     model_type: str | None = None
+    words: Callable[[Config], dict[str, Any]] = lambda config: {}
 
     def named(self, config: Config) -> dict[str, Any]:
         """The config under the name that mlx-vlm has for the architecture."""
@@ -39,6 +41,11 @@ def _qwen(config: Config, processor: Config, images: Any) -> dict[str, int]:
 
 def _gemma3(config: Config, processor: Config, images: Any) -> dict[str, int]:
     return {"image_seq_length": int(config.get("mm_tokens_per_image") or processor.get("image_seq_length") or 256)}
+
+
+def _gemma4(config: Config) -> dict[str, Any]:
+    """The tokens around a picture."""
+    return {"begin": config.get("boi_token_id", 255999), "end": config.get("eoi_token_id", 258882)}
 
 
 def _idefics3(config: Config, processor: Config, images: Any) -> dict[str, int]:
@@ -80,6 +87,7 @@ FAMILIES: dict[str, VisionFamily] = {
     "qwen3_5": _QWEN,
     "qwen3_5_moe": _QWEN,
     "gemma3": VisionFamily("gemma3", Gemma3, TANH, _gemma3),
+    "gemma4": VisionFamily("gemma4", Gemma4, TANH, lambda config, processor, images: {}, words=_gemma4),
     "idefics3": _IDEFICS3,
     "smolvlm": _IDEFICS3,
     "llava": VisionFamily("llava", Llava, "quick_gelu", _llava),
@@ -121,5 +129,6 @@ def sight_of(folder: Path, config: Config, tokenizer: Any) -> SightData:
         token=token,
         token_id=token_id,
         facts=facts,
+        words={name: str(tokenizer.convert_ids_to_tokens(number)) for name, number in family.words(config).items()},
         options=family.options(facts),
     )

@@ -15,7 +15,7 @@ from .towers import Tower
 
 class SeeingNetwork(nn.Module):  # type: ignore[misc]
     """Looks like a network of mlx-lm. `axes`: which axis turns each pair of values, None for plain positions.
-    `both_ways`: tokens of a picture attend to all of that picture."""
+    `blank`: a token that stands where a picture's do, for layers that look tokens up by themselves."""
 
     def __init__(self, language: nn.Module, sees: nn.Module, tower: Tower, *, axes: Sequence[int] | None) -> None:
         super().__init__()
@@ -24,7 +24,9 @@ class SeeingNetwork(nn.Module):  # type: ignore[misc]
         self._tower = tower
         self._ambient = Ambient()
         self.has_axes = axes is not None
-        self.both_ways = tower.both_ways
+        self.together = tower.together
+        by_layer = getattr(language.model, "hidden_size_per_layer_input", 0)
+        self.blank = int(getattr(language.args, "pad_token_id", None) or 0) if by_layer else None
         for place, layer in enumerate(language.model.layers):
             if axes is not None and hasattr(layer, "self_attn"):
                 layer.self_attn.rope = AxesRope(layer.self_attn.rope, axes, self._ambient)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
 
 Arrays = dict[str, mx.array]
+Together = Literal["nowhere", "everywhere", "windows"]
 
 
 class Tower(Protocol):
-    """`additions`: how many layers of the language network get features of their own."""
+    """`additions`: how many layers of the language network get features of their own. `together`: in which of its
+    layers the tokens of a picture attend to all of that picture."""
 
     additions: int
-    both_ways: bool
+    together: Together
 
     def features(self, arrays: Arrays, stages: list[mx.array]) -> mx.array:
         """(1 + additions, tokens, hidden), lazily. `arrays` are an `Arrangement`'s; `stages` gets what is computed on
@@ -40,7 +42,7 @@ class Family:
     """What towers have in common. `model` is mlx-vlm's, whose language part is elsewhere."""
 
     additions = 0
-    both_ways = False
+    together: Together = "nowhere"
 
     def __init__(self, model: Any, config: Any) -> None:
         self._model = model
@@ -91,7 +93,7 @@ class Qwen(Family):
 class Gemma3(Family):
     """SigLIP, pooled; the language network scales embeddings, so features are divided by that."""
 
-    both_ways = True
+    together: Together = "everywhere"
 
     def _blocks(self) -> list[Any]:
         return self._model.vision_tower.vision_model.encoder.layers  # type: ignore[no-any-return]
@@ -103,6 +105,23 @@ class Gemma3(Family):
         features = model.multi_modal_projector(hidden)
         scale = mx.array(features.shape[-1] ** 0.5, mx.bfloat16).astype(features.dtype)
         return (features / scale).reshape(1, -1, features.shape[-1])  # type: ignore[no-any-return]
+
+
+class Gemma4(Family):
+    """Patches of any number, pooled by squares; in larger models, tokens of a picture see each other in windows."""
+
+    def __init__(self, model: Any, config: Any) -> None:
+        super().__init__(model, config)
+        if config.text_config.use_bidirectional_attention == "vision":
+            self.together = "windows"
+
+    def _blocks(self) -> list[Any]:
+        return self._model.vision_tower.encoder.layers  # type: ignore[no-any-return]
+
+    def _features(self, pixels: mx.array, arrays: Arrays) -> mx.array:
+        patches = pixels.transpose(0, 2, 1).reshape(1, pixels.shape[0], -1)
+        features = self._model.embed_vision(self._model.vision_tower(patches, arrays["places"][None]))
+        return features / features.shape[-1] ** 0.5  # type: ignore[no-any-return]
 
 
 class Idefics3(Family):

@@ -15,7 +15,7 @@ from ..prompt.prompt_frames import PackedArray, PackedPicture
 from .axes import Span, spread_positions
 from .features import Features
 from .seeing import SeeingNetwork
-from .whole_pictures import Together, together_caches
+from .whole_pictures import Groups, grouping_caches
 
 
 class Glance:
@@ -59,10 +59,10 @@ class View:
         self._pinned = [picture.key for picture in self._waiting]
         for key in self._pinned:
             features.pin(key)
-        self._together = Together()
+        self._groups = Groups(whole=network.together == "everywhere")
         self.caches = network.make_cache()
-        if network.both_ways:
-            self.caches = together_caches(self.caches, self._together)
+        if network.together != "nowhere":
+            self.caches = grouping_caches(self.caches, self._groups)
         self._positions: NDArray[np.int32] | None = None
         self.shift = 0
         if network.has_axes:
@@ -110,7 +110,7 @@ class View:
 
     def end(self, begin: int, end: int) -> int:
         """Where a chunk that may go to `end` ends so that no picture is cut, where none may be."""
-        if not self._network.both_ways:
+        if self._network.together == "nowhere":
             return end
         for places in self._places:
             for first, last in _runs(places):
@@ -133,12 +133,15 @@ class View:
                 for start, stop in _runs(places):
                     group += 1
                     groups[max(start - begin, 0) : max(stop + 1 - begin, 0)] = group
-        self._together.groups = mx.array(groups) if rows and self._network.both_ways else None
+        self._groups.of = mx.array(groups) if rows else None
         if not rows:
             return Inputs(tokens, positions=positions)
         where = mx.array(np.concatenate(rows))
         found = mx.concatenate(features, axis=1)
         embeddings = self._network.embed(tokens)
+        if self._network.blank is not None:
+            tokens = mx.array(tokens)
+            tokens[0, where] = self._network.blank
         embeddings[0, where] = found[0].astype(embeddings.dtype)
         additions = None
         if found.shape[0] > 1:

@@ -63,7 +63,7 @@ class PictureProcessor:
             size = f"{image.width} × {image.height} pixels"
             message = f"{picture.param}: this model cannot take a picture of {size} ({str(error)[:200]})"
             raise Refused("invalid_request", message, picture.param) from error
-        arrangement = self._family.arrange(made, self._sight.token, self._sight.facts)
+        arrangement = self._family.arrange(made, self._sight)
         pixels = arrangement.arrays["pixels"]
         arrangement.arrays["pixels"] = pixels if pixels.dtype == np.uint8 else _as_bytes(pixels)
         arrangement.arrays.update(self._normalisation())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.generate.ledger import Occupancy
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.vision.seeing import SeeingNetwork
+from mlx_serve.daemon.engine.vision.view import View
 from mlx_serve.daemon.engine.warmup import warm_up
 from mlx_serve.daemon.protocol import Ask, Cancel, Generate
 
@@ -133,3 +135,21 @@ def test_cancelled_while_a_picture_is_looked_at(starter: LanguageModel) -> None:
 def test_it_is_warmed_as_others_are(starter: LanguageModel) -> None:
     """The made-up requests have no pictures, but this model's positions; they run to their ends."""
     warm_up(starter, Limits(max_batch=8, tokens_per_step=512))
+
+
+def test_text_goes_on_between_the_pieces_of_a_picture(starter: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long its tower takes: every piece waits for a token of those that decode."""
+    made, wire, rows = engine(starter)
+    monkeypatch.setattr(made._views._glance, "note", lambda pieces, seconds: None)  # one layer a piece
+    generated: list[int] = []
+    begin_piece = View.begin_piece
+
+    def noted(self: View) -> Any:
+        generated.append(made._generated)
+        return begin_piece(self)
+
+    monkeypatch.setattr(View, "begin_piece", noted)
+    run((made, wire), iter([[ask(1, "none", ignore_eos=True)], [], [], [ask(2, "two")]]))
+    assert len(generated) == 2 * 5  # two pictures, a tower of five layers
+    assert all(after > before for before, after in pairwise(generated))
+    check("two", 2, wire, rows)
