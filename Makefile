@@ -18,6 +18,8 @@ TYPES := $(foreach system,linux darwin,$(foreach version,3.11 3.12 3.13,types-$(
 # The PyTorch that `make reference` takes, the one that the committed outputs were recorded with, and where it is found; on Linux the index of PyTorch's own builds without CUDA is much smaller.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
+# What embedding models and rerankers are compared with, the one that was recorded with.
+SENTENCE ?= sentence-transformers==6.2.0
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-mac-like mac-check mac-wheels real check types $(TYPES) format docs bench dist reference clean hint
@@ -85,6 +87,7 @@ reference: $(REFERENCE)/.ready
 	cd tests && ../$(REFERENCE)/bin/python -m reference.record --check
 	cd tests && ../$(REFERENCE)/bin/python -m reference.record_vision --check
 	cd tests && ../$(REFERENCE)/bin/python -m reference.record_seeing --check
+	cd tests && ../$(REFERENCE)/bin/python -m reference.record_encoders --check
 
 install: $(READY)
 
@@ -101,7 +104,7 @@ $(READY): pyproject.toml constraints.txt
 $(REFERENCE)/.ready: $(READY)
 	$(BIN)/python -m venv $(REFERENCE)
 	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check -e . -c constraints.txt
+	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check -e . $(SENTENCE) -c constraints.txt
 	@touch $@
 
 # MLX's wheel for Linux CPUs brings a reference BLAS; the engine puts OpenBLAS in its place where it finds it.
