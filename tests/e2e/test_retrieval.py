@@ -1,4 +1,4 @@
-"""Embeddings and reranking through the real daemon: what the built-in models mean, official clients, bad input."""
+"""Embeddings and reranking through the real daemon: what the built-in models mean, official clients, many at once."""
 
 from __future__ import annotations
 
@@ -101,6 +101,44 @@ def test_floats_and_base64_are_the_same_numbers(daemon: LiveDaemon) -> None:
     assert plain["usage"] == packed["usage"] and plain["usage"]["prompt_tokens"] > 1
 
 
+@pytest.mark.parametrize("form", ["float", "base64"])
+@pytest.mark.parametrize(
+    "given",
+    ["hello there", ["hello there"], ["hello there", "and you"], [10, 11, 12], [[10, 11, 12], [13, 14]]],
+    ids=str,
+)
+@pytest.mark.parametrize("dimensions", [None, 64])
+def test_the_official_client_has_every_form(
+    daemon: LiveDaemon, gpt: openai.OpenAI, form: Any, given: Any, dimensions: int | None
+) -> None:
+    """Texts and token ids, one or several, as floats or base64, whole or shortened: the numbers of a plain request."""
+    options: dict[str, Any] = {} if dimensions is None else {"dimensions": dimensions}
+    answer = gpt.embeddings.create(model="starter-embed", input=given, encoding_format=form, **options)
+    plain = daemon.post("/v1/embeddings", model="starter-embed", input=given, **options).json
+    assert (answer.object, answer.model, [one.index for one in answer.data]) == (
+        "list",
+        "starter-embed",
+        list(range(len(plain["data"]))),
+    )
+    for one, expected in zip(answer.data, plain["data"], strict=True):
+        found: Any = one.embedding  # left as base64 where the caller asked for it
+        vector = np.frombuffer(base64.b64decode(found), "<f4") if isinstance(found, str) else np.array(found)
+        assert vector.shape == (dimensions or 256,)
+        np.testing.assert_allclose(vector, expected["embedding"], rtol=0, atol=1e-6)
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens == plain["usage"]["prompt_tokens"]
+
+
+@pytest.mark.parametrize("options", [{}, {"dimensions": 64}, {"truncate": False, "keep_alive": "5m"}], ids=str)
+@pytest.mark.parametrize("given", ["hello there", ["hello there", "and you", "hello there"]], ids=str)
+def test_ollamas_official_client_has_every_form(llama: ollama.Client, given: Any, options: dict[str, Any]) -> None:
+    answer = llama.embed(model="starter-embed", input=given, **options)
+    vectors = np.array(answer.embeddings)
+    assert vectors.shape == (1 if isinstance(given, str) else len(given), options.get("dimensions", 256))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=0, atol=1e-5)
+    whole = np.array(llama.embed(model="starter-embed", input="hello there").embeddings[0])[: vectors.shape[1]]
+    np.testing.assert_allclose(vectors[0], whole / np.linalg.norm(whole), rtol=0, atol=1e-5)
+
+
 def test_token_lists_are_taken_as_they_are(daemon: LiveDaemon) -> None:
     """One list or several; the same tokens give the same vector, whatever stands beside them."""
     lone = daemon.post("/v1/embeddings", model="starter-embed", input=[10, 11, 12]).json
@@ -169,99 +207,6 @@ def test_an_instruction_changes_the_scores(daemon: LiveDaemon) -> None:
     plain = daemon.post("/v1/rerank", **asked, raw_scores=True).json["results"]
     told = daemon.post("/v1/rerank", **asked, raw_scores=True, instruction="Find prices").json["results"]
     assert [one["relevance_score"] for one in plain] != [one["relevance_score"] for one in told]
-
-
-# bad input
-
-
-def _embedding(**body: Any) -> tuple[str, dict[str, Any]]:
-    return "/v1/embeddings", {"model": "starter-embed"} | body
-
-
-def _ranking(**body: Any) -> tuple[str, dict[str, Any]]:
-    return "/v1/rerank", {"model": "starter-rerank", "query": "q", "documents": ["a"]} | body
-
-
-BAD = {
-    "no input": (_embedding(), "input"),
-    "empty text": (_embedding(input=""), "input"),
-    "an empty text among others": (_embedding(input=["a", ""]), "input"),
-    "empty list": (_embedding(input=[]), "input"),
-    "a number": (_embedding(input=3), "input"),
-    "an object": (_embedding(input={"text": "a"}), "input"),
-    "mixed": (_embedding(input=["a", 3]), "input"),
-    "an empty token list": (_embedding(input=[[1], []]), "input"),
-    "a token outside the vocabulary": (_embedding(input=[[1, 100_000]]), "input"),
-    "2,049 texts": (_embedding(input=["a"] * 2049), "input"),
-    "100,000 texts": (_embedding(input=["a"] * 100_000), "input"),
-    "dimensions 0": (_embedding(input="a", dimensions=0), "dimensions"),
-    "dimensions beyond the vector": (_embedding(input="a", dimensions=257), "dimensions"),
-    "dimensions as a text": (_embedding(input="a", dimensions="64"), "dimensions"),
-    "an unknown format": (_embedding(input="a", encoding_format="hex"), "encoding_format"),
-    "an unknown prompt": (_embedding(input="a", prompt_name="nonsense"), "prompt_name"),
-    "an unknown input type": (_embedding(input="a", input_type="nonsense"), "input_type"),
-    "a prompt before token ids": (_embedding(input=[1, 2], prompt_name="query"), "prompt_name"),
-    "no query": (_ranking(query=None), "query"),
-    "an empty query": (_ranking(query=""), "query"),
-    "no documents": (_ranking(documents=[]), "documents"),
-    "documents as a text": (_ranking(documents="a"), "documents"),
-    "an empty document": (_ranking(documents=["a", ""]), "documents"),
-    "a document without text": (_ranking(documents=[{"title": "a"}]), "documents[0].text"),
-    "100,000 documents": (_ranking(documents=["a"] * 100_000), "documents"),
-    "top_n 0": (_ranking(top_n=0), "top_n"),
-    "a query that fills the context": (_ranking(query="word " * 1000), "query"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_a_400_that_names_the_field(daemon: LiveDaemon, case: str) -> None:
-    (path, body), param = BAD[case]
-    answer = daemon.post(path, **body)
-    assert answer.status == 400, answer.body
-    assert answer.json["error"]["param"] == param and answer.json["error"]["type"] == "invalid_request_error"
-
-
-@pytest.mark.parametrize(
-    "body", [b'{"model":"starter-embed","input":NaN}', b'{"model":"starter-embed","input":[1e999]}']
-)
-def test_numbers_that_json_does_not_know(daemon: LiveDaemon, body: bytes) -> None:
-    with httpx.Client(trust_env=False, verify=False) as http:
-        answer = http.post(f"{daemon.url}/v1/embeddings", content=body)
-    assert answer.status_code == 400, answer.text
-
-
-@pytest.mark.parametrize(("value", "said"), [(3, "invalid input type"), (["a", 3], "invalid input type")])
-def test_ollamas_words_for_a_wrong_type(daemon: LiveDaemon, value: Any, said: str) -> None:
-    answer = daemon.post("/api/embed", model="starter-embed", input=value)
-    assert (answer.status, answer.json) == (400, {"error": said})
-
-
-def test_ollamas_words_for_an_unknown_model(llama: ollama.Client) -> None:
-    with pytest.raises(ollama.ResponseError, match='model "none" not found, try pulling it first') as unknown:
-        llama.embed(model="none", input="a")
-    assert unknown.value.status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "instead"),
-    [
-        ("/v1/embeddings", {"model": "starter", "input": "a"}, "/v1/chat/completions"),
-        ("/v1/embeddings", {"model": "starter-rerank", "input": "a"}, "/v1/rerank"),
-        ("/api/embed", {"model": "starter", "input": "a"}, "/api/chat"),
-        ("/v1/rerank", {"model": "starter-embed", "query": "q", "documents": ["a"]}, "/v1/embeddings"),
-        (
-            "/v1/chat/completions",
-            {"model": "starter-embed", "messages": [{"role": "user", "content": "a"}]},
-            "/v1/embeddings",
-        ),
-        ("/api/generate", {"model": "starter-rerank", "prompt": "a"}, "/v1/rerank"),
-    ],
-)
-def test_a_model_of_another_kind_is_told_where_it_belongs(
-    daemon: LiveDaemon, path: str, body: dict[str, Any], instead: str
-) -> None:
-    answer = daemon.post(path, **body)
-    assert answer.status == 400 and instead in json.dumps(answer.json)
 
 
 # many at once

@@ -30,6 +30,8 @@ class PairRows(TextTokenizer):
         """Raises Refused."""
         if work.instruction is not None:
             raise Refused("unsupported", "this model takes no instruction; leave it out", "instruction")
+        if not work.truncate and not fits([work.query], self.longest):
+            raise _no_room(self.longest)
         pairs = [(work.query, document) for document in work.documents]
         rows = []
         for place, (pair, tokens) in enumerate(zip(pairs, self.fitting(pairs), strict=True), work.first):
@@ -55,6 +57,8 @@ class YesNoRows(TextTokenizer):
         before = f"<Instruct>: {INSTRUCTION if work.instruction is None else work.instruction}\n"
         before += f"<Query>: {work.query}\n<Document>: "
         room = self.longest - len(self._prefix) - len(self._suffix)
+        if not fits([before], self.longest):
+            raise _no_room(self.longest)
         large = [not fits([before, document], self.longest) for document in work.documents]
         if any(large) and not work.truncate:
             raise _too_long(work.first + large.index(True), None, self.longest)
@@ -63,8 +67,7 @@ class YesNoRows(TextTokenizer):
         encoded = self.encode_inert(bodies)
         common = _common(encoded[: len(_UNLIKE)])
         if len(common) >= room:
-            message = f"the query leaves no room for a document in the model's maximum of {self.longest} tokens"
-            raise Refused("context_length_exceeded", message, "query")
+            raise _no_room(self.longest)
         alone = work.first == 0 and len(work.documents) == 1
         rows = []
         for place, (body, much) in enumerate(zip(encoded[len(_UNLIKE) :], large, strict=True), work.first):
@@ -87,6 +90,11 @@ def _common(sequences: list[list[int]]) -> list[int]:
     first, last = min(sequences), max(sequences)
     length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return first[:length]
+
+
+def _no_room(longest: int) -> Refused:
+    message = f"the query leaves no room for a document in the model's maximum of {longest} tokens"
+    return Refused("context_length_exceeded", message, "query")
 
 
 def _too_long(place: int, tokens: int | None, longest: int) -> Refused:
