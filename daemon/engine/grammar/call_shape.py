@@ -15,7 +15,8 @@ class CallShape(Value, frozen=True):
     """`before` all calls, then for each `begin` NAME `middle` ARGUMENTS `end`, with `between` two of them; `after` all.
 
     ARGUMENTS are a JSON object, or for each argument an `element` with its `{key}` and `{value}` (and, as `{string}`,
-    whether the value is a text); texts stand in elements as they are, all else as JSON.
+    whether the value is a text); texts stand in elements as they are, all else as JSON. `python`: keyword arguments.
+    `gemma`: an object whose keys are bare and whose texts stand between `quote` and `quote`.
     """
 
     begin: str
@@ -24,8 +25,9 @@ class CallShape(Value, frozen=True):
     before: str = ""
     between: str = ""
     after: str = ""
-    arguments: Literal["json", "elements"] = "json"
+    arguments: Literal["json", "python", "gemma"] = "json"
     element: str = ""
+    quote: str = ""
 
     @property
     def opener(self) -> str:
@@ -46,7 +48,6 @@ QWEN_CODER = CallShape(
     ">\n",
     "</function>\n</tool_call>",
     between="\n",
-    arguments="elements",
     element="<parameter={key}>\n{value}\n</parameter>\n",
 )
 """Qwen3-Coder and Qwen3.5."""

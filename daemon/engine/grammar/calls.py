@@ -9,6 +9,7 @@ from typing import Any
 from .answer_rules import json_expression
 from .call_shape import CallShape
 from .literals import Literals
+from .value_rules import PYTHON, ValueRules, gemma
 
 ANY_ARGUMENTS: Mapping[str, Any] = {"type": "object"}
 EMPTY = '""'
@@ -56,11 +57,22 @@ def call_rules(shape: CallShape, tools: Sequence[Signature], literals: Literals,
     for place, tool in enumerate(tools):
         begin, end = literals.lark(tool.name + shape.middle), literals.lark(shape.end)
         rules.append(f"call_{place}: {begin} arguments_{place} {end}")
-        if shape.arguments == "json":
-            rules.append(f"arguments_{place}: {json_expression(dict(tool.parameters), lenient=not tool.strict)}")
-        else:
-            rules += _elements(f"arguments_{place}", shape.element, tool, literals)
+        rules += _arguments(f"arguments_{place}", shape, tool, literals)
     return rules
+
+
+def _arguments(name: str, shape: CallShape, tool: Signature, literals: Literals) -> list[str]:
+    """The rule of this name, and what it needs."""
+    if shape.element:
+        return _elements(name, shape.element, tool, literals)
+    if shape.arguments == "json":
+        return [f"{name}: {json_expression(dict(tool.parameters), lenient=not tool.strict)}"]
+    if shape.arguments == "python":
+        values = ValueRules(PYTHON, literals, tool.parameters, name)
+        return [f"{name}: {values.members(tool.parameters, ', ', '=', bare=True)}", *values.rules]
+    values = ValueRules(gemma(shape.quote), literals, tool.parameters, name)
+    inner = values.members(tool.parameters, ",", ":", bare=True)
+    return [f"{name}: {literals.lark('{')} {inner} {literals.lark('}')}", *values.rules]
 
 
 def _elements(name: str, element: str, tool: Signature, literals: Literals) -> list[str]:

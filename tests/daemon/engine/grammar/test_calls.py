@@ -154,6 +154,70 @@ def test_elements_instead_of_json() -> None:
         assert not matches(forced, coder("weather", wrong)), wrong
 
 
+DEEP: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "where": {"$ref": "#/$defs/place"},
+        "tags": {"type": "array", "items": {"enum": ["a", 2, True, None]}},
+        "how": {"anyOf": [{"type": "boolean"}, {"type": "null"}, {"type": "number"}]},
+        "free": {},
+        "map": {"type": "object"},
+    },
+    "required": ["tags"],
+    "$defs": {
+        "place": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "in": {"$ref": "#/$defs/place"}},
+            "required": ["city"],
+        }
+    },
+}
+LLAMA4 = CallShape("", "(", ")", before="[", between=", ", after="]", arguments="python")
+GEMMA = CallShape("<|tool_call>call:", "", "<tool_call|>", arguments="gemma", quote='<|"|>')
+
+
+def test_python_calls() -> None:
+    """Keyword arguments with Python's literals, in the schema's order."""
+    forced = text(request((*TOOLS, tool("deep", DEEP)), required=True), LLAMA4)
+    for call in (
+        'weather(city="Ro\\"me\\n", days=3, unit="f")',
+        'weather(city="x", unit="c"), stop()',
+        'deep(where={"city": "x", "in": {"city": ""}}, tags=["a", 2, True, None], how=-1.5, free=True, map={"k": 1})',
+        "deep(tags=[])",
+        "deep(tags=[], how=None, free='x')".replace("'", '"'),
+    ):
+        assert matches(forced, f"[{call}]"), call
+    for call in (
+        'weather(city="x" days=3)',
+        "weather()",
+        'weather(days=3, city="x")',
+        'weather(city="x", days=true)',
+        "weather(city=x)",
+        "deep(how=None)",
+        'deep(tags=["b"])',
+        'deep(where={"in": {"city": "x"}}, tags=[])',
+        "other()",
+    ):
+        assert not matches(forced, f"[{call}]"), call
+
+
+def test_gemmas_calls() -> None:
+    """Bare keys, and texts between a marker, in which anything stands."""
+    forced = text(request((*TOOLS, tool("deep", DEEP)), required=True), GEMMA)
+
+    def gemma(*calls: str) -> str:
+        return "".join(f"<|tool_call>call:{call}<tool_call|>" for call in calls)
+
+    for calls in (
+        ['weather{city:<|"|>Ro"me\n{<|"|>,days:3,unit:<|"|>f<|"|>}'],
+        ["stop{}", 'weather{city:<|"|><|"|>}'],
+        ['deep{where:{city:<|"|>x<|"|>},tags:[<|"|>a<|"|>,2,true,null],how:false}'],
+    ):
+        assert matches(forced, gemma(*calls)), calls
+    for call in ('weather{city:"x"}', "weather{}", "stop{a:1}", 'deep{tags:[<|"|>b<|"|>]}'):
+        assert not matches(forced, gemma(call)), call
+
+
 def test_schemas_that_cannot_be_kept() -> None:
     """Of a strict tool: an error that names it. Of another: what can be kept of it is; if nothing can, any object."""
     odd = {"type": "object", "properties": {"a": {"type": "integer", "not": {"const": 1}}}, "required": ["a"]}
