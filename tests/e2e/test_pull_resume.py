@@ -76,13 +76,13 @@ def test_everybody_leaving_stops_the_work(pulling: PullingDaemon) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_daemon_that_ends_goes_on_where_it_was(
-    start_pulling: StartPulling, hub: Hub, tmp_path: Path, number: signal.Signals
+    start_pulling: StartPulling, hub: Hub, short_path: Path, number: signal.Signals
 ) -> None:
     files = model(4_000_000, 4_000_000, seed=63 + number)
     repository = hub.add(f"acme/ended{number}", files)
     gate = Gate()
     hub.fault(f"*acme/ended{number}/*00002-of*", paused(3_000_000, gate))
-    pulling = start_pulling(tmp_path / "home", server_drain_seconds=1)
+    pulling = start_pulling(short_path / "home", server_drain_seconds=1)
     with pulling.begin(f"acme/ended{number}") as stream:
         gate.wait()
         hub.journal.wait(f"*acme/ended{number}/*00001-of*", 1, kind="content")
@@ -91,7 +91,7 @@ def test_a_daemon_that_ends_goes_on_where_it_was(
         pulling.daemon.ended()
         stream.rest()
     gate.open()
-    again = start_pulling(tmp_path / "home")
+    again = start_pulling(short_path / "home")
     before = pulling.sent(repository)
     assert f"acme/ended{number}" not in again.names()
     again.pull(f"acme/ended{number}")

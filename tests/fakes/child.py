@@ -63,6 +63,7 @@ class FakeChild:
         self.waiting: list[int] = []
         self.until_pings: dict[int, int] = {}
         self.cancels = self.pings = 0
+        self.longest_step = 0.0
         self.deaf = False
 
     def send(self, frame: FromChild) -> None:
@@ -73,7 +74,7 @@ class FakeChild:
 
     @property
     def gauges(self) -> Gauges:
-        return Gauges(running=len(self.waiting), steps=self.pings)
+        return Gauges(running=len(self.waiting), steps=self.pings, longest_step=self.longest_step)
 
     def receive(self) -> ToChild:
         header = self.stream.read(4)
@@ -234,6 +235,12 @@ def fatal(child: FakeChild, number: int, words: list[str]) -> None:
     os._exit(0)
 
 
+def long(child: FakeChild, number: int, words: list[str]) -> None:
+    """Says that its longest step took so many seconds, and hangs."""
+    child.longest_step = float(words[1])
+    hang(child, number, words)
+
+
 def hang(child: FakeChild, number: int, words: list[str]) -> None:
     child.delta(number, "hanging")
     pause()
@@ -276,6 +283,7 @@ BEHAVIOURS: dict[str, Callable[[FakeChild, int, list[str]], None]] = {
     "killed": be_killed,
     "fatal": fatal,
     "hang": hang,
+    "long": long,
     "leave": leave,
     "garbage": garbage,
     "endless": endless,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,11 @@ def answers() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDaemon]:
-    """A daemon with both models and eight bits of SmolLM2."""
-    directory = tmp_path_factory.mktemp("real") / "models"
-    store = Store.open(directory)
-    for weights in (SMOLLM2, GEMMA3):
-        store.pull(str(folder(weights)))
-    with LiveDaemon(home=directory.parent, cache_max_llm_models=3) as running:
-        yield running.ready()
+def daemon() -> Iterator[LiveDaemon]:
+    """A daemon with both models and eight bits of SmolLM2. A short home, for its socket."""
+    with tempfile.TemporaryDirectory(prefix="mlxs-", dir="/tmp") as home:
+        store = Store.open(Path(home, "models"))
+        for weights in (SMOLLM2, GEMMA3):
+            store.pull(str(folder(weights)))
+        with LiveDaemon(home=Path(home), cache_max_llm_models=3) as running:
+            yield running.ready()

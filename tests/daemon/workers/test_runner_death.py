@@ -85,6 +85,23 @@ async def test_a_wedged_child_is_killed(monkeypatch: pytest.MonkeyPatch) -> None
     await one.close()
 
 
+async def test_a_child_whose_steps_are_known_to_be_long_gets_ten_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device on which one step takes a minute is not wedged after two."""
+    monkeypatch.setattr(runner, "PING_SECONDS", GUARD)
+    one = await spawn(wedged_seconds=120.0)
+    await one.load(load("acme/model"), GUARD)
+    stream = await begun(one, "long 60")
+    heard = one._received_at
+    one._received_at = heard - 500.0
+    one._ping()
+    assert one.alive
+    one._received_at = heard - 601.0
+    one._ping()
+    with pytest.raises(RunnerDied, match="did not respond for 601 s"):
+        await listen(stream)
+    await one.close()
+
+
 async def test_a_slow_child_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that says nothing for longer than that, but answers Pings, lives. The clock goes on with every answer."""
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
