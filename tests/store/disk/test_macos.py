@@ -42,6 +42,7 @@ KNOWN = {
     "daemon.engine.quantize.shards": {"pwrite"},
     "daemon.logs.sink": {"write"},
     "daemon.port_lock": {"read", "write"},
+    "control.cli.process_end": {"read"},  # of the lock: a pid
 }
 
 
