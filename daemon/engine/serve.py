@@ -26,7 +26,7 @@ from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 from .rerank.reranker import Reranker, load_reranker
 from .shares import divide
-from .warmup import warm_up
+from .warmup import PLAIN, REQUESTS, warm_up
 
 BEAT_SECONDS = 2.0
 
@@ -93,7 +93,7 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
 def _warm_up(model: LanguageModel, limits: Limits) -> None:
     """On GPUs, which compile kernels when they meet them. What fails here fails in a request too, and is told there."""
     try:
-        warm_up(model, limits)
+        warm_up(model, limits, PLAIN if backend() == "cuda" else len(REQUESTS))
     except (RuntimeError, ValueError, MemoryError) as error:
         sys.stderr.write(f"warm up model: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")
         sys.stderr.flush()

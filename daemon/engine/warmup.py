@@ -34,6 +34,10 @@ REQUESTS = (
 )
 """The first one alone, the others beside it. Few tokens, for a context may be of sixteen."""
 
+PLAIN = 2
+"""How many of them are enough where a compiled operation takes seconds: NVIDIA's compiler, with nothing on disk yet.
+The rarer ways to draw are compiled when somebody asks for one, once for all loads."""
+
 
 class _Prepared:
     """Stands for the prompt process: these prompts need none."""
@@ -50,10 +54,10 @@ class _Prepared:
         return True
 
 
-def warm_up(model: LanguageModel, limits: Limits) -> None:
-    """Run the requests to their ends: the first one alone, then the others beside it. Raises what a step raises."""
+def warm_up(model: LanguageModel, limits: Limits, count: int = len(REQUESTS)) -> None:
+    """Run so many requests to their ends: the first one alone, then the others beside it. Raises what a step raises."""
     worker = Generator(model, limits, _Prepared())
-    for number, request in enumerate(REQUESTS):
+    for number, request in enumerate(REQUESTS[:count]):
         worker.receive(Ready(number, _prepared(request)))
         while not number and not worker.gauges().running:
             worker.step()
