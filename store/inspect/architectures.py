@@ -19,6 +19,13 @@ from ..errors import UnsupportedModel
 
 _OWN_ENCODERS = ("bert", "roberta", "xlm-roberta", "camembert", "modernbert")
 _VISION_CLASSES = ("VisionModel", "VisionConfig")
+SEEING = frozenset(
+    {
+        *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "gemma3", "gemma4"),
+        *("idefics3", "smolvlm", "llava", "pixtral", "mistral3"),
+    }
+)
+"""Of mlx-vlm's architectures those that the engine has code for: a test holds the two together."""
 
 
 def check(model_type: str, kind: Kind) -> None:
@@ -27,8 +34,13 @@ def check(model_type: str, kind: Kind) -> None:
     if (lm is None and vlm is None) or known(model_type, kind):
         return
     elsewhere = [other for other in KINDS if other != kind and known(model_type, other)]
+    message = (
+        f"the model_type {model_type!r} is not supported as {kind} by {_version('mlx-lm')} and {_version('mlx-vlm')}"
+    )
+    if kind == "vlm" and vlm is not None and vlm.has(model_type, *_VISION_CLASSES):
+        message = f"this version of mlx-serve has no code for what the model_type {model_type!r} does with pictures"
     raise UnsupportedModel(
-        f"the model_type {model_type!r} is not supported as {kind} by {_version('mlx-lm')} and {_version('mlx-vlm')}",
+        message,
         hint=f"it is supported as {' or '.join(elsewhere)}; if the model is one, pull it with --type"
         if elsewhere
         else "choose a model of another architecture, or upgrade mlx-serve",
@@ -47,7 +59,7 @@ def known(model_type: str, kind: Kind) -> bool:
         return text and kind != "vlm"
     sees = vlm.has(model_type, *_VISION_CLASSES)
     if kind == "vlm":
-        return sees
+        return sees and model_type in SEEING
     if kind == "embedding":
         return text or vlm.has(model_type)
     return text or sees or vlm.has(model_type, "SequenceClassificationModel")

@@ -62,6 +62,8 @@ def test_the_libraries_themselves_say_the_same() -> None:
         ("qwen2_5_vl", KINDS),
         ("qwen3_vl", KINDS),
         ("idefics3", ("vlm", "embedding", "reranker")),
+        ("gemma4", KINDS),
+        ("mllama", ("embedding", "reranker")),
         ("bert", ("embedding", "reranker")),
         ("roberta", ("embedding", "reranker")),
         ("xlm-roberta", ("embedding", "reranker")),
@@ -86,6 +88,8 @@ def test_the_refusal_names_the_type_and_what_to_do() -> None:
         UnsupportedModel, match=r"model_type 'qwen99' is not supported as llm by mlx-lm 0\..* mlx-vlm 0\."
     ):
         check("qwen99", "llm")
+    with pytest.raises(UnsupportedModel, match="no code for what the model_type 'mllama' does with pictures"):
+        check("mllama", "vlm")
     with pytest.raises(UnsupportedModel) as caught:
         check("bert", "llm")
     assert caught.value.hint == "it is supported as embedding or reranker; if the model is one, pull it with --type"

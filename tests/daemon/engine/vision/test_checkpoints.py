@@ -18,9 +18,12 @@ from support.pictures import about, picture
 from support.quantized_files import quantized
 from support.watched_logits import watch
 
-from mlx_serve.daemon.engine.model.load import BadModel, LanguageModel, UnsupportedModel
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.model.model_folder import BadModel, UnsupportedModel
 from mlx_serve.daemon.engine.vision.checkpoint import load_seeing
+from mlx_serve.daemon.engine.vision.families import FAMILIES
 from mlx_serve.daemon.protocol import Ask, Generate, Load, TokenPrompt
+from mlx_serve.store.inspect.architectures import SEEING, known
 
 Make = Callable[..., Path]
 
@@ -140,6 +143,12 @@ def test_what_there_is_no_code_for(make: Make, name: str, key: str, value: Any, 
     """Refused with a sentence, never computed with something else."""
     with pytest.raises((UnsupportedModel, BadModel), match=sentence):
         bring_in(make(name, **{key: value}))
+
+
+def test_a_pull_refuses_what_a_load_would() -> None:
+    """The store's list is the engine's."""
+    assert set(FAMILIES) == SEEING
+    assert all(known(model_type, "vlm") for model_type in FAMILIES)
 
 
 def test_an_image_processor_that_is_missing_or_unknown(make: Make) -> None:

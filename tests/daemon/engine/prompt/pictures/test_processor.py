@@ -16,7 +16,7 @@ from support.drawn import noise
 from support.pictures import picture
 from transformers import AutoImageProcessor
 
-from mlx_serve.daemon.engine.model.load import read_json
+from mlx_serve.daemon.engine.model.model_folder import read_json
 from mlx_serve.daemon.engine.prompt.pictures.processor import PictureProcessor, _pack
 from mlx_serve.daemon.engine.vision.families import sight_of
 from mlx_serve.daemon.engine.vision.view import _array
