@@ -241,7 +241,14 @@ class Answer:
             return
         self._text.append(event.text)
         self._reasoning.append(event.reasoning)
-        self.tool_calls.extend(event.tool_calls)
+        for call in event.tool_calls:
+            if call.name or not self.tool_calls:
+                self.tool_calls.append(call)
+            else:
+                before = self.tool_calls[-1]
+                self.tool_calls[-1] = ToolCall(
+                    name=before.name, arguments=before.arguments + call.arguments, index=before.index
+                )
         self.logprobs.extend(event.logprobs)
 
 

@@ -53,7 +53,19 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.model", "daemon.engine.prompt", "daemon.engine.vision"),
     ),
     "daemon.engine.output": (),
-    "daemon.engine.output.formats": ("daemon.engine.output",),
+    "daemon.engine.output.formats": (
+        *("daemon.engine.output", "daemon.engine.output.formats.notation", "daemon.engine.grammar.call_shape"),
+        *("daemon.engine.output.formats.json_objects", "daemon.engine.output.formats.markup"),
+    ),
+    "daemon.engine.output.formats.notation": ("daemon.engine.output",),
+    "daemon.engine.output.formats.json_objects": (
+        *("daemon.engine.output.formats", "daemon.engine.output.formats.markup"),
+        *("daemon.engine.output.formats.notation", "daemon.engine.grammar.call_shape"),
+    ),
+    "daemon.engine.output.formats.markup": (
+        *("daemon.engine.output", "daemon.engine.output.formats", "daemon.engine.output.formats.notation"),
+        "daemon.engine.grammar.call_shape",
+    ),
     "daemon.engine.cache": ("daemon.engine.device",),
     "daemon.engine.model": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device"),
@@ -67,8 +79,9 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.grammar": ("daemon.protocol", "daemon.engine.output"),
     "daemon.engine.prompt": (
         *("daemon.protocol", "daemon.engine.process", "daemon.engine.texts", "daemon.engine.prompt.pictures"),
-        "daemon.engine.grammar",
+        *("daemon.engine.grammar", "daemon.engine.output.formats", "daemon.engine.prompt.chat"),
     ),
+    "daemon.engine.prompt.chat": ("daemon.engine.prompt.environment",),
     "daemon.engine.prompt.pictures": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.generate": (
         "daemon.protocol",

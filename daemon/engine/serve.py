@@ -16,7 +16,6 @@ from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.generator import Generator, Limits
-from .grammar.call_shape import known_shape
 from .grammar.compiler import GrammarCompiler
 from .loop import Loop, Worker
 from .mailbox import Mailbox
@@ -67,18 +66,7 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
     if not isinstance(model, LanguageModel):
         prompts.use_model(model.texts)
         return RowWorker(model, memory, prompts)
-    prompts.use_model(
-        ModelData(
-            rows=model.rows,
-            context_length=model.context_length,
-            think_start=model.markers.think_start,
-            think_end=model.markers.think_end,
-            tool_start=model.markers.tool_start,
-            tool_end=model.markers.tool_end,
-            shape=known_shape(model.markers.tool_start, model.tool_parser),
-            sight=model.sight,
-        )
-    )
+    prompts.use_model(model_data(model))
     prompts.use_grammars(GrammarCompiler(model.vocabulary, model.rows, model.stop_tokens))
     limits = Limits(
         max_batch=request.max_batch,
@@ -97,6 +85,22 @@ def _warm_up(model: LanguageModel, limits: Limits) -> None:
     except (RuntimeError, ValueError, MemoryError) as error:
         sys.stderr.write(f"warm up model: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")
         sys.stderr.flush()
+
+
+def model_data(model: LanguageModel) -> ModelData:
+    """What the prompt process needs to know of the model."""
+    family = model.family
+    thought = family.thoughts[0] if family.thoughts else None
+    return ModelData(
+        rows=model.rows,
+        context_length=model.context_length,
+        think_start=thought.start if thought else "",
+        think_end=thought.end if thought else "",
+        tool_start=family.opener,
+        tool_end=family.closer,
+        shape=family.shape,
+        sight=model.sight,
+    )
 
 
 @contextlib.contextmanager

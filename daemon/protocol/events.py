@@ -29,10 +29,12 @@ class TokenLogprob(Value, frozen=True):
 
 
 class ToolCall(Value, frozen=True):
-    """One call the model made; `arguments` is JSON text of an object."""
+    """A call the model made, or a part of one: the first part of call number `index` has its `name`, those that follow
+    have none; the `arguments` of all parts together are JSON text of an object."""
 
     name: str
     arguments: str
+    index: int = 0
 
 
 class Accepted(Value, frozen=True, tag="accepted"):

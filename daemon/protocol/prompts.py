@@ -30,12 +30,13 @@ class ChatPrompt(Value, frozen=True, tag="chat"):
     "text": …} and {"type": "image"}: the i-th image part of all messages stands for `pictures[i]`. `drop_oldest` lets
     the child leave out the oldest messages (never a system message, never the last one) until the prompt fits the
     context. `template` (Jinja) takes the place of the model's own. `open_answer` False: the template does not begin the
-    assistant's turn.
+    assistant's turn. A reasoning block is closed after `thinking_budget` tokens.
     """
 
     messages: tuple[dict[str, Any], ...]
     tools: tuple[dict[str, Any], ...] = ()
     thinking: bool | Literal["low", "medium", "high"] | None = None
+    thinking_budget: int | None = None
     template: str | None = None
     template_options: dict[str, Any] = msgspec.field(default_factory=dict)
     continue_last: bool = False

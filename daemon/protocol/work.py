@@ -57,10 +57,10 @@ class Generate(Value, frozen=True, tag="generate"):
 
     `max_tokens` None: until the model stops or the context is full. `context_length` narrows the model's own.
     `logprobs` None: none; k >= 0: the chosen token's and the k likeliest ones'. `split_reasoning` False leaves
-    reasoning markers in the text. `parse_tools` False leaves tool-call markup in the text. `want_context` asks for
-    the token ids of prompt and answer in the last event (Ollama's `context`). `echo`: the prompt comes first, as a
-    delta of every choice, with the log-probabilities of its own tokens where `logprobs` asks for some. `render_only`:
-    no token is generated, and Accepted is the last event.
+    reasoning markers in the text. `parse_tools` False leaves tool-call markup in the text; with `stream_calls` calls
+    come argument by argument, else whole. `want_context` asks for the token ids of prompt and answer in the last event
+    (Ollama's `context`). `echo`: the prompt comes first, as a delta of every choice, with the log-probabilities of its
+    own tokens where `logprobs` asks for some. `render_only`: no token is generated, and Accepted is the last event.
     """
 
     prompt: Prompt
@@ -77,6 +77,7 @@ class Generate(Value, frozen=True, tag="generate"):
     echo: bool = False
     split_reasoning: bool = True
     parse_tools: bool = False
+    stream_calls: bool = False
     want_context: bool = False
     render_only: bool = False
 

@@ -135,7 +135,10 @@ class Model:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What the listings say of it, as far as its engine can do that too."""
+        """What the listings say of it, as far as its engine can do that too; where it was created with a chat template,
+        the engine does what that one says."""
+        if self.installed.manifest.overrides.template is not None:
+            return self.installed.manifest.capabilities
         return tuple(each for each in self.installed.manifest.capabilities if each in self.info.capabilities)
 
     @property

@@ -80,6 +80,7 @@ class StreamOptions(msgspec.Struct):
 
 class ReasoningOptions(msgspec.Struct):
     effort: str | None = None
+    max_tokens: ranges.TokenCountOrZero | None = None
 
 
 def _range(field: Field) -> Meta:
@@ -137,6 +138,7 @@ class ChatBody(GenerationBody, kw_only=True):
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
+    thinking_budget: ranges.TokenCountOrZero | None = None
     reasoning: ReasoningOptions | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     continue_final_message: bool | None = None
@@ -182,7 +184,8 @@ CHAT_FIELDS: Fields = {
     "tools": partly("functions, for models whose chat template takes tools; others refuse them"),
     "tool_choice": partly("calls are forced for models whose notation of calls is known; others refuse it"),
     "reasoning_effort": partly("for models that can think; others refuse all but `none`"),
-    "reasoning": partly("`effort`, as `reasoning_effort`; the rest is ignored"),
+    "reasoning": partly("`effort`, as `reasoning_effort`; `max_tokens`, as `thinking_budget`; the rest is ignored"),
+    "thinking_budget": partly("for models that can think: their thought ends after so many tokens; others refuse it"),
     "modalities": partly('only `["text"]`'),
     "audio": refused("only text is generated"),
     "functions": refused("use 'tools'"),

@@ -94,6 +94,7 @@ def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
         ignore_eos=bool(body.ignore_eos),
         parse_tools=bool(prompt.tools),
         calling=messages.calling(body),
+        stream_calls=bool(body.stream),
     )
 
 

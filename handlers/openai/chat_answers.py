@@ -48,6 +48,7 @@ def tool_calls(calls: Sequence[ToolCall], parallel: bool) -> list[dict[str, Any]
 
 
 def _tool_call(call: ToolCall) -> dict[str, Any]:
+    """A call, or its first part: only that has an id."""
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
 
@@ -55,6 +56,11 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 def service_tier(tier: str | None) -> dict[str, str]:
     """There is one tier, whatever it is called: the client's own word comes back."""
     return {} if tier is None else {"service_tier": tier}
+
+
+def _part(call: ToolCall) -> dict[str, Any]:
+    """A call or a part of one in a stream."""
+    return {"index": call.index} | (_tool_call(call) if call.name else {"function": {"arguments": call.arguments}})
 
 
 def completion(
@@ -120,7 +126,7 @@ class ChatChunks:
         self._with_usage = with_usage
         self._with_logprobs = with_logprobs
         self._parallel = parallel
-        self._calls = [0] * count
+        self._count = count
         self._ends: list[Finished] = []
         self._texts = [self._around(index, "content") for index in range(count)]
         self._reasonings = [self._around(index, "reasoning", "reasoning_content") for index in range(count)]
@@ -128,7 +134,7 @@ class ChatChunks:
     def opening(self) -> bytes:
         """The role of every choice."""
         delta = {"role": "assistant", "content": "", "refusal": None}
-        return b"".join(self._chunk(index, delta, None, None) for index in range(len(self._calls)))
+        return b"".join(self._chunk(index, delta, None, None) for index in range(self._count))
 
     def frames(self, items: list[Item]) -> bytes:
         if len(items) == 1:
@@ -166,11 +172,8 @@ class ChatChunks:
                 probabilities = None
         if event.text or probabilities is not None:
             chunks.append(self._chunk(index, {"content": event.text}, probabilities, None))
-        if event.tool_calls and (self._parallel or not self._calls[index]):
-            calls = tool_calls(event.tool_calls, self._parallel)
-            numbered = [{"index": self._calls[index] + offset} | call for offset, call in enumerate(calls)]
-            self._calls[index] += len(calls)
-            chunks.append(self._chunk(index, {"tool_calls": numbered}, None, None))
+        if calls := [_part(call) for call in event.tool_calls if self._parallel or call.index == 0]:
+            chunks.append(self._chunk(index, {"tool_calls": calls}, None, None))
         return b"".join(chunks)
 
     def _chunk(self, index: int, delta: dict[str, Any], probabilities: object, reason: str | None) -> bytes:

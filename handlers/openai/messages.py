@@ -46,6 +46,7 @@ def prompt(body: ChatBody, pictures: RequestPictures) -> ChatPrompt:
         messages=messages,
         tools=tools(body),
         thinking=thinking,
+        thinking_budget=thinking_budget(body),
         template_options=template_options(options),
         continue_last=bool(body.continue_final_message),
     )
@@ -60,14 +61,25 @@ def require(body: ChatBody, prompt: ChatPrompt, capabilities: Collection[str]) -
     """Raises RequestError for tools and thinking that are not among them."""
     if prompt.tools and "tools" not in capabilities:
         raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
-    if prompt.thinking and "thinking" not in capabilities:
+    if (prompt.thinking or prompt.thinking_budget is not None) and "thinking" not in capabilities:
         raise unsupported(thinking_param(body), "this model does not support thinking")
+
+
+def thinking_budget(body: ChatBody) -> int | None:
+    """After how many tokens a thought is to end."""
+    if body.thinking_budget is None and body.reasoning is not None:
+        return body.reasoning.max_tokens
+    return body.thinking_budget
 
 
 def thinking_param(body: ChatBody) -> str:
     """The field by which the client asked for thinking."""
     if body.reasoning_effort is not None:
         return "reasoning_effort"
+    if body.thinking_budget is not None:
+        return "thinking_budget"
+    if body.reasoning is not None and body.reasoning.max_tokens is not None:
+        return "reasoning.max_tokens"
     return "reasoning.effort" if body.reasoning and body.reasoning.effort else "chat_template_kwargs.enable_thinking"
 
 

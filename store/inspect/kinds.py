@@ -17,8 +17,12 @@ _ENCODERS = {
 }  # fmt: skip
 _VISION_TENSOR = re.compile(r"(?:^|[._])(?:vision|visual|image|img|siglip|mm_projector|multi_modal_projector)")
 _VISION_KEYS = ("vision_config", "vision_tower", "mm_vision_tower", "vit_config", "vision_encoder_config")
-_TOOLS = re.compile(r"\btools\b")
-_THINKING = re.compile(r"\benable_thinking\b|<think>|\breasoning_effort\b")
+_TOOLS = re.compile(r"\btools\b|functools\[")
+# The markers that open thoughts, and the variables that templates have for them; the engine looks for the same.
+_THINKING = re.compile(
+    r"\benable_thinking\b|\breasoning_effort\b|<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>|<\|inner_prefix\|>|"
+    r"<\|channel>thought|<\|channel\|>|\[BEGIN FINAL RESPONSE\]|<longcat_think>|<\|think:start\|>"
+)
 
 
 @dataclass(frozen=True)

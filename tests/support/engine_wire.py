@@ -9,14 +9,13 @@ from typing import Any
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
 from mlx_serve.daemon.engine.generate.generator import Generator, Limits
-from mlx_serve.daemon.engine.grammar.call_shape import known_shape
 from mlx_serve.daemon.engine.grammar.compiler import GrammarCompiler
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
-from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
 from mlx_serve.daemon.engine.prompt.prompt_process import Ready
 from mlx_serve.daemon.engine.prompt.render import Prompts
+from mlx_serve.daemon.engine.serve import model_data
 from mlx_serve.daemon.protocol import Ask, Delta, Finished, Gauges, Generate, Quit, Sampling, Step, TokenPrompt
 
 GREEDY = Sampling(temperature=0.0)
@@ -31,19 +30,6 @@ def prompts_of(model: LanguageModel) -> Prompts:
 
         sight = Sight(model.sight)
     return Prompts(tokenizer, model_data(model), open_encoding(tokenizer), sight=sight)
-
-
-def model_data(model: LanguageModel) -> ModelData:
-    return ModelData(
-        rows=model.rows,
-        context_length=model.context_length,
-        think_start=model.markers.think_start,
-        think_end=model.markers.think_end,
-        tool_start=model.markers.tool_start,
-        tool_end=model.markers.tool_end,
-        shape=known_shape(model.markers.tool_start, model.tool_parser),
-        sight=model.sight,
-    )
 
 
 class NoProcess:

@@ -8,10 +8,12 @@ import time
 from ...protocol import ChatPrompt, Delta, Finished, FinishReason, TokenLogprob, ToolCall
 from ..model.load import LanguageModel
 from ..output.formats.bound import BoundFormat
+from ..output.formats.family import Family
 from ..output.formats.format import Format
-from ..output.formats.marked import MarkedFormat
 from ..output.formats.plain import PlainFormat
-from ..output.pieces import Call, Piece, Reasoning
+from ..output.formats.table import find_family, open_format
+from ..output.formats.thought_budget import Guide, ThoughtBudget
+from ..output.pieces import Call, CallDelta, Piece, Reasoning
 from ..output.stops import StopStrings
 from ..prompt.render import Prepared
 from .draw import Draw
@@ -45,12 +47,24 @@ class Sequence:
         self._text = model.vocabulary.detokenizer(() if answers else prepared.tokens)
         self._stops = StopStrings(request.stop)
         self._format = _format(prepared, model)
-        self.constraint = None if prepared.compiled is None else prepared.compiled.constraint()
-        self._called = False
+        self._grammar: Guide | None = None if prepared.compiled is None else prepared.compiled.constraint()
+        self._budget = _thought_budget(self.tokens, prepared, model, self._grammar)
+        self._thinks_until = getattr(request.prompt, "thinking_budget", None) or 0
+        self._calls = 0
         self._reasoning_tokens = 0
         self.arrived = time.monotonic()
         self.admitted: float | None = None
         self.first_token: float | None = None
+
+    @property
+    def constraint(self) -> Guide | None:
+        """What binds the next token: a grammar, and a budget of thought from the moment on that it may be used up."""
+        budget = self._budget
+        if budget is not None and budget.over:
+            budget = self._budget = None
+        if budget is not None and (self._grammar is not None or self.launched >= self._thinks_until):
+            return budget
+        return self._grammar
 
     @property
     def length(self) -> int:
@@ -78,8 +92,6 @@ class Sequence:
         if channel == "reasoning":
             self._reasoning_tokens += 1
         text = self._text.add(token)
-        if channel == "tool" and token in self._model.vocabulary.hidden:
-            text += self._model.vocabulary.added[token]  # a call's own markup, which its parser reads
         shown = self._shown(self._format.add(text) if text else [], logprob)
         if self._stops.found is not None:
             self.reason = "stop"
@@ -93,7 +105,7 @@ class Sequence:
         """The text ends here: let go what was kept back."""
         self.reason = reason
         text = self._text.finish()
-        pieces = (self._format.add(text) if text else []) + self._format.finish()
+        pieces = (self._format.add(text) if text else []) + self._format.finish(cut=reason == "length")
         rest = self._shown(pieces, None, final=True)
         if self._stops.found is not None:
             self.reason = "stop"
@@ -118,14 +130,17 @@ class Sequence:
         calls: list[ToolCall] = []
         for piece in pieces:
             if isinstance(piece, Call):
-                calls.append(ToolCall(name=piece.name, arguments=piece.arguments))
+                calls.append(ToolCall(name=piece.name, arguments=piece.arguments, index=self._calls))
+                self._calls += 1
+            elif isinstance(piece, CallDelta):
+                calls.append(ToolCall(name=piece.name, arguments=piece.arguments, index=piece.index))
+                self._calls = piece.index + 1
             elif isinstance(piece, Reasoning):
                 reasoning += piece.text
             else:
                 content += self._stops.add(piece.text)
         if final:
             content += self._stops.finish()
-        self._called = self._called or bool(calls)
         if not (content or reasoning or calls or logprob):
             return None
         return Delta(
@@ -148,7 +163,7 @@ class Sequence:
             id=self.ask,
             choice=self.choice,
             last=last,
-            reason="tool_calls" if self._called and reason == "stop" else reason,
+            reason="tool_calls" if self._calls and reason == "stop" else reason,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.generated,
             reasoning_tokens=self._reasoning_tokens,
@@ -160,22 +175,46 @@ class Sequence:
         )
 
 
+def _family(prepared: Prepared, model: LanguageModel) -> Family:
+    prompt = prepared.request.prompt
+    template = prompt.template if isinstance(prompt, ChatPrompt) else None
+    return model.family if template is None else find_family(template, model.added)
+
+
+def _thought_budget(
+    tokens: list[int], prepared: Prepared, model: LanguageModel, grammar: Guide | None
+) -> ThoughtBudget | None:
+    prompt, thoughts = prepared.request.prompt, _family(prepared, model).thoughts
+    if not isinstance(prompt, ChatPrompt) or prompt.thinking_budget is None or not thoughts:
+        return None
+    closing = model.tokenizer(thoughts[0].closing or thoughts[0].end, add_special_tokens=False)["input_ids"]
+    return ThoughtBudget(
+        prompt.thinking_budget,
+        thoughts[0],
+        closing,
+        tokens,
+        model.vocabulary.detokenizer(),
+        inside=prepared.inside_reasoning,
+        grammar=grammar,
+    )
+
+
 def _format(prepared: Prepared, model: LanguageModel) -> Format:
-    request, markers = prepared.request, model.markers
-    reasoning = request.split_reasoning and bool(markers.think_start)
-    calls = request.parse_tools and bool(markers.tool_start)
-    if not reasoning and not calls:
-        return PlainFormat()
+    request, family = prepared.request, _family(prepared, model)
     bound = request.grammar is not None and prepared.compiled is not None
-    marked = MarkedFormat(
-        markers,
-        model.tool_parser,
+    format = open_format(
+        family,
         request.prompt.tools if isinstance(request.prompt, ChatPrompt) else (),
-        reasoning=reasoning and not bound,
-        calls=calls,
+        reasoning=request.split_reasoning and not bound,
+        calls=request.parse_tools,
         inside_reasoning=prepared.inside_reasoning,
+        stream_calls=request.stream_calls,
     )
     if not bound:
-        return marked
-    inside = reasoning and prepared.inside_reasoning
-    return BoundFormat(markers, reasoning=reasoning, inside=inside, calls=marked if calls else None)
+        return format
+    thought = family.thoughts[0] if family.thoughts and request.split_reasoning else None
+    opener = family.opener if request.parse_tools else ""
+    if thought is None and not opener:
+        return PlainFormat()
+    inside = thought is not None and prepared.inside_reasoning
+    return BoundFormat(thought, inside=inside, opener=opener, calls=format if opener else None)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from ...protocol.immutable import Value
 
@@ -51,10 +50,3 @@ QWEN_CODER = CallShape(
     element="<parameter={key}>\n{value}\n</parameter>\n",
 )
 """Qwen3-Coder and Qwen3.5."""
-_BY_PARSER = {"json_tools": HERMES, "qwen3_coder": QWEN_CODER}
-
-
-def known_shape(tool_start: str, parser: Callable[..., Any] | None) -> CallShape | None:
-    """Of a model whose calls open with this marker and are read by this parser of mlx-lm's."""
-    shape = _BY_PARSER.get(getattr(parser, "__module__", "").rpartition(".")[2])
-    return shape if shape is not None and shape.opener.startswith(tool_start or "\0") else None

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import mlx.core as mx
 import numpy as np
 
-from .constraint import Constraint
+
+class Mask(Protocol):
+    """What binds a sequence."""
+
+    def fill(self, words: np.ndarray) -> None:
+        """One bit for each token in int32 `words` of shape (1, vocabulary / 32), all ones before."""
 
 
-def allowed(constraints: Sequence[Constraint | None], vocabulary: int) -> mx.array | None:
+def allowed(constraints: Sequence[Mask | None], vocabulary: int) -> mx.array | None:
     """Bool of shape (rows, vocabulary), True where a token may be drawn: everywhere in rows without a grammar. None:
     no row has one."""
     bound = [row for row, constraint in enumerate(constraints) if constraint is not None]

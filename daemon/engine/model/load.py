@@ -19,13 +19,14 @@ from ..cache import attention
 from ..cache.capacity import Costs, RowBytes, pass_bytes
 from ..cache.rows import can_batch, paddable, row_bytes
 from ..output.detokenize import Vocabulary
-from ..output.formats.marked import Markers, ToolParser
+from ..output.formats.family import Family
+from ..output.formats.table import capabilities, find_family, markers
 from ..prompt.prompt_frames import SightData
 from .forward import ragged_works
 from .model_folder import UseTokenizer, context_length, read_json, reading
 from .network import open_network
 from .precision import widen
-from .templates import template_options
+from .templates import tokenizer_options
 
 PROBE_TOKENS = (2, 32, 256)
 PROBE_SECONDS = 0.03
@@ -37,8 +38,9 @@ OpenNetwork = Callable[[Path, Mapping[str, Any]], tuple[Any, dict[str, Any]]]
 
 @dataclass
 class LanguageModel:
-    """`rows`: logits rows, the limit for token ids. `costs`: what a sequence's caches and a forward pass take.
-    `prefill_rate`: about how many prompt tokens a second this device takes. `sight` None: it cannot see."""
+    """`family` is that of its own chat template, `added` are its added tokens. `rows`: logits rows, the limit for token
+    ids. `costs`: what a sequence's caches and a forward pass take. `prefill_rate`: about how many prompt tokens a
+    second this device takes. `sight` None: it cannot see."""
 
     network: Any
     tokenizer: Any
@@ -47,8 +49,8 @@ class LanguageModel:
     context_length: int
     stop_tokens: frozenset[int]
     defaults: Sampling
-    markers: Markers
-    tool_parser: ToolParser | None
+    family: Family
+    added: frozenset[str]
     weight_bytes: int
     costs: Costs
     batchable: bool
@@ -93,7 +95,7 @@ def _network(
 ) -> tuple[Any, Any]:
     with reading(folder, config):
         network, _ = open_folder(folder, config)
-        options = template_options(folder)
+        options = tokenizer_options(folder)
         tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
         if use_tokenizer is not None:
             use_tokenizer(tokenizer._tokenizer, str(folder), options)
@@ -106,20 +108,12 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
     tokenizer = wrapper._tokenizer
     generation = _optional_json(folder / "generation_config.json")
     caches = make_prompt_cache(network)
-    markers = Markers(
-        think_start=wrapper.think_start or "",
-        think_end=wrapper.think_end or "",
-        tool_start=wrapper.tool_call_start or "",
-        tool_end=wrapper.tool_call_end or "",
-    )
-    shown = frozenset(
-        text for text in (markers.think_start, markers.think_end, markers.tool_start, markers.tool_end) if text
-    )
-    vocabulary = Vocabulary(tokenizer, shown)
+    template = tokenizer.chat_template
+    stop_tokens = _stop_tokens(config, generation, tokenizer)
+    added = frozenset(str(entry) for entry in tokenizer.added_tokens_decoder.values())
+    family = find_family(template, added)
+    vocabulary = Vocabulary(tokenizer, markers(family), stop_tokens)
     own = context_length(config)
-    capabilities = ["completion"]
-    if wrapper.has_chat_template:
-        capabilities += ["tools"] * wrapper.has_tool_calling + ["thinking"] * wrapper.has_thinking
     probe = make_prompt_cache(network)
     logits = network(mx.array([[0, 0]]), cache=probe)
     mx.eval(logits)
@@ -132,10 +126,10 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         vocabulary=vocabulary,
         rows=int(logits.shape[-1]),
         context_length=min(own, request.context_length) if request.context_length else own,
-        stop_tokens=_stop_tokens(config, generation, tokenizer),
+        stop_tokens=stop_tokens,
         defaults=_defaults(generation),
-        markers=markers,
-        tool_parser=wrapper.tool_parser,
+        family=family,
+        added=added,
         weight_bytes=weight_bytes,
         costs=Costs(
             row_bytes(probe) if batchable else _unbatched(probe),
@@ -144,7 +138,7 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         batchable=batchable,
         paddable=paddable(caches),
         ragged=counts,
-        capabilities=tuple(capabilities),
+        capabilities=("completion", *capabilities(template)),
         adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
         prefill_rate=_prefill_rate(network),
     )

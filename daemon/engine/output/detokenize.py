@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 REPLACEMENT = "\ufffd"
 WINDOW = 8
+_SILENT = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 
 class Detokenizer(Protocol):
@@ -27,18 +28,24 @@ def byte_alphabet() -> dict[str, int]:
 
 
 class Vocabulary:
-    """What each token id is as text or bytes. `hidden` are special tokens, which leave no text, but for those that
-    spell the model's markers (`shown`), wholly or in part."""
+    """What each token id is as text or bytes. `hidden` leave no text: special tokens, but none that spells one of the
+    model's markers (`shown`), wholly or in part. With `stops` only those and the ones that begin, end, fill or part
+    texts are hidden: a special token that nobody knows is text."""
 
-    def __init__(self, tokenizer: Any, shown: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, tokenizer: Any, shown: frozenset[str] = frozenset(), stops: frozenset[int] | None = None
+    ) -> None:
         self.backend = getattr(tokenizer, "_tokenizer", None)
         self.tokenizer = tokenizer
         added = tokenizer.added_tokens_decoder
         self.added = {int(token): str(entry) for token, entry in added.items()}
+        silent = {str(name) for name in (getattr(tokenizer, kind, None) for kind in _SILENT) if name}
         self.hidden = frozenset(
             int(token)
             for token, entry in added.items()
-            if entry.special and not any(str(entry) in marker for marker in shown)
+            if entry.special
+            and (stops is None or int(token) in stops or str(entry) in silent)
+            and not any(str(entry) in marker for marker in shown)
         )
         self.size = 1 + max([*tokenizer.get_vocab().values(), *self.added], default=-1)
         self.pieces = self._byte_pieces() if self._byte_level() else None

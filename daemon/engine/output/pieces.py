@@ -27,4 +27,14 @@ class Call:
     arguments: str
 
 
-Piece = Text | Reasoning | Call
+@dataclass(frozen=True, slots=True)
+class CallDelta:
+    """A part of call number `index` of the answer: its `name` comes first, once; the `arguments` of all its parts
+    together are JSON text of an object."""
+
+    index: int
+    name: str
+    arguments: str
+
+
+Piece = Text | Reasoning | Call | CallDelta

@@ -29,6 +29,8 @@ def template_ready(message: dict[str, Any], marked: Marks) -> dict[str, Any]:
     thoughts = next((message[key] for key in ("reasoning_content", "thinking", "reasoning") if key in message), None)
     if thoughts is not None:
         message = {"thinking": thoughts} | message | {"reasoning_content": thoughts}
+    if message.get("role") == "tool" and "tool_name" in message:
+        message.setdefault("name", message["tool_name"])
     if message.get("role") == "assistant":
         return message
     return {key: value if key == "role" else marked.around(value) for key, value in message.items()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
@@ -21,18 +22,22 @@ class TooLong(Exception):
 
 
 class Template:
-    """A compiled template. `literals` is the text that stands in it, outside and inside its expressions."""
+    """A compiled template. `literals` is the text that stands in it, outside and inside its expressions; `variables`
+    are the names that it may look up."""
 
     def __init__(self, source: str) -> None:
         """Raises jinja2.TemplateError."""
         self.source = source
-        self._compiled = _environment().from_string(source)
-        self.literals = _literals(source)
+        tree = _environment().parse(source)
+        self.literals = _literals(tree)
+        self.variables = frozenset(jinja2.meta.find_undeclared_variables(tree))
+        self._compiled = _environment().from_string(tree)
 
     def render(self, variables: dict[str, Any], most: int) -> str:
         """Raises TooLong past `most` characters, and whatever the template does."""
         pieces, size = [], 0
-        for piece in self._compiled.generate(variables):
+        given = {name: _Given(value) if type(value) is list else value for name, value in variables.items()}
+        for piece in self._compiled.generate(given):
             size += len(piece)
             if size > most:
                 raise TooLong
@@ -40,9 +45,8 @@ class Template:
         return "".join(pieces)
 
 
-def _literals(source: str) -> str:
+def _literals(tree: jinja2.nodes.Template) -> str:
     """Joined with a character that no token has, so that none is found across two of them."""
-    tree = _environment().parse(source)
     texts = {node.data for node in tree.find_all(jinja2.nodes.TemplateData)}
     texts |= {node.value for node in tree.find_all(jinja2.nodes.Const) if isinstance(node.value, str)}
     return "\0".join(texts)
@@ -100,7 +104,14 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     """Jinja's own would escape HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys, default=_listed
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    """What a filter such as `map` gives. Raises TypeError for what is no sequence."""
+    return list(value)
 
 
 def _raise(message: str) -> None:
@@ -111,11 +122,20 @@ def _now(pattern: str) -> str:
     return datetime.now().strftime(pattern)
 
 
+class _Given(list[Any]):
+    """A list of the request's, which stays as it is."""
+
+
+class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """Lists that a template made itself may grow and shrink, for some templates keep a queue in one."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return (type(obj) is list and attr in ("append", "pop")) or super().is_safe_attribute(obj, attr, value)
+
+
 @functools.cache
 def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
-    )
+    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols])
     environment.filters["tojson"] = _to_json
     environment.globals |= {
         "raise_exception": _raise,

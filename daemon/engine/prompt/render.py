@@ -19,6 +19,11 @@ import msgspec
 from ...protocol import ChatPrompt, Count, Detokenize, Generate, Prompt, TextPrompt, TokenPrompt
 from ..grammar.answer_form import AnswerForm, Unforced, bound_by
 from ..grammar.literals import BadGrammar, Block
+from ..output.formats.family import Family
+from ..output.formats.table import find_family
+from .chat.attempts import first_rendered
+from .chat.template_variables import thinking_variables, tool_variables
+from .chat.variants import with_short_ids
 from .control_tokens import Marks, encode, marks, pattern
 from .conversation import closed_at_tag, tagged, template_ready, with_messages
 from .encoding import Encoding, decoded
@@ -91,6 +96,7 @@ class Prompts:
             model.shape,
             {token: found for token, found in special.items() if found is not None},
         )
+        self._added = frozenset(encoding.added)
         self._compiled = functools.lru_cache(maxsize=8)(self._compile)
         self._forms = functools.lru_cache(maxsize=8)(self._probe)
 
@@ -139,7 +145,7 @@ class Prompts:
             )
         if request.max_tokens is not None:
             room = min(room, request.max_tokens)
-        opened = self._opens_reasoning(rendered)
+        opened = self._opens_reasoning(request.prompt, rendered)
         grammar = self._grammar(request, rendered, opened)
         return Prepared(request, tokens, room, truncated, opened, rendered, pictures, grammar)
 
@@ -313,11 +319,7 @@ class Prompts:
         )
 
     def _render(self, prompt: ChatPrompt, template: Template, marked: Marks, most: int) -> str:
-        options = marked.around(prompt.template_options)
-        if prompt.thinking is not None:
-            options["enable_thinking"] = bool(prompt.thinking)
-            if isinstance(prompt.thinking, str):
-                options["reasoning_effort"] = prompt.thinking
+        """What the template makes of the messages or, where it cannot take them, of the same ones in another form."""
         messages = [template_ready(message, marked) for message in prompt.messages]
         if not messages:
             raise ValueError("there are no messages")
@@ -327,14 +329,23 @@ class Prompts:
             spoken = [only.around(m) if m.get("role") == "assistant" else m for m in messages]
             messages = adapted(spoken, self._forms(template.source), self._sight.mark)
         last = tagged(messages[-1], template.source) if prompt.continue_last else None
-        given = {
-            "messages": messages,
-            "tools": marked.around(prompt.tools) or None,
+        messages = with_short_ids(messages, template.source)
+        tools = marked.around(prompt.tools)
+        known = template.variables
+        variables = tool_variables(tools, known) | marked.around(prompt.template_options)
+        variables |= thinking_variables(
+            prompt.thinking, known, self._family(prompt).efforts, prompt.thinking_budget
+        ) | {
+            "tools": tools or None,
             "documents": None,
             "add_generation_prompt": prompt.open_answer and not prompt.continue_last,
         }
-        rendered = template.render(self._tokenizer.names | options | given, most)
-        return rendered if last is None else closed_at_tag(rendered, last)
+
+        def render(messages: list[dict[str, Any]], variables: dict[str, Any]) -> str:
+            text = template.render(self._tokenizer.names | variables | {"messages": messages}, most)
+            return text if last is None else closed_at_tag(text, last)
+
+        return first_rendered(render, messages, variables)
 
     def _grammar(self, request: Generate, rendered: str, opened: bool) -> str:
         try:
@@ -350,6 +361,18 @@ class Prompts:
         except BadGrammar as error:
             raise bad_grammar(error.param or bound_by(request), str(error)) from error
 
-    def _opens_reasoning(self, rendered: str) -> bool:
-        start = self._model.think_start
-        return bool(start) and rendered.rstrip().endswith(start)
+    def _family(self, prompt: Prompt) -> Family:
+        given = prompt.template if isinstance(prompt, ChatPrompt) else None
+        return find_family(self._tokenizer.template if given is None else given, self._added)
+
+    def _opens_reasoning(self, prompt: Prompt, rendered: str) -> bool:
+        """Whether the answer goes on in a reasoning block: one that the prompt opens at its end or, in an answer that
+        is to be continued, has not closed."""
+        for thought in self._family(prompt).thoughts:
+            if thought.start and rendered.rstrip().endswith(thought.start):
+                return True
+            if isinstance(prompt, ChatPrompt) and prompt.continue_last and thought.start:
+                start = rendered.rfind(thought.start)
+                if start >= 0 and thought.start in str(prompt.messages[-1].get("content")):
+                    return rendered.find(thought.end, start) < 0
+        return False

@@ -138,7 +138,7 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 
 async def test_tool_calls(serving: Serving, client: httpx.AsyncClient) -> None:
     """Calls come whole, arguments as JSON text, content null; parallel_tool_calls false keeps the first."""
-    calls = (ToolCall(name="look", arguments='{"a":1}'), ToolCall(name="look", arguments="{}"))
+    calls = (ToolCall(name="look", arguments='{"a":1}'), ToolCall(name="look", arguments="{}", index=1))
     serving.engine.script = says(Delta(id=1, tool_calls=calls), finished("tool_calls"))
     answer = (await client.post(PATH, json=body(tools=[TOOL]))).json()["choices"][0]
     assert answer["finish_reason"] == "tool_calls" and answer["message"]["content"] is None
@@ -150,6 +150,32 @@ async def test_tool_calls(serving: Serving, client: httpx.AsyncClient) -> None:
     streamed = [c for chunk in chunks for c in chunk["choices"][0]["delta"].get("tool_calls", [])]
     assert [c["index"] for c in streamed] == [0, 1] and len({c["id"] for c in streamed}) == 2
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+async def test_a_call_streams_argument_by_argument(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Id, type and name come first and once; every part has the call's index, and together they are the arguments."""
+    parts = [
+        ToolCall(name="look", arguments='{"a": 1'),
+        ToolCall(name="", arguments=', "b": 2'),
+        ToolCall(name="", arguments="}"),
+        ToolCall(name="wait", arguments="{", index=1),
+        ToolCall(name="", arguments="}", index=1),
+    ]
+    serving.engine.script = says(*(Delta(id=1, tool_calls=(part,)) for part in parts), finished("tool_calls"))
+    chunks = events((await client.post(PATH, json=body(tools=[TOOL], stream=True))).text)
+    assert serving.engine.requests[0].stream_calls
+    streamed = [c for chunk in chunks for c in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    assert [c["index"] for c in streamed] == [0, 0, 0, 1, 1]
+    assert [c["function"].get("name") for c in streamed] == ["look", None, None, "wait", None]
+    assert ["id" in c and "type" in c for c in streamed] == [True, False, False, True, False]
+    assert streamed[0]["id"] != streamed[3]["id"]
+    first = "".join(c["function"]["arguments"] for c in streamed if c["index"] == 0)
+    assert json.loads(first) == {"a": 1, "b": 2}
+    chunks = events((await client.post(PATH, json=body(tools=[TOOL], stream=True, parallel_tool_calls=False))).text)
+    assert {c["index"] for chunk in chunks for c in chunk["choices"][0]["delta"].get("tool_calls", [])} == {0}
+    whole = (await client.post(PATH, json=body(tools=[TOOL]))).json()["choices"][0]["message"]["tool_calls"]
+    assert not serving.engine.requests[-1].stream_calls
+    assert [c["function"]["arguments"] for c in whole] == ['{"a": 1, "b": 2}', "{}"]
 
 
 async def test_tool_choice_none_hides_the_tools(serving: Serving, client: httpx.AsyncClient) -> None:
@@ -213,3 +239,12 @@ async def test_prefix_of_the_answer(serving: Serving, client: httpx.AsyncClient)
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Well"}]
     await client.post(PATH, json=body(messages=messages, continue_final_message=True))
     assert serving.engine.requests[0].prompt.continue_last  # type: ignore[union-attr]
+
+
+async def test_a_budget_of_thought(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Under both names; refused by name for a model that cannot think, and below zero."""
+    for more in ({"thinking_budget": 100}, {"reasoning": {"max_tokens": 100}}):
+        await client.post(PATH, json=body(**more))
+        assert serving.engine.requests[-1].prompt.thinking_budget == 100  # type: ignore[union-attr]
+    refused = await client.post(PATH, json=body(thinking_budget=-1))
+    assert refused.status_code == 400 and "thinking_budget" in refused.text

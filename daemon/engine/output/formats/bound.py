@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from ..overlap import overlap
 from ..pieces import Piece, Reasoning, Text
+from .family import Thoughts
 from .format import Format, TextChannel
-from .marked import Markers
 
 
 class BoundFormat:
     """A reasoning block, where there is one, and the answer as it is. White space beside the block is dropped.
 
-    With `calls`, an answer that begins with the marker of a call is read by that format.
+    With `calls`, an answer that begins with `opener` is read by that format. `thought` None: there is no such block.
     """
 
-    def __init__(self, markers: Markers, *, reasoning: bool, inside: bool, calls: Format | None = None) -> None:
-        self._markers = markers
+    def __init__(
+        self, thought: Thoughts | None, *, inside: bool = False, opener: str = "", calls: Format | None = None
+    ) -> None:
+        self._start, self._end = (thought.start, thought.end) if thought else ("", "")
+        self._opener = opener
         self._calls = calls
         self._delegate: Format | None = None
         self._held = ""
-        self._opening = reasoning and not inside
+        self._opening = bool(self._start) and not inside
         self._deciding = calls is not None
         self._strip = inside
         self._channel: TextChannel = "reasoning" if inside else "content"
@@ -27,6 +30,11 @@ class BoundFormat:
     @property
     def channel(self) -> TextChannel:
         return self._channel if self._delegate is None else self._delegate.channel
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known how the answer begins: with a reasoning block or without."""
+        return not self._opening
 
     def add(self, text: str) -> list[Piece]:
         if self._delegate is not None:
@@ -36,28 +44,28 @@ class BoundFormat:
         if self._opening and not self._open():
             return pieces
         if self._channel == "reasoning":
-            at = self._held.find(self._markers.think_end)
-            keep = overlap(self._held, [self._markers.think_end]) if at < 0 else len(self._held) - at
+            at = self._held.find(self._end)
+            keep = overlap(self._held, [self._end]) if at < 0 else len(self._held) - at
             self._give(pieces, keep)
             if at < 0:
                 return pieces
-            self._held = self._held[len(self._markers.think_end) :]
+            self._held = self._held[len(self._end) :]
             self._channel, self._strip = "content", True
         if self._deciding:
             return pieces + self._decide()
         self._give(pieces, 0)
         return pieces
 
-    def finish(self) -> list[Piece]:
+    def finish(self, *, cut: bool = False) -> list[Piece]:
         if self._delegate is not None:
-            return self._delegate.finish()
+            return self._delegate.finish(cut=cut)
         pieces: list[Piece] = []
         self._give(pieces, 0)
         return pieces
 
     def _open(self) -> bool:
         """Whether it is certain how the text begins."""
-        start, begun = self._markers.think_start, self._held.lstrip()
+        start, begun = self._start, self._held.lstrip()
         if not begun or (len(begun) < len(start) and start.startswith(begun)):
             return False
         self._opening = False
@@ -69,7 +77,7 @@ class BoundFormat:
     def _decide(self) -> list[Piece]:
         """Whether the answer is a call."""
         assert self._calls is not None
-        marker, begun = self._markers.tool_start, self._held.lstrip()
+        marker, begun = self._opener, self._held.lstrip()
         if not begun or (len(begun) < len(marker) and marker.startswith(begun)):
             return []
         self._deciding = False

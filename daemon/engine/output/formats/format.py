@@ -19,5 +19,6 @@ class Format(Protocol):
     def add(self, text: str) -> list[Piece]:
         """What is certain after some more text."""
 
-    def finish(self) -> list[Piece]:
-        """What is left when the text ends."""
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """What is left when the text ends. `cut`: because there was no room for more; a call that was not complete by
+        then is none."""

@@ -12,5 +12,5 @@ class PlainFormat:
     def add(self, text: str) -> list[Piece]:
         return [Text(text)] if text else []
 
-    def finish(self) -> list[Piece]:
+    def finish(self, *, cut: bool = False) -> list[Piece]:
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -13,27 +12,26 @@ from reference.architectures import END_OF_TURN
 from mlx_serve.daemon.engine.generate.draw import Draw
 from mlx_serve.daemon.engine.generate.sequence import Sequence
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.output.formats.marked import Markers
+from mlx_serve.daemon.engine.output.formats.table import find_family
 from mlx_serve.daemon.engine.prompt.render import Prepared
-from mlx_serve.daemon.protocol import Delta, Generate, TextPrompt, TokenLogprob, TokenPrompt
+from mlx_serve.daemon.protocol import ChatPrompt, Delta, Generate, TextPrompt, TokenLogprob, TokenPrompt
 
 START = END_OF_TURN - 1
-MARKERS = Markers("<think>", "</think>", "<call>", "</call>")
+FAMILY = find_family("<think> <tool_call>")
+TOOLS = ({"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}},)
 
 
 @pytest.fixture
 def model(llama: LanguageModel) -> LanguageModel:
-    def parser(text: str, tools: Any) -> Any:
-        return json.loads(text)
-
-    return replace(llama, markers=MARKERS, tool_parser=parser)
+    return replace(llama, family=FAMILY)
 
 
 class Told:
     """A sequence that is told an answer, token by token, and everything that it shows."""
 
     def __init__(self, model: LanguageModel, *, room: int = 1000, inside: bool = False, **options: Any) -> None:
-        request = Generate(**({"prompt": TokenPrompt(ids=(1, 2))} | options))
+        prompt = ChatPrompt(messages=(), tools=TOOLS) if options.get("parse_tools") else TokenPrompt(ids=(1, 2))
+        request = Generate(**({"prompt": prompt} | options))
         self.model = model
         self.sequence = Sequence(1, 0, Prepared(request, [1, 2], room, False, inside, ""), Draw(), model)
         self.deltas: list[Delta] = []
@@ -135,37 +133,54 @@ def test_stop_strings_do_not_count_in_reasoning(model: LanguageModel) -> None:
 
 
 def test_a_call_comes_whole_and_names_the_reason(model: LanguageModel) -> None:
-    told = Told(model, parse_tools=True).say('ok <call>{"name": "f", "arguments": {"a": 1}}</call>').end()
+    told = Told(model, parse_tools=True).say('ok <tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>').end()
     assert (told.text, told.calls) == ("ok ", [("f", '{"a": 1}')])
     assert told.sequence.finished(last=True).reason == "tool_calls"
 
 
 def test_a_call_without_tools_is_text(model: LanguageModel) -> None:
-    text = '<call>{"name": "f", "arguments": {}}</call>'
+    text = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
     told = Told(model).say(text).end()
     assert (told.text, told.calls, told.sequence.finished(last=True).reason) == (text, [], "stop")
 
 
-@pytest.mark.parametrize("text", ["<call>{broken</call>", '<call>{"nom": 1}</call>', "<call>", '<call>{"name": "f"'])
+@pytest.mark.parametrize(
+    "text",
+    ["<tool_call>{broken</tool_call>", '<tool_call>{"nom": 1}</tool_call>', "<tool_call>", '<tool_call>{"name": "f'],
+)
 def test_a_malformed_call_is_given_to_the_user(model: LanguageModel, text: str) -> None:
     """Closed or cut off: as the model wrote it, and it is no tool call."""
     told = Told(model, parse_tools=True).say("see: " + text).end()
     assert (told.text, told.calls, told.sequence.finished(last=True).reason) == ("see: " + text, [], "stop")
 
 
-def test_special_tokens_inside_a_call_reach_its_parser(model: LanguageModel) -> None:
-    """Some models' calls are spelled with special tokens, which are silent elsewhere."""
+def test_a_special_token_that_nobody_knows_is_text(model: LanguageModel) -> None:
+    """So that what a model says in channels of its own is not glued together; inside a call it is part of a value."""
+    told = Told(model).say("analysis").tokens([START]).say("final").end()
+    assert told.text == "analysis<|im_start|>final"
+    told = Told(model, parse_tools=True).say('<tool_call>{"name": "f", "arguments": {"b": "')
+    told.tokens([START]).say('"}}</tool_call>').end()
+    assert told.calls == [("f", '{"b": "<|im_start|>"}')]
 
-    def parser(text: str, tools: Any) -> Any:
-        return {"name": text.removeprefix("f<|im_start|>"), "arguments": {}}
 
-    told = Told(replace(model, tool_parser=parser), parse_tools=True)
-    told.tokens([START]).say("a<call>f").tokens([START]).say("g</call>b").tokens([START]).end()
-    assert (told.text, told.calls) == ("ab", [("g", "{}")])
+def test_a_call_that_the_limit_cuts_off_is_text(model: LanguageModel) -> None:
+    """What would complete it may be missing from a value: it is not repaired."""
+    text = '<tool_call>{"name": "f", "arguments": {"a": 1'
+    told = Told(model, parse_tools=True, room=len(model.tokenizer(text)["input_ids"])).say(text)
+    assert (told.text, told.calls) == (text, [])
+    assert Told(model, parse_tools=True).say(text).end().calls == [("f", '{"a": 1}')]
+
+
+def test_a_call_argument_by_argument(model: LanguageModel) -> None:
+    """Only where it is asked for; the parts together are the object."""
+    text = '<tool_call>{"name": "f", "arguments": {"a": 1, "b": "x"}}</tool_call>'
+    told = Told(model, parse_tools=True, stream_calls=True).say(text).end()
+    assert told.calls == [("f", '{"a": 1'), ("", ', "b": "x"'), ("", "}")]
+    assert [call.index for delta in told.deltas for call in delta.tool_calls] == [0, 0, 0]
 
 
 def test_a_call_then_the_limit_is_length(model: LanguageModel) -> None:
-    text = '<call>{"name": "f", "arguments": {}}</call>'
+    text = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
     told = Told(model, parse_tools=True, room=len(model.tokenizer(text)["input_ids"])).say(text)
     assert told.calls == [("f", "{}")]
     assert told.sequence.finished(last=True).reason == "length"

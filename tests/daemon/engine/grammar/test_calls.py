@@ -10,7 +10,7 @@ import pytest
 from support.byte_vocabulary import CLOSE, END, OPEN, SPECIAL, TRIE, matcher, matches, walk
 
 from mlx_serve.daemon.engine.grammar.answer_form import AnswerForm, Unforced
-from mlx_serve.daemon.engine.grammar.call_shape import HERMES, QWEN_CODER, CallShape, known_shape
+from mlx_serve.daemon.engine.grammar.call_shape import HERMES, QWEN_CODER, CallShape
 from mlx_serve.daemon.engine.grammar.literals import BadGrammar, Block
 from mlx_serve.daemon.protocol import Calling, ChatPrompt, Generate, Grammar
 
@@ -237,16 +237,6 @@ def test_a_notation_that_is_not_known() -> None:
     assert not form(None).binds(request((tool("stop", strict=True),)))
     both = text(request(grammar=Grammar(type="choice", source='["yes"]')), None)
     assert matches(both, "yes") and matches(both, "<tool_call>anything</tool_call>")
-
-
-def test_which_shape_a_model_has() -> None:
-    from mlx_lm.tool_parsers import json_tools, mistral, qwen3_coder
-
-    assert known_shape("<tool_call>", json_tools.parse_tool_call) is HERMES
-    assert known_shape("<tool_call>", qwen3_coder.parse_tool_call) is QWEN_CODER
-    assert known_shape("[TOOL_CALLS]", mistral.parse_tool_call) is None
-    assert known_shape("", json_tools.parse_tool_call) is None
-    assert known_shape("<tool_call>", None) is None
 
 
 @pytest.mark.parametrize("shape", [HERMES, LLAMA], ids=["hermes", "llama"])

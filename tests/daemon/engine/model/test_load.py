@@ -208,7 +208,7 @@ def test_named_templates(folder: Path, place: str) -> None:
     model, told = bring_in(folder)
     assert model.tokenizer.chat_template == {"default": "plain", "tool_use": TOOLS}
     assert "tools" in told.capabilities
-    assert model.markers.tool_start == "<tool_call>"
+    assert model.family.name == "hermes"
 
 
 def test_tokens_that_an_old_folder_adds(folder: Path) -> None:

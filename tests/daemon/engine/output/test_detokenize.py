@@ -171,6 +171,8 @@ def test_hidden_tokens_leave_no_text_and_shown_ones_do() -> None:
     assert Vocabulary(tokenizer, frozenset(["<|im_start|>"])).decode(tokens) == "hello<|im_start|> the"
     assert Vocabulary(tokenizer, frozenset(["<|im_start|>thought"])).decode(tokens) == "hello<|im_start|> the"
     assert Vocabulary(tokenizer).piece(start) == b"<|im_start|>"
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert Vocabulary(tokenizer, stops=frozenset([end])).decode([*tokens, end]) == "hello<|im_start|> the"
 
 
 def test_vocabulary_with_holes() -> None:

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.output.detokenize import Vocabulary
-from mlx_serve.daemon.engine.output.formats.marked import Markers
+from mlx_serve.daemon.engine.output.formats.table import find_family
 from mlx_serve.daemon.engine.prompt.encoding import tokenizer_data
 from mlx_serve.daemon.engine.prompt.environment import Template
 from mlx_serve.daemon.engine.prompt.refused import Refused
@@ -108,7 +108,7 @@ def test_a_template_cannot_change_the_request(llama: LanguageModel) -> None:
 
 
 def test_a_prompt_that_opens_a_thought(llama: LanguageModel) -> None:
-    model = with_template(replace(llama, markers=Markers("<think>", "</think>")), "{{ messages[0].content }}<think>\n")
+    model = with_template(replace(llama, family=find_family("<think>")), "{{ messages[0].content }}<think>\n")
     assert prepare(model, chat(("user", "x"))).inside_reasoning
     assert not prepare(model, TextPrompt(text="x")).inside_reasoning
     assert not prepare(llama, chat(("user", "<think>"))).inside_reasoning

@@ -1,0 +1,1 @@
+"""Families whose calls have markup of their own around names, parameters or whole messages."""

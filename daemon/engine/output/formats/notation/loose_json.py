@@ -1,0 +1,359 @@
+"""JSON as models write it, read as it comes: each member is known when its value is complete.
+
+What has one reading is read: line feeds in strings, backslashes that escape nothing, single quotes, Python's True and
+None, keys without quotes, a comma too many, a brace that is missing. Everything else, and every value that JSON cannot
+hold (NaN, 1e999, a set), is an error: the text is then not JSON, and nothing is guessed. Time is linear in the text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DEPTH = 128
+LONGEST_WORD = 1000
+"""A number or a word that goes on for longer is none."""
+LONGEST_BLANK = 256
+"""Behind so many blanks nothing is awaited that decides whether a quote ended its string."""
+_BLANK = re.compile(r"[\s\ufeff]*")
+_WORD = re.compile(r"[A-Za-z_$][\w$.\-]*")
+_NUMBER = re.compile(r"[0-9+\-.][0-9.eE_+\-]*")
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_PLAIN = {quote: re.compile(rf"[^{quote}\\]*") for quote in "\"'"}
+_HEX = re.compile(r"[0-9a-fA-F]{4}")
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"} | {letter: letter for letter in "\"'\\/"}
+_WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
+_CLOSES = {"{": "}", "[": "]", "(": ")"}
+
+Member = Callable[[Sequence["Frame"], str, Any], None]
+Expects = Literal["value", "key", "colon", "comma", "string", "done", "failed"]
+
+
+@dataclass(slots=True)
+class Frame:
+    """An open object (`closes` is `}`, or `)` for the arguments of a call in Python) or array."""
+
+    closes: str
+    value: Any
+    key: str = ""
+
+    @property
+    def named(self) -> bool:
+        return self.closes != "]"
+
+
+@dataclass
+class LooseJson:
+    """One value. `member` hears of every complete member of an object, with the open frames around it. `closers` are
+    what may follow the value: a string is over where one of them comes after its quote. `quotes` beside `"` and `'`
+    are whole markers, between which nothing is escaped. `python`: the text begins behind the `(` of a call. What
+    follows the value ends it where its own brackets are missing."""
+
+    member: Member | None = None
+    closers: tuple[str, ...] = ()
+    quotes: tuple[str, ...] = ()
+    python: bool = False
+    value: Any = None
+    frames: list[Frame] = field(default_factory=list)
+    expects: Expects = "value"
+    _text: str = ""
+    _at: int = 0
+    _quote: str = ""
+    _role: Expects = "value"
+    _inside: bool = False
+    _parts: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.python:
+            self._open("(")
+
+    @property
+    def rest(self) -> str:
+        """What was not read: behind the value, once it is done."""
+        return self._text[self._at :]
+
+    def add(self, text: str, *, final: bool = False) -> Expects:
+        """Read on. `final`: no further text comes, so nothing needs to be waited for."""
+        self._text = self._text[self._at :] + text
+        self._at = 0
+        while self.expects not in ("done", "failed") and self._step(final):
+            pass
+        return self.expects
+
+    def close(self) -> bool:
+        """The text has ended, or the closing marker is there: close what is open, unless the end is in the middle of a
+        string or before a value. Whether the value is there now."""
+        self.add("", final=True)
+        return self._close_all()
+
+    def _close_all(self) -> bool:
+        if self.expects == "key" and self.frames and self.frames[-1].value:
+            self.expects = "comma"
+        if self.expects == "value" and self.frames and self.frames[-1].closes == "]":
+            self.expects = "comma"
+        while self.expects == "comma":
+            self._close_frame()
+        return self.expects == "done"
+
+    def _fail(self) -> bool:
+        self.expects = "failed"
+        return False
+
+    def _step(self, final: bool) -> bool:
+        """One token. False where more text is needed, or nothing can follow."""
+        if self.expects == "string":
+            return self._string(final)
+        match = _BLANK.match(self._text, self._at)
+        self._at = match.end() if match else self._at
+        if self._at >= len(self._text):
+            return False
+        letter = self._text[self._at]
+        if self.frames and self.closers:
+            left = self._text[self._at : self._at + 64]
+            if left.startswith(self.closers):
+                return self._close_all() or self._fail()
+            if not final and any(closer.startswith(left) for closer in self.closers):
+                return False
+        if self.expects == "colon":
+            return self._colon(letter)
+        if self.expects == "comma":
+            return self._comma(letter)
+        if letter in ")]}":
+            return self._closing(letter)
+        if self.expects == "key":
+            return self._key(letter, final)
+        return self._value(letter, final)
+
+    def _colon(self, letter: str) -> bool:
+        if letter != ("=" if self.frames[-1].closes == ")" else ":"):
+            return self._fail()
+        self._at += 1
+        self.expects = "value"
+        return True
+
+    def _comma(self, letter: str) -> bool:
+        frame = self.frames[-1]
+        if letter == ",":
+            self._at += 1
+            self.expects = "key" if frame.named else "value"
+            return True
+        if letter in ")]}":
+            return self._closing(letter)
+        if frame.closes == "}" and letter in "\"'":
+            self.expects = "key"  # the comma is missing
+            return True
+        return self._fail()
+
+    def _closing(self, letter: str) -> bool:
+        """A closing bracket; those of frames inside that are still open are missing."""
+        if self.expects == "value" and self.frames and self.frames[-1].named:
+            return self._fail()
+        if not any(frame.closes == letter for frame in self.frames):
+            return self._fail()
+        self._at += 1
+        while self.frames[-1].closes != letter:
+            self._close_frame()
+        self._close_frame()
+        return True
+
+    def _key(self, letter: str, final: bool) -> bool:
+        if self._opens_string(letter, final):
+            return True
+        match = _WORD.match(self._text, self._at)
+        if match is None or self.expects == "failed":
+            return self._waits_for_quote(final) and self._fail()
+        if match.end() == len(self._text) and not final:
+            return len(match[0]) > LONGEST_WORD and self._fail()
+        self._at = match.end()
+        self.frames[-1].key = match[0]
+        self.expects = "colon"
+        return True
+
+    def _value(self, letter: str, final: bool) -> bool:
+        if letter in "{[":
+            if len(self.frames) >= DEPTH:
+                return self._fail()
+            self._at += 1
+            self._open(letter)
+            return True
+        if self._opens_string(letter, final):
+            return True
+        if not self._waits_for_quote(final):
+            return False
+        match = _NUMBER.match(self._text, self._at) or _WORD.match(self._text, self._at)
+        if match is None:
+            return self._fail()
+        if match.end() == len(self._text) and not final:
+            return len(match[0]) > LONGEST_WORD and self._fail()
+        self._at = match.end()
+        try:
+            self._complete(scalar(match[0]))
+        except ValueError:
+            return self._fail()
+        return True
+
+    def _open(self, letter: str) -> None:
+        self.frames.append(Frame(_CLOSES[letter], [] if letter == "[" else {}))
+        self.expects = "value" if letter == "[" else "key"
+
+    def _opens_string(self, letter: str, final: bool) -> bool:
+        quote = next((quote for quote in self.quotes if self._text.startswith(quote, self._at)), "")
+        if not quote and letter in "\"'":
+            quote = letter
+        if not quote:
+            return False
+        self._at += len(quote)
+        self._quote, self._role, self._inside = quote, self.expects, False
+        self.expects = "string"
+        return True
+
+    def _waits_for_quote(self, final: bool) -> bool:
+        """False where a quote may still become whole."""
+        left = self._text[self._at :]
+        return final or not any(len(left) < len(quote) and quote.startswith(left) for quote in self.quotes)
+
+    def _string(self, final: bool) -> bool:
+        text, quote = self._text, self._quote
+        if len(quote) > 1:
+            found = text.find(quote, self._at)
+            if found < 0:
+                keep = 0 if final else len(quote) - 1
+                end = max(self._at, len(text) - keep)
+                self._parts.append(text[self._at : end])
+                self._at = end
+                return False
+            self._parts.append(text[self._at : found])
+            self._at = found
+        else:
+            match = _PLAIN[quote].match(text, self._at)
+            if match is not None:
+                self._parts.append(match[0])
+                self._at = match.end()
+            if self._at >= len(text):
+                return False
+            if text[self._at] == "\\":
+                return self._escape(final)
+        ends = self._ends_string(self._at + len(quote), final)
+        if ends is None:
+            return False
+        inner = not ends and self._quotes_inside(self._at)
+        self._at += len(quote)
+        if inner:
+            self._parts.append(quote)
+            return True
+        string, self._parts = whole(self._parts), []
+        if self._role == "key":
+            self.frames[-1].key = string
+            self.expects = "colon"
+        else:
+            self._complete(string)
+        return True
+
+    def _ends_string(self, at: int, final: bool) -> bool | None:
+        """Whether a quote ends its string: something that can follow a string comes next. None: not known yet."""
+        match = _BLANK.match(self._text, at)
+        blanks = len(match[0]) if match else 0
+        left = self._text[at + blanks : at + blanks + 64]
+        if not left:
+            return True if final or not self.frames or blanks > LONGEST_BLANK else None
+        if self._role == "key":
+            return left[0] == ("=" if self.frames[-1].closes == ")" else ":")
+        if left[0] in ",)]}" or not self.frames or left.startswith(self.closers):
+            return True
+        if not final and any(closer.startswith(left) for closer in self.closers):
+            return None
+        return False
+
+    def _quotes_inside(self, at: int) -> bool:
+        """Whether a quote that does not end its string is part of it: one of a pair around words, or an apostrophe."""
+        before, after = self._before(), self._text[at + len(self._quote) : at + len(self._quote) + 1]
+        if len(self._quote) > 1 or (self._quote == "'" and before.isalnum() and after.isalnum()):
+            return True
+        if self._inside:
+            self._inside = False
+            return True
+        self._inside = bool(before) and not before.isalnum() and not after.isspace()
+        return self._inside
+
+    def _before(self) -> str:
+        """The last character of the string so far."""
+        return next((part[-1] for part in reversed(self._parts) if part), "")
+
+    def _escape(self, final: bool) -> bool:
+        text, at = self._text, self._at
+        if at + 1 >= len(text):
+            if final:
+                self._parts.append("\\")
+                self._at += 1
+            return final
+        letter = text[at + 1]
+        if letter == "u":
+            if len(text) < at + 6 and not final:
+                return False
+            match = _HEX.match(text, at + 2)
+            self._parts.append(chr(int(match[0], 16)) if match else "\\u")
+            self._at += 6 if match else 2
+        else:
+            self._parts.append(_ESCAPES.get(letter, "\\" + letter))
+            self._at += 2
+        return True
+
+    def _complete(self, value: Any) -> None:
+        """A value is there, at the place that waited for it."""
+        if not self.frames:
+            self.value = value
+            self.expects = "done"
+            return
+        frame = self.frames[-1]
+        self.expects = "comma"
+        if not frame.named:
+            frame.value.append(value)
+            return
+        frame.value[frame.key] = value
+        if self.member is not None:
+            self.member(self.frames, frame.key, value)
+
+    def _close_frame(self) -> None:
+        self._complete(self.frames.pop().value)
+
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+def whole(parts: Sequence[str]) -> str:
+    """The text of a string: escaped halves of a character joined, one without its other half as the six characters of
+    its escape, for no text can hold it."""
+    text = "".join(parts)
+    if not _LONE.search(text):
+        return text
+    text = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
+    return _LONE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+def scalar(text: str) -> Any:
+    """A number, true, false or null. Raises ValueError for what JSON cannot hold, or what is none of these."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text) and not re.match(r"[+-]?0[0-9]", text):
+        number = float(text)
+        if math.isfinite(number):
+            return number
+    raise ValueError(f"{text[:40]!r} is no value")
+
+
+def loads(text: str) -> Any:
+    """A whole text's value. Raises ValueError."""
+    reader = LooseJson()
+    reader.add(text, final=True)
+    if reader.expects not in ("done", "failed"):
+        reader.close()
+    if reader.expects != "done" or reader.rest.strip():
+        raise ValueError("not JSON")
+    return reader.value

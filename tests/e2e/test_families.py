@@ -1,0 +1,139 @@
+"""Every family of models through the real daemon: a model that says given texts, in OpenAI's and in Ollama's dialect,
+streamed and whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.live_daemon import LiveDaemon
+from support.spoken_calls import TEMPLATES, TOOLS, Said, Understood, family_named, written
+from support.spoken_model import write_spoken
+
+from mlx_serve.daemon.engine.output.formats.table import find_family
+from mlx_serve.store.store import Store
+
+NAMES = sorted(TEMPLATES)
+CODE = "def f(x):\n    return x < 3 and '</x>'  # \\d 日本語 😀\n"
+CALLS: list[Said] = [
+    ("weather", {"city": "Århus 北京 👍🏽", "days": 3, "exact": True, "share": 0.5}),
+    ("write_file", {"path": "a b.py", "text": CODE}),
+]
+CASES = ("calls", "mistakes")
+
+
+def told(name: str, case: str) -> tuple[str, Understood]:
+    """What the model of a family says, and what is to be understood: thoughts, prose and two calls; or a call that is
+    nearly JSON, or of a tool that nobody offers."""
+    family = find_family(TEMPLATES[name])
+    shape = family.shape
+    assert shape is not None
+    bare = name in ("llama3", "llama4", "functionary-3.2")
+    between = "<|start|>assistant" if name == "harmony" else ""
+    if case == "calls":
+        calls = written(shape, CALLS)
+        said = Understood(calls=CALLS)
+        text = calls
+        if not bare:
+            said.content = f"Ich sehe 見る nach, mit {shape.begin[:3]}…"
+            text = f"{said.content}\n\n{calls}"
+            if name == "harmony":
+                text = f"<|channel|>commentary<|message|>{said.content}<|end|><|start|>assistant{calls}"
+        if family.thoughts:
+            thought = family.thoughts[0]
+            said.reasoning = "Hmm, 考える 🤔"
+            text = f"{thought.start}{said.reasoning}{thought.end}{between}{text}"
+        return text, said
+    if shape.arguments == "json" and not shape.element:
+        text = written(shape, [("weather", {"city": "@"})]).replace(
+            '{"city": "@"}', "{'city': 'Ro\nme \\d', days: \"3\",}"
+        )
+        return text, Understood(calls=[("weather", {"city": "Ro\nme \\d", "days": 3})])
+    text = written(shape, [("forecast", {"city": "Rome"})])
+    return text, Understood(content=text)
+
+
+@pytest.fixture(scope="module")
+def speaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDaemon]:
+    """A daemon with one checkpoint, of which each family is a copy with a template of its own."""
+    folder = tmp_path_factory.mktemp("spoken")
+    texts = [told(name, case)[0] for name in NAMES for case in CASES]
+    write_spoken(folder / "spoken", texts, "{{ messages[0].content }}")
+    store = Store.open(folder / "models")
+    store.pull(str(folder / "spoken"))
+    with LiveDaemon(folder / "models", cache_max_llm_models=2) as running:
+        yield running.ready()
+
+
+def template(name: str) -> str:
+    """A chat template in which the family is found, and which writes the token that says what comes."""
+    return "{# " + TEMPLATES[name] + " #}{% if tools %}.{% endif %}{{ '<|say ' ~ messages[-1].content ~ '|>' }}"
+
+
+def openai_whole(daemon: LiveDaemon, name: str, number: int) -> Understood:
+    answer = daemon.chat(name, str(number), tools=[*TOOLS])
+    choice = answer.json["choices"][0]
+    message = choice["message"]
+    calls = [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in message.get("tool_calls", [])]
+    assert choice["finish_reason"] == ("tool_calls" if calls else "stop")
+    assert message.get("reasoning") == message.get("reasoning_content")
+    return Understood(message["content"] or "", message.get("reasoning_content", ""), calls)
+
+
+def openai_stream(daemon: LiveDaemon, name: str, number: int) -> Understood:
+    result = Understood()
+    names: dict[int, str] = {}
+    arguments: dict[int, str] = {}
+    ids: set[str] = set()
+    with daemon.chat_stream(name, str(number), tools=[*TOOLS]) as stream:
+        records = [record for record in stream if record != "[DONE]"]
+    for record in records:
+        for choice in record["choices"]:
+            delta = choice["delta"]
+            result.content += delta.get("content") or ""
+            result.reasoning += delta.get("reasoning_content") or ""
+            for part in delta.get("tool_calls", []):
+                if "id" in part:
+                    names[part["index"]] = part["function"]["name"]
+                    ids.add(part["id"])
+                arguments[part["index"]] = arguments.get(part["index"], "") + part["function"]["arguments"]
+    assert len(ids) == len(names) and list(names) == list(range(len(names)))
+    result.calls = [(names[index], json.loads(text)) for index, text in arguments.items()]
+    return result
+
+
+def ollama(daemon: LiveDaemon, name: str, number: int, *, stream: bool) -> Understood:
+    result = Understood()
+    if stream:
+        with daemon.ollama_stream(name, str(number), tools=[*TOOLS]) as lines:
+            records: list[Any] = list(lines)
+    else:
+        user = {"role": "user", "content": str(number)}
+        records = [daemon.post("/api/chat", model=name, messages=[user], tools=[*TOOLS], stream=False).json]
+    for record in records:
+        message = record["message"]
+        result.content += message["content"]
+        result.reasoning += message.get("thinking", "")
+        result.calls += [(c["function"]["name"], c["function"]["arguments"]) for c in message.get("tool_calls", [])]
+    return result
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_family_in_every_dialect(speaking: LiveDaemon, name: str) -> None:
+    assert family_named(name)
+    made = speaking.post("/api/create", model=name, **{"from": "spoken", "template": template(name), "stream": False})
+    assert made.status == 200, made.body
+    for case in CASES:
+        number = NAMES.index(name) * len(CASES) + CASES.index(case)
+        expected = told(name, case)[1]
+        for answer in (
+            openai_whole(speaking, name, number),
+            openai_stream(speaking, name, number),
+            ollama(speaking, name, number, stream=False),
+            ollama(speaking, name, number, stream=True),
+        ):
+            assert answer.calls == expected.calls
+            assert answer.content.strip() == expected.content.strip()
+            assert answer.reasoning.strip() == expected.reasoning
