@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,18 @@ def test_a_process_that_is_killed_is_replaced(daemon: LiveDaemon) -> None:
         process.kill()
         wait_until(lambda process=process: dead(process.pid), "it is dead")
     wait_until(lambda: daemon.post("/v1/tokenize", model="starter", input="hello").status == 200, "there is another")
+
+
+def test_no_process_outlives_a_daemon_that_is_killed(daemon: LiveDaemon) -> None:
+    """Nor do its workers."""
+    with LiveDaemon(daemon.home / "models") as doomed:
+        doomed.ready()
+        _tokenize(doomed, "starter", "hello")
+        family = [one.pid for process in _processes(doomed) for one in (process, *process.children(recursive=True))]
+        assert len(family) >= 2
+        doomed.signal(signal.SIGKILL)
+        doomed.ended()
+        wait_until(lambda: all(map(dead, family)), "every process of the tokenizer has ended")
 
 
 # bad input

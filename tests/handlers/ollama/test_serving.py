@@ -285,6 +285,8 @@ async def test_thinking_and_tools_need_a_model_that_can(serving: Serving, client
     serving.store.add("acme/parrot", capabilities=("completion",))
     think = await client.post("/api/chat", json=HI | {"think": True})
     assert (think.status_code, think.json()) == (400, {"error": '"parrot" does not support thinking'})
+    generate = await client.post("/api/generate", json={"model": "parrot", "prompt": "hi", "think": "high"})
+    assert (generate.status_code, generate.json()) == (400, {"error": '"parrot" does not support thinking'})
     tools = await client.post("/api/chat", json=HI | {"tools": [{"type": "function", "function": {"name": "f"}}]})
     assert tools.json() == {"error": "acme/parrot:latest does not support tools"}
     assert serving.residency.loaded == []
