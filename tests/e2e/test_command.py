@@ -180,7 +180,11 @@ def test_run_answers_with_options(busy: LiveDaemon) -> None:
     assert talkative.stdout == f"{HELLO.text}\n" and "tokens" in talkative.stderr
     assert "nobody" in bad(busy.command("run", "nobody", "hi"), 1)
     bad(busy.command("run", "scripted", "say H", "--think"), 1)
-    bad(busy.command("run", "scripted", "say H", "--format", "json"), 1)
+    schema = busy.home / "schema.json"
+    schema.write_text('{"enum": ["Hello"]}')
+    assert good(busy.command("run", "scripted", "say H", "--format", str(schema))) == '"Hello"\n'
+    schema.write_text('{"type": "nothing"}')
+    assert "format" in bad(busy.command("run", "scripted", "say H", "--format", str(schema)), 1)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from mlx_serve.store.errors import DamagedModel
 
 @pytest.fixture
 def starter(daemon: FakeDaemon) -> FakeDaemon:
-    daemon.store.add("mlx-serve/starter", digest="b" * 64)
+    daemon.store.add("mlx-serve/starter", digest="b" * 64, capabilities=("completion", "tools", "thinking"))
     return daemon
 
 
