@@ -7,11 +7,12 @@ hold (NaN, 1e999, a set), is an error: the text is then not JSON, and nothing is
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from .json_values import scalar, whole
 
 DEPTH = 128
 LONGEST_WORD = 1000
@@ -21,12 +22,9 @@ LONGEST_BLANK = 256
 _BLANK = re.compile(r"[\s\ufeff]*")
 _WORD = re.compile(r"[A-Za-z_$][\w$.\-]*")
 _NUMBER = re.compile(r"[0-9+\-.][0-9.eE_+\-]*")
-_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _PLAIN = {quote: re.compile(rf"[^{quote}\\]*") for quote in "\"'"}
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"} | {letter: letter for letter in "\"'\\/"}
-_WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 _CLOSES = {"{": "}", "[": "]", "(": ")"}
 
 Member = Callable[[Sequence["Frame"], str, Any], None]
@@ -319,33 +317,6 @@ class LooseJson:
 
     def _close_frame(self) -> None:
         self._complete(self.frames.pop().value)
-
-
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_LONE = re.compile("[\ud800-\udfff]")
-
-
-def whole(parts: Sequence[str]) -> str:
-    """The text of a string: escaped halves of a character joined, one without its other half as the six characters of
-    its escape, for no text can hold it."""
-    text = "".join(parts)
-    if not _LONE.search(text):
-        return text
-    text = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
-    return _LONE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
-
-
-def scalar(text: str) -> Any:
-    """A number, true, false or null. Raises ValueError for what JSON cannot hold, or what is none of these."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text) and not re.match(r"[+-]?0[0-9]", text):
-        number = float(text)
-        if math.isfinite(number):
-            return number
-    raise ValueError(f"{text[:40]!r} is no value")
 
 
 def loads(text: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .loose_json import loads, scalar
+from .json_values import scalar
+from .loose_json import loads
 
 _DEPTH = 16
 _NESTED = ("anyOf", "oneOf", "allOf")
