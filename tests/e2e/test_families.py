@@ -137,3 +137,25 @@ def test_a_family_in_every_dialect(speaking: LiveDaemon, name: str) -> None:
             assert answer.calls == expected.calls
             assert answer.content.strip() == expected.content.strip()
             assert answer.reasoning.strip() == expected.reasoning
+
+
+def test_a_thought_has_a_budget(speaking: LiveDaemon) -> None:
+    """The model would think on: its block is closed after so many tokens, streamed and whole, and text follows."""
+    made = speaking.post(
+        "/api/create", model="thinker", **{"from": "spoken", "template": template("hermes")}, stream=False
+    )
+    assert made.status == 200, made.body
+    number = NAMES.index("hermes") * len(CASES)
+    whole = speaking.chat("thinker", str(number), max_tokens=40).json["choices"][0]["message"]
+    assert whole["reasoning_content"] == told("hermes", "calls")[1].reasoning
+    options = {"thinking_budget": 1, "max_tokens": 40}
+    cut = speaking.chat("thinker", str(number), **options).json
+    thought = cut["choices"][0]["message"].get("reasoning_content", "").rstrip("\n\ufffd")
+    assert len(thought) < len(whole["reasoning_content"]) and whole["reasoning_content"].startswith(thought)
+    assert cut["choices"][0]["message"]["content"]
+    with speaking.chat_stream("thinker", str(number), **options) as stream:
+        deltas = [record["choices"][0]["delta"] for record in stream if record != "[DONE]"]
+    assert "".join(delta.get("reasoning_content") or "" for delta in deltas).rstrip("\n\ufffd") == thought
+    assert any(delta.get("content") for delta in deltas)
+    refused = speaking.chat("spoken", "0", thinking_budget=5)
+    assert refused.status == 400 and refused.error["param"] == "thinking_budget"

@@ -187,7 +187,9 @@ def _thought_budget(
     prompt, thoughts = prepared.request.prompt, _family(prepared, model).thoughts
     if not isinstance(prompt, ChatPrompt) or prompt.thinking_budget is None or not thoughts:
         return None
-    closing = model.tokenizer(thoughts[0].closing or thoughts[0].end, add_special_tokens=False)["input_ids"]
+    # With a grammar that says itself what comes behind the block.
+    text = thoughts[0].end if grammar is not None else thoughts[0].closing or thoughts[0].end
+    closing = model.tokenizer(text, add_special_tokens=False)["input_ids"]
     return ThoughtBudget(
         prompt.thinking_budget,
         thoughts[0],
