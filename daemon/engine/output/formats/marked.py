@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import deque
 
@@ -85,25 +86,26 @@ class MarkedFormat:
         """Up to the next marker. Whether there was one."""
         if (waits := self._begin_bare(final)) is not None:
             return not waits
-        markers = self._markers()
-        found = re.search("|".join(map(re.escape, markers)), self._held) if markers else None
+        markers, first, any_marker = _patterns(self._markers())
+        begins = first.search(self._held)
+        found = any_marker.search(self._held, begins.start()) if begins else None
         if found is not None:
             self._give(pieces, self._held[: found.start()])
             self._held = self._held[found.end() :]
             self._meet(pieces, found[0])
             return True
-        keep = 0 if final else overlap(self._held, markers)
+        keep = 0 if final or begins is None else overlap(self._held, markers)
         self._give(pieces, self._held[: len(self._held) - keep])
         self._held = self._held[len(self._held) - keep :]
         return False
 
-    def _markers(self) -> list[str]:
+    def _markers(self) -> tuple[str, ...]:
         """All that may mean something where the text stands."""
         patient = self._again <= _PATIENCE * self._seen + _LEAST_PATIENCE
-        openers = list(self._blocks) if patient else []
+        openers = self._blocks if patient else ()
         if self.channel == "reasoning":
-            return self._ends + openers
-        return [*openers, *self._starts, *self._ends, *self._layout, *self._closing]
+            return (*self._ends, *openers)
+        return (*openers, *self._starts, *self._ends, *self._layout, *self._closing)
 
     def _meet(self, pieces: list[Piece], marker: str) -> None:
         """A marker stands here. What it is depends on what came before."""
@@ -191,6 +193,17 @@ class MarkedFormat:
         else:
             pieces.append(Text(self._blanks + text))
             self._blanks, self._fresh = "", False
+
+
+@functools.lru_cache(maxsize=256)
+def _patterns(markers: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str], re.Pattern[str]]:
+    """The markers, what finds the first letter of one, and what finds one: the first in this order where two begin."""
+    first = "".join(sorted({re.escape(marker[0]) for marker in markers}))
+    return (
+        markers,
+        re.compile(f"[{first}]" if first else "(?!)"),
+        re.compile("|".join(map(re.escape, markers)) or "(?!)"),
+    )
 
 
 class _Block:
