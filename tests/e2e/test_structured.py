@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from pydantic import BaseModel
 from support.live_daemon import LiveDaemon
 from support.random_schemas import random_schema
 
-SCHEMAS = 150
+SCHEMAS = int(os.environ.get("MLX_SERVE_TEST_SCHEMAS", "150"))
+"""Thousands, for a long run of `test_random_schemas_at_temperature_2`."""
 
 
 class Person(BaseModel):
