@@ -1,0 +1,88 @@
+"""Forced calls of every family that has a notation of its own: what the grammar lets through, the format reads."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from support.byte_vocabulary import END, TRIE, matcher, walk
+
+from mlx_serve.daemon.engine.grammar.answer_form import AnswerForm
+from mlx_serve.daemon.engine.grammar.literals import Block
+from mlx_serve.daemon.engine.output.formats.family import Family
+from mlx_serve.daemon.engine.output.formats.table import FAMILIES, open_format
+from mlx_serve.daemon.engine.output.pieces import Call, Text
+from mlx_serve.daemon.protocol import Calling, ChatPrompt, Generate
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "get_weather": {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "maxLength": 12, "pattern": "^[a-zA-Z '\"<>é{}]{1,8}$"},
+            "days": {"type": "integer", "minimum": 0, "maximum": 99},
+            "unit": {"enum": ["c", "f"]},
+            "exact": {"type": "boolean"},
+        },
+        "required": ["city", "unit"],
+        "additionalProperties": False,
+    },
+    "stop": {"type": "object", "properties": {}, "additionalProperties": False},
+}
+KEPT = ("type", "enum", "properties", "required", "additionalProperties")
+"""What notations keep whose texts stand as they are, or whose values are not JSON."""
+TOOLS = tuple(
+    {"type": "function", "function": {"name": name, "parameters": schema}} for name, schema in SCHEMAS.items()
+)
+SHAPED = [family for family in FAMILIES if family.shape is not None]
+CALLS = 40
+
+
+@pytest.mark.parametrize("family", SHAPED, ids=lambda family: family.name)
+@pytest.mark.parametrize("parallel", [False, True], ids=["one", "many"])
+def test_what_is_forced_is_read(family: Family, parallel: bool) -> None:
+    """Random allowed answers: each is calls of offered tools and nothing else, and their arguments fit."""
+    assert family.shape is not None
+    made = AnswerForm(Block("", ""), Block("", ""), family.shape, {})
+    prompt = ChatPrompt(messages=({"role": "user", "content": "x"},), tools=TOOLS)
+    asked = Generate(prompt=prompt, parse_tools=True, calling=Calling(required=True, parallel=parallel))
+    assert made.binds(asked)
+    whole = matcher(made.grammar(asked, "", False))
+    chance, ended = random.Random(3), 0
+    for _ in range(CALLS):
+        drawn = walk(whole.deep_copy(), TRIE.vocab_size, chance, 400)
+        if drawn is None:
+            continue
+        said = bytes(token for token in drawn if token != END).decode()
+        calls = read(family, said, chance)
+        assert calls, said
+        assert parallel or len(calls) == 1, said
+        for call in calls:
+            arguments = json.loads(call.arguments)
+            exact = family.shape.arguments == "json" and not family.shape.element
+            schema = SCHEMAS[call.name]
+            Draft202012Validator(schema if exact else _kept(schema)).validate(arguments)
+        ended += 1
+    assert ended > CALLS // 4
+
+
+def _kept(schema: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in schema.items() if key in KEPT}
+    members = {name: _kept(inner) for name, inner in schema.get("properties", {}).items()}
+    return kept | ({"properties": members} if "properties" in schema else {})
+
+
+def read(family: Family, said: str, chance: random.Random) -> list[Call]:
+    """The calls in a text that comes in random pieces. There is no other text."""
+    followed = open_format(family, TOOLS, reasoning=True, calls=True)
+    pieces = []
+    while said:
+        size = chance.randint(1, 9)
+        pieces += followed.add(said[:size])
+        said = said[size:]
+    pieces += followed.finish()
+    other = [piece for piece in pieces if not isinstance(piece, Call)]
+    assert not any(isinstance(piece, Text) and piece.text.strip() for piece in other), other
+    return [piece for piece in pieces if isinstance(piece, Call)]
