@@ -96,6 +96,8 @@ def model_data(model: LanguageModel) -> ModelData:
         context_length=model.context_length,
         think_start=thought.start if thought else "",
         think_end=thought.end if thought else "",
+        think_resume=family.resume,
+        answer_start=family.answer,
         tool_start=family.opener,
         tool_end=family.closer,
         shape=family.shape,

@@ -203,7 +203,7 @@ def _thought_budget(
 
 def _format(prepared: Prepared, model: LanguageModel) -> Format:
     request, family = prepared.request, _family(prepared, model)
-    bound = request.grammar is not None and prepared.compiled is not None
+    bound = request.grammar is not None and prepared.compiled is not None and not family.answer
     format = open_format(
         family,
         request.prompt.tools if isinstance(request.prompt, ChatPrompt) else (),

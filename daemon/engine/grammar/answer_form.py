@@ -30,12 +30,16 @@ def bound_by(request: Generate) -> str:
 
 class AnswerForm:
     """Of one model: `thinking` and `calls` are its markers, without `start` where it has none, and `shape` how it
-    writes calls, where that is known; `special` are the special tokens of its vocabulary by their texts."""
+    writes calls, where that is known; `special` are the special tokens of its vocabulary by their texts. `answer` has
+    to stand before an answer."""
 
-    def __init__(self, thinking: Block, calls: Block, shape: CallShape | None, special: Mapping[str, int]) -> None:
+    def __init__(
+        self, thinking: Block, calls: Block, shape: CallShape | None, special: Mapping[str, int], answer: str = ""
+    ) -> None:
         self._thinking = thinking
         self._calls = calls
         self._shape = shape
+        self._answer = answer
         self._literals = Literals(special)
 
     def binds(self, request: Generate) -> bool:
@@ -64,10 +68,12 @@ class AnswerForm:
     def _reasoning(self, request: Generate, rendered: str, opened: bool) -> Block | None:
         """None: the answer itself comes first."""
         block, prompt = self._thinking, request.prompt
-        if not (block.start and block.end and request.split_reasoning):
+        if not (block.end and request.split_reasoning):
             return None
         if opened:
             return replace(block, opened=True)
+        if not block.start:
+            return None
         if not isinstance(prompt, ChatPrompt) or prompt.continue_last or prompt.thinking is False:
             return None
         return None if rendered.rstrip().endswith(block.end) else block
@@ -80,7 +86,8 @@ class AnswerForm:
     def _whole(self, request: Generate, reasoning: Block | None, tools: Sequence[Signature], literals: Literals) -> str:
         rules = []
         if reasoning is not None:
-            block = "thought" if reasoning.opened else f"({literals.lark(reasoning.start)} thought)?"
+            resume = f" {literals.lark(reasoning.resume)}" if reasoning.resume else ""
+            block = f"thought{resume}" if reasoning.opened else f"({literals.lark(reasoning.start)} thought{resume})?"
             rules += [f"thinking: {block} around", *literals.up_to("thought", reasoning.end)]
         said, more = self._said(request, tools, literals)
         start = f"start: {said}" if reasoning is None else f"start: thinking ({said})"
@@ -103,7 +110,8 @@ class AnswerForm:
         if calling.required:
             return forced, called
         if grammar is not None:
-            return (f"answer | {forced}" if forced else "answer"), [answer_rule(grammar), *called]
+            answer = f"{literals.lark(self._answer)} answer" if self._answer else "answer"
+            return (f"{answer} | {forced}" if forced else answer), [answer_rule(grammar), *called]
         assert shape is not None
         talk = [*literals.up_to("talk", shape.trigger), r"rest: /(.|\n)*/"]
         return ("(talk calls)* rest" if calling.parallel else "rest | talk calls"), [*talk, *called]

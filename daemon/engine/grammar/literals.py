@@ -25,11 +25,13 @@ class BadGrammar(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """Any text between two markers; without `end` it goes on to the end. The prompt may have `opened` it."""
+    """Any text between two markers; without `end` it goes on to the end. The prompt may have `opened` it. `resume` has
+    to stand between it and what follows."""
 
     start: str
     end: str
     opened: bool = False
+    resume: str = ""
 
 
 class Literals:

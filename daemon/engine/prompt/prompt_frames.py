@@ -57,13 +57,16 @@ class SightData(Value, frozen=True):
 
 class ModelData(Value, frozen=True, tag="model"):
     """`rows`: the limit for token ids. `think_…` and `tool_…` are the markers around a reasoning block and around a
-    call of a tool, "" where there are none; `shape` is how it writes calls, where that is known. `sight` None: the
+    call of a tool, "" where there are none; `think_resume` stands behind a reasoning block and `answer_start` before an
+    answer; `shape` is how it writes calls, where that is known. `sight` None: the
     model cannot see."""
 
     rows: int
     context_length: int
     think_start: str = ""
     think_end: str = ""
+    think_resume: str = ""
+    answer_start: str = ""
     tool_start: str = ""
     tool_end: str = ""
     shape: CallShape | None = None

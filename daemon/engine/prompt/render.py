@@ -91,10 +91,11 @@ class Prompts:
         self.note_grammar: Callable[[str], None] = lambda param: None
         special = {token: encoding.id(token) for token, is_special in encoding.added.items() if is_special}
         self._form = AnswerForm(
-            Block(model.think_start, model.think_end),
+            Block(model.think_start, model.think_end, resume=model.think_resume),
             Block(model.tool_start, model.tool_end),
             model.shape,
             {token: found for token, found in special.items() if found is not None},
+            model.answer_start,
         )
         self._added = frozenset(encoding.added)
         self._compiled = functools.lru_cache(maxsize=8)(self._compile)

@@ -39,6 +39,10 @@ class Family:
 
     name: str
     found: Callable[[str, frozenset[str]], bool]
+    answer: str = ""
+    """What has to stand before an answer."""
+    resume: str = ""
+    """What has to stand between a reasoning block and all that follows it."""
     thoughts: tuple[Thoughts, ...] = ()
     calls: tuple[CallBlock, ...] = ()
     layout: tuple[tuple[str, str], ...] = ()

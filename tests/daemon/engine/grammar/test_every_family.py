@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from support.byte_vocabulary import END, TRIE, matcher, walk
+from support.byte_vocabulary import END, TRIE, matcher, matches, walk
 
 from mlx_serve.daemon.engine.grammar.answer_form import AnswerForm
 from mlx_serve.daemon.engine.grammar.literals import Block
 from mlx_serve.daemon.engine.output.formats.family import Family
+from mlx_serve.daemon.engine.output.formats.markup.harmony import HARMONY
 from mlx_serve.daemon.engine.output.formats.table import FAMILIES, open_format
-from mlx_serve.daemon.engine.output.pieces import Call, Text
-from mlx_serve.daemon.protocol import Calling, ChatPrompt, Generate
+from mlx_serve.daemon.engine.output.pieces import Call, Reasoning, Text
+from mlx_serve.daemon.protocol import Calling, ChatPrompt, Generate, Grammar
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "get_weather": {
@@ -65,7 +66,7 @@ def test_what_is_forced_is_read(family: Family, parallel: bool) -> None:
             schema = SCHEMAS[call.name]
             Draft202012Validator(schema if exact else _kept(schema)).validate(arguments)
         ended += 1
-    assert ended > CALLS // 4
+    assert ended > CALLS // 8
 
 
 def _kept(schema: dict[str, Any]) -> dict[str, Any]:
@@ -86,3 +87,22 @@ def read(family: Family, said: str, chance: random.Random) -> list[Call]:
     other = [piece for piece in pieces if not isinstance(piece, Call)]
     assert not any(isinstance(piece, Text) and piece.text.strip() for piece in other), other
     return [piece for piece in pieces if isinstance(piece, Call)]
+
+
+def test_an_answer_in_harmonys_channel() -> None:
+    """gpt-oss thinks in one channel and answers in another: a shape for the answer binds what is in that."""
+    thought = HARMONY.thoughts[0]
+    block = Block(thought.start, thought.end, resume=HARMONY.resume)
+    made = AnswerForm(block, Block("", ""), HARMONY.shape, {}, HARMONY.answer)
+    prompt = ChatPrompt(messages=({"role": "user", "content": "x"},))
+    asked = Generate(prompt=prompt, grammar=Grammar(type="json_schema", source=json.dumps(SCHEMAS["get_weather"])))
+    grammar = made.grammar(asked, "<|start|>assistant", False)
+    value = '{"city": "Rome", "unit": "c"}'
+    answer = f"<|channel|>final<|message|>{value}"
+    thinking = "<|channel|>analysis<|message|>Hm, {<|end|><|start|>assistant"
+    assert matches(grammar, answer) and matches(grammar, thinking + answer)
+    assert not matches(grammar, value) and not matches(grammar, thinking + value)
+    followed = open_format(HARMONY, reasoning=True, calls=False)
+    pieces = [*followed.add(thinking + answer), *followed.finish()]
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Text)) == value
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Reasoning)) == "Hm, {"

@@ -35,6 +35,8 @@ HARMONY = Family(
     name="harmony",
     found=lambda template, added: CHANNEL in template or {CHANNEL, MESSAGE, "<|call|>"} <= added,
     thoughts=(Thoughts(ANALYSIS, "<|end|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),),
+    answer=CHANNEL + "final" + MESSAGE,
+    resume=START + "assistant",
     shape=CallShape(
         CHANNEL + "commentary to=functions.", " <|constrain|>json" + MESSAGE, "<|call|>", between="<|start|>assistant"
     ),
