@@ -39,13 +39,14 @@ class TokenizeBody(msgspec.Struct, kw_only=True):
     tool_choice: Any = None
     reasoning_effort: str | None = None
     reasoning: ReasoningOptions | None = None
+    thinking_budget: ranges.TokenCountOrZero | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
 
 
 OF_A_CHAT = (
-    *("tools", "tool_choice", "reasoning_effort", "reasoning", "chat_template_kwargs"),
+    *("tools", "tool_choice", "reasoning_effort", "reasoning", "thinking_budget", "chat_template_kwargs"),
     *("continue_final_message", "add_generation_prompt"),
 )
 TOKENIZE_FIELDS: Fields = {
@@ -128,7 +129,9 @@ def _chat(body: TokenizeBody, pictures: RequestPictures) -> ChatPrompt | None:
     if body.continue_final_message and body.add_generation_prompt:
         message = "'add_generation_prompt' and 'continue_final_message' exclude each other"
         raise RequestError(message, param="add_generation_prompt", code="invalid_value")
-    prompt = messages.prompt(_as_chat(body), pictures)
+    same = _as_chat(body)
+    messages.calling(same)
+    prompt = messages.prompt(same, pictures)
     return msgspec.structs.replace(prompt, open_answer=body.add_generation_prompt is not False)
 
 
@@ -141,6 +144,7 @@ def _as_chat(body: TokenizeBody) -> ChatBody:
         tool_choice=body.tool_choice,
         reasoning_effort=body.reasoning_effort,
         reasoning=body.reasoning,
+        thinking_budget=body.thinking_budget,
         chat_template_kwargs=body.chat_template_kwargs,
         continue_final_message=body.continue_final_message,
     )

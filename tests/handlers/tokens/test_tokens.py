@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes.serving import MODEL, Serving
+from support.sent_pictures import text
 
 from mlx_serve.daemon import errors
 from mlx_serve.daemon.protocol import ChatPrompt, Count, Counted, Detokenize, TextPrompt
@@ -77,6 +78,44 @@ async def test_a_conversation(serving: Serving, client: httpx.AsyncClient) -> No
             open_answer=False,
         ),
     )
+
+
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+OF_A_CHAT: tuple[dict[str, Any], ...] = (
+    {},
+    {"messages": [HI, {"role": "assistant", "content": "Well"}], "continue_final_message": True},
+    {"messages": [{"role": "user", "content": [text("a"), text("b")]}]},
+    {"messages": [HI, {"role": "assistant", "reasoning": "hm", "content": "b"}, HI]},
+    {"tools": [TOOL]},
+    {"tools": [TOOL], "tool_choice": "none"},
+    {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "look"}}},
+    {"reasoning_effort": "low"},
+    {"reasoning": {"effort": "high", "max_tokens": 9}},
+    {"thinking_budget": 7},
+    {"chat_template_kwargs": {"enable_thinking": False, "depth": 2}},
+)
+
+
+@pytest.mark.parametrize("body", OF_A_CHAT, ids=str)
+async def test_a_conversation_is_what_the_chat_endpoint_makes_of_it(
+    serving: Serving, client: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
+    """Every field that a chat template reads."""
+    document = {"model": MODEL, "messages": [HI]} | body
+    assert (await client.post("/v1/chat/completions", json=document)).status_code == 200
+    assert (await client.post("/v1/tokenize", json=document)).status_code == 200
+    work = asked(serving)
+    assert isinstance(work, Count) and work.prompts == (serving.engine.requests[-1].prompt,)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("tool_choice", "look"), ("tool_choice", "required"), ("thinking_budget", -1)]
+)
+async def test_what_the_chat_endpoint_refuses(client: httpx.AsyncClient, field: str, value: Any) -> None:
+    document = {"model": MODEL, "messages": [HI], field: value}
+    answers = [await client.post(path, json=document) for path in ("/v1/chat/completions", "/v1/tokenize")]
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert answers[0].json() == answers[1].json() and answers[0].json()["error"]["param"] == field
 
 
 async def test_a_conversation_and_what_the_model_cannot_do(serving: Serving, client: httpx.AsyncClient) -> None:
