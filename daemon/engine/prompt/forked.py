@@ -14,20 +14,22 @@ from dataclasses import dataclass
 from ..process import die_with_parent
 from .deadline import DEADLINE_SECONDS, GRAMMAR_SECONDS, seconds_for
 from .memory_bound import allowance, resident
-from .prompt_frames import PromptJob, body, send
+from .prompt_frames import Note, PromptJob, body, send
 from .worker import Preparer, PromptWorker
 
 
 @dataclass
 class Task:
     """A job that a worker is at. Times as `time.monotonic` gives them; `text`: the size of what is being tokenized,
-    `pixels`: that of the largest picture, `grammar`: the field that has the grammar that is being compiled."""
+    `pixels`: that of the picture that is being read, `kept`: bytes of those that were, `grammar`: the field that has
+    the grammar that is being compiled."""
 
     job: PromptJob
     deadline: float
     seconds: float = DEADLINE_SECONDS
     text: int = 0
     pixels: int = 0
+    kept: int = 0
     grammar: str = ""
     ends: float | None = None
     """When a cancelled one is ended."""
@@ -37,9 +39,9 @@ class Task:
         self.seconds = GRAMMAR_SECONDS
         self.deadline = now + self.seconds
 
-    def works_on(self, size: int, pixels: int, now: float) -> None:
-        self.text, self.pixels = max(self.text, size), max(self.pixels, pixels)
-        self.seconds = seconds_for(size, pixels)
+    def works_on(self, note: Note, now: float) -> None:
+        self.text, self.pixels, self.kept = max(self.text, note.size), note.pixels, max(self.kept, note.kept)
+        self.seconds = seconds_for(note.size, note.pixels)
         self.deadline = now + self.seconds
 
 
@@ -76,7 +78,7 @@ class Forked:
         task = self.task
         if task is None:
             return False
-        return resident(self.pid) - self._resident > allowance(len(task.job.work), task.text, task.pixels)
+        return resident(self.pid) - self._resident > allowance(len(task.job.work), task.text, task.pixels, task.kept)
 
     def end(self) -> str:
         """Kill it where it lives, and say what ended it."""

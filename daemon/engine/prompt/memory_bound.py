@@ -13,13 +13,16 @@ FOR_REQUEST_BYTE = 64
 FOR_TEXT_BYTE = 192
 """Measured: the `tokenizers` library takes up to 150 for each byte of a long text."""
 FOR_PIXEL = 24
-"""The file's pixels, those in RGB, and what is scaled down from them, each as Pillow and as NumPy have it."""
+"""The file's pixels, those in RGB, and what is scaled from them, each as Pillow and as NumPy have it."""
+FOR_KEPT_BYTE = 6
+"""What a tower reads of a picture, and its copies in the frames that go out."""
 _PAGE = resource.getpagesize()
 
 
-def allowance(request: int, text: int = 0, pixels: int = 0) -> int:
-    """For a request of so many bytes as it came, and then for a text of so many, or a picture of so many pixels."""
-    return LEAST + max(FOR_REQUEST_BYTE * request, FOR_TEXT_BYTE * text) + FOR_PIXEL * pixels
+def allowance(request: int, text: int = 0, pixels: int = 0, kept: int = 0) -> int:
+    """For a request of so many bytes as it came, and then for a text of so many, or a picture of so many pixels beside
+    those of which so many bytes are kept."""
+    return LEAST + max(FOR_REQUEST_BYTE * request, FOR_TEXT_BYTE * text) + FOR_PIXEL * pixels + FOR_KEPT_BYTE * kept
 
 
 class AddressSpace:

@@ -134,11 +134,12 @@ Model = ModelData | EmbedData | RerankData
 
 
 class Note(Value, frozen=True, tag="note"):
-    """A text of so many bytes is about to be tokenized, a picture of so many pixels decoded, or the grammar of the
-    answer compiled, which came in this field."""
+    """A text of so many bytes is about to be tokenized, a picture of so many pixels decoded, beside `kept` bytes of
+    those that were read, or the grammar of the answer compiled, which came in this field."""
 
     size: int = 0
     pixels: int = 0
+    kept: int = 0
     grammar: str = ""
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ...protocol import Ask, Generate, Rejected
+from ...protocol import Ask, ChatPrompt, Generate, Rejected
 from ..grammar.answer_form import bound_by
 from ..grammar.compiler import Compiled, GrammarCompiler
 from ..grammar.literals import BadGrammar
@@ -195,7 +195,7 @@ class PromptProcess:
         if ask is None or not isinstance(ask.work, Generate):
             return
         prepared = Prepared(
-            ask.work,
+            _without_files(ask.work),
             unpack(result.tokens),
             result.room,
             result.truncated,
@@ -215,6 +215,13 @@ class PromptProcess:
             self._deliver(bad_grammar(bound_by(prepared.request), str(compiled)).rejected(number))
         else:
             self._deliver(Ready(number, replace(prepared, compiled=compiled)))
+
+
+def _without_files(work: Generate) -> Generate:
+    """Its pictures are read: nobody needs their files while it runs."""
+    if not isinstance(work.prompt, ChatPrompt) or not work.prompt.pictures:
+        return work
+    return msgspec.structs.replace(work, prompt=msgspec.structs.replace(work.prompt, pictures=()))
 
 
 class _Process:

@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 import msgspec
@@ -29,6 +29,7 @@ from .conversation import closed_at_tag, tagged, template_ready, with_messages
 from .encoding import Encoding, decoded
 from .environment import Template, TooLong
 from .pictures.content import Forms, adapted, forms
+from .pictures.note import Note
 from .prompt_frames import ModelData, PackedPicture, TokenizerData
 from .refused import Refused, TooLarge, bad_grammar, check_counted, check_size
 from .size import most_bytes, most_characters, size
@@ -39,12 +40,6 @@ if TYPE_CHECKING:
 
 COUNTED_CONTEXTS = 3
 """Messages to be counted may be for so many contexts."""
-
-
-class Note(Protocol):
-    """Hears of a text of so many bytes, or a picture of so many pixels, before it is worked on."""
-
-    def __call__(self, size: int, pixels: int = 0) -> None: ...
 
 
 class Written(NamedTuple):
@@ -80,7 +75,7 @@ class Prompts:
         tokenizer: TokenizerData,
         model: ModelData,
         encoding: Encoding,
-        note: Note = lambda size, pixels=0: None,
+        note: Note = lambda size, pixels=0, kept=0: None,
         sight: Sight | None = None,
     ) -> None:
         self._tokenizer = tokenizer
@@ -294,7 +289,7 @@ class Prompts:
         if not prompt.pictures or self._sight is None:
             self.note(size(text))
             return Written(encode(self._encoding, rendered, marked), text)
-        placed, read = self._sight.placed(rendered, marked, prompt.pictures, limit, lambda pixels: self.note(0, pixels))
+        placed, read = self._sight.placed(rendered, marked, prompt.pictures, limit, self.note)
         self.note(size(placed))
         ids, pictures = self._sight.spread(encode(self._encoding, placed, marked), read)
         return Written(ids, text, pictures)

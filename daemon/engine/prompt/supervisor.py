@@ -114,7 +114,7 @@ class Supervisor:
             if task is not None and message.grammar:
                 task.compiles(message.grammar, now)
             elif task is not None:
-                task.works_on(message.size, message.pixels, now)
+                task.works_on(message, now)
             return
         if task is not None and task.ends is None:
             self._asker.answer(bytes(message.result))
@@ -205,18 +205,18 @@ class Supervisor:
 def _too_large(task: Task) -> Rejected:
     if task.grammar:
         return grammar_refused(task.job, task.grammar, "compiling it takes more memory than a prompt may")
-    return out_of_memory(task.job)
+    return out_of_memory(task.job, pictures=bool(task.pixels or task.kept))
 
 
 def _too_late(task: Task) -> Rejected:
     if task.grammar:
         return grammar_refused(task.job, task.grammar, f"compiling it took longer than {task.seconds:.0f} s")
-    if task.text:
-        message = f"tokenizing {task.text} bytes took longer than {task.seconds:.0f} s: shorten the input"
-        return Rejected(id=task.job.id, code="invalid_request", message=message, param=task.job.param)
     if task.pixels:
         message = f"reading a picture of {task.pixels} pixels took longer than {task.seconds:.0f} s: send a smaller one"
         return Rejected(id=task.job.id, code="invalid_request", message=message, param="messages")
+    if task.text:
+        message = f"tokenizing {task.text} bytes took longer than {task.seconds:.0f} s: shorten the input"
+        return Rejected(id=task.job.id, code="invalid_request", message=message, param=task.job.param)
     if task.job.chat:
         message = f"the chat template took longer than {task.seconds:.0f} s on these messages"
         return Rejected(id=task.job.id, code="template_error", message=message, param="messages")

@@ -44,7 +44,7 @@ _works: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)
 
 class Preparer(Protocol):
     """Turns one kind of work into tokens. `note` is told the size of every text, in bytes, before it is tokenized, and
-    the number of pixels of every picture before it is decoded."""
+    the number of pixels of every picture before it is decoded, with what is kept of those before it."""
 
     note: Callable[..., None]
 
@@ -66,7 +66,8 @@ class PromptWorker:
         self._prompts = prompts
         self._memory = AddressSpace()
         self._size = 0
-        self._largest = 0
+        self._kept = 0
+        self._pictures = False
         self._grammar = ""
         prompts.note = self._note
         if isinstance(prompts, Prompts):
@@ -75,17 +76,18 @@ class PromptWorker:
     def run(self) -> None:
         began = resident(os.getpid())
         while (frame := receive(self._socket)) is not None:
-            self._size, self._largest = len(frame), 0
+            self._size, self._kept, self._pictures = len(frame), 0, False
             result, healthy = self._result(frame)
             grown = resident(os.getpid()) - began > MOST_KEPT
             send(self._socket, body(PromptAnswer(result=msgspec.Raw(body(result)), ends=grown or not healthy)))
 
-    def _note(self, size: int, pixels: int = 0) -> None:
-        if size > NOTED or pixels:
+    def _note(self, size: int, pixels: int = 0, kept: int = 0) -> None:
+        if size > NOTED or pixels or kept:
+            self._kept = max(self._kept, kept)
+            self._pictures = self._pictures or bool(pixels)
             self._end_after(seconds_for(size, pixels))
-            self._largest = max(self._largest, pixels)
-            self._memory.allow(allowance(self._size, size, self._largest))
-            send(self._socket, body(Note(size=size, pixels=pixels)))
+            self._memory.allow(allowance(self._size, size, pixels, self._kept))
+            send(self._socket, body(Note(size=size, pixels=pixels, kept=self._kept)))
 
     def _note_grammar(self, param: str) -> None:
         self._grammar = param
@@ -110,7 +112,7 @@ class PromptWorker:
             self._memory.lift()
             if self._grammar:
                 return grammar_refused(job, self._grammar, "compiling it takes more memory than a prompt may"), False
-            return out_of_memory(job), False
+            return out_of_memory(job, pictures=self._pictures), False
         except Exception as error:
             message = f"the prompt could not be prepared ({type(error).__name__})"
             return Rejected(id=job.id, code="internal_error", message=message), True
@@ -158,7 +160,10 @@ def grammar_refused(job: PromptJob, param: str, why: str) -> Rejected:
     return bad_grammar(param, f"{why}; make it simpler").rejected(job.id)
 
 
-def out_of_memory(job: PromptJob) -> Rejected:
+def out_of_memory(job: PromptJob, *, pictures: bool = False) -> Rejected:
+    if pictures:
+        message = "reading the pictures took more memory than a prompt may: send fewer or smaller ones"
+        return Rejected(id=job.id, code="invalid_request", message=message, param="messages")
     if job.chat:
         message = "the chat template took more memory on these messages than a prompt may"
         return Rejected(id=job.id, code="template_error", message=message, param="messages")

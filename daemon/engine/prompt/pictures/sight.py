@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..control_tokens import Marks
 from ..prompt_frames import PackedPicture, SightData
 from ..refused import Refused, TooLarge
 from .arrangement import FAMILIES
+from .note import Note
 from .processor import Arranged, PictureProcessor
 
 
@@ -30,7 +31,7 @@ class Sight:
         self._read = {}
 
     def placed(
-        self, rendered: str, marked: Marks, pictures: Sequence[Picture], limit: int, note: Callable[[int], None]
+        self, rendered: str, marked: Marks, pictures: Sequence[Picture], limit: int, note: Note
     ) -> tuple[str, list[Arranged]]:
         """A rendered chat with each picture's text in place of its mark; marks that users wrote are not meant.
 
@@ -76,11 +77,17 @@ class Sight:
         parts = np.split(np.array(places, np.int32), ends) if read else []
         return tokens, tuple(one.packed(part) for one, part in zip(read, parts, strict=True))
 
-    def _once(self, picture: Picture, note: Callable[[int], None]) -> Arranged:
+    def _once(self, picture: Picture, note: Note) -> Arranged:
         key = picture.digest, picture.detail
         if key not in self._read:
-            self._read[key] = self._processor.prepare(picture, note)
+            self._read[key] = self._processor.prepare(picture, lambda pixels: note(0, pixels, self._kept))
+            note(0, kept=self._kept)
         return self._read[key]
+
+    @property
+    def _kept(self) -> int:
+        """Bytes of the pictures that were read."""
+        return sum(array.nbytes for one in self._read.values() for array in one.arrangement.arrays.values())
 
 
 def _misplaced(count: int, pictures: Sequence[Picture]) -> Refused:

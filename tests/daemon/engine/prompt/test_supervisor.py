@@ -12,7 +12,8 @@ import pytest
 from mlx_serve.daemon.engine.prompt import supervisor as supervisor_module
 from mlx_serve.daemon.engine.prompt.deadline import seconds_for
 from mlx_serve.daemon.engine.prompt.forked import Task
-from mlx_serve.daemon.engine.prompt.prompt_frames import PromptJob, receive
+from mlx_serve.daemon.engine.prompt.memory_bound import allowance
+from mlx_serve.daemon.engine.prompt.prompt_frames import Note, PromptJob, receive
 from mlx_serve.daemon.engine.prompt.supervisor import FORK_SECONDS, LARGE, MOST_WORKERS, Engine, Supervisor
 from mlx_serve.daemon.protocol import Rejected
 
@@ -84,7 +85,7 @@ def test_a_text_has_time_by_its_length(supervisor: Supervisor, ours_theirs: Pair
     supervisor._hand_out(100.0)
     (worker,) = supervisor._workers
     assert worker.task is not None
-    worker.task.works_on(1 << 20, 0, 103.0)
+    worker.task.works_on(Note(size=1 << 20), 103.0)
     supervisor._end_late_ones(103.0 + seconds_for(1 << 20) - 0.1)
     assert at_work(supervisor) == [1]
     supervisor._end_late_ones(103.0 + seconds_for(1 << 20))
@@ -94,6 +95,26 @@ def test_a_text_has_time_by_its_length(supervisor: Supervisor, ours_theirs: Pair
     rejected = msgspec.msgpack.decode(frame, type=Rejected)
     assert (rejected.code, rejected.param) == ("invalid_request", "messages")
     assert rejected.message.startswith("tokenizing 1048576 bytes took longer than 9 s")
+
+
+def test_pictures_have_time_and_room_by_their_pixels(supervisor: Supervisor, ours_theirs: Pair) -> None:
+    """From where each is read on; a text after them has its own time again."""
+    supervisor._waiting.append((job(1), 0.0))
+    supervisor._hand_out(100.0)
+    (worker,) = supervisor._workers
+    task = worker.task
+    assert task is not None
+    task.works_on(Note(pixels=40_000_000, kept=1000), 103.0)
+    assert task.deadline == 103.0 + seconds_for(0, 40_000_000) == 103.0 + 15.0
+    assert allowance(0, 0, task.pixels, task.kept) > allowance(0) + 40_000_000 * 16
+    task.works_on(Note(size=1 << 20), 110.0)
+    assert task.deadline == 110.0 + seconds_for(1 << 20) and task.kept == 1000
+    task.works_on(Note(pixels=40_000_000), 120.0)
+    supervisor._end_late_ones(135.0)
+    frame = receive(ours_theirs[1])
+    assert frame is not None
+    rejected = msgspec.msgpack.decode(frame, type=Rejected)
+    assert rejected.message == "reading a picture of 40000000 pixels took longer than 15 s: send a smaller one"
 
 
 def test_a_worker_that_takes_too_much_memory_is_ended(supervisor: Supervisor, ours_theirs: Pair) -> None:
