@@ -19,6 +19,9 @@ AROUND = r"around: /[ \t\r\n]{0,4}/"
 """White space beside a reasoning block or a call is layout, not answer."""
 
 
+ANYTHING = r"rest: /(.|\n)*/"
+
+
 class Unforced(Exception):
     """Nobody knows how this model writes calls, so none can be forced."""
 
@@ -113,7 +116,9 @@ class AnswerForm:
             answer = f"{literals.lark(self._answer)} answer" if self._answer else "answer"
             return (f"{answer} | {forced}" if forced else answer), [answer_rule(grammar), *called]
         assert shape is not None
-        talk = [*literals.up_to("talk", shape.trigger), r"rest: /(.|\n)*/"]
+        if self._answer:  # its answers and its calls begin with markers of their own
+            return f"{literals.lark(self._answer)} rest | {forced}", [ANYTHING, *called]
+        talk = [*literals.up_to("talk", shape.trigger), ANYTHING]
         return ("(talk calls)* rest" if calling.parallel else "rest | talk calls"), [*talk, *called]
 
 

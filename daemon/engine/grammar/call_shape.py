@@ -7,7 +7,7 @@ from typing import Literal
 
 from ...protocol.immutable import Value
 
-_TRIGGER = re.compile(r"\s*(?![{\[][{\"])[^\s{]{3,}")
+_TRIGGER = re.compile(r"\s*(?![{\[][{\"])[<\[][^\s{]{2,}")
 
 
 class CallShape(Value, frozen=True):

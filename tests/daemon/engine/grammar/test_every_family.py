@@ -106,3 +106,30 @@ def test_an_answer_in_harmonys_channel() -> None:
     pieces = [*followed.add(thinking + answer), *followed.finish()]
     assert "".join(piece.text for piece in pieces if isinstance(piece, Text)) == value
     assert "".join(piece.text for piece in pieces if isinstance(piece, Reasoning)) == "Hm, {"
+
+
+def test_free_answers_and_strict_calls_in_harmony() -> None:
+    """Bound by a tool's schema only, gpt-oss answers in its channel, or calls."""
+    thought = HARMONY.thoughts[0]
+    made = AnswerForm(
+        Block(thought.start, thought.end, resume=HARMONY.resume), Block("", ""), HARMONY.shape, {}, HARMONY.answer
+    )
+    prompt = ChatPrompt(messages=({"role": "user", "content": "x"},), tools=TOOLS)
+    asked = Generate(prompt=prompt, parse_tools=True, calling=Calling(parallel=False))
+    grammar = made.grammar(asked, "<|start|>assistant", False)
+    call = "<|channel|>commentary to=functions.{} <|constrain|>json<|message|>{{}}<|call|>"
+    thinking = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
+    for before in ("", thinking):
+        assert matches(grammar, before + "<|channel|>final<|message|>Hello, you")
+        assert matches(grammar, before + call.format("stop"))
+        assert not matches(grammar, before + call.format("get_weather"))
+        assert not matches(grammar, before + "Hello")
+
+
+def test_only_markers_are_looked_for_in_free_text() -> None:
+    """Words and brackets that any text may have begin no call there."""
+    triggers = {family.name: family.shape.trigger for family in SHAPED if family.shape is not None}
+    assert all(trigger.strip().startswith(("<", "[")) for trigger in triggers.values() if trigger)
+    assert {name for name, trigger in triggers.items() if not trigger} == {
+        *("llama3", "llama4", "functionary-3.2", "command-r-plus", "firefunction")
+    }
