@@ -88,12 +88,16 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.parameters",
         "daemon.engine",
         "daemon.engine.cache",
+        "daemon.engine.generate.sampling",
         "daemon.engine.grammar",
         "daemon.engine.model",
         "daemon.engine.output",
         "daemon.engine.output.formats",
         "daemon.engine.prompt",
         "daemon.engine.vision",
+    ),
+    "daemon.engine.generate.sampling": (
+        *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.output"),
     ),
     "daemon.engine.quantize": (
         *("daemon.protocol", "daemon.engine", "daemon.engine.encode", "daemon.engine.model", "daemon.engine.vision"),

@@ -12,8 +12,8 @@ import time
 
 import mlx.core as mx
 
-from mlx_serve.daemon.engine.generate.draw import Draw
-from mlx_serve.daemon.engine.generate.sampling import Sampler
+from mlx_serve.daemon.engine.generate.sampling.draw import Draw
+from mlx_serve.daemon.engine.generate.sampling.sampler import Sampler
 
 GREEDY = Draw(temperature=0.0)
 KINDS = {

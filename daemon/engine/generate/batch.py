@@ -13,8 +13,8 @@ from ..model.forward import BatchedForward, Forward, SoloForward
 from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from ..output.detokenize import Vocabulary
-from .sampling import Drawn, Sampler
-from .scores import named
+from .sampling.sampler import Drawn, Sampler
+from .sampling.scores import named
 from .sequence import Sequence
 
 

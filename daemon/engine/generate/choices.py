@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..prompt.prompt_frames import PackedPicture
-from .scores import Scores
+from .sampling.scores import Scores
 from .sequence import Sequence
 
 

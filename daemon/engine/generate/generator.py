@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from ...protocol import Accepted, Ask, Counted, Delta, Detokenized, Event, Gauges, Rejected, TokenLogprob
-from ..device import backend, bound_pool, out_of_memory
+from ..device import backend, bound_pool
 from ..grammar.answer_form import bound_by
 from ..model.load import LanguageModel
 from ..prompt.prompt_process import Prompting, Ready
@@ -17,15 +17,15 @@ from ..shares import divide
 from ..vision.viewing import Views
 from .batch import Batch, Launch
 from .choices import Choices
-from .draw import choice, resolve
 from .ledger import CacheLedger, Occupancy
 from .pace import AIM, LONGEST_SECONDS, Pace
 from .pipelining import Pipelining
-from .prefill import Chunk, Prefill
+from .prefill import Prefill
+from .prefills import Prefills
+from .sampling.draw import choice, resolve
+from .sampling.scores import Scores
 from .scheduler import Scheduler
-from .scores import Scores
 from .sequence import Sequence
-from .turns import Turns
 
 PIPELINE_BYTES = {"cuda": 4 << 30, "metal": 128 << 20, "cpu": 8 << 20}
 
@@ -54,16 +54,14 @@ class Generator:
         self._prompts = prompts
         self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
         self._batch = Batch(model)
-        self._turns: Turns[Prefill] = Turns()
-        self._complete: list[Prefill] = []
-        self._chunk: Chunk | None = None
         self._launch: Launch | None = None
         self._launched_at = 0
         self._events: list[Event] = []
         self._unfinished: dict[int, int] = {}
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
+        self._prefills = Prefills(self._pace, self._fail_prompts)
         self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
-        self._steps = self._prompt_tokens = self._generated = 0
+        self._steps = self._generated = 0
 
     # what comes in
 
@@ -125,52 +123,45 @@ class Generator:
         self._unfinished.pop(number, None)
         self._views.dismiss(number)
         self._scheduler.remove(number)
-        for sequence in self._running():
+        for sequence in (*self._batch.sequences, *self._prefills.sequences()):
             if sequence.ask == number:
                 sequence.reason = sequence.reason or "stop"
-
-    def _running(self) -> list[Sequence]:
-        """Every sequence past the queue."""
-        prefilling = [sequence for prefill in self._prefills() for _, sequence in prefill.members()]
-        return [*self._batch.sequences, *prefilling]
-
-    def _prefills(self) -> list[Prefill]:
-        return [*self._turns, *self._complete]
 
     # one step
 
     @property
     def idle(self) -> bool:
-        return not (self._batch.sequences or self._launch or self._prefills() or len(self._scheduler))
+        return not (self._batch.sequences or self._launch or len(self._prefills) or len(self._scheduler))
 
     def step(self) -> None:
         if self.idle:
             return
         before, launched_at = self._launch, self._launched_at
-        began, prefilled = time.monotonic(), self._prompt_tokens
+        began, prefilled = time.monotonic(), self._prefills.tokens
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
         if before is not None and not self.pipelining.early(len(self._batch), self._batch.nbytes):
             self._note_stops(before)
         self._leave()
         self._join()
         self._launch, self._launched_at = (self._batch.launch(before) if len(self._batch) else None), self._steps
-        self._continue_prefill(budget)
+        self._prefills.begin_chunk(budget, self._steps, decoding=len(self._batch) > 0)
         if before is not None:
             self._process(before)
-            if self._chunk is not None and launched_at > self._chunk.step:
-                self._settle_chunk(launched_at - self._chunk.step + 1)
+            self._prefills.settle_before(launched_at, decoding=len(self._batch) > 0)
         seconds = time.monotonic() - began
         same = before is not None and self._launch is not None and before.sequences == self._launch.sequences
-        self.pipelining.note(seconds, plain=same and prefilled == self._prompt_tokens and self._chunk is None)
+        self.pipelining.note(
+            seconds, plain=same and prefilled == self._prefills.tokens and not self._prefills.computing
+        )
         self._pace.note_step(
             seconds,
             decoding=decoding,
-            prefilled=self._prompt_tokens - prefilled,
+            prefilled=self._prefills.tokens - prefilled,
             budget=budget,
         )
         self._steps += 1
         if self.idle:
-            self._chunk = None
+            self._prefills.rest()
 
     def _note_stops(self, launch: Launch) -> None:
         """See before the next launch who ends with the token just drawn, so that no step is spent on them."""
@@ -185,7 +176,7 @@ class Generator:
     def _leave(self) -> None:
         self._leave_ended()
         self._ledger.held = self._views.held
-        while self._scheduler.must_yield(Occupancy(self._batch.lengths, self._prefilling)):
+        while self._scheduler.must_yield(self._occupancy):
             if not self._forget_pictures():
                 self._free_memory()
 
@@ -204,8 +195,8 @@ class Generator:
         """The caches have outgrown their memory: the newest prefill, or else the newest sequence, waits again and
         begins anew later; a sequence that is alone ends here. First the step under way is read, which may end some and
         is part of what the newest takes along."""
-        if self._prefills():
-            self._put_back(self._prefills()[-1])
+        if len(self._prefills):
+            self._put_back(list(self._prefills)[-1])
             return
         if self._launch is not None:
             self._process(self._launch)
@@ -224,49 +215,37 @@ class Generator:
         self._finish(newest)
 
     def _put_back(self, prefill: Prefill) -> None:
-        self._drop(prefill)
+        self._prefills.drop(prefill)
         for choices in reversed(prefill.requests):
             choices.waiting[:] = [sequence for sequence in choices.waiting if sequence.reason is None]
             if choices.waiting:
                 self._scheduler.put_back(choices)
 
-    def _drop(self, prefill: Prefill) -> None:
-        prefill.release()
-        if prefill in self._complete:
-            self._complete.remove(prefill)
-        else:
-            self._turns.remove(prefill)
-        if self._chunk is not None and self._chunk.prefill is prefill:
-            self._chunk = None
-
     @property
-    def _prefilling(self) -> tuple[tuple[int, int], ...]:
-        """The caches of prompts, as the ledger counts them."""
-        return tuple((len(prefill.requests), prefill.total) for prefill in self._prefills())
+    def _occupancy(self) -> Occupancy:
+        return Occupancy(self._batch.lengths, self._prefills.occupied)
 
     # joining it
 
     def _join(self) -> None:
-        for prefill in self._prefills():
-            if prefill.abandoned:
-                self._drop(prefill)
+        self._prefills.drop_abandoned()
         self._begin_prefills()
-        for prefill in list(self._complete):
+        for prefill in self._prefills.complete:
             self._tell_scores(prefill)
             for row, sequence in list(prefill.members()):
-                if not self._scheduler.may_join(sequence.length, Occupancy(self._batch.lengths, self._prefilling)):
+                if not self._scheduler.may_join(sequence.length, self._occupancy):
                     break
                 self._batch.join(sequence, prefill.caches, row, prefill.shift)
                 prefill.requests[row].waiting.remove(sequence)
-            if prefill.abandoned:
-                self._complete.remove(prefill)
+            if prefill.abandoned and prefill in self._prefills.complete:
+                self._prefills.leave(prefill)
 
     def _tell_scores(self, prefill: Prefill) -> None:
         """What the prompts' own tokens came to, before the first token of any answer; a request that wants no answer
         ends with it."""
-        if any(request.scores is not None for request in prefill.requests) and self._chunk is not None:
-            self._settle_chunk(1)
-        for request in prefill.requests if prefill in self._complete else ():
+        if any(request.scores is not None for request in prefill.requests):
+            self._prefills.settle(int(len(self._batch) > 0))
+        for request in prefill.requests if prefill in self._prefills.complete else ():
             wanted = [sequence for sequence in request.waiting if sequence.reason is None]
             if request.scores is None or not wanted:
                 continue
@@ -282,12 +261,12 @@ class Generator:
         through before it; the others wait for a group, in which they cost less."""
         budget = self._pace.budget(len(self._batch))
         while True:
-            shortest = min(self._turns, key=lambda prefill: prefill.remaining, default=None)
+            shortest = self._prefills.shortest
             if shortest is not None and shortest.chunks(budget) <= 1:
                 return
-            coming = [sequence.length + 1 for prefill in self._prefills() for _, sequence in prefill.members()]
+            coming = [sequence.length + 1 for sequence in self._prefills.sequences()]
             group = self._scheduler.next_group(
-                Occupancy(self._batch.lengths, self._prefilling).and_rows(coming),
+                self._occupancy.and_rows(coming),
                 min(budget, self._pace.fresh.tokens),
                 padded=self._model.paddable,
                 alone=not self._model.batchable,
@@ -302,53 +281,11 @@ class Generator:
                 for sequence in request.waiting:
                     sequence.admitted = sequence.admitted or now
             view = self._views.view(group[0].pictures, group[0].length)
-            prefill = Prefill(self._model, group, self._pace.fresh.tokens, view)
-            if prefill.complete:
-                self._complete.append(prefill)
-            else:
-                self._turns.add(prefill)
+            self._prefills.add(Prefill(self._model, group, self._pace.fresh.tokens, view))
 
-    # prefill
-
-    def _continue_prefill(self, budget: int) -> None:
-        if self._chunk is not None and any(self._turns):
-            self._settle_chunk(1)
-        prefill = self._turns.next()
-        if prefill is None:
-            return
-        try:
-            self._chunk = prefill.begin_chunk(budget, self._steps)
-        except (MemoryError, RuntimeError) as error:
-            self._fail_prefill(prefill, error)
-            return
-        self._prompt_tokens += self._chunk.tokens
-        if prefill.complete:
-            self._turns.remove(prefill)
-            self._complete.append(prefill)
-
-    def _settle_chunk(self, launches: int) -> None:
-        """Wait for the chunk on the device, so that no two are, and learn how long it took; up to so many decode steps
-        ran meanwhile."""
-        assert self._chunk is not None
-        chunk, self._chunk = self._chunk, None
-        try:
-            chunk.prefill.wait()
-        except (MemoryError, RuntimeError) as error:
-            self._fail_prefill(chunk.prefill, error)
-            return
-        seconds = self._pace.without_decoding(time.monotonic() - chunk.begun, launches if len(self._batch) else 0)
-        chunk.prefill.note(chunk, seconds)
-        if 0 < chunk.width == chunk.prefill.done:  # its first: what the next newcomer may take
-            self._pace.fresh.note(chunk.width * len(chunk.prefill.requests), seconds)
-
-    def _fail_prefill(self, prefill: Prefill, error: Exception) -> None:
-        """Memory that runs out ends this group and nobody else. Raises the error where it is another one, or where
-        rows of the group have joined the batch already: nobody knows what state the device is in."""
-        if prefill not in self._prefills() or not out_of_memory(error):
-            raise error
-        self._drop(prefill)
+    def _fail_prompts(self, numbers: set[int]) -> None:
         message = "the memory of this machine does not hold what this prompt needs; send a shorter one"
-        for number in {sequence.ask for _, sequence in prefill.members()}:
+        for number in numbers:
             self._events.append(Rejected(id=number, code="insufficient_memory", message=message))
             self.cancel(number)
 
@@ -407,7 +344,7 @@ class Generator:
         counts = {
             "rows": len(self._batch),
             "cache bytes": self._batch.nbytes,
-            "prefills": len(self._prefills()),
+            "prefills": len(self._prefills),
             "waiting": len(self._scheduler),
             "unfinished": len(self._unfinished) if not self._prompts.busy else 0,
         }
@@ -418,11 +355,11 @@ class Generator:
         return Gauges(
             running=len(self._batch),
             waiting=len(self._scheduler) + self._prompts.busy,
-            prefilling=sum(prefill.rows for prefill in self._prefills()),
+            prefilling=len(self._prefills.sequences()),
             active_memory=mx.get_active_memory(),
             cache_memory=mx.get_cache_memory(),
             peak_memory=mx.get_peak_memory(),
-            prompt_tokens=self._prompt_tokens,
+            prompt_tokens=self._prefills.tokens,
             generated_tokens=self._generated,
             steps=self._steps,
             longest_step=self._pace.longest,

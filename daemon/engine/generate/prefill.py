@@ -19,7 +19,7 @@ from ..model.load import LanguageModel
 from ..vision.view import View
 from .choices import Choices
 from .pace import Allowance
-from .scores import widest
+from .sampling.scores import widest
 from .sequence import Sequence
 
 

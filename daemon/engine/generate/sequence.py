@@ -16,7 +16,7 @@ from ..output.formats.thought_budget import Guide, ThoughtBudget
 from ..output.pieces import Call, CallDelta, Piece, Reasoning
 from ..output.stops import StopStrings
 from ..prompt.render import Prepared
-from .draw import Draw
+from .sampling.draw import Draw
 
 _ids = itertools.count(1)
 

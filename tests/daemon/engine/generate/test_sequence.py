@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from reference.architectures import END_OF_TURN
 
-from mlx_serve.daemon.engine.generate.draw import Draw
+from mlx_serve.daemon.engine.generate.sampling.draw import Draw
 from mlx_serve.daemon.engine.generate.sequence import Sequence
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.output.formats.table import find_family

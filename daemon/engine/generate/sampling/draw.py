@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...parameters import TABLE, Parameter, Parameters
-from ...protocol import Sampling
+from ....parameters import TABLE, Parameter, Parameters
+from ....protocol import Sampling
 
 MASK64 = (1 << 64) - 1
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlx_serve.daemon.engine.generate import filters
-from mlx_serve.daemon.engine.generate.draw import Draw
-from mlx_serve.daemon.engine.generate.filters import Filter, Floors, largest, nucleus_floor
-from mlx_serve.daemon.engine.generate.sampling import Sampler
+from mlx_serve.daemon.engine.generate.sampling import filters
+from mlx_serve.daemon.engine.generate.sampling.draw import Draw
+from mlx_serve.daemon.engine.generate.sampling.filters import Filter, Floors, largest, nucleus_floor
+from mlx_serve.daemon.engine.generate.sampling.sampler import Sampler
 
 Floats = NDArray[np.float32]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlx_serve.daemon.engine.generate.draw import Draw, resolve
-from mlx_serve.daemon.engine.generate.sampling import Sampler
+from mlx_serve.daemon.engine.generate.sampling.draw import Draw, resolve
+from mlx_serve.daemon.engine.generate.sampling.sampler import Sampler
 from mlx_serve.daemon.protocol import Sampling
 
 Floats = NDArray[np.float32]

@@ -7,8 +7,8 @@ from typing import Any
 
 import mlx.core as mx
 
-from ...protocol import TokenLogprob
-from ..output.detokenize import Vocabulary
+from ....protocol import TokenLogprob
+from ...output.detokenize import Vocabulary
 
 LOGITS_BYTES = 128 << 20
 """What the logits of one chunk of a scored prompt may take, in float32."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from ..device import backend
+from ...device import backend
 
 _NARROWEST, _WIDEST = 64, 1024
 _BLOCK = 32

@@ -11,7 +11,7 @@ import pytest
 from support.engine_wire import Wire, ask, note_yields, prompts_of, run
 from support.hashing_network import ROWS, TABLE, Make, answer, follow
 
-from mlx_serve.daemon.engine.generate import scores
+from mlx_serve.daemon.engine.generate.sampling import scores
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prompt.refused import Refused
 from mlx_serve.daemon.protocol import Ask, Cancel, Delta, Generate, Rejected, TokenLogprob, TokenPrompt

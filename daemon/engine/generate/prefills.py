@@ -1,0 +1,130 @@
+"""The groups of prompts under way: those that take turns on the device, and those that wait for rows of the batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from ..device import out_of_memory
+from .pace import Pace
+from .prefill import Chunk, Prefill
+from .sequence import Sequence
+from .turns import Turns
+
+
+class Prefills:
+    """At most one chunk is on the device at a time. `failed` is called with the requests of a group that memory has run
+    out for, once the group is gone. `tokens` counts what was begun of all prompts."""
+
+    def __init__(self, pace: Pace, failed: Callable[[set[int]], None]) -> None:
+        self._pace = pace
+        self._failed = failed
+        self._turns: Turns[Prefill] = Turns()
+        self._complete: list[Prefill] = []
+        self._chunk: Chunk | None = None
+        self.tokens = 0
+
+    def __iter__(self) -> Iterator[Prefill]:
+        yield from [*self._turns, *self._complete]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def complete(self) -> list[Prefill]:
+        return list(self._complete)
+
+    @property
+    def shortest(self) -> Prefill | None:
+        """Of those that take turns, the one with the least left to do."""
+        return min(self._turns, key=lambda prefill: prefill.remaining, default=None)
+
+    @property
+    def computing(self) -> bool:
+        """Whether a chunk is on the device that nobody has waited for."""
+        return self._chunk is not None
+
+    @property
+    def occupied(self) -> tuple[tuple[int, int], ...]:
+        """Rows and tokens of each group's caches, as the ledger counts them."""
+        return tuple((len(prefill.requests), prefill.total) for prefill in self)
+
+    def sequences(self) -> list[Sequence]:
+        """Those that are still wanted and in no batch yet."""
+        return [sequence for prefill in self for _, sequence in prefill.members()]
+
+    def add(self, prefill: Prefill) -> None:
+        if prefill.complete:
+            self._complete.append(prefill)
+        else:
+            self._turns.add(prefill)
+
+    def drop(self, prefill: Prefill) -> None:
+        prefill.release()
+        if prefill in self._complete:
+            self._complete.remove(prefill)
+        else:
+            self._turns.remove(prefill)
+        if self._chunk is not None and self._chunk.prefill is prefill:
+            self._chunk = None
+
+    def drop_abandoned(self) -> None:
+        for prefill in list(self):
+            if prefill.abandoned:
+                self.drop(prefill)
+
+    def leave(self, prefill: Prefill) -> None:
+        """All sequences of a complete one have joined the batch. A chunk of it may still be waited for."""
+        self._complete.remove(prefill)
+
+    # on the device
+
+    def begin_chunk(self, budget: int, step: int, *, decoding: bool) -> None:
+        """The next chunk of the group whose turn it is, in this step of the engine."""
+        if self._chunk is not None and any(self._turns):
+            self.settle(int(decoding))
+        prefill = self._turns.next()
+        if prefill is None:
+            return
+        try:
+            self._chunk = prefill.begin_chunk(budget, step)
+        except (MemoryError, RuntimeError) as error:
+            self._fail(prefill, error)
+            return
+        self.tokens += self._chunk.tokens
+        if prefill.complete:
+            self._turns.remove(prefill)
+            self._complete.append(prefill)
+
+    def settle_before(self, launched_at: int, *, decoding: bool) -> None:
+        """A decode step that was launched at that step of the engine is done: with it what was begun before it."""
+        if self._chunk is not None and launched_at > self._chunk.step:
+            self.settle((launched_at - self._chunk.step + 1) * decoding)
+
+    def settle(self, launches: int) -> None:
+        """Wait for the chunk on the device, if there is one, and learn how long it took; up to so many decode steps ran
+        meanwhile."""
+        if self._chunk is None:
+            return
+        chunk, self._chunk = self._chunk, None
+        try:
+            chunk.prefill.wait()
+        except (MemoryError, RuntimeError) as error:
+            self._fail(chunk.prefill, error)
+            return
+        seconds = self._pace.without_decoding(time.monotonic() - chunk.begun, launches)
+        chunk.prefill.note(chunk, seconds)
+        if 0 < chunk.width == chunk.prefill.done:  # its first: what the next newcomer may take
+            self._pace.fresh.note(chunk.width * len(chunk.prefill.requests), seconds)
+
+    def rest(self) -> None:
+        """Nothing runs any more: nobody waits for what is on the device."""
+        self._chunk = None
+
+    def _fail(self, prefill: Prefill, error: Exception) -> None:
+        """Memory that runs out ends this group and nobody else. Raises the error where it is another one, or where
+        rows of the group have joined the batch already: nobody knows what state the device is in."""
+        if prefill not in list(self) or not out_of_memory(error):
+            raise error
+        self.drop(prefill)
+        self._failed({sequence.ask for _, sequence in prefill.members()})
