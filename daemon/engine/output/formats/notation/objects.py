@@ -66,7 +66,8 @@ def _value(cursor: Cursor, sink: CallSink, closer: str, keyed: bool) -> Waits[bo
         nonlocal hopeless
         base = 1 if frames[0].closes == "]" else 0
         if len(frames) == base + 1:
-            hopeless = not _may_be_part(key, value, sink, keyed)
+            first = len(frames[base].value) == 1
+            hopeless = hopeless or not _may_be_part(key, value, sink, keyed=keyed, first=first)
         if not sink.stream or hopeless or (base and not complete(frames[0].value)):
             return
         name = _open_call(frames[base:], sink, keyed)
@@ -82,13 +83,13 @@ def _value(cursor: Cursor, sink: CallSink, closer: str, keyed: bool) -> Waits[bo
     return complete(items)
 
 
-def _may_be_part(key: str, value: Any, sink: CallSink, keyed: bool) -> bool:
-    """Whether a call may have such a member."""
+def _may_be_part(key: str, value: Any, sink: CallSink, *, keyed: bool, first: bool) -> bool:
+    """Whether a call may have such a member; an unknown one beside those that make the call is no harm."""
     if keyed:
         return sink.tools.name(key) is not None or key in (*NAMES, *ARGUMENTS, *_BESIDE)
     if key in NAMES:
         return sink.tools.name(value) is not None
-    return key in ARGUMENTS or key in _BESIDE
+    return not first or key in ARGUMENTS or key in _BESIDE
 
 
 def _open_call(frames: Sequence[Frame], sink: CallSink, keyed: bool) -> str | None:
@@ -120,6 +121,8 @@ def _call(value: Any, sink: CallSink, keyed: bool) -> tuple[str, dict[str, Any]]
             value = value["function"]
         elif isinstance(value.get("function"), str):
             value = {"name": value["function"]} | value
+        if not set(value) & set(ARGUMENTS) and set(value) - {*NAMES, *_BESIDE}:
+            return None  # what may be its arguments has another name
         said = _name(value)
         given = next((value[key] for key in ARGUMENTS if key in value), None)
     name, arguments = sink.tools.name(said), as_arguments(given)

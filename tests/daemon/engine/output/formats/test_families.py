@@ -214,3 +214,22 @@ def test_nothing_ends_the_engine_and_nothing_is_lost(name: str, junk: int) -> No
             said: Any = again.content + again.reasoning + str(again.calls)
             assert marked in said
             assert result is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_broken_call_means_does_not_depend_on_its_pieces(name: str) -> None:
+    """Calls with letters lost, added and swapped: the same is understood of the whole text and of every split."""
+    chance = random.Random(name)
+    call = written(shape(name), [("weather", {"city": "Rome", "days": 3}), ("write_file", {"text": 'a\n"b" {é😀}'})])
+    for _ in range(25):
+        letters = list(call)
+        for _ in range(chance.randint(1, 4)):
+            place = chance.randrange(len(letters))
+            if chance.random() < 0.5:
+                del letters[place]
+            else:
+                letters.insert(place, chance.choice("\"'{}[]<>\\\n,:é |1"))
+        text = "".join(letters)
+        for stream in (False, True):
+            whole = read(family(name), text, stream=stream)
+            assert all(read(family(name), chunks, stream=stream) == whole for chunks in chunked(text)), text

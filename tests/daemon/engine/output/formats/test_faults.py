@@ -118,6 +118,14 @@ def test_arguments_by_another_name(name: str, key: str) -> None:
     check(name, text, ROME)
 
 
+def test_a_member_beside_those_of_a_call() -> None:
+    """Wherever the text is cut."""
+    text = '{"name": "weather", "arguments": {"city": "Rome"}, "why": "asked"}'
+    check("hermes", f"<tool_call>{text}</tool_call>", ROME)
+    text = '{"name": "weather", "why": "asked", "arguments": {"city": "Rome"}}'
+    check("hermes", f"<tool_call>{text}</tool_call>", ROME)
+
+
 def test_openais_own_form_of_a_call() -> None:
     text = '{"type": "function", "function": {"name": "weather", "arguments": {"city": "Rome"}}}'
     check("hermes", f"<tool_call>{text}</tool_call>", ROME)
@@ -193,6 +201,9 @@ def test_braces_too_many() -> None:
         '{"name": "weather", "arguments": "Rome"}',
         '{"name": "weather", "arguments": 5}',
         '{"nom": "weather"}',
+        '{"name": "weather", "argument": {"city": "Rome"}}',
+        '{"name": "weather", "city": "Rome"}',
+        '{"thought": "hm", "name": "weather", "arguments": {"city": "Rome"}}',
         '{"name": "other", "arguments": {}}',
         '[{"name": "weather", "arguments": {}}, {"nom": "time"}]',
         '{"name": "weather", "arguments": {"city": "Ro',
