@@ -73,7 +73,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.prompt.prompt_frames",
     ),
     "daemon.engine.vision": (
-        *("daemon.protocol", "daemon.engine.model", "daemon.engine.prompt.prompt_frames"),
+        *("daemon.protocol", "daemon.engine.device", "daemon.engine.model", "daemon.engine.prompt.prompt_frames"),
         "daemon.engine.prompt.pictures",
     ),
     "daemon.engine.grammar": ("daemon.protocol", "daemon.engine.output"),

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..device import backend
 from ..model.model_folder import BadModel, read_json
 from ..prompt.pictures.processor import open_image_processor
 from ..prompt.prompt_frames import SightData
+from .picture_size import size_within
 from .towers import Gemma3, Gemma4, Idefics3, Llava, Pixtral, Qwen, Tower
 
 Config = Mapping[str, Any]
@@ -130,5 +132,15 @@ def sight_of(folder: Path, config: Config, tokenizer: Any) -> SightData:
         token_id=token_id,
         facts=facts,
         words={name: str(tokenizer.convert_ids_to_tokens(number)) for name, number in family.words(config).items()},
-        options=family.options(facts),
+        options=family.options(facts) | _sizes(family, config, facts, images),
     )
+
+
+def _sizes(family: VisionFamily, config: Config, facts: Mapping[str, int], images: Any) -> dict[str, Any]:
+    """On a CPU, pictures are scaled further down where the makers' size would take all memory."""
+    if backend() != "cpu" or "patch_size" not in facts:
+        return {}
+    vision = config["vision_config"]
+    heads = int(vision.get("num_heads") or vision.get("num_attention_heads") or 16)
+    size = size_within(family.name, dict(images.size or {}), facts["patch_size"], heads)
+    return {"size": size} if size else {}

@@ -18,6 +18,7 @@ from transformers import AutoImageProcessor
 
 from mlx_serve.daemon.engine.model.model_folder import read_json
 from mlx_serve.daemon.engine.prompt.pictures.processor import PictureProcessor, _pack
+from mlx_serve.daemon.engine.vision import families
 from mlx_serve.daemon.engine.vision.families import sight_of
 from mlx_serve.daemon.engine.vision.view import _array
 
@@ -79,6 +80,24 @@ def test_little_detail_takes_fewer_tokens(folders: Path, name: str) -> None:
     assert tokens() == tokens(detail="high")
     low = tokens(detail="low")
     assert low <= tokens() if name == "gemma4" else 0 < low < tokens()
+
+
+def test_a_cpu_takes_no_picture_that_would_take_all_memory(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four heads: 8192 patches of 14 by 14 pixels, for Qwen in all and for Pixtral as a square. A GPU takes more."""
+    for name, size, most in (
+        ("qwen2_5_vl", {"shortest_edge": 3136, "longest_edge": 12_845_056}, 8192 * 14 * 14),
+        ("mistral3", {"longest_edge": 1540}, 90 * 14),
+    ):
+        folder = folders / name
+        (folder / "preprocessor_config.json").write_text(json.dumps(MODELS[name].images | {"size": size}))
+        config = read_json(folder / "config.json")
+        sight = sight_of(folder, config, Names())
+        assert sight.options["size"] == size | {"longest_edge": most}
+        arrays = PictureProcessor(sight).prepare(picture(noise(2000, 3000)), lambda count: None).arrangement.arrays
+        assert arrays["pixels"].size // 3 <= most * (most if name == "mistral3" else 1)
+        with monkeypatch.context() as patched:
+            patched.setattr(families, "backend", lambda: "metal")
+            assert "size" not in sight_of(folder, config, Names()).options
 
 
 def test_bytes_become_arrays_in_place() -> None:
