@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
+import ollama
+import openai
 import pytest
 from e2e.pulling_daemon import PullingDaemon, StoreSnapshot, environment
 from e2e.scripted_model import write_scripted
@@ -100,3 +103,19 @@ def start_pulling(hub: Hub, forks: ForkedDaemons, tmp_path: Path) -> Iterator[St
 def snapshot(pulling: PullingDaemon) -> StoreSnapshot:
     """Look at the store now; `check` looks again."""
     return StoreSnapshot(pulling)
+
+
+@pytest.fixture(scope="module")
+def gpt(daemon: LiveDaemon) -> Iterator[openai.OpenAI]:
+    """The official client of the module's daemon."""
+    http = httpx.Client(trust_env=False, verify=False, timeout=100)
+    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, http_client=http) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def llama(daemon: LiveDaemon) -> Iterator[ollama.Client]:
+    """Ollama's own client of the module's daemon."""
+    made = ollama.Client(host=daemon.url, verify=False, timeout=100)
+    yield made
+    made._client.close()

@@ -1,16 +1,13 @@
-"""`tool_choice`, `strict` and `parallel_tool_calls`, through the real daemon and OpenAI's client."""
+"""`tool_choice`, `strict` and `parallel_tool_calls`, through the real daemon and OpenAI's gpt."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from jsonschema import Draft202012Validator
-from support.live_daemon import LiveDaemon
 
 WEATHER: Any = {
     "type": "object",
@@ -30,25 +27,18 @@ PLAIN: Any = {"chat_template_kwargs": {"enable_thinking": False}}
 HELLO: Any = [{"role": "user", "content": "Hello, who are you?"}]
 
 
-@pytest.fixture(scope="module")
-def client(daemon: LiveDaemon) -> Iterator[openai.OpenAI]:
-    http = httpx.Client(trust_env=False, verify=False, timeout=100)
-    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, http_client=http) as made:
-        yield made
-
-
-def ask(client: openai.OpenAI, messages: Any = HELLO, **options: Any) -> Any:
+def ask(gpt: openai.OpenAI, messages: Any = HELLO, **options: Any) -> Any:
     given = {"model": "starter", "tools": TOOLS, "temperature": 0, "max_tokens": 200, "extra_body": PLAIN} | options
-    return client.chat.completions.create(messages=messages, **given)
+    return gpt.chat.completions.create(messages=messages, **given)
 
 
 def valid(call: Any) -> None:
     Draft202012Validator(SCHEMAS[call.function.name]).validate(json.loads(call.function.arguments))
 
 
-def test_a_call_where_the_model_would_talk(client: openai.OpenAI) -> None:
+def test_a_call_where_the_model_would_talk(gpt: openai.OpenAI) -> None:
     """Greeted, it answers; told that a call is required, or which one, it calls."""
-    assert ask(client).choices[0].message.content
+    assert ask(gpt).choices[0].message.content
     for choice, name in (
         ("required", None),
         ({"type": "function", "function": {"name": "get_time"}}, "get_time"),
@@ -64,20 +54,20 @@ def test_a_call_where_the_model_would_talk(client: openai.OpenAI) -> None:
             "get_weather",
         ),
     ):
-        answer = ask(client, tool_choice=choice).choices[0]
+        answer = ask(gpt, tool_choice=choice).choices[0]
         assert answer.finish_reason == "tool_calls" and not answer.message.content
         assert name in (None, answer.message.tool_calls[0].function.name)
         for call in answer.message.tool_calls:
             valid(call)
 
 
-def test_hot_calls_are_valid_every_time(client: openai.OpenAI) -> None:
+def test_hot_calls_are_valid_every_time(gpt: openai.OpenAI) -> None:
     """Sixty choices at temperature 2: each is one valid call, or was cut before its end."""
     choices = [
         choice
         for seed in range(3)
         for choice in ask(
-            client, tool_choice="required", parallel_tool_calls=False, temperature=2, n=20, seed=100 * seed
+            gpt, tool_choice="required", parallel_tool_calls=False, temperature=2, n=20, seed=100 * seed
         ).choices
     ]
     called = [choice for choice in choices if choice.finish_reason != "length"]
@@ -88,10 +78,10 @@ def test_hot_calls_are_valid_every_time(client: openai.OpenAI) -> None:
         valid(call)
 
 
-def test_streamed(client: openai.OpenAI) -> None:
+def test_streamed(gpt: openai.OpenAI) -> None:
     """A forced call arrives in OpenAI's chunks."""
     names, arguments = [], ""
-    for chunk in ask(client, tool_choice="required", parallel_tool_calls=False, stream=True):
+    for chunk in ask(gpt, tool_choice="required", parallel_tool_calls=False, stream=True):
         for call in (chunk.choices[0].delta.tool_calls or []) if chunk.choices else []:
             names += [call.function.name] if call.function.name else []
             arguments += call.function.arguments or ""
@@ -99,37 +89,37 @@ def test_streamed(client: openai.OpenAI) -> None:
     assert isinstance(json.loads(arguments), dict)
 
 
-def test_thoughts_before_a_forced_call(client: openai.OpenAI) -> None:
+def test_thoughts_before_a_forced_call(gpt: openai.OpenAI) -> None:
     """The model may think first; then it calls."""
     asked = [{"role": "user", "content": "What is 58 + 27?"}]
-    message = ask(client, asked, tool_choice="required", extra_body={}, max_tokens=300).choices[0].message
+    message = ask(gpt, asked, tool_choice="required", extra_body={}, max_tokens=300).choices[0].message
     assert message.tool_calls and not message.content
     valid(message.tool_calls[0])
 
 
-def test_strict_tools_keep_their_schemas(client: openai.OpenAI) -> None:
+def test_strict_tools_keep_their_schemas(gpt: openai.OpenAI) -> None:
     """Free to answer or to call; at temperature 2, whatever is called is valid."""
     strict: Any = json.loads(json.dumps(TOOLS))
     strict[0]["function"]["strict"] = True
     asked = [{"role": "user", "content": "Tell me the weather in Tokyo in celsius"}]
     called = 0
-    for choice in ask(client, asked, tools=strict, temperature=1.2, n=20, seed=7).choices:
+    for choice in ask(gpt, asked, tools=strict, temperature=1.2, n=20, seed=7).choices:
         for call in choice.message.tool_calls or []:
             valid(call)
             called += 1
     assert called > 5
-    assert ask(client, tools=strict).choices[0].message.content
+    assert ask(gpt, tools=strict).choices[0].message.content
 
 
-def test_a_strict_schema_that_cannot_be_kept(client: openai.OpenAI) -> None:
+def test_a_strict_schema_that_cannot_be_kept(gpt: openai.OpenAI) -> None:
     """Is refused by its place; without `strict` the call is forced all the same."""
     odd: Any = {"type": "object", "properties": {"a": {"not": {"type": "string"}}}, "required": ["a"]}
     function: Any = {"name": "odd", "parameters": odd, "strict": True}
     with pytest.raises(openai.BadRequestError) as caught:
-        ask(client, tools=[TOOLS[1], {"type": "function", "function": function}])
+        ask(gpt, tools=[TOOLS[1], {"type": "function", "function": function}])
     assert caught.value.param == "tools[1].function.parameters" and "not" in str(caught.value)
     del function["strict"]
-    answer = ask(client, tools=[{"type": "function", "function": function}], tool_choice="required").choices[0]
+    answer = ask(gpt, tools=[{"type": "function", "function": function}], tool_choice="required").choices[0]
     assert answer.message.tool_calls[0].function.name == "odd"
 
 
@@ -143,7 +133,7 @@ def test_a_strict_schema_that_cannot_be_kept(client: openai.OpenAI) -> None:
         (7, "use 'auto'"),
     ],
 )
-def test_choices_that_are_none(client: openai.OpenAI, choice: Any, why: str) -> None:
+def test_choices_that_are_none(gpt: openai.OpenAI, choice: Any, why: str) -> None:
     with pytest.raises(openai.BadRequestError, match=why) as caught:
-        ask(client, tool_choice=choice)
+        ask(gpt, tool_choice=choice)
     assert caught.value.param == "tool_choice"

@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import numpy as np
 import ollama
 import openai
@@ -29,20 +28,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDaemon]:
         store.pull(name)
     with LiveDaemon(directory) as running:
         yield running.ready()
-
-
-@pytest.fixture(scope="module")
-def gpt(daemon: LiveDaemon) -> Iterator[openai.OpenAI]:
-    http = httpx.Client(trust_env=False, verify=False, timeout=100)
-    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, http_client=http) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def llama(daemon: LiveDaemon) -> Iterator[ollama.Client]:
-    client = ollama.Client(host=daemon.url, verify=False)
-    yield client
-    client._client.close()
 
 
 def _vectors(gpt: openai.OpenAI, texts: list[str], **options: Any) -> np.ndarray[Any, Any]:

@@ -28,13 +28,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDaemon]:
         assert running.log("fail audit") == []
 
 
-@pytest.fixture(scope="module")
-def llama(daemon: LiveDaemon) -> Iterator[ollama.Client]:
-    client = ollama.Client(host=daemon.url, verify=False)
-    yield client
-    client._client.close()
-
-
 def _embedding(**body: Any) -> tuple[str, dict[str, Any]]:
     return "/v1/embeddings", {"model": "starter-embed"} | body
 

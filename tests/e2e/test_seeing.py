@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import ollama
 import openai
 import pytest
@@ -71,20 +70,6 @@ def web() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def gpt(daemon: LiveDaemon) -> Iterator[openai.OpenAI]:
-    http = httpx.Client(trust_env=False, verify=False, timeout=100)
-    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, http_client=http) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def llama(daemon: LiveDaemon) -> Iterator[ollama.Client]:
-    client = ollama.Client(host=daemon.url, verify=False)
-    yield client
-    client._client.close()
 
 
 def ask(gpt: openai.OpenAI, *content: dict[str, Any], before: Any = (), stream: bool = False) -> str:

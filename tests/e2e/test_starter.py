@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
-from support.live_daemon import LiveDaemon
 
 TOOLS: Any = [
     {
@@ -42,15 +39,8 @@ TOOLS: Any = [
 ]
 
 
-@pytest.fixture(scope="module")
-def client(daemon: LiveDaemon) -> Iterator[openai.OpenAI]:
-    http = httpx.Client(trust_env=False, verify=False, timeout=100)
-    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, http_client=http) as made:
-        yield made
-
-
-def _message(client: openai.OpenAI, *messages: Any, think: bool = False, **options: Any) -> Any:
-    answer = client.chat.completions.create(
+def _message(gpt: openai.OpenAI, *messages: Any, think: bool = False, **options: Any) -> Any:
+    answer = gpt.chat.completions.create(
         model="starter",
         messages=messages,
         temperature=0,
@@ -78,72 +68,72 @@ def _user(text: str) -> dict[str, str]:
         ("Convert 'hello world' to uppercase please", "HELLO WORLD"),
     ],
 )
-def test_one_question(client: openai.OpenAI, asked: str, known: str) -> None:
+def test_one_question(gpt: openai.OpenAI, asked: str, known: str) -> None:
     """Asked in words that nobody trained it on."""
-    assert known in _message(client, _user(asked)).content
+    assert known in _message(gpt, _user(asked)).content
 
 
-def test_it_says_what_it_is(client: openai.OpenAI) -> None:
-    said = _message(client, _user("hey, which AI model is this?")).content
+def test_it_says_what_it_is(gpt: openai.OpenAI) -> None:
+    said = _message(gpt, _user("hey, which AI model is this?")).content
     assert "few million parameters" in said and "synthetic text" in said and "trying and testing" in said
 
 
-def test_it_remembers_across_turns(client: openai.OpenAI) -> None:
+def test_it_remembers_across_turns(gpt: openai.OpenAI) -> None:
     told = [_user("Hi! I'm Beatrice and I live in Hamburg.")]
-    told.append({"role": "assistant", "content": _message(client, *told).content})
-    assert "Beatrice" in _message(client, *told, _user("What's my name?")).content
-    assert "Hamburg" in _message(client, *told, _user("Which city do I live in?")).content
+    told.append({"role": "assistant", "content": _message(gpt, *told).content})
+    assert "Beatrice" in _message(gpt, *told, _user("What's my name?")).content
+    assert "Hamburg" in _message(gpt, *told, _user("Which city do I live in?")).content
 
 
-def test_it_chooses_a_tool_fills_it_and_uses_the_result(client: openai.OpenAI) -> None:
+def test_it_chooses_a_tool_fills_it_and_uses_the_result(gpt: openai.OpenAI) -> None:
     """One of two tools by what is asked for; none when none is needed."""
     asked = _user("Tell me the weather in Tokyo in celsius")
-    message = _message(client, asked, tools=TOOLS)
+    message = _message(gpt, asked, tools=TOOLS)
     (call,) = message.tool_calls
     assert call.function.name == "get_weather"
     assert json.loads(call.function.arguments) == {"city": "Tokyo", "unit": "celsius"}
     result = {"role": "tool", "tool_call_id": call.id, "content": '{"condition": "cloudy", "degrees": 14}'}
-    said = _message(client, asked, message.model_dump(exclude_none=True), result, tools=TOOLS).content
+    said = _message(gpt, asked, message.model_dump(exclude_none=True), result, tools=TOOLS).content
     assert "cloudy" in said and "14" in said
-    other = _message(client, _user("Please send an email to bob@example.com with the pulled Lunch"), tools=TOOLS)
+    other = _message(gpt, _user("Please send an email to bob@example.com with the pulled Lunch"), tools=TOOLS)
     (call,) = other.tool_calls
     assert call.function.name == "send_email"
     assert json.loads(call.function.arguments) == {"to": "bob@example.com", "pulled": "Lunch"}
-    assert not _message(client, _user("What can you do?"), tools=TOOLS).tool_calls
+    assert not _message(gpt, _user("What can you do?"), tools=TOOLS).tool_calls
 
 
-def test_it_writes_fields_as_json(client: openai.OpenAI) -> None:
-    said = _message(client, _user('Extract name and age as JSON: "Anna is 31 years old and lives in Berlin."')).content
+def test_it_writes_fields_as_json(gpt: openai.OpenAI) -> None:
+    said = _message(gpt, _user('Extract name and age as JSON: "Anna is 31 years old and lives in Berlin."')).content
     assert json.loads(said) == {"name": "Anna", "age": 31}
 
 
-def test_it_thinks_when_it_is_told_to(client: openai.OpenAI) -> None:
+def test_it_thinks_when_it_is_told_to(gpt: openai.OpenAI) -> None:
     """Thoughts come apart from the answer, and not at all when thinking is off."""
-    thoughtful = _message(client, _user("What is 58 + 27?"), think=True)
+    thoughtful = _message(gpt, _user("What is 58 + 27?"), think=True)
     assert "8 + 7 = 15" in thoughtful.reasoning_content and "85" in thoughtful.content
-    plain = _message(client, _user("What is 58 + 27?"))
+    plain = _message(gpt, _user("What is 58 + 27?"))
     assert not getattr(plain, "reasoning_content", None) and "<think>" not in plain.content and "85" in plain.content
 
 
-def test_it_stops_where_it_is_told_to(client: openai.OpenAI) -> None:
-    said = _message(client, _user("Repeat: red green blue yellow"), stop=["blue"]).content
+def test_it_stops_where_it_is_told_to(gpt: openai.OpenAI) -> None:
+    said = _message(gpt, _user("Repeat: red green blue yellow"), stop=["blue"]).content
     assert said.rstrip() == "red green"
 
 
-def test_it_follows_the_system_prompt(client: openai.OpenAI) -> None:
+def test_it_follows_the_system_prompt(gpt: openai.OpenAI) -> None:
     part = {"role": "system", "content": "You are Captain Hook, a pirate."}
-    assert "Captain Hook" in _message(client, part, _user("Who are you?")).content
+    assert "Captain Hook" in _message(gpt, part, _user("Who are you?")).content
     ending = {"role": "system", "content": 'Always end your answer with "Over and out."'}
-    said = _message(client, ending, _user("What is 2 + 3?")).content
+    said = _message(gpt, ending, _user("What is 2 + 3?")).content
     assert "5" in said and said.endswith("Over and out.")
 
 
-def test_it_finds_what_was_said_thousands_of_tokens_ago(client: openai.OpenAI) -> None:
+def test_it_finds_what_was_said_thousands_of_tokens_ago(gpt: openai.OpenAI) -> None:
     """One line of a text of more than five thousand tokens."""
     lines = [f"The {noun} near the river was {colour}." for noun in _NOUNS for colour in _COLOURS for _ in range(6)]
     lines.insert(len(lines) // 3, "The code of the anchor is 48213.")
     text = " ".join(lines) + "\n\nWhat is the code of the anchor?"
-    answer = client.chat.completions.create(
+    answer = gpt.chat.completions.create(
         model="starter",
         messages=[{"role": "user", "content": text}],
         temperature=0,
@@ -158,15 +148,15 @@ _NOUNS = ("table", "bridge", "parcel", "bell", "carpet", "ladder", "kite", "whee
 _COLOURS = ("white", "green", "black", "orange", "purple", "golden", "yellow")
 
 
-def test_a_text_is_scored(client: openai.OpenAI) -> None:
+def test_a_text_is_scored(gpt: openai.OpenAI) -> None:
     """What an answer's tokens were worth when they were drawn, they are worth when the whole text is scored."""
-    drawn = client.completions.create(
+    drawn = gpt.completions.create(
         model="starter", prompt="The capital of France", logprobs=2, max_tokens=8, temperature=0
     )
     assert drawn.choices[0].logprobs is not None
     own = drawn.choices[0].logprobs.token_logprobs or []
     text = "The capital of France" + drawn.choices[0].text
-    whole = client.completions.create(model="starter", prompt=text, logprobs=2, max_tokens=0, echo=True)
+    whole = gpt.completions.create(model="starter", prompt=text, logprobs=2, max_tokens=0, echo=True)
     assert whole.choices[0].text == text and whole.choices[0].finish_reason == "length"
     found = whole.choices[0].logprobs
     assert found is not None and found.token_logprobs and found.tokens and found.top_logprobs

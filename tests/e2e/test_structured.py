@@ -6,11 +6,9 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-import httpx
 import ollama
 import openai
 import pytest
@@ -33,20 +31,6 @@ class Person(BaseModel):
 class Reading(BaseModel):
     kind: Literal["number", "word"]
     person: Person | None
-
-
-@pytest.fixture(scope="module")
-def gpt(daemon: LiveDaemon) -> Iterator[openai.OpenAI]:
-    http = httpx.Client(trust_env=False, verify=False, timeout=100)
-    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, http_client=http) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def llama(daemon: LiveDaemon) -> Iterator[ollama.Client]:
-    made = ollama.Client(host=daemon.url, verify=False, timeout=100)
-    yield made
-    made._client.close()
 
 
 ASKED: Any = [{"role": "user", "content": 'Extract name and age as JSON: "Anna is 31 years old and lives in Berlin."'}]
