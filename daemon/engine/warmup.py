@@ -34,6 +34,10 @@ REQUESTS = (
 )
 """The first one alone, the others beside it. Few tokens, for a context may be of sixteen."""
 
+LONG_TOKENS = 64
+LONG = _request(LONG_TOKENS, 1, temperature=0.0)
+"""A prompt of so many tokens that a mixture of experts sorts them by expert; where the context has room for it."""
+
 PLAIN = 2
 """How many of them are enough where a compiled operation takes seconds: NVIDIA's compiler, with nothing on disk yet.
 The rarer ways to draw are compiled when somebody asks for one, once for all loads."""
@@ -57,7 +61,10 @@ class _Prepared:
 def warm_up(model: LanguageModel, limits: Limits, count: int = len(REQUESTS)) -> None:
     """Run so many requests to their ends: the first one alone, then the others beside it. Raises what a step raises."""
     worker = Generator(model, limits, _Prepared())
-    for number, request in enumerate(REQUESTS[:count]):
+    requests = list(REQUESTS[:count])
+    if count == len(REQUESTS) and model.context_length > 2 * LONG_TOKENS:
+        requests.append(LONG)
+    for number, request in enumerate(requests):
         worker.receive(Ready(number, _prepared(request)))
         while not number and not worker.gauges().running:
             worker.step()

@@ -138,7 +138,7 @@ def test_errors(client: ollama.Client) -> None:
         client.generate("scripted", "say H", options={"top_p": 7})
     assert wrong.value.status_code == 400
     with pytest.raises(ollama.ResponseError) as format_refused:
-        client.generate("scripted", "say H", format="json")
+        client.generate("scripted", "say H", format={"type": "nothing"})
     assert format_refused.value.status_code == 400
 
 

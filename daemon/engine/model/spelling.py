@@ -149,9 +149,10 @@ def _full_layers(config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(layers, dict) or not isinstance(kinds, list):
         raise BadConfig("config.json: per_layer_config is not an object, or layer_types not a list")
     settings = list(layers.values())
-    full = {str(place) for place, kind in enumerate(kinds) if kind == FULL}
+    full = {place for place, kind in enumerate(kinds) if kind == FULL}
+    places = {int(place) for place in layers if place.isdecimal()}  # written with zeros in front: "05"
     same = all(one == settings[0] for one in settings) and isinstance(settings[0], dict)
-    if not same or {str(place) for place in layers} != full or not set(settings[0]) <= set(older):
+    if not same or places != full or len(places) < len(layers) or not set(settings[0]) <= set(older):
         raise BadConfig("config.json: per_layer_config has settings that this version's code does not know")
     return {older[key]: value for key, value in settings[0].items()}
 

@@ -63,6 +63,8 @@ def test_requests_need_nothing_that_was_not_warmed(
     warm_up(model, LIMITS)
     warmed = set(operations)
     assert {"Scatter", "SliceUpdate", "RandomBits", "ArgReduce"} <= warmed
+    if name == "qwen3_next":
+        assert {"ArgSort", "FloorDivide"} <= warmed, "a mixture of experts sorts the tokens of a long prompt"
     operations.clear()
     samplings = [
         Sampling(temperature=0.0),
