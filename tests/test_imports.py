@@ -70,7 +70,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.model": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device"),
         *("daemon.engine.cache", "daemon.engine.output", "daemon.engine.output.formats"),
-        "daemon.engine.prompt.prompt_frames",
+        *("daemon.engine.prompt.prompt_frames", "daemon.engine.prompt.insertion.markers"),
     ),
     "daemon.engine.vision": (
         *("daemon.protocol", "daemon.engine.device", "daemon.engine.model", "daemon.engine.prompt.prompt_frames"),
@@ -80,8 +80,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.prompt": (
         *("daemon.protocol", "daemon.engine.process", "daemon.engine.texts", "daemon.engine.prompt.pictures"),
         *("daemon.engine.grammar", "daemon.engine.output.formats", "daemon.engine.prompt.chat"),
+        "daemon.engine.prompt.insertion",
     ),
     "daemon.engine.prompt.chat": ("daemon.engine.prompt.environment",),
+    "daemon.engine.prompt.insertion": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.prompt.pictures": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.generate": (
         "daemon.protocol",

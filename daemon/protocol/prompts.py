@@ -48,13 +48,16 @@ class ChatPrompt(Value, frozen=True, tag="chat"):
 class TextPrompt(Value, frozen=True, tag="text"):
     """Text for the tokenizer as it is; special tokens (BOS) are added when the tokenizer does so by itself.
 
-    `history` are token ids of an earlier turn (Ollama's `context`), put in front.
+    `history` are token ids of an earlier turn (Ollama's `context`), put in front. `drop_middle` lets the child cut a
+    text that is too long. With `suffix` the answer is what stands between `text` and it, by the model's
+    fill-in-the-middle tokens; then there is no history, and special tokens that the texts spell are text.
     """
 
     text: str
     add_special_tokens: bool = True
     history: tuple[int, ...] = ()
     drop_middle: bool = False
+    suffix: str | None = None
 
 
 class TokenPrompt(Value, frozen=True, tag="tokens"):

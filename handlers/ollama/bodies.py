@@ -111,7 +111,10 @@ _IMAGES = "in base64, for models that see; others refuse them"
 MESSAGE_FIELDS: Fields = {"images": partly(f"{_IMAGES}; in messages of the roles `user` and `tool`")}
 GENERATE_FIELDS: Fields = {
     **_SHARED_FIELDS,
-    "suffix": refused("no model here inserts text"),
+    "suffix": partly(
+        "for models with fill-in-the-middle tokens; others refuse it; not with `raw`, `system`, `context`, `images` "
+        "or `think`"
+    ),
     "template": refused("the model's own template is used; /api/create makes a model with another one"),
     "images": partly(f"{_IMAGES}; not with `raw` or `context`"),
 }

@@ -13,13 +13,22 @@ from ...daemon.protocol import ChatPrompt, Generate, TextPrompt
 from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded
-from ..failure import RequestError
 from ..pictures.request_pictures import RequestPictures
 from . import bodies
 from .answer_lines import Lines
 from .bodies import GenerateBody
 from .chat import with_pictures
-from .generation import able, allowed_thinking, find, lease, load_or_unload, rendered, requested, run, unknown
+from .generation import (
+    able,
+    allowed_thinking,
+    lease,
+    load_or_unload,
+    rendered,
+    requested,
+    require_insert,
+    run,
+    unknown,
+)
 
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
@@ -33,15 +42,15 @@ async def generate(request: Request) -> HTTPResponse | None:
         raise unknown("")
     seconds = keep_alive(body.keep_alive)
     lines = Lines("generate", name, with_logprobs=bool(body.logprobs))
-    await _check(request, body, name)
-    if not body.prompt and not body.images:
+    _check(body)
+    if not body.prompt and not body.images and not body.suffix:
         return await load_or_unload(request, lines, name, seconds, "generate")
     bodies.thinking(body)
     pictures = RequestPictures()
     wanted = requested(body, _prompt(body, pictures))
     body.images = None  # they may be large, and the request may wait for long
     stream = body.stream is not False
-    check = able(body, name)
+    check = able(body, name, insert=bool(body.suffix))
     async with lease(request, name, seconds, "generate", lines if stream else None, pictures, check) as model:
         return await _generate(request, body, name, model, wanted, lines, pictures)
 
@@ -57,6 +66,10 @@ async def _generate(
 ) -> HTTPResponse | None:
     stream = body.stream is not False
     prompt = wanted.prompt
+    if isinstance(prompt, TextPrompt) and prompt.suffix is not None:
+        require_insert(model.installed, model.capabilities)
+        wanted = msgspec.structs.replace(wanted, split_reasoning=False, want_context=True)
+        return await run(request, model, wanted, lines, stream=stream)
     if not isinstance(prompt, ChatPrompt):
         allowed_thinking(body, name, model.capabilities)
         return await run(request, model, wanted, lines, stream=stream)
@@ -90,6 +103,8 @@ async def _as_text(request: Request, body: GenerateBody, model: Model, wanted: G
 
 def _prompt(body: GenerateBody, pictures: RequestPictures) -> ChatPrompt | TextPrompt:
     text = body.prompt or ""
+    if body.suffix:
+        return TextPrompt(text=text, suffix=body.suffix, drop_middle=body.truncate is not False)
     if body.raw:
         return TextPrompt(text=text, drop_middle=body.truncate is not False)
     content = with_pictures(text, body.images, "images", pictures) if body.images else text
@@ -99,16 +114,27 @@ def _prompt(body: GenerateBody, pictures: RequestPictures) -> ChatPrompt | TextP
     return ChatPrompt(messages=tuple(messages))
 
 
-async def _check(request: Request, body: GenerateBody, name: str) -> None:
+def _check(body: GenerateBody) -> None:
     """Raises RequestError in Ollama's wording."""
     if body.raw and (body.template or body.system or body.context):
         raise bodies.invalid("raw mode does not support template, system, or context", "raw")
     if body.suffix:
-        full_name = (await find(request, name)).name
-        raise RequestError(f"{full_name} does not support insert", param="suffix", code="unsupported_parameter")
+        _check_insertion(body)
     if body.template:
         raise unsupported("template", bodies.GENERATE_FIELDS["template"].note)
     if body.images and body.raw:
         raise bodies.invalid("raw mode does not support images: use /api/chat, or leave raw out", "images")
     if body.images and body.context:
         raise bodies.invalid("context is not supported together with images: use /api/chat", "context")
+
+
+def _check_insertion(body: GenerateBody) -> None:
+    """Raises RequestError for what goes with a chat template only, which an insertion has none of."""
+    if body.raw:
+        message = "raw mode does not support suffix: write the model's own markers into the prompt, or leave raw out"
+        raise bodies.invalid(message, "suffix")
+    for name in ("system", "context", "images"):
+        if getattr(body, name):
+            raise bodies.invalid(f"suffix is not supported together with {name}: leave {name} out", "suffix")
+    if body.think:
+        raise bodies.invalid("suffix is not supported together with think: leave think out", "suffix")

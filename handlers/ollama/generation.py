@@ -122,13 +122,22 @@ def require_tools(installed: Installed, capabilities: Collection[str]) -> None:
         raise RequestError(message, param="tools", code="unsupported_parameter")
 
 
-def able(body: GenerationBody, name: str, *, tools: bool = False) -> Check:
+def require_insert(installed: Installed, capabilities: Collection[str]) -> None:
+    """Raises RequestError."""
+    if "insert" not in capabilities:
+        message = f"{installed.name} does not support insert"
+        raise RequestError(message, param="suffix", code="unsupported_parameter")
+
+
+def able(body: GenerationBody, name: str, *, tools: bool = False, insert: bool = False) -> Check:
     """Refuses what a model cannot do by what the listings say of it."""
 
     def check(installed: Installed) -> None:
         capabilities = installed.manifest.capabilities
         if tools:
             require_tools(installed, capabilities)
+        if insert:
+            require_insert(installed, capabilities)
         allowed_thinking(body, name, capabilities)
 
     return check

@@ -210,7 +210,7 @@ COMPLETION_FIELDS: Fields = {
     "n": partly("1 to 128, for all prompts together"),
     "best_of": partly("up to 128 for all prompts together; more than `n` cannot be streamed"),
     "logprobs": partly("0 to 5; with `echo` those of the prompt as well"),
-    "suffix": refused("no model here inserts text"),
+    "suffix": partly("for models with fill-in-the-middle tokens; others refuse it; not with token ids or `echo`"),
 }
 
 
@@ -232,6 +232,8 @@ def check_completion(body: CompletionBody) -> None:
     _check_shared(body, COMPLETION_FIELDS)
     if body.max_tokens == 0 and not body.echo:
         raise _invalid("max_tokens", "0 needs 'echo': true")
+    if body.suffix and body.echo:
+        raise _invalid("suffix", "the prompt of an insertion is not echoed; leave out 'echo'")
     copies = body.n or 1
     if body.best_of is not None and body.best_of < copies:
         raise _invalid("best_of", "it must be at least 'n'")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sanic import Request
 from sanic.response import HTTPResponse
 
 from ...daemon.protocol import Delta, Finished, Generate, TextPrompt, TokenLogprob, TokenPrompt
+from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded, document, leased, sequences
 from ..failure import RequestError
@@ -25,6 +26,9 @@ from .chat import record
 from .chat_answers import finite, identity, service_tier, usage
 from .structured import grammar as grammar_of
 
+if TYPE_CHECKING:
+    from ...store.installed import Installed
+
 DEFAULT_MAX_TOKENS = 16  # OpenAI's own
 
 
@@ -33,7 +37,13 @@ async def complete(request: Request) -> HTTPResponse | None:
     bodies.check_completion(body)
     works = _works(body)
     heartbeat = COMMENTS if body.stream else None
-    async with leased(request, body.model, keep_alive(body.keep_alive), "completion", heartbeat) as model:
+    seconds = keep_alive(body.keep_alive)
+
+    def check(installed: Installed) -> None:
+        _require_insert(body, installed.manifest.capabilities)
+
+    async with leased(request, body.model, seconds, "completion", heartbeat, check=check) as model:
+        _require_insert(body, model.capabilities)
         notice = bodies.clamping(body.max_tokens, model.info.context_length, "max_tokens")
         async with sequences(request, model, works) as running:
             accepted = await running.accepted()
@@ -109,15 +119,24 @@ def _works(body: CompletionBody) -> list[Generate]:
     ]
 
 
+def _require_insert(body: CompletionBody, capabilities: Collection[str]) -> None:
+    """Raises RequestError."""
+    if body.suffix and "insert" not in capabilities:
+        raise unsupported("suffix", "this model has no fill-in-the-middle tokens, so it cannot insert text")
+
+
 def _prompts(body: CompletionBody) -> list[TextPrompt | TokenPrompt]:
-    prompt = body.prompt
+    prompt, suffix = body.prompt, body.suffix or None
     if isinstance(prompt, str):
-        return [TextPrompt(text=prompt)]
+        return [TextPrompt(text=prompt, suffix=suffix)]
     texts = [item for item in prompt if isinstance(item, str)]
     ids = [item for item in prompt if isinstance(item, int)]
     lists = [item for item in prompt if isinstance(item, list)]
     if texts and len(texts) == len(prompt):
-        return [TextPrompt(text=text) for text in texts]
+        return [TextPrompt(text=text, suffix=suffix) for text in texts]
+    if suffix is not None and prompt:
+        message = "invalid value for 'suffix': it goes with a 'prompt' of text, not of token ids"
+        raise RequestError(message, param="suffix", code="invalid_value")
     if ids and len(ids) == len(prompt):
         return [TokenPrompt(ids=tuple(ids))]
     if lists and len(lists) == len(prompt) and all(lists):

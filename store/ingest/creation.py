@@ -10,7 +10,7 @@ import msgspec
 
 from ..allowlist import media_type, size_limit
 from ..disk.blobs import Blobs, hex_of
-from ..disk.manifests import Kind, Layer, Manifest, Manifests, Overrides, Source
+from ..disk.manifests import Layer, Manifest, Manifests, Overrides, Source
 from ..disk.pins import Pins
 from ..disk.refs import Ref, Refs
 from ..errors import DamagedModel, SourceError
@@ -49,7 +49,7 @@ class Creator:
         """A model with `parent`'s files and other settings; `base` is the manifest (hex) that those files came with."""
         overrides = inherited(parent.overrides, given)
         manifest = msgspec.structs.replace(
-            parent, parent=base, created=now(), overrides=overrides, **_template_capabilities(parent.kind, given)
+            parent, parent=base, created=now(), overrides=overrides, **_template_capabilities(parent, given)
         )
         return self.refs.set(target, self.manifests.put(manifest))
 
@@ -63,9 +63,7 @@ class Creator:
         locations = {layer.path: self.blobs.path(layer.hex) for layer in layers}
         findings = inspect(locations, (target.model,), None)
         manifest = manifest_of(NewModel(target, UPLOADED, ()), findings, layers)
-        manifest = msgspec.structs.replace(
-            manifest, overrides=overrides, **_template_capabilities(findings.kind, overrides)
-        )
+        manifest = msgspec.structs.replace(manifest, overrides=overrides, **_template_capabilities(manifest, overrides))
         ref = self.refs.set(target, self.manifests.put(manifest))
         self.pins.release(layer.hex for layer in layers)
         return ref
@@ -96,6 +94,9 @@ class Creator:
         return Layer(path=path, digest=f"sha256:{hex_digest}", size=size, media_type=kind)
 
 
-def _template_capabilities(kind: Kind, given: Overrides) -> dict[str, tuple[str, ...]]:
+def _template_capabilities(own: Manifest, given: Overrides) -> dict[str, tuple[str, ...]]:
     """The manifest fields that a new template changes."""
-    return {} if given.template is None else {"capabilities": template_capabilities(kind, given.template)}
+    if given.template is None:
+        return {}
+    inserts = "insert" in own.capabilities
+    return {"capabilities": template_capabilities(own.kind, given.template, inserts=inserts)}

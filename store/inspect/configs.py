@@ -8,12 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ..allowlist import size_limit
 from ..disk.filesystem import read_regular
 from ..errors import DamagedModel, UnsupportedModel
 
 _CARD_HEAD = 64 << 10
 _NO_CONFIG = {"tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json"}
+
+
+class _Token(msgspec.Struct):
+    content: str
+
+
+class _Tokens(msgspec.Struct):
+    added_tokens: list[_Token] = []
 
 
 class ModelFiles:
@@ -50,6 +60,18 @@ class ModelFiles:
         if path not in self.locations:
             return None
         return self._read(path).decode("utf-8", "replace")
+
+    def tokens(self) -> list[str]:
+        """The added tokens that tokenizer.json lists; the rest of its megabytes is not kept. None where it cannot be
+        read as such: what is wrong with it is said by whoever loads it."""
+        if "tokenizer.json" not in self.locations:
+            return []
+        try:
+            return [
+                token.content for token in msgspec.json.decode(self._read("tokenizer.json"), type=_Tokens).added_tokens
+            ]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return []
 
     def _read(self, path: str) -> bytes:
         try:
@@ -112,6 +134,19 @@ def _templates(document: dict[str, Any]) -> list[str | None]:
         named = [entry.get("template") for entry in value if isinstance(entry, dict)]
         return [text for text in named if isinstance(text, str)]
     return []
+
+
+def added_tokens(files: ModelFiles) -> frozenset[str]:
+    """The texts of the tokenizer's added tokens, of every file that may list them."""
+    config = files.object("tokenizer_config.json")
+    decoder = config.get("added_tokens_decoder")
+    listed: list[Any] = list(decoder.values()) if isinstance(decoder, dict) else []
+    for document in (config, files.object("special_tokens_map.json")):
+        more = document.get("additional_special_tokens")
+        listed += more if isinstance(more, list) else []
+    found = [entry.get("content") if isinstance(entry, dict) else entry for entry in listed]
+    texts = [text for text in found if isinstance(text, str)]
+    return frozenset({*texts, *files.object("added_tokens.json"), *files.tokens()})
 
 
 def pipeline_tag(files: ModelFiles) -> str | None:

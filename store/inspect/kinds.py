@@ -9,7 +9,7 @@ from typing import Any
 
 from ..disk.manifests import Kind
 from ..errors import UnsupportedModel
-from .configs import ModelFiles, chat_template, pipeline_tag
+from .configs import ModelFiles, added_tokens, chat_template, pipeline_tag
 
 _ENCODERS = {
     "albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "gte", "modernbert",
@@ -22,6 +22,15 @@ _TOOLS = re.compile(r"\btools\b|functools\[")
 _THINKING = re.compile(
     r"\benable_thinking\b|\breasoning_effort\b|<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>|<\|inner_prefix\|>|"
     r"<\|channel>thought|<\|channel\|>|\[BEGIN FINAL RESPONSE\]|<longcat_think>|<\|think:start\|>"
+)
+# The fill-in-the-middle tokens of each family, all of which a model needs; the engine looks for the same.
+_INSERTION = (
+    {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"},
+    {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"},
+    {"<fim-prefix>", "<fim-suffix>", "<fim-middle>"},
+    {"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"},
+    {"▁<PRE>", "▁<SUF>", "▁<MID>"},
+    {"[PREFIX]", "[SUFFIX]"},
 )
 
 
@@ -49,11 +58,14 @@ def detect(files: ModelFiles, tensors: Collection[str], hints: Sequence[str]) ->
 
 def capabilities(kind: Kind, files: ModelFiles) -> tuple[str, ...]:
     """The capabilities of a model of this kind with its own chat template."""
-    return template_capabilities(kind, chat_template(files) or "")
+    there = added_tokens(files) if kind in ("llm", "vlm") else frozenset()
+    inserts = any(family <= there for family in _INSERTION)
+    return template_capabilities(kind, chat_template(files) or "", inserts=inserts)
 
 
-def template_capabilities(kind: Kind, template: str) -> tuple[str, ...]:
-    """The capabilities with that chat template, in Ollama's terms; `rerank` is an addition of mlx-serve."""
+def template_capabilities(kind: Kind, template: str, *, inserts: bool = False) -> tuple[str, ...]:
+    """The capabilities with that chat template, in Ollama's terms; `rerank` is an addition of mlx-serve. `inserts`: its
+    tokenizer has fill-in-the-middle tokens."""
     if kind == "embedding":
         return ("embedding",)
     if kind == "reranker":
@@ -65,6 +77,8 @@ def template_capabilities(kind: Kind, template: str) -> tuple[str, ...]:
         found.append("tools")
     if _THINKING.search(template):
         found.append("thinking")
+    if inserts:
+        found.append("insert")
     return tuple(found)
 
 

@@ -168,7 +168,7 @@ class Generator:
         launch.follow()
         for sequence, token in zip(launch.sequences, launch.read(), strict=True):
             ended = sequence.constraint is not None and sequence.constraint.ended
-            if ended or (token in self._model.stop_tokens and not sequence.request.ignore_eos):
+            if ended or sequence.ends_with(token):
                 sequence.stopping = True
 
     # leaving the batch

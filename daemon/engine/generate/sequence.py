@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 
-from ...protocol import ChatPrompt, Delta, Finished, FinishReason, TokenLogprob, ToolCall
+from ...protocol import ChatPrompt, Delta, Finished, FinishReason, TextPrompt, TokenLogprob, ToolCall
 from ..model.load import LanguageModel
 from ..output.formats.bound import BoundFormat
 from ..output.formats.family import Family
@@ -44,6 +44,8 @@ class Sequence:
         self.stopping = False
         self._model = model
         answers = isinstance(request.prompt, ChatPrompt) and not request.prompt.continue_last
+        inserts = isinstance(request.prompt, TextPrompt) and request.prompt.suffix is not None
+        self._ends = model.stop_tokens | model.insertion_ends if inserts else model.stop_tokens
         self._text = model.vocabulary.detokenizer(() if answers else prepared.tokens)
         self._stops = StopStrings(request.stop)
         self._format = _format(prepared, model)
@@ -80,11 +82,15 @@ class Sequence:
         """Every token it may have is launched: it needs no further step."""
         return self.launched >= self.room
 
+    def ends_with(self, token: int) -> bool:
+        """Whether the answer ends before this token: at its model's end of text, an insertion at other markers too."""
+        return token in self._ends and not self.request.ignore_eos
+
     def accept(self, token: int, logprob: TokenLogprob | None) -> Delta | None:
         """Take one drawn token. Gives what may be shown, sets `reason` when the sequence ends with it."""
         if self.first_token is None:
             self.first_token = time.monotonic()
-        if token in self._model.stop_tokens and not self.request.ignore_eos:
+        if self.ends_with(token):
             return self._end("stop")
         self.tokens.append(token)
         self.generated += 1

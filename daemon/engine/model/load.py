@@ -21,6 +21,7 @@ from ..cache.rows import can_batch, paddable, row_bytes
 from ..output.detokenize import Vocabulary
 from ..output.formats.family import Family
 from ..output.formats.table import capabilities, find_family, markers
+from ..prompt.insertion.markers import ends
 from ..prompt.prompt_frames import SightData
 from .forward import ragged_works
 from .model_folder import UseTokenizer, context_length, read_json, reading
@@ -38,7 +39,8 @@ OpenNetwork = Callable[[Path, Mapping[str, Any]], tuple[Any, dict[str, Any]]]
 
 @dataclass
 class LanguageModel:
-    """`family` is that of its own chat template, `added` are its added tokens. `rows`: logits rows, the limit for token
+    """`family` is that of its own chat template, `added` are its added tokens. `insertion_ends` end what is inserted
+    before a suffix, besides `stop_tokens`; none: it cannot insert. `rows`: logits rows, the limit for token
     ids. `costs`: what a sequence's caches and a forward pass take. `prefill_rate`: about how many prompt tokens a
     second this device takes. `sight` None: it cannot see."""
 
@@ -48,6 +50,7 @@ class LanguageModel:
     rows: int
     context_length: int
     stop_tokens: frozenset[int]
+    insertion_ends: frozenset[int]
     defaults: Sampling
     family: Family
     added: frozenset[str]
@@ -111,6 +114,7 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
     template = tokenizer.chat_template
     stop_tokens = _stop_tokens(config, generation, tokenizer)
     added = frozenset(str(entry) for entry in tokenizer.added_tokens_decoder.values())
+    insertion_ends = frozenset(tokenizer.convert_tokens_to_ids(sorted(ends(added))))
     family = find_family(template, added)
     vocabulary = Vocabulary(tokenizer, markers(family), stop_tokens)
     own = context_length(config)
@@ -127,6 +131,7 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         rows=int(logits.shape[-1]),
         context_length=min(own, request.context_length) if request.context_length else own,
         stop_tokens=stop_tokens,
+        insertion_ends=insertion_ends,
         defaults=_defaults(generation),
         family=family,
         added=added,
@@ -138,7 +143,7 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
         batchable=batchable,
         paddable=paddable(caches),
         ragged=counts,
-        capabilities=("completion", *capabilities(template)),
+        capabilities=("completion", *capabilities(template), *("insert",) * bool(insertion_ends)),
         adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
         prefill_rate=_prefill_rate(network),
     )

@@ -28,6 +28,7 @@ from .control_tokens import Marks, encode, marks, pattern
 from .conversation import closed_at_tag, tagged, template_ready, with_messages
 from .encoding import Encoding, decoded
 from .environment import Template, TooLong
+from .insertion.insertion import Insertion
 from .pictures.content import Forms, adapted, forms
 from .pictures.note import Note
 from .prompt_frames import ModelData, PackedPicture, TokenizerData
@@ -93,6 +94,7 @@ class Prompts:
             model.answer_start,
         )
         self._added = frozenset(encoding.added)
+        self._insertion = Insertion(encoding, tokenizer.control)
         self._compiled = functools.lru_cache(maxsize=8)(self._compile)
         self._forms = functools.lru_cache(maxsize=8)(self._probe)
 
@@ -177,6 +179,9 @@ class Prompts:
             self._sight.forget()
         if isinstance(prompt, ChatPrompt) and prompt.drop_oldest:
             return self._recent(prompt, limit)
+        if isinstance(prompt, TextPrompt) and prompt.suffix is not None:
+            tokens, text, cut = self._insertion.fitted(prompt, limit, self.note)
+            return Written(tokens, text), cut
         if isinstance(prompt, TextPrompt) and prompt.drop_middle:
             return self._both_ends(prompt, limit)
         self._reject_by_size(prompt, limit)

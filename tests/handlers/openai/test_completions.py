@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from fakes.engine import finished, says
 from fakes.serving import MODEL, Serving
@@ -64,6 +65,52 @@ async def test_refusals(serving: Serving, client: httpx.AsyncClient, more: dict[
     response = await client.post(PATH, json={"model": MODEL, "prompt": "a"} | more)
     assert response.status_code == 400 and response.json()["error"]["param"] == param
     assert serving.engine.requests == []
+
+
+@pytest.fixture
+def inserting(serving: Serving) -> Serving:
+    """The model can insert, by its listing and by its engine."""
+    serving.store.add(MODEL, capabilities=("completion", "insert"))
+    serving.residency.info = msgspec.structs.replace(serving.residency.info, capabilities=("completion", "insert"))
+    return serving
+
+
+async def test_suffix(inserting: Serving, client: httpx.AsyncClient) -> None:
+    """It goes with each prompt that is text; an empty one, or null, asks for nothing."""
+    for prompt, suffix, expected in (
+        ("a", "z", [TextPrompt(text="a", suffix="z")]),
+        ("", "z", [TextPrompt(text="", suffix="z")]),
+        (["a", "b"], "z", [TextPrompt(text="a", suffix="z"), TextPrompt(text="b", suffix="z")]),
+        ("a", "", [TextPrompt(text="a")]),
+        ([1, 2], None, [TokenPrompt(ids=(1, 2))]),
+    ):
+        inserting.engine.requests.clear()
+        response = await client.post(PATH, json={"model": MODEL, "prompt": prompt, "suffix": suffix})
+        assert response.status_code == 200 and response.json()["choices"][0]["text"] == "Hello world"
+        assert [request.prompt for request in inserting.engine.requests] == expected  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("more", [{"echo": True}, {"prompt": [1, 2]}, {"prompt": [[1], [2]]}])
+async def test_what_does_not_go_with_suffix(
+    inserting: Serving, client: httpx.AsyncClient, more: dict[str, Any]
+) -> None:
+    response = await client.post(PATH, json={"model": MODEL, "prompt": "a", "suffix": "z"} | more)
+    error = response.json()["error"]
+    assert (response.status_code, error["param"], error["code"]) == (400, "suffix", "invalid_value")
+    assert inserting.engine.requests == []
+
+
+async def test_suffix_needs_a_model_that_can(serving: Serving, client: httpx.AsyncClient) -> None:
+    """What the listing says decides before a load, and then what the engine says."""
+    body = {"model": MODEL, "prompt": "a", "suffix": "z"}
+    refused = await client.post(PATH, json=body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "suffix")
+    assert "no fill-in-the-middle tokens" in refused.json()["error"]["message"]
+    assert serving.residency.loaded == []
+    serving.store.add(MODEL, capabilities=("completion", "insert"))
+    assert (await client.post(PATH, json=body)).status_code == 400
+    assert serving.engine.requests == []
+    assert (await client.post(PATH, json=body | {"suffix": ""})).status_code == 200
 
 
 async def test_legacy_logprobs(serving: Serving, client: httpx.AsyncClient) -> None:
