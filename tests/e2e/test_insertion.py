@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import ollama
 import openai
 import pytest
@@ -36,18 +35,9 @@ def daemon(folder: Path) -> Iterator[LiveDaemon]:
         assert running.log("fail audit") == []
 
 
-@pytest.fixture(scope="module")
-def completions(daemon: LiveDaemon) -> Iterator[openai.resources.Completions]:
-    http = httpx.Client(trust_env=False, verify=False, timeout=60)
-    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, http_client=http) as made:
-        yield made.completions
-
-
-@pytest.fixture(scope="module")
-def llama(daemon: LiveDaemon) -> Iterator[ollama.Client]:
-    made = ollama.Client(host=daemon.url, verify=False, trust_env=False, timeout=60)
-    yield made
-    made._client.close()
+@pytest.fixture
+def completions(gpt: openai.OpenAI) -> openai.resources.Completions:
+    return gpt.completions
 
 
 def test_openai(completions: openai.resources.Completions) -> None:

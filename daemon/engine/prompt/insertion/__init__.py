@@ -1,1 +1,1 @@
-"""What chat templates of different families want: their variables, and messages in the form that they can read."""
+"""Text for a hole: prompts with a prefix and a suffix, and each family's tokens for them."""

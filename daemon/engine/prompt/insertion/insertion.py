@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 
 from ....protocol import TextPrompt
@@ -56,7 +57,7 @@ class Insertion:
     def _ids(self, before: str, behind: str) -> tuple[list[int], list[int]]:
         """The prefix is a text of its own, for SentencePiece too, which puts a space in front of one; the suffix goes
         on in the middle of one. So do Code Llama and Codestral. Markers that the texts spell are text."""
-        found = marks(pattern(self._encoding.added, self._control, ""), (before, behind))
+        found = marks(self._tokens, (before, behind))
         inside = found.start + str(found.around(behind))  # a mark without a partner parts it from a beginning
         return self._encoded(str(found.around(before)), found), self._encoded(inside, found)
 
@@ -67,6 +68,11 @@ class Insertion:
         token = self._encoding.id(marker)
         assert token is not None, f"{marker} is an added token"
         return token
+
+    @functools.cached_property
+    def _tokens(self) -> re.Pattern[str]:
+        """What is text where the client's code spells it."""
+        return pattern(self._encoding.added, self._control, "")
 
     @functools.cached_property
     def _beginning(self) -> tuple[int, ...]:

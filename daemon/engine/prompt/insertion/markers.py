@@ -27,21 +27,21 @@ class Markers:
 
 
 FAMILIES = (
-    # Qwen2.5-Coder (README, "File-Level Code Completion"), CodeGemma (its model card), Granite 4, Llama 4.
+    # Qwen2.5-Coder (README, "File-Level Code Completion"), CodeGemma (its model card, with what ends an answer).
     Markers(
         "<|fim_prefix|>",
         "<|fim_suffix|>",
         "<|fim_middle|>",
         ("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|file_separator|>", "<|filename|>", "<|reponame|>"),
     ),
-    # StarCoder, StarCoder2 and Granite Code (their model cards; "StarCoder: may the source be with you!", 5.1).
+    # StarCoder (its model card, "Fill-in-the-middle"); StarCoder2 and Granite's code models have the same tokens.
     Markers(
         "<fim_prefix>",
         "<fim_suffix>",
         "<fim_middle>",
         ("<fim_pad>", "<file_sep>", "<repo_name>", "<filename>", "<reponame>", "<gh_stars>"),
     ),
-    # SantaCoder (its model card).
+    # SantaCoder (its model card, "Fill-in-the-middle").
     Markers("<fim-prefix>", "<fim-suffix>", "<fim-middle>", ("<fim-pad>",)),
     # DeepSeek-Coder (README, "Code Insertion"): begin, prefix, hole, suffix, end.
     Markers("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", ("<|EOT|>",)),
