@@ -43,10 +43,10 @@ demo: $(READY) hint
 	PYTHON="$(CURDIR)/$(BIN)/python" sh packaging/demo.sh
 
 test: $(READY) hint
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-mac-like: $(READY) hint
-	$(BIN)/python tests/support/mac_like/run.py -q -n $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python tests/support/mac_like/run.py -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 mac-check: $(READY)
 	$(BIN)/python tests/mac/check.py $(MAC_CHECK)
