@@ -82,7 +82,10 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.grammar", "daemon.engine.output.formats", "daemon.engine.prompt.chat"),
         "daemon.engine.prompt.insertion",
     ),
-    "daemon.engine.prompt.chat": ("daemon.engine.prompt.environment",),
+    "daemon.engine.prompt.chat": (
+        *("daemon.protocol", "daemon.engine.grammar", "daemon.engine.output.formats"),
+        *("daemon.engine.prompt", "daemon.engine.prompt.environment"),
+    ),
     "daemon.engine.prompt.insertion": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.prompt.pictures": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.generate": (

@@ -89,20 +89,7 @@ def _warm_up(model: LanguageModel, limits: Limits) -> None:
 
 def model_data(model: LanguageModel) -> ModelData:
     """What the prompt process needs to know of the model."""
-    family = model.family
-    thought = family.thoughts[0] if family.thoughts else None
-    return ModelData(
-        rows=model.rows,
-        context_length=model.context_length,
-        think_start=thought.start if thought else "",
-        think_end=thought.end if thought else "",
-        think_resume=family.resume,
-        answer_start=family.answer,
-        tool_start=family.opener,
-        tool_end=family.closer,
-        shape=family.shape,
-        sight=model.sight,
-    )
+    return ModelData(rows=model.rows, context_length=model.context_length, sight=model.sight)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,6 @@ from ...protocol import (
     Rerank,
 )
 from ...protocol.immutable import Value
-from ..grammar.call_shape import CallShape
 
 # --- the engine to the prompt process ---------------------------------------------------------------------------------
 
@@ -56,20 +55,10 @@ class SightData(Value, frozen=True):
 
 
 class ModelData(Value, frozen=True, tag="model"):
-    """`rows`: the limit for token ids. `think_…` and `tool_…` are the markers around a reasoning block and around a
-    call of a tool, "" where there are none; `think_resume` stands behind a reasoning block and `answer_start` before an
-    answer; `shape` is how it writes calls, where that is known. `sight` None: the
-    model cannot see."""
+    """`rows`: the limit for token ids. `sight` None: the model cannot see."""
 
     rows: int
     context_length: int
-    think_start: str = ""
-    think_end: str = ""
-    think_resume: str = ""
-    answer_start: str = ""
-    tool_start: str = ""
-    tool_end: str = ""
-    shape: CallShape | None = None
     sight: SightData | None = None
 
 

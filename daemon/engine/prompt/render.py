@@ -5,7 +5,6 @@ Runs in a worker of the prompt process, which may be ended at any time. Knows no
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import functools
 import re
@@ -14,26 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
-import msgspec
 
 from ...protocol import ChatPrompt, Count, Detokenize, Generate, Prompt, TextPrompt, TokenPrompt
-from ..grammar.answer_form import AnswerForm, Unforced, bound_by
-from ..grammar.literals import BadGrammar, Block
-from ..output.formats.family import Family
-from ..output.formats.table import find_family
+from .chat.answer_family import AnswerFamilies
 from .chat.attempts import first_rendered
+from .chat.fitting import both_ends, recent
 from .chat.template_variables import thinking_variables, tool_variables
 from .chat.variants import with_short_ids
 from .control_tokens import Marks, encode, marks, pattern
-from .conversation import closed_at_tag, tagged, template_ready, with_messages
+from .conversation import closed_at_tag, tagged, template_ready
 from .encoding import Encoding, decoded
 from .environment import Template, TooLong
 from .insertion.insertion import Insertion
 from .pictures.content import Forms, adapted, forms
 from .pictures.note import Note
 from .prompt_frames import ModelData, PackedPicture, TokenizerData
-from .refused import Refused, TooLarge, bad_grammar, check_counted, check_size
-from .size import most_bytes, most_characters, size
+from .refused import Refused, TooLarge, check_counted, check_size
+from .size import most_characters, size
 
 if TYPE_CHECKING:
     from ..grammar.compiler import Compiled
@@ -86,14 +82,11 @@ class Prompts:
         self.note = note
         self.note_grammar: Callable[[str], None] = lambda param: None
         special = {token: encoding.id(token) for token, is_special in encoding.added.items() if is_special}
-        self._form = AnswerForm(
-            Block(model.think_start, model.think_end, resume=model.think_resume),
-            Block(model.tool_start, model.tool_end),
-            model.shape,
+        self._answers = AnswerFamilies(
+            tokenizer.template,
+            frozenset(encoding.added),
             {token: found for token, found in special.items() if found is not None},
-            model.answer_start,
         )
-        self._added = frozenset(encoding.added)
         self._insertion = Insertion(encoding, tokenizer.control)
         self._compiled = functools.lru_cache(maxsize=8)(self._compile)
         self._forms = functools.lru_cache(maxsize=8)(self._probe)
@@ -143,8 +136,8 @@ class Prompts:
             )
         if request.max_tokens is not None:
             room = min(room, request.max_tokens)
-        opened = self._opens_reasoning(request.prompt, rendered)
-        grammar = self._grammar(request, rendered, opened)
+        opened = self._answers.opens_reasoning(request.prompt, rendered)
+        grammar = self._answers.grammar(request, rendered, opened, self.note_grammar)
         return Prepared(request, tokens, room, truncated, opened, rendered, pictures, grammar)
 
     def count(self, request: Count) -> list[list[int]]:
@@ -157,8 +150,7 @@ class Prompts:
         if isinstance(prompt, TextPrompt):
             return self._with_history(prompt)
         limit = COUNTED_CONTEXTS * self._model.context_length
-        self._reject_by_size(prompt, limit)
-        return self._tokens(prompt, limit).tokens
+        return self._whole(prompt, limit).tokens
 
     def detokenize(self, request: Detokenize) -> list[str]:
         """Raises Refused."""
@@ -178,53 +170,18 @@ class Prompts:
         if self._sight is not None:
             self._sight.forget()
         if isinstance(prompt, ChatPrompt) and prompt.drop_oldest:
-            return self._recent(prompt, limit)
+            return recent(prompt, limit, lambda part: self._whole(part, limit))
         if isinstance(prompt, TextPrompt) and prompt.suffix is not None:
             tokens, text, cut = self._insertion.fitted(prompt, limit, self.note)
             return Written(tokens, text), cut
         if isinstance(prompt, TextPrompt) and prompt.drop_middle:
-            return self._both_ends(prompt, limit)
+            tokens, cut = both_ends(prompt, limit, lambda part: self._tokens(part, limit).tokens)
+            return Written(tokens, prompt.text), cut
+        return self._whole(prompt, limit), False
+
+    def _whole(self, prompt: Prompt, limit: int) -> Written:
         self._reject_by_size(prompt, limit)
-        return self._tokens(prompt, limit), False
-
-    def _recent(self, prompt: ChatPrompt, limit: int) -> tuple[Written, bool]:
-        """As many of the newest messages as fit, system messages always. What is left begins with a user's message,
-        for many templates refuse anything else; found by halving, for each try renders and tokenizes it all."""
-        messages = prompt.messages
-        last = len(messages) - 1
-        spoken = [place for place, message in enumerate(messages) if message.get("role") != "system"]
-        starts = [place for place in spoken[1:] if messages[place].get("role") == "user" or place == last]
-        tried: dict[int, Written] = {}
-        too_large: list[TooLarge] = []
-
-        def enough(start: int) -> bool:
-            part = with_messages(prompt, [p for p, m in enumerate(messages) if p >= start or m.get("role") == "system"])
-            try:
-                self._reject_by_size(part, limit)
-                tried[start] = self._chat(part, limit)
-            except TooLarge as error:
-                too_large.append(error)
-                return False
-            return len(tried[start].tokens) < limit
-
-        start = 0
-        if not enough(0) and starts:
-            start = starts[min(bisect.bisect_left(starts, True, key=enough), len(starts) - 1)]
-        if start not in tried:
-            raise too_large[-1]
-        return tried[start], start > 0
-
-    def _both_ends(self, prompt: TextPrompt, limit: int) -> tuple[Written, bool]:
-        """The beginning and the end of a text that is too long, with a quarter of the context left for the answer."""
-        most = most_bytes(limit)
-        cut = len(prompt.text) > 2 * most
-        part = msgspec.structs.replace(prompt, text=prompt.text[:most] + prompt.text[-most:]) if cut else prompt
-        tokens, rendered, _ = self._tokens(part, limit)
-        if len(tokens) >= limit:
-            kept = max(2, limit - max(1, limit // 4))
-            head = kept // 2
-            tokens, cut = tokens[:head] + tokens[len(tokens) - (kept - head) :], True
-        return Written(tokens, rendered), cut
+        return self._tokens(prompt, limit)
 
     def _reject_by_size(self, prompt: Prompt, limit: int) -> None:
         """Refuse what cannot fit without rendering and tokenizing megabytes."""
@@ -335,7 +292,7 @@ class Prompts:
         known = template.variables
         variables = tool_variables(tools, known) | marked.around(prompt.template_options)
         variables |= thinking_variables(
-            prompt.thinking, known, self._family(prompt).efforts, prompt.thinking_budget
+            prompt.thinking, known, self._answers.family(prompt).efforts, prompt.thinking_budget
         ) | {
             "tools": tools or None,
             "documents": None,
@@ -347,33 +304,3 @@ class Prompts:
             return text if last is None else closed_at_tag(text, last)
 
         return first_rendered(render, messages, variables)
-
-    def _grammar(self, request: Generate, rendered: str, opened: bool) -> str:
-        try:
-            if not self._form.binds(request):
-                return ""
-            self.note_grammar(bound_by(request))
-            return self._form.grammar(request, rendered, opened)
-        except Unforced:
-            message = (
-                "'tool_choice' is not supported: this model's calls of tools cannot be forced; use 'auto' or 'none'"
-            )
-            raise Refused("unsupported", message, "tool_choice") from None
-        except BadGrammar as error:
-            raise bad_grammar(error.param or bound_by(request), str(error)) from error
-
-    def _family(self, prompt: Prompt) -> Family:
-        given = prompt.template if isinstance(prompt, ChatPrompt) else None
-        return find_family(self._tokenizer.template if given is None else given, self._added)
-
-    def _opens_reasoning(self, prompt: Prompt, rendered: str) -> bool:
-        """Whether the answer goes on in a reasoning block: one that the prompt opens at its end or, in an answer that
-        is to be continued, has not closed."""
-        for thought in self._family(prompt).thoughts:
-            if thought.start and rendered.rstrip().endswith(thought.start):
-                return True
-            if isinstance(prompt, ChatPrompt) and prompt.continue_last and thought.start:
-                start = rendered.rfind(thought.start)
-                if start >= 0 and thought.start in str(prompt.messages[-1].get("content")):
-                    return rendered.find(thought.end, start) < 0
-        return False
