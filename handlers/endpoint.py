@@ -15,13 +15,14 @@ from sanic.response import HTTPResponse
 
 from ..daemon.context import Context
 from ..daemon.errors import WrongKind
-from ..daemon.protocol import Generate
+from ..daemon.protocol import Accepted, Generate
 from . import decode as body
 from .failure import describe
 from .jsontext import encode
-from .keepalive import Heartbeat, kept_alive
+from .keepalive import kept_alive
 from .overrides import with_overrides
 from .sequences import Sequences
+from .stream import Heartbeat
 
 if TYPE_CHECKING:
     from ..daemon.residency.slot import Model
@@ -118,6 +119,12 @@ def require_kind(kind: str, name: str, capability: str, kinds: tuple[str, ...] =
     """Raises WrongKind for a model of another kind."""
     if kind not in kinds:
         raise WrongKind(name, capability, kind)
+
+
+async def first_events(request: Request, running: Sequences, heartbeat: Heartbeat | None) -> tuple[Accepted, ...]:
+    """The first event of every prompt, however long it waits for that. Raises what came instead."""
+    async with kept_alive(request, heartbeat):
+        return await running.accepted()
 
 
 def sequences(request: Request, model: Model, requests: Sequence[Generate]) -> Sequences:

@@ -6,7 +6,9 @@ CancelledError.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sanic import Request
@@ -16,8 +18,8 @@ from .error_bodies import note
 from .failure import Failure, describe
 from .sequences import Item, Sequences
 
-PING_SECONDS = 10.0
-PING = b": ping\n\n"
+HEAD_SECONDS = 1.0  # a failure before that has its status; afterwards the head is out, and it is a record
+PING_SECONDS = 10.0  # without a byte, before an event that says nothing
 DONE = b"data: [DONE]\n\n"
 SSE = "text/event-stream; charset=utf-8"
 NDJSON = "application/x-ndjson"
@@ -26,6 +28,15 @@ NDJSON = "application/x-ndjson"
 def noticed(notice: str | None) -> dict[str, str]:
     """The header that tells a client what was changed in its request."""
     return {} if notice is None else {"x-mlx-serve-notice": notice}
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What the client of a stream is sent while there is nothing to say, and as what: an event of the dialect's own
+    that adds nothing, however often it is sent. Comments will not do: some clients count them as silence."""
+
+    content_type: str
+    data: Callable[[], bytes]
 
 
 class Stream:
@@ -60,16 +71,9 @@ class Stream:
         await self._response.send(data, end_stream=True)
 
     async def fail(self, record: bytes) -> None:
-        """The last record says why. HTTP's own end does not follow, so that clients that parse no records fail too."""
-        await self.send(record)
-        break_off(self._request)
-
-
-def break_off(request: Request) -> None:
-    """Close the connection in the middle of an answer, after what has been written so far."""
-    cast(Any, request.stream).fail()  # the HTTP layer's own
-    if request.transport is not None:
-        request.transport.close()
+        """The last record says why, and the body ends as HTTP has it, so that every reader gets to see the record."""
+        cast(Any, self._request.stream).ends_with_error()  # the HTTP layer's own
+        await self.end(record)
 
 
 async def relay(
@@ -79,19 +83,21 @@ async def relay(
     record: Callable[[Failure], bytes],
     tail: Callable[[], bytes],
     *,
-    pings: bool,
+    heartbeat: Heartbeat,
 ) -> None:
-    """Send every batch of events as `frames` writes it, then `tail`; a failure ends the stream with its `record`."""
-    seconds: float | None = PING_SECONDS if pings else None
+    """Send every batch of events as `frames` writes it, then `tail`; a failure ends the stream with its `record`. The
+    `heartbeat` goes where nothing else does."""
+    clock = asyncio.get_running_loop().time
+    silent_until = clock() + PING_SECONDS
     try:
         while sequences.running:
-            items = await sequences.take(seconds)
-            if not items:
-                await out.send(PING)
-                continue
-            seconds = None
-            if data := frames(items):
+            items = await sequences.take(max(0.0, silent_until - clock()))
+            data = frames(items) if items else b""
+            if not data and clock() >= silent_until:
+                data = heartbeat.data()
+            if data:
                 await out.send(data)
+                silent_until = clock() + PING_SECONDS
         await out.end(tail())
     except Exception as error:
         note(error)

@@ -64,6 +64,7 @@ class Exchange:
         self._writer: ResponseWriter | None = None
         self._last = True  # no other request can follow on the connection
         self._failed = False
+        self._errored = False
         self._refusal: str | None = None
 
     async def run(self) -> bool:
@@ -154,13 +155,20 @@ class Exchange:
         return b"" if self._writer is None else self._writer.probe()
 
     async def break_off(self, error: BaseException) -> None:
-        """The response has begun: it ends with the error as its last record, and without its end mark."""
+        """The response has begun: it ends with the error as its last record, so that every reader gets to see that.
+        Without its end mark where its content has no records."""
         known, send, response = self._failed, self.send, self.response
-        self.fail()
+        self.ends_with_error()
         rendered = self._app.error_handler.response(self._request, error)  # which logs unexpected ones
         record = b"" if response is None else error_record(response, self._request.path, rendered.body or b"")
-        if send is not None and record and not known:
-            await send(record, False)
+        if send is None or not record or known:
+            self.fail()
+        else:
+            await send(record, True)
+
+    def ends_with_error(self) -> None:
+        """The response under way ends with a record of an error; then the connection closes."""
+        self._last = self._errored = True
 
     def fail(self) -> None:
         """The response under way cannot be finished: the connection will close without the end mark."""
@@ -275,4 +283,6 @@ class Exchange:
             fields["reason"] = self._refusal
         if self._failed or (self._gone and not lost and stage is Stage.RESPONSE):
             fields["end"] = "broken"
+        elif self._errored:
+            fields["end"] = "error"
         log.info("answer request", extra={"fields": fields})

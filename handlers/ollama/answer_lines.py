@@ -15,6 +15,7 @@ from ..failure import Failure
 from ..jsontext import encode
 from ..openai.chat_answers import finite
 from ..sequences import Answer, Item, merged
+from ..stream import NDJSON, Heartbeat
 from .times import nanoseconds, now
 
 _LETTERS = string.ascii_lowercase + string.digits
@@ -54,6 +55,7 @@ class Lines:
         self._with_logprobs = with_logprobs
         self._calls = 0
         self._end: Finished | None = None
+        self.heartbeat = Heartbeat(NDJSON, self.nothing)
         name = encode(model)
         self._head = b'{"model":' + name + b',"created_at":"'
         if style == "chat":

@@ -14,9 +14,8 @@ from sanic.response import HTTPResponse
 from ...daemon import store_threads
 from ...daemon.protocol import Accepted, Generate, Prompt
 from ...store.errors import InvalidName, UnknownModel
-from ..endpoint import Check, leased, require_kind, sequences, serving
+from ..endpoint import Check, first_events, leased, require_kind, sequences, serving
 from ..failure import RequestError
-from ..keepalive import Heartbeat
 from ..model_options import options
 from ..sequences import answers
 from ..stream import NDJSON, Stream, relay
@@ -61,7 +60,7 @@ async def lease(
 ) -> AsyncIterator[Model]:
     """A lease; a model that is not found is reported in Ollama's wording. `lines` of an answer that is a stream;
     `pictures` and `check` as in `leased`."""
-    heartbeat = None if lines is None else Heartbeat(NDJSON, lines.nothing)
+    heartbeat = None if lines is None else lines.heartbeat
     try:
         async with leased(request, name, keep_alive, capability, heartbeat, pictures=pictures, check=check) as model:
             yield model
@@ -153,7 +152,7 @@ def narrowed(request: Generate, model: Model) -> Generate:
 async def run(request: Request, model: Model, wanted: Generate, lines: Lines, *, stream: bool) -> HTTPResponse | None:
     """One sequence, streamed or not."""
     async with sequences(request, model, [narrowed(wanted, model)]) as running:
-        accepted = (await running.accepted())[0]
+        accepted = (await first_events(request, running, lines.heartbeat if stream else None))[0]
         if accepted.rendered is not None:
             debug = {"done": False, "_debug_info": {"rendered_template": accepted.rendered}}
             document = lines.document("", "", [], debug)
@@ -170,7 +169,7 @@ async def run(request: Request, model: Model, wanted: Generate, lines: Lines, *,
         def closing() -> bytes:
             return lines.document("", "", [], final(lines.end, accepted, **_times(request, model))) + b"\n"
 
-        await relay(out, running, lines.frames, record, closing, pings=False)
+        await relay(out, running, lines.frames, record, closing, heartbeat=lines.heartbeat)
         return None
 
 

@@ -11,14 +11,13 @@ from sanic.response import HTTPResponse
 from ...daemon.protocol import ChatPrompt, Generate
 from .. import error_bodies as errors
 from ..durations import keep_alive
-from ..endpoint import decoded, document, leased, sequences
+from ..endpoint import decoded, document, first_events, leased, sequences
 from ..failure import Failure
 from ..jsontext import encode
-from ..keepalive import COMMENTS
 from ..pictures.request_pictures import RequestPictures
 from ..ranges import stops
 from ..sequences import answers
-from ..stream import SSE, Stream, noticed, relay
+from ..stream import SSE, Heartbeat, Stream, noticed, relay
 from . import bodies, messages
 from .bodies import ChatBody
 from .chat_answers import ChatChunks, completion
@@ -36,17 +35,16 @@ async def chat(request: Request) -> HTTPResponse | None:
     work = _work(body, prompt)
     body.messages.clear()  # their pictures may be large, and the request may wait for long
     seconds = keep_alive(body.keep_alive)
-    heartbeat = COMMENTS if body.stream else None
+    chunks = _chunks(body)
+    heartbeat = Heartbeat(SSE, chunks.nothing) if body.stream else None
     able = partial(messages.check_abilities, body, prompt)
     async with leased(request, body.model, seconds, "chat", heartbeat, pictures=pictures, check=able) as model:
         notice = _check_model(body, prompt, model)
         async with sequences(request, model, [pictures.into(work)]) as running:
-            accepted = await running.accepted()
-            parallel = body.parallel_tool_calls is not False
+            accepted = await first_events(request, running, heartbeat)
             fingerprint = f"fp_{model.installed.digest[:12]}"
             prompt_tokens = accepted[0].prompt_tokens
-            with_logprobs = bool(body.logprobs)
-            if not body.stream:
+            if heartbeat is None:
                 finished = await answers(running)
                 return document(
                     completion(
@@ -54,25 +52,28 @@ async def chat(request: Request) -> HTTPResponse | None:
                         fingerprint,
                         finished,
                         prompt_tokens,
-                        parallel=parallel,
-                        with_logprobs=with_logprobs,
+                        parallel=body.parallel_tool_calls is not False,
+                        with_logprobs=bool(body.logprobs),
                         tier=body.service_tier,
                     ),
                     headers=noticed(notice),
                 )
-            chunks = ChatChunks(
-                body.model,
-                fingerprint,
-                running.count,
-                parallel=parallel,
-                with_logprobs=with_logprobs,
-                with_usage=bool(body.stream_options and body.stream_options.include_usage),
-                tier=body.service_tier,
-            )
             out = await Stream.open(request, SSE, notice)
-            await out.send(chunks.opening())
-            await relay(out, running, chunks.frames, record, lambda: chunks.closing(prompt_tokens), pings=True)
+            await out.send(chunks.opening(fingerprint))
+            tail = partial(chunks.closing, prompt_tokens)
+            await relay(out, running, chunks.frames, record, tail, heartbeat=heartbeat)
             return None
+
+
+def _chunks(body: ChatBody) -> ChatChunks:
+    return ChatChunks(
+        body.model,
+        body.n or 1,
+        parallel=body.parallel_tool_calls is not False,
+        with_logprobs=bool(body.logprobs),
+        with_usage=bool(body.stream_options and body.stream_options.include_usage),
+        tier=body.service_tier,
+    )
 
 
 def record(failure: Failure) -> bytes:

@@ -107,7 +107,6 @@ class ChatChunks:
     def __init__(
         self,
         model: str,
-        fingerprint: str,
         count: int,
         *,
         parallel: bool,
@@ -120,7 +119,6 @@ class ChatChunks:
             "object": "chat.completion.chunk",
             "created": int(time.time()),
             "model": model,
-            "system_fingerprint": fingerprint,
         } | service_tier(tier)
         self._tail: dict[str, Any] = {"usage": None} if with_usage else {}
         self._with_usage = with_usage
@@ -128,13 +126,21 @@ class ChatChunks:
         self._parallel = parallel
         self._count = count
         self._ends: list[Finished] = []
-        self._texts = [self._around(index, "content") for index in range(count)]
-        self._reasonings = [self._around(index, "reasoning", "reasoning_content") for index in range(count)]
+        self._texts: list[list[bytes]] = []
+        self._reasonings: list[list[bytes]] = []
 
-    def opening(self) -> bytes:
-        """The role of every choice."""
+    def nothing(self) -> bytes:
+        """A chunk that adds nothing to the answer."""
+        return self._chunk(0, {"content": ""}, None, None)
+
+    def opening(self, fingerprint: str) -> bytes:
+        """The role of every choice; `fingerprint` of the model stands in this and every later chunk."""
+        self._head["system_fingerprint"] = fingerprint
+        choices = range(self._count)
+        self._texts = [self._around(index, "content") for index in choices]
+        self._reasonings = [self._around(index, "reasoning", "reasoning_content") for index in choices]
         delta = {"role": "assistant", "content": "", "refusal": None}
-        return b"".join(self._chunk(index, delta, None, None) for index in range(self._count))
+        return b"".join(self._chunk(index, delta, None, None) for index in choices)
 
     def frames(self, items: list[Item]) -> bytes:
         if len(items) == 1:

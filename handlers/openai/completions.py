@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sanic import Request
@@ -12,14 +13,13 @@ from sanic.response import HTTPResponse
 from ...daemon.protocol import Delta, Finished, Generate, TextPrompt, TokenLogprob, TokenPrompt
 from ..decode import unsupported
 from ..durations import keep_alive
-from ..endpoint import decoded, document, leased, sequences
+from ..endpoint import decoded, document, first_events, leased, sequences
 from ..failure import RequestError
 from ..jsontext import HOLE, encode
-from ..keepalive import COMMENTS
 from ..ranges import MAX_CHOICES as MAX_SEQUENCES
 from ..ranges import stops
 from ..sequences import Answer, Item, answers, merged
-from ..stream import DONE, SSE, Stream, noticed, relay
+from ..stream import DONE, SSE, Heartbeat, Stream, noticed, relay
 from . import bodies
 from .bodies import CompletionBody
 from .chat import record
@@ -36,7 +36,15 @@ async def complete(request: Request) -> HTTPResponse | None:
     body = await decoded(request, bodies.completion_decoder)
     bodies.check_completion(body)
     works = _works(body)
-    heartbeat = COMMENTS if body.stream else None
+    head = {
+        "id": identity("cmpl"),
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": body.model,
+    } | service_tier(body.service_tier)
+    with_usage = bool(body.stream_options and body.stream_options.include_usage)
+    chunks = CompletionChunks(head, with_logprobs=body.logprobs is not None, with_usage=with_usage)
+    heartbeat = Heartbeat(SSE, chunks.nothing) if body.stream else None
     seconds = keep_alive(body.keep_alive)
 
     def check(installed: Installed) -> None:
@@ -46,21 +54,14 @@ async def complete(request: Request) -> HTTPResponse | None:
         _require_insert(body, model.capabilities)
         notice = bodies.clamping(body.max_tokens, model.info.context_length, "max_tokens")
         async with sequences(request, model, works) as running:
-            accepted = await running.accepted()
+            accepted = await first_events(request, running, heartbeat)
             prompts = [event.prompt_tokens for event in accepted]
-            head = {
-                "id": identity("cmpl"),
-                "object": "text_completion",
-                "created": int(time.time()),
-                "model": body.model,
-                "system_fingerprint": f"fp_{model.installed.digest[:12]}",
-            } | service_tier(body.service_tier)
-            if body.stream:
-                with_usage = bool(body.stream_options and body.stream_options.include_usage)
-                chunks = CompletionChunks(head, running.count, prompts, body.logprobs is not None, with_usage)
+            head["system_fingerprint"] = f"fp_{model.installed.digest[:12]}"
+            if heartbeat is not None:
+                chunks.begin(running.count)
                 out = await Stream.open(request, SSE, notice)
                 await out.send(b"")
-                await relay(out, running, chunks.frames, record, chunks.closing, pings=True)
+                await relay(out, running, chunks.frames, record, partial(chunks.closing, prompts), heartbeat=heartbeat)
                 return None
             finished = await answers(running)
     chosen = best(finished, body.best_of or 1, body.n or 1)
@@ -182,27 +183,32 @@ def characters(token: TokenLogprob) -> int:
 class CompletionChunks:
     """The chunks of one streamed completion."""
 
-    def __init__(
-        self, head: dict[str, Any], count: int, prompts: Sequence[int], with_logprobs: bool, with_usage: bool
-    ) -> None:
+    def __init__(self, head: dict[str, Any], *, with_logprobs: bool, with_usage: bool) -> None:
         self._head = head
         self._tail: dict[str, Any] = {"usage": None} if with_usage else {}
-        self._prompts = prompts
         self._with_logprobs = with_logprobs
         self._with_usage = with_usage
-        self._offsets = [0] * count
+        self._offsets: list[int] = []
         self._ends: list[Finished] = []
+        self._texts: list[list[bytes]] = []
+
+    def begin(self, count: int) -> None:
+        """From now on the head is complete; there are so many choices."""
+        self._offsets = [0] * count
         self._texts = [self._chunk(index, HOLE, None, None).split(encode(HOLE)) for index in range(count)]
+
+    def nothing(self) -> bytes:
+        """A chunk that adds nothing to the answer."""
+        return self._chunk(0, "", None, None)
 
     def frames(self, items: list[Item]) -> bytes:
         return b"".join(self._event(index, event) for index, event in merged(items))
 
-    def closing(self) -> bytes:
+    def closing(self, prompts: Sequence[int]) -> bytes:
+        """`prompts`: how many tokens each has."""
         if not self._with_usage:
             return DONE
-        return (
-            b"data: " + encode(self._head | {"choices": [], "usage": usage(self._ends, self._prompts)}) + b"\n\n" + DONE
-        )
+        return b"data: " + encode(self._head | {"choices": [], "usage": usage(self._ends, prompts)}) + b"\n\n" + DONE
 
     def _event(self, index: int, event: Delta | Finished) -> bytes:
         if isinstance(event, Finished):

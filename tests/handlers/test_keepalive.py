@@ -29,19 +29,21 @@ def body(**more: object) -> dict[str, object]:
 @pytest.fixture
 async def loading(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Serving]:
     """A daemon whose model comes only when the test says so, and that gives a sign every few milliseconds."""
+    monkeypatch.setattr(streams, "HEAD_SECONDS", 0.005)
     monkeypatch.setattr(streams, "PING_SECONDS", 0.005)
     serving.residency.hold_load = asyncio.Event()
     yield serving
     serving.residency.hold_load.set()
 
 
-async def test_sse_clients_get_comments(loading: Serving) -> None:
+async def test_sse_clients_get_chunks_that_add_nothing(loading: Serving) -> None:
     """The head comes with the first; afterwards the answer is what it always is."""
     for path in OPENAI:
         reader, writer = await raw(loading, path, body(stream=True))
-        head = await soon(reader.readuntil(b": ping\n\n"))
+        head = await soon(reader.readuntil(b"}\n\n"))
         assert head.startswith(b"HTTP/1.1 200") and b"text/event-stream" in head
-        await soon(reader.readuntil(b": ping\n\n"))
+        choice = json.loads((await soon(reader.readuntil(b"}\n\n"))).partition(b"data: ")[2])["choices"][0]
+        assert (choice["delta"]["content"] if "chat" in path else choice["text"]) == ""
         assert loading.residency.hold_load is not None
         loading.residency.hold_load.set()
         rest = await soon(reader.readuntil(b"0\r\n\r\n"))
@@ -81,7 +83,7 @@ async def test_a_failure_before_the_first_sign_has_its_status(serving: Serving, 
 
 @pytest.mark.parametrize("path", [*OPENAI, *OLLAMA])
 async def test_a_failure_after_the_first_sign_is_the_last_record(loading: Serving, path: str) -> None:
-    """In the dialect of the path, and HTTP's end does not follow."""
+    """In the dialect of the path, and the body ends after it."""
     reader, writer = await raw(loading, path, body(stream=True))
     await soon(reader.readuntil(b"\n\n" if path in OPENAI else b"}\n"))
     loading.residency.late_failure = DENIED
@@ -92,7 +94,7 @@ async def test_a_failure_after_the_first_sign_is_the_last_record(loading: Servin
     last = json.loads([line for line in text.splitlines() if "{" in line][-1].removeprefix("data: "))
     message = last["error"]["message"] if path in OPENAI else last["error"]
     assert message == "acme/gated is gated; accept its terms, then set HF_TOKEN"
-    assert "[DONE]" not in text and not text.endswith("0\r\n\r\n")
+    assert "[DONE]" not in text and text.endswith("0\r\n\r\n")
 
 
 @pytest.mark.parametrize("path", [*OPENAI, *OLLAMA])
@@ -113,6 +115,7 @@ async def test_the_request_timeout_holds_for_the_wait(
     path: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """With signs on their way the timeout is a record."""
+    monkeypatch.setattr(streams, "HEAD_SECONDS", 0.005)
     monkeypatch.setattr(streams, "PING_SECONDS", 0.005)
     async with daemon(tmp_path_factory.mktemp("daemon"), request_timeout_seconds=0.5) as serving:
         serving.residency.hold_load = asyncio.Event()

@@ -123,22 +123,31 @@ async def test_a_reader_that_takes_nothing_is_dropped() -> None:
         writer.close()
 
 
-async def test_a_stream_that_fails_ends_with_its_error_and_without_the_end_mark(
+async def test_a_stream_that_fails_ends_with_its_error_and_the_end_mark(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with wire() as server:
         with caplog.at_level(logging.INFO, "mlx_serve"):
             answer = await server.ask(b"GET /stream?end=fail HTTP/1.1\r\n" + HOST + b"\r\n")
-    assert answer.wire.startswith(b"9\r\ndata: 1\n\n\r\n") and b'data: {"error":' in answer.wire and not answer.whole
+    assert answer.wire.startswith(b"9\r\ndata: 1\n\n\r\n") and b'data: {"error":' in answer.wire and answer.whole
     assert b"secret" not in answer.wire
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
-    assert caplog.records[1].__dict__["fields"]["end"] == "broken"
+    assert caplog.records[1].__dict__["fields"]["end"] == "error"
 
 
-async def test_a_stream_of_http_10_that_fails_is_reset() -> None:
+async def test_a_stream_of_http_10_that_fails_ends_with_its_error() -> None:
     async with wire() as server:
+        said = await server.exchange(b"GET /stream?end=fail HTTP/1.0\r\n" + HOST + b"\r\n")
+    assert said.splitlines()[-2].startswith(b'data: {"error":')
+
+
+async def test_a_stream_without_records_that_fails_has_no_end_mark() -> None:
+    """HTTP/1.0, where the end of the connection is the end of the body, gets a reset."""
+    async with wire() as server:
+        answer = await server.ask(b"GET /stream?end=fail&type=text/plain HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert not answer.whole and b"error" not in answer.wire
         with pytest.raises(ConnectionResetError):
-            await server.exchange(b"GET /stream?end=fail HTTP/1.0\r\n" + HOST + b"\r\n")
+            await server.exchange(b"GET /stream?end=fail&type=text/plain HTTP/1.0\r\n" + HOST + b"\r\n")
 
 
 async def test_a_whole_stream_ends_with_the_end_mark_and_the_connection_lives_on() -> None:
@@ -168,7 +177,7 @@ async def test_draining_refuses_new_requests_on_open_connections_but_not_the_pro
         ("application/x-ndjson", b'{"error":{"message":"the server is shutting down'),
     ],
 )
-async def test_a_stream_cut_by_the_drain_gets_an_error_record_and_no_end_mark(kind: str, record: bytes) -> None:
+async def test_a_stream_cut_by_the_drain_gets_an_error_record(kind: str, record: bytes) -> None:
     async with wire() as server:
         reader, writer = await server.connect()
         writer.write(b"GET /stream?end=hang&type=" + kind.encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -177,7 +186,7 @@ async def test_a_stream_cut_by_the_drain_gets_an_error_record_and_no_end_mark(ki
         server.server.cancel()
         answer = Answer(await reader.read())
         assert await server.event() == "cancelled"
-        assert record in answer.wire and not answer.whole
+        assert record in answer.wire and answer.whole
         assert await server.server.finished(GUARD)
         writer.close()
 
