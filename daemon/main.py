@@ -165,8 +165,6 @@ async def _run(context: Context, resources: Resources, began: float) -> None:
         (time.perf_counter() - began) * 1000,
         type(loop).__module__.partition(".")[0],
     )
-    if context.settings.cache.prefix_cache_mb:
-        log.warning("ignore setting key=cache.prefix_cache_mb reason=this version has no prefix cache")
     notifier.send("READY=1")
     background = [asyncio.create_task(_warm(context)), asyncio.create_task(_sweep())]
     if notifier.watchdog_seconds:

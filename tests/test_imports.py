@@ -34,6 +34,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.rerank",
         "daemon.engine.vision",
     ),
+    "daemon.engine.prefix": ("daemon.engine.cache",),
     "daemon.engine.texts": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.encode": (
         *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.model"),
@@ -98,6 +99,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.model",
         "daemon.engine.output",
         "daemon.engine.output.formats",
+        "daemon.engine.prefix",
         "daemon.engine.prompt",
         "daemon.engine.vision",
     ),

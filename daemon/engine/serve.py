@@ -72,6 +72,7 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
         max_batch=request.max_batch,
         tokens_per_step=request.prefill_tokens_per_step,
         memory=divide(memory, model.weight_bytes).caches,
+        prefixes=request.prefixes,
     )
     if backend() != "cpu":
         _warm_up(model, limits)

@@ -24,7 +24,8 @@ MAX_FRAME = 256 << 20
 
 class Load(Value, frozen=True, tag="load"):
     """Load a model: `path` is a folder with the model's real file names; `memory_limit` bytes are for all that MLX
-    holds in the process: weights, caches and free buffers. Metal keeps `wired` bytes of the weights resident."""
+    holds in the process: weights, caches and free buffers. Metal keeps `wired` bytes of the weights resident. At most
+    `prefixes` bytes of the caches are for what was read before, None: as many as the engine finds right."""
 
     path: str
     name: str
@@ -34,6 +35,7 @@ class Load(Value, frozen=True, tag="load"):
     context_length: int | None = None
     memory_limit: int | None = None
     wired: int = 0
+    prefixes: int | None = None
 
 
 class Ask(Value, frozen=True, tag="ask"):
@@ -74,8 +76,8 @@ ToChild = Load | Ask | Cancel | Limit | Ping | Quit | Quantize
 
 
 class Gauges(Value, frozen=True):
-    """The state of the engine after a step; memory in bytes (`cache_memory`: MLX's free buffers), `longest_step` in
-    seconds."""
+    """The state of the engine after a step. `prefix_hits`: requests that did not read `prefix_tokens` of their prompts,
+    which were known. Memory in bytes (`cache_memory`: MLX's free buffers), `longest_step` in seconds."""
 
     running: int = 0
     waiting: int = 0
@@ -85,6 +87,10 @@ class Gauges(Value, frozen=True):
     peak_memory: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
+    prefix_bytes: int = 0
+    prefix_hits: int = 0
+    prefix_tokens: int = 0
+    prefix_evictions: int = 0
     steps: int = 0
     longest_step: float = 0.0
 

@@ -106,7 +106,7 @@ class Loader:
         )
 
     def _request(self, slot: Slot, path: str) -> protocol.Load:
-        engine = self._settings.engine
+        engine, prefixes = self._settings.engine, self._settings.cache.prefix_cache_mb
         return protocol.Load(
             path=path,
             name=slot.name,
@@ -116,4 +116,5 @@ class Loader:
             context_length=engine.context_length,
             memory_limit=slot.told,
             wired=slot.wired,
+            prefixes=None if prefixes is None else prefixes << 20,
         )

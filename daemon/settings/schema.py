@@ -94,7 +94,7 @@ class CacheSettings:
     prefix_cache_mb: int | None = setting(
         None,
         "whole",
-        "memory for reusing prompts; not in use yet",
+        "memory of each model for prompts that were read before; auto: half of what its caches may take; 0: none",
         low=0,
         high=1 << 24,
         auto=True,

@@ -97,6 +97,10 @@ class Batch:
         self._forward.join(caches, source_row, sequence.length - 1, shift)
         self.sequences.append(sequence)
 
+    def held(self, sequence: Sequence) -> tuple[list[Any], int]:
+        """The caches that hold a sequence, one a layer, and its row in them."""
+        return self._forward.held(self.sequences.index(sequence))
+
     def leave(self, sequence: Sequence) -> None:
         row = self.sequences.index(sequence)
         self._forward.leave(row)

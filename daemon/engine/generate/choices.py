@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..prefix.chain import Chain
+from ..prefix.prefix_cache import Match
 from ..prompt.prompt_frames import PackedPicture
 from .sampling.scores import Scores
 from .sequence import Sequence
@@ -9,12 +11,16 @@ from .sequence import Sequence
 
 class Choices:
     """`waiting` are the sequences that are not in the batch; all of them have the same tokens. `scores`: the prompt's
-    own are wanted, and not told yet."""
+    own are wanted, and not told yet. `match`: what of them is in the prefix cache, as of its version `seen`.
+    `deferred`: another one is being read that begins like this."""
 
     def __init__(self, sequences: list[Sequence], scores: Scores | None = None) -> None:
         self.waiting = sequences
         self.scores = scores
         self.id = sequences[0].ask
+        self.match = Match()
+        self.seen = -1
+        self.deferred = False
 
     @property
     def tokens(self) -> list[int]:
@@ -23,6 +29,20 @@ class Choices:
     @property
     def length(self) -> int:
         return self.waiting[0].length
+
+    @property
+    def chain(self) -> Chain:
+        return self.waiting[0].chain
+
+    @property
+    def start(self) -> int:
+        """How many tokens need not be read."""
+        return self.match.length
+
+    @property
+    def reusable(self) -> bool:
+        """Whether it can go on from what others have read: pictures are not in its tokens, scores are of every one."""
+        return not self.pictures and self.scores is None
 
     @property
     def alone(self) -> bool:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
 
 from ...protocol import Accepted, Ask, Counted, Delta, Detokenized, Event, Gauges, Rejected, TokenLogprob
 from ..device import backend, bound_pool
@@ -22,6 +23,7 @@ from .pace import AIM, LONGEST_SECONDS, Pace
 from .pipelining import Pipelining
 from .prefill import Prefill
 from .prefills import Prefills
+from .reuse import Reuse
 from .sampling.draw import choice, resolve
 from .sampling.scores import Scores
 from .scheduler import Scheduler
@@ -32,11 +34,19 @@ PIPELINE_BYTES = {"cuda": 4 << 30, "metal": 128 << 20, "cpu": 8 << 20}
 
 @dataclass(frozen=True)
 class Limits:
-    """`max_batch` sequences decode at once; `tokens_per_step` of prefill beside decoding; `memory` bytes for caches."""
+    """`max_batch` sequences decode at once; `tokens_per_step` of prefill beside decoding; `memory` bytes for caches.
+    `prefixes` bytes of those for what was read before: None for half of them, or where `memory` is None for none."""
 
     max_batch: int
     tokens_per_step: int
     memory: int | None = None
+    prefixes: int | None = None
+
+    @property
+    def most_prefixes(self) -> int:
+        """Bytes for what was read before."""
+        half = (self.memory or 0) // 2
+        return half if self.prefixes is None else self.prefixes if self.memory is None else min(self.prefixes, half)
 
 
 class Generator:
@@ -54,6 +64,7 @@ class Generator:
         self._prompts = prompts
         self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
         self._batch = Batch(model)
+        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network))
         self._launch: Launch | None = None
         self._launched_at = 0
         self._events: list[Event] = []
@@ -143,6 +154,8 @@ class Generator:
             self._note_stops(before)
         self._leave()
         self._join()
+        for sequence in self._batch.sequences if self._reuse.grows else ():
+            self._reuse.grow(sequence, *self._batch.held(sequence))
         self._launch, self._launched_at = (self._batch.launch(before) if len(self._batch) else None), self._steps
         self._prefills.begin_chunk(budget, self._steps, decoding=len(self._batch) > 0)
         if before is not None:
@@ -179,6 +192,12 @@ class Generator:
         while self._scheduler.must_yield(self._occupancy):
             if not self._forget_pictures():
                 self._free_memory()
+        self._bound_prefixes()
+
+    def _bound_prefixes(self) -> None:
+        """What was read before has what those leave that run."""
+        if self._ledger.memory is not None:
+            self._reuse.limit(self._ledger.memory - self._ledger.held - self._ledger.needed(self._occupancy))
 
     def _forget_pictures(self) -> bool:
         """Features that nobody needs now make room; whether there were any."""
@@ -189,6 +208,7 @@ class Generator:
     def _leave_ended(self) -> None:
         for sequence in list(self._batch.sequences):
             if sequence.reason is not None or sequence.stopping or sequence.exhausted:
+                self._reuse.keep(sequence, *self._batch.held(sequence))
                 self._batch.leave(sequence)
 
     def _free_memory(self) -> None:
@@ -204,6 +224,7 @@ class Generator:
             self._leave_ended()
             return
         newest = max(self._batch.sequences, key=lambda sequence: sequence.arrived)
+        self._reuse.keep(newest, *self._batch.held(newest))
         self._batch.leave(newest)
         newest.launched = newest.generated
         if self._batch.sequences:
@@ -261,6 +282,7 @@ class Generator:
         through before it; the others wait for a group, in which they cost less."""
         budget = self._pace.budget(len(self._batch))
         while True:
+            self._reuse.look(self._scheduler, [one.recording for one in self._prefills if one.recording is not None])
             shortest = self._prefills.shortest
             if shortest is not None and shortest.chunks(budget) <= 1:
                 return
@@ -281,10 +303,13 @@ class Generator:
                 for sequence in request.waiting:
                     sequence.admitted = sequence.admitted or now
             view = self._views.view(group[0].pictures, group[0].length)
-            self._prefills.add(Prefill(self._model, group, self._pace.fresh.tokens, view))
+            matches, recording = self._reuse.begin(group)
+            self._prefills.add(Prefill(self._model, group, self._pace.fresh.tokens, view, matches, recording))
+            self._bound_prefixes()
 
     def _fail_prompts(self, numbers: set[int]) -> None:
         message = "the memory of this machine does not hold what this prompt needs; send a shorter one"
+        self._reuse.clear()  # some of which may never have been computed
         for number in numbers:
             self._events.append(Rejected(id=number, code="insufficient_memory", message=message))
             self.cancel(number)
@@ -361,6 +386,10 @@ class Generator:
             peak_memory=mx.get_peak_memory(),
             prompt_tokens=self._prefills.tokens,
             generated_tokens=self._generated,
+            prefix_bytes=self._reuse.nbytes,
+            prefix_hits=self._reuse.hits,
+            prefix_tokens=self._reuse.saved,
+            prefix_evictions=self._reuse.evictions,
             steps=self._steps,
             longest_step=self._pace.longest,
         )
@@ -369,6 +398,8 @@ class Generator:
         division = divide(memory, self._model.weight_bytes, tight=tight)
         bound_pool(division)
         self._ledger.memory = division.caches
+        if tight:
+            self._reuse.clear()
         self._views.limit(division.caches)
 
 

@@ -8,7 +8,7 @@ padding sees it, and it is not copied into the batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -16,24 +16,39 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ..model.inputs import Inputs
 from ..model.load import LanguageModel
+from ..prefix.layers import rebuild
+from ..prefix.prefix_cache import Match
+from ..prefix.recording import Recording
 from ..vision.view import View
 from .choices import Choices
 from .pace import Allowance
 from .sampling.scores import widest
-from .sequence import Sequence
+from .sequence import Sequence as Generated
 
 
 class Prefill:
     """Row i of `caches` is that of `requests[i]`, for all of its choices."""
 
-    def __init__(self, model: LanguageModel, requests: list[Choices], allowance: int, view: View | None = None) -> None:
-        """`view`: the pictures of the only request."""
+    def __init__(
+        self,
+        model: LanguageModel,
+        requests: list[Choices],
+        allowance: int,
+        view: View | None = None,
+        matches: Sequence[Match] = (),
+        recording: Recording | None = None,
+    ) -> None:
+        """`view`: the pictures of the only request. `matches`: what each request need not read, as long for all.
+        `recording` keeps what they read."""
         self._network = model.network
         self.requests = requests
         self._view = view
         self.caches: list[Any] = view.caches if view is not None else make_prompt_cache(model.network)
         self.total = max(request.length for request in requests) - 1
-        self.done = 0
+        self.start = self.done = matches[0].length if matches else 0
+        self.recording = recording
+        if self.start:
+            rebuild(self.caches, [(match.parts(), match.snapshots) for match in matches], self.start)
         self.allowance = Allowance(allowance // len(requests))
         self._scored = [(row, request.scores) for row, request in enumerate(requests) if request.scores is not None]
         self._widest = widest(model.rows, len(self._scored)) if self._scored else self.total
@@ -66,7 +81,7 @@ class Prefill:
         """How many rows of the batch its sequences will take."""
         return sum(1 for _ in self.members())
 
-    def members(self) -> Iterator[tuple[int, Sequence]]:
+    def members(self) -> Iterator[tuple[int, Generated]]:
         """The sequences that are still wanted and not in the batch yet, with their rows in the caches."""
         for row, request in enumerate(self.requests):
             for sequence in request.waiting:
@@ -86,6 +101,8 @@ class Prefill:
         end = min(self.total, self.done + self._width(budget))
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))
+        if self.recording is not None:
+            end = self.recording.stop(self.done, end)
         width = end - self.done
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
         tokens = mx.array([row + [0] * (width - len(row)) for row in rows])
@@ -94,8 +111,10 @@ class Prefill:
         self._state = [cache.state for cache in self.caches]
         for row, scores in self._scored:
             self._state += scores.add(logits[row, : len(rows[row])])
-        mx.async_eval(self._state)
         self.done = end
+        if self.recording is not None:
+            self._state += self.recording.take(self.caches, end)
+        mx.async_eval(self._state)
         if self.complete:
             self.release()
         return Chunk(self, width, sum(map(len, rows)), step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 from .ledger import CacheLedger, Occupancy
@@ -18,6 +19,14 @@ class Waiting(Protocol):
     @property
     def rows(self) -> int: ...
     @property
+    def start(self) -> int:
+        """How many tokens need not be read."""
+
+    @property
+    def deferred(self) -> bool:
+        """Whether it had better wait for another one that is being read."""
+
+    @property
     def alone(self) -> bool:
         """Whether it is prefilled by itself."""
 
@@ -32,6 +41,10 @@ class Scheduler(Generic[T]):
         self._max_batch = max_batch
         self._ledger = ledger
         self._waiting: deque[T] = deque()
+
+    def __iter__(self) -> Iterator[T]:
+        """In their order."""
+        yield from self._waiting
 
     def __len__(self) -> int:
         """How many sequences wait."""
@@ -62,23 +75,30 @@ class Scheduler(Generic[T]):
         will have.
 
         One long prompt goes alone, in chunks. Short ones go side by side while the whole group stays within the budget:
-        of any length when prompts may be padded, else of equal length only, or each by itself (`alone`). `below`: only
-        prompts of fewer tokens, which pass the longer ones before them.
+        of any length when prompts may be padded, else of equal length only, or each by itself (`alone`). All of a group
+        begin to read at the same place. `below`: only prompts with fewer tokens to read, which pass the longer ones
+        before them.
         """
         group: list[T] = []
-        for head in [one for one in self._waiting if below is None or one.length < below]:
+        for head in [one for one in self._waiting if not one.deferred]:
+            fresh = head.length - head.start
+            if below is not None and fresh >= below:
+                continue
             widest = max([head.length, *(one.length for one in group)])
             joining = self._joining(head, present, present.and_prefill(len(group) + 1, widest))
             if not joining:
                 break
-            if group and (widest * (len(group) + 1) > budget or (not padded and head.length != group[0].length)):
+            read = widest - head.start
+            if group and (read * (len(group) + 1) > budget or (not padded and head.length != group[0].length)):
+                break
+            if group and head.start != group[0].start:
                 break
             if group and head.alone:
                 break
             group.append(head)
             self._waiting.remove(head)
             present = present.and_rows([head.length + 1] * joining)
-            if alone or head.alone or head.length > budget or joining < head.rows:
+            if alone or head.alone or fresh > budget or joining < head.rows:
                 break
         return group
 

@@ -15,6 +15,8 @@ from ..output.formats.table import find_family, open_format
 from ..output.formats.thought_budget import Guide, ThoughtBudget
 from ..output.pieces import Call, CallDelta, Piece, Reasoning
 from ..output.stops import StopStrings
+from ..prefix.chain import Chain
+from ..prefix.layers import Parts
 from ..prompt.render import Prepared
 from .sampling.draw import Draw
 
@@ -23,8 +25,9 @@ _ids = itertools.count(1)
 
 class Sequence:
     """`tokens` is prompt and answer; the last one is not in any cache yet. `launched` counts the steps started for it,
-    `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted. `id` is its own,
-    `ask` that of the request."""
+    `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted. `cached`: how
+    many tokens of its prompt need not be read when it is admitted first. `windows`: of each block of its answer, what
+    windows will have moved past. `id` is its own, `ask` that of the request."""
 
     def __init__(self, ask: int, choice: int, prepared: Prepared, draw: Draw, model: LanguageModel) -> None:
         request = prepared.request
@@ -37,6 +40,9 @@ class Sequence:
         self.pictures = prepared.pictures
         self.prompt_tokens = len(prepared.tokens)
         self.room = prepared.room
+        self.chain = Chain(self.tokens)
+        self.cached = 0
+        self.windows: dict[int, Parts] = {}
         self._rendered = prepared.rendered
         self.launched = 0
         self.generated = 0
@@ -172,6 +178,7 @@ class Sequence:
             reason="tool_calls" if self._calls and reason == "stop" else reason,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.generated,
+            cached_tokens=self.cached if self.choice == 0 else 0,
             reasoning_tokens=self._reasoning_tokens,
             stop_sequence=self._stops.found,
             queue_seconds=admitted - self.arrived,

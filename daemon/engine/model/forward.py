@@ -30,6 +30,9 @@ class Forward(Protocol):
         """A copy of what a row has, as of the last call: plain caches of mlx-lm's own classes, one a layer, of one row.
         They may join again, any number of times, or be prefilled on from. The row stays."""
 
+    def held(self, row: int) -> tuple[list[Any], int]:
+        """The caches that hold a row, one a layer, and its place in them."""
+
     def leave(self, row: int) -> None: ...
 
     def __call__(self, inputs: Inputs) -> mx.array:
@@ -89,6 +92,11 @@ class BatchedForward:
     def take(self, row: int) -> list[Any]:
         key = self._keys[row]
         return self._bucket_of(key).take(key)
+
+    def held(self, row: int) -> tuple[list[Any], int]:
+        key = self._keys[row]
+        bucket = self._bucket_of(key)
+        return bucket.layers, bucket.keys.index(key)
 
     def leave(self, row: int) -> None:
         key, last = self._keys[row], self._keys.pop()
@@ -181,6 +189,9 @@ class SoloForward:
 
     def take(self, row: int) -> list[Any]:
         return deepcopy(self._rows[row].caches)
+
+    def held(self, row: int) -> tuple[list[Any], int]:
+        return self._rows[row].caches, 0
 
     def leave(self, row: int) -> None:
         self._rows[row] = self._rows[-1]

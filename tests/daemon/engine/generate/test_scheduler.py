@@ -19,6 +19,8 @@ class One:
     length: int
     rows: int = 1
     alone: bool = False
+    start: int = 0
+    deferred: bool = False
 
 
 def scheduler(*, max_batch: int = 8, memory: int | None = None) -> Scheduler[One]:

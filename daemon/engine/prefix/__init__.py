@@ -1,0 +1,1 @@
+"""Caches of prompts that were read, kept for those that begin in the same way."""

@@ -1,0 +1,46 @@
+"""What is kept of one run of tokens: a whole block, or the end of a sequence."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from .chain import packed
+from .layers import Parts, Snapshots, arrays
+
+_BYTES = 4  # of a packed token
+_OWN = 1024  # bytes of Python's objects around a block, about
+
+
+class Block:
+    """`tokens`, packed, follow those of block `parent`. `parts`: their columns. `snapshots`: the other layers after the
+    last of them, where that is known."""
+
+    def __init__(self, name: bytes, parent: bytes, tokens: bytes, parts: Parts, snapshots: Snapshots | None) -> None:
+        self.name = name
+        self.parent = parent
+        self.tokens = tokens
+        self.parts = parts
+        self.snapshots = snapshots
+
+    def __len__(self) -> int:
+        """Tokens."""
+        return len(self.tokens) // _BYTES
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays()) + len(self.tokens) + _OWN
+
+    def arrays(self) -> list[mx.array]:
+        return arrays(self.parts, self.snapshots or ())
+
+    def common(self, tokens: list[int], start: int, stop: int) -> int:
+        """How many of its tokens are those from `start` on, before `stop`."""
+        longest = min(len(self), stop - start)
+        other = packed(tokens[start : start + longest])
+        if self.tokens.startswith(other):
+            return longest
+        return next(
+            place
+            for place in range(longest)
+            if self.tokens[place * _BYTES : (place + 1) * _BYTES] != other[place * _BYTES : (place + 1) * _BYTES]
+        )

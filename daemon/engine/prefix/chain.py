@@ -1,0 +1,40 @@
+"""Tokens cut into blocks, each named by all that comes before it: equal names mean equal beginnings."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from hashlib import blake2b
+
+BLOCK = 256
+ROOT = b""
+_DIGEST = 16
+
+
+def packed(tokens: Sequence[int]) -> bytes:
+    """Four bytes a token."""
+    return array("i", tokens).tobytes()
+
+
+class Chain:
+    """The names of the whole blocks of one sequence, each a hash of the one before it and of its own tokens.
+
+    Tokens may be added to the sequence, never changed: what is named stays named.
+    """
+
+    def __init__(self, tokens: list[int]) -> None:
+        self.tokens = tokens
+        self._names: list[bytes] = []
+
+    def names(self, length: int) -> list[bytes]:
+        """Of the whole blocks within the first `length` tokens."""
+        wanted = length // BLOCK
+        while len(self._names) < wanted:
+            start = len(self._names) * BLOCK
+            content = packed(self.tokens[start : start + BLOCK])
+            self._names.append(blake2b(self.parent(len(self._names)) + content, digest_size=_DIGEST).digest())
+        return self._names[:wanted]
+
+    def parent(self, number: int) -> bytes:
+        """The name of what block `number` follows; those before it must be named."""
+        return self._names[number - 1] if number else ROOT

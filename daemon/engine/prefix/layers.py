@@ -1,0 +1,158 @@
+"""The caches of a network's layers, cut into parts that can be kept, and put together again.
+
+Attention over everything, and over a window wider than a block, is kept by columns: any run of tokens by itself. What
+else a layer has (recurrent states, narrow windows) depends on all tokens before it and is kept as it was after one of
+them: a snapshot. `None` stands for a layer that is kept in the other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import mlx.core as mx
+from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
+
+from ..cache.attention_rows import AttentionRows
+from ..cache.state_rows import StateRows
+from .chain import BLOCK
+
+Columns: TypeAlias = tuple[mx.array, mx.array]  # keys and values, (1, heads, tokens, width) each
+Snapshot: TypeAlias = Any  # an ArraysCache or RotatingKVCache of one row
+Parts: TypeAlias = tuple[Columns | None, ...]
+Snapshots: TypeAlias = tuple[Snapshot | None, ...]
+
+
+def leaves(caches: Iterable[Any]) -> list[Any]:
+    """Every layer's caches, those of a list one by one."""
+    found: list[Any] = []
+    for cache in caches:
+        found += leaves(cache.caches) if isinstance(cache, CacheList) else [cache]
+    return found
+
+
+def keepable(caches: Sequence[Any]) -> bool:
+    """Whether all of a network's plain caches can be kept."""
+    return all(
+        type(leaf) in (KVCache, ArraysCache) or (type(leaf) is RotatingKVCache and leaf.keep == 0)
+        for leaf in leaves(caches)
+    )
+
+
+def by_columns(leaf: Any) -> bool:
+    """Whether this plain or batched cache is kept by columns."""
+    if isinstance(leaf, AttentionRows):
+        return not leaf.size or leaf.size > BLOCK
+    return type(leaf) is KVCache or (type(leaf) is RotatingKVCache and leaf.max_size > BLOCK)
+
+
+def cut(caches: Sequence[Any], row: int, start: int, stop: int, windows: Parts | None = None) -> Parts | None:
+    """Copies of the columns from token `start` to before `stop` of a row, not computed yet; None where a window has
+    moved past some of them. Caches are plain ones or those of a batch. `windows`: the windows' part, where that was
+    cut before."""
+    parts: list[Columns | None] = []
+    for place, leaf in enumerate(leaves(caches)):
+        part = windows[place] if windows else None
+        if part is None and by_columns(leaf):
+            part = _columns(leaf, row, start, stop)
+        if part is None and by_columns(leaf):
+            return None
+        parts.append(part)
+    return tuple(parts)
+
+
+def has_window(leaf: Any) -> bool:
+    """Whether this plain or batched cache is kept by columns, and has only the last ones."""
+    return by_columns(leaf) and bool(getattr(leaf, "size" if isinstance(leaf, AttentionRows) else "max_size", 0))
+
+
+def cut_windows(caches: Sequence[Any], row: int, start: int, stop: int) -> Parts:
+    """The same of those alone that have only the last columns."""
+    return tuple(_columns(leaf, row, start, stop) if has_window(leaf) else None for leaf in leaves(caches))
+
+
+def _columns(leaf: Any, row: int, start: int, stop: int) -> Columns | None:
+    keys, values = leaf.keys, leaf.values
+    if isinstance(leaf, AttentionRows) and leaf.size:
+        if start < leaf.positions.lengths[row] - leaf.size:
+            return None
+        places = mx.arange(start, stop) % leaf.size
+        return mx.take(keys[row : row + 1], places, 2), mx.take(values[row : row + 1], places, 2)
+    if type(leaf) is RotatingKVCache:
+        keys, values = leaf._temporal_order(keys), leaf._temporal_order(values)
+        first = leaf.offset - keys.shape[2]
+        if start < first:
+            return None
+        start, stop = start - first, stop - first
+    return mx.contiguous(keys[row : row + 1, :, start:stop]), mx.contiguous(values[row : row + 1, :, start:stop])
+
+
+def snapshot(caches: Sequence[Any], row: int, length: int) -> Snapshots:
+    """What a row has after all its `length` tokens, as far as it is not kept by columns; copies, not computed yet."""
+    return tuple(None if by_columns(leaf) else _snapshot(leaf, row, length) for leaf in leaves(caches))
+
+
+def _snapshot(leaf: Any, row: int, length: int) -> Snapshot:
+    if isinstance(leaf, (AttentionRows, StateRows)):
+        return leaf.take(row, length)
+    if type(leaf) is ArraysCache:
+        copy = ArraysCache(len(leaf.cache))
+        copy.cache = [None if state is None else mx.contiguous(state[row : row + 1]) for state in leaf.cache]
+        return copy
+    copy = RotatingKVCache(leaf.max_size)
+    copy.keys = mx.contiguous(leaf._temporal_order(leaf.keys)[row : row + 1, :, -leaf.max_size :])
+    copy.values = mx.contiguous(leaf._temporal_order(leaf.values)[row : row + 1, :, -leaf.max_size :])
+    copy.offset, copy._idx = leaf.offset, copy.keys.shape[2]
+    return copy
+
+
+def arrays(parts: Parts, snapshots: Snapshots = ()) -> list[mx.array]:
+    """All that these consist of."""
+    found = [array for part in parts if part is not None for array in part]
+    for one in snapshots:
+        if isinstance(one, ArraysCache):
+            found += [state for state in one.cache if state is not None]
+        elif one is not None:
+            found += [one.keys, one.values]
+    return found
+
+
+def rebuild(caches: Sequence[Any], rows: Sequence[tuple[Sequence[Parts], Snapshots]], length: int) -> None:
+    """Fill a network's empty plain caches: each row from the parts of its first `length` tokens, and from the snapshots
+    after them."""
+    for place, leaf in enumerate(leaves(caches)):
+        if by_columns(leaf):
+            _fill(leaf, [[part for parts in row if (part := parts[place]) is not None] for row, _ in rows], length)
+        else:
+            _restore(leaf, [snapshots[place] for _, snapshots in rows])
+
+
+def _fill(leaf: Any, rows: list[list[Columns]], length: int) -> None:
+    size = leaf.max_size if type(leaf) is RotatingKVCache else 0
+    kept = min(length, size) if size else length
+    keys, values = (mx.concatenate([_joined([part[which] for part in row], kept) for row in rows]) for which in (0, 1))
+    leaf.keys, leaf.values, leaf.offset = keys, values, length
+    if size:
+        leaf._idx = kept
+
+
+def _joined(parts: list[mx.array], kept: int) -> mx.array:
+    """The last `kept` columns of all parts together."""
+    needed: list[mx.array] = []
+    columns = 0
+    for part in reversed(parts):
+        needed.insert(0, part)
+        columns += part.shape[2]
+        if columns >= kept:
+            break
+    return mx.concatenate(needed, 2)[:, :, columns - kept :]
+
+
+def _restore(leaf: Any, rows: list[Snapshot]) -> None:
+    if type(leaf) is ArraysCache:
+        states = zip(*(one.cache for one in rows), strict=True)
+        leaf.cache = [None if of_rows[0] is None else mx.concatenate(of_rows) for of_rows in map(list, states)]
+        return
+    leaf.keys = mx.concatenate([one.keys for one in rows])
+    leaf.values = mx.concatenate([one.values for one in rows])
+    leaf.offset, leaf._idx = rows[0].offset, rows[0]._idx

@@ -1,0 +1,186 @@
+"""Blocks of prompts and answers by their names, within a number of bytes, the least recently used leaf going first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import mlx.core as mx
+
+from .block import Block
+from .chain import BLOCK, Chain, packed
+from .layers import Parts, Snapshots, arrays
+
+_MOST_COMPARED = 64
+
+
+@dataclass(frozen=True)
+class Match:
+    """The first `length` tokens of a sequence are in these blocks, the last of which may be used in part."""
+
+    blocks: tuple[Block, ...] = ()
+    length: int = 0
+
+    def parts(self) -> list[Parts]:
+        """One a block, of `length` tokens together."""
+        kept = [block.parts for block in self.blocks]
+        excess = sum(map(len, self.blocks)) - self.length
+        if excess:
+            left = len(self.blocks[-1]) - excess
+            kept[-1] = tuple(
+                None if part is None else (part[0][:, :, :left], part[1][:, :, :left]) for part in kept[-1]
+            )
+        return kept
+
+    @property
+    def snapshots(self) -> Snapshots:
+        return (self.blocks[-1].snapshots or ()) if self.blocks else ()
+
+
+class PrefixCache:
+    """`needs_snapshots`: a sequence can only go on from where all layers that are not kept by columns were.
+
+    A block is there only while the one that it follows is; what is used is used with all that it follows.
+    """
+
+    def __init__(self, limit: int, *, needs_snapshots: bool) -> None:
+        self.limit = limit
+        self.needs_snapshots = needs_snapshots
+        self.nbytes = 0
+        self.evictions = 0
+        self.version = 0
+        self._blocks: OrderedDict[bytes, Block] = OrderedDict()  # each before the one that it follows
+        self._children: dict[bytes, list[Block]] = {}
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    # looking
+
+    def depth(self, chain: Chain, length: int) -> int:
+        """How many whole blocks of the first `length` tokens are here."""
+        names = chain.names(length)
+        low, high = 0, len(names)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if names[middle - 1] in self._blocks:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def find(self, chain: Chain, length: int) -> Match:
+        """The longest beginning of the first `length` tokens from which a sequence can go on."""
+        names = chain.names(length)[: self.depth(chain, length)]
+        blocks = [self._blocks[name] for name in names]
+        start = len(blocks) * BLOCK
+        if not self.needs_snapshots:
+            last, common = self._nearest(chain, len(blocks), start, length)
+            return Match((*blocks, last), start + common) if last is not None else Match(tuple(blocks), start)
+        while True:
+            ends = [
+                child
+                for child in self._children.get(chain.parent(len(blocks)), ())
+                if child.snapshots is not None
+                and len(child) < BLOCK
+                and child.common(chain.tokens, len(blocks) * BLOCK, length) == len(child)
+            ]
+            if ends:
+                longest = max(ends, key=len)
+                return Match((*blocks, longest), len(blocks) * BLOCK + len(longest))
+            if not blocks or blocks[-1].snapshots is not None:
+                return Match(tuple(blocks), len(blocks) * BLOCK)
+            blocks.pop()
+
+    def _nearest(self, chain: Chain, number: int, start: int, length: int) -> tuple[Block | None, int]:
+        """Of what follows the first `number` blocks, that which has most tokens in common from `start` on."""
+        nearest, most = None, 0
+        for child in self._children.get(chain.parent(number), ())[-_MOST_COMPARED:]:
+            common = child.common(chain.tokens, start, length)
+            if common > most:
+                nearest, most = child, common
+        return nearest, most
+
+    def common(self, chain: Chain, length: int) -> int:
+        """How many tokens of the first `length` are here, whether or not a sequence can go on from there."""
+        depth = self.depth(chain, length)
+        return depth * BLOCK + self._nearest(chain, depth, depth * BLOCK, length)[1]
+
+    def touch(self, match: Match) -> None:
+        """It was used just now."""
+        for block in reversed(match.blocks):
+            if block.name in self._blocks:
+                self._blocks.move_to_end(block.name)
+
+    # adding
+
+    def add(
+        self, chain: Chain, start: int, stop: int, parts: Parts, snapshots: Snapshots | None = None
+    ) -> Block | None:
+        """Keep the tokens from `start`, the beginning of a block, to before `stop`. None where what they follow is not
+        here any more, or they are already."""
+        number = start // BLOCK
+        names = chain.names(start)
+        parent = chain.parent(number)
+        if names and names[-1] not in self._blocks:
+            return None
+        tokens = packed(chain.tokens[start:stop])
+        whole = stop - start == BLOCK
+        name = chain.names(stop)[-1] if whole else blake2b(parent + tokens, digest_size=16).digest()
+        if name in self._blocks:
+            return None
+        block = Block(name, parent, tokens, parts, snapshots)
+        if block.nbytes > self.limit:
+            return None
+        siblings = self._children.setdefault(parent, [])
+        for other in [one for one in siblings if _contained(one, block)]:
+            self._drop(other.name)
+        self._children.setdefault(parent, siblings).append(block)
+        self._blocks[name] = block
+        self.nbytes += block.nbytes
+        for name in reversed(names):
+            self._blocks.move_to_end(name)
+        self.version += 1
+        self.shrink()
+        return block
+
+    def attach(self, chain: Chain, length: int, snapshots: Snapshots) -> list[mx.array]:
+        """Snapshots after so many tokens, a multiple of a block, go to the block that ends there, if it is here. Gives
+        what is to be computed for that."""
+        block = self._blocks.get(chain.names(length)[-1])
+        if block is None or block.snapshots is not None:
+            return []
+        self.nbytes -= block.nbytes
+        block.snapshots = snapshots
+        self.nbytes += block.nbytes
+        self.version += 1
+        self.shrink()
+        return arrays((), snapshots)
+
+    # making room
+
+    def shrink(self, limit: int | None = None) -> None:
+        """Down to what it may hold, or to less for now."""
+        most = self.limit if limit is None else min(self.limit, limit)
+        while self.nbytes > most and self._blocks:
+            self._drop(next(iter(self._blocks)))
+            self.evictions += 1
+
+    def clear(self) -> None:
+        self.shrink(0)
+
+    def _drop(self, name: bytes) -> None:
+        block = self._blocks.pop(name)
+        self.nbytes -= block.nbytes
+        siblings = self._children[block.parent]
+        siblings.remove(block)
+        if not siblings:
+            del self._children[block.parent]
+        self.version += 1
+
+
+def _contained(old: Block, new: Block) -> bool:
+    """Whether a new block makes an old one beside it superfluous."""
+    fewer = len(old) < len(new) and new.tokens.startswith(old.tokens)
+    return fewer and (old.snapshots is None or all(one is None for one in old.snapshots))

@@ -1,0 +1,183 @@
+"""What was read before is not read again, and nobody can see the difference in an answer.
+
+Blocks are of eight tokens, so that short prompts have many; gemma3's window of 16 is kept by columns then, and by
+snapshots where blocks are of 16.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from reference.architectures import VOCABULARY
+from support.engine_wire import Wire, ask, generator, run
+
+from mlx_serve.daemon.engine.generate import reuse
+from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache, recording
+from mlx_serve.daemon.protocol import Cancel, Sampling
+
+NAMES = ["llama", "qwen3", "gemma3", "qwen3_next", "qwen3_5", "phi3"]
+RECURRENT = ("qwen3_next", "qwen3_5")
+PLENTY = 1 << 30
+
+Loaded = Callable[[str], LanguageModel]
+
+
+def tokens(count: int, seed: int) -> tuple[int, ...]:
+    chance = random.Random(seed)
+    return tuple(chance.randrange(VOCABULARY) for _ in range(count))
+
+
+def blocks_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (chain, layers, prefix_cache, recording, reuse):
+        monkeypatch.setattr(module, "BLOCK", size)
+    monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 4 * size)
+
+
+@pytest.fixture(params=[8, 16])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    size: int = request.param
+    blocks_of(size, monkeypatch)
+    return size
+
+
+class Session:
+    """An engine that answers one round of requests after the other, and what each came to without any reuse."""
+
+    def __init__(self, model: LanguageModel, *, pipelined: bool = False, **limits: Any) -> None:
+        self.model = model
+        self.wire = Wire(model)
+        self.engine: Generator = generator(model, self.wire, **({"prefixes": PLENTY, "tokens_per_step": 24} | limits))
+        self.engine.pipelining.certain = (1 << 40) if pipelined else 0
+        self.number = 0
+
+    def round(self, *prompts: tuple[int, ...], count: int = 12, **options: Any) -> tuple[list[list[int]], list[int]]:
+        """The answers to prompts that arrive together, and how many tokens of each were not read."""
+        first = self.number + 1
+        asks = [ask(first + place, prompt, count, **options) for place, prompt in enumerate(prompts)]
+        self.number += len(asks)
+        run((self.engine, self.wire), iter([asks]))
+        numbers = range(first, self.number + 1)
+        return [self.wire.tokens(one) for one in numbers], [self.wire.finished(one).cached_tokens for one in numbers]
+
+    def fresh(self, *prompts: tuple[int, ...], count: int = 12, **options: Any) -> list[list[int]]:
+        """By an engine that keeps nothing, one after the other."""
+        plain = Session(self.model, prefixes=0)
+        return [plain.round(prompt, count=count, **options)[0][0] for prompt in prompts]
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_turns_of_a_conversation(name: str, pipelined: bool, block: int, loaded: Loaded) -> None:
+    """Each turn is the one before, its answer and some more: only what is new is read, whatever the caches are."""
+    session = Session(loaded(name), pipelined=pipelined)
+    prompt, known = tokens(61, 1), 0
+    for turn in range(4):
+        (answer,), (cached,) = session.round(prompt)
+        assert [answer] == session.fresh(prompt)
+        if turn:
+            exact = name not in RECURRENT and not (name == "gemma3" and block == 16)
+            read = 1 if exact else 1 + block + 12  # the answer again, where a step beyond its end was begun
+            assert cached >= known - read, turn
+        known = len(prompt) + len(answer)
+        prompt = (*prompt, *answer, *tokens(9, turn + 2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_again(name: str, block: int, loaded: Loaded) -> None:
+    """All but the last token, or for recurrent layers but the last block, is known."""
+    session = Session(loaded(name))
+    prompt = tokens(70, 3)
+    (first,), (none,) = session.round(prompt)
+    (again,), (cached,) = session.round(prompt)
+    assert first == again and none == 0 and cached >= 69 // block * block
+    seeded = {"sampling": Sampling(temperature=1.0, seed=7)}
+    (one,), _ = session.round(prompt, **seeded)
+    assert [one] == session.fresh(prompt, **seeded)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_many_with_one_beginning_arrive_together(name: str, block: int, loaded: Loaded) -> None:
+    """The beginning is read once, whatever each asks after it."""
+    session = Session(loaded(name))
+    beginning = tokens(64, 4)
+    prompts = [(*beginning, *tokens(5 + place % 2, 10 + place)) for place in range(6)]
+    answers, cached = session.round(*prompts)
+    assert answers == session.fresh(*prompts)
+    assert cached[0] == 0 and all(one >= 64 for one in cached[1:])
+    assert session.wire.gauges.prompt_tokens <= 64 + 6 * 6 + block
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_conversations_that_part(name: str, block: int, loaded: Loaded) -> None:
+    """What two have in common serves a third; recurrent layers know where to go on from since the second."""
+    session = Session(loaded(name))
+    beginning = tokens(48, 5)
+    prompts = [(*beginning, *tokens(30, 20 + place)) for place in range(4)]
+    for place, prompt in enumerate(prompts):
+        (answer,), (cached,) = session.round(prompt)
+        assert [answer] == session.fresh(prompt)
+        if place >= 2 or (place and name == "llama"):
+            assert cached >= 48, place
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3_next"])
+def test_a_client_that_hung_up_and_comes_again(name: str, block: int, loaded: Loaded) -> None:
+    """In the middle of its prefill: what was read by then is not read again."""
+    session = Session(loaded(name))
+    prompt = tokens(90, 6)
+    run((session.engine, session.wire), iter([[ask(1, prompt)], [], [], [Cancel(id=1)], []]))
+    session.number = 1
+    (answer,), (cached,) = session.round(prompt)
+    assert [answer] == session.fresh(prompt) and cached >= 32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_churn_in_little_room(name: str, block: int, loaded: Loaded) -> None:
+    """Conversations in a cache that holds a few blocks: answers stay right, and it stays within its bytes."""
+    probe = Session(loaded(name))
+    probe.round(tokens(61, 1))
+    limit = probe.engine._reuse.nbytes * 3 // 2
+    session = Session(loaded(name), prefixes=limit)
+    chance = random.Random(9)
+    known = [tokens(20 + 13 * place, 30 + place) for place in range(4)]
+    for turn in range(16):
+        place = chance.randrange(4)
+        count = chance.randint(1, 4)
+        prompts = [known[place][: chance.randint(9, 60)] + tokens(chance.randint(1, 30), turn) for _ in range(count)]
+        answers, _ = session.round(*prompts, count=6)
+        assert answers == session.fresh(*prompts, count=6), turn
+        assert session.engine._reuse.nbytes <= limit
+        known[place] = (*prompts[0], *answers[0])
+    assert session.engine._reuse.evictions > 0
+
+
+def test_choices_share_what_is_known(loaded: Loaded, block: int) -> None:
+    """Once in the count of the request, not once a choice."""
+    session = Session(loaded("llama"))
+    prompt = tokens(40, 8)
+    session.round(prompt)
+    (answer,), (cached,) = session.round(prompt, choices=3)
+    number = session.number
+    assert cached == 39
+    assert [session.wire.tokens(number, choice) for choice in range(3)] == [answer] * 3
+    assert [session.wire.finished(number, choice).cached_tokens for choice in range(3)] == [39, 0, 0]
+
+
+def test_scores_of_a_prompt_need_all_of_it(loaded: Loaded, block: int) -> None:
+    """`echo` with log-probabilities reads every token, and says the same as without what is kept."""
+    session = Session(loaded("llama"))
+    prompt = tokens(40, 8)
+    session.round(prompt)
+    session.round(prompt, echo=True, logprobs=1)
+    echoed = session.wire.deltas(session.number)[0]
+    plain = Session(loaded("llama"), prefixes=0)
+    plain.round(prompt, echo=True, logprobs=1)
+    first = plain.wire.deltas(1)[0]
+    assert session.wire.finished(session.number).cached_tokens == 0
+    assert len(echoed.logprobs) == len(first.logprobs) == 40
+    assert echoed.logprobs[-1].logprob == pytest.approx(first.logprobs[-1].logprob, abs=1e-4)

@@ -1,0 +1,153 @@
+"""Blocks by their names: what is found, what goes first, and what never goes while something follows it."""
+
+from __future__ import annotations
+
+import random
+
+import mlx.core as mx
+import pytest
+from mlx_lm.models.cache import ArraysCache
+
+from mlx_serve.daemon.engine.prefix import chain as chains
+from mlx_serve.daemon.engine.prefix import prefix_cache
+from mlx_serve.daemon.engine.prefix.chain import Chain, packed
+from mlx_serve.daemon.engine.prefix.layers import Parts
+from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
+
+SIZE = 4
+
+
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains, "BLOCK", SIZE)
+    monkeypatch.setattr(prefix_cache, "BLOCK", SIZE)
+
+
+def columns(tokens: list[int]) -> Parts:
+    """Keys that are the tokens, values that are their negatives: what comes out is seen to be what went in."""
+    keys = mx.array(tokens, dtype=mx.float32)[None, None, :, None]
+    return ((keys, -keys),)
+
+
+def fill(kept: PrefixCache, tokens: list[int], known: Chain | None = None) -> Chain:
+    """Keep all of these, in blocks and an end."""
+    chain = known or Chain(tokens)
+    for start in range(0, len(tokens), SIZE):
+        part = tokens[start : start + SIZE]
+        kept.add(chain, start, start + len(part), columns(part))
+    return chain
+
+
+def kept_tokens(kept: PrefixCache, tokens: list[int]) -> list[int]:
+    """The tokens of the longest beginning that is found, as its columns say."""
+    match = kept.find(Chain(tokens), len(tokens))
+    found = [int(one) for parts in match.parts() for part in parts if part is not None for one in part[0].flatten()]
+    assert len(found) == match.length
+    return found
+
+
+def test_names_tell_beginnings_apart() -> None:
+    """Blocks of equal tokens after different ones have different names, and names do not change as tokens are added."""
+    one, other = Chain([1, 2, 3, 4, 9, 9, 9, 9]), Chain([5, 6, 7, 8, 9, 9, 9, 9])
+    assert one.names(8)[1] != other.names(8)[1] and len({*one.names(8), *other.names(8)}) == 4
+    grown = Chain([1, 2, 3, 4])
+    first = grown.names(4)
+    grown.tokens.extend([9, 9, 9, 9, 9])
+    assert grown.names(9) == one.names(8) and grown.names(4) == first
+
+
+def test_the_longest_common_beginning_is_found() -> None:
+    """To the token, in the middle of a block and in the end of what was kept."""
+    kept = PrefixCache(1 << 20, needs_snapshots=False)
+    fill(kept, list(range(1, 15)))
+    assert kept_tokens(kept, list(range(1, 20))) == list(range(1, 15))
+    assert kept_tokens(kept, [*range(1, 7), 99, 98]) == list(range(1, 7))
+    assert kept_tokens(kept, [1, 99]) == [1]
+    assert kept_tokens(kept, [99, 1, 2, 3]) == []
+    assert kept_tokens(kept, []) == []
+
+
+def test_an_end_that_went_on_is_not_kept_twice() -> None:
+    kept = PrefixCache(1 << 20, needs_snapshots=False)
+    tokens = list(range(6))
+    chain = fill(kept, tokens)
+    tokens += [6, 7, 8]
+    kept.add(chain, 4, 8, columns(tokens[4:8]))
+    assert len(kept) == 2 and kept_tokens(kept, tokens) == list(range(8))
+
+
+def test_the_least_recently_used_leaf_goes_first() -> None:
+    kept = PrefixCache(1 << 20, needs_snapshots=False)
+    one, other = [1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 50, 60, 70, 80]
+    fill(kept, one)
+    fill(kept, other)
+    kept.touch(kept.find(Chain(one), 8))
+    size = kept.nbytes
+    kept.shrink(size - 1)
+    assert kept_tokens(kept, one) == one and kept_tokens(kept, other) == [1, 2, 3, 4]
+    kept.clear()
+    assert kept.nbytes == len(kept) == 0 and kept.evictions == 3
+    assert kept_tokens(kept, one) == []
+
+
+def test_what_follows_something_that_is_gone_is_not_kept() -> None:
+    kept = PrefixCache(1 << 20, needs_snapshots=False)
+    chain = fill(kept, [1, 2, 3, 4])
+    kept.clear()
+    chain.tokens.extend([5, 6, 7, 8])
+    assert kept.add(chain, 4, 8, columns([5, 6, 7, 8])) is None and kept.nbytes == 0
+
+
+def test_with_snapshots_a_sequence_goes_on_from_one() -> None:
+    """Of those the last one that all tokens before it agree with, at a block's end or at a sequence's."""
+    kept = PrefixCache(1 << 20, needs_snapshots=True)
+    tokens = list(range(10))
+    chain = fill(kept, tokens[:8])
+    assert kept.find(Chain(tokens), 10).length == 0 and kept.common(chain, 8) == 8
+    state = ArraysCache(1)
+    state[0] = mx.array([[4.0]])
+    kept.attach(chain, 4, (state,))
+    assert kept.find(Chain(tokens), 10).length == 4
+    longer = Chain(tokens)
+    kept.add(longer, 8, 10, columns(tokens[8:]), (state,))
+    assert kept.find(Chain([*tokens, 77]), 11).length == 10
+    assert kept.find(Chain([*tokens[:9], 77]), 10).length == 4
+
+
+def test_at_random() -> None:
+    """Against a list of all that was ever kept: what is found is always true, every block's parent is there, and the
+    bytes are the sum of the blocks'."""
+    chance = random.Random(3)
+    kept = PrefixCache(60_000, needs_snapshots=False)
+    known: list[list[int]] = [[]]
+    for _ in range(600):
+        beginning = chance.choice(known)
+        tokens = [*beginning[: chance.randint(0, len(beginning))], *(chance.randrange(5) for _ in range(6))][:40]
+        found = kept_tokens(kept, tokens)
+        assert found == tokens[: len(found)]
+        kept.touch(kept.find(Chain(tokens), len(tokens)))
+        fill(kept, tokens)
+        known = [*known[-20:], tokens]
+        if chance.random() < 0.05:
+            kept.shrink(kept.nbytes // 2)
+        assert kept.nbytes == sum(block.nbytes for block in kept._blocks.values()) <= 60_000
+        assert all(not block.parent or block.parent in kept._blocks for block in kept._blocks.values())
+        assert sum(map(len, kept._children.values())) == len(kept)
+
+
+def test_looking_up_a_hundred_thousand_tokens_touches_each_once() -> None:
+    """Names are made in one pass, and looked for by halving: no token is compared that a name stands for."""
+    tokens = list(range(100_000))
+    chain = Chain(tokens)
+    assert len(chain.names(len(tokens))) == 25_000
+    kept = PrefixCache(1 << 30, needs_snapshots=False)
+    asked: list[bytes] = []
+
+    class Counting(dict[bytes, object]):
+        def __contains__(self, name: object) -> bool:
+            asked.append(name)  # type: ignore[arg-type]
+            return super().__contains__(name)
+
+    kept._blocks = Counting()  # type: ignore[assignment]
+    assert kept.depth(chain, len(tokens)) == 0 and len(asked) <= 16
+    assert packed([1, 2]) == b"\1\0\0\0\2\0\0\0"
