@@ -11,6 +11,8 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 BENCH ?=
 MAC_CHECK ?=
 TESTS ?=
+# Forced calls of each family for `make forced`.
+CALLS ?= 1000
 # Processes that share the tests; each may have a daemon and a model or two beside it.
 WORKERS ?= 2
 # What the types are checked for: every system and every Python that we support, whatever this one is. Each has a cache.
@@ -22,7 +24,7 @@ TORCH_INDEX ?=
 SENTENCE ?= sentence-transformers==6.2.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-mac-like mac-check mac-wheels real check types $(TYPES) format docs bench dist reference clean hint
+.PHONY: help install demo test test-mac-like forced mac-check mac-wheels real check types $(TYPES) format docs bench dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
@@ -34,6 +36,7 @@ help: hint
 	@echo 'make check      ruff lint and format, mypy strict for Linux and macOS, Python 3.11 to 3.13'
 	@echo 'make format     let ruff put the code in order'
 	@echo 'make docs       write the documents that are made from the code'
+	@echo 'make forced     a thousand forced calls of each family of models, all of them valid (CALLS=… for more)'
 	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
 	@echo 'make dist       wheel and sdist in dist/'
 	@echo 'make reference  compute the reference outputs again with PyTorch and compare'
@@ -75,6 +78,9 @@ format: $(READY)
 
 docs: $(READY)
 	cd tests && ../$(BIN)/python -m docs.generate
+
+forced: $(READY)
+	MLX_SERVE_TEST_CALLS=$(CALLS) $(BIN)/python -m pytest -q -rP tests/daemon/engine/grammar/test_forced_thousands.py
 
 bench: $(READY) hint
 	$(BIN)/python tests/bench/run.py $(BENCH)

@@ -77,7 +77,8 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.protocol", "daemon.engine.device", "daemon.engine.model", "daemon.engine.prompt.prompt_frames"),
         "daemon.engine.prompt.pictures",
     ),
-    "daemon.engine.grammar": ("daemon.protocol", "daemon.engine.output"),
+    "daemon.engine.grammar": ("daemon.protocol", "daemon.engine.output", "daemon.engine.grammar.values"),
+    "daemon.engine.grammar.values": ("daemon.engine.grammar",),
     "daemon.engine.prompt": (
         *("daemon.protocol", "daemon.engine.process", "daemon.engine.texts", "daemon.engine.prompt.pictures"),
         *("daemon.engine.grammar", "daemon.engine.output.formats", "daemon.engine.prompt.chat"),

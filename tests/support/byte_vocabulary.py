@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,26 @@ class _Bytes:
     is_tokenizer_wrapper = True
     bos_token_id = None
     eos_token_id = END
-    tokens = tuple([bytes([byte]) for byte in range(256)] + [text.encode() for text in SPECIAL])
-    special_token_ids = tuple(SPECIAL.values())
+
+    def __init__(self, special: Iterable[str]) -> None:
+        texts = [text.encode() for text in special]
+        self.tokens = (*(bytes([byte]) for byte in range(256)), *texts)
+        self.special_token_ids = tuple(range(256, 256 + len(texts)))
 
     def __call__(self, text: str) -> list[int]:
         return list(text.encode())
 
 
-TRIE = LLTokenizer(_Bytes(), eos_token=END)
+def trie(special: Iterable[str]) -> LLTokenizer:
+    """All bytes, and these special tokens from 256 on, the first of which ends an answer."""
+    return LLTokenizer(_Bytes(special), eos_token=END)
 
 
-def matcher(grammar: str) -> Any:
-    made = LLMatcher(TRIE, grammar, limits=limits(), log_level=0)
+TRIE = trie(SPECIAL)
+
+
+def matcher(grammar: str, vocabulary: LLTokenizer = TRIE) -> Any:
+    made = LLMatcher(vocabulary, grammar, limits=limits(), log_level=0)
     assert not made.is_error(), made.get_error()
     return made
 

@@ -224,6 +224,7 @@ def _format(prepared: Prepared, model: LanguageModel) -> Format:
         calls=request.parse_tools,
         inside_reasoning=prepared.inside_reasoning,
         stream_calls=request.stream_calls,
+        bound=prepared.compiled is not None,
     )
     if not bound:
         return format

@@ -64,7 +64,7 @@ class AnswerForm:
         try:
             check(self._whole(request, reasoning, tools, Literals({})))
         except BadGrammar as error:
-            tools = _kept(tools, error)
+            tools = self._kept(tools, error)
             check(self._whole(request, reasoning, tools, Literals({})))
         return self._whole(request, reasoning, tools, self._literals)
 
@@ -96,6 +96,28 @@ class AnswerForm:
         start = f"start: {said}" if reasoning is None else f"start: thinking ({said})"
         return str(LLMatcher.grammar_from_lark("\n".join([start, *rules, *more, AROUND])))
 
+    def _kept(self, tools: Sequence[Signature], error: BadGrammar) -> list[Signature]:
+        """The tools without the schemas that nobody can keep, where they need not be kept. Raises BadGrammar naming the
+        first one that has to be, and the error itself where it is about something else."""
+        kept = []
+        for tool in tools:
+            try:
+                check(str(LLMatcher.grammar_from_lark("\n".join(self._alone(tool)))))
+                kept.append(tool)
+            except BadGrammar as reason:
+                if tool.strict:
+                    raise BadGrammar(str(reason), tool.param) from reason
+                kept.append(replace(tool, parameters=ANY_ARGUMENTS))
+        if kept == list(tools):
+            raise error
+        return kept
+
+    def _alone(self, tool: Signature) -> list[str]:
+        """A grammar for what one tool needs."""
+        if self._shape is None:
+            return [f"start: {json_expression(dict(tool.parameters), lenient=not tool.strict)}"]
+        return ["start: calls", *call_rules(self._shape, [tool], Literals({}), parallel=False)]
+
     def _said(self, request: Generate, tools: Sequence[Signature], literals: Literals) -> tuple[str, list[str]]:
         """What comes after the reasoning, and the rules that it needs."""
         shape, grammar, calling = self._shape, request.grammar, request.calling
@@ -120,21 +142,3 @@ class AnswerForm:
             return f"{literals.lark(self._answer)} rest | {forced}", [ANYTHING, *called]
         talk = [*literals.up_to("talk", shape.trigger), ANYTHING]
         return ("(talk calls)* rest" if calling.parallel else "rest | talk calls"), [*talk, *called]
-
-
-def _kept(tools: Sequence[Signature], error: BadGrammar) -> list[Signature]:
-    """The tools without the schemas that nobody can keep, where they need not be kept. Raises BadGrammar naming the
-    first one that has to be, and the error itself where it is about something else."""
-    kept = []
-    for tool in tools:
-        try:
-            rule = f"start: {json_expression(dict(tool.parameters), lenient=not tool.strict)}"
-            check(str(LLMatcher.grammar_from_lark(rule)))
-            kept.append(tool)
-        except BadGrammar as reason:
-            if tool.strict:
-                raise BadGrammar(str(reason), tool.param) from reason
-            kept.append(replace(tool, parameters=ANY_ARGUMENTS))
-    if kept == list(tools):
-        raise error
-    return kept

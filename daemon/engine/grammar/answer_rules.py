@@ -27,7 +27,7 @@ def answer_rule(grammar: Grammar) -> str:
             texts = json.loads(grammar.source)
             return f"answer: {' | '.join(json.dumps(text, ensure_ascii=False) for text in texts)}"
         case "regex":
-            _bound(grammar.source)
+            bound(grammar.source)
             return f"answer: /{regex_to_lark(grammar.source, ASCII)}/"
         case "lark":
             return _nested(grammar.source)
@@ -37,7 +37,7 @@ def json_expression(schema: dict[str, object], *, lenient: bool = False) -> str:
     """An expression for the values that a schema allows. `lenient`: keywords that cannot be kept are left out.
     Raises BadGrammar."""
     for regex in patterns(schema):
-        _bound(regex)
+        bound(regex)
     return f"%json {json.dumps(compiled_schema(schema, lenient=lenient), ensure_ascii=False)}"
 
 
@@ -51,14 +51,15 @@ def _schema(source: str) -> dict[str, object]:
     return schema
 
 
-def _bound(regex: str) -> None:
+def bound(regex: str) -> None:
+    """Raises BadGrammar for an expression that its repetitions make too long."""
     if expanded(regex) > LONGEST:
         raise BadGrammar(f"a regular expression whose repetitions make it longer than {LONGEST} parts")
 
 
 def _nested(source: str) -> str:
     """A grammar of the client's own begins with its rule `start` (Lark) or `root` (GBNF)."""
-    _bound(source)
+    bound(source)
     try:
         text = any_to_lark(source)
     except Exception as error:

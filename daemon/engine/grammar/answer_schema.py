@@ -40,6 +40,8 @@ def compiled_schema(schema: dict[str, Any], *, lenient: bool = False) -> dict[st
             del node["format"]
         if node.get("uniqueItems") is False:
             del node["uniqueItems"]
+        if node.get("type") == "number" and type(node.get("multipleOf")) is int:
+            node["type"] = "integer"  # the same numbers; llguidance fails at a special token behind such a "0"
         if closes and _may_close(node):
             node["additionalProperties"] = False
     schema[OPTIONS] = {"whitespace_flexible": True, "whitespace_pattern": WHITE_SPACE, "lenient": lenient}

@@ -8,11 +8,12 @@ from typing import Any
 
 from .answer_rules import json_expression
 from .call_shape import CallShape
-from .literals import Literals
-from .value_rules import PYTHON, ValueRules, gemma
+from .literals import BadGrammar, Literals
+from .values.alternatives import Alternative, alternatives
+from .values.element_rules import ElementRules
+from .values.value_rules import PYTHON, ValueRules, gemma
 
 ANY_ARGUMENTS: Mapping[str, Any] = {"type": "object"}
-EMPTY = '""'
 
 
 @dataclass(frozen=True)
@@ -63,55 +64,26 @@ def call_rules(shape: CallShape, tools: Sequence[Signature], literals: Literals,
 
 def _arguments(name: str, shape: CallShape, tool: Signature, literals: Literals) -> list[str]:
     """The rule of this name, and what it needs."""
+    parameters, strict = tool.parameters, tool.strict
     if shape.element:
-        return _elements(name, shape.element, tool, literals)
+        return ElementRules(shape.element, shape.end + shape.after, parameters, strict, literals).rules(name)
     if shape.arguments == "json":
-        return [f"{name}: {json_expression(dict(tool.parameters), lenient=not tool.strict)}"]
+        return [f"{name}: {json_expression(dict(parameters), lenient=not strict)}"]
     if shape.arguments == "python":
-        values = ValueRules(PYTHON, literals, tool.parameters, name)
-        return [f"{name}: {values.members(tool.parameters, ', ', '=', bare=True)}", *values.rules]
-    values = ValueRules(gemma(shape.quote), literals, tool.parameters, name)
-    inner = values.members(tool.parameters, ",", ":", bare=True)
+        values = ValueRules(PYTHON, literals, parameters, name, strict)
+        return [f"{name}: {values.members(_members(tool), ', ', '=', bare=True)}", *values.rules]
+    values = ValueRules(gemma(shape.quote), literals, parameters, name, strict)
+    inner = values.members(_members(tool), ",", ":", bare=True)
     return [f"{name}: {literals.lark('{')} {inner} {literals.lark('}')}", *values.rules]
 
 
-def _elements(name: str, element: str, tool: Signature, literals: Literals) -> list[str]:
-    """One element for each member, in the schema's order; those that are not required may be left out."""
-    properties = tool.parameters.get("properties") or {}
-    required = tool.parameters.get("required") or []
-    shared = {key: tool.parameters[key] for key in ("$defs", "definitions") if key in tool.parameters}
-    parts, rules = [], []
-    for place, (key, schema) in enumerate(properties.items()):
-        rule = f"{name}_{place}"
-        text = _is_text(schema)
-        parts.append(rule if key in required else f"{rule}?")
-        before, _, after = element.partition("{value}")
-        filled = before.replace("{key}", key).replace("{string}", str(text).lower())
-        if text and not _choices(schema):
-            rules += [f"{rule}: {literals.lark(filled)} {rule}_value", *literals.up_to(f"{rule}_value", after)]
-            continue
-        rules.append(f"{rule}: {literals.lark(filled)} {rule}_value {literals.lark(after)}")
-        if text:
-            rules.append(f"{rule}_value: {' | '.join(literals.lark(each) for each in _choices(schema))}")
-        else:
-            schema = schema | shared if isinstance(schema, dict) else {}
-            rules.append(f"{rule}_value: {json_expression(schema, lenient=not tool.strict)}")
-    return [f"{name}: {' '.join(parts) or EMPTY}", *rules]
+def _members(tool: Signature) -> Alternative:
+    """What the parameters say of an object's members. Raises BadGrammar where they leave several ways."""
+    found = [each for each in alternatives(tool.parameters, tool.parameters, strict=tool.strict) if _is_object(each)]
+    if len(found) != 1 and tool.strict:
+        raise BadGrammar("a choice among objects of arguments cannot be kept in this model's notation of calls")
+    return found[0] if found else {}
 
 
-def _is_text(schema: Any) -> bool:
-    """Whether a value may be a text: then anything is one."""
-    if not isinstance(schema, dict) or not schema.keys() & {"type", "enum", "const", "anyOf", "oneOf", "$ref", "allOf"}:
-        return True
-    kinds = schema.get("type", [])
-    if "string" in (kinds if isinstance(kinds, list) else [kinds]) or bool(_choices(schema)):
-        return True
-    return any(_is_text(each) for key in ("anyOf", "oneOf") for each in schema.get(key) or [])
-
-
-def _choices(schema: Any) -> list[str]:
-    """The texts that a value has to be one of; none where it may be anything, or something else."""
-    if not isinstance(schema, dict):
-        return []
-    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-    return list(values) if values and all(isinstance(value, str) and value for value in values) else []
+def _is_object(each: Alternative) -> bool:
+    return each.get("type") == "object"

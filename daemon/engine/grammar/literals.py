@@ -44,20 +44,25 @@ class Literals:
 
     def lark(self, text: str) -> str:
         """An expression that matches the text and nothing else."""
-        return " ".join(map(self._piece, self._pieces(text))) or '""'
+        return " ".join(map(self.piece, self.pieces(text))) or '""'
 
     def up_to(self, name: str, end: str) -> list[str]:
         """The rule of this name, and what it needs: any text, and after it this one."""
-        first, *others = self._pieces(end) or [""]
-        if not first or first in self._special:
+        first, *others = self.pieces(end) or [""]
+        if not first or self.is_special(first):
             return [f"{name}: {_ANYTHING} {self.lark(end)}"]
-        rest = " ".join(map(self._piece, others))
+        rest = " ".join(map(self.piece, others))
         return [f"{name}: {name}_text {rest}", f"{name}_text[suffix={_quoted(first)}]: {_ANYTHING}"]
 
-    def _pieces(self, text: str) -> list[str]:
+    def is_special(self, piece: str) -> bool:
+        return piece in self._special
+
+    def pieces(self, text: str) -> list[str]:
+        """The special tokens in a text, and what stands between them."""
         return [piece for piece in (self._pattern.split(text) if self._pattern else [text]) if piece]
 
-    def _piece(self, piece: str) -> str:
+    def piece(self, piece: str) -> str:
+        """An expression that matches one of these pieces."""
         token = self._special.get(piece)
         return _quoted(piece) if token is None else f"<[{token}]>"
 

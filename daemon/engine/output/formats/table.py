@@ -116,9 +116,11 @@ def open_format(
     calls: bool,
     inside_reasoning: bool = False,
     stream_calls: bool = False,
+    bound: bool = False,
 ) -> Format:
-    """A format that follows one answer. `stream_calls`: calls come argument by argument."""
-    sink = CallSink(OfferedTools(tools), stream=stream_calls) if calls else None
+    """A format that follows one answer. `stream_calls`: calls come argument by argument. `bound`: a grammar lets no
+    call be written that does not fit."""
+    sink = CallSink(OfferedTools(tools, bound=bound), stream=stream_calls) if calls else None
     if family.name == HARMONY.name:
         return HarmonyFormat(sink, reasoning=reasoning) if reasoning or calls else PlainFormat()
     if sink is None and not (reasoning and family.thoughts) and not family.layout:

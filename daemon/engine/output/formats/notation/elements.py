@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,14 +111,15 @@ class _Reader:
             yield from cursor.blank()
             if not (yield from cursor.literal(markup.value)):
                 return None
-        text = yield from self._text(cursor)
+        value = kind == "false"
+        text = yield from self._text(cursor, lambda text: sink.tools.is_whole(name, key, text, value=value))
         if text is None:
             return None
         if markup.lines:
             text = text.removeprefix("\n").removesuffix("\n")
-        return key, text if kind == "true" else sink.tools.read(name, key, text)
+        return key, text if kind == "true" else sink.tools.read(name, key, text, value=value)
 
-    def _text(self, cursor: Cursor) -> Waits[str | None]:
+    def _text(self, cursor: Cursor, is_whole: Callable[[str], bool]) -> Waits[str | None]:
         """A value, up to the end marker behind which the next parameter, or the end of the call, comes."""
         parts: list[str] = []
         while True:
@@ -126,7 +128,8 @@ class _Reader:
             if not ended:
                 return None if cursor.cut else self._unclosed(cursor, "".join(parts))
             blanks = yield from cursor.blank()
-            if (yield from cursor.ahead(*self.ends)) or (cursor.final and not cursor.rest):
+            ends = (yield from cursor.ahead(*self.ends)) or (cursor.final and not cursor.rest)
+            if ends and is_whole("".join(parts)):
                 return "".join(parts)
             parts += [self.markup.value_end, blanks]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,9 @@ def whole(parts: Sequence[str]) -> str:
     return _LONE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
-def scalar(text: str) -> Any:
-    """A number, true, false or null. Raises ValueError for what JSON cannot hold, or what is none of these."""
+def scalar(text: str, *, largest: bool = False) -> Any:
+    """A number, true, false or null. `largest`: a number that is too large becomes the largest there is. Raises
+    ValueError for what JSON cannot hold, or what is none of these."""
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
@@ -34,4 +36,6 @@ def scalar(text: str) -> Any:
         number = float(text)
         if math.isfinite(number):
             return number
+        if largest:
+            return math.copysign(sys.float_info.max, number)
     raise ValueError(f"{text[:40]!r} is no value")

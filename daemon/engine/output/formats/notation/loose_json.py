@@ -49,12 +49,13 @@ class LooseJson:
     """One value. `member` hears of every complete member of an object, with the open frames around it. `closers` are
     what may follow the value: a string is over where one of them comes after its quote. `quotes` beside `"` and `'`
     are whole markers, between which nothing is escaped. `python`: the text begins behind the `(` of a call. What
-    follows the value ends it where its own brackets are missing."""
+    follows the value ends it where its own brackets are missing. `largest`: see `scalar`."""
 
     member: Member | None = None
     closers: tuple[str, ...] = ()
     quotes: tuple[str, ...] = ()
     python: bool = False
+    largest: bool = False
     value: Any = None
     frames: list[Frame] = field(default_factory=list)
     expects: Expects = "value"
@@ -189,7 +190,7 @@ class LooseJson:
             return len(match[0]) > LONGEST_WORD and self._fail()
         self._at = match.end()
         try:
-            self._complete(scalar(match[0]))
+            self._complete(scalar(match[0], largest=self.largest))
         except ValueError:
             return self._fail()
         return True
@@ -319,9 +320,9 @@ class LooseJson:
         self._complete(self.frames.pop().value)
 
 
-def loads(text: str) -> Any:
+def loads(text: str, *, largest: bool = False) -> Any:
     """A whole text's value. Raises ValueError."""
-    reader = LooseJson()
+    reader = LooseJson(largest=largest)
     reader.add(text, final=True)
     if reader.expects not in ("done", "failed"):
         reader.close()

@@ -74,7 +74,7 @@ def _value(cursor: Cursor, sink: CallSink, closer: str, keyed: bool) -> Waits[bo
         if name is not None and len(frames[0].value if base else ()) == (given if base else 0):
             sink.member(name, key, value)
 
-    value = yield from json_value(cursor, closer, member, lambda: hopeless)
+    value = yield from json_value(cursor, closer, member, lambda: hopeless, largest=sink.tools.bound)
     if value is None:
         return False
     items = value[0] if isinstance(value[0], list) else [value[0]]
@@ -172,7 +172,7 @@ def arguments_of(cursor: Cursor, sink: CallSink, name: str, closers: tuple[str, 
             return False
         sink.call(name, {})
         return True
-    value = yield from json_value(cursor, (*closers, "```") if fenced else closers, member)
+    value = yield from json_value(cursor, (*closers, "```") if fenced else closers, member, largest=sink.tools.bound)
     arguments = as_arguments(value[0]) if value is not None else None
     if arguments is None:
         return False

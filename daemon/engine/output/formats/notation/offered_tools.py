@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,9 +15,11 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 class OfferedTools:
-    """Tools as OpenAI's requests describe them."""
+    """Tools as OpenAI's requests describe them. `bound`: a grammar lets the model write nothing but calls that fit, in
+    which a number may still be larger than any that JSON's readers can hold: then the largest is meant."""
 
-    def __init__(self, tools: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, tools: Iterable[Mapping[str, Any]], *, bound: bool = False) -> None:
+        self.bound = bound
         self._parameters: dict[str, dict[str, Any]] = {}
         for tool in tools:
             function = tool.get("function", tool)
@@ -38,14 +41,46 @@ class OfferedTools:
         """A value of JSON as the schema wants it: a number in a string becomes one, where only a number is allowed."""
         return _typed(value, *self._schema(name, key))
 
-    def read(self, name: str, key: str, text: str) -> Any:
-        """The value of an argument that was written without JSON's quotes."""
+    def read(self, name: str, key: str, text: str, *, value: bool = False) -> Any:
+        """The value of an argument that was written without JSON's quotes. `value`: the model says that it is no
+        text."""
         schema, root = self._schema(name, key)
         types = types_of(schema, root)
-        if "string" in types:
-            return None if text.strip() in ("null", "None") and "null" in types else text
+        if "string" in types and not value:
+            if text.strip() in ("null", "None") and "null" in types:
+                return None
+            only = texts_of(schema, root)
+            return text if only is None or text in only else self._other(text, types, only)
+        return self._value(text, types, schema, root)
+
+    def is_whole(self, name: str, key: str, text: str, *, value: bool = False) -> bool:
+        """Whether a value that was written without JSON's quotes may end with this text: where a grammar makes it JSON,
+        a marker in one of its own texts does not end it."""
+        if not self.bound or text.lstrip()[:1] not in ("{", "[", '"'):
+            return True
+        schema, root = self._schema(name, key)
+        types = types_of(schema, root)
+        if not value and (not types or "string" in types) and texts_of(schema, root) is None:
+            return True
         try:
-            value = loads(text)
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return text in (texts_of(schema, root) or ())
+        return True
+
+    def _other(self, text: str, types: frozenset[str], only: frozenset[str]) -> Any:
+        """What is none of the only texts that there may be: another value, or one of them in quotes."""
+        try:
+            value = loads(text, largest=self.bound)
+        except ValueError:
+            return text
+        kind = _type(value)
+        fits = value in only if isinstance(value, str) else kind in types or (kind == "integer" and "number" in types)
+        return value if fits else text
+
+    def _value(self, text: str, types: frozenset[str], schema: Any, root: dict[str, Any]) -> Any:
+        try:
+            value = loads(text, largest=self.bound)
         except ValueError:
             return _typed(text, schema, root)
         if isinstance(value, str) and not types:
@@ -88,9 +123,33 @@ def types_of(schema: Any, root: dict[str, Any], depth: int = 0) -> frozenset[str
         for key in _NESTED:
             options = schema.get(key)
             for option in options if isinstance(options, list) else []:
-                found |= types_of(option, root, depth + 1)
+                kinds_of_option = types_of(option, root, depth + 1)
+                if not kinds_of_option and key != "allOf":
+                    return frozenset()  # one of them is anything
+                found |= kinds_of_option
     if schema.get("nullable") is True and found:
         found.add("null")
+    return frozenset(found)
+
+
+def texts_of(schema: Any, root: dict[str, Any], depth: int = 0) -> frozenset[str] | None:
+    """The only texts that a schema allows; None where there may be others."""
+    schema = _resolved(schema, root)
+    listed = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if isinstance(listed, list):
+        return frozenset(value for value in listed if isinstance(value, str))
+    kinds = schema.get("type")
+    if isinstance(kinds, str | list) and "string" not in ([kinds] if isinstance(kinds, str) else kinds):
+        return frozenset()
+    options = [option for key in _NESTED for option in schema.get(key) or [] if isinstance(schema.get(key), list)]
+    if not options or depth >= _DEPTH:
+        return None
+    found: set[str] = set()
+    for option in options:
+        only = texts_of(option, root, depth + 1)
+        if only is None:
+            return None
+        found |= only
     return frozenset(found)
 
 

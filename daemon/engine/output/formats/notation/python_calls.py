@@ -66,7 +66,7 @@ def _arguments(cursor: Cursor, sink: CallSink, name: str, **options: object) -> 
             sink.member(name, key, value)
 
     closers = options.pop("closers", ())
-    value = yield from json_value(cursor, closers, member, **options)  # type: ignore[arg-type]
+    value = yield from json_value(cursor, closers, member, largest=sink.tools.bound, **options)  # type: ignore[arg-type]
     arguments = as_arguments(value[0]) if value is not None else None
     if arguments is None:
         return False

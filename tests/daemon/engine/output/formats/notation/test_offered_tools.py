@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ ROOT = {
         "loop": {"$ref": "#/$defs/loop"},
         "any": {},
         "nullable": {"type": "string", "nullable": True},
+        "some": {"anyOf": [{"enum": ["auto", "a b"]}, {"type": "integer"}, {"type": "object"}]},
+        "mixed": {"enum": ["x", 2.5, None]},
+        "open": {"anyOf": [{}, {"type": "boolean"}]},
     },
 }
 TOOLS = OfferedTools([{"type": "function", "function": {"name": "f", "parameters": ROOT}}])
@@ -61,6 +65,16 @@ WRITTEN: list[tuple[str, str, Any]] = [
     ("unknown", "12", 12),
     ("unknown", "a b", "a b"),
     ("nullable", "null", None),
+    ("some", "auto", "auto"),
+    ("some", '"a b"', "a b"),
+    ("some", "7", 7),
+    ("some", '{"a": 1}', {"a": 1}),
+    ("some", "7.5", "7.5"),
+    ("mixed", "2.5", 2.5),
+    ("mixed", "x", "x"),
+    ("mixed", "None", None),
+    ("open", "</x> y", "</x> y"),
+    ("open", "true", True),
 ]
 JSON: list[tuple[str, Any, Any]] = [
     ("count", "5", 5),
@@ -107,3 +121,18 @@ def test_schemas_that_say_nothing(schema: Any) -> None:
     assert tools.read("f", "x", "word") == "word"
     for odd in (None, [], "x", {"properties": []}):
         assert OfferedTools([{"function": {"name": "f", "parameters": odd}}]).read("f", "x", "word") == "word"
+
+
+def test_a_value_that_the_model_calls_none_of_text() -> None:
+    """Where the notation says so, a number is a number although a text may stand there."""
+    assert TOOLS.read("f", "either", "4", value=True) == 4
+    assert TOOLS.read("f", "either", "4") == "4"
+
+
+def test_calls_that_a_grammar_binds() -> None:
+    """A number too large for JSON's readers is the largest; a value of JSON ends where it is whole."""
+    tools = OfferedTools([{"name": "f", "parameters": ROOT}], bound=True)
+    assert tools.read("f", "share", "-1e999") == -sys.float_info.max
+    assert not tools.is_whole("f", "point", '{"name": "')
+    assert tools.is_whole("f", "point", '{"name": ""}') and tools.is_whole("f", "text", '{"')
+    assert TOOLS.is_whole("f", "point", '{"name": "')
