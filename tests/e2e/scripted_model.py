@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from reference.tokenizer_files import alphabet, bpe
-from safetensors.numpy import save_file
+from support.table_model import table_config, write_table
 
 VOCABULARY = 512
 CONTEXT = 1 << 18
@@ -99,7 +99,7 @@ def write_scripted(folder: Path) -> Path:
             after[token] = successor
     _write_weights(folder, after)
     files = {
-        "config.json": _config(end),
+        "config.json": table_config(VOCABULARY, VOCABULARY, CONTEXT, end),
         "generation_config.json": {"eos_token_id": end},
         "tokenizer.json": _tokenizer(ids),
         "tokenizer_config.json": {
@@ -155,46 +155,7 @@ def _tokenizer(ids: dict[str, int]) -> dict[str, Any]:
     }
 
 
-_HEADS, _HEAD, _INNER = 2, 16, 16
-
-
-def _config(end: int) -> dict[str, Any]:
-    return {
-        "model_type": "llama",
-        "architectures": ["LlamaForCausalLM"],
-        "vocab_size": VOCABULARY,
-        "hidden_size": VOCABULARY,
-        "num_hidden_layers": 1,
-        "intermediate_size": _INNER,
-        "num_attention_heads": _HEADS,
-        "num_key_value_heads": 1,
-        "head_dim": _HEAD,
-        "rms_norm_eps": 1e-6,
-        "max_position_embeddings": CONTEXT,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-        "hidden_act": "silu",
-        "eos_token_id": end,
-        "torch_dtype": "float32",
-    }
-
-
 def _write_weights(folder: Path, after: np.ndarray[Any, Any]) -> None:
-    size = VOCABULARY
-    head = np.zeros((size, size), np.float32)
-    head[after, np.arange(size)] = CERTAINTY
-    layer = "model.layers.0"
-    shapes = {
-        f"{layer}.self_attn.q_proj.weight": (_HEADS * _HEAD, size),
-        f"{layer}.self_attn.k_proj.weight": (_HEAD, size),
-        f"{layer}.self_attn.v_proj.weight": (_HEAD, size),
-        f"{layer}.self_attn.o_proj.weight": (size, _HEADS * _HEAD),
-        f"{layer}.mlp.gate_proj.weight": (_INNER, size),
-        f"{layer}.mlp.up_proj.weight": (_INNER, size),
-        f"{layer}.mlp.down_proj.weight": (size, _INNER),
-    }
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    for norm in (f"{layer}.input_layernorm", f"{layer}.post_attention_layernorm", "model.norm"):
-        tensors[f"{norm}.weight"] = np.ones(size, np.float32)
-    tensors |= {"model.embed_tokens.weight": np.eye(size, dtype=np.float32), "lm_head.weight": head}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    head = np.zeros((VOCABULARY, VOCABULARY), np.float32)
+    head[after, np.arange(VOCABULARY)] = CERTAINTY
+    write_table(folder, np.eye(VOCABULARY, dtype=np.float32), head)

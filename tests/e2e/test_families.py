@@ -137,6 +137,25 @@ def test_a_family_in_every_dialect(speaking: LiveDaemon, name: str) -> None:
             assert answer.calls == expected.calls
             assert answer.content.strip() == expected.content.strip()
             assert answer.reasoning.strip() == expected.reasoning
+    forced_in_its_notation(speaking, name)
+
+
+EMPTY: Any = {"type": "function", "function": {"name": "time"}}
+
+
+def forced_in_its_notation(speaking: LiveDaemon, name: str) -> None:
+    """A forced call is bound by the grammar of the family of the template that the model was created with, to the
+    letter, and read as that family's."""
+    named = {"type": "function", "function": {"name": "time"}}
+    answer = speaking.chat(name, "0", tools=[EMPTY], tool_choice=named, logprobs=True, reasoning_effort="none")
+    choice = answer.json["choices"][0]
+    shape = find_family(TEMPLATES[name]).shape
+    assert shape is not None
+    raw = b"".join(bytes(token["bytes"]) for token in choice["logprobs"]["content"]).decode()
+    assert "".join(raw.split()) == "".join(written(shape, [("time", {})]).split())
+    assert choice["finish_reason"] == "tool_calls" and not choice["message"]["content"]
+    (call,) = choice["message"]["tool_calls"]
+    assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == ("time", {})
 
 
 def test_a_thought_has_a_budget(speaking: LiveDaemon) -> None:

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 from reference.tokenizer_files import alphabet, bpe
-from safetensors.numpy import save_file
+
+from .table_model import table_config, write_table
 
 WIDTH = 256
 CONTEXT = 1 << 16
 CERTAINTY = 0.2  # times WIDTH: the logit of the next token; those of all others stay below a third of it
 LONGEST_PIECE = 6
-_HEADS, _HEAD, _INNER = 2, 16, 16
 
 
 def say(number: int) -> str:
@@ -44,7 +44,7 @@ def write_spoken(folder: Path, texts: Sequence[str], template: str, special: Seq
     _write_weights(folder, len(vocabulary), before)
     ends = [vocabulary[f"<|end {number}|>"] for number in range(len(texts))]
     files = {
-        "config.json": _config(len(vocabulary), ends),
+        "config.json": table_config(len(vocabulary), WIDTH, CONTEXT, ends),
         "generation_config.json": {"eos_token_id": ends},
         "tokenizer.json": _tokenizer(ids, words, vocabulary),
         "tokenizer_config.json": {
@@ -95,45 +95,10 @@ def _tokenizer(ids: dict[str, int], words: Sequence[str], vocabulary: dict[str, 
     }
 
 
-def _config(size: int, ends: list[int]) -> dict[str, Any]:
-    return {
-        "model_type": "llama",
-        "architectures": ["LlamaForCausalLM"],
-        "vocab_size": size,
-        "hidden_size": WIDTH,
-        "num_hidden_layers": 1,
-        "intermediate_size": _INNER,
-        "num_attention_heads": _HEADS,
-        "num_key_value_heads": 1,
-        "head_dim": _HEAD,
-        "rms_norm_eps": 1e-6,
-        "max_position_embeddings": CONTEXT,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-        "hidden_act": "silu",
-        "eos_token_id": ends,
-        "torch_dtype": "float32",
-    }
-
-
 def _write_weights(folder: Path, size: int, before: dict[int, int]) -> None:
     chance = np.random.default_rng(7)
     embedding = chance.choice(np.array([-1, 1], np.float32), (size, WIDTH))
     head = np.zeros((size, WIDTH), np.float32)
     for token, last in before.items():
         head[token] = CERTAINTY * embedding[last]
-    layer = "model.layers.0"
-    shapes = {
-        f"{layer}.self_attn.q_proj.weight": (_HEADS * _HEAD, WIDTH),
-        f"{layer}.self_attn.k_proj.weight": (_HEAD, WIDTH),
-        f"{layer}.self_attn.v_proj.weight": (_HEAD, WIDTH),
-        f"{layer}.self_attn.o_proj.weight": (WIDTH, _HEADS * _HEAD),
-        f"{layer}.mlp.gate_proj.weight": (_INNER, WIDTH),
-        f"{layer}.mlp.up_proj.weight": (_INNER, WIDTH),
-        f"{layer}.mlp.down_proj.weight": (WIDTH, _INNER),
-    }
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    for norm in (f"{layer}.input_layernorm", f"{layer}.post_attention_layernorm", "model.norm"):
-        tensors[f"{norm}.weight"] = np.ones(WIDTH, np.float32)
-    tensors |= {"model.embed_tokens.weight": embedding, "lm_head.weight": head}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    write_table(folder, embedding, head)
