@@ -86,6 +86,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.engine.prompt.chat": (
         *("daemon.protocol", "daemon.engine.grammar", "daemon.engine.output.formats"),
+        "daemon.engine.output.formats.markup.deepseek",
         *("daemon.engine.prompt", "daemon.engine.prompt.environment"),
     ),
     "daemon.engine.prompt.insertion": ("daemon.protocol", "daemon.engine.prompt"),

@@ -17,7 +17,7 @@ _ENCODERS = {
 }  # fmt: skip
 _VISION_TENSOR = re.compile(r"(?:^|[._])(?:vision|visual|image|img|siglip|mm_projector|multi_modal_projector)")
 _VISION_KEYS = ("vision_config", "vision_tower", "mm_vision_tower", "vit_config", "vision_encoder_config")
-_TOOLS = re.compile(r"\btools\b|functools\[")
+_TOOLS = re.compile(r"\b(?:xml_)?tools\b|functools\[|<｜tool▁calls▁begin｜>")
 # The markers that open thoughts, and the variables that templates have for them; the engine looks for the same.
 _THINKING = re.compile(
     r"\benable_thinking\b|\breasoning_effort\b|<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>|<\|inner_prefix\|>|"

@@ -17,9 +17,11 @@ import jinja2
 from ...protocol import ChatPrompt, Count, Detokenize, Generate, Prompt, TextPrompt, TokenPrompt
 from .chat.answer_family import AnswerFamilies
 from .chat.attempts import first_rendered
+from .chat.call_ids import with_ids
+from .chat.described_tools import with_described_tools
 from .chat.fitting import both_ends, recent
 from .chat.template_variables import thinking_variables, tool_variables
-from .chat.variants import with_short_ids
+from .chat.variants import with_absent_content
 from .control_tokens import Marks, encode, marks, pattern
 from .conversation import closed_at_tag, tagged, template_ready
 from .encoding import Encoding, decoded
@@ -287,13 +289,13 @@ class Prompts:
             spoken = [only.around(m) if m.get("role") == "assistant" else m for m in messages]
             messages = adapted(spoken, self._forms(template.source), self._sight.mark)
         last = tagged(messages[-1], template.source) if prompt.continue_last else None
-        messages = with_short_ids(messages, template.source)
+        messages = with_absent_content(with_ids(messages, template.source), template.source)
         tools = marked.around(prompt.tools)
+        family = self._answers.family(prompt)
+        messages = with_described_tools(messages, tools, template.source, family.name)
         known = template.variables
         variables = tool_variables(tools, known) | marked.around(prompt.template_options)
-        variables |= thinking_variables(
-            prompt.thinking, known, self._answers.family(prompt).efforts, prompt.thinking_budget
-        ) | {
+        variables |= thinking_variables(prompt.thinking, known, family.efforts, prompt.thinking_budget) | {
             "tools": tools or None,
             "documents": None,
             "add_generation_prompt": prompt.open_answer and not prompt.continue_last,

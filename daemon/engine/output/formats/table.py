@@ -65,7 +65,8 @@ THOUGHTS = (
     Thoughts("<|think:start|>", "<|think:end|>"),
 )
 
-_TOOLS = re.compile(r"\btools\b|functools\[")
+_READS_TOOLS = re.compile(r"\b(?:xml_)?tools\b|functools\[")
+_KNOWS_CALLS = re.compile("<｜tool▁calls▁begin｜>")
 _THINKS = re.compile(
     r"\benable_thinking\b|\breasoning_effort\b|<think>|\[THINK\]|<seed:think>|<\|START_THINKING\|>|<\|inner_prefix\|>|"
     r"<\|channel>thought|<\|channel\|>|\[BEGIN FINAL RESPONSE\]|<longcat_think>|<\|think:start\|>"
@@ -91,7 +92,14 @@ def _find(source: str, tokens: frozenset[str]) -> Family:
 def capabilities(template: str | Mapping[str, str] | None) -> tuple[str, ...]:
     """What a model with this template can do: `tools`, `thinking`. The store says the same of its files."""
     source = "\n".join(template.values()) if isinstance(template, Mapping) else template or ""
-    return ("tools",) * bool(_TOOLS.search(source)) + ("thinking",) * bool(_THINKS.search(source))
+    calls = reads_tools(source) or bool(_KNOWS_CALLS.search(source))
+    return ("tools",) * calls + ("thinking",) * bool(_THINKS.search(source))
+
+
+def reads_tools(template: str) -> bool:
+    """Whether a template has a place for tools. To one that has none but knows calls they are described in the system
+    message, where it is known how (`prompt.chat.described_tools`)."""
+    return bool(_READS_TOOLS.search(template))
 
 
 def _source(template: str | Mapping[str, str] | None) -> str:

@@ -39,7 +39,9 @@ def thinking_variables(
 
 
 def tool_variables(tools: Sequence[Mapping[str, Any]], known: Collection[str]) -> dict[str, Any]:
-    """For a template that takes the tools as text, under a name of its own."""
+    """For a template that takes the tools under a name of its own: SmolLM3's as they are, Firefunction's as text."""
+    if "xml_tools" in known and "tools" not in known:
+        return {"xml_tools": list(tools) or None}
     if "functions" not in known:
         return {}
     found: dict[str, Any] = {"functions": json.dumps(list(tools), indent=4, ensure_ascii=False)}

@@ -1,25 +1,21 @@
 """The same messages in other forms, for templates that cannot take them as they are.
 
-Some want a call's arguments as text, some know no system message, or only one at the beginning, some want ids of nine
-letters. A template is first given what OpenAI's clients send.
+Some want a call's arguments as text, some know no system message, or only one at the beginning. A template is first
+given what OpenAI's clients send.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import re
-import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 Messages = list[dict[str, Any]]
 Change = Callable[[Messages], Messages]
 
-_LETTERS = string.ascii_letters + string.digits
-_SHORT = re.compile(r"[A-Za-z0-9]{9}")
-_WANTS_SHORT = re.compile(r"\blength\s*!=\s*9\b")
+_WANTS_ABSENT = re.compile(r"""assistant['"]\s+and\s+message\[['"]content['"]\]\s+is\s+none""")
 
 
 def variants(messages: Messages) -> Iterator[Messages]:
@@ -83,30 +79,14 @@ def without_system(messages: Messages) -> Messages:
     return [{"role": "user", "content": text}, *others]
 
 
-def with_short_ids(messages: Messages, template: str) -> Messages:
-    """In place: ids of nine letters, for a template that refuses others; a call or result without one gets one."""
-    if not _WANTS_SHORT.search(template):
-        return messages
-    waiting: list[str] = []
-    count = 0
-    for message in messages:
-        for call in message.get("tool_calls") or ():
-            call["id"] = _short(str(call.get("id") or f"call {count}"))
-            waiting.append(call["id"])
-            count += 1
-        if message.get("role") == "tool":
-            given = message.get("tool_call_id")
-            message["tool_call_id"] = _short(str(given)) if given else (waiting[0] if waiting else _short("none"))
-            if message["tool_call_id"] in waiting:
-                waiting.remove(message["tool_call_id"])
+def with_absent_content(messages: Messages, template: str) -> Messages:
+    """In place: calls without a text have no content at all, for a template that shows calls only of such messages
+    (DeepSeek R1's)."""
+    if _WANTS_ABSENT.search(template):
+        for message in messages:
+            if message.get("tool_calls") and not message.get("content"):
+                message["content"] = None
     return messages
-
-
-def _short(name: str) -> str:
-    if _SHORT.fullmatch(name):
-        return name
-    digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
-    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:9])
 
 
 def _functions(messages: Messages) -> Iterator[dict[str, Any]]:

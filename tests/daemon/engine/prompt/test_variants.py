@@ -11,7 +11,7 @@ from support.vocabularies import byte_level
 from transformers import PreTrainedTokenizerFast
 
 from mlx_serve.daemon.engine.prompt.chat.template_variables import thinking_variables
-from mlx_serve.daemon.engine.prompt.chat.variants import variants, with_short_ids
+from mlx_serve.daemon.engine.prompt.chat.variants import variants
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
 from mlx_serve.daemon.engine.prompt.refused import Refused
@@ -87,22 +87,6 @@ def test_forms_are_different_and_the_original_stays() -> None:
     assert messages == before
     assert all(form != messages for form in found) and len(found) == 5
     assert list(variants([USER])) == []
-
-
-def test_ids_of_nine_letters() -> None:
-    """Where the template insists: the same id becomes the same, calls without one get one, and results find theirs."""
-    messages: list[dict[str, Any]] = [
-        {"role": "assistant", "tool_calls": [{"id": "call_1234567890", "function": {}}, {"function": {}}]},
-        {"role": "tool", "tool_call_id": "call_1234567890"},
-        {"role": "tool"},
-    ]
-    assert with_short_ids(copy.deepcopy(messages), "no rule") == messages
-    changed = with_short_ids(copy.deepcopy(messages), "{% if id|length != 9 %}")
-    first, second = (call["id"] for call in changed[0]["tool_calls"])
-    assert (changed[1]["tool_call_id"], changed[2]["tool_call_id"]) == (first, second)
-    assert len(first) == len(second) == 9 and first != second and (first + second).isalnum()
-    short: list[dict[str, Any]] = [{"role": "tool", "tool_call_id": "a1B2c3D4e"}]
-    assert with_short_ids(copy.deepcopy(short), "length != 9") == short
 
 
 @pytest.mark.parametrize(
