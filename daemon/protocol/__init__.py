@@ -12,6 +12,7 @@ from .events import (
     Ranked,
     RejectCode,
     Rejected,
+    TokenChannel,
     TokenLogprob,
     ToolCall,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "Step",
     "TextPrompt",
     "ToChild",
+    "TokenChannel",
     "TokenLogprob",
     "TokenPrompt",
     "ToolCall",

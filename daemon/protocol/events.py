@@ -18,14 +18,18 @@ RejectCode = Literal[
 ]
 
 
+TokenChannel = Literal["content", "reasoning", "tool", "layout"]
+
+
 class TokenLogprob(Value, frozen=True):
     """A token's text, its UTF-8 bytes, its natural-log probability, and the likeliest alternatives, best first. The
-    first token of a prompt has no probability."""
+    first token of a prompt has no probability. `channel`: what of the answer it is part of."""
 
     token: str
     logprob: float | None
     bytes: tuple[int, ...] = ()
     top: tuple[TokenLogprob, ...] = ()
+    channel: TokenChannel = "content"
 
 
 class ToolCall(Value, frozen=True):

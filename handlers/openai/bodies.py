@@ -181,6 +181,9 @@ _SHARED_FIELDS: Fields = {
 CHAT_FIELDS: Fields = {
     **_SHARED_FIELDS,
     "n": partly("1 to 128"),
+    "logprobs": partly(
+        "`content` lists the content's tokens; `reasoning_content` and `tool_calls` those of thoughts and calls"
+    ),
     "tools": partly("functions, for models whose chat template takes tools; others refuse them"),
     "tool_choice": partly("calls are forced for models whose notation of calls is known; others refuse it"),
     "reasoning_effort": partly("for models that can think; others refuse all but `none`"),

@@ -34,8 +34,22 @@ def finite(logprob: float | None) -> float | None:
     return logprob if logprob is None or logprob > LEAST_LOGPROB else LEAST_LOGPROB
 
 
-def logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
-    return {"content": [_logprob(token) | {"top_logprobs": [_logprob(t) for t in token.top]} for token in tokens]}
+def logprobs(tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
+    """`content` has the tokens of the message's content; those of the thoughts and of the calls, with their markers,
+    have lists of their own, where there are any."""
+    lists: dict[str, Any] = {"content": _of(tokens, "content"), "refusal": None}
+    for name, channel in (("reasoning_content", "reasoning"), ("tool_calls", "tool")):
+        if found := _of(tokens, channel):
+            lists[name] = found
+    return lists
+
+
+def _of(tokens: Iterable[TokenLogprob], channel: str) -> list[dict[str, Any]]:
+    return [
+        _logprob(token) | {"top_logprobs": [_logprob(each) for each in token.top]}
+        for token in tokens
+        if token.channel == channel
+    ]
 
 
 def _logprob(token: TokenLogprob) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.live_daemon import LiveDaemon
 from support.spoken_calls import TEMPLATES, TOOLS, Said, Understood, family_named, written
-from support.spoken_model import write_spoken
+from support.spoken_model import LONGEST_PIECE, write_spoken
 
 from mlx_serve.daemon.engine.output.formats.table import find_family
 from mlx_serve.store.store import Store
@@ -72,8 +72,33 @@ def template(name: str) -> str:
     return "{# " + TEMPLATES[name] + " #}{% if tools %}.{% endif %}{{ '<|say ' ~ messages[-1].content ~ '|>' }}"
 
 
+def of(tokens: Any) -> str:
+    return b"".join(bytes(token["bytes"]) for token in tokens or []).decode(errors="replace")
+
+
+def covers(logprobs: Any, content: str, reasoning: str) -> None:
+    """Each text is its tokens' but for a token at either end, which may be of two parts here."""
+    found, edge = of(logprobs["content"]).strip(), 2 * LONGEST_PIECE
+    assert content.strip()[edge:-edge] in found and len(found) <= len(content) + 2 * edge
+    assert reasoning.strip()[edge:-edge] in of(logprobs.get("reasoning_content"))
+    assert bool(reasoning) == bool(logprobs.get("reasoning_content"))
+
+
+def check_logprobs(message: Any, logprobs: Any, tokens: int) -> None:
+    """The tokens of the content are the content, those of the thought have the thought in them, and none is twice."""
+    covers(logprobs, message["content"] or "", message.get("reasoning_content", ""))
+    assert bool(message.get("tool_calls")) == bool(logprobs.get("tool_calls"))
+    listed = [token for tokens in logprobs.values() for token in tokens or []]
+    assert len(listed) <= tokens and all(token["logprob"] <= 0 for token in listed)
+
+
 def openai_whole(daemon: LiveDaemon, name: str, number: int) -> Understood:
-    answer = daemon.chat(name, str(number), tools=[*TOOLS])
+    answer = daemon.chat(name, str(number), tools=[*TOOLS], logprobs=True)
+    check_logprobs(
+        answer.json["choices"][0]["message"],
+        answer.json["choices"][0]["logprobs"],
+        answer.json["usage"]["completion_tokens"],
+    )
     choice = answer.json["choices"][0]
     message = choice["message"]
     calls = [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in message.get("tool_calls", [])]
@@ -87,11 +112,14 @@ def openai_stream(daemon: LiveDaemon, name: str, number: int) -> Understood:
     names: dict[int, str] = {}
     arguments: dict[int, str] = {}
     ids: set[str] = set()
-    with daemon.chat_stream(name, str(number), tools=[*TOOLS]) as stream:
+    tokens: dict[str, list[Any]] = {}
+    with daemon.chat_stream(name, str(number), tools=[*TOOLS], logprobs=True) as stream:
         records = [record for record in stream if record != "[DONE]"]
     for record in records:
         for choice in record["choices"]:
             delta = choice["delta"]
+            for part, listed in (choice["logprobs"] or {}).items():
+                tokens.setdefault(part, []).extend(listed or [])
             result.content += delta.get("content") or ""
             result.reasoning += delta.get("reasoning_content") or ""
             for part in delta.get("tool_calls", []):
@@ -99,6 +127,7 @@ def openai_stream(daemon: LiveDaemon, name: str, number: int) -> Understood:
                     names[part["index"]] = part["function"]["name"]
                     ids.add(part["id"])
                 arguments[part["index"]] = arguments.get(part["index"], "") + part["function"]["arguments"]
+    covers(tokens, result.content, result.reasoning)
     assert len(ids) == len(names) and list(names) == list(range(len(names)))
     result.calls = [(names[index], json.loads(text)) for index, text in arguments.items()]
     return result
@@ -151,9 +180,10 @@ def forced_in_its_notation(speaking: LiveDaemon, name: str) -> None:
     choice = answer.json["choices"][0]
     shape = find_family(TEMPLATES[name]).shape
     assert shape is not None
-    raw = b"".join(bytes(token["bytes"]) for token in choice["logprobs"]["content"]).decode()
+    raw = of(choice["logprobs"]["tool_calls"])
     assert "".join(raw.split()) == "".join(written(shape, [("time", {})]).split())
     assert choice["finish_reason"] == "tool_calls" and not choice["message"]["content"]
+    assert not choice["logprobs"]["content"]
     (call,) = choice["message"]["tool_calls"]
     assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == ("time", {})
 

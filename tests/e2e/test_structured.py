@@ -245,3 +245,34 @@ def test_random_schemas_at_temperature_2(daemon: LiveDaemon) -> None:
     with ThreadPoolExecutor(8) as threads:
         ended = sum(threads.map(answered, schemas))
     assert ended > SCHEMAS // 2
+
+
+def test_log_probabilities_beside_thoughts_and_shapes(gpt: openai.OpenAI) -> None:
+    """The tokens of `content` are the content to the letter, streamed too; those of the thought are listed apart."""
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+    options: Any = {
+        "model": "starter",
+        "messages": [{"role": "user", "content": "What is 8 + 7?"}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
+        "tools": [TOOL],
+        "temperature": 0,
+        "max_tokens": 300,
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
+    answer = gpt.chat.completions.create(**options)
+    choice: Any = answer.choices[0]
+    listed = choice.logprobs
+    assert "".join(token.token for token in listed.content) == choice.message.content
+    thought = "".join(token["token"] for token in listed.reasoning_content)
+    assert choice.message.reasoning_content.strip() in thought
+    assert all(len(token.top_logprobs) == 2 for token in listed.content)
+    details: Any = answer.usage
+    assert details.completion_tokens_details.reasoning_tokens <= len(listed.reasoning_content)
+    text, tokens = "", ""
+    for chunk in gpt.chat.completions.create(stream=True, **options):
+        for part in chunk.choices:
+            text += part.delta.content or ""
+            tokens += "".join(token.token for token in (part.logprobs and part.logprobs.content) or [])
+            assert text.startswith(tokens) or tokens.startswith(text)
+    assert text == tokens == choice.message.content

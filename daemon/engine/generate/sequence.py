@@ -19,6 +19,7 @@ from ..prefix.chain import Chain
 from ..prefix.layers import Parts
 from ..prompt.render import Prepared
 from .sampling.draw import Draw
+from .token_channels import TokenChannels
 
 _ids = itertools.count(1)
 
@@ -58,6 +59,7 @@ class Sequence:
         self._grammar: Guide | None = None if prepared.compiled is None else prepared.compiled.constraint()
         self._budget = _thought_budget(self.tokens, prepared, model, self._grammar)
         self._thinks_until = getattr(request.prompt, "thinking_budget", None) or 0
+        self._channels = None if isinstance(self._format, PlainFormat) else TokenChannels()
         self._calls = 0
         self._reasoning_tokens = 0
         self.arrived = time.monotonic()
@@ -104,7 +106,11 @@ class Sequence:
         if channel == "reasoning":
             self._reasoning_tokens += 1
         text = self._text.add(token)
-        shown = self._shown(self._format.add(text) if text else [], logprob)
+        pieces = self._format.add(text) if text else []
+        logprobs: tuple[TokenLogprob, ...] = () if logprob is None else (logprob,)
+        if self._channels is not None:
+            logprobs = self._channels.add(logprob, text, channel, self._format.channel, pieces)
+        shown = self._shown(pieces, logprobs)
         if self._stops.found is not None:
             self.reason = "stop"
         elif self.constraint is not None and self.constraint.ended:
@@ -118,7 +124,7 @@ class Sequence:
         self.reason = reason
         text = self._text.finish()
         pieces = (self._format.add(text) if text else []) + self._format.finish(cut=reason == "length")
-        rest = self._shown(pieces, None, final=True)
+        rest = self._shown(pieces, self._channels.rest(pieces) if self._channels else (), final=True)
         if self._stops.found is not None:
             self.reason = "stop"
         if shown is None or rest is None:
@@ -129,7 +135,7 @@ class Sequence:
             text=shown.text + rest.text,
             reasoning=shown.reasoning + rest.reasoning,
             tool_calls=shown.tool_calls + rest.tool_calls,
-            logprobs=shown.logprobs,
+            logprobs=shown.logprobs + rest.logprobs,
             tokens=self.generated,
         )
 
@@ -137,7 +143,7 @@ class Sequence:
         """The sequence ends before its next token. Gives what was kept back, sets `reason`."""
         return self._end("length")
 
-    def _shown(self, pieces: list[Piece], logprob: TokenLogprob | None, *, final: bool = False) -> Delta | None:
+    def _shown(self, pieces: list[Piece], logprobs: tuple[TokenLogprob, ...], *, final: bool = False) -> Delta | None:
         content, reasoning = "", ""
         calls: list[ToolCall] = []
         for piece in pieces:
@@ -153,7 +159,7 @@ class Sequence:
                 content += self._stops.add(piece.text)
         if final:
             content += self._stops.finish()
-        if not (content or reasoning or calls or logprob):
+        if not (content or reasoning or calls or logprobs):
             return None
         return Delta(
             id=self.ask,
@@ -161,7 +167,7 @@ class Sequence:
             text=content,
             reasoning=reasoning,
             tool_calls=tuple(calls),
-            logprobs=(logprob,) if logprob else (),
+            logprobs=logprobs,
             tokens=self.generated,
         )
 
