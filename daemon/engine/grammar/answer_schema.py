@@ -25,6 +25,7 @@ ANY_OBJECT: dict[str, Any] = {"type": "object"}
 _SINGLE = ("items", "additionalProperties", "additionalItems", "contains", "not", "if", "then", "else", "propertyNames")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 _JOINED = ("$ref", "$dynamicRef", "anyOf", "oneOf", "allOf", "not", "if", "dependentSchemas")
 _OPEN = ("additionalProperties", "patternProperties", "unevaluatedProperties", "minProperties", *_JOINED)
 
@@ -38,6 +39,9 @@ def compiled_schema(schema: dict[str, Any], *, lenient: bool = False) -> dict[st
     for node in nodes:
         if isinstance(node.get("format"), str) and node["format"] not in FORMATS:
             del node["format"]
+        for key in _COUNTS:
+            if isinstance(count := node.get(key), float) and count.is_integer():
+                node[key] = int(count)
         if node.get("uniqueItems") is False:
             del node["uniqueItems"]
         if node.get("type") == "number" and type(node.get("multipleOf")) is int:

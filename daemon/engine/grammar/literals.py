@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _PICTURE = re.compile(r"^\s*\d+ \| ")
+_PLACE = re.compile(r"^at \d+\(\d+\): failed to compile JSON schema: ")
+_UNKNOWN_KEYS = re.compile(r"^Unimplemented keys: \[(.*?)\]")
 _ANYTHING = r"/(.|\n)*/"
 
 
@@ -75,4 +77,10 @@ def one_line(text: str, most: int = 300) -> str:
     """The compiler's reason without its picture of the place."""
     text = text.replace("<non-verbose/>", "")
     kept = " ".join(line.strip() for line in text.split("\n") if line.strip(" ^|") and not _PICTURE.match(line))
+    kept = _UNKNOWN_KEYS.sub(_unsupported, _PLACE.sub("", kept))
     return kept if len(kept) <= most else kept[:most] + "…"
+
+
+def _unsupported(found: re.Match[str]) -> str:
+    keys = found[1].split(", ")
+    return f"the keyword{'s' if len(keys) > 1 else ''} {', '.join(keys)} cannot be kept"
