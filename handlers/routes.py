@@ -22,6 +22,8 @@ from .ollama import uploads as ollama_blobs
 from .openai import cards as models
 from .openai import chat as openai
 from .openai import completions, embeddings
+from .responses import kept_endpoints as kept_responses
+from .responses import respond as responses
 from .tokens import counting, detokenizing
 
 _GET = ("GET",)
@@ -35,6 +37,10 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/metrics", _HEAD, operation.metrics),
     ("/v1/chat/completions", _POST, openai.chat),
     ("/v1/completions", _POST, completions.complete),
+    ("/v1/responses", _POST, responses.respond),
+    ("/v1/responses/<response_id:str>", (*_HEAD, "DELETE"), kept_responses.one),
+    ("/v1/responses/<response_id:str>/cancel", _POST, kept_responses.cancel),
+    ("/v1/responses/<response_id:str>/input_items", _HEAD, kept_responses.input_items),
     ("/v1/embeddings", _POST, embeddings.embed),
     ("/v1/rerank", _POST, jina.rerank),
     ("/rerank", _POST, jina.rerank),
@@ -68,6 +74,7 @@ def register(app: Sanic[Any, Any], *, control: bool) -> None:
         app.register_middleware(guard.allow_origin, "response")
     for path, methods, handler in ROUTES:
         label = path.replace("<model_id:path>", "{id}").replace("<digest:str>", "{digest}")
+        label = label.replace("<response_id:str>", "{id}")
         name = label.strip("/").replace("/", "_").replace("{id}", "one").replace("{digest}", "one") or "root"
         # stream: no body is read before the guard has let the request pass. error_format: else Sanic parses our source.
         app.add_route(measured(label, handler), path, methods=methods, name=name, stream=True, error_format="json")

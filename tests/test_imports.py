@@ -131,7 +131,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "handlers": (
         *("handlers.guard", "handlers.openai", "handlers.ollama", "handlers.jina", "handlers.tokens"),
-        *("handlers.pictures", "handlers.retrieval"),
+        *("handlers.pictures", "handlers.retrieval", "handlers.responses"),
         *("daemon", "daemon.protocol", "daemon.residency"),
         *("store", "store.disk.manifests"),
     ),
@@ -147,6 +147,10 @@ RULES: dict[str, tuple[str, ...]] = {
         *("handlers", "handlers.pictures", "handlers.retrieval"),
         *("daemon.protocol", "daemon.parameters", "daemon.residency"),
         *("daemon.store_threads", "store"),
+    ),
+    "handlers.responses": (
+        *("handlers", "handlers.guard.keys", "handlers.openai", "handlers.pictures"),
+        *("daemon.errors", "daemon.protocol", "daemon.residency", "store.installed"),
     ),
     "handlers.ollama": (
         *("handlers", "handlers.openai", "handlers.pictures", "handlers.retrieval"),

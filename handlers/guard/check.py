@@ -13,7 +13,7 @@ from .. import error_bodies as errors
 from ..endpoint import serving
 from ..failure import Failure
 from .hosts import host_allowed, is_loopback, is_proxied, origin_allowed
-from .keys import Keys
+from .keys import Keys, presented
 from .throttle import Throttle
 
 MANAGEMENT = ("/api/pull", "/api/create", "/api/copy", "/api/delete", "/api/push", "/api/blobs")
@@ -49,7 +49,7 @@ async def check(request: Request) -> HTTPResponse | None:
     failure = _caller(request, server)
     if failure is None:
         return None
-    if failure.code == WRONG_KEY and _presented(request):
+    if failure.code == WRONG_KEY and presented(request):
         throttle: Throttle = request.app.ctx.throttle
         await throttle.failed(request.conn_info.client_ip if request.conn_info else "")
     return errors.respond(request, failure)
@@ -91,7 +91,7 @@ def _caller(request: Request, server: ServerSettings) -> Failure | None:
         return Failure(403, PROTECTED, "protected_mode")
     if path in OPEN:
         return None
-    if (keys or always) and not keys.accept(_presented(request)):
+    if (keys or always) and not keys.accept(presented(request)):
         return Failure(401, NEEDS_KEY, WRONG_KEY, None, {"www-authenticate": "Bearer"})
     if near:
         return None
@@ -108,15 +108,6 @@ def _is_near(request: Request) -> bool:
     if request.conn_info is None or not is_loopback(request.conn_info.client_ip):
         return False
     return not is_proxied(request.headers)
-
-
-def _presented(request: Request) -> list[str]:
-    keys = list(request.headers.getall("x-api-key", []))
-    for value in request.headers.getall("authorization", []):
-        scheme, _, key = value.partition(" ")
-        if scheme.lower() == "bearer":
-            keys.append(key.strip())
-    return keys[:4]
 
 
 def _keys(request: Request, server: ServerSettings) -> Keys:

@@ -5,7 +5,7 @@ A field that is known and cannot be honoured is refused by name; an unknown one 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -159,6 +159,13 @@ class CompletionBody(GenerationBody, kw_only=True):
     logprobs: ranges.LegacyLogprobs | None = None
 
 
+class Sampled(Protocol):
+    """A body with the sampling parameters of the table, and what else decides what is drawn."""
+
+    logit_bias: ranges.Biases | None
+    seed: int | None
+
+
 chat_decoder = msgspec.json.Decoder(ChatBody)
 completion_decoder = msgspec.json.Decoder(CompletionBody)
 
@@ -254,7 +261,7 @@ def _check_shared(body: GenerationBody, fields: Fields) -> None:
         raise _invalid("stream_options", "it needs 'stream': true")
 
 
-def sampling(body: GenerationBody) -> Sampling:
+def sampling(body: Sampled) -> Sampling:
     values = {name: getattr(body, row.openai.name) for name, row in TABLE.items() if row.openai is not None}
     given: dict[str, Any] = {name: TABLE[name].clamped(value) for name, value in values.items() if value is not None}
     return Sampling(**given, logit_bias=ranges.biases(body.logit_bias), seed=ranges.seed(body.seed))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...store.installed import Installed
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
-_EFFORTS: dict[str, bool | Literal["low", "medium", "high"]] = {
+EFFORTS: dict[str, bool | Literal["low", "medium", "high"]] = {
     "none": False,
     "minimal": "low",
     "low": "low",
@@ -93,10 +93,10 @@ def _thinking(body: ChatBody, options: dict[str, Any]) -> bool | Literal["low", 
         effort = body.reasoning.effort
     if effort is None:
         return enabled
-    if effort not in _EFFORTS:
+    if effort not in EFFORTS:
         param = thinking_param(body)
-        raise RequestError(f"'{param}' must be one of {', '.join(_EFFORTS)}", param=param, code="invalid_value")
-    return _EFFORTS[effort]
+        raise RequestError(f"'{param}' must be one of {', '.join(EFFORTS)}", param=param, code="invalid_value")
+    return EFFORTS[effort]
 
 
 def tools(body: ChatBody) -> tuple[dict[str, Any], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,8 @@ from mlx_serve.handlers.ollama import create as ollama_create
 from mlx_serve.handlers.ollama import embed
 from mlx_serve.handlers.openai import bodies as openai
 from mlx_serve.handlers.openai import embeddings
+from mlx_serve.handlers.responses import bodies as responses
+from mlx_serve.handlers.responses.input_items import ITEMS
 from mlx_serve.handlers.routes import ROUTES
 from mlx_serve.handlers.tokens import counting, detokenizing
 
@@ -58,12 +61,34 @@ _DETOKENIZE = """
 The answer: `{"model", "object": "list", "data": [{"index", "object": "text", "text"}], "usage": {"total_tokens"}}`, an
 entry for each list of ids. Bytes that are no UTF-8 become U+FFFD. Every kind of model has it.
 """
+_RESPONSES = """
+A response that may be kept is given by `GET /v1/responses/{id}`, deleted by `DELETE`, and what it was made from is
+listed by `GET /v1/responses/{id}/input_items` (`order`, `limit`, `after`), until the daemon ends or newer ones take its
+place. None runs in the background: `POST /v1/responses/{id}/cancel` is a 400 for one that is kept, and one that is
+under way is cancelled by closing its connection.
+
+`output` has items of type `reasoning`, `message`, `function_call` and `custom_tool_call`; a call of a namespace's tool
+has `namespace` beside `name`. A stream has all events of these; while a model is loaded, waits or reads,
+`response.in_progress` comes every 10 seconds. A failure in a stream is an `error`, then `response.failed`.
+`prompt_truncated` in a response says that items were left out to fit the context.
+"""
+_ITEM = msgspec.defstruct(
+    "Item",
+    [
+        (name, Any, None)
+        for name in {each.encode_name: 0 for kind in ITEMS.values() for each in msgspec.structs.fields(kind)}
+    ],
+)
+"""The fields that items of input have, of one kind or another."""
 _OLLAMA_MESSAGES = {"messages[]": Body(ollama.Message, ollama.MESSAGE_FIELDS)}
 BODIES: Mapping[str, Body] = {
     "/v1/chat/completions": Body(
         openai.ChatBody, openai.CHAT_FIELDS, inner={"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)}
     ),
     "/v1/completions": Body(openai.CompletionBody, openai.COMPLETION_FIELDS),
+    "/v1/responses": Body(
+        responses.ResponseBody, responses.RESPONSE_FIELDS, _RESPONSES, {"input[]": Body(_ITEM, responses.ITEM_FIELDS)}
+    ),
     "/v1/embeddings": Body(embeddings.EmbeddingBody, embeddings.EMBEDDING_FIELDS),
     "/v1/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS, inner={"documents[]": Body(rerank.Document)}),
     "/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS),
@@ -84,11 +109,14 @@ BODIES: Mapping[str, Body] = {
     "/api/copy": Body(ollama.Copy),
     "/api/create": Body(ollama_create.Create, ollama_create.CREATE_FIELDS),
 }
-WITHOUT_JSON = ("/api/blobs/<digest:str>",)
-"""Endpoints that take a body which is not JSON."""
+WITHOUT_JSON = (
+    "/api/blobs/<digest:str>",
+    "/v1/responses/<response_id:str>",
+    "/v1/responses/<response_id:str>/cancel",
+)
+"""Endpoints that take a body which is not JSON, or none."""
 
 PLANNED: Mapping[str, tuple[str, ...]] = {
-    "OpenAI": ("/v1/responses",),
     "Anthropic": ("/v1/messages", "/v1/messages/count_tokens"),
     "Ours": ("/openapi.json", "/docs"),
 }
@@ -121,7 +149,9 @@ def _endpoints() -> Iterator[str]:
 
 
 def _shown(path: str) -> str:
-    return path.replace("<model_id:path>", "{id}").replace("<digest:str>", "{digest}")
+    return (
+        path.replace("<model_id:path>", "{id}").replace("<digest:str>", "{digest}").replace("<response_id:str>", "{id}")
+    )
 
 
 def _access(path: str) -> str:

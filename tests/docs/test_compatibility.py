@@ -22,6 +22,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": "acme/vectors", "input": "hi"},
     "/api/embed": {"model": "acme/vectors", "input": "hi"},
     "/api/embeddings": {"model": "acme/vectors", "prompt": "hi"},
+    "/v1/responses": {"model": MODEL, "input": "hi"},
     "/v1/tokenize": {"model": MODEL, "messages": [HI]},
     "/api/chat": {"model": MODEL, "messages": [HI], "stream": False},
     "/api/generate": {"model": MODEL, "prompt": "hi", "stream": False},
@@ -30,7 +31,14 @@ GOOD: dict[str, dict[str, Any]] = {
     "/api/delete": {"model": MODEL},
     "/api/create": {"model": "mine", "from": MODEL, "stream": False},
 }
-VALUES: dict[str, Any] = {"shift": True, "verbose": True, "insecure": True, "stream": True}
+VALUES: dict[str, Any] = {
+    "max_tool_calls": 3,
+    "background": True,
+    "shift": True,
+    "verbose": True,
+    "insecure": True,
+    "stream": True,
+}
 """A value that asks for something; those that are not here are taken by their type."""
 
 DECODED = [(path, body) for path, body in BODIES.items()] + [
