@@ -87,7 +87,7 @@ class Streamed:
         """The next record; None at the end, a good one or not."""
         for line in self._lines:
             text = line.strip().removeprefix(b"data: ")
-            if text and not text.startswith(b":"):
+            if text and not text.startswith((b":", b"event:")):
                 record = "[DONE]" if text == b"[DONE]" else json.loads(text)
                 self.records.append(record)
                 return record
