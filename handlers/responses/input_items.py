@@ -29,6 +29,7 @@ class Part(msgspec.Struct, omit_defaults=True):
     text: str | None = None
     refusal: str | None = None
     image_url: str | None = None
+    file_id: str | None = None
     detail: Detail | None = None
 
 

@@ -106,6 +106,8 @@ class ItemMessages:
             raise unsupported(
                 f"{where}.type", f"pictures may be in messages of the role user and in what tools give, not {role}"
             )
+        if part.file_id:
+            raise unsupported(f"{where}.file_id", "no files are stored here; send the picture as 'image_url'")
         if not part.image_url:
             raise missing(f"{where}.image_url")
         return self._pictures.add_url(part.image_url, f"{where}.image_url", _closeness(part.detail))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
 
+import jinja2
+
 from ..environment import TooLong
-from .variants import Messages, shows_python, variants, with_text_arguments
+from .variants import Messages, hides_system, shows_python, variants, with_one_system, with_text_arguments
 
 Render = Callable[[Messages, dict[str, Any]], str]
 _MAY_BE_ABSENT = ("tools", "documents")
@@ -17,7 +20,7 @@ def first_rendered(render: Render, messages: Messages, variables: dict[str, Any]
     """What the template makes of the first form that it takes. `render` may change what it is given. Raises TooLong,
     MemoryError, and what the template raised on the messages as they are."""
     try:
-        return _with_readable_arguments(render, messages, variables)
+        return _with_all_systems(render, messages, variables)
     except (TooLong, MemoryError):
         raise
     except Exception as error:
@@ -25,12 +28,24 @@ def first_rendered(render: Render, messages: Messages, variables: dict[str, Any]
         present = {key: value for key, value in variables.items() if key not in _MAY_BE_ABSENT or value is not None}
         for form in (messages, *variants(messages)):
             try:
-                return _with_readable_arguments(render, form, present)
+                return _with_all_systems(render, form, present)
             except (TooLong, MemoryError):
                 raise
             except Exception:
                 continue
         raise error
+
+
+def _with_all_systems(render: Render, messages: Messages, variables: dict[str, Any]) -> str:
+    """Some templates show one system message, the first or the last, and silently leave out the others: these get all
+    as one."""
+    text = _with_readable_arguments(render, messages, variables)
+    if hides_system(messages, text):
+        joined = with_one_system(copy.deepcopy(messages))
+        with contextlib.suppress(jinja2.TemplateError):
+            shown = _with_readable_arguments(render, joined, variables)
+            return text if hides_system(messages, shown) else shown
+    return text
 
 
 def _with_readable_arguments(render: Render, messages: Messages, variables: dict[str, Any]) -> str:

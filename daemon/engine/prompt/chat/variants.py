@@ -1,7 +1,7 @@
 """The same messages in other forms, for templates that cannot take them as they are.
 
-Some want a call's arguments as text, some know no system message, or only one at the beginning. A template is first
-given what OpenAI's clients send.
+Some want a call's arguments as text, some know no system message, or only one at the beginning, some want the turns of
+user and assistant to alternate. A template is first given what OpenAI's clients send.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Messages = list[dict[str, Any]]
@@ -20,13 +20,14 @@ _WANTS_ABSENT = re.compile(r"""assistant['"]\s+and\s+message\[['"]content['"]\]\
 
 def variants(messages: Messages) -> Iterator[Messages]:
     """Other forms of the messages, the nearest first; none twice, and none that is the original."""
-    changes: tuple[Sequence[Change], ...] = (
+    near: tuple[tuple[Change, ...], ...] = (
         (with_text_arguments,),
         (with_one_system,),
         (with_text_arguments, with_one_system),
         (without_system,),
         (with_text_arguments, without_system),
     )
+    changes = (*near, *((*each, with_turns) for each in ((), *near)))
     given = [messages]
     for each in changes:
         changed = copy.deepcopy(messages)
@@ -77,6 +78,36 @@ def without_system(messages: Messages) -> Messages:
                 message["content"] = f"{text}\n\n{content or ''}"
             return others
     return [{"role": "user", "content": text}, *others]
+
+
+def hides_system(messages: Messages, rendered: str) -> bool:
+    """Whether one of several system messages, or of one that is not the first message, is not in the text."""
+    places = [place for place, message in enumerate(messages) if message.get("role") == "system"]
+    if places in ([], [0]):
+        return False
+    return any(_text(messages[place].get("content")).strip() not in rendered for place in places)
+
+
+def with_turns(messages: Messages) -> Messages:
+    """What the user says in several messages, one after the other, in one: some templates want turns to alternate."""
+    found: Messages = []
+    for message in messages:
+        if message.get("role") == "user" and found and found[-1].get("role") == "user":
+            found[-1]["content"] = _both(found[-1].get("content"), message.get("content"))
+        else:
+            found.append(message)
+    return found
+
+
+def _both(first: Any, second: Any) -> Any:
+    if isinstance(first, list) or isinstance(second, list):
+        parts = (*_parts(first), {"type": "text", "text": "\n\n"}, *_parts(second))
+        return list(parts)
+    return f"{first or ''}\n\n{second or ''}"
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [{"type": "text", "text": str(content or "")}]
 
 
 def with_absent_content(messages: Messages, template: str) -> Messages:

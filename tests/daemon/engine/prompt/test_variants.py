@@ -11,7 +11,7 @@ from support.vocabularies import byte_level
 from transformers import PreTrainedTokenizerFast
 
 from mlx_serve.daemon.engine.prompt.chat.template_variables import thinking_variables
-from mlx_serve.daemon.engine.prompt.chat.variants import variants
+from mlx_serve.daemon.engine.prompt.chat.variants import variants, with_turns
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
 from mlx_serve.daemon.engine.prompt.refused import Refused
@@ -130,3 +130,45 @@ def test_an_answer_to_be_continued_in_its_thought(tokenizer: PreTrainedTokenizer
 
     assert inside("<think>so") and inside("<think>")
     assert not inside("<think>so</think>yes") and not inside("yes")
+
+
+def test_a_template_that_wants_turns_to_alternate(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Agents give the surroundings and the task in messages of their own: they are one turn, with a system message or
+    without, where the template refuses two."""
+    alternate = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+        "{% if not loop.first and m.role == messages[loop.index0 - 1].role %}{{ raise_exception('twice') }}{% endif %}"
+        "{% endfor %}"
+    )
+    more = {"role": "user", "content": "what now?"}
+    assert rendered(tokenizer, alternate + EACH, USER, more) == "user:hi\n\nwhat now?|"
+    assert rendered(tokenizer, alternate + EACH, SYSTEM, USER, more) == "user:Be brief.\n\nhi\n\nwhat now?|"
+    assert rendered(tokenizer, EACH, USER, more) == "user:hi|user:what now?|"
+
+
+def test_two_turns_of_which_one_has_pictures_are_one() -> None:
+    pictured = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "see"}]}
+    (joined,) = with_turns([dict(USER), copy.deepcopy(pictured)])
+    assert joined["content"] == [
+        {"type": "text", "text": "hi"},
+        {"type": "text", "text": "\n\n"},
+        {"type": "image"},
+        {"type": "text", "text": "see"},
+    ]
+
+
+@pytest.mark.parametrize("shown", ["0", "-1"])
+def test_a_template_that_leaves_out_system_messages(tokenizer: PreTrainedTokenizerFast, shown: str) -> None:
+    """It shows the first, or the last: then all of them are one."""
+    template = (
+        "{% set s = messages | selectattr('role', 'equalto', 'system') | list %}"
+        "system:{{ s[" + shown + "].content }}|"
+        "{% for m in messages %}{% if m.role != 'system' %}{{ m.role }}:{{ m.content }}|{% endif %}{% endfor %}"
+    )
+    later = {"role": "system", "content": "Now in French."}
+    assert rendered(tokenizer, template, SYSTEM, USER, later, USER) == (
+        "system:Be brief.\n\nNow in French.|user:hi|user:hi|"
+    )
+    assert rendered(tokenizer, template, SYSTEM, USER) == "system:Be brief.|user:hi|"
+    blind = "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}|{% endif %}{% endfor %}"
+    assert rendered(tokenizer, blind, SYSTEM, USER, later) == "hi|"
