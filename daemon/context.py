@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .keep_awake import KeepAwake
+from .requests.registry import Requests
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -36,4 +37,5 @@ class Context:
     pulls: Pulls = field(kw_only=True)
     quantizing: Quantizer = field(kw_only=True)
     fetcher: Fetcher = field(kw_only=True)
+    requests: Requests = field(default_factory=Requests, kw_only=True)
     keep_awake: KeepAwake = field(default_factory=KeepAwake, kw_only=True)

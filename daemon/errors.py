@@ -22,6 +22,22 @@ class Draining(DaemonError):
         super().__init__("the server is shutting down; try again in a moment")
 
 
+class CancelledByOperator(DaemonError):
+    """Whoever runs the daemon has cancelled this request."""
+
+    def __init__(self) -> None:
+        super().__init__("the request was cancelled by the operator of this server")
+
+
+class UnknownRequest(DaemonError):
+    """No request with this id is open."""
+
+    hint = "`mlx-serve ps` lists those that are"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"no request with the id {number!r} is running or queued")
+
+
 class PullStopped(Draining):
     """The daemon is stopping, and a pull or a quantization with it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
@@ -16,6 +15,7 @@ from sanic.response import HTTPResponse
 from ..daemon.context import Context
 from ..daemon.errors import WrongKind
 from ..daemon.protocol import Accepted, Generate
+from ..daemon.requests.open_request import OpenRequest
 from . import decode as body
 from .failure import describe
 from .jsontext import encode
@@ -42,6 +42,11 @@ def serving(request: Request) -> Context:
     return cast(Context, request.app.ctx.serving)
 
 
+def opened(request: Request) -> OpenRequest:
+    """What the daemon knows of this request, as a value of its own."""
+    return cast(OpenRequest, request.ctx.open)
+
+
 def measured(endpoint: str, handler: Handler) -> Handler:
     """`endpoint` is a label of a fixed set, never what the client sent."""
 
@@ -50,23 +55,35 @@ def measured(endpoint: str, handler: Handler) -> Handler:
         context = serving(request)
         metrics = context.metrics
         context.open_requests += 1
-        started = request.ctx.started = time.monotonic()
+        open_request = request.ctx.open = OpenRequest(str(request.id), endpoint, _address(request))
+        request.ctx.started = open_request.began
         metrics.request_started(endpoint)
         status = 499
         try:
-            response = await handler(request, **path)
+            with open_request.cancellable():
+                response = await handler(request, **path)
             status = response.status if response is not None else 200
             return response
         except Exception as error:
             status = describe(error).status
             raise
         finally:
-            metrics.request_finished(endpoint, status, time.monotonic() - started)
+            open_request.close()
+            context.requests.discard(open_request)
+            metrics.request_finished(endpoint, status, open_request.age)
             context.open_requests -= 1
             if not context.open_requests:
                 context.residency.audit()
 
     return run
+
+
+def _address(request: Request) -> str:
+    """Of who is connected, be it a proxy; empty on the Unix socket."""
+    info = request.conn_info
+    if info is None or not info.client_ip:
+        return ""
+    return f"{info.client}:{info.client_port}"
 
 
 async def decoded(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
@@ -97,21 +114,25 @@ async def leased(
     that lacks it; `heartbeat` is for a client that waits for a stream; `pictures` are decoded and fetched before the
     model is loaded, and refused where it cannot see them; `check` raises for what else it cannot do, before any other
     model is put out for it."""
-    context = serving(request)
+    context, open_request = serving(request), opened(request)
+    open_request.asked = name
+    context.requests.add(open_request)
     async with AsyncExitStack() as stack:
-        async with (
-            asyncio.timeout(context.settings.server.request_timeout_seconds or None),
-            kept_alive(request, heartbeat),
-        ):
-            if pictures:
-                stack.callback(pictures.release)
-                await pictures.decode(context.fetcher)
-            installed = await context.residency.find(name)
-            if pictures:
-                await pictures.admit(context, name, installed.manifest.kind)
-            require_kind(installed.manifest.kind, name, capability, kinds)
-            check(installed)
-            model = await stack.enter_async_context(context.residency.use(installed, keep_alive=keep_alive))
+        with open_request.cancellable():
+            async with (
+                asyncio.timeout(context.settings.server.request_timeout_seconds or None),
+                kept_alive(request, heartbeat),
+            ):
+                if pictures:
+                    stack.callback(pictures.release)
+                    await pictures.decode(context.fetcher)
+                installed = await context.residency.find(name)
+                if pictures:
+                    await pictures.admit(context, name, installed.manifest.kind)
+                require_kind(installed.manifest.kind, name, capability, kinds)
+                check(installed)
+                open_request.found(str(installed.name.display()))
+                model = await stack.enter_async_context(context.residency.use(installed, keep_alive=keep_alive))
         yield model
 
 
@@ -131,4 +152,4 @@ def sequences(request: Request, model: Model, requests: Sequence[Generate]) -> S
     context = serving(request)
     limit = context.settings.server.request_timeout_seconds
     settled = [with_overrides(wanted, model) for wanted in requests]
-    return Sequences(model, settled, context.metrics, request.ctx.started, limit)
+    return Sequences(model, settled, context.metrics, opened(request), limit)

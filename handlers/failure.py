@@ -58,6 +58,7 @@ class Incomplete(Exception):
 _TABLE: tuple[tuple[type[BaseException], int, str | None], ...] = (
     (daemon.QueueFull, 503, "queue_full"),
     (daemon.Draining, 503, "shutting_down"),
+    (daemon.CancelledByOperator, 499, "cancelled"),
     (daemon.UnsupportedByModel, 400, "unsupported_model"),
     (daemon.Quarantined, 503, "model_quarantined"),
     (daemon.LoadError, 500, "model_load_failed"),
@@ -146,7 +147,7 @@ def clip(text: str) -> str:
 
 
 def _message(exception: BaseException, status: int) -> str:
-    if status in _SENTENCES and not isinstance(exception, store.StoreError):
+    if status in _SENTENCES and not isinstance(exception, (store.StoreError, daemon.DaemonError)):
         return _SENTENCES[status]
     hint = getattr(exception, "hint", None)
     return sentence(f"{exception}; {hint}" if hint else str(exception))

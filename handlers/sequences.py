@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ..daemon.protocol import Accepted, Delta, Event, Finished, Generate, TokenLogprob, ToolCall
+from ..daemon.errors import CancelledByOperator
+from ..daemon.protocol import Accepted, Delta, Event, Finished, Generate, Started, TokenLogprob, ToolCall
 from .failure import Incomplete
 
 if TYPE_CHECKING:
     from ..daemon.metrics import Metrics
+    from ..daemon.requests.open_request import OpenRequest
     from ..daemon.residency.slot import Model
 
 Item: TypeAlias = tuple[int, Delta | Finished]
@@ -25,19 +27,18 @@ _MERGE_EVERY = 512  # unsent items before they are merged in place
 
 
 class Sequences:
-    """`started` is the monotonic time at which the client's request began; TimeoutError `limit` seconds after it."""
+    """`request` is the client's, which is told how far its choices are; TimeoutError `limit` seconds after it began."""
 
     def __init__(
-        self, model: Model, works: Sequence[Generate], metrics: Metrics, started: float, limit: float = 0
+        self, model: Model, works: Sequence[Generate], metrics: Metrics, request: OpenRequest, limit: float = 0
     ) -> None:
         self.count = sum(work.choices for work in works)
         self._finished = 0
         self._model = model
         self._metrics = metrics
         self._label = model.installed.name.display()
-        self._started = started
-        self._deadline = started + limit if limit > 0 else None
-        self._generating = False
+        self._request = request
+        self._deadline = request.began + limit if limit > 0 else None
         self._items: list[Item] = []
         self._merge_at = _MERGE_EVERY
         self._failure: BaseException | None = None
@@ -48,6 +49,7 @@ class Sequences:
             self._parts.append(_WorkSink(self, work, first))
 
     async def __aenter__(self) -> Sequences:
+        self._request.submit()
         try:
             for part in self._parts:
                 part.number = self._model.submit(part.work, part)
@@ -60,7 +62,7 @@ class Sequences:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cancel()
-        if kind is not None and issubclass(kind, asyncio.CancelledError):
+        if kind is not None and issubclass(kind, (asyncio.CancelledError, CancelledByOperator)):
             self._metrics.cancelled(self._label)
 
     def _cancel(self) -> None:
@@ -102,7 +104,8 @@ class Sequences:
         self._waiter = loop.create_future()
         timer = loop.call_later(seconds, self._wake) if seconds is not None else None
         try:
-            await self._waiter
+            with self._request.cancellable():
+                await self._waiter
         finally:
             self._waiter = None
             if timer is not None:
@@ -117,22 +120,26 @@ class Sequences:
     # called by the sinks
 
     def add(self, item: Item) -> None:
-        event = item[1]
+        choice, event = item
         if type(event) is Finished:
             self._finished += 1
             prompt = event.prompt_tokens if event.choice == 0 else 0  # the choices share it
             self._metrics.generated(self._label, prompt, event.completion_tokens)
-        elif not self._generating:
-            self._generating = True
-            self._metrics.first_token(self._label, time.monotonic() - self._started)
+            self._request.generate(choice, event.completion_tokens)
+        elif self._request.generate(choice, cast(Delta, event).tokens):
+            self._metrics.first_token(self._label, self._request.age)
         self._items.append(item)
         if len(self._items) >= self._merge_at:
             self._items = merged(self._items)
             self._merge_at = 2 * len(self._items) + _MERGE_EVERY
         self._wake()
 
-    def accept(self) -> None:
+    def accept(self, prompt_tokens: int) -> None:
+        self._request.prompt_tokens += prompt_tokens
         self._wake()
+
+    def start(self) -> None:
+        self._request.start()
 
     def fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -157,9 +164,11 @@ class _WorkSink:
         if type(event) is Finished:
             self._left -= 1
             self._whole.add((self.first + event.choice, event))
+        elif type(event) is Started:
+            self._whole.start()
         elif type(event) is Accepted:
             self.accepted = event
-            self._whole.accept()
+            self._whole.accept(event.prompt_tokens)
             if event.rendered is not None:
                 return
         if event.last and self._left:

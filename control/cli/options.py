@@ -144,6 +144,10 @@ def _names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help="full or short name of a model")
 
 
+def _ids(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="+", metavar="ID", help="id of a request, as `mlx-serve ps` shows it")
+
+
 def _copy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="A", help="an installed model")
     parser.add_argument("destination", metavar="B", help="the second name")
@@ -197,7 +201,8 @@ COMMANDS = (
     Command("remove", "remove models", "models:remove", _names, alias="rm", models=True),
     Command("copy", "give a model a second name", "models:copy", _copy, alias="cp", models=True),
     Command("run", "send one prompt to a model, or chat with it", "run:run", _run, models=True),
-    Command("ps", "list loaded models", "memory:ps"),
+    Command("ps", "list loaded models, and the requests that run or wait", "memory:ps"),
+    Command("cancel", "end a running or waiting request", "memory:cancel", _ids),
     Command("load", "load a model into memory", "memory:load", _name, models=True),
     Command("unload", "unload a model from memory", "memory:unload", _name, models=True),
     Command("logs", "print the daemon's log", "logs:logs", _logs),

@@ -64,6 +64,13 @@ class Session:
         print(json.dumps(document, ensure_ascii=False), flush=True)
 
 
+def request_path(number: str) -> str:
+    """The control route of one request; its id is escaped."""
+    from urllib.parse import quote
+
+    return f"/control/v1/requests/{quote(number, safe='')}"
+
+
 def path_of(name: str) -> str:
     """The control route of one model; the name is escaped, so that it cannot lead to another route."""
     from urllib.parse import quote

@@ -21,6 +21,7 @@ from sanic.response import HTTPResponse
 
 from ...daemon import store_threads
 from ...daemon.context import Context
+from ...daemon.errors import UnknownRequest
 from ...daemon.residency.remove import remove
 from ...daemon.settings.command import described
 from ..socket import log_path, peer_uid
@@ -147,6 +148,19 @@ async def ps(request: Request) -> HTTPResponse:
     return _json(documents.loaded_models(context))
 
 
+async def get_requests(request: Request) -> HTTPResponse:
+    return _json(documents.open_requests(_context(request)))
+
+
+async def cancel_request(request: Request, number: str) -> HTTPResponse:
+    """Each client with this id is told that the operator has cancelled its request. Raises UnknownRequest."""
+    number = unquote(number)
+    cancelled = _context(request).requests.cancel(number)
+    if not cancelled:
+        raise UnknownRequest(number)
+    return _json(bodies.CancelResult(id=number, cancelled=cancelled))
+
+
 async def verify(request: Request) -> None:
     body = bodies.parse(request, bodies.VerifyBody)
     await send_lines(request, verify_lines(_context(request).store, body.name))
@@ -198,6 +212,8 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Coroutine[Any, Any, HTTPResponse | 
     ("POST", "/load", load),
     ("POST", "/unload", unload),
     ("GET", "/ps", ps),
+    ("GET", "/requests", get_requests),
+    ("DELETE", "/requests/<number:path>", cancel_request),
     ("POST", "/verify", verify),
     ("POST", "/gc", gc),
     ("GET", "/config", config),

@@ -8,6 +8,7 @@ import msgspec
 from sanic.request import Request
 
 from ...daemon.protocol import Kind
+from ...daemon.requests.open_request import RequestState
 
 Mode = Literal["affine", "mxfp4", "nvfp4", "mxfp8"]
 
@@ -151,9 +152,39 @@ class QuarantinedRow(ResponseBody, frozen=True):
     until: float
 
 
+class RequestRow(ResponseBody, frozen=True):
+    """One request that waits for a model or is served by one. `model` is its installed name, or what the client asked
+    for while that is not known; `client` its address, empty on the Unix socket; `age` in seconds; tokens so far, those
+    of all choices together."""
+
+    id: str
+    endpoint: str
+    model: str
+    client: str
+    state: RequestState
+    started_at: float
+    age: float
+    prompt_tokens: int
+    generated_tokens: int
+
+
+class OpenRequests(ResponseBody, frozen=True):
+    """The oldest first."""
+
+    requests: tuple[RequestRow, ...]
+
+
+class CancelResult(ResponseBody, frozen=True):
+    """`cancelled` counts the requests that had this id: clients may choose it."""
+
+    id: str
+    cancelled: int
+
+
 class LoadedModels(ResponseBody, frozen=True):
     models: tuple[LoadedRow, ...]
     quarantined: tuple[QuarantinedRow, ...]
+    requests: tuple[RequestRow, ...]
 
 
 class Memory(ResponseBody, frozen=True):

@@ -15,8 +15,10 @@ from .bodies import (
     Memory,
     ModelDetail,
     ModelRow,
+    OpenRequests,
     QuarantinedRow,
     QueueRow,
+    RequestRow,
     Status,
 )
 
@@ -91,6 +93,26 @@ def loaded_models(context: Context) -> LoadedModels:
             QuarantinedRow(name=one.name, id=one.digest, reason=one.reason, deaths=one.deaths, until=one.until)
             for one in quarantined
         ),
+        requests=open_requests(context).requests,
+    )
+
+
+def open_requests(context: Context) -> OpenRequests:
+    return OpenRequests(
+        requests=tuple(
+            RequestRow(
+                id=one.id,
+                endpoint=one.endpoint,
+                model=one.model or one.asked,
+                client=one.client,
+                state=one.state,
+                started_at=one.began_at,
+                age=one.age,
+                prompt_tokens=one.prompt_tokens,
+                generated_tokens=one.generated_tokens,
+            )
+            for one in context.requests.all()
+        )
     )
 
 

@@ -37,6 +37,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (daemon.Draining, 503),
     (daemon.UnsupportedByModel, 422),
     (daemon.Quarantined, 503),
+    (daemon.UnknownRequest, 404),
     (daemon.InsufficientMemory, 507),
     (daemon.RequestRejected, 400),
     (daemon.WrongKind, 400),

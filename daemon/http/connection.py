@@ -25,6 +25,7 @@ from sanic.models.server_types import ConnInfo
 from .exchange import Exchange
 from .limits import ConnectionLimits
 from .receive_buffer import EndOfInput, ReceiveBuffer
+from .request_id import new_id
 
 log = logging.getLogger("mlx_serve.daemon.http")
 
@@ -36,8 +37,8 @@ _WRITE_BUFFER = 65_536
 
 _BUSY_BODY = b'{"error":{"message":"too many connections are open; try again in a moment"}}'
 _BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BUSY_BODY), _BUSY_BODY)
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\nx-request-id: %b\r\n"
+    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 )
 
 
@@ -64,7 +65,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast(asyncio.Transport, transport)
         if len(self._connections) >= self._limits.connections and not self._close_an_idle_one():
-            transport.write(_BUSY)
+            transport.write(_BUSY % (new_id().encode(), len(_BUSY_BODY), _BUSY_BODY))
             transport.close()
             return
         transport.set_write_buffer_limits(low=_WRITE_BUFFER // 4, high=_WRITE_BUFFER)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import AsyncGenerator
 from functools import cached_property
 from typing import Any
@@ -11,8 +9,7 @@ from typing import Any
 from sanic.request import Request
 
 from .exchange import Exchange
-
-_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+from .request_id import accepted_id
 
 
 class ApiRequest(Request):
@@ -21,8 +18,7 @@ class ApiRequest(Request):
     @cached_property
     def id(self) -> str:
         """The client's own where it is a valid one."""
-        given = self.headers.get("x-request-id", "")
-        return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        return accepted_id(self.headers.get("x-request-id", ""))
 
     async def receive_body(self) -> None:
         if not self.body and isinstance(self.stream, Exchange):

@@ -54,6 +54,13 @@ class Accepted(Value, frozen=True, tag="accepted"):
     last: bool = False
 
 
+class Started(Value, frozen=True, tag="started"):
+    """The work has left the queue: its prompt is being read."""
+
+    id: int
+    last: Literal[False] = False
+
+
 class Delta(Value, frozen=True, tag="delta"):
     """What steps added to one choice. `tokens` counts what was generated so far, without the stop token."""
 
@@ -146,4 +153,4 @@ class Ranked(Value, frozen=True, tag="ranked"):
     last: Literal[True] = True
 
 
-Event = Accepted | Delta | Finished | Rejected | Counted | Detokenized | Embedded | Ranked
+Event = Accepted | Started | Delta | Finished | Rejected | Counted | Detokenized | Embedded | Ranked

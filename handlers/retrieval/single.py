@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from sanic import Request
 
-from ...daemon.protocol import Embed, Embedded, Event, Ranked, Rerank
-from ..endpoint import serving
+from ...daemon.errors import CancelledByOperator
+from ...daemon.protocol import Embed, Embedded, Event, Ranked, Rerank, Started
+from ..endpoint import opened, serving
 from ..failure import Incomplete
 
 if TYPE_CHECKING:
+    from ...daemon.requests.open_request import OpenRequest
     from ...daemon.residency.slot import Model
 
 
@@ -39,15 +41,17 @@ def _count(request: Request, model: Model, tokens: int) -> None:
 
 
 async def _answered(request: Request, model: Model, work: Embed | Rerank) -> Event:
-    context = serving(request)
+    context, open_request = serving(request), opened(request)
     limit = context.settings.server.request_timeout_seconds
     left = None if limit <= 0 else max(0.0, request.ctx.started + limit - time.monotonic())
-    answer = _Answer()
+    answer = _Answer(open_request)
+    open_request.submit()
     number = model.submit(work, answer)
     try:
-        async with asyncio.timeout(left):
-            return await answer.event
-    except asyncio.CancelledError:
+        with open_request.cancellable():
+            async with asyncio.timeout(left):
+                return await answer.event
+    except (asyncio.CancelledError, CancelledByOperator):
         context.metrics.cancelled(str(model.installed.name.display()))
         raise
     finally:
@@ -55,13 +59,16 @@ async def _answered(request: Request, model: Model, work: Embed | Rerank) -> Eve
 
 
 class _Answer:
-    """The sink of one event."""
+    """The sink of the last event."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: OpenRequest) -> None:
+        self._request = request
         self.event: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
     def put(self, event: Event) -> None:
-        if not self.event.done():
+        if type(event) is Started:
+            self._request.start()
+        elif event.last and not self.event.done():
             self.event.set_result(event)
 
     def fail(self, error: Exception) -> None:

@@ -10,7 +10,19 @@ from typing import Any
 
 import msgspec
 
-from mlx_serve.daemon.protocol import Accepted, Delta, Embed, Embedded, Event, Finished, Generate, Work
+from mlx_serve.daemon.protocol import (
+    Accepted,
+    Delta,
+    Embed,
+    Embedded,
+    Event,
+    Finished,
+    Generate,
+    Ranked,
+    Rerank,
+    Started,
+    Work,
+)
 from mlx_serve.daemon.workers.runner import EventSink
 
 TOKENS = ["Hel", "lo", " wor", "ld"]
@@ -19,7 +31,7 @@ Script = Callable[[Generate], Iterable[Event | Exception]]
 
 class FakeEngine:
     """Says TOKENS, or what `script` says; `hold` stops it before event `hold_at`, `pause` is the seconds after each.
-    Every text is embedded as the same two numbers.
+    Every text is embedded as the same two numbers, and every document ranked with the same one, once `hold` is set.
 
     `open` counts generations under way; `cut` is set once one was left before its last event.
     """
@@ -57,6 +69,13 @@ class FakeEngine:
 
     async def _speak(self, work: Work, sink: EventSink) -> None:
         """The script once a choice; the prompt is accepted once."""
+        if isinstance(work, (Embed, Rerank)):
+            sink.put(Started(id=1))
+            if self.hold is not None:
+                await self.hold.wait()
+        if isinstance(work, Rerank):
+            sink.put(Ranked(id=1, logits=(0.0,) * len(work.documents), prompt_tokens=7))
+            return
         if isinstance(work, Embed):
             vectors = struct.pack("<2f", 0.6, 0.8) * (len(work.texts) + len(work.ids))
             sink.put(Embedded(id=1, vectors=vectors, dimensions=2, prompt_tokens=7))

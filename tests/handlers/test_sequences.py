@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from mlx_serve.daemon.errors import RunnerDied
 from mlx_serve.daemon.metrics import Metrics
 from mlx_serve.daemon.protocol import Accepted, Delta, Finished, Generate, TextPrompt, TokenLogprob, ToolCall
+from mlx_serve.daemon.requests.open_request import OpenRequest
 from mlx_serve.handlers.failure import Incomplete
 from mlx_serve.handlers.sequences import Sequences
 
@@ -36,7 +36,7 @@ class Model:
 
 def sequences(model: Model, *choices: int) -> Sequences:
     works = [Generate(prompt=TextPrompt(text="x"), choices=count) for count in choices]
-    return Sequences(model, works, Metrics(False), time.monotonic())  # type: ignore[arg-type]
+    return Sequences(model, works, Metrics(False), OpenRequest("1", "/v1/completions", ""))  # type: ignore[arg-type]
 
 
 def end(choice: int = 0, *, last: bool = True) -> Finished:

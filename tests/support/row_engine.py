@@ -33,6 +33,7 @@ from mlx_serve.daemon.protocol import (
     Load,
     Ranked,
     Rerank,
+    Started,
     Work,
 )
 
@@ -93,7 +94,7 @@ class PromptsHere:
 
 
 class RowEngine:
-    """`events` is everything that came out, in order."""
+    """`events` is everything that came out, in order, but for the notes in `started` of who has left the queue."""
 
     def __init__(self, load: Callable[..., tuple[Any, Any]], wanted: Load, memory: int | None = None) -> None:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -102,6 +103,7 @@ class RowEngine:
         self.prompts = PromptsHere(tokenizers[0], self.task.texts, self._inbox.put)
         self.worker = RowWorker(self.task, memory, self.prompts)  # type: ignore[arg-type]
         self.events: dict[int, list[Event]] = {}
+        self.started: list[int] = []
         self._next = 0
 
     @classmethod
@@ -126,7 +128,10 @@ class RowEngine:
 
     def _ready(self) -> None:
         for event in self.worker.drain():
-            self.events.setdefault(event.id, []).append(event)
+            if isinstance(event, Started):
+                self.started.append(event.id)
+            else:
+                self.events.setdefault(event.id, []).append(event)
 
     def finish(self, numbers: Iterable[int]) -> list[Event]:
         """The last event of each of these requests."""

@@ -1,9 +1,11 @@
-"""ps, load, unload: loaded models."""
+"""ps, load, unload, cancel: loaded models and the requests they serve."""
 
 from __future__ import annotations
 
-from ..display.tables import ago, short_id, size, table, until
-from ..session import Session
+from ..client import ApiError
+from ..display.tables import ago, duration, short_id, size, table, until
+from ..display.terminal import clean
+from ..session import Session, request_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +37,25 @@ def quarantined_table(models: list[dict[str, Any]]) -> str:
     )
 
 
+def requests_table(requests: list[dict[str, Any]]) -> str:
+    return table(
+        ("REQUEST", "ENDPOINT", "MODEL", "CLIENT", "STATE", "AGE", "PROMPT", "GENERATED"),
+        [
+            (
+                one["id"],
+                one["endpoint"],
+                clean(one["model"]),  # while it is not found, what the client wrote
+                one["client"] or "this machine",
+                one["state"],
+                duration(one["age"] * 1e9),
+                str(one["prompt_tokens"]),
+                str(one["generated_tokens"]),
+            )
+            for one in requests
+        ],
+    )
+
+
 def ps(session: Session) -> int:
     found = session.client().get("/control/v1/ps")
     if session.json:
@@ -44,6 +65,26 @@ def ps(session: Session) -> int:
         if found["quarantined"]:
             print(f"\n{quarantined_table(found['quarantined'])}\n")
             print("To try one at once: mlx-serve load NAME")
+        if found["requests"]:
+            print(f"\n{requests_table(found['requests'])}")
+    return 0
+
+
+def cancel(session: Session) -> int:
+    """Every id is tried, whatever became of those before it."""
+    client, failure = session.client(), None
+    for number in session.options.ids:
+        try:
+            found = client.delete(request_path(number))
+        except ApiError as error:
+            failure = failure or error
+            continue
+        if session.json:
+            session.print_json(found)
+        else:
+            print(f"cancelled {found['id']}")
+    if failure is not None:
+        raise failure
     return 0
 
 

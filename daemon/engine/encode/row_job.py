@@ -14,7 +14,8 @@ from ..texts.row import Row
 
 
 class RowJob:
-    """`work` has `count` inputs; `caches` are those of the shared head, once there are some."""
+    """`work` has `count` inputs; `caches` are those of the shared head, once there are some. `told`: that it is under
+    way."""
 
     def __init__(self, number: int, work: Any, count: int) -> None:
         self.number = number
@@ -27,7 +28,7 @@ class RowJob:
         self.results: NDArray[np.float32] | None = None
         self.left = count
         self.caches: list[Any] | None = None
-        self.over = False
+        self.over = self.told = False
         self.arrived = time.monotonic()
         self.begun: float | None = None
 

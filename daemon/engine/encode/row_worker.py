@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...protocol import Ask, Count, Counted, Detokenize, Detokenized, Event, Gauges, Rejected
+from ...protocol import Ask, Count, Counted, Detokenize, Detokenized, Event, Gauges, Rejected, Started
 from ..device import bound_pool, out_of_memory
 from ..generate.pace import AIM, LONGEST_SECONDS, Allowance
 from ..generate.turns import Turns
@@ -210,6 +210,10 @@ class RowWorker:
         self._flight = flight
         self._steps += 1
         self._tokens += flight.tokens
+        for one in dict.fromkeys(row.job for row in flight.rows):
+            if not one.told:
+                one.told = True
+                self._events.append(Started(id=one.number))
         if flight.results is None:
             return
         taken: dict[RowJob, list[Row]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from ...protocol import Accepted, Ask, Counted, Delta, Detokenized, Event, Gauges, Rejected, TokenLogprob
+from ...protocol import Accepted, Ask, Counted, Delta, Detokenized, Event, Gauges, Rejected, Started, TokenLogprob
 from ..device import backend, bound_pool
 from ..grammar.answer_form import bound_by
 from ..model.load import LanguageModel
@@ -300,6 +300,8 @@ class Generator:
                 return
             now = time.monotonic()
             for request in group:
+                if request.waiting[0].admitted is None:
+                    self._events.append(Started(id=request.id))
                 for sequence in request.waiting:
                     sequence.admitted = sequence.admitted or now
             view = self._views.view(group[0].pictures, group[0].length)

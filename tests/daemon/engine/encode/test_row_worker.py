@@ -33,6 +33,7 @@ def test_short_requests_do_not_wait_for_a_large_one(bert: RowEngine) -> None:
         short, steps = bert.put(Embed(texts=("hello",))), bert.worker.gauges().steps
         bert.finish([short])
         assert bert.worker.gauges().steps - steps <= 4
+        assert bert.started.count(short) == bert.started.count(large) == 1, "each is told once to have left the queue"
     assert large not in bert.events
     bert.worker.cancel(large)
 

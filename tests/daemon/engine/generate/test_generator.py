@@ -30,6 +30,7 @@ from mlx_serve.daemon.protocol import (
     Ping,
     Pong,
     Sampling,
+    Started,
     Step,
 )
 
@@ -48,12 +49,12 @@ def test_where_memory_is_tight_little_is_kept_for_later(
 
 
 def test_one_request(engine: Make) -> None:
-    """Accepted, a delta for every token that completes text, Finished; and then the engine waits and does not spin."""
+    """Accepted, Started, a delta for every token that completes text, Finished; then the engine waits."""
     wire = run(engine(), iter([[ask(1, (5, 6, 7))]]))
     kinds = [type(event) for event in wire.events[1]]
-    assert kinds[0] is Accepted
+    assert kinds[:2] == [Accepted, Started]
     assert kinds[-1] is Finished
-    assert set(kinds[1:-1]) <= {Delta}
+    assert set(kinds[2:-1]) <= {Delta}
     assert wire.tokens(1) == answer((5, 6, 7), 12)
     assert wire.finished(1).reason == "length"
     assert wire.waits == 2  # for the request, and when all is done

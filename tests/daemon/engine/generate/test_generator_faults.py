@@ -18,6 +18,7 @@ from mlx_serve.daemon.protocol import (
     Finished,
     Quit,
     Rejected,
+    Started,
 )
 
 
@@ -63,7 +64,7 @@ def test_memory_that_runs_out_in_prefill_ends_that_group(engine: Make, model: La
     )
     last = wire.events[2][-1]
     assert isinstance(last, Rejected) and last.code == "insufficient_memory"
-    assert [type(event) for event in wire.events[2]] == [Accepted, Rejected]
+    assert [type(event) for event in wire.events[2]] == [Accepted, Started, Rejected]
     assert wire.tokens(1) == answer((1,), 30)
     assert wire.tokens(3) == answer((3, 4, 5), 6)
     assert (wire.gauges.running, wire.gauges.waiting, wire.gauges.prefilling) == (0, 0, 0)

@@ -1,0 +1,59 @@
+"""An operator looks at the requests of a real daemon, and ends one while the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.scripted_model import HELLO
+from support.live_daemon import LiveDaemon
+from support.waiting import wait_until
+
+SENTENCE = "the request was cancelled by the operator of this server"
+PROMPT_OF_MANY_STEPS = "x" * 120_000 + "P"
+
+
+@pytest.fixture(scope="module")
+def single(models: Path) -> Iterator[LiveDaemon]:
+    """A daemon that decodes one sequence at a time, and the model in it."""
+    with LiveDaemon(models, engine_max_batch=1) as daemon:
+        daemon.ready()
+        assert daemon.chat("scripted", "say H").text == HELLO.text
+        yield daemon
+
+
+def states(daemon: LiveDaemon) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in daemon.control("GET", "/requests")["requests"]:
+        found.setdefault(row["state"], []).append(row)
+    return found
+
+
+def test_one_decodes_and_one_waits(single: LiveDaemon) -> None:
+    """Each is shown as what it is, with its tokens; the one that waits is cancelled and the other goes on, then it is
+    cancelled too, and a third has the place."""
+    with single.chat_stream("scripted", "say P") as first, single.chat_stream("scripted", "say T") as second:
+        first.wait_for_text()
+        found = wait_until(lambda: len(both := states(single)) == 2 and both, "one decodes, one waits")
+        (decoding,), (queued,) = found["decoding"], found["queued"]
+        assert decoding["generated_tokens"] > 0 == queued["generated_tokens"]
+        assert decoding["prompt_tokens"] > 0 and decoding["model"] == queued["model"]
+        assert first.headers["x-request-id"] == decoding["id"]
+        single.control("DELETE", f"/requests/{queued['id']}")
+        assert second.rest().last["error"]["message"] == SENTENCE
+        first.wait_for_text()
+        single.control("DELETE", f"/requests/{decoding['id']}")
+        assert first.rest().last["error"]["message"] == SENTENCE
+    single.wait_for_rest()
+    assert single.chat("scripted", "say H").text == HELLO.text
+
+
+def test_a_prompt_that_is_being_read_can_be_cancelled(single: LiveDaemon) -> None:
+    with single.stream("/v1/completions", model="scripted", prompt=PROMPT_OF_MANY_STEPS, max_tokens=9) as long:
+        (row,) = wait_until(lambda: states(single).get("prefilling"), "its prompt is being read")
+        assert row["prompt_tokens"] > 100_000 and row["generated_tokens"] == 0
+        single.control("DELETE", f"/requests/{row['id']}")
+        assert long.rest().last["error"]["message"] == SENTENCE
+    assert single.chat("scripted", "say H").text == HELLO.text
