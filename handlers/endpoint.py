@@ -70,7 +70,7 @@ def measured(endpoint: str, handler: Handler) -> Handler:
         finally:
             open_request.close()
             context.requests.discard(open_request)
-            metrics.request_finished(endpoint, status, open_request.age)
+            metrics.request_finished(endpoint, open_request.model or "", status, open_request.age)
             context.open_requests -= 1
             if not context.open_requests:
                 context.residency.audit()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from sanic import Request
 from sanic.response import HTTPResponse
 
+from ..daemon import store_threads
 from ..daemon.context import Context
-from ..daemon.metrics import Sample
+from ..daemon.scrape import Sample
+from ..store.errors import StoreError
 from .endpoint import document, serving
 from .failure import RequestError
 
@@ -45,12 +48,23 @@ async def metrics(request: Request) -> HTTPResponse:
     if not context.settings.metrics.enabled:
         raise RequestError("metrics are off; set metrics.enabled to true", status=404, code="not_found")
     await context.residency.measure()
-    return HTTPResponse(
-        context.metrics.render(sample(context)), content_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    found = sample(context, await _installed(context))
+    context.metrics.forget_deleted(found)
+    # In a thread, for it asks the system about processes.
+    text = await asyncio.to_thread(context.metrics.render, found)
+    return HTTPResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def sample(context: Context) -> Sample:
+async def _installed(context: Context) -> frozenset[str] | None:
+    """None where the store cannot be read now."""
+    try:
+        models = await store_threads.look(context.store.models)
+    except StoreError:
+        return None
+    return frozenset(str(model.name.display()) for model in models)
+
+
+def sample(context: Context, installed: frozenset[str] | None = None) -> Sample:
     residency = context.residency
     return Sample(
         version=context.version,
@@ -59,9 +73,12 @@ def sample(context: Context) -> Sample:
         residents=residency.resident(),
         queue=residency.queue,
         deaths=residency.deaths,
-        quarantined=len(residency.quarantined()),
+        quarantined=[one.name for one in residency.quarantined()],
         pressure=residency.pressure,
         tokenizers=residency.tokenizers.count,
+        restarts=residency.restarts,
+        pulled=context.pulls.fetched,
+        installed=installed,
     )
 
 

@@ -124,7 +124,7 @@ class Sequences:
         if type(event) is Finished:
             self._finished += 1
             prompt = event.prompt_tokens if event.choice == 0 else 0  # the choices share it
-            self._metrics.generated(self._label, prompt, event.completion_tokens)
+            self._metrics.generated(self._label, prompt, event.completion_tokens, event.decode_seconds)
             self._request.generate(choice, event.completion_tokens)
         elif self._request.generate(choice, cast(Delta, event).tokens):
             self._metrics.first_token(self._label, self._request.age)
@@ -139,7 +139,8 @@ class Sequences:
         self._wake()
 
     def start(self) -> None:
-        self._request.start()
+        if self._request.start():
+            self._metrics.began(self._label, self._request.queue_seconds or 0.0)
 
     def fail(self, error: BaseException) -> None:
         self._failure = self._failure or error

@@ -54,6 +54,8 @@ class Failures:
     def __init__(self) -> None:
         self._by_digest: dict[str, _Record] = {}
         self.deaths: Counter[str] = Counter()
+        self.restarts: Counter[str] = Counter()
+        self._ended: set[str] = set()
 
     def check(self, digest: str, name: str) -> None:
         """Raises Quarantined, LoadError or UnsupportedByModel while the model is held back."""
@@ -73,6 +75,7 @@ class Failures:
         if record.deaths and now - max(record.deaths[-1], record.held_until) > FORGET_SECONDS:
             record = self._by_digest[digest] = _Record(name)
         self.deaths[name] += 1
+        self._ended.add(digest)
         record.refused = None
         record.deaths.append(now)
         count = len(record.deaths)
@@ -87,6 +90,12 @@ class Failures:
         else:
             wait = BACKOFF_SECONDS[min(count - 1, len(BACKOFF_SECONDS) - 1)]
         record.held_until = now + wait
+
+    def loaded(self, digest: str, name: str) -> None:
+        """It is in memory; a restart where its last process had died."""
+        if digest in self._ended:
+            self._ended.discard(digest)
+            self.restarts[name] += 1
 
     def refused(self, digest: str, error: LoadError) -> None:
         record = self._by_digest.setdefault(digest, _Record(error.model))

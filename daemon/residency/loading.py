@@ -97,6 +97,7 @@ class Loader:
         slot.loaded_at = time.time()
         slot.loaded_at_tick = asyncio.get_running_loop().time()
         slot.load_seconds = time.monotonic() - began
+        self.failures.loaded(slot.base, slot.name)
         LOG.info(
             "load model name=%s seconds=%.2f bytes=%d pid=%d",
             slot.name,

@@ -317,6 +317,11 @@ class Residency:
         return self._loader.failures.deaths
 
     @property
+    def restarts(self) -> Mapping[str, int]:
+        """How often each model was loaded again after its process had died, by the model's name."""
+        return self._loader.failures.restarts
+
+    @property
     def pressure(self) -> Level:
         """How short of memory the machine was at the last look; it is looked at while there are models."""
         return self._pressure.level

@@ -21,6 +21,7 @@ from ...store.progress import Progress, Report
 from .. import store_threads
 from ..errors import PullStopped
 from ..keep_awake import KeepAwake
+from .byte_counter import ByteCounter
 from .quantizing import QuantizeOrder, name_after
 from .shared_task import SharedTask, in_thread
 
@@ -73,6 +74,12 @@ class Pulls:
         self._ending: set[asyncio.Task[Installed]] = set()
         self._unwanted: set[Name] = set()
         self._closed = False
+        self._bytes = ByteCounter()
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that were downloaded since the daemon started."""
+        return self._bytes.total
 
     @property
     def running(self) -> int:
@@ -123,6 +130,8 @@ class Pulls:
         return work
 
     async def _work(self, order: Order, report: Report) -> Installed:
+        report = self._bytes.counting(report)
+
         def forward(progress: Progress) -> None:
             if progress.status != "success":  # the result itself says so, once, at the end
                 report(progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sanic import Request
@@ -37,6 +38,7 @@ async def ranked(request: Request, model: Model, work: Rerank) -> Ranked:
 
 
 def _count(request: Request, model: Model, tokens: int) -> None:
+    opened(request).prompt_tokens = tokens
     serving(request).metrics.generated(str(model.installed.name.display()), tokens, 0)
 
 
@@ -44,7 +46,8 @@ async def _answered(request: Request, model: Model, work: Embed | Rerank) -> Eve
     context, open_request = serving(request), opened(request)
     limit = context.settings.server.request_timeout_seconds
     left = None if limit <= 0 else max(0.0, request.ctx.started + limit - time.monotonic())
-    answer = _Answer(open_request)
+    label = str(model.installed.name.display())
+    answer = _Answer(open_request, lambda seconds: context.metrics.began(label, seconds))
     open_request.submit()
     number = model.submit(work, answer)
     try:
@@ -52,22 +55,24 @@ async def _answered(request: Request, model: Model, work: Embed | Rerank) -> Eve
             async with asyncio.timeout(left):
                 return await answer.event
     except (asyncio.CancelledError, CancelledByOperator):
-        context.metrics.cancelled(str(model.installed.name.display()))
+        context.metrics.cancelled(label)
         raise
     finally:
         model.cancel(number)
 
 
 class _Answer:
-    """The sink of the last event."""
+    """The sink of the last event; `began` is told how long the work was queued."""
 
-    def __init__(self, request: OpenRequest) -> None:
+    def __init__(self, request: OpenRequest, began: Callable[[float], None]) -> None:
         self._request = request
+        self._began = began
         self.event: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
     def put(self, event: Event) -> None:
         if type(event) is Started:
-            self._request.start()
+            if self._request.start():
+                self._began(self._request.queue_seconds or 0.0)
         elif event.last and not self.event.done():
             self.event.set_result(event)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sanic import Request
 
 from ...daemon.protocol import Count, Detokenize, Event
-from ..endpoint import serving
+from ..endpoint import opened, serving
 from ..failure import Incomplete, RequestError
 from ..jsontext import encode
 
@@ -33,7 +33,9 @@ async def named(request: Request, name: str) -> AsyncIterator[Installed]:
     limit = context.settings.server.request_timeout_seconds
     left = None if limit <= 0 else max(0.0, request.ctx.started + limit - time.monotonic())
     async with asyncio.timeout(left):
-        yield await context.residency.find(name)
+        installed = await context.residency.find(name)
+        opened(request).found(str(installed.name.display()))
+        yield installed
 
 
 async def asked(request: Request, installed: Installed, work: Count | Detokenize, kind: type[E]) -> E:

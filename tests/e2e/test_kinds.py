@@ -191,7 +191,7 @@ def test_metrics_count_each_kind(daemon: LiveDaemon) -> None:
         assert daemon.post(path, model=name, **body).status == 200
         assert daemon.gauge(f"prompt_tokens_total{label}") > before
         assert daemon.gauge(f"model_memory_bytes{label}") > 0
-        assert daemon.gauge(f'requests_total{{endpoint="{path}",status="200"}}') > 0
+        assert daemon.gauge(f'requests_total{{endpoint="{path}",model="mlx-serve/{name}",status="200"}}') > 0
 
 
 @pytest.mark.parametrize("name", STARTERS)

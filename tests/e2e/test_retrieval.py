@@ -237,7 +237,7 @@ def test_ps_metrics_and_capabilities_know_the_kinds(daemon: LiveDaemon, llama: o
     assert {"starter-embed", "starter-rerank"} <= _loaded(llama)
     tokens = daemon.get("/metrics").body.decode()
     assert 'mlx_serve_prompt_tokens_total{model="mlx-serve/starter-embed"}' in tokens
-    assert 'mlx_serve_requests_total{endpoint="/v1/rerank",status="200"}' in tokens
+    assert 'mlx_serve_requests_total{endpoint="/v1/rerank",model="mlx-serve/starter-rerank",status="200"}' in tokens
     shown = {
         name: daemon.post("/api/show", model=name).json["capabilities"] for name in ("starter-embed", "starter-rerank")
     }

@@ -100,6 +100,7 @@ class FakeResidency:
         self.unloaded: list[str] = []
         self.quarantine: list[Quarantine] = []
         self.deaths: dict[str, int] = {}
+        self.restarts: dict[str, int] = {}
         self.measured = 0
         self.tokenizers = FakeTokenizers()
         self._rows: list[Resident] = []

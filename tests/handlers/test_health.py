@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes.serving import MODEL, Serving
+from prometheus_client.parser import text_string_to_metric_families
 from support.waiting import until
 
 from mlx_serve.daemon.residency.backoff import Quarantine
@@ -68,11 +69,26 @@ async def test_metrics(client: httpx.AsyncClient) -> None:
     await client.post("/api/generate", json={"model": "none", "prompt": "x"})
     await client.get("/v1/models/none")
     text = (await client.get("/metrics")).text
-    assert 'mlx_serve_requests_total{endpoint="/api/generate",status="200"} 1.0' in text
-    assert 'endpoint="/api/generate",status="404"' in text and 'endpoint="/v1/models/{id}",status="404"' in text
+    assert 'mlx_serve_requests_total{endpoint="/api/generate",model="acme/parrot",status="200"} 1.0' in text
+    assert (
+        'endpoint="/api/generate",model="",status="404"' in text
+        and 'endpoint="/v1/models/{id}",model="",status="404"' in text
+    )
     assert 'mlx_serve_completion_tokens_total{model="acme/parrot"} 4.0' in text
     assert 'mlx_serve_time_to_first_token_seconds_count{model="acme/parrot"} 1.0' in text
     assert "none" not in text
+
+
+async def test_a_deleted_model_has_no_metrics(serving: Serving, client: httpx.AsyncClient) -> None:
+    """Its series go with the next scrape; those of the requests that had to do with no model stay."""
+    await client.post("/api/generate", json={"model": "parrot", "prompt": "x"})
+    await client.post("/v1/tokenize", json={"model": "parrot", "input": "x"})
+    text = (await client.get("/metrics")).text
+    assert 'mlx_serve_requests_total{endpoint="/v1/tokenize",model="acme/parrot",status="200"} 1.0' in text
+    assert (await client.request("DELETE", "/api/delete", json={"model": "parrot"})).status_code == 200
+    families = list(text_string_to_metric_families((await client.get("/metrics")).text))
+    models = {one.labels["model"] for family in families for one in family.samples if "model" in one.labels}
+    assert models == {""}
 
 
 async def test_models(client: httpx.AsyncClient) -> None:

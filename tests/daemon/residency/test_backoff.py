@@ -150,3 +150,15 @@ def test_refused_files_do_not_count_as_deaths(clock: Clock) -> None:
         known.refused("a", LoadError("acme/model", "x"))
     die(known)
     assert held(known) is None
+
+
+def test_a_restart_is_a_load_after_a_death() -> None:
+    """Two deaths before it count as one restart, and a load of a model that was well as none."""
+    failures = Failures()
+    failures.loaded("d", "a/b")
+    assert failures.restarts["a/b"] == 0
+    failures.died("d", "a/b", "signal 9", loading=False)
+    failures.died("d", "a/b", "signal 9", loading=True)
+    failures.loaded("d", "a/b")
+    failures.loaded("d", "a/b")
+    assert (failures.deaths["a/b"], failures.restarts["a/b"]) == (2, 1)
