@@ -166,7 +166,7 @@ async def test_failures(serving: Serving, client: httpx.AsyncClient, case: str) 
     told = answer.json()["error"]
     assert told["param"] == param and "secret" not in told["message"]
     assert ("retry-after" in answer.headers) == (status == 503)
-    assert f'endpoint="/v1/tokenize",status="{status}"'.encode() in serving.scrape()
+    assert f'endpoint="/v1/tokenize",model="acme/parrot",status="{status}"'.encode() in serving.scrape()
 
 
 async def test_the_name_that_the_client_used_is_the_one_at_fault(serving: Serving, client: httpx.AsyncClient) -> None:
