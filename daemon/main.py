@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from .http.listen import ListenError
 from .port_lock import AlreadyRunning
+from .reload.hang_up import HangUp
+from .reload.reload import Reload
 from .settings.schema import FLAGS, ConfigError, Settings, load_settings
 from .startup import Resources, StartError, acquire_resources
 
@@ -84,8 +86,9 @@ def build_apps(context: Context, stop: Stop) -> tuple[App, App]:
 
 def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
     began, started = time.perf_counter(), time.time()
+    flags = _flags(argv)
     try:
-        settings = load_settings(_flags(argv))
+        settings = load_settings(flags)
     except ConfigError as error:
         return _print_error(error, os.EX_CONFIG)
     from ..store.errors import StoreError
@@ -103,7 +106,7 @@ def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
             return _print_error(f"{error}; {hint}" if hint else error, 1)
         loop = _new_loop()
         try:
-            loop.run_until_complete(_run(context, resources, began))
+            loop.run_until_complete(_run(context, resources, began, Reload(context, resources.logs, flags, settings)))
         except Exception as error:
             log.exception("fail daemon")
             return _print_error(f"internal error in the daemon ({type(error).__name__}); see its log", 1)
@@ -145,18 +148,21 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _run(context: Context, resources: Resources, began: float) -> None:
+async def _run(context: Context, resources: Resources, began: float, reload: Reload) -> None:
     from .drain import Stop, drain
     from .http.server import serve
     from .notify import Notifier
 
     loop = asyncio.get_running_loop()
     stop, notifier = Stop(), Notifier()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.request)
+    hang_up = HangUp(stop.request, reload.on_signal)
+    loop.add_signal_handler(signal.SIGHUP, hang_up.received)
     loop.add_signal_handler(signal.SIGUSR1, resources.logs.reopen)
     _raise_descriptor_limit()
     public_app, control_app = build_apps(context, stop)
+    control_app.ctx.reload = reload.run
     public, control = await serve(public_app, *resources.tcp), await serve(control_app, resources.unix)
     log.info(
         "serve requests address=%s pid=%d ready_ms=%d loop=%s",

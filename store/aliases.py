@@ -7,7 +7,7 @@ repositories need remote code or have no safetensors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .ingest.builtin import BUILTINS
 from .names import DEFAULT_TAG
@@ -222,3 +222,23 @@ def _rows() -> Iterator[tuple[str, str]]:
 
 ALIASES: dict[str, str] = dict(_rows())
 """By lower-case name."""
+
+
+class Aliases(Mapping[str, str]):
+    """The built-in ones under the user's own, keyed by lower-case text. `replace` may be called while others read."""
+
+    def __init__(self, own: Mapping[str, str]) -> None:
+        self.replace(own)
+
+    def replace(self, own: Mapping[str, str]) -> None:
+        """Other aliases of the user's from now on."""
+        self._current = ALIASES | {alias.lower(): target for alias, target in own.items()}
+
+    def __getitem__(self, alias: str) -> str:
+        return self._current[alias]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._current)
+
+    def __len__(self) -> int:
+        return len(self._current)

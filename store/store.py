@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from .aliases import ALIASES
+from .aliases import Aliases
 from .catalogue import Catalogue
 from .disk.blobs import Blobs, Incoming, hex_of
 from .disk.filesystem import FileSystem
@@ -45,7 +45,7 @@ class Store:
         self.read_only = layout.read_only
         self._layout = layout
         self._disk = disk
-        self._aliases = ALIASES | {alias.lower(): target for alias, target in aliases.items()}
+        self._aliases = Aliases(aliases)
         self._lock = Lock(layout.lock)
         self._blobs = Blobs(layout.blobs, layout.partial, disk)
         self._manifests = Manifests(self._blobs)
@@ -71,6 +71,10 @@ class Store:
         if not store.read_only:
             store._clean_up()
         return store
+
+    def set_aliases(self, aliases: Mapping[str, str]) -> None:
+        """Other aliases of the user's from now on."""
+        self._aliases.replace(aliases)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

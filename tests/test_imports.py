@@ -125,10 +125,11 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.fetching": ("daemon.errors", "store.hub.address_scope", "store.hub.certificates"),
     "daemon.requests": ("daemon.errors",),
+    "daemon.reload": ("daemon.context", "daemon.logs", "daemon.settings"),
     "daemon.http": ("daemon.context", "daemon.errors"),
     "daemon": (
         *("daemon.settings", "daemon.logs", "daemon.tasks", "daemon.residency", "daemon.http", "daemon.fetching"),
-        "daemon.requests",
+        *("daemon.requests", "daemon.reload"),
         *("store", "store.disk.scratch", "control.socket", "control.server", "handlers", ""),
     ),
     "handlers": (

@@ -176,6 +176,7 @@ def _config(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--example", action="store_true", help="print a settings file with every key and its default")
     group.add_argument("--path", action="store_true", help="print the path of the settings file")
+    group.add_argument("--reload", action="store_true", help="have the running daemon read its settings again")
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:

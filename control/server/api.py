@@ -178,6 +178,13 @@ async def config(request: Request) -> HTTPResponse:
     return _json(described(_context(request).settings))
 
 
+async def reload(request: Request) -> HTTPResponse:
+    """Read the settings again. Raises ConfigError, and then everything stays as it was."""
+    renewal = await request.app.ctx.reload()
+    file = renewal.settings.file
+    return _json(bodies.Reloaded(changed=renewal.changed, restart=renewal.restart, file=str(file) if file else None))
+
+
 async def logs(request: Request) -> None:
     context = _context(request)
     count = request.args.get("n", "100")
@@ -217,6 +224,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Coroutine[Any, Any, HTTPResponse | 
     ("POST", "/verify", verify),
     ("POST", "/gc", gc),
     ("GET", "/config", config),
+    ("POST", "/config", reload),
     ("GET", "/logs", logs),
     ("POST", "/shutdown", shutdown),
     ("GET POST PUT DELETE", "/<path:path>", unknown),

@@ -277,6 +277,14 @@ class GcResult(ResponseBody, frozen=True):
     dry_run: bool
 
 
+class Reloaded(ResponseBody, frozen=True):
+    """`changed`: settings whose new value holds now; `restart`: those whose new value needs a restart."""
+
+    changed: tuple[str, ...]
+    restart: tuple[str, ...]
+    file: str | None
+
+
 class LogLine(ResponseBody, frozen=True):
     line: str
 

@@ -11,6 +11,7 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from ...daemon import errors as daemon
+from ...daemon.settings.schema import ConfigError
 from ...daemon.tasks.pulls import downloadable
 from ...store import errors as store
 from .bodies import ErrorDetail, ErrorResponse, InvalidBody
@@ -19,6 +20,7 @@ _log = logging.getLogger("mlx_serve.control")
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (InvalidBody, 400),
+    (ConfigError, 422),
     (store.InvalidName, 400),
     (store.RepositoryNotFound, 404),
     (store.AccessDenied, 403),

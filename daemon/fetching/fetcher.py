@@ -19,8 +19,8 @@ _loader = ThreadPoolExecutor(1, "fetch-load")
 
 
 class Fetcher:
-    """`private`: URLs may lead to private, loopback and link-local addresses. `resolve` and `connect` as in
-    `checked_network`; None: the system's. Everything here runs on the event loop."""
+    """`private`, which may change: URLs may lead to private, loopback and link-local addresses. `resolve` and `connect`
+    as in `checked_network`; None: the system's. Everything here runs on the event loop."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Fetcher:
         resolve: Resolve | None = None,
         connect: Connect | None = None,
     ) -> None:
-        self._private = private
+        self.private = private
         self._user_agent = f"mlx-serve/{version}"
         self._limits = limits or FetchLimits()
         self._network: dict[str, Any] = {
@@ -88,7 +88,7 @@ class Fetcher:
         from .checked_network import CheckedNetwork
         from .guarded_get import get
 
-        network = CheckedNetwork(private=self._private, connect_seconds=self._limits.connect_seconds, **self._network)
+        network = CheckedNetwork(private=self.private, connect_seconds=self._limits.connect_seconds, **self._network)
         return await get(url, network, certificates, self._limits, self._user_agent, size.take)
 
 

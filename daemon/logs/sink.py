@@ -148,10 +148,19 @@ class Logs:
     def __init__(self, file: FileSink | None, sinks: list[LogSink]) -> None:
         self._file = file
         self._sinks = sinks
+        self._secrets: set[str] = set()
 
     def reopen(self) -> None:
         if self._file is not None:
             self._file.reopen()
+
+    def configure(self, level: str, style: LineStyle, secrets: Iterable[str]) -> None:
+        """Other lines from now on. Secrets of before stay masked."""
+        self._secrets |= set(secrets)
+        formatter = Formatter(style, self._secrets)
+        logging.getLogger("mlx_serve").setLevel(level)
+        for sink in self._sinks:
+            sink.setFormatter(formatter)
 
     def close(self) -> None:
         for sink in self._sinks:
@@ -173,12 +182,11 @@ def start(path: Path | None, *, level: str = "INFO", style: LineStyle = "json", 
         sinks.append(LogSink(2))
     root = logging.getLogger()
     root.setLevel(logging.WARNING)  # of other libraries, warnings and errors only
-    logging.getLogger("mlx_serve").setLevel(level)
-    formatter = Formatter(style, secrets)
+    started = Logs(file, sinks)
+    started.configure(level, style, secrets)
     for sink in sinks:
-        sink.setFormatter(formatter)
         root.addHandler(sink)
-    return Logs(file, sinks)
+    return started
 
 
 def _worth_writing(file: FileSink | None) -> bool:

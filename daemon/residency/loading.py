@@ -42,6 +42,10 @@ class Loader:
         self._served = served
         self.failures = Failures()
 
+    def configure(self, settings: Settings) -> None:
+        """For the loads that begin from now on."""
+        self._settings = settings
+
     def check(self, installed: Installed) -> None:
         """Raises UnsupportedByModel for a kind without a worker; Quarantined or LoadError while a model that failed
         lately is held back."""

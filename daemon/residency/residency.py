@@ -69,6 +69,13 @@ class Residency:
         self._draining = False
         self.tokenizers = Tokenizers(settings, store, self._runner_of)
 
+    def configure(self, settings: Settings) -> None:
+        """Other settings from now on; models that are in memory stay as they were loaded."""
+        self._settings = settings
+        self._resolver.configure(settings)
+        self._loader.configure(settings)
+        self.tokenizers.configure(settings)
+
     async def start(self) -> None:
         """Begin the warm spare."""
         self._spare.prepare()

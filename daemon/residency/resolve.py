@@ -27,6 +27,9 @@ class Resolver:
         self._waiting = 0
         self._moved: dict[str, str] = {}  # what repositories were called -> what the hub calls them now
 
+    def configure(self, settings: Settings) -> None:
+        self._settings = settings
+
     async def find(self, name: str) -> Installed:
         """Raises what `store.find` and a pull raise, and QueueFull when too many wait for pulls already."""
         try:

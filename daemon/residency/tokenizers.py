@@ -93,6 +93,9 @@ class Tokenizers:
         """How many processes there are."""
         return len(self._processes)
 
+    def configure(self, settings: Settings) -> None:
+        self._settings = settings
+
     @property
     def in_use(self) -> set[str]:
         """Manifests (hex) whose files are being read; an open tokenizer needs none."""

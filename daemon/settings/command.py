@@ -56,7 +56,7 @@ def shown(settings: Settings, section: str) -> dict[str, Any]:
     """One section as JSON values, with API keys masked and None as `auto`."""
     values = getattr(settings, section)
     return {
-        name: ["***"] * len(getattr(values, name)) if spec.secret else _plain(getattr(values, name))
+        name: ["***"] * len(getattr(values, name)) if spec.secret else _plain(getattr(values, name), spec.none)
         for name, spec in settings_of(SECTIONS[section])
     }
 
@@ -80,18 +80,18 @@ def example() -> str:
         parts.append(f"\n{section}:\n")
         for name, spec in settings_of(cls):
             default = getattr(defaults, name)
-            parts.append(f"{f'  # {name}: {default_text(default)}':<52} # {spec.doc}\n")
+            parts.append(f"{f'  # {name}: {default_text(default, spec.none)}':<52} # {spec.doc}\n")
     return "".join(parts)
 
 
-def default_text(default: Any) -> str:
-    """A default as the file would state it."""
-    return _yaml("~/.mlx-serve/models" if isinstance(default, Path) else _plain(default))
+def default_text(default: Any, none: str = "auto") -> str:
+    """A default as the file would state it; `none` stands for None."""
+    return _yaml("~/.mlx-serve/models" if isinstance(default, Path) else _plain(default, none))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, none: str) -> Any:
     if value is None:
-        return "auto"
+        return none
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ class ServerSettings:
     port: int = setting(8000, "whole", "TCP port; 0 takes a free one", low=0, high=65535)
     protected: bool = setting(True, "switch", "refuse requests of other machines while no API key is set")
     api_keys: tuple[str, ...] = setting((), "names", "keys that other machines must send", secret=True, shortest=16)
+    api_keys_file: Path | None = setting(  # noqa: RUF009 (a field, made once)
+        None,
+        "path",
+        "a file with more keys, one a line; nobody else may read it, or it is root's",
+        auto=True,
+        none="none",
+    )
     require_keys: str = setting(
         "remote", "choice", "who must send a key: other machines, or always every client", choices=("remote", "always")
     )
@@ -226,9 +233,25 @@ def load_settings(
         if key not in FLAGS:
             raise ConfigError(f"{key} has no flag{_suggestion(key, FLAGS)}")
         take(key, given, FLAGS[key], FLAGS[key])
-    settings = Settings(home=home, **_sections(values), origins=origins, file=file)
+    settings = _with_key_file(Settings(home=home, **_sections(values), origins=origins, file=file))
     _check_keys(settings)
     return settings
+
+
+def _with_key_file(settings: Settings) -> Settings:
+    """The keys of `server.api_keys_file` after those of `server.api_keys`."""
+    server, origins = settings.server, settings.origins
+    if server.api_keys_file is None:
+        return settings
+    from .key_file import read_keys
+
+    keys = read_keys(server.api_keys_file, origins["server.api_keys_file"], _ALL["server.api_keys"].shortest)
+    others = [origins["server.api_keys"]] if server.api_keys else []
+    return replace(
+        settings,
+        server=replace(server, api_keys=tuple(dict.fromkeys((*server.api_keys, *keys)))),
+        origins={**origins, "server.api_keys": ", ".join([*others, server.api_keys_file.name])},
+    )
 
 
 def _check_keys(settings: Settings) -> None:

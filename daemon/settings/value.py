@@ -22,7 +22,8 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Setting:
-    """`auto` allows the word `auto`, which becomes None. Bounds are inclusive; `shortest`: characters of each name."""
+    """`auto` allows the word `auto`, or another one given as `none`, which becomes None. Bounds are inclusive;
+    `shortest`: characters of each name."""
 
     kind: ValueKind
     doc: str
@@ -33,6 +34,7 @@ class Setting:
     auto: bool = False
     secret: bool = False
     shortest: int = 0
+    none: str = "auto"
 
 
 def setting(default: Any, kind: ValueKind, doc: str, **bounds: Any) -> Any:
@@ -61,7 +63,7 @@ _WANTED: Mapping[ValueKind, str] = {
 
 def parse(spec: Setting, given: Given) -> Any:
     """The value of one setting. Raises ValueError with the rest of the sentence `<key> must be …`."""
-    if spec.auto and (given is None or (isinstance(given, str) and given.strip().lower() == "auto")):
+    if spec.auto and (given is None or (isinstance(given, str) and given.strip().lower() == spec.none)):
         return None
     value = _parsers[spec.kind](spec, given)
     if spec.kind in ("whole", "number", "size"):
@@ -94,7 +96,7 @@ def wanted(spec: Setting) -> str:
         text += f" between {spec.low:.15g} and {spec.high:.15g}{unit}"
     elif spec.low is not None:
         text += f", {spec.low:.15g}{unit} or more"
-    return f"{text}, or auto" if spec.auto else text
+    return f"{text}, or {spec.none}" if spec.auto else text
 
 
 def _wrong(spec: Setting, given: Given) -> ValueError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 
 from mlx_serve.daemon.settings.command import default_text, example
+from mlx_serve.daemon.settings.renewal import LIVE, restart_keys
 from mlx_serve.daemon.settings.schema import FLAGS, SECTIONS, SHORT_NAMES, settings_of, variable
 from mlx_serve.daemon.settings.value import wanted
 
@@ -27,7 +29,22 @@ start with the file, the line, the key and the nearest valid name.
 In the file, settings stand under their section (`server: {port: 8001}`). In a variable, a list is written with commas
 (`a,b`), a mapping as `name=owner/model,other=owner/model`, and a switch as `true` or `false` (`yes` and `no`, `on` and
 `off`, `1` and `0` work too). A size is a number of bytes or has a unit: `8GB` is 8,000,000,000 bytes, `8GiB` is
-8,589,934,592. A settings file with API keys must be readable by its owner only.
+8,589,934,592. A settings file with API keys must be readable by its owner only; `server.api_keys_file` names a file
+with keys alone, and is read again at each reload. Keys are never printed.
+
+## While the daemon runs
+
+`mlx-serve config --reload`, or SIGHUP, has the running daemon read its settings again. A file that is not valid
+changes nothing: the command prints the reason, and the log has it (`fail reload`). These settings count at once, those
+about models for what is loaded from then on:
+
+{live}
+
+The others need a restart, and `config --reload` names those that differ from what the daemon was started with:
+
+{restart}
+
+Flags and variables of a running process do not change, and still come before the file.
 """
 
 _OTHERS = {
@@ -50,7 +67,14 @@ _OTHERS = {
 
 def configuration(committed: str) -> str:
     """The whole document; nothing of the committed one is kept."""
-    return "".join([_HEAD, *map(_section, SECTIONS), *_others(), f"\n## The file\n\n```yaml\n{example()}```\n"])
+    every = [f"{section}.{name}" for section, cls in SECTIONS.items() for name, _ in settings_of(cls)]
+    head = _HEAD.replace("{live}", _listed(key for key in every if key in LIVE))
+    head = head.replace("{restart}", _listed(restart_keys()))
+    return "".join([head, *map(_section, SECTIONS), *_others(), f"\n## The file\n\n```yaml\n{example()}```\n"])
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return "\n".join(textwrap.wrap(", ".join(f"`{key}`" for key in keys), 120, break_on_hyphens=False))
 
 
 def _section(section: str) -> str:
@@ -70,7 +94,7 @@ def _rows(section: str) -> Iterator[tuple[str, ...]]:
         flag = f"`{FLAGS[key]}`" if key in FLAGS else ""
         yield (
             f"`{key}`",
-            f"`{default_text(getattr(defaults, name))}`",
+            f"`{default_text(getattr(defaults, name), spec.none)}`",
             wanted(spec),
             ", ".join(f"`{each}`" for each in variables),
             flag,

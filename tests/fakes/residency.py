@@ -26,6 +26,7 @@ from mlx_serve.daemon.protocol import (
 )
 from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.daemon.residency.lease import Queue, Resident
+from mlx_serve.daemon.settings.schema import Settings
 from mlx_serve.daemon.workers.runner import EventSink
 from mlx_serve.store.installed import Installed
 
@@ -104,6 +105,9 @@ class FakeResidency:
         self.measured = 0
         self.tokenizers = FakeTokenizers()
         self._rows: list[Resident] = []
+
+    def configure(self, settings: Settings) -> None:
+        self.settings = settings
 
     async def start(self) -> None:
         pass

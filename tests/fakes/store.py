@@ -71,6 +71,7 @@ class FakeStore:
         self.folder, self.contents = folder, contents
         self.script: Callable[[str], Steps] = script or (lambda source: ())
         self.read_only = self.busy = False
+        self.aliases: dict[str, str] = {}
         self.damaged: dict[str, Exception] = {}
         self.renamed: dict[str, str] = {}
         self.views: list[str] = []
@@ -84,6 +85,9 @@ class FakeStore:
         model = installed(name, **facts)
         self.models_by_name[model.name.display()] = model
         return model
+
+    def set_aliases(self, aliases: Mapping[str, str]) -> None:
+        self.aliases = dict(aliases)
 
     def models(self) -> list[Installed]:
         return sorted(self.models_by_name.values(), key=lambda model: model.modified, reverse=True)

@@ -20,6 +20,8 @@ _NOT_SECTIONS = ("home", "file", "origins")
 
 def config(session: Session) -> int:
     options = session.options
+    if options.reload:
+        return _reload(session)
     if options.example or options.path:
         text = run_settings_command(["--example" if options.example else "--path"])
         if session.json:
@@ -37,6 +39,17 @@ def config(session: Session) -> int:
         print(table(("SETTING", "VALUE", "FROM"), _rows(found)))
         if about := _exposure(found["server"]):
             note(about)
+    return 0
+
+
+def _reload(session: Session) -> int:
+    found = session.client().post("/control/v1/config", {})
+    if session.json:
+        session.print_json(found)
+        return 0
+    print(f"changed: {', '.join(found['changed'])}" if found["changed"] else "nothing has changed")
+    if found["restart"]:
+        note(f"these need a restart (mlx-serve stop, mlx-serve start): {', '.join(found['restart'])}")
     return 0
 
 

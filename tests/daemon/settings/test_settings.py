@@ -54,8 +54,10 @@ def test_flags_win_over_environment_over_file_over_defaults(environ: dict[str, s
     assert origins["server.drain_seconds"] == "default"
 
 
-def test_every_setting_has_an_environment_variable(environ: dict[str, str]) -> None:
+def test_every_setting_has_an_environment_variable(environ: dict[str, str], tmp_path: Path) -> None:
     """A value is taken from MLX_SERVE_<SECTION>_<KEY> for each key there is."""
+    (tmp_path / "keys").write_text("d" * 16)
+    (tmp_path / "keys").chmod(0o600)
     samples = {"text": "x", "switch": "false", "whole": "16", "number": "1.5", "size": "2MB", "path": "/x"}
     samples |= {"names": f"{'a' * 16},{'b' * 16}", "map": "a=b", "choice": ""}
     environ |= {"MLX_SERVE_SERVER_API_KEYS": "c" * 16}  # without a key some other settings are refused
@@ -64,6 +66,8 @@ def test_every_setting_has_an_environment_variable(environ: dict[str, str]) -> N
             spec = each.metadata["setting"]
             variable = f"MLX_SERVE_{section}_{name}".upper()
             value = samples[spec.kind] or spec.choices[-1].lower()
+            if name == "api_keys_file":  # which is read
+                value = str(tmp_path / "keys")
             settings = load_settings({}, environ | {variable: value})
             assert settings.origins[f"{section}.{name}"] == variable
 
@@ -176,6 +180,9 @@ def test_bytes_that_are_not_text_are_named_with_their_line(environ: dict[str, st
 
 def test_a_pipe_in_place_of_the_file_does_not_hang(environ: dict[str, str], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.yaml")
+    assert "is not a file" in error_of(environ)
+    (tmp_path / "config.yaml").unlink()
+    (tmp_path / "config.yaml").mkdir()
     assert "is not a file" in error_of(environ)
 
 

@@ -1,0 +1,1 @@
+"""What a running daemon does when it is told to read its settings again."""
