@@ -71,13 +71,15 @@ def respond(request: Request, failure: Failure) -> HTTPResponse:
 
 def render(request: Request, exception: BaseException) -> HTTPResponse:
     """The response for an exception; an unexpected one is logged with its traceback."""
-    note(exception)
+    note(exception, str(request.id))
     return respond(request, describe(exception))
 
 
-def note(exception: BaseException) -> None:
+def note(exception: BaseException, number: str) -> None:
+    """An unexpected one goes to the log, with the id of its request."""
     if not expected(exception):
-        log.error("fail request reason=%s", type(exception).__name__, exc_info=exception)
+        fields = {"fields": {"id": number}}
+        log.error("fail request reason=%s", type(exception).__name__, exc_info=exception, extra=fields)
 
 
 class Renderer(ErrorHandler):

@@ -64,6 +64,11 @@ class Stream:
         opened: Stream | None = getattr(request.ctx, "stream", None)
         return opened
 
+    @property
+    def number(self) -> str:
+        """The id of its request."""
+        return str(self._request.id)
+
     async def send(self, data: bytes) -> None:
         await self._response.send(data, end_stream=False)
 
@@ -100,5 +105,5 @@ async def relay(
                 silent_until = clock() + PING_SECONDS
         await out.end(tail())
     except Exception as error:
-        note(error)
+        note(error, out.number)
         await out.fail(record(describe(error)))

@@ -163,7 +163,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "control": (),
     "control.server": (
         *("control", "daemon", "daemon.protocol", "daemon.requests", "daemon.residency", "daemon.settings"),
-        *("daemon.tasks", "store"),
+        *("daemon.logs", "daemon.tasks", "store"),
     ),
     "control.cli": ("", "control", "control.cli.display"),
     "control.cli.display": (),

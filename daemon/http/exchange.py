@@ -279,6 +279,9 @@ class Exchange:
             "seconds": round(monotonic() - self._started, 4),
             "id": request.id,
         }
+        open_request = getattr(request.ctx, "open", None)
+        if open_request is not None:
+            fields |= open_request.noted()
         if self._refusal:
             fields["reason"] = self._refusal
         if self._failed or (self._gone and not lost and stage is Stage.RESPONSE):

@@ -81,6 +81,19 @@ class OpenRequest:
         self.state, self.first_token = "decoding", time.monotonic()
         return True
 
+    def noted(self) -> dict[str, object]:
+        """What a line of the log says of it, beside its outcome: nothing that was said in it."""
+        fields: dict[str, object] = {"client": self.client or "socket"}
+        if self.model is not None:
+            fields |= {"model": self.model, "prompt_tokens": self.prompt_tokens, "tokens": self.generated_tokens}
+        if self.queue_seconds is not None:
+            fields["queue_seconds"] = round(self.queue_seconds, 4)
+        if self.first_token is not None:
+            fields["first_token_seconds"] = round(self.first_token - self.began, 4)
+        if self._cancelled:
+            fields["cancelled"] = "operator"
+        return fields
+
     # its end
 
     @property

@@ -81,7 +81,7 @@ async def send(request: Request, steps: AsyncGenerator[bytes], opening: bytes = 
     except Exception as error:
         if out is None:
             raise
-        note(error)
+        note(error, out.number)
         await out.fail(record(describe(error)))
 
 
