@@ -98,9 +98,9 @@ async def _whole(
 
 async def _fail(request: Request, events: ResponseEvents, error: Exception, failure: Failure) -> None:
     """The stream has begun: the failure is its last record."""
-    note(error)
     out = Stream.of(request)
     assert out is not None
+    note(error, out.number)
     await out.fail(events.failing(failure))
 
 

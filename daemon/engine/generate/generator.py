@@ -282,7 +282,10 @@ class Generator:
         through before it; the others wait for a group, in which they cost less."""
         budget = self._pace.budget(len(self._batch))
         while True:
-            self._reuse.look(self._scheduler, [one.recording for one in self._prefills if one.recording is not None])
+            self._reuse.look(
+                self._scheduler,
+                [one.recording for one in self._prefills if one.recording is not None and not one.complete],
+            )
             shortest = self._prefills.shortest
             if shortest is not None and shortest.chunks(budget) <= 1:
                 return

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import mlx.core as mx
 
-from ..prefix.chain import BLOCK
+from ..prefix.chain import BLOCK, Chain
 from ..prefix.layers import arrays, by_columns, cut, cut_windows, has_window, keepable, leaves, snapshot
 from ..prefix.prefix_cache import Match, PrefixCache
 from ..prefix.recording import Recording
 from .choices import Choices
 from .sequence import Sequence as Generated
+
+FORESEEN = 64  # waiting requests that are looked at; those behind them wait
+LEAST_GAIN = 64  # tokens that are worth waiting for
 
 
 class Reuse:
@@ -43,41 +47,42 @@ class Reuse:
 
     # before a prompt is read
 
-    def look(self, waiting: Iterable[Choices], recordings: Sequence[Recording]) -> None:
+    def look(self, waiting: Iterable[Choices], recordings: Iterable[Recording]) -> None:
         """Set of each waiting request how much of it need not be read, and whether it had better wait: for one that
         is being read, or comes before it, and begins like it for longer than what is kept."""
         if self.kept is None:
             return
-        coming = {name for recording in recordings for names in recording.pending for name in names}
-        for request in waiting:
-            if not request.reusable:
+        coming: dict[bytes, tuple[Chain, int, Recording | None]] = {}
+        for recording in recordings:
+            for chain, length in recording.rows.values():
+                coming.update(dict.fromkeys(chain.names(length), (chain, length, recording)))
+        for place, request in enumerate(waiting):
+            request.deferred = place >= FORESEEN
+            if request.deferred or not request.reusable:
                 continue
             self._find(request)
-            names = request.chain.names(request.length - 1)
-            depth = self.kept.depth(request.chain, request.length - 1)
-            request.deferred = depth < len(names) and names[depth] in coming
-            if request.deferred and self.kept.needs_snapshots:
-                request.deferred = self._wait_for_snapshot(names, recordings)
+            request.deferred = self._waits(request, coming)
             if not request.deferred:
-                coming.update(names[depth:])
+                names = request.chain.names(request.length - 1)
+                coming.update(dict.fromkeys(names, (request.chain, request.length - 1, None)))
+
+    def _waits(self, request: Choices, coming: Mapping[bytes, tuple[Chain, int, Recording | None]]) -> bool:
+        """Whether one of those `coming`, by the names of their blocks, begins like this one, and is not past that."""
+        names = request.chain.names(request.length - 1)
+        place = bisect_left(names, True, key=lambda name: name not in coming)
+        if not place:
+            return False
+        chain, length, recording = coming[names[place - 1]]
+        common = request.chain.common(request.length - 1, chain, length)
+        if common < request.start + LEAST_GAIN:
+            return False
+        return recording is None or recording.want(common)
 
     def _find(self, request: Choices) -> None:
         assert self.kept is not None
         if request.seen != self.kept.version:
             request.match = self.kept.find(request.chain, request.length - 1)
             request.seen = self.kept.version
-
-    def _wait_for_snapshot(self, names: list[bytes], recordings: Sequence[Recording]) -> bool:
-        """Ask for a snapshot where a request parts from one that is being read; whether there will be one."""
-        for recording in recordings:
-            for others in recording.pending:
-                common = next(
-                    (place for place, (one, other) in enumerate(zip(names, others, strict=False)) if one != other),
-                    min(len(names), len(others)),
-                )
-                if common and recording.want(common * BLOCK):
-                    return True
-        return False
 
     def begin(self, group: Sequence[Choices]) -> tuple[list[Match], Recording | None]:
         """What each request of a group need not read, as long for all of them, and who keeps what they read."""

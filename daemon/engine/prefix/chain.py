@@ -35,6 +35,22 @@ class Chain:
             self._names.append(blake2b(self.parent(len(self._names)) + content, digest_size=_DIGEST).digest())
         return self._names[:wanted]
 
+    def common(self, length: int, other: Chain, other_length: int) -> int:
+        """How many of the first `length` tokens are the other's first ones."""
+        most = min(length, other_length)
+        names, others = self.names(most), other.names(most)
+        low, high = 0, len(names)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if names[middle - 1] == others[middle - 1]:
+                low = middle
+            else:
+                high = middle - 1
+        place = low * BLOCK
+        while place < most and self.tokens[place] == other.tokens[place]:
+            place += 1
+        return place
+
     def parent(self, number: int) -> bytes:
         """The name of what block `number` follows; those before it must be named."""
         return self._names[number - 1] if number else ROOT

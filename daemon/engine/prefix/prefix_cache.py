@@ -107,6 +107,10 @@ class PrefixCache:
         depth = self.depth(chain, length)
         return depth * BLOCK + self._nearest(chain, depth, depth * BLOCK, length)[1]
 
+    def has(self, chain: Chain, length: int) -> bool:
+        """Whether the first `length` tokens, a multiple of a block, are here."""
+        return length % BLOCK == 0 and chain.names(length)[-1] in self._blocks
+
     def touch(self, match: Match) -> None:
         """It was used just now."""
         for block in reversed(match.blocks):

@@ -20,52 +20,61 @@ class Recording:
 
     def __init__(self, kept: PrefixCache, chains: Sequence[Chain | None], lengths: Sequence[int], start: int) -> None:
         self._kept = kept
-        self._rows = {
+        self.rows = {
             row: (chain, length)
             for row, (chain, length) in enumerate(zip(chains, lengths, strict=True))
             if chain is not None
         }
-        self._next = {row: kept.depth(chain, length) for row, (chain, length) in self._rows.items()}
-        self._done = start
+        self._next = {row: kept.depth(chain, length) for row, (chain, length) in self.rows.items()}
+        self.done = start
         self._wanted: set[int] = set()
-        if kept.needs_snapshots:
-            for length in {length for _, length in self._rows.values()}:
-                self._wanted |= {length // BLOCK * BLOCK, *range(SNAPSHOT_EVERY, length, SNAPSHOT_EVERY)}
-            for chain, length in self._rows.values():
+        for chain, length in self.rows.values():
+            self.want(length)
+            if kept.needs_snapshots:
+                self._wanted.update(range(SNAPSHOT_EVERY, length, SNAPSHOT_EVERY))
                 self.want(kept.common(chain, length))
         self._wanted = {place for place in self._wanted if place > start}
 
     def want(self, tokens: int) -> bool:
-        """Others go on from about here: there will be a snapshot at the block's end before it, unless all rows are past
-        that."""
-        place = tokens // BLOCK * BLOCK
-        if place > self._done:
-            self._wanted.add(place)
-        return place in self._wanted
-
-    @property
-    def pending(self) -> list[list[bytes]]:
-        """Of each row, the names of all its whole blocks."""
-        return [chain.names(length) for chain, length in self._rows.values()]
+        """Others go on from there, so that many tokens are kept whatever the place in a block. False where all rows
+        are past it."""
+        if tokens > self.done:
+            self._wanted.add(tokens)
+        return tokens in self._wanted
 
     def stop(self, done: int, end: int) -> int:
         """Where a chunk from `done` to `end` had better end."""
-        return min((place for place in self._wanted if done < place < end), default=end)
+        return min((place for place in self._wanted if done < place < end and self._stops_at(place)), default=end)
+
+    def _stops_at(self, place: int) -> bool:
+        """Rows that end before the others do not hold them up, where what they end with is still there later."""
+        return self._kept.needs_snapshots or all(length != place for _, length in self.rows.values())
 
     def take(self, caches: list[Any], done: int) -> list[mx.array]:
         """Keep what is new after so many tokens. Gives what is to be computed for it."""
         found: list[mx.array] = []
-        self._done = done
-        for row, (chain, length) in list(self._rows.items()):
-            for number in range(self._next[row], min(done, length) // BLOCK):
-                parts = cut(caches, row, number * BLOCK, (number + 1) * BLOCK)
-                if parts is None:
-                    del self._rows[row]
-                    break
-                block = self._kept.add(chain, number * BLOCK, (number + 1) * BLOCK, parts)
-                found += [] if block is None else block.arrays()
-                self._next[row] = number + 1
-            if done in self._wanted and row in self._rows and done <= length:
-                found += self._kept.attach(chain, done, snapshot(caches, row, done))
-        self._wanted.discard(done)
+        self.done = done
+        for row, (chain, length) in list(self.rows.items()):
+            while self._next[row] < min(done, length) // BLOCK and row in self.rows:
+                found += self._keep(caches, row, chain, (self._next[row] + 1) * BLOCK, exact=False)
+                self._next[row] += 1
+            ends = [place for place in self._wanted if place <= min(done, length) and row in self.rows]
+            for place in ends:
+                found += self._keep(caches, row, chain, place, exact=place == done)
+        self._wanted = {place for place in self._wanted if place > done}
         return found
+
+    def _keep(self, caches: list[Any], row: int, chain: Chain, stop: int, *, exact: bool) -> list[mx.array]:
+        """Of a row the tokens from the beginning of a block to before `stop`; `exact`: these are all that it has."""
+        after = snapshot(caches, row, stop) if exact and self._kept.needs_snapshots else None
+        start = (stop - 1) // BLOCK * BLOCK
+        if stop - start < BLOCK and self._kept.needs_snapshots and after is None:
+            return []
+        if self._kept.has(chain, stop):
+            return self._kept.attach(chain, stop, after) if after is not None else []
+        parts = cut(caches, row, start, stop)
+        if parts is None:
+            self.rows.pop(row, None)
+            return []
+        block = self._kept.add(chain, start, stop, parts, after)
+        return [] if block is None else block.arrays()

@@ -36,6 +36,7 @@ def blocks_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (chain, layers, prefix_cache, recording, reuse):
         monkeypatch.setattr(module, "BLOCK", size)
     monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 4 * size)
+    monkeypatch.setattr(reuse, "LEAST_GAIN", 4)
 
 
 @pytest.fixture(params=[8, 16])
@@ -89,12 +90,12 @@ def test_turns_of_a_conversation(name: str, pipelined: bool, block: int, loaded:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_again(name: str, block: int, loaded: Loaded) -> None:
-    """All but the last token, or for recurrent layers but the last block, is known."""
+    """All but the last token is known."""
     session = Session(loaded(name))
     prompt = tokens(70, 3)
     (first,), (none,) = session.round(prompt)
     (again,), (cached,) = session.round(prompt)
-    assert first == again and none == 0 and cached >= 69 // block * block
+    assert first == again and none == 0 and cached == 69
     seeded = {"sampling": Sampling(temperature=1.0, seed=7)}
     (one,), _ = session.round(prompt, **seeded)
     assert [one] == session.fresh(prompt, **seeded)
@@ -104,25 +105,25 @@ def test_the_same_again(name: str, block: int, loaded: Loaded) -> None:
 def test_many_with_one_beginning_arrive_together(name: str, block: int, loaded: Loaded) -> None:
     """The beginning is read once, whatever each asks after it."""
     session = Session(loaded(name))
-    beginning = tokens(64, 4)
+    beginning = tokens(61, 4)
     prompts = [(*beginning, *tokens(5 + place % 2, 10 + place)) for place in range(6)]
     answers, cached = session.round(*prompts)
     assert answers == session.fresh(*prompts)
-    assert cached[0] == 0 and all(one >= 64 for one in cached[1:])
-    assert session.wire.gauges.prompt_tokens <= 64 + 6 * 6 + block
+    assert cached[0] == 0 and all(one >= 61 for one in cached[1:])
+    assert session.wire.gauges.prompt_tokens <= 61 + 6 * 6
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_conversations_that_part(name: str, block: int, loaded: Loaded) -> None:
     """What two have in common serves a third; recurrent layers know where to go on from since the second."""
     session = Session(loaded(name))
-    beginning = tokens(48, 5)
+    beginning = tokens(45, 5)
     prompts = [(*beginning, *tokens(30, 20 + place)) for place in range(4)]
     for place, prompt in enumerate(prompts):
         (answer,), (cached,) = session.round(prompt)
         assert [answer] == session.fresh(prompt)
-        if place >= 2 or (place and name == "llama"):
-            assert cached >= 48, place
+        if place >= 2 or (place and name not in RECURRENT and (name, block) != ("gemma3", 16)):
+            assert cached >= 45, place
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3_next"])

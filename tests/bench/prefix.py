@@ -1,0 +1,151 @@
+"""What reusing prompts gives, and what it costs: bursts with one beginning, conversations, long prompts, misses.
+
+    python tests/bench/prefix.py [--shape tiny | --model FOLDER] [--rounds 3] [--clients 32] [--shared 3000]
+                                 [--long 24000] [--turns 20] [--peer]
+
+Every figure is a time to the first token through HTTP, in milliseconds. Prompts are new in every round, so that only
+what the round itself has sent is known. `--peer` runs mlx_lm.server through the same burst.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import servers
+from load import Stream, stream, text
+from run import checkpoint
+
+NEW_WORDS = 50
+TURN_WORDS = 200
+STEP_WORDS = 500
+TOKENS = 16
+
+
+async def together(server: servers.Server, prompts: Sequence[str], tokens: int = TOKENS) -> list[Stream]:
+    """All at once."""
+    timeout = aiohttp.ClientTimeout(total=3600)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+        return list(await asyncio.gather(*(stream(session, server.url, server.model, one, tokens) for one in prompts)))
+
+
+def first(server: servers.Server, *prompts: str, tokens: int = TOKENS) -> list[float]:
+    """Times to the first token, sorted."""
+    return sorted(1e3 * one.first for one in asyncio.run(together(server, prompts, tokens)))
+
+
+def p95(times: Sequence[float]) -> float:
+    return times[min(len(times) - 1, int(len(times) * 0.95))]
+
+
+def burst(server: servers.Server, source: random.Random, arguments: argparse.Namespace) -> dict[str, float]:
+    """Clients that arrive together with one beginning: known, not known, and the new words by themselves."""
+    count, shared = arguments.clients, text(source, arguments.shared)
+    alone = first(server, *(text(source, NEW_WORDS) for _ in range(count)))
+    reading = first(server, text(source, arguments.shared + NEW_WORDS))
+    cold = first(server, *(f"{shared} {text(source, NEW_WORDS)}" for _ in range(count)))
+    warm = first(server, *(f"{shared} {text(source, NEW_WORDS)}" for _ in range(count)))
+    return {
+        "new words alone p95": p95(alone),
+        "one whole prompt": reading[0],
+        "cold p50": statistics.median(cold),
+        "cold p95": p95(cold),
+        "warm p50": statistics.median(warm),
+        "warm p95": p95(warm),
+    }
+
+
+def long(server: servers.Server, source: random.Random, arguments: argparse.Namespace) -> dict[str, float]:
+    """A long prompt, the same with some more, and as much as that more by itself."""
+    beginning, more = text(source, arguments.long), text(source, STEP_WORDS)
+    return {
+        "long": first(server, beginning)[0],
+        "long and 500": first(server, f"{beginning} {more}")[0],
+        "500 alone": first(server, text(source, STEP_WORDS))[0],
+        "long again": first(server, beginning)[0],
+    }
+
+
+def conversation(server: servers.Server, source: random.Random, turns: int) -> dict[str, float]:
+    """Each turn is all before it and some more words."""
+    said, times = "", []
+    for _ in range(turns):
+        said = f"{said} {text(source, TURN_WORDS)}".strip()
+        times.append(first(server, said)[0])
+    return {"first turn": times[0], "turn 2": times[1], "last turn": times[-1]}
+
+
+def misses(server: servers.Server, source: random.Random, words: int) -> dict[str, float]:
+    """Prompts that have nothing in common with anything."""
+    return {"miss": statistics.median(first(server, text(source, words))[0] for _ in range(5))}
+
+
+def decoding(server: servers.Server, source: random.Random) -> dict[str, float]:
+    """Milliseconds a token of eight streams that answer at length, all new."""
+    done = asyncio.run(together(server, [text(source, 100) for _ in range(8)], tokens=600))
+    return {"ms a token of 8": 1e3 * statistics.median(one.per_token for one in done)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="tiny")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--bits", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--shared", type=int, default=3000)
+    parser.add_argument("--long", type=int, default=24000)
+    parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with checkpoint(arguments) as folder:
+        results: dict[str, list[dict[str, float]]] = {}
+        begun = time.monotonic()
+
+        def note(name: str, figures: dict[str, float]) -> None:
+            results.setdefault(name, []).append(figures)
+            shown = ", ".join(f"{key} {value:.1f}" for key, value in figures.items())
+            print(f"{time.monotonic() - begun:6.0f} s  {name}: {shown}", flush=True)
+
+        seeds = iter(range(1000))
+        with servers.ours(folder) as server:
+            for number in range(arguments.rounds + 1):
+                source = random.Random(next(seeds))
+                warm_up = "warming up, " if number == 0 else ""
+                note(f"{warm_up}burst", burst(server, source, arguments))
+                if arguments.long:
+                    note(f"{warm_up}long", long(server, source, arguments))
+                if arguments.turns > 1:
+                    note(f"{warm_up}conversation", conversation(server, source, arguments.turns))
+        off = {"MLX_SERVE_CACHE_PREFIX_CACHE_MB": "0"}
+        with servers.ours(folder) as on, servers.ours(folder, environ=off) as without:
+            for number in range(arguments.rounds + 1):
+                for name, server in (("on", on), ("off", without)):
+                    source = random.Random(next(seeds))
+                    figures = misses(server, source, arguments.shared) | decoding(server, source)
+                    note(f"{'warming up, ' if number == 0 else ''}reuse {name}", figures)
+        if arguments.peer:
+            with servers.peer(folder) as server:
+                for number in range(arguments.rounds + 1):
+                    source = random.Random(next(seeds))
+                    note(f"{'warming up, ' if number == 0 else ''}peer", burst(server, source, arguments))
+        summary: dict[str, dict[str, Any]] = {
+            name: {key: round(statistics.median(one[key] for one in rounds), 1) for key in rounds[0]}
+            for name, rounds in results.items()
+            if not name.startswith("warming up")
+        }
+        print(json.dumps(summary) if arguments.json else json.dumps(summary, indent=2))
+
+
+if __name__ == "__main__":
+    main()
