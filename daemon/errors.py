@@ -94,12 +94,16 @@ class JobDied(DaemonError):
 
 
 class RequestRejected(DaemonError):
-    """The engine refused or failed one request. `code` is a protocol.RejectCode; `param` names the field at fault."""
+    """The engine refused or failed one request. `code` is a protocol.RejectCode; `param` names the field at fault;
+    `excess`, of a prompt that is too long: how many tokens it has, and how many it may have."""
 
-    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, param: str | None = None, excess: tuple[int, int] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.param = param
+        self.excess = excess
 
 
 class FetchRefused(DaemonError):

@@ -24,7 +24,9 @@ _ANTHROPIC_TYPES = {
     429: "rate_limit_error",
     499: "api_error",
     503: "overloaded_error",
+    504: "timeout_error",
 }
+_MODELS = "/v1/models"
 
 
 def openai(failure: Failure) -> dict[str, Any]:
@@ -36,9 +38,23 @@ def ollama(failure: Failure) -> dict[str, Any]:
     return {"error": failure.message}
 
 
-def anthropic(failure: Failure) -> dict[str, Any]:
+def anthropic(failure: Failure, request_id: str) -> dict[str, Any]:
+    """Anthropic's own sentence for a prompt that is too long: clients read the two numbers out of it."""
     kind = _ANTHROPIC_TYPES.get(failure.status, "api_error" if failure.status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": {"type": kind, "message": failure.message}}
+    message = failure.message
+    if failure.excess is not None:
+        tokens, most = failure.excess
+        message = f"prompt is too long: {tokens} tokens > {most} maximum"
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+
+
+def is_anthropic(request: Request) -> bool:
+    """Whether a client of Anthropic's asks: its endpoints are its own but for the list of models, where a header
+    tells."""
+    path = request.path
+    if _within(path, _MODELS):
+        return "anthropic-version" in request.headers
+    return _within(path, "/v1/messages")
 
 
 def control(failure: Failure) -> dict[str, Any]:
@@ -46,23 +62,28 @@ def control(failure: Failure) -> dict[str, Any]:
 
 
 _DIALECTS: tuple[tuple[str, Callable[[Failure], dict[str, Any]]], ...] = (
-    ("/v1/messages", anthropic),
     ("/api", ollama),
     ("/control", control),
 )
 
 
-def body(path: str, failure: Failure) -> dict[str, Any]:
-    """The error document in the dialect of the path."""
+def _within(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def body(request: Request, failure: Failure) -> dict[str, Any]:
+    """The error document in the dialect of the request."""
+    if is_anthropic(request):
+        return anthropic(failure, str(request.id))
     for prefix, renderer in _DIALECTS:
-        if path == prefix or path.startswith(prefix + "/"):
+        if _within(request.path, prefix):
             return renderer(failure)
     return openai(failure)
 
 
 def respond(request: Request, failure: Failure) -> HTTPResponse:
     return HTTPResponse(
-        encode(body(request.path, failure)),
+        encode(body(request, failure)),
         status=failure.status,
         headers=failure.headers,
         content_type="application/json",

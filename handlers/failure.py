@@ -22,13 +22,15 @@ _PATH = re.compile(r"(?<![\w.:/~-])(?!/(?:v1|api)/)~?(?:/[\w.@+ -]*[\w.@+-]){2,}
 
 @dataclass(frozen=True)
 class Failure:
-    """`code` is a stable word for programs, `param` the field at fault, `message` a sentence that names no path."""
+    """`code` is a stable word for programs, `param` the field at fault, `message` a sentence that names no path.
+    `excess`, of a prompt that is too long: how many tokens it has, and how many it may have."""
 
     status: int
     message: str
     code: str | None = None
     param: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    excess: tuple[int, int] | None = None
 
 
 class RequestError(Exception):
@@ -115,7 +117,7 @@ def describe(exception: BaseException) -> Failure:
         return Failure(exception.status, clip(str(exception)), exception.code, exception.param, exception.headers)
     if isinstance(exception, daemon.RequestRejected):
         status = _REJECTED.get(exception.code, 500)
-        return Failure(status, sentence(str(exception)), exception.code, exception.param, {})
+        return Failure(status, sentence(str(exception)), exception.code, exception.param, {}, exception.excess)
     for kind, status, code in _TABLE:
         if isinstance(exception, kind):
             return Failure(

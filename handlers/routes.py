@@ -8,6 +8,7 @@ from sanic import Sanic
 
 from . import error_bodies as errors
 from . import health as operation
+from .anthropic import count_message_tokens, create_message, model_list
 from .endpoint import Handler, measured
 from .guard import check as guard
 from .guard.throttle import Throttle
@@ -19,7 +20,6 @@ from .ollama import generate as ollama_generate
 from .ollama import models as ollama_models
 from .ollama import pull as ollama_pull
 from .ollama import uploads as ollama_blobs
-from .openai import cards as models
 from .openai import chat as openai
 from .openai import completions, embeddings
 from .responses import kept_endpoints as kept_responses
@@ -42,12 +42,14 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/v1/responses/<response_id:str>/cancel", _POST, kept_responses.cancel),
     ("/v1/responses/<response_id:str>/input_items", _HEAD, kept_responses.input_items),
     ("/v1/embeddings", _POST, embeddings.embed),
+    ("/v1/messages", _POST, create_message.create),
+    ("/v1/messages/count_tokens", _POST, count_message_tokens.count),
     ("/v1/rerank", _POST, jina.rerank),
     ("/rerank", _POST, jina.rerank),
     ("/v1/tokenize", _POST, counting.tokenize),
     ("/v1/detokenize", _POST, detokenizing.detokenize),
-    ("/v1/models", _HEAD, models.listing),
-    ("/v1/models/<model_id:path>", _HEAD, models.one),
+    ("/v1/models", _HEAD, model_list.listing),
+    ("/v1/models/<model_id:path>", _HEAD, model_list.one),
     ("/api/version", _HEAD, operation.version),
     ("/api/chat", _POST, ollama_chat.chat),
     ("/api/generate", _POST, ollama_generate.generate),

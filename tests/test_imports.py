@@ -133,8 +133,8 @@ RULES: dict[str, tuple[str, ...]] = {
         *("store", "store.disk.scratch", "control.socket", "control.server", "handlers", ""),
     ),
     "handlers": (
-        *("handlers.guard", "handlers.openai", "handlers.ollama", "handlers.jina", "handlers.tokens"),
-        *("handlers.pictures", "handlers.retrieval", "handlers.responses"),
+        *("handlers.guard", "handlers.openai", "handlers.ollama", "handlers.anthropic", "handlers.jina"),
+        *("handlers.pictures", "handlers.retrieval", "handlers.responses", "handlers.tokens"),
         *("daemon", "daemon.protocol", "daemon.requests", "daemon.residency"),
         *("store", "store.disk.manifests"),
     ),
@@ -145,6 +145,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "handlers.tokens": (
         *("handlers", "handlers.openai", "handlers.pictures", "handlers.retrieval"),
         *("daemon.errors", "daemon.protocol", "store.installed"),
+    ),
+    "handlers.anthropic": (
+        *("handlers", "handlers.openai", "handlers.pictures", "handlers.tokens"),
+        *("daemon.errors", "daemon.protocol", "daemon.store_threads", "store", "store.installed"),
     ),
     "handlers.openai": (
         *("handlers", "handlers.pictures", "handlers.retrieval"),

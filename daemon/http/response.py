@@ -123,7 +123,7 @@ class ResponseWriter:
         headers.pop("server", None)
         headers.setdefault("x-content-type-options", "nosniff")
         headers.setdefault("cache-control", "no-store")
-        headers["x-request-id"] = self._request_id
+        headers["x-request-id"] = headers["request-id"] = self._request_id  # OpenAI's name, and Anthropic's
         headers["date"] = _date(int(time.time()))
         headers["connection"] = "keep-alive" if keep_alive else "close"
 

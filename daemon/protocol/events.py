@@ -93,12 +93,15 @@ class Finished(Value, frozen=True, tag="finished"):
 
 
 class Rejected(Value, frozen=True, tag="rejected"):
-    """The work ends with an error. `param` is the engine's name of the field at fault, where there is one."""
+    """The work ends with an error. `param` is the engine's name of the field at fault, where there is one. `excess`, of
+    a prompt that is too long: how many tokens it has, estimated where they were not counted, and how many it may have.
+    """
 
     id: int
     code: RejectCode
     message: str
     param: str | None = None
+    excess: tuple[int, int] | None = None
     last: Literal[True] = True
 
 

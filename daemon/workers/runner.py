@@ -222,7 +222,7 @@ class Runner:
         if event.last:
             del self._sinks[event.id]
         if isinstance(event, protocol.Rejected):
-            sink.fail(RequestRejected(event.code, event.message, event.param))
+            sink.fail(RequestRejected(event.code, event.message, event.param, event.excess))
         else:
             sink.put(event)
 

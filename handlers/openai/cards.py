@@ -23,11 +23,16 @@ async def listing(request: Request) -> HTTPResponse:
 
 async def one(request: Request, model_id: str) -> HTTPResponse:
     """The id as the client wrote it is the id that it gets back."""
+    text = decoded_name(model_id)
+    return document(_card(text, await store_threads.look(serving(request).store.find, text)))
+
+
+def decoded_name(model_id: str) -> str:
+    """The name of a model from a path. Raises RequestError."""
     try:
-        text = unquote(model_id, errors="strict")
+        return unquote(model_id, errors="strict")
     except UnicodeDecodeError:
         raise RequestError("the model's name is not valid UTF-8", param="model", code="invalid_model_name") from None
-    return document(_card(text, await store_threads.look(serving(request).store.find, text)))
 
 
 def _card(identity: str, model: Installed) -> dict[str, Any]:

@@ -59,10 +59,15 @@ def check_abilities(body: ChatBody, prompt: ChatPrompt, installed: Installed) ->
 
 def require(body: ChatBody, prompt: ChatPrompt, capabilities: Collection[str]) -> None:
     """Raises RequestError for tools and thinking that are not among them."""
-    if prompt.tools and "tools" not in capabilities:
-        raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
+    require_tools(prompt, capabilities)
     if (prompt.thinking or prompt.thinking_budget is not None) and "thinking" not in capabilities:
         raise unsupported(thinking_param(body), "this model does not support thinking")
+
+
+def require_tools(prompt: ChatPrompt, capabilities: Collection[str]) -> None:
+    """Raises RequestError for tools that a model with these capabilities does not take."""
+    if prompt.tools and "tools" not in capabilities:
+        raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
 
 
 def thinking_budget(body: ChatBody) -> int | None:

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from mlx_serve.handlers import model_options
+from mlx_serve.handlers.anthropic import blocks
+from mlx_serve.handlers.anthropic import bodies as anthropic
 from mlx_serve.handlers.decode import Fields
 from mlx_serve.handlers.guard.check import MANAGEMENT, OPEN
 from mlx_serve.handlers.jina import rerank
@@ -27,8 +29,8 @@ _HEAD = """\
 
 # Compatibility
 
-mlx-serve serves the HTTP APIs of OpenAI and of Ollama, and Jina's reranking, and counts tokens. This page says for each
-endpoint what becomes of each field:
+mlx-serve serves the HTTP APIs of OpenAI, Anthropic and Ollama, and Jina's reranking, and counts tokens. This page says
+for each endpoint what becomes of each field:
 
 - **Served** fields do what the documentation of their API says.
 - **partly**: served as far as the note says. What goes beyond it is a 400, unless the note calls it ignored.
@@ -81,6 +83,19 @@ _ITEM = msgspec.defstruct(
 )
 """The fields that items of input have, of one kind or another."""
 _OLLAMA_MESSAGES = {"messages[]": Body(ollama.Message, ollama.MESSAGE_FIELDS)}
+_MESSAGES = """
+Also with `?beta=true`. Headers: `x-api-key` or `Authorization: Bearer`; `anthropic-version` and `anthropic-beta`
+may say what they like. Answers have the header `request-id`. Messages of one role that follow each other are one;
+results of tools come first in theirs; an assistant's message at the end is continued. While a model loads or a prompt
+is computed, a stream has a `ping` every 10 seconds.
+"""
+_COUNT_TOKENS = """
+The answer: `{"input_tokens"}`, which is what `usage` of the same message counts, cached tokens included.
+"""
+_ANTHROPIC_MESSAGES = {
+    "messages[]": Body(anthropic.Message),
+    "messages[].content[]": Body(blocks.Block, blocks.BLOCK_FIELDS),
+}
 BODIES: Mapping[str, Body] = {
     "/v1/chat/completions": Body(
         openai.ChatBody, openai.CHAT_FIELDS, inner={"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)}
@@ -90,6 +105,10 @@ BODIES: Mapping[str, Body] = {
         responses.ResponseBody, responses.RESPONSE_FIELDS, _RESPONSES, {"input[]": Body(_ITEM, responses.ITEM_FIELDS)}
     ),
     "/v1/embeddings": Body(embeddings.EmbeddingBody, embeddings.EMBEDDING_FIELDS),
+    "/v1/messages": Body(anthropic.MessagesBody, anthropic.MESSAGES_FIELDS, _MESSAGES, _ANTHROPIC_MESSAGES),
+    "/v1/messages/count_tokens": Body(
+        anthropic.Conversation, anthropic.CONVERSATION_FIELDS, _COUNT_TOKENS, _ANTHROPIC_MESSAGES
+    ),
     "/v1/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS, inner={"documents[]": Body(rerank.Document)}),
     "/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS),
     "/v1/tokenize": Body(
@@ -117,7 +136,6 @@ WITHOUT_JSON = (
 """Endpoints that take a body which is not JSON, or none."""
 
 PLANNED: Mapping[str, tuple[str, ...]] = {
-    "Anthropic": ("/v1/messages", "/v1/messages/count_tokens"),
     "Ours": ("/openapi.json", "/docs"),
 }
 NEVER = ("/api/push",)
@@ -129,8 +147,9 @@ The last column holds once an API key is configured. Before that, other machines
 off they may do without a key what it allows with one, except read `/metrics`.
 
 Errors have the shape of their API: `{"error": {"message", "type", "param", "code"}}` under `/v1`,
-`{"error": "..."}` under `/api`. The status is 400 for a wrong request, 404 for an unknown model, 503 with `Retry-After`
-when the queue is full.
+`{"type": "error", "error": {"type", "message"}, "request_id"}` under `/v1/messages`, and under `/v1/models` for clients
+that send `anthropic-version`, `{"error": "..."}` under `/api`. The status is 400 for a wrong request, 404 for an
+unknown model, 503 with `Retry-After` when the queue is full.
 """
 _ORDER = ("partly", "ignored", "refused")
 _WIDE = 2**31 - 1

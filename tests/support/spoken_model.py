@@ -30,13 +30,17 @@ def say(number: int) -> str:
     return f"<|say {number}|>"
 
 
-def write_spoken(folder: Path, texts: Sequence[str], template: str, special: Sequence[str] = ()) -> Path:
-    """A model that says these texts, in Hugging Face's layout. `special`: further special tokens of its vocabulary."""
+def write_spoken(
+    folder: Path, texts: Sequence[str], template: str, special: Sequence[str] = (), words: Sequence[str] = ()
+) -> Path:
+    """A model that says these texts, in Hugging Face's layout. `special`: further special tokens of its vocabulary;
+    `words` (ASCII) are read as one token each behind a blank, so that long prompts have fewer."""
     folder.mkdir(parents=True)
     ids = {letter: index for index, letter in enumerate(alphabet())}
+    merges = _merges(words, ids)
     spoken = [_pieces(text.encode(), ids, random.Random(number)) for number, text in enumerate(texts)]
-    words = [*(say(number) for number in range(len(texts))), *(f"<|end {n}|>" for n in range(len(texts))), *special]
-    vocabulary = ids | {word: len(ids) + place for place, word in enumerate(words)}
+    control = [*(say(number) for number in range(len(texts))), *(f"<|end {n}|>" for n in range(len(texts))), *special]
+    vocabulary = ids | {word: len(ids) + place for place, word in enumerate(control)}
     before: dict[int, int] = {}
     for number, pieces in enumerate(spoken):
         line = [vocabulary[say(number)], *pieces, vocabulary[f"<|end {number}|>"]]
@@ -46,7 +50,7 @@ def write_spoken(folder: Path, texts: Sequence[str], template: str, special: Seq
     files = {
         "config.json": table_config(len(vocabulary), WIDTH, CONTEXT, ends),
         "generation_config.json": {"eos_token_id": ends},
-        "tokenizer.json": _tokenizer(ids, words, vocabulary),
+        "tokenizer.json": _tokenizer(ids, merges, control, vocabulary),
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "eos_token": "<|end 0|>",
@@ -79,19 +83,34 @@ def _pieces(text: bytes, ids: dict[str, int], chance: random.Random) -> list[int
     return [ids[piece] for piece in found]
 
 
-def _tokenizer(ids: dict[str, int], words: Sequence[str], vocabulary: dict[str, int]) -> dict[str, Any]:
+def _merges(words: Sequence[str], ids: dict[str, int]) -> list[list[str]]:
+    """Each word letter by letter, whose beginnings are tokens too; they are added to `ids`."""
+    merges = []
+    for word in words:
+        left = "Ġ"
+        for right in word:
+            if left + right not in ids:
+                merges.append([left, right])
+                ids[left + right] = len(ids)
+            left += right
+    return merges
+
+
+def _tokenizer(
+    ids: dict[str, int], merges: list[list[str]], control: Sequence[str], vocabulary: dict[str, int]
+) -> dict[str, Any]:
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": vocabulary[word], "content": word, **flags} for word in words],
+        "added_tokens": [{"id": vocabulary[word], "content": word, **flags} for word in control],
         "normalizer": None,
         "pre_tokenizer": level,
         "post_processor": None,
         "decoder": level,
-        "model": bpe(ids, []),
+        "model": bpe(ids, merges),
     }
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from ...protocol import RejectCode, Rejected
-from .size import fits, most_bytes, most_counted, size
+from .size import USUAL_BYTES, fits, most_bytes, most_counted, size
 
 
 class Refused(Exception):
-    """The request cannot be served; carries the frame that says so, without the id."""
+    """The request cannot be served; carries the frame that says so, without the id. `excess`: as in Rejected."""
 
-    def __init__(self, code: RejectCode, message: str, param: str | None = None) -> None:
+    def __init__(
+        self, code: RejectCode, message: str, param: str | None = None, excess: tuple[int, int] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.param = param
+        self.excess = excess
 
     def rejected(self, request_id: int) -> Rejected:
-        return Rejected(id=request_id, code=self.code, message=str(self), param=self.param)
+        return Rejected(id=request_id, code=self.code, message=str(self), param=self.param, excess=self.excess)
 
 
 def bad_grammar(param: str, why: str) -> Refused:
@@ -25,6 +28,11 @@ def bad_grammar(param: str, why: str) -> Refused:
 
 class TooLarge(Refused):
     """The input cannot fit the context, whatever its tokens are."""
+
+
+def excess(tokens: int, limit: int) -> tuple[int, int]:
+    """Of a prompt of so many tokens, or about so many, which does not leave room for one more."""
+    return max(tokens, limit + 1), limit
 
 
 def check_size(texts: list[str], limit: int, param: str) -> None:
@@ -38,6 +46,7 @@ def check_size(texts: list[str], limit: int, param: str) -> None:
         f"({limit} tokens, for which at most {most_bytes(limit)} bytes are read): shorten the input, or use a model "
         "with a longer context",
         param,
+        excess(count // USUAL_BYTES, limit),
     )
 
 

@@ -30,8 +30,8 @@ from .insertion.insertion import Insertion
 from .pictures.content import Forms, adapted, forms
 from .pictures.note import Note
 from .prompt_frames import ModelData, PackedPicture, TokenizerData
-from .refused import Refused, TooLarge, check_counted, check_size
-from .size import most_characters, size
+from .refused import Refused, TooLarge, check_counted, check_size, excess
+from .size import USUAL_BYTES, most_characters, size
 
 if TYPE_CHECKING:
     from ..grammar.compiler import Compiled
@@ -135,6 +135,7 @@ class Prompts:
                 f"input length ({len(tokens)} tokens) exceeds the model's maximum context length ({limit} tokens): "
                 "shorten the input, or use a model with a longer context",
                 "prompt" if not isinstance(request.prompt, ChatPrompt) else "messages",
+                excess(len(tokens), limit),
             )
         if request.max_tokens is not None:
             room = min(room, request.max_tokens)
@@ -235,6 +236,7 @@ class Prompts:
                 f"the model's chat template writes more than {most_characters(limit)} characters for these messages, "
                 f"which cannot fit the model's maximum context length ({limit} tokens)",
                 "messages",
+                excess(most_characters(limit) // USUAL_BYTES, limit),
             ) from None
         except jinja2.TemplateError as error:
             raise Refused(

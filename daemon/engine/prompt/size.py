@@ -7,6 +7,8 @@ import re
 BYTES_PER_TOKEN = 24
 """More than any vocabulary reaches over a whole prompt: Gemma 3's has 5 for English, 11 to 13 for Hindi, Thai and
 Bengali, 14 to 16 for Tamil."""
+USUAL_BYTES = 4
+"""Of a token of English text: for an estimate of what is not tokenized."""
 SLACK = 4096
 LEAST_COUNTED = 4 << 20
 MOST_COUNTED = 16 << 20

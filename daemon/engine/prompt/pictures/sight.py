@@ -10,7 +10,7 @@ import numpy as np
 from ....protocol import Picture
 from ..control_tokens import Marks
 from ..prompt_frames import PackedPicture, SightData
-from ..refused import Refused, TooLarge
+from ..refused import Refused, TooLarge, excess
 from .arrangement import FAMILIES
 from .note import Note
 from .processor import Arranged, PictureProcessor
@@ -52,6 +52,7 @@ class Sight:
                     f"{picture.param}: with this picture the pictures take {tokens} tokens, which the model's maximum "
                     f"context length ({limit} tokens) does not hold: send fewer or smaller ones",
                     picture.param,
+                    excess(tokens, limit),
                 )
         texts = iter([one.arrangement.text for one in read])
         return found.sub(lambda _: next(texts), rendered), read
