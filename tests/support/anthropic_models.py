@@ -19,7 +19,8 @@ TEMPLATE = """\
 {%- if message.tool_calls %}{{ message.tool_calls | tojson }}{% endif %}
 {%- endfor %}
 {%- set last = messages[-1] %}
-{%- if last.role == 'tool' %}{% set number = 1 %}{% elif tools %}{% set number = 0 %}
+{%- if last.role == 'tool' %}{% set number = 1 %}
+{%- elif tools and tools[0].function.name == 'read' %}{% set number = 4 %}{% elif tools %}{% set number = 0 %}
 {%- elif enable_thinking %}{% set number = 3 %}{% else %}{% set number = 2 %}{% endif %}
 {%- if add_generation_prompt %}{{ '<|say ' ~ number ~ '|>' }}{% endif %}"""
 COMMAND = "echo hi | tee made.txt"
@@ -32,8 +33,9 @@ TEXTS = (
     f"<think>Well.</think>\n\n{AFTER}",
     HELLO,
     f"<think>{THOUGHT}</think>\n\n{HELLO}",
+    f"{BEFORE}\n<tool_call>\n{CALL.replace('Bash', 'bash')}\n</tool_call>",
 )
-"""With tools and no result yet; behind a result; without tools, and the same with thinking."""
+"""With tools and no result yet; behind a result; without tools, and the same with thinking; with pi's tools."""
 
 
 def write_agent_model(folder: Path, prompts: Iterable[str] = ()) -> Path:
