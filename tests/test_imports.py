@@ -39,14 +39,31 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.encode": (
         *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.model"),
         *("daemon.engine.prompt", "daemon.engine.texts"),
-        *("daemon.engine.generate.pace", "daemon.engine.generate.turns", "daemon.engine.shares"),
+        *(
+            "daemon.engine.generate.pace",
+            "daemon.engine.generate.turns",
+            "daemon.engine.shapes",
+            "daemon.engine.shares",
+        ),
     ),
     "daemon.engine.embed": (
-        *("daemon.protocol", "daemon.engine.device", "daemon.engine.encode", "daemon.engine.model"),
+        *(
+            "daemon.protocol",
+            "daemon.engine.device",
+            "daemon.engine.shapes",
+            "daemon.engine.encode",
+            "daemon.engine.model",
+        ),
         *("daemon.engine.prompt", "daemon.engine.texts"),
     ),
     "daemon.engine.rerank": (
-        *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.encode"),
+        *(
+            "daemon.protocol",
+            "daemon.engine.cache",
+            "daemon.engine.device",
+            "daemon.engine.shapes",
+            "daemon.engine.encode",
+        ),
         *("daemon.engine.model", "daemon.engine.prompt", "daemon.engine.texts"),
     ),
     "daemon.engine.tokenize": (

@@ -18,12 +18,12 @@ from ..encode.facts import Facts, measured
 from ..encode.open import Encoder, decoder_states, open_decoder, open_encoder
 from ..encode.padding import pad
 from ..encode.row_job import RowJob
-from ..encode.shapes import Shapes
 from ..encode.tokenizer import load_tokenizer
 from ..model.model_folder import UseTokenizer, read_json, reading
 from ..model.precision import widen
 from ..prompt.prompt_frames import EmbedData
 from ..prompt.refused import Refused
+from ..shapes import Shapes
 from ..texts.row import Row
 from .data import embed_data
 from .pooling import Dense, dense_layers, normalized, pool

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..shapes import EXACT, Shapes
 from ..texts.row import Row
 from .row_job import RowJob
-from .shapes import EXACT, Shapes
 
 NEAR = 8  # tokens of difference that never matter
 SHARE = 0.2  # of a length that may be padding

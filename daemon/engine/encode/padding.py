@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from .shapes import EXACT, Shapes
+from ..shapes import EXACT, Shapes
 
 
 @dataclass(frozen=True)

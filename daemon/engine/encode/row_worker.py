@@ -23,11 +23,11 @@ from ..generate.pace import AIM, LONGEST_SECONDS, Allowance
 from ..generate.turns import Turns
 from ..prompt.prompt_process import PromptProcess, Ready
 from ..prompt.refused import Refused
+from ..shapes import Shapes
 from ..shares import divide
 from ..texts.row import Row
 from .packing import Budget, pack
 from .row_job import RowJob
-from .shapes import Shapes
 
 MOST_TOKENS = 16384
 PARTS_AHEAD = 2

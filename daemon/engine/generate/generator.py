@@ -14,6 +14,7 @@ from ..grammar.answer_form import bound_by
 from ..model.load import LanguageModel
 from ..prompt.prompt_process import Prompting, Ready
 from ..prompt.render import Prepared
+from ..shapes import Shapes
 from ..shares import divide
 from ..vision.viewing import Views
 from .batch import Batch, Launch
@@ -64,7 +65,8 @@ class Generator:
         self._prompts = prompts
         self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
         self._batch = Batch(model)
-        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network))
+        self._shapes = Shapes(few=backend() == "cuda")
+        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), self._shapes.grain)
         self._launch: Launch | None = None
         self._launched_at = 0
         self._events: list[Event] = []
@@ -309,7 +311,9 @@ class Generator:
                     sequence.admitted = sequence.admitted or now
             view = self._views.view(group[0].pictures, group[0].length)
             matches, recording = self._reuse.begin(group)
-            self._prefills.add(Prefill(self._model, group, self._pace.fresh.tokens, view, matches, recording))
+            self._prefills.add(
+                Prefill(self._model, group, self._pace.fresh.tokens, view, matches, recording, self._shapes)
+            )
             self._bound_prefixes()
 
     def _fail_prompts(self, numbers: set[int]) -> None:

@@ -19,6 +19,7 @@ from ..model.load import LanguageModel
 from ..prefix.layers import rebuild
 from ..prefix.prefix_cache import Match
 from ..prefix.recording import Recording
+from ..shapes import EXACT, Shapes
 from ..vision.view import View
 from .choices import Choices
 from .pace import Allowance
@@ -37,6 +38,7 @@ class Prefill:
         view: View | None = None,
         matches: Sequence[Match] = (),
         recording: Recording | None = None,
+        shapes: Shapes = EXACT,
     ) -> None:
         """`view`: the pictures of the only request. `matches`: what each request need not read, as long for all.
         `recording` keeps what they read."""
@@ -47,8 +49,10 @@ class Prefill:
         self.total = max(request.length for request in requests) - 1
         self.start = self.done = matches[0].length if matches else 0
         self.recording = recording
+        self._shapes = shapes if view is None and model.paddable else EXACT
         if self.start:
-            rebuild(self.caches, [(match.parts(), match.snapshots) for match in matches], self.start)
+            rows = [(match.parts(), match.snapshots) for match in matches]
+            rebuild(self.caches, self._shapes.filled(rows), self.start)
         self.allowance = Allowance(allowance // len(requests))
         self._scored = [(row, request.scores) for row, request in enumerate(requests) if request.scores is not None]
         self._widest = widest(model.rows, len(self._scored)) if self._scored else self.total
@@ -74,7 +78,8 @@ class Prefill:
         return -(-(self.total - self.done) // self._width(budget))
 
     def _width(self, budget: int) -> int:
-        return max(1, min(budget // len(self.requests), self.allowance.tokens, self._widest))
+        width, grain = min(budget // len(self.requests), self.allowance.tokens, self._widest), self._shapes.grain
+        return max(1, width if width < grain else width // grain * grain)
 
     @property
     def rows(self) -> int:
@@ -105,7 +110,9 @@ class Prefill:
             end = self.recording.stop(self.done, end)
         width = end - self.done
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
-        tokens = mx.array([row + [0] * (width - len(row)) for row in rows])
+        grain = self._shapes.grain
+        padded = -(-width // grain) * grain if end == self.total else width
+        tokens = mx.array(self._shapes.filled([row + [0] * (padded - len(row)) for row in rows]))
         inputs = Inputs(tokens) if self._view is None else self._view.inputs(tokens, self.done)
         logits = inputs.apply(self._network, self.caches)
         self._state = [cache.state for cache in self.caches]

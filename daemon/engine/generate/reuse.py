@@ -20,11 +20,13 @@ LEAST_GAIN = 64  # tokens that are worth waiting for
 
 
 class Reuse:
-    """`limit` bytes are for what is kept: 0 keeps nothing. `caches`: empty plain ones of the network."""
+    """`limit` bytes are for what is kept: 0 keeps nothing. `caches`: empty plain ones of the network. Prompts go on
+    from multiples of `grain` tokens, where nothing else says where."""
 
-    def __init__(self, limit: int, caches: Sequence[Any]) -> None:
+    def __init__(self, limit: int, caches: Sequence[Any], grain: int = 1) -> None:
         needs_snapshots = not all(by_columns(leaf) for leaf in leaves(caches))
         self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots) if limit and keepable(caches) else None
+        self._grain = 1 if needs_snapshots else grain
         self._windows = any(has_window(leaf) for leaf in leaves(caches))
         self.hits = self.saved = 0
 
@@ -76,12 +78,13 @@ class Reuse:
         common = request.chain.common(request.length - 1, chain, length)
         if common < request.start + LEAST_GAIN:
             return False
-        return recording is None or recording.want(common)
+        return recording is None or recording.want(common // self._grain * self._grain)
 
     def _find(self, request: Choices) -> None:
         assert self.kept is not None
         if request.seen != self.kept.version:
-            request.match = self.kept.find(request.chain, request.length - 1)
+            match = self.kept.find(request.chain, request.length - 1)
+            request.match = match.cut(match.length // self._grain * self._grain)
             request.seen = self.kept.version
 
     def begin(self, group: Sequence[Choices]) -> tuple[list[Match], Recording | None]:

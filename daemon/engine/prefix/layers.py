@@ -117,7 +117,7 @@ def arrays(parts: Parts, snapshots: Snapshots = ()) -> list[mx.array]:
     return found
 
 
-def rebuild(caches: Sequence[Any], rows: Sequence[tuple[Sequence[Parts], Snapshots]], length: int) -> None:
+def rebuild(caches: Sequence[Any], rows: Sequence[tuple[list[Parts], Snapshots]], length: int) -> None:
     """Fill a network's empty plain caches: each row from the parts of its first `length` tokens, and from the snapshots
     after them."""
     for place, leaf in enumerate(leaves(caches)):

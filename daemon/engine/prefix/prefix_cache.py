@@ -33,6 +33,16 @@ class Match:
             )
         return kept
 
+    def cut(self, length: int) -> Match:
+        """The same of fewer tokens."""
+        if length == self.length:
+            return self
+        count, covered = 0, 0
+        while covered < length:
+            covered += len(self.blocks[count])
+            count += 1
+        return Match(self.blocks[:count], length)
+
     @property
     def snapshots(self) -> Snapshots:
         return (self.blocks[-1].snapshots or ()) if self.blocks else ()

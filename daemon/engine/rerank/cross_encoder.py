@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from ..encode.open import Classifier
 from ..encode.padding import pad
-from ..encode.shapes import Shapes
+from ..shapes import Shapes
 from ..texts.row import Row
 
 

@@ -15,11 +15,11 @@ from ..encode.encoders import is_encoder
 from ..encode.facts import Facts, measured
 from ..encode.open import open_classifier, open_decoder
 from ..encode.row_job import RowJob
-from ..encode.shapes import Shapes
 from ..encode.tokenizer import length_limit, load_tokenizer
 from ..model.model_folder import UnsupportedModel, UseTokenizer, read_json, reading
 from ..model.precision import widen
 from ..prompt.prompt_frames import RerankData
+from ..shapes import Shapes
 from ..texts.row import Row
 from .cross_encoder import CrossEncoder
 from .parts import parts

@@ -14,8 +14,8 @@ from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
 from ..cache.rows import paddable
 from ..encode.padding import pad
 from ..encode.row_job import RowJob
-from ..encode.shapes import Shapes
 from ..model.model_folder import UnsupportedModel
+from ..shapes import Shapes
 from ..texts.row import Row
 
 

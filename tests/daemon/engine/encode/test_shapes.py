@@ -14,7 +14,7 @@ from reference.recorded_file import FOLDER
 from support.row_engine import RowEngine
 
 from mlx_serve.daemon.engine.encode.packing import Budget
-from mlx_serve.daemon.engine.encode.shapes import EXACT, Shapes
+from mlx_serve.daemon.engine.shapes import EXACT, Shapes
 
 FEW = Shapes(few=True, longest=512)
 

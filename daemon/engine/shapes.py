@@ -1,8 +1,8 @@
 """The shapes that batches have.
 
 MLX's CUDA backend makes a plan for every shape of attention that it meets (cuDNN's), which takes tens of milliseconds,
-many times what a batch of short texts does. There batches get one of a few shapes: some rows stand twice in them, and
-there is more padding. Elsewhere a batch is as large as it is.
+many times what a batch of short texts does. There batches, and the chunks of prompts, get one of a few shapes: some
+rows stand twice in them, and there is more padding. Elsewhere a batch is as large as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _STEPS = ((16, 16), (128, 16), (512, 64), (2048, 256))  # up to so many columns, in steps of so many
 _LONG = 512
+_GRAIN = 64
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Shapes:
             return count
         power = 1 << (count - 1).bit_length()
         return power * 3 // 4 if count <= power * 3 // 4 else power
+
+    @property
+    def grain(self) -> int:
+        """Of how many tokens the chunks of a prompt are multiples, and the places where they begin."""
+        return _GRAIN if self.few else 1
 
     def filled(self, rows: list[T]) -> list[T]:
         """These rows and then the last one again, as often as it takes."""
