@@ -22,6 +22,7 @@ from .ollama import pull as ollama_pull
 from .ollama import uploads as ollama_blobs
 from .openai import chat as openai
 from .openai import completions, embeddings
+from .responses import input_tokens
 from .responses import kept_endpoints as kept_responses
 from .responses import respond as responses
 from .tokens import counting, detokenizing
@@ -38,6 +39,7 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/v1/chat/completions", _POST, openai.chat),
     ("/v1/completions", _POST, completions.complete),
     ("/v1/responses", _POST, responses.respond),
+    ("/v1/responses/input_tokens", _POST, input_tokens.input_tokens),
     ("/v1/responses/<response_id:str>", (*_HEAD, "DELETE"), kept_responses.one),
     ("/v1/responses/<response_id:str>/cancel", _POST, kept_responses.cancel),
     ("/v1/responses/<response_id:str>/input_items", _HEAD, kept_responses.input_items),

@@ -173,7 +173,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.store_threads", "store"),
     ),
     "handlers.responses": (
-        *("handlers", "handlers.guard.keys", "handlers.openai", "handlers.pictures"),
+        *("handlers", "handlers.guard.keys", "handlers.openai", "handlers.pictures", "handlers.tokens"),
         *("daemon.errors", "daemon.protocol", "daemon.residency", "store.installed"),
     ),
     "handlers.ollama": (

@@ -36,7 +36,7 @@ async def respond(request: Request) -> HTTPResponse | None:
     except RequestRejected as error:
         failure = asked.renamed(describe(error))
         if events is None or Stream.of(request) is None:
-            raise _refusal(failure) from None
+            raise refusal(failure) from None
         await _fail(request, events, error, failure)
     except Exception as error:
         if events is None or Stream.of(request) is None:
@@ -104,7 +104,8 @@ async def _fail(request: Request, events: ResponseEvents, error: Exception, fail
     await out.fail(events.failing(failure))
 
 
-def _refusal(failure: Failure) -> RequestError:
+def refusal(failure: Failure) -> RequestError:
+    """The failure as what a handler raises."""
     return RequestError(
         failure.message, status=failure.status, param=failure.param, code=failure.code, headers=failure.headers
     )

@@ -74,6 +74,10 @@ has `namespace` beside `name`. A stream has all events of these; while a model i
 `response.in_progress` comes every 10 seconds. A failure in a stream is an `error`, then `response.failed`.
 `prompt_truncated` in a response says that items were left out to fit the context.
 """
+_INPUT_TOKENS = """
+How many tokens `/v1/responses` would read of the same body: `{"object": "response.input_tokens", "input_tokens"}`. The
+model is not loaded, and nothing is generated or kept.
+"""
 _ITEM = msgspec.defstruct(
     "Item",
     [
@@ -104,6 +108,7 @@ BODIES: Mapping[str, Body] = {
     "/v1/responses": Body(
         responses.ResponseBody, responses.RESPONSE_FIELDS, _RESPONSES, {"input[]": Body(_ITEM, responses.ITEM_FIELDS)}
     ),
+    "/v1/responses/input_tokens": Body(responses.ResponseBody, responses.RESPONSE_FIELDS, _INPUT_TOKENS),
     "/v1/embeddings": Body(embeddings.EmbeddingBody, embeddings.EMBEDDING_FIELDS),
     "/v1/messages": Body(anthropic.MessagesBody, anthropic.MESSAGES_FIELDS, _MESSAGES, _ANTHROPIC_MESSAGES),
     "/v1/messages/count_tokens": Body(

@@ -25,6 +25,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/api/embed": {"model": "acme/vectors", "input": "hi"},
     "/api/embeddings": {"model": "acme/vectors", "prompt": "hi"},
     "/v1/responses": {"model": MODEL, "input": "hi"},
+    "/v1/responses/input_tokens": {"model": MODEL, "input": "hi"},
     "/v1/tokenize": {"model": MODEL, "messages": [HI]},
     "/api/chat": {"model": MODEL, "messages": [HI], "stream": False},
     "/api/generate": {"model": MODEL, "prompt": "hi", "stream": False},

@@ -250,6 +250,23 @@ def test_a_prompt_that_is_too_long(client: openai.OpenAI) -> None:
     assert "max_output_tokens" in raw.headers["x-mlx-serve-notice"]
 
 
+def test_counting(client: openai.OpenAI) -> None:
+    """As many as the response then reads; tools, instructions and what went before count too."""
+    asked: Any = {"input": "hi there", "instructions": "Be brief.", "tools": [EXEC]}
+    first = client.responses.create(model="reader", **asked)
+    assert first.usage and client.responses.input_tokens.count(model="reader", **asked).input_tokens == (
+        first.usage.input_tokens
+    )
+    more: Any = {"input": "so?", "previous_response_id": first.id}
+    second = client.responses.create(model="reader", **more)
+    counted = client.responses.input_tokens.count(model="reader", **more)
+    assert second.usage and counted.input_tokens == second.usage.input_tokens > 0
+    assert counted.object == "response.input_tokens"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.input_tokens.count(model="reader", input="hi", tools=[{"type": "function"}])  # type: ignore[list-item]
+    assert caught.value.param == "tools[0].name"
+
+
 def test_pictures(client: openai.OpenAI) -> None:
     """In a message, and as what a tool gave; a model that cannot see says so."""
     picture = {"type": "input_image", "image_url": data_url(drawn("#d81e1e", "circle")), "detail": "auto"}

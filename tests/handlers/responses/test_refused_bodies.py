@@ -58,6 +58,10 @@ async def refused(client: httpx.AsyncClient, content: bytes | dict[str, Any]) ->
             "input[0].content[0].type",
         ),
         ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input[0].content[0].type"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+            "input[0].content[0].file_id",
+        ),
         ({"input": [{"type": "unheard_of"}]}, "input[0].type"),
         ({"input": [{"type": 7}]}, "input[0].type"),
         ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0].type"),
