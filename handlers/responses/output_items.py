@@ -37,6 +37,7 @@ class OutputItems:
 
     def add(self, delta: Delta) -> Iterator[Event]:
         """All of them must be taken."""
+        tokens = tuple(token for token in delta.logprobs if token.channel == "content")
         if delta.reasoning:
             if not isinstance(self._open, _Thought):
                 yield from self._begin(_Thought(self._place, self._summary, self._sealed))
@@ -46,14 +47,10 @@ class OutputItems:
             if not isinstance(self._open, _Text):
                 yield from self._begin(_Text(self._place, self._logprobs))
             assert isinstance(self._open, _Text)
-            yield self._open.more(delta.text, (*self._early, *delta.logprobs))
+            yield self._open.more(delta.text, (*self._early, *tokens))
             self._early = ()
-        elif delta.logprobs and not delta.reasoning:
-            # Of a token whose text comes with a later one, or of one that is no text, such as the end of a thought.
-            if isinstance(self._open, _Text):
-                self._open.keep(delta.logprobs)
-            elif self._open is None:
-                self._early += delta.logprobs
+        else:
+            self._early += tokens  # of tokens whose text comes with a later one
         for call in delta.tool_calls:
             if self._parallel or call.index == 0:
                 yield from self._call(call)
@@ -78,7 +75,6 @@ class OutputItems:
 
     def _begin(self, item: _Thought | _Text | _Call) -> Iterator[Event]:
         yield from self._close(True)
-        self._early = () if not isinstance(item, _Text) else self._early
         self._open = item
         yield from item.begin()
 
@@ -86,6 +82,8 @@ class OutputItems:
         if self._open is None:
             return
         ended, self._open = self._open, None
+        if isinstance(ended, _Text):
+            ended.last, self._early = self._early, ()
         yield from ended.end(complete)
         self.items.append(ended.item)
 
@@ -136,7 +134,7 @@ class _Thought:
 
 
 class _Text:
-    """A message."""
+    """A message. `last` are the tokens after its text that say nothing more."""
 
     def __init__(self, place: int, logprobs: bool) -> None:
         self.item: dict[str, Any] = {"type": "message", "id": identity("message"), "role": "assistant", "content": []}
@@ -145,7 +143,7 @@ class _Text:
         self._with_logprobs = logprobs
         self._text: list[str] = []
         self._logprobs: list[dict[str, Any]] = []
-        self._waiting: tuple[TokenLogprob, ...] = ()
+        self.last: tuple[TokenLogprob, ...] = ()
 
     def begin(self) -> Iterator[Event]:
         yield _added(self._at, self.item | {"status": "in_progress"})
@@ -153,19 +151,14 @@ class _Text:
 
     def more(self, text: str, logprobs: Sequence[TokenLogprob]) -> Event:
         self._text.append(text)
-        found = [_logprob(token) for token in (*self._waiting, *logprobs)] if self._with_logprobs else []
-        self._waiting = ()
+        found = [_logprob(token) for token in logprobs] if self._with_logprobs else []
         self._logprobs += found
         return {"type": "response.output_text.delta"} | self._inner | {"delta": text, "logprobs": found}
-
-    def keep(self, logprobs: tuple[TokenLogprob, ...]) -> None:
-        """Of tokens without a text; they go with the next one."""
-        self._waiting += logprobs
 
     def end(self, complete: bool) -> Iterator[Event]:
         text = "".join(self._text)
         if self._with_logprobs:
-            self._logprobs += [_logprob(token) for token in self._waiting]
+            self._logprobs += [_logprob(token) for token in self.last]
         part = self._part(text)
         yield {"type": "response.output_text.done"} | self._inner | {"text": text, "logprobs": self._logprobs}
         yield {"type": "response.content_part.done"} | self._inner | {"part": part}

@@ -226,12 +226,14 @@ async def test_an_answer_that_says_nothing_has_an_empty_text(serving: Serving, c
 async def test_log_probabilities_are_those_of_the_text(serving: Serving, client: httpx.AsyncClient) -> None:
     """Of every token that the text is made of, one whose bytes come with the next included; thoughts have none."""
 
-    def token(text: str) -> TokenLogprob:
-        return TokenLogprob(text, -0.5, tuple(text.encode()), (TokenLogprob(text, -0.5), TokenLogprob("z", -2.0)))
+    def token(text: str, channel: Any = "content") -> TokenLogprob:
+        return TokenLogprob(
+            text, -0.5, tuple(text.encode()), (TokenLogprob(text, -0.5), TokenLogprob("z", -2.0)), channel
+        )
 
     serving.engine.script = says(
-        Delta(id=1, reasoning="Hm", logprobs=(token("Hm"),)),
-        Delta(id=1, logprobs=(token("</think>"),)),
+        Delta(id=1, reasoning="Hm", logprobs=(token("Hm", "reasoning"),)),
+        Delta(id=1, logprobs=(token("</think>", "reasoning"),)),
         Delta(id=1, text="A", logprobs=(token("A"),)),
         Delta(id=1, logprobs=(token("B"),)),
         Delta(id=1, text="BC", logprobs=(token("C"),)),
