@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from sanic import Request
 from sanic.response import HTTPResponse
@@ -11,7 +12,7 @@ from sanic.response import HTTPResponse
 from ...daemon.errors import RequestRejected
 from ...daemon.protocol import Accepted, Delta, Finished
 from ..durations import keep_alive
-from ..endpoint import decoded, document, first_events, leased, sequences
+from ..endpoint import decoded, document, first_events, leased, opened, sequences
 from ..error_bodies import note
 from ..failure import Failure, RequestError, describe
 from ..guard.keys import owner
@@ -23,16 +24,20 @@ from .kept import KeptItem, KeptResponse, KeptResponses
 from .question import Question, question
 from .response_events import ResponseEvents
 
+Keep: TypeAlias = Callable[[dict[str, Any]], None]
+"""Keeps the response that it is given, or does not."""
+
 
 async def respond(request: Request) -> HTTPResponse | None:
     body = await decoded(request, bodies.decoder)
     asked = question(body, kept_responses(request), owner(request))
     body.input = []  # its pictures may be large, and the request may wait for long
     seconds = keep_alive(body.keep_alive)
-    keep = partial(_keep, request, asked) if body.store is not False else _keep_nothing
+    keep: Keep = partial(_keep, request, asked) if body.store is not False else _keep_nothing
     events = ResponseEvents(asked.document, asked.answer()) if body.stream else None
     try:
-        return await _answer(request, body.model, seconds, asked, events, keep)
+        with opened(request).cancellable():
+            return await _answer(request, body.model, seconds, asked, events, keep)
     except RequestRejected as error:
         failure = asked.renamed(describe(error))
         if events is None or Stream.of(request) is None:
@@ -46,7 +51,7 @@ async def respond(request: Request) -> HTTPResponse | None:
 
 
 async def _answer(
-    request: Request, name: str, seconds: float | None, asked: Question, events: ResponseEvents | None, keep: Any
+    request: Request, name: str, seconds: float | None, asked: Question, events: ResponseEvents | None, keep: Keep
 ) -> HTTPResponse | None:
     heartbeat = None if events is None else Heartbeat(SSE, events.progress)
     pictures = asked.pictures
@@ -63,8 +68,8 @@ async def _answer(
             await out.send(events.opening())
 
             def tail() -> bytes:
-                last = events.closing(accepted)
-                keep(events.final)
+                last, response = events.closing(accepted)
+                keep(response)
                 return last
 
             await relay(
@@ -79,7 +84,7 @@ async def _answer(
 
 
 async def _whole(
-    running: Sequences, asked: Question, accepted: Accepted, keep: Any, notice: str | None
+    running: Sequences, asked: Question, accepted: Accepted, keep: Keep, notice: str | None
 ) -> HTTPResponse:
     answer = asked.answer()
     end: Finished | None = None

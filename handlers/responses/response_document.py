@@ -89,7 +89,8 @@ class ResponseDocument:
 
 
 def error_code(failure: Failure) -> str:
-    """Of the codes that a failed response may have, and clients know."""
+    """Of the codes that a failed response may have, and clients know: they ask again after all but `invalid_prompt` and
+    `context_length_exceeded`."""
     if failure.code == "context_length_exceeded" or failure.code in _IMAGE_CODES:
         return failure.code
     if failure.status == 429:

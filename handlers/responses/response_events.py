@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ...daemon.protocol import Accepted, Delta, Finished
 from ..failure import Failure
@@ -13,14 +14,13 @@ from .response_document import ResponseDocument, error_code
 
 
 class ResponseEvents:
-    """`final` is the response once it has ended."""
+    """Numbers go on from the first event to the last, whoever asks for it."""
 
     def __init__(self, document: ResponseDocument, items: OutputItems) -> None:
         self._document = document
         self._items = items
         self._number = 0
         self._end: Finished | None = None
-        self.final: Event | None = None
 
     def progress(self) -> bytes:
         """The response is under way: the first time it has been created, too. It says nothing else, and may be sent at
@@ -43,10 +43,11 @@ class ResponseEvents:
                 sent.append(self._frames(self._items.end(complete=event.reason != "length")))
         return b"".join(sent)
 
-    def closing(self, accepted: Accepted) -> bytes:
+    def closing(self, accepted: Accepted) -> tuple[bytes, dict[str, Any]]:
+        """The last record of a stream, and the response in it."""
         assert self._end is not None
-        self.final = self._document.ended(self._items.items, self._end, accepted)
-        return self._frames([{"type": f"response.{self.final['status']}", "response": self.final}])
+        response = self._document.ended(self._items.items, self._end, accepted)
+        return self._frames([{"type": f"response.{response['status']}", "response": response}]), response
 
     def failing(self, failure: Failure) -> bytes:
         """The last records of a stream that fails."""

@@ -50,6 +50,20 @@ def test_one_decodes_and_one_waits(single: LiveDaemon) -> None:
     assert single.chat("scripted", "say H").text == HELLO.text
 
 
+def test_a_response_is_cancelled(single: LiveDaemon) -> None:
+    """While another has the model, and while it is told: its last event is a failed response either way."""
+    with (
+        single.stream("/v1/responses", model="scripted", input="say P") as first,
+        single.stream("/v1/responses", model="scripted", input="say T") as second,
+    ):
+        found = wait_until(lambda: len(both := states(single)) == 2 and both, "one decodes, one waits")
+        for stream, state in ((second, "queued"), (first, "decoding")):
+            single.control("DELETE", f"/requests/{found[state][0]['id']}")
+            last = stream.rest().last
+            assert last["type"] == "response.failed" and last["response"]["error"]["message"] == SENTENCE
+    single.wait_for_rest()
+
+
 def test_a_prompt_that_is_being_read_can_be_cancelled(single: LiveDaemon) -> None:
     with single.stream("/v1/completions", model="scripted", prompt=PROMPT_OF_MANY_STEPS, max_tokens=9) as long:
         (row,) = wait_until(lambda: states(single).get("prefilling"), "its prompt is being read")

@@ -10,7 +10,7 @@ from fakes.engine import finished, says
 from fakes.serving import MODEL, Serving
 from handlers.responses.wire import checked, events, kinds
 
-from mlx_serve.daemon.errors import RequestRejected, RunnerDied
+from mlx_serve.daemon.errors import CancelledByOperator, RequestRejected, RunnerDied
 from mlx_serve.daemon.protocol import Accepted, ChatPrompt, Delta, TokenLogprob, ToolCall
 
 PATH = "/v1/responses"
@@ -273,6 +273,7 @@ async def test_one_call_where_calls_are_not_parallel(serving: Serving, client: h
         ),
         (RequestRejected("numerical_error", "not a number"), "server_error", 500),
         (RunnerDied(MODEL, "it ended"), "server_error", 500),
+        (CancelledByOperator(), "invalid_prompt", 499),
     ],
 )
 async def test_a_failure_in_a_stream(
