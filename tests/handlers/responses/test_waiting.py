@@ -12,6 +12,7 @@ from fakes.serving import MODEL, Serving, raw
 from handlers.responses.wire import events, kinds
 from support.waiting import GUARD, soon
 
+from mlx_serve.daemon.errors import RequestRejected
 from mlx_serve.daemon.protocol import Accepted, Delta, ToolCall
 from mlx_serve.handlers import stream as streams
 from mlx_serve.store.errors import AccessDenied
@@ -65,6 +66,20 @@ async def test_a_load_that_fails_is_a_failed_response(loading: Serving) -> None:
     error, failed = content(sent)[-2:]
     assert (error["type"], failed["type"]) == ("error", "response.failed")
     assert failed["response"]["error"]["message"] == "acme/gated is gated; accept its terms"
+
+
+async def test_a_prompt_that_proves_too_long_after_the_head(loading: Serving) -> None:
+    """Its code is the one that Codex looks for, and it names our field."""
+    refusal = RequestRejected("context_length_exceeded", "'messages' has too many tokens", "messages")
+    loading.engine.script = lambda request: [refusal]
+    reader, writer = await raw(loading, PATH, BODY)
+    sent = await soon(reader.readuntil(b"response.created"))
+    assert loading.residency.hold_load is not None
+    loading.residency.hold_load.set()
+    sent += await soon(reader.readuntil(b"\r\n0\r\n\r\n"))
+    writer.close()
+    error = content(sent)[-1]["response"]["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "input")
 
 
 async def test_a_prefill_and_a_call_that_shows_late_are_told(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
