@@ -7,7 +7,7 @@ them: a snapshot. `None` stands for a layer that is kept in the other way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import mlx.core as mx
@@ -59,6 +59,15 @@ def cut(caches: Sequence[Any], row: int, start: int, stop: int, windows: Parts |
             return None
         parts.append(part)
     return tuple(parts)
+
+
+def pieces(parts: Parts, width: int) -> Iterator[Parts]:
+    """Neighbouring columns in parts of `width` tokens, the last one of what is left. They share the memory of the
+    whole, which is free when none of them is left."""
+    length = next((part[0].shape[2] for part in parts if part is not None), 0)
+    for start in range(0, length, width):
+        places = slice(start, start + width)
+        yield tuple(None if part is None else (part[0][:, :, places], part[1][:, :, places]) for part in parts)
 
 
 def has_window(leaf: Any) -> bool:

@@ -8,10 +8,11 @@ from typing import Any
 import mlx.core as mx
 
 from .chain import BLOCK, Chain
-from .layers import cut, snapshot
+from .layers import arrays, cut, pieces, snapshot
 from .prefix_cache import PrefixCache
 
 SNAPSHOT_EVERY = 8 * BLOCK
+TOGETHER = 8
 
 
 class Recording:
@@ -55,13 +56,30 @@ class Recording:
         found: list[mx.array] = []
         self.done = done
         for row, (chain, length) in list(self.rows.items()):
-            while self._next[row] < min(done, length) // BLOCK and row in self.rows:
-                found += self._keep(caches, row, chain, (self._next[row] + 1) * BLOCK, exact=False)
-                self._next[row] += 1
+            found += self._keep_blocks(caches, row, chain, min(done, length) // BLOCK)
             ends = [place for place in self._wanted if place <= min(done, length) and row in self.rows]
             for place in ends:
                 found += self._keep(caches, row, chain, place, exact=place == done)
         self._wanted = {place for place in self._wanted if place > done}
+        return found
+
+    def _keep_blocks(self, caches: list[Any], row: int, chain: Chain, end: int) -> list[mx.array]:
+        """Of a row the whole blocks that are new, before block number `end`; several in one piece of memory."""
+        found: list[mx.array] = []
+        while (first := self._next[row]) < end:
+            last = min(end, first + TOGETHER)
+            parts = cut(caches, row, first * BLOCK, last * BLOCK)
+            if parts is None:
+                del self.rows[row]
+                break
+            self._next[row] = last
+            if any(parts):
+                found += arrays(parts)
+                for place, piece in enumerate(pieces(parts, BLOCK), first):
+                    self._kept.add(chain, place * BLOCK, (place + 1) * BLOCK, piece)
+            else:
+                for place in range(first, last):
+                    self._kept.add(chain, place * BLOCK, (place + 1) * BLOCK, parts)
         return found
 
     def _keep(self, caches: list[Any], row: int, chain: Chain, stop: int, *, exact: bool) -> list[mx.array]:
