@@ -44,7 +44,8 @@ Step: TypeAlias = Begun | Grown | Ended
 
 
 class AnswerBlocks:
-    """White space alone is no text, unless nothing else is said. `parallel` False: only the first call is passed on."""
+    """White space alone is no text, unless nothing else is said, and the line ends behind a thought belong to neither.
+    `parallel` False: only the first call is passed on."""
 
     def __init__(self, *, parallel: bool) -> None:
         self.called = False
@@ -77,6 +78,8 @@ class AnswerBlocks:
         self._blank += text
         if self._blank.strip():
             text, self._blank = self._blank, ""
+            if self._open == "thinking":
+                text = text.lstrip("\n")
             yield from self._grow("text", text)
 
     def _called(self, call: ToolCall) -> Iterator[Step]:

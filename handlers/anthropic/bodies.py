@@ -108,6 +108,8 @@ CONVERSATION_FIELDS: Fields = {
 MESSAGES_FIELDS: Fields = {
     **CONVERSATION_FIELDS,
     "max_tokens": partly("1 or more; what is beyond the model's context is left out, and a header says so"),
+    "stop_sequences": partly("16 at most, each of 1 to 1,024 characters"),
+    "top_p": partly("more than 0"),
     "metadata": _ABOUT_THE_ACCOUNT,
     "service_tier": _ABOUT_THE_ACCOUNT,
     "inference_geo": _ABOUT_THE_ACCOUNT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anthropic
 import httpx
 import ollama
 import openai
@@ -119,3 +120,11 @@ def llama(daemon: LiveDaemon) -> Iterator[ollama.Client]:
     made = ollama.Client(host=daemon.url, verify=False, timeout=100)
     yield made
     made._client.close()
+
+
+@pytest.fixture(scope="module")
+def claude(daemon: LiveDaemon) -> Iterator[anthropic.Anthropic]:
+    """Anthropic's own client of the module's daemon."""
+    http = anthropic.DefaultHttpxClient(trust_env=False, timeout=100)
+    with anthropic.Anthropic(base_url=daemon.url, api_key="none", max_retries=0, http_client=http) as made:
+        yield made

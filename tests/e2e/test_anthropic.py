@@ -37,13 +37,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDaemon]:
         yield running.ready()
 
 
-@pytest.fixture(scope="module")
-def claude(daemon: LiveDaemon) -> Iterator[anthropic.Anthropic]:
-    http = anthropic.DefaultHttpxClient(trust_env=False, timeout=100)
-    with anthropic.Anthropic(base_url=daemon.url, api_key="none", max_retries=0, http_client=http) as made:
-        yield made
-
-
 def read(usage: Any) -> int:
     """The tokens of a prompt, those that were cached too."""
     return int(usage.input_tokens + usage.cache_read_input_tokens)
@@ -63,7 +56,7 @@ def test_a_turn_of_an_agent(claude: anthropic.Anthropic) -> None:
     first = ask(claude, tools=[BASH], thinking=THINK)
     thought, said, call = first.content
     assert thought.type == "thinking" and thought.thinking == THOUGHT and thought.signature
-    assert said.type == "text" and said.text.strip() == BEFORE
+    assert said.type == "text" and said.text == BEFORE + "\n"
     assert call.type == "tool_use" and call.name == "Bash" and call.id.startswith("toolu_")
     assert call.input == {"command": COMMAND, "description": "Write 日本 😀"}
     assert first.stop_reason == "tool_use"

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import ollama
 import openai
 import pytest
@@ -139,6 +140,23 @@ def test_ollama_clients_may_show_two_and_earlier_pictures(llama: ollama.Client) 
         {"role": "user", "content": "What colour is it?"},
     ]
     assert llama.chat(MODEL, messages).message.content == "It is green."
+
+
+def test_anthropic_clients_are_told_what_is_seen(claude: anthropic.Anthropic, web: str) -> None:
+    """Pictures in base64 and by URL, among text; their tokens are counted as they are read."""
+    sources: list[Any] = [
+        {"type": "base64", "media_type": "image/png", "data": encoded(CIRCLE)},
+        {"type": "url", "url": f"{web}/red-circle.png"},
+    ]
+    for source in sources:
+        asked: Any = [{"role": "user", "content": [{"type": "image", "source": source}, text(SHAPE)]}]
+        answer = claude.messages.create(model=MODEL, max_tokens=60, messages=asked, extra_body={"temperature": 0})
+        assert "circle" in answer.content[0].text  # type: ignore[union-attr]
+        counted = claude.messages.count_tokens(model=MODEL, messages=asked).input_tokens
+        assert counted == answer.usage.input_tokens + (answer.usage.cache_read_input_tokens or 0)
+    with pytest.raises(anthropic.BadRequestError, match=r"source\.data' cannot be read"):
+        bad: Any = [{"type": "image", "source": sources[0] | {"data": encoded(b"%PDF-1.7")}}]
+        claude.messages.create(model=MODEL, max_tokens=60, messages=[{"role": "user", "content": bad}])
 
 
 def test_many_at_once_are_each_told_their_own(gpt: openai.OpenAI, web: str) -> None:

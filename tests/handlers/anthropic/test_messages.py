@@ -12,7 +12,7 @@ import pytest
 from fakes.engine import finished, says
 from fakes.serving import MODEL, Serving
 
-from mlx_serve.daemon.errors import RequestRejected, RunnerDied
+from mlx_serve.daemon.errors import InsufficientMemory, RequestRejected, RunnerDied
 from mlx_serve.daemon.protocol import Calling, ChatPrompt, Delta, Generate, ToolCall
 from mlx_serve.handlers import stream
 
@@ -129,7 +129,7 @@ async def test_thoughts_text_and_calls(serving: Serving, client: httpx.AsyncClie
     thought = answer["content"].pop(0)
     assert thought["type"] == "thinking" and thought["thinking"] == "Hmm." and thought["signature"]
     assert answer["content"] == [
-        {"type": "text", "text": "\n\nLet me see.\n"},
+        {"type": "text", "text": "Let me see.\n"},
         {"type": "tool_use", "name": "get_time", "input": {"zone": 12345678901234567890123}},
         {"type": "tool_use", "name": "get_date", "input": {}},
     ]
@@ -261,6 +261,20 @@ async def test_an_error_in_the_middle(serving: Serving, client: httpx.AsyncClien
     response = await client.post(PATH, json=body(stream=True))
     name, document = events(response.text)[-1]
     assert name == "error" and document["error"]["type"] == "api_error"
+    assert document["request_id"] == response.headers["request-id"]
+
+
+async def test_an_error_while_it_waits(
+    serving: Serving, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the head is out a failed load is an event."""
+    monkeypatch.setattr(stream, "HEAD_SECONDS", 0.01)
+    serving.residency.hold_load = asyncio.Event()
+    serving.residency.late_failure = InsufficientMemory("needs 5 GB, has 2 GB")
+    asyncio.get_running_loop().call_later(0.2, serving.residency.hold_load.set)
+    response = await client.post(PATH, json=body(stream=True))
+    ((name, document),) = events(response.text)
+    assert response.status_code == 200 and name == "error" and document["error"]["type"] == "overloaded_error"
     assert document["request_id"] == response.headers["request-id"]
 
 
