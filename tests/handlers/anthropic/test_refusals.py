@@ -119,6 +119,15 @@ async def test_failures(
         assert "/home" not in error(await client.post(path, json=GOOD), status, kind)
 
 
+async def test_a_picture_for_a_model_that_cannot_see(client: httpx.AsyncClient) -> None:
+    """Names the field, as every refusal does."""
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
+    sent = GOOD | {"messages": [{"role": "user", "content": [image]}]}
+    for path in (MESSAGES, COUNT):
+        message = error(await client.post(path, json=sent), 400, "invalid_request_error")
+        assert message.startswith("messages[0].content[0].source.url: ") and "does not support vision" in message
+
+
 async def test_what_is_not_there(client: httpx.AsyncClient) -> None:
     """Models, endpoints and methods; and a model of another kind."""
     for path in (MESSAGES, COUNT):
