@@ -39,8 +39,8 @@ def ollama(failure: Failure) -> dict[str, Any]:
 
 
 def anthropic(failure: Failure, request_id: str) -> dict[str, Any]:
-    """The sentence names the field at fault, for which there is no place beside it. That of a prompt that is too long is
-    Anthropic's own: clients read the two numbers out of it."""
+    """The sentence names the field at fault, for which there is no place beside it. That of a prompt that is too long
+    is Anthropic's own: clients read the two numbers out of it."""
     kind = _ANTHROPIC_TYPES.get(failure.status, "api_error" if failure.status >= 500 else "invalid_request_error")
     message = failure.message
     if failure.status == 400 and failure.param is not None and failure.param not in message:

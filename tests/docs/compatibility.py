@@ -147,6 +147,25 @@ NEVER = ("/api/push",)
 """Endpoints of the same APIs that are not planned."""
 
 
+_CLIENTS = (
+    (
+        "[`anthropic`](https://pypi.org/project/anthropic/)",
+        "2.14.0",
+        "in every test run: messages whole, streamed and asynchronous, its stream helper and its tool runner, "
+        "thinking, tools (forced ones too), pictures, structured output, `count_tokens`, models, errors",
+    ),
+    (
+        "[Claude Code](https://www.npmjs.com/package/@anthropic-ai/claude-code)",
+        "2.1.332",
+        "by hand, on Linux, against a model that says a script: `-p` with a call of Bash and its result, with and "
+        "without its search of tools, experimental betas, thinking and its attribution header, under an unknown name "
+        "and as `claude-sonnet-4-5`; `/context`; its list of models; a prompt that is too long. What it sent on other occasions "
+        "is replayed in tests",
+    ),
+)
+"""Clients of other makers: name, version, what of it was run."""
+
+
 _ABOUT_ACCESS = """
 The last column holds once an API key is configured. Before that, other machines are refused; with `server.protected`
 off they may do without a key what it allows with one, except read `/metrics`.
@@ -162,7 +181,7 @@ _WIDE = 2**31 - 1
 
 def compatibility(committed: str) -> str:
     """The whole document; nothing of the committed one is kept."""
-    return "".join([_HEAD, *_endpoints(), *_bodies(), *_options(), *_missing()])
+    return "".join([_HEAD, *_endpoints(), *_bodies(), *_options(), *_clients(), *_missing()])
 
 
 def _endpoints() -> Iterator[str]:
@@ -219,6 +238,12 @@ def _range(least: float, most: float) -> str:
     if most < _WIDE:
         return f"{least:g} to {most:g}"
     return f"{least:g} or more" if least > -_WIDE else ""
+
+
+def _clients() -> Iterator[str]:
+    yield "\n## Clients that were run\n\n| client | version | what was run |\n| --- | --- | --- |\n"
+    for name, version, what in _CLIENTS:
+        yield f"| {name} | {version} | {what} |\n"
 
 
 def _missing() -> Iterator[str]:
