@@ -86,6 +86,8 @@ def _offer(tool: Tool, where: str) -> Offer | None:
         raise invalid(f"{where}.name", "a name has letters, digits, and _ . : / -, at most 128 of them")
     if tool.input_schema is None:
         raise missing(f"{where}.input_schema")
+    if tool.input_schema.get("type", "object") != "object":
+        raise invalid(f"{where}.input_schema.type", "the input of a tool is an 'object'")
     function: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description

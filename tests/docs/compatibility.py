@@ -159,8 +159,8 @@ _CLIENTS = (
         "2.1.332",
         "by hand, on Linux, against a model that says a script: `-p` with a call of Bash and its result, with and "
         "without its search of tools, experimental betas, thinking and its attribution header, under an unknown name "
-        "and as `claude-sonnet-4-5`; `/context`; its list of models; a prompt that is too long. What it sent on other occasions "
-        "is replayed in tests",
+        "and as `claude-sonnet-4-5`; `/context`; its list of models; a prompt that is too long. What it "
+        "sent on other occasions is replayed in tests",
     ),
 )
 """Clients of other makers: name, version, what of it was run."""

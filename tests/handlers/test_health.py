@@ -111,7 +111,7 @@ async def test_models_that_are_none(client: httpx.AsyncClient, asked: str) -> No
 
 ROUTING: list[tuple[str, str, int, Any]] = [
     ("POST", "/v1/audio/speech", 404, {"message", "type", "param", "code"}),
-    ("POST", "/v1/responses", 404, {"message", "type", "param", "code"}),
+    ("POST", "/v1/images/generations", 404, {"message", "type", "param", "code"}),
     ("GET", "/v1/chat/completions", 405, {"message", "type", "param", "code"}),
     ("POST", "/v1/messages/batches", 404, {"type", "message"}),
     ("GET", "/v1/messages", 405, {"type", "message"}),

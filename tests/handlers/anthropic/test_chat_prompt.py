@@ -228,6 +228,7 @@ REFUSED: list[tuple[list[Any], dict[str, Any], str]] = [
     ([HI], {"tools": [{"input_schema": {}}]}, "tools[0].name"),
     ([HI], {"tools": [{"name": "a b", "input_schema": {}}]}, "tools[0].name"),
     ([HI], {"tools": [{"name": "a"}]}, "tools[0].input_schema"),
+    ([HI], {"tools": [{"name": "a", "input_schema": {"type": "string"}}]}, "tools[0].input_schema.type"),
     ([HI], {"tools": [tool("a"), tool("a")]}, "tools[1].name"),
     ([HI], {"tools": [{"name": "a", "input_schema": {"maximum": 10**30}}]}, "tools[0].input_schema"),
     ([HI], {"tools": [tool(f"t{index}") for index in range(513)]}, "tools"),

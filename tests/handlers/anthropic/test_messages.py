@@ -290,7 +290,20 @@ async def test_pings(serving: Serving, client: httpx.AsyncClient, monkeypatch: p
     assert folded(given[first:])["content"] == [{"type": "text", "text": "Hello world"}]
 
 
-async def test_no_other_model_info_is_needed(serving: Serving, client: httpx.AsyncClient) -> None:
-    """A model that the engine finds less able than the listings say refuses tools all the same."""
+async def test_pings_while_a_thought_is_not_shown(
+    serving: Serving, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "PING_SECONDS", 0.01)
+    serving.engine.pause = 0.1
+    serving.engine.script = says(*CALL[:2], finished())
+    thinking = {"type": "adaptive", "display": "omitted"}
+    names = [name for name, _ in events((await client.post(PATH, json=body(stream=True, thinking=thinking))).text)]
+    begun, ended = names.index("content_block_start"), names.index("content_block_stop")
+    assert set(names[begun + 1 : ended]) == {"ping", "content_block_delta"}
+    assert names[begun:ended].count("content_block_delta") == 1, "the signature alone"
+
+
+async def test_a_model_that_can_do_less_than_its_listing_says(serving: Serving, client: httpx.AsyncClient) -> None:
+    """It refuses tools all the same."""
     serving.residency.info = msgspec.structs.replace(serving.residency.info, capabilities=("completion",))
     assert (await client.post(PATH, json=body(tools=[TOOL]))).status_code == 400

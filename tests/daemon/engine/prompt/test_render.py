@@ -241,13 +241,16 @@ def test_a_grammar_comes_with_the_prompt(llama: LanguageModel) -> None:
 
 
 def test_the_context_is_for_prompt_and_answer(llama: LanguageModel) -> None:
-    """One token less than the context leaves room for one; a full one is refused with both numbers."""
+    """One token less than the context leaves room for one; a full one is refused with both numbers, of which the first
+    is greater."""
     assert prepare(llama, TokenPrompt(ids=(1,) * (LIMIT - 1))).room == 1
     for prompt, param in ((TokenPrompt(ids=(1,) * LIMIT), "prompt"), (chat(("user", "x" * 600)), "messages")):
         refused = refusal(llama, prompt)
         assert (refused.code, refused.param) == ("context_length_exceeded", param)
         assert str(LIMIT) in str(refused)
-    assert "512 tokens) exceeds" in str(refusal(llama, TokenPrompt(ids=(1,) * LIMIT)))
+    full = refusal(llama, TokenPrompt(ids=(1,) * LIMIT))
+    assert "512 tokens) exceeds" in str(full) and full.excess == (LIMIT + 1, LIMIT)
+    assert refusal(llama, TokenPrompt(ids=(1,) * (LIMIT + 9))).excess == (LIMIT + 9, LIMIT)
 
 
 def test_a_request_may_narrow_the_context_and_not_widen_it(llama: LanguageModel) -> None:
@@ -285,6 +288,7 @@ def test_megabytes_are_refused_without_tokenizing(llama: LanguageModel) -> None:
         refused = caught.value
         assert (refused.code, refused.param) == ("context_length_exceeded", param)
         assert f"{LIMIT} tokens" in str(refused)
+        assert refused.excess == (250_000, LIMIT), "an estimate, for nothing is tokenized"
         assert "1000000 characters" in str(refused) or "1000001 characters" in str(refused)
 
 
