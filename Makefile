@@ -24,7 +24,7 @@ TORCH_INDEX ?=
 SENTENCE ?= sentence-transformers==6.2.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-mac-like forced mac-check mac-wheels real check types $(TYPES) format docs bench bench-prefix dist reference clean hint
+.PHONY: help install demo test test-mac-like forced mac-check mac-wheels real check types $(TYPES) format docs bench bench-prefix bench-grammar dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
@@ -39,6 +39,7 @@ help: hint
 	@echo 'make forced     a thousand forced calls of each family of models, all of them valid (CALLS=… for more)'
 	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
 	@echo 'make bench-prefix  what reusing prompts gives and costs'
+	@echo 'make bench-grammar  what a shape of the answer and a forced call cost a token (BENCH="--rows 1 8" for its arguments)'
 	@echo 'make dist       wheel and sdist in dist/'
 	@echo 'make reference  compute the reference outputs again with PyTorch and compare'
 	@echo 'make clean      take away what make made'
@@ -88,6 +89,9 @@ bench: $(READY) hint
 
 bench-prefix: $(READY) hint
 	$(BIN)/python tests/bench/prefix.py $(BENCH)
+
+bench-grammar: $(READY) hint
+	$(BIN)/python tests/bench/grammar.py $(BENCH)
 
 dist: $(READY)
 	rm -rf dist build
