@@ -16,7 +16,7 @@ TYPES: dict[str, str] = {
     **dict.fromkeys(
         (
             *("num_keep", "seed", "num_predict", "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread"),
-            "draft_num_predict",
+            *("draft_num_predict", "thinking_budget"),
         ),
         "integer",
     ),
@@ -28,6 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **{row.ollama.name: (row.ollama.least, row.ollama.most) for row in TABLE.values() if row.ollama is not None},
     "num_predict": (-(2**31), 2**31 - 1),
     "num_ctx": (-(2**31), 2**31 - 1),
+    "thinking_budget": (0, 2**31 - 1),
     "seed": (-(2**63), 2**64 - 1),
 }
 UNUSED = (
@@ -46,6 +47,7 @@ class Options:
     stop: tuple[str, ...]
     max_tokens: int | None
     context_length: int | None
+    thinking_budget: int | None = None
 
 
 def options(given: dict[str, Any] | None) -> Options:
@@ -69,6 +71,7 @@ def options(given: dict[str, Any] | None) -> Options:
         stop=stops(values.get("stop"), "options.stop"),
         max_tokens=predict if predict > 0 else None,
         context_length=None if context is None else max(_LEAST_CONTEXT, context),
+        thinking_budget=values.get("thinking_budget"),
     )
 
 

@@ -28,6 +28,8 @@ def with_overrides(request: Generate, model: Model) -> Generate:
     if isinstance(prompt, ChatPrompt):
         prompt = with_settings(prompt, overrides)
     own = options(overrides.parameters)
+    if isinstance(prompt, ChatPrompt) and prompt.thinking_budget is None:
+        prompt = msgspec.structs.replace(prompt, thinking_budget=own.thinking_budget)
     return msgspec.structs.replace(
         request,
         prompt=prompt,

@@ -53,6 +53,7 @@ class GenerationBody(msgspec.Struct, kw_only=True):
     keep_alive: Any = None
     options: dict[str, Any] | None = None
     think: Any = None
+    thinking_budget: ranges.TokenCountOrZero | None = None
     truncate: bool | None = None
     shift: bool | None = None
     logprobs: bool | None = None
@@ -100,6 +101,7 @@ copy_decoder = msgspec.json.Decoder(Copy | None)
 
 
 _SHARED_FIELDS: Fields = {
+    "thinking_budget": partly("for models that can think: their thought ends after so many tokens; in `options` too"),
     "think": partly("for models that can think; others refuse all but `false`"),
     "shift": ignored("a context is never shifted; the answer ends when it is full"),
 }

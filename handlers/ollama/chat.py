@@ -19,7 +19,7 @@ from ..ranges import plain
 from . import bodies
 from .answer_lines import Lines
 from .bodies import Call, ChatBody, Message, Tool
-from .generation import able, allowed_thinking, lease, load_or_unload, requested, require_tools, run
+from .generation import able, allowed_thinking, lease, load_or_unload, requested, require_tools, run, thinking_budget
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _ROLES = ("system", "user", "assistant", "tool")
@@ -41,6 +41,7 @@ async def chat(request: Request) -> HTTPResponse | None:
         messages=template_messages(body.messages, pictures),
         tools=tools,
         thinking=bodies.thinking(body),
+        thinking_budget=thinking_budget(body),
         drop_oldest=body.truncate is not False,
     )
     wanted = msgspec.structs.replace(requested(body, prompt), parse_tools=bool(tools))

@@ -27,6 +27,7 @@ from .generation import (
     requested,
     require_insert,
     run,
+    thinking_budget,
     unknown,
 )
 
@@ -85,7 +86,8 @@ async def _generate(
         return await run(request, model, wanted, lines, stream=stream)
     except RequestRejected as error:
         # A template cannot be cut; its text can.
-        if error.code != "context_length_exceeded" or body.truncate is False or wanted.render_only:
+        whole = body.truncate is False or prompt.thinking_budget is not None or wanted.render_only
+        if error.code != "context_length_exceeded" or whole:
             raise
     return await run(request, model, await _as_text(request, body, model, wanted), lines, stream=stream)
 
@@ -111,13 +113,16 @@ def _prompt(body: GenerateBody, pictures: RequestPictures) -> ChatPrompt | TextP
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if body.system:
         messages.insert(0, {"role": "system", "content": body.system})
-    return ChatPrompt(messages=tuple(messages))
+    return ChatPrompt(messages=tuple(messages), thinking_budget=thinking_budget(body))
 
 
 def _check(body: GenerateBody) -> None:
     """Raises RequestError in Ollama's wording."""
     if body.raw and (body.template or body.system or body.context):
         raise bodies.invalid("raw mode does not support template, system, or context", "raw")
+    if thinking_budget(body) is not None and (body.raw or body.context or body.suffix):
+        message = "thinking_budget goes with a prompt that the chat template writes: leave raw, context and suffix out"
+        raise bodies.invalid(message, "thinking_budget")
     if body.suffix:
         _check_insertion(body)
     if body.template:

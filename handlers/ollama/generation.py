@@ -109,9 +109,16 @@ def allowed_thinking(body: GenerationBody, name: str, capabilities: Collection[s
     """A model that can think does so unless `think` is false. Raises RequestError for one that cannot and shall."""
     wanted = thinking(body)
     can = "thinking" in capabilities
+    if thinking_budget(body) is not None and not can:
+        raise RequestError(f'"{name}" does not support thinking', param="thinking_budget", code="unsupported_parameter")
     if wanted and not can:
         raise RequestError(f'"{name}" does not support thinking', param="think", code="unsupported_parameter")
     return True if wanted is None and can else wanted
+
+
+def thinking_budget(body: GenerationBody) -> int | None:
+    """After how many tokens a thought is to end, said beside `options` or in them. Raises RequestError."""
+    return options(body.options).thinking_budget if body.thinking_budget is None else body.thinking_budget
 
 
 def require_tools(installed: Installed, capabilities: Collection[str]) -> None:

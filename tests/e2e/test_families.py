@@ -206,5 +206,13 @@ def test_a_thought_has_a_budget(speaking: LiveDaemon) -> None:
         deltas = [record["choices"][0]["delta"] for record in stream if record != "[DONE]"]
     assert "".join(delta.get("reasoning_content") or "" for delta in deltas).rstrip("\n\ufffd") == thought
     assert any(delta.get("content") for delta in deltas)
+    used = cut["usage"]["completion_tokens_details"]["reasoning_tokens"]
+    assert 0 < used < cut["usage"]["completion_tokens"]
+    for more in ({"thinking_budget": 1}, {"options": {"thinking_budget": 1}}):
+        user = [{"role": "user", "content": str(number)}]
+        given = {"options": {}} | more
+        given["options"] = given["options"] | {"num_predict": 40, "temperature": 0}
+        ollama = speaking.post("/api/chat", model="thinker", messages=user, stream=False, **given).json["message"]
+        assert ollama.get("thinking", "").rstrip("\n\ufffd") == thought and ollama["content"]
     refused = speaking.chat("spoken", "0", thinking_budget=5)
     assert refused.status == 400 and refused.error["param"] == "thinking_budget"

@@ -123,6 +123,7 @@ class Prompts:
         """Raises Refused."""
         model = self._model
         self._check(request)
+        self._answers.check_budget(request.prompt)
         limit = min(model.context_length, request.context_length or model.context_length)
         (tokens, rendered, pictures), truncated = self._fitted(request.prompt, limit)
         if not tokens:

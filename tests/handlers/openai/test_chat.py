@@ -248,3 +248,17 @@ async def test_a_budget_of_thought(serving: Serving, client: httpx.AsyncClient) 
         assert serving.engine.requests[-1].prompt.thinking_budget == 100  # type: ignore[union-attr]
     refused = await client.post(PATH, json=body(thinking_budget=-1))
     assert refused.status_code == 400 and "thinking_budget" in refused.text
+
+
+async def test_what_changes_nothing(serving: Serving, client: httpx.AsyncClient) -> None:
+    """A prediction is ignored, the service tier comes back, whole and streamed, and 128 choices are the most."""
+    more = {"prediction": {"type": "content", "content": "Hello"}, "service_tier": "flex", "store": False}
+    answer = (await client.post(PATH, json=body(**more))).json()
+    assert answer["choices"][0]["message"]["content"] == "Hello world" and answer["service_tier"] == "flex"
+    chunks = events((await client.post(PATH, json=body(stream=True, **more))).text)
+    assert {chunk["service_tier"] for chunk in chunks} == {"flex"}
+    many = (await client.post(PATH, json=body(n=128))).json()
+    assert [choice["index"] for choice in many["choices"]] == list(range(128))
+    assert serving.engine.requests[-1].choices == 128
+    refused = await client.post(PATH, json=body(n=129))
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "n"

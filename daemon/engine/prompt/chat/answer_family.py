@@ -39,6 +39,15 @@ class AnswerFamilies:
         calls = Block(family.opener, family.closer)
         return AnswerForm(thinking, calls, family.shape, self._special, family.answer)
 
+    def check_budget(self, prompt: Prompt) -> None:
+        """Raises Refused for a budget of thought where nothing says where a thought ends."""
+        budget = prompt.thinking_budget if isinstance(prompt, ChatPrompt) else None
+        if budget is not None and not self.family(prompt).thoughts:
+            message = (
+                "'thinking_budget' is not supported: no marker of this model's thoughts is known, so none can be ended"
+            )
+            raise Refused("unsupported", message, "thinking_budget")
+
     def grammar(self, request: Generate, rendered: str, opened: bool, note: Callable[[str], None]) -> str:
         """What llguidance compiles for the answer, "" where it may be anything. `note` is told the field that asks for
         it before it is composed. Raises Refused."""

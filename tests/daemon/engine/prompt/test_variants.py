@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from support.spoken_calls import TEMPLATES
 from support.vocabularies import byte_level
 from transformers import PreTrainedTokenizerFast
 
+from mlx_serve.daemon.engine.prompt.chat.answer_family import AnswerFamilies
 from mlx_serve.daemon.engine.prompt.chat.template_variables import thinking_variables
 from mlx_serve.daemon.engine.prompt.chat.variants import variants, with_turns
 from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
@@ -172,3 +174,36 @@ def test_a_template_that_leaves_out_system_messages(tokenizer: PreTrainedTokeniz
     assert rendered(tokenizer, template, SYSTEM, USER) == "system:Be brief.|user:hi|"
     blind = "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}|{% endif %}{% endfor %}"
     assert rendered(tokenizer, blind, SYSTEM, USER, later) == "hi|"
+
+
+@pytest.mark.parametrize(
+    ("name", "thinking", "word"),
+    [
+        *(("harmony", each, each) for each in ("low", "medium", "high")),
+        ("harmony", False, "low"),
+        ("glm", "low", "high"),
+        ("glm", "medium", "high"),
+        ("glm", "high", "high"),
+        ("deepseek-dsml", "low", ""),
+        ("deepseek-dsml", "medium", ""),
+        ("deepseek-dsml", "high", "high"),
+        ("command-r7b", False, "none"),
+        ("hermes", "low", "low"),
+    ],
+)
+def test_efforts_in_a_familys_own_words(
+    tokenizer: PreTrainedTokenizerFast, name: str, thinking: Any, word: str
+) -> None:
+    """What a template reads as `reasoning_effort`; families that know other words get the nearest."""
+    template = "{# " + TEMPLATES[name] + " #}|{{ reasoning_effort }}"
+    assert rendered(tokenizer, template, USER, thinking=thinking) == "|" + word
+
+
+def test_a_budget_without_markers_is_refused() -> None:
+    """Nobody would know where a thought ends; with markers, in the template or the vocabulary, it is taken."""
+    prompt = ChatPrompt(messages=(USER,), thinking_budget=5)
+    with pytest.raises(Refused, match="thinking_budget"):
+        AnswerFamilies("{{ enable_thinking }}", frozenset(), {}).check_budget(prompt)
+    AnswerFamilies("{{ enable_thinking }}", frozenset(), {}).check_budget(replace(prompt, thinking_budget=None))
+    AnswerFamilies("<think>", frozenset(), {}).check_budget(prompt)
+    AnswerFamilies("{{ enable_thinking }}", frozenset({"<think>", "</think>"}), {}).check_budget(prompt)
