@@ -67,6 +67,7 @@ async def test_system_prompt_template_and_parameters_stand_under_every_request(
     serving: Serving, client: httpx.AsyncClient, store: Store
 ) -> None:
     parameters = {"temperature": 0.1, "stop": ["END"], "num_predict": 7, "num_ctx": 64, "seed": 3, "unknown": 1}
+    parameters |= {"thinking_budget": 9}
     made = await create(client, **{"from": "local/base"}, system="Be brief.", template=TEMPLATE, parameters=parameters)
     assert made.json() == {"status": "success"}
     for path in ("/api/chat", "/v1/chat/completions"):
@@ -74,7 +75,7 @@ async def test_system_prompt_template_and_parameters_stand_under_every_request(
         assert isinstance(request.prompt, ChatPrompt) and request.prompt.template == TEMPLATE
         assert request.prompt.messages == ({"role": "system", "content": "Be brief."}, HI)
         assert (request.sampling.temperature, request.sampling.seed, request.stop) == (0.1, 3, ("END",))
-        assert (request.max_tokens, request.context_length) == (7, 64)
+        assert (request.max_tokens, request.context_length, request.prompt.thinking_budget) == (7, 64, 9)
     generate = await asked(serving, client, "/api/generate", prompt="hi")
     assert isinstance(generate.prompt, ChatPrompt) and generate.prompt.messages[0]["content"] == "Be brief."
 
