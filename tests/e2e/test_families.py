@@ -216,3 +216,27 @@ def test_a_thought_has_a_budget(speaking: LiveDaemon) -> None:
         assert ollama.get("thinking", "").rstrip("\n\ufffd") == thought and ollama["content"]
     refused = speaking.chat("spoken", "0", thinking_budget=5)
     assert refused.status == 400 and refused.error["param"] == "thinking_budget"
+
+
+@pytest.mark.parametrize(
+    ("source", "takes"),
+    [
+        ("<｜tool▁calls▁begin｜>", True),  # DeepSeek V3.1's: it knows calls, and has no place for tools
+        ("{% if xml_tools %}.{% endif %}", True),  # SmolLM3's
+        ("{% if toolset %}.{% endif %}", False),
+    ],
+)
+def test_what_is_shown_is_what_a_request_gets(speaking: LiveDaemon, source: str, takes: bool) -> None:
+    """Tools among the capabilities: they are taken, and calls of them forced; not among them: they are refused."""
+    written = source if source.startswith("{%") else "{# " + source + " #}"
+    text = written + "{{ '<|say ' ~ messages[-1].content ~ '|>' }}"
+    made = speaking.post("/api/create", model="shown", **{"from": "spoken", "template": text, "stream": False})
+    assert made.status == 200, made.body
+    assert ("tools" in speaking.post("/api/show", model="shown").json["capabilities"]) == takes
+    asked = {"tools": [EMPTY], "tool_choice": "required", "parallel_tool_calls": False}
+    answer = speaking.chat("shown", "0", **asked)
+    assert answer.status == (200 if takes else 400)
+    if takes:
+        assert answer.json["choices"][0]["finish_reason"] == "tool_calls"
+    whole = speaking.post("/api/chat", model="shown", messages=[{"role": "user", "content": "0"}], tools=[EMPTY])
+    assert whole.status == answer.status
