@@ -189,3 +189,35 @@ def _markers(shape: CallShape) -> Iterator[str]:
     if shape.element:
         before, _, after = shape.element.partition("{value}")
         yield from (before.replace("{key}", "city"), after, after.strip())
+
+
+def talk(family: Family, answers: int, chance: random.Random) -> Tally:
+    """So many random answers, with strict tools that the model may call or not: what is read as a call has to fit."""
+    tally = Tally()
+    assert family.shape is not None
+    while tally.walks < answers:
+        tools = tuple(random_tool(chance, name) for name in chance.sample(NAMES, 2))
+        for tool in tools:
+            tool["function"]["strict"] = True
+        prompt = ChatPrompt(messages=({"role": "user", "content": "x"},), tools=tools)
+        words = ["<|end|>", *(_tags(family.shape) if chance.random() < 0.5 else [])]
+        special = {word: END + place for place, word in enumerate(words)}
+        form = AnswerForm(Block("", ""), Block("", ""), family.shape, special, family.answer)
+        try:
+            whole = matcher(form.grammar(Generate(prompt=prompt, parse_tools=True), "", False), trie(words))
+        except BadGrammar:
+            tally.refused += 1
+            continue
+        for _ in range(WALKS):
+            tally.walks += 1
+            said = said_by(whole.deep_copy(), words, family.shape, chance)
+            if said is None:
+                tally.cut += 1
+                continue
+            for name, arguments in _read(family, tools, said, chance, stream=chance.random() < 0.5).calls:
+                (function,) = (tool["function"] for tool in tools if tool["function"]["name"] == name)
+                schema = function.get("parameters", {"properties": {}, "additionalProperties": False})
+                faults = [error.message for error in Draft202012Validator(schema).iter_errors(arguments)]
+                tally.wrong += [f"{faults}\n  said {said!r}"] if faults else []
+                tally.calls += 1
+    return tally
