@@ -24,7 +24,7 @@ TORCH_INDEX ?=
 SENTENCE ?= sentence-transformers==6.2.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-mac-like forced mac-check mac-wheels real check types $(TYPES) format docs bench bench-prefix bench-grammar dist reference clean hint
+.PHONY: help install demo test test-mac-like forced mac-check mac-wheels real check types $(TYPES) format docs bench man bench-prefix bench-grammar dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'

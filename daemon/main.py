@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
         settings = load_settings(flags)
     except ConfigError as error:
         return _print_error(error, os.EX_CONFIG)
-    from ..store.errors import StoreError
+    from ..store.errors import StoreError, with_hint
 
     with contextlib.ExitStack() as stack:
         try:
@@ -102,8 +102,7 @@ def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
         except (StartError, ListenError) as error:
             return _print_error(error, 1)
         except StoreError as error:
-            hint = getattr(error, "hint", None)
-            return _print_error(f"{error}; {hint}" if hint else error, 1)
+            return _print_error(with_hint(str(error), getattr(error, "hint", None)), 1)
         loop = _new_loop()
         try:
             loop.run_until_complete(_run(context, resources, began, Reload(context, resources.logs, flags, settings)))

@@ -152,7 +152,7 @@ def _message(exception: BaseException, status: int) -> str:
     if status in _SENTENCES and not isinstance(exception, (store.StoreError, daemon.DaemonError)):
         return _SENTENCES[status]
     hint = getattr(exception, "hint", None)
-    return sentence(f"{exception}; {hint}" if hint else str(exception))
+    return sentence(store.with_hint(str(exception), hint))
 
 
 def _param(exception: BaseException) -> str | None:

@@ -19,6 +19,13 @@ class StoreError(Exception):
         self.hint = hint
 
 
+def with_hint(message: str, hint: str | None) -> str:
+    """Both in one sentence, or in two where the first one is a question."""
+    if not hint:
+        return message
+    return f"{message} {hint}" if message.endswith("?") else f"{message}; {hint}"
+
+
 class InvalidName(StoreError):
     """A text that is not a valid model name."""
 

@@ -11,6 +11,7 @@ from .display.tables import section
 from .display.terminal import is_terminal, note
 from .line_editor import LineEditor
 from .picture_file import PictureError, encoded, take_dropped
+from .session import with_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Chat:
             except PictureError as error:
                 note(f"{error}; the message was not sent")
             except ApiError as error:
-                note(f"{error}{f'; {error.hint}' if error.hint else ''}")
+                note(with_hint(str(error), error.hint))
 
     def _shown(self, text: str) -> tuple[str, list[str]]:
         """The text without the pictures dropped into it, and those. Raises PictureError."""

@@ -8,7 +8,7 @@ import sys
 from . import options
 from .client import ApiError, ConnectionBroken, NoDaemon
 from .launch import StartFailed
-from .session import CommandFailed, Session
+from .session import CommandFailed, Session, with_hint
 from .target import SettingsError, UsageError
 
 TYPE_CHECKING = False
@@ -107,7 +107,7 @@ def _run(command: options.Command, session: Session) -> int:
 
 def _print_error(message: str, hint: str | None, code: int) -> int:
     sys.stdout.flush()
-    print(f"mlx-serve: {message.rstrip('.')}{f'; {hint}' if hint else ''}", file=sys.stderr)
+    print(f"mlx-serve: {with_hint(message, hint)}", file=sys.stderr)
     return code
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from .display.terminal import width
+from .examples import EXAMPLES
 from .quantization import BITS, GROUP_SIZES, MODES
 from .target import UsageError
 
@@ -22,10 +23,11 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 class Parser(argparse.ArgumentParser):
     """Prints a usage error as one line that names the help."""
 
-    def __init__(self, prog: str, description: str) -> None:
+    def __init__(self, prog: str, description: str, example: str) -> None:
         super().__init__(
             prog=prog,
             description=description,
+            epilog=f"example: {example}",
             allow_abbrev=False,
             # With a given width argparse does not import shutil.
             formatter_class=lambda prog: argparse.HelpFormatter(prog, width=min(width(sys.stdout), 100) - 2),
@@ -56,7 +58,8 @@ class Command:
         self.models = models
 
     def parser(self) -> Parser:
-        parser = Parser(f"mlx-serve {self.name}", self.summary[0].upper() + self.summary[1:] + ".")
+        summary = self.summary[0].upper() + self.summary[1:] + "."
+        parser = Parser(f"mlx-serve {self.name}", summary, EXAMPLES[self.name])
         if self.add is not None:
             self.add(parser)
         group = parser.add_argument_group("daemon and output")
@@ -156,7 +159,7 @@ def _copy(parser: argparse.ArgumentParser) -> None:
 def _run(parser: argparse.ArgumentParser) -> None:
     _name(parser)
     parser.add_argument(
-        "prompt", nargs="*", metavar="PROMPT", help="the prompt; without one, an interactive chat starts"
+        "prompt", nargs="*", default=[], metavar="PROMPT", help="the prompt; without one, an interactive chat starts"
     )
     parser.add_argument(
         "--image", action="append", default=[], metavar="FILE", help="an image for the model; repeatable"

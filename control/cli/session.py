@@ -27,6 +27,14 @@ class CommandFailed(Exception):
         self.hint = hint
 
 
+def with_hint(message: str, hint: str | None) -> str:
+    """Both in one sentence, or in two where the first one is a question."""
+    message = message.rstrip(".")
+    if not hint:
+        return message
+    return f"{message} {hint}" if message.endswith("?") else f"{message}; {hint}"
+
+
 class Session:
     def __init__(self, options: Namespace) -> None:
         self.options = options

@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from mlx_serve.store.errors import AmbiguousName, InvalidName, UnknownModel
+from mlx_serve.store.errors import AmbiguousName, InvalidName, UnknownModel, with_hint
 from mlx_serve.store.lookup import look_up
 from mlx_serve.store.names import Name, clean
 
@@ -119,6 +119,9 @@ def test_an_unknown_name_suggests_near_ones() -> None:
         look_up("qwen3-0.6", NAMES, {})
     assert caught.value.suggestions == ("Qwen/Qwen3-0.6B",)
     assert "did you mean Qwen/Qwen3-0.6B?" in str(caught.value)
+    told = with_hint(str(caught.value), caught.value.hint)
+    assert told.endswith("did you mean Qwen/Qwen3-0.6B? `mlx-serve list` shows what is installed")
+    assert with_hint("model 'x' not found", "look") == "model 'x' not found; look"
     with pytest.raises(UnknownModel) as caught:
         look_up("zzzzzz", NAMES, {})
     assert caught.value.suggestions == ()
