@@ -24,6 +24,7 @@ GENERATING = {
     "/v1/completions": PROMPT,
     "/api/chat": PROMPT,
     "/api/generate": PROMPT,
+    "/v1/responses": {"model": MODEL, "input": "hi"},
 }
 RETRIEVAL = {
     "/v1/embeddings": {"model": "acme/vectors"} | TEXTS,
@@ -40,6 +41,9 @@ def a_reranker(serving: Serving) -> None:
 
 def told(path: str, document: dict[str, Any]) -> str:
     """The sentence of an error, in the form that the endpoint's dialect gives it."""
+    if document.get("type") == "response.failed":  # whose codes are a fixed set
+        assert document["response"]["error"]["code"] == "server_error"
+        return str(document["response"]["error"]["message"])
     if path.startswith("/api"):
         assert set(document) == {"error"}
         return str(document["error"])
