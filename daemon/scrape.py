@@ -120,15 +120,20 @@ class SampleCollector:
             for resident in residents:
                 family.add_metric([resident.name], getattr(resident, attribute))
             yield family
-        batch = GaugeMetricFamily(
-            "mlx_serve_model_batch_size", "Sequences or inputs in a model's step under way.", labels=["model"]
+        # What its process says of itself; the counters begin anew with each process.
+        engine: tuple[tuple[type[Any], str, str, str], ...] = (
+            (GaugeMetricFamily, "batch_size", "Sequences or inputs in a model's step under way.", "running"),
+            (CounterMetricFamily, "steps", "Steps of a model's process.", "steps"),
+            (GaugeMetricFamily, "prefix_memory_bytes", "Memory for what was read before.", "prefix_bytes"),
+            (CounterMetricFamily, "prefix_hits", "Requests of whose prompts a part was known.", "prefix_hits"),
+            (CounterMetricFamily, "prefix_tokens", "Prompt tokens that were not read again.", "prefix_tokens"),
+            (CounterMetricFamily, "prefix_evictions", "Blocks that were dropped for others.", "prefix_evictions"),
         )
-        steps = CounterMetricFamily("mlx_serve_model_steps", "Steps of a model's process.", labels=["model"])
-        for resident in residents:
-            batch.add_metric([resident.name], resident.gauges.running)
-            steps.add_metric([resident.name], resident.gauges.steps)
-        yield batch
-        yield steps
+        for kind, name, text, attribute in engine:
+            family = kind(f"mlx_serve_model_{name}", text, labels=["model"])
+            for resident in residents:
+                family.add_metric([resident.name], getattr(resident.gauges, attribute))
+            yield family
 
 
 def _process(started: float) -> Iterator[Any]:

@@ -78,7 +78,7 @@ def test_residency_is_read_at_the_scrape() -> None:
     metrics = Metrics()
     assert scrape(metrics)["mlx_serve_models_loaded", ()] == 0
     facts = {"memory_bytes": 1000, "share_bytes": 5000, "running": 1, "waiting": 2, "last_used": 9.0}
-    resident = SimpleNamespace(name="a/b", gauges=Gauges(running=3, steps=9), **facts)
+    resident = SimpleNamespace(name="a/b", gauges=Gauges(running=3, steps=9, prefix_hits=4, prefix_tokens=512), **facts)
     samples = scrape(metrics, resident)
     assert samples["mlx_serve_models_loaded", ()] == 1
     assert samples["mlx_serve_model_memory_bytes", (("model", "a/b"),)] == 1000
@@ -90,6 +90,8 @@ def test_residency_is_read_at_the_scrape() -> None:
     assert samples["mlx_serve_runner_restarts_total", (("model", "a/b"),)] == 2
     assert samples["mlx_serve_model_batch_size", (("model", "a/b"),)] == 3
     assert samples["mlx_serve_model_steps_total", (("model", "a/b"),)] == 9
+    assert samples["mlx_serve_model_prefix_hits_total", (("model", "a/b"),)] == 4
+    assert samples["mlx_serve_model_prefix_tokens_total", (("model", "a/b"),)] == 512
     assert samples["mlx_serve_pull_bytes_total", ()] == 70
     assert samples["mlx_serve_build_info", (("version", "0.1.0"),)] == 1
 

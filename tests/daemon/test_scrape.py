@@ -108,6 +108,17 @@ def test_the_dashboard_and_the_alerts_name_what_is_exported(name: str) -> None:
         assert all(metric in text for metric in there if metric.endswith("_bucket"))
 
 
+def test_every_metric_is_documented() -> None:
+    """In docs/operating.md by its name and with its type, and nothing there is gone."""
+    text = (PACKAGING.parent / "docs" / "operating.md").read_text()
+    rows = re.findall(r"^\| (`(?:mlx_serve|process)_[^|]*)\| (\w+) \|", text, re.MULTILINE)
+    documented = {name: kind for names, kind in rows for name in re.findall(r"`(\w+)`", names)}
+    exported = {}
+    for family in text_string_to_metric_families(everything().decode()):
+        exported[f"{family.name}_total" if family.type == "counter" else family.name] = family.type
+    assert documented == exported
+
+
 def expressions_of(path: Path) -> Iterator[str]:
     """Every PromQL expression of a rules file or a dashboard."""
     stack: list[Any] = [yaml.safe_load(path.read_text()) if path.suffix == ".yaml" else json.loads(path.read_text())]
