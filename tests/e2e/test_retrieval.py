@@ -211,13 +211,36 @@ def test_requests_at_once_get_their_own_vectors(daemon: LiveDaemon) -> None:
     assert chat["choices"][0]["message"]["content"]
 
 
-@pytest.mark.parametrize(
+LARGE = pytest.mark.parametrize(
     ("path", "body"),
     [
         ("/v1/embeddings", {"model": "starter-embed", "input": ["a fairly long text " * 40] * 1500}),
         ("/v1/rerank", {"model": "starter-rerank", "query": "q", "documents": ["a fairly long text " * 40] * 1500}),
     ],
 )
+
+
+@LARGE
+def test_the_operator_ends_work_of_a_minute(daemon: LiveDaemon, path: str, body: dict[str, Any]) -> None:
+    """It is shown as being read, and its client is told who ended it."""
+    connection = daemon.connect()
+    connection.request("POST", path, json.dumps(body), {"X-Request-ID": "large"})
+
+    def reading() -> bool:
+        return [(row["id"], row["state"]) for row in daemon.control("GET", "/requests")["requests"]] == [
+            ("large", "prefilling")
+        ]
+
+    wait_until(reading, "the model is at it")
+    daemon.control("DELETE", "/requests/large")
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    connection.close()
+    assert (answer.status, error["code"]) == (499, "cancelled") and "cancelled by the operator" in error["message"]
+    daemon.wait_for_rest(10)
+
+
+@LARGE
 def test_a_client_that_hangs_up_ends_its_work(daemon: LiveDaemon, path: str, body: dict[str, Any]) -> None:
     """The model is free at once: it would have had a minute to do."""
     model = f"mlx-serve/{body['model']}"

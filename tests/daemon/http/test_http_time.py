@@ -246,6 +246,6 @@ async def test_over_the_bound_the_oldest_idle_connection_makes_room() -> None:
         assert await server.event() == "begun"
         assert await first.read() == b""
         answer = await server.ask(b"")
-        assert answer.status == 503 and answer.whole
+        assert answer.status == 503 and answer.whole and len(answer.headers["x-request-id"]) == 16
         for writer in (first_writer, second_writer, third_writer):
             writer.close()
