@@ -40,7 +40,8 @@ help: hint
 	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
 	@echo 'make bench-prefix  what reusing prompts gives and costs'
 	@echo 'make bench-grammar  what a shape of the answer and a forced call cost a token (BENCH="--rows 1 8" for its arguments)'
-	@echo 'make dist       wheel and sdist in dist/'
+	@echo 'make man        the manual page, packaging/man/mlx-serve.1'
+	@echo 'make dist       wheel and sdist in dist/, with the manual page'
 	@echo 'make reference  compute the reference outputs again with PyTorch and compare'
 	@echo 'make clean      take away what make made'
 
@@ -93,7 +94,10 @@ bench-prefix: $(READY) hint
 bench-grammar: $(READY) hint
 	$(BIN)/python tests/bench/grammar.py $(BENCH)
 
-dist: $(READY)
+man: $(READY)
+	$(BIN)/python packaging/man/page.py packaging/man/mlx-serve.1
+
+dist: man
 	rm -rf dist build
 	$(BIN)/python -m build
 

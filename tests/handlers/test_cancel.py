@@ -25,6 +25,7 @@ GENERATING = {
     "/api/chat": PROMPT,
     "/api/generate": PROMPT,
     "/v1/responses": {"model": MODEL, "input": "hi"},
+    "/v1/messages": PROMPT | {"max_tokens": 9},
 }
 RETRIEVAL = {
     "/v1/embeddings": {"model": "acme/vectors"} | TEXTS,
@@ -41,6 +42,9 @@ def a_reranker(serving: Serving) -> None:
 
 def told(path: str, document: dict[str, Any]) -> str:
     """The sentence of an error, in the form that the endpoint's dialect gives it."""
+    if path == "/v1/messages":
+        assert (document["type"], document["error"]["type"]) == ("error", "api_error")
+        return str(document["error"]["message"])
     if document.get("type") == "response.failed":  # whose codes are a fixed set
         assert document["response"]["error"]["code"] == "server_error"
         return str(document["response"]["error"]["message"])
