@@ -95,8 +95,7 @@ def error_code(failure: Failure) -> str:
         return failure.code
     if failure.status == 429:
         return "rate_limit_exceeded"
-    cancelled = failure.status == 499  # by the operator: nothing is wrong with the prompt
-    return "server_error" if cancelled or failure.status >= 500 else "invalid_prompt"
+    return "server_error" if failure.status >= 500 else "invalid_prompt"
 
 
 def _given(value: dict[str, Any]) -> dict[str, Any]:

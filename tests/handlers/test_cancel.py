@@ -46,7 +46,7 @@ def told(path: str, document: dict[str, Any]) -> str:
         assert (document["type"], document["error"]["type"]) == ("error", "api_error")
         return str(document["error"]["message"])
     if document.get("type") == "response.failed":  # whose codes are a fixed set
-        assert document["response"]["error"]["code"] == "server_error"
+        assert document["response"]["error"]["code"] == "invalid_prompt", "after any other one, clients ask again"
         return str(document["response"]["error"]["message"])
     if path.startswith("/api"):
         assert set(document) == {"error"}
