@@ -170,7 +170,7 @@ def test_what_outlasts_the_drain_is_cut_with_an_error_record(daemons: Any, loop:
     daemon.stop()
     said = rest(stream)
     assert daemon.ended() == 0 and time.monotonic() - stopped > 0.3
-    assert b"shutting down" in said and not said.endswith(b"0\r\n\r\n")
+    assert b"shutting down" in said and said.endswith(b"\r\n0\r\n\r\n"), "the record is the last one, and is seen"
 
 
 def test_a_second_signal_is_at_once(daemons: Any) -> None:
