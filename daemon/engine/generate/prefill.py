@@ -8,7 +8,7 @@ padding sees it, and it is not copied into the batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
@@ -36,7 +36,7 @@ class Prefill:
         requests: list[Choices],
         allowance: int,
         view: View | None = None,
-        matches: Sequence[Match] = (),
+        matches: list[Match] | None = None,
         recording: Recording | None = None,
         shapes: Shapes = EXACT,
     ) -> None:
@@ -50,9 +50,11 @@ class Prefill:
         self.start = self.done = matches[0].length if matches else 0
         self.recording = recording
         self._shapes = shapes if view is None and model.paddable else EXACT
-        if self.start:
-            rows = [(match.parts(), match.snapshots) for match in matches]
-            rebuild(self.caches, self._shapes.filled(rows), self.start)
+        if matches and self.start:
+            different = matches[:1] if all(match == matches[0] for match in matches) else self._shapes.filled(matches)
+            rows = [(match.parts(), match.snapshots) for match in different]
+            times = self._shapes.rows(len(matches)) if len(different) == 1 else 1
+            rebuild(self.caches, rows, self.start, times=times)
         self.allowance = Allowance(allowance // len(requests))
         self._scored = [(row, request.scores) for row, request in enumerate(requests) if request.scores is not None]
         self._widest = widest(model.rows, len(self._scored)) if self._scored else self.total

@@ -13,14 +13,26 @@ _OWN = 1024  # bytes of Python's objects around a block, about
 
 class Block:
     """`tokens`, packed, follow those of block `parent`. `parts`: their columns. `snapshots`: the other layers after the
-    last of them, where that is known."""
+    last of them, where that is known. `whole`: the columns of several neighbours, from whose column `place` on the
+    parts are cut."""
 
-    def __init__(self, name: bytes, parent: bytes, tokens: bytes, parts: Parts, snapshots: Snapshots | None) -> None:
+    def __init__(
+        self,
+        name: bytes,
+        parent: bytes,
+        tokens: bytes,
+        parts: Parts,
+        snapshots: Snapshots | None,
+        whole: Parts | None = None,
+        place: int = 0,
+    ) -> None:
         self.name = name
         self.parent = parent
         self.tokens = tokens
         self.parts = parts
         self.snapshots = snapshots
+        self.whole = whole
+        self.place = place
 
     def __len__(self) -> int:
         """Tokens."""

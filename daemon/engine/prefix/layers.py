@@ -66,8 +66,13 @@ def pieces(parts: Parts, width: int) -> Iterator[Parts]:
     whole, which is free when none of them is left."""
     length = next((part[0].shape[2] for part in parts if part is not None), 0)
     for start in range(0, length, width):
-        places = slice(start, start + width)
-        yield tuple(None if part is None else (part[0][:, :, places], part[1][:, :, places]) for part in parts)
+        yield columns(parts, start, start + width)
+
+
+def columns(parts: Parts, start: int, stop: int) -> Parts:
+    """Those from `start` to before `stop`, in the memory of all."""
+    places = slice(start, stop)
+    return tuple(None if part is None else (part[0][:, :, places], part[1][:, :, places]) for part in parts)
 
 
 def has_window(leaf: Any) -> bool:
@@ -126,20 +131,26 @@ def arrays(parts: Parts, snapshots: Snapshots = ()) -> list[mx.array]:
     return found
 
 
-def rebuild(caches: Sequence[Any], rows: Sequence[tuple[list[Parts], Snapshots]], length: int) -> None:
+def rebuild(
+    caches: Sequence[Any], rows: Sequence[tuple[list[Parts], Snapshots]], length: int, *, times: int = 1
+) -> None:
     """Fill a network's empty plain caches: each row from the parts of its first `length` tokens, and from the snapshots
-    after them."""
+    after them. `times`: a single row stands so many times in them."""
     for place, leaf in enumerate(leaves(caches)):
         if by_columns(leaf):
-            _fill(leaf, [[part for parts in row if (part := parts[place]) is not None] for row, _ in rows], length)
+            _fill(
+                leaf, [[part for parts in row if (part := parts[place]) is not None] for row, _ in rows], length, times
+            )
         else:
-            _restore(leaf, [snapshots[place] for _, snapshots in rows])
+            _restore(leaf, [snapshots[place] for _, snapshots in rows] * times)
 
 
-def _fill(leaf: Any, rows: list[list[Columns]], length: int) -> None:
+def _fill(leaf: Any, rows: list[list[Columns]], length: int, times: int) -> None:
     size = leaf.max_size if type(leaf) is RotatingKVCache else 0
     kept = min(length, size) if size else length
     keys, values = (mx.concatenate([_joined([part[which] for part in row], kept) for row in rows]) for which in (0, 1))
+    if times > 1:
+        keys, values = (mx.broadcast_to(each, (times, *each.shape[1:])) for each in (keys, values))
     leaf.keys, leaf.values, leaf.offset = keys, values, length
     if size:
         leaf._idx = kept

@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from .block import Block
 from .chain import BLOCK, Chain, packed
-from .layers import Parts, Snapshots, arrays
+from .layers import Parts, Snapshots, arrays, columns
 
 _MOST_COMPARED = 64
 
@@ -23,15 +23,18 @@ class Match:
     length: int = 0
 
     def parts(self) -> list[Parts]:
-        """One a block, of `length` tokens together."""
-        kept = [block.parts for block in self.blocks]
-        excess = sum(map(len, self.blocks)) - self.length
-        if excess:
-            left = len(self.blocks[-1]) - excess
-            kept[-1] = tuple(
-                None if part is None else (part[0][:, :, :left], part[1][:, :, :left]) for part in kept[-1]
-            )
-        return kept
+        """The columns of `length` tokens, those of neighbours that were kept together in one part."""
+        runs: list[tuple[Parts, int, int]] = []
+        left = self.length
+        for block in self.blocks:
+            width = min(len(block), left)
+            left -= width
+            whole, place = (block.parts, 0) if block.whole is None else (block.whole, block.place)
+            if runs and runs[-1][0] is whole and runs[-1][2] == place:
+                runs[-1] = (whole, runs[-1][1], place + width)
+            else:
+                runs.append((whole, place, place + width))
+        return [columns(*run) for run in runs]
 
     def cut(self, length: int) -> Match:
         """The same of fewer tokens."""
@@ -130,21 +133,29 @@ class PrefixCache:
     # adding
 
     def add(
-        self, chain: Chain, start: int, stop: int, parts: Parts, snapshots: Snapshots | None = None
+        self,
+        chain: Chain,
+        start: int,
+        stop: int,
+        parts: Parts,
+        snapshots: Snapshots | None = None,
+        *,
+        whole: Parts | None = None,
+        place: int = 0,
     ) -> Block | None:
         """Keep the tokens from `start`, the beginning of a block, to before `stop`. None where what they follow is not
-        here any more, or they are already."""
+        here any more, or they are already. `whole` and `place` as in Block."""
         number = start // BLOCK
         names = chain.names(start)
         parent = chain.parent(number)
         if names and names[-1] not in self._blocks:
             return None
         tokens = packed(chain.tokens[start:stop])
-        whole = stop - start == BLOCK
-        name = chain.names(stop)[-1] if whole else blake2b(parent + tokens, digest_size=16).digest()
+        full = stop - start == BLOCK
+        name = chain.names(stop)[-1] if full else blake2b(parent + tokens, digest_size=16).digest()
         if name in self._blocks:
             return None
-        block = Block(name, parent, tokens, parts, snapshots)
+        block = Block(name, parent, tokens, parts, snapshots, whole, place)
         if block.nbytes > self.limit:
             return None
         siblings = self._children.setdefault(parent, [])

@@ -76,7 +76,14 @@ class Recording:
             if any(parts):
                 found += arrays(parts)
                 for place, piece in enumerate(pieces(parts, BLOCK), first):
-                    self._kept.add(chain, place * BLOCK, (place + 1) * BLOCK, piece)
+                    self._kept.add(
+                        chain,
+                        place * BLOCK,
+                        (place + 1) * BLOCK,
+                        piece,
+                        whole=parts,
+                        place=(place - first) * BLOCK,
+                    )
             else:
                 for place in range(first, last):
                     self._kept.add(chain, place * BLOCK, (place + 1) * BLOCK, parts)
