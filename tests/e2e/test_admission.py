@@ -42,6 +42,7 @@ def test_exactly_as_many_are_taken_as_there_are_places(small: LiveDaemon, state:
         if not isinstance(error, str):
             assert (error["type"], error["code"]) == ("server_error", "queue_full")
     assert {isinstance(stream.last["error"], str) for stream in refused} == {True, False}
+    wait_until(lambda: bool(small.runners()), "the model is in: a load that nobody waits for is given up")
     for stream in taken + refused:
         stream.drop()
     small.wait_for_rest()
