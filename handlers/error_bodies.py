@@ -84,6 +84,13 @@ def body(request: Request, failure: Failure) -> dict[str, Any]:
     return openai(failure)
 
 
+def dialect(path: str) -> str:
+    """Whose errors those of the path are, for clients that do not say more: openai, anthropic, ollama or control."""
+    if _within(path, "/v1/messages"):
+        return "anthropic"
+    return next((renderer.__name__ for prefix, renderer in _DIALECTS if _within(path, prefix)), "openai")
+
+
 def respond(request: Request, failure: Failure) -> HTTPResponse:
     return HTTPResponse(
         encode(body(request, failure)),

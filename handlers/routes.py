@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sanic import Sanic
@@ -9,6 +10,7 @@ from sanic import Sanic
 from . import error_bodies as errors
 from . import health as operation
 from .anthropic import count_message_tokens, create_message, model_list
+from .api_document import documentation
 from .endpoint import Handler, measured
 from .guard import check as guard
 from .guard.throttle import Throttle
@@ -30,12 +32,15 @@ from .tokens import counting, detokenizing
 _GET = ("GET",)
 _HEAD = ("GET", "HEAD")
 _POST = ("POST",)
+_PARAMETER = re.compile(r"<(?:\w+_)?(\w+):\w+>")
 
 ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/", _HEAD, operation.root),
     ("/healthz", _HEAD, operation.healthz),
     ("/readyz", _HEAD, operation.readyz),
     ("/metrics", _HEAD, operation.metrics),
+    ("/openapi.json", _HEAD, documentation.openapi),
+    ("/docs", _HEAD, documentation.docs),
     ("/v1/chat/completions", _POST, openai.chat),
     ("/v1/completions", _POST, completions.complete),
     ("/v1/responses", _POST, responses.respond),
@@ -68,6 +73,11 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
 )
 
 
+def label(path: str) -> str:
+    """The path as clients read it: `/v1/models/{id}`."""
+    return _PARAMETER.sub(r"{\1}", path)
+
+
 def register(app: Sanic[Any, Any], *, control: bool) -> None:
     """Add every public route. `control`: this app is the one on the Unix socket, whose callers need no guard."""
     app.ctx.control = control
@@ -76,9 +86,10 @@ def register(app: Sanic[Any, Any], *, control: bool) -> None:
         app.ctx.throttle = Throttle()
         app.register_middleware(guard.check, "request")
         app.register_middleware(guard.allow_origin, "response")
+    app.ctx.documentation = documentation.Documentation((label(path), methods) for path, methods, _ in ROUTES)
     for path, methods, handler in ROUTES:
-        label = path.replace("<model_id:path>", "{id}").replace("<digest:str>", "{digest}")
-        label = label.replace("<response_id:str>", "{id}")
-        name = label.strip("/").replace("/", "_").replace("{id}", "one").replace("{digest}", "one") or "root"
+        name = re.sub(r"\{\w+\}", "one", label(path)).strip("/").replace("/", "_").replace(".", "_") or "root"
         # stream: no body is read before the guard has let the request pass. error_format: else Sanic parses our source.
-        app.add_route(measured(label, handler), path, methods=methods, name=name, stream=True, error_format="json")
+        app.add_route(
+            measured(label(path), handler), path, methods=methods, name=name, stream=True, error_format="json"
+        )

@@ -152,9 +152,15 @@ RULES: dict[str, tuple[str, ...]] = {
     "handlers": (
         *("handlers.guard", "handlers.openai", "handlers.ollama", "handlers.anthropic", "handlers.jina"),
         *("handlers.pictures", "handlers.retrieval", "handlers.responses", "handlers.tokens"),
+        "handlers.api_document",
         *("daemon", "daemon.protocol", "daemon.requests", "daemon.residency"),
         *("store", "store.disk.manifests"),
     ),
+    "handlers.api_document": (
+        *("handlers", "handlers.openai", "handlers.responses", "handlers.ollama", "handlers.jina", "handlers.tokens"),
+        *("handlers.anthropic", "handlers.api_document.answers"),
+    ),
+    "handlers.api_document.answers": (),
     "handlers.guard": ("handlers", "daemon.settings"),
     "handlers.pictures": ("handlers", "daemon", "daemon.fetching", "daemon.protocol"),
     "handlers.retrieval": (*("handlers", "daemon.errors", "daemon.protocol", "daemon.requests", "daemon.residency"),),

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
 from mlx_serve.handlers import model_options
-from mlx_serve.handlers.anthropic import blocks
-from mlx_serve.handlers.anthropic import bodies as anthropic
-from mlx_serve.handlers.decode import Fields
+from mlx_serve.handlers.api_document.operation import Body
+from mlx_serve.handlers.api_document.operations import OPERATIONS
 from mlx_serve.handlers.guard.check import MANAGEMENT, OPEN
-from mlx_serve.handlers.jina import rerank
-from mlx_serve.handlers.ollama import bodies as ollama
-from mlx_serve.handlers.ollama import create as ollama_create
-from mlx_serve.handlers.ollama import embed
-from mlx_serve.handlers.openai import bodies as openai
-from mlx_serve.handlers.openai import embeddings
-from mlx_serve.handlers.responses import bodies as responses
-from mlx_serve.handlers.responses.input_items import ITEMS
-from mlx_serve.handlers.routes import ROUTES
-from mlx_serve.handlers.tokens import counting, detokenizing
+from mlx_serve.handlers.routes import ROUTES, label
 
 _HEAD = """\
 <!-- Written by `make docs` from the request bodies in handlers/; edit the texts there. -->
@@ -30,7 +18,8 @@ _HEAD = """\
 # Compatibility
 
 mlx-serve serves the HTTP APIs of OpenAI, Anthropic and Ollama, and Jina's reranking, and counts tokens. This page says
-for each endpoint what becomes of each field:
+for each endpoint what becomes of each field; with types, ranges and answers a running daemon says the same at `/docs`
+and, for programs, at `/openapi.json`:
 
 - **Served** fields do what the documentation of their API says.
 - **partly**: served as far as the note says. What goes beyond it is a 400, unless the note calls it ignored.
@@ -42,107 +31,12 @@ field's range is a 400 that names the field, too.
 """
 
 
-@dataclass(frozen=True)
-class Body:
-    """The JSON of one endpoint. `inner` has the bodies of lists and objects in it by the field that holds them.
-    `about`: what no other API's documentation says."""
-
-    struct: type[msgspec.Struct]
-    fields: Fields = field(default_factory=dict)
-    about: str = ""
-    inner: Mapping[str, Body] = field(default_factory=dict)
-
-
-_TOKENIZE = """
-The answer: `{"model", "object": "list", "data": [{"index", "object": "token_count", "token_count", "tokens"?}],
-"usage": {"total_tokens"}}`, an entry for each text, or one for a conversation, whose count is the `prompt_tokens` of
-`/v1/chat/completions`. `add_special_tokens` is true where it is left out, `return_tokens` false. Every kind of model
-has it.
-"""
-_DETOKENIZE = """
-The answer: `{"model", "object": "list", "data": [{"index", "object": "text", "text"}], "usage": {"total_tokens"}}`, an
-entry for each list of ids. Bytes that are no UTF-8 become U+FFFD. Every kind of model has it.
-"""
-_RESPONSES = """
-A response that may be kept is given by `GET /v1/responses/{id}`, deleted by `DELETE`, and what it was made from is
-listed by `GET /v1/responses/{id}/input_items` (`order`, `limit`, `after`), until the daemon ends or newer ones take its
-place. None runs in the background: `POST /v1/responses/{id}/cancel` is a 400 for one that is kept, and one that is
-under way is cancelled by closing its connection.
-
-`output` has items of type `reasoning`, `message`, `function_call` and `custom_tool_call`; a call of a namespace's tool
-has `namespace` beside `name`. A stream has all events of these; while a model is loaded, waits or reads,
-`response.in_progress` comes every 10 seconds. A failure in a stream is an `error`, then `response.failed`.
-`prompt_truncated` in a response says that items were left out to fit the context.
-"""
-_INPUT_TOKENS = """
-How many tokens `/v1/responses` would read of the same body: `{"object": "response.input_tokens", "input_tokens"}`. The
-model is not loaded, and nothing is generated or kept.
-"""
-_ITEM = msgspec.defstruct(
-    "Item",
-    [
-        (name, Any, None)
-        for name in {each.encode_name: 0 for kind in ITEMS.values() for each in msgspec.structs.fields(kind)}
-    ],
-)
-"""The fields that items of input have, of one kind or another."""
-_OLLAMA_MESSAGES = {"messages[]": Body(ollama.Message, ollama.MESSAGE_FIELDS)}
-_MESSAGES = """
-Also with `?beta=true`. Headers: `x-api-key` or `Authorization: Bearer`; `anthropic-version` and `anthropic-beta`
-may say what they like. Answers have the header `request-id`. Messages of one role that follow each other are one;
-results of tools come first in theirs; an assistant's message at the end is continued. While a model loads or a prompt
-is computed, a stream has a `ping` every 10 seconds.
-"""
-_COUNT_TOKENS = """
-The answer: `{"input_tokens"}`, which is what `usage` of the same message counts, cached tokens included.
-"""
-_ANTHROPIC_MESSAGES = {
-    "messages[]": Body(anthropic.Message),
-    "messages[].content[]": Body(blocks.Block, blocks.BLOCK_FIELDS),
-}
 BODIES: Mapping[str, Body] = {
-    "/v1/chat/completions": Body(
-        openai.ChatBody, openai.CHAT_FIELDS, inner={"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)}
-    ),
-    "/v1/completions": Body(openai.CompletionBody, openai.COMPLETION_FIELDS),
-    "/v1/responses": Body(
-        responses.ResponseBody, responses.RESPONSE_FIELDS, _RESPONSES, {"input[]": Body(_ITEM, responses.ITEM_FIELDS)}
-    ),
-    "/v1/responses/input_tokens": Body(responses.ResponseBody, responses.RESPONSE_FIELDS, _INPUT_TOKENS),
-    "/v1/embeddings": Body(embeddings.EmbeddingBody, embeddings.EMBEDDING_FIELDS),
-    "/v1/messages": Body(anthropic.MessagesBody, anthropic.MESSAGES_FIELDS, _MESSAGES, _ANTHROPIC_MESSAGES),
-    "/v1/messages/count_tokens": Body(
-        anthropic.Conversation, anthropic.CONVERSATION_FIELDS, _COUNT_TOKENS, _ANTHROPIC_MESSAGES
-    ),
-    "/v1/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS, inner={"documents[]": Body(rerank.Document)}),
-    "/rerank": Body(rerank.RerankBody, rerank.RERANK_FIELDS),
-    "/v1/tokenize": Body(
-        counting.TokenizeBody,
-        counting.TOKENIZE_FIELDS,
-        _TOKENIZE,
-        {"messages[]": Body(openai.Message, openai.MESSAGE_FIELDS)},
-    ),
-    "/v1/detokenize": Body(detokenizing.DetokenizeBody, detokenizing.DETOKENIZE_FIELDS, _DETOKENIZE),
-    "/api/embed": Body(embed.EmbedBody, embed.EMBED_FIELDS),
-    "/api/embeddings": Body(embed.EmbeddingsBody, embed.EMBEDDINGS_FIELDS),
-    "/api/chat": Body(ollama.ChatBody, ollama.CHAT_FIELDS, inner=_OLLAMA_MESSAGES),
-    "/api/generate": Body(ollama.GenerateBody, ollama.GENERATE_FIELDS),
-    "/api/show": Body(ollama.Named, ollama.SHOW_FIELDS),
-    "/api/pull": Body(ollama.Named, ollama.PULL_FIELDS),
-    "/api/delete": Body(ollama.Named, ollama.DELETE_FIELDS),
-    "/api/copy": Body(ollama.Copy),
-    "/api/create": Body(ollama_create.Create, ollama_create.CREATE_FIELDS),
+    path: operation.body for path, operation in OPERATIONS.items() if operation.body is not None
 }
-WITHOUT_JSON = (
-    "/api/blobs/<digest:str>",
-    "/v1/responses/<response_id:str>",
-    "/v1/responses/<response_id:str>/cancel",
-)
+WITHOUT_JSON = tuple(path for path, operation in OPERATIONS.items() if operation.uploads or operation.bodiless)
 """Endpoints that take a body which is not JSON, or none."""
 
-PLANNED: Mapping[str, tuple[str, ...]] = {
-    "Ours": ("/openapi.json", "/docs"),
-}
 NEVER = ("/api/push",)
 """Endpoints of the same APIs that are not planned."""
 
@@ -187,14 +81,8 @@ def compatibility(committed: str) -> str:
 def _endpoints() -> Iterator[str]:
     yield "\n## Endpoints\n\n| endpoint | methods | from other machines |\n| --- | --- | --- |\n"
     for path, methods, _ in ROUTES:
-        yield f"| `{_shown(path)}` | {', '.join(methods)} | {_access(path)} |\n"
+        yield f"| `{label(path)}` | {', '.join(methods)} | {_access(path)} |\n"
     yield _ABOUT_ACCESS
-
-
-def _shown(path: str) -> str:
-    return (
-        path.replace("<model_id:path>", "{id}").replace("<digest:str>", "{digest}").replace("<response_id:str>", "{id}")
-    )
 
 
 def _access(path: str) -> str:
@@ -206,9 +94,10 @@ def _access(path: str) -> str:
 
 def _bodies() -> Iterator[str]:
     for path, methods, _ in ROUTES:
-        if path in BODIES:
-            yield f"\n## {next(method for method in methods if method != 'HEAD')} {path}\n{BODIES[path].about}"
-            yield from _fields(BODIES[path])
+        if label(path) in BODIES:
+            body = BODIES[label(path)]
+            yield f"\n## {next(method for method in methods if method != 'HEAD')} {label(path)}\n{body.about}"
+            yield from _fields(body)
 
 
 def _fields(body: Body, prefix: str = "") -> Iterator[str]:
@@ -247,7 +136,4 @@ def _clients() -> Iterator[str]:
 
 
 def _missing() -> Iterator[str]:
-    yield "\n## Not there yet\n\nThese endpoints answer 404.\n\n| API | endpoints |\n| --- | --- |\n"
-    for api, paths in PLANNED.items():
-        yield f"| {api} | {', '.join(f'`{path}`' for path in paths)} |\n"
-    yield f"\nNot planned: {', '.join(f'`{path}`' for path in NEVER)}.\n"
+    yield f"\n## Not there\n\nNot planned, and answered with 404: {', '.join(f'`{path}`' for path in NEVER)}.\n"
