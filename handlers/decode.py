@@ -3,6 +3,7 @@ asks for what cannot be done."""
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ T = TypeVar("T")
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`$")
 _ENUM = re.compile(r"^Invalid enum value .*$", re.DOTALL)
+_UTF8 = codecs.getincrementaldecoder("utf-8")
+_AT_ONCE = 1 << 20
 _NOTHING = (b"null", b"false", b"0", b"[]", b"{}")
 
 
@@ -78,6 +81,7 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     if not body.strip():
         raise RequestError("missing request body", code="missing_body")
     try:
+        _check_text(body)
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise misfit(str(error)) from None
@@ -87,6 +91,16 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise RequestError("the body is not valid UTF-8", code="invalid_json") from None
     except (msgspec.DecodeError, ValueError) as error:
         raise RequestError(f"the body is not valid JSON: {error}", code="invalid_json") from None
+
+
+def _check_text(body: bytes) -> None:
+    """Raises UnicodeDecodeError. The decoder looks at the bytes of texts that it knows, and of no others."""
+    if body.isascii():
+        return
+    checker = _UTF8()
+    for start in range(0, len(body), _AT_ONCE):
+        checker.decode(body[start : start + _AT_ONCE])
+    checker.decode(b"", True)
 
 
 def misfit(message: str, prefix: str = "") -> RequestError:

@@ -58,20 +58,25 @@ class Head:
 async def receive(received: ReceiveBuffer, seconds: float) -> bytes:
     """The next head without its closing empty line. Raises RefusedRequest, RequestTimeout, or EndOfInput when there is
     none."""
-    raw = _take(received.data)
-    if raw is not None:
-        return raw
     try:
+        raw = _take(received.data)
+        if raw is not None:
+            return raw
         async with asyncio.timeout(seconds):
             while raw is None:
                 await received.more()
                 raw = _take(received.data)
+    except RefusedRequest as refused:
+        refused.target = _path(bytes(received.data[:MAX_HEAD]))
+        raise
     except TimeoutError:
         raise RequestTimeout("the request's head took too long to arrive") from None
     except EndOfInput:
         if not received.data:
             raise
-        raise RefusedRequest(400, "the request ended before its head was complete") from None
+        cut_short = RefusedRequest(400, "the request ended before its head was complete")
+        cut_short.target = _path(bytes(received.data))
+        raise cut_short from None
     return raw
 
 
@@ -96,12 +101,18 @@ def _take(data: bytearray) -> bytes | None:
 def parse(raw: bytes) -> Head:
     """The head without its closing empty line. Raises RefusedRequest."""
     line, *lines = raw.decode("latin-1").split("\r\n")
-    method, target, version = _request_line(line)
     try:
-        return _checked(method, target, version, lines)
+        return _checked(*_request_line(line), lines)
     except RefusedRequest as refused:
-        refused.target = target
+        refused.target = _path(raw)
         raise
+
+
+def _path(raw: bytes) -> str:
+    """What stands where the target does in a head that is refused, as far as it is one."""
+    words = raw.split(b"\r\n", 1)[0].split(b"\n", 1)[0].decode("latin-1").split(" ", 2)
+    match = _TARGET.match(words[1]) if len(words) > 1 else None
+    return match[0] if match else "/"
 
 
 def _checked(method: str, target: str, version: str, lines: list[str]) -> Head:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ..model_options import RANGES, TYPES, UNUSED
+from ..ranges import MAX_STOPS
 from .operation import Schema
 
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 512}
 STOP: Schema = {
     "anyOf": [
         {"type": "string", "minLength": 1, "maxLength": 1024},
-        {"type": "array", "maxItems": 16, "items": {"type": "string", "minLength": 1, "maxLength": 1024}},
+        {"type": "array", "maxItems": MAX_STOPS, "items": {"type": "string", "minLength": 1, "maxLength": 1024}},
         {"type": "null"},
     ]
 }
@@ -28,7 +29,6 @@ FORMAT: Schema = {
     "anyOf": [{"enum": ["json", "", None]}, {"type": "object"}],
     "description": "`json`, or a JSON Schema that the answer keeps.",
 }
-OBJECT: Schema = {"type": ["object", "null"]}
 SCHEMA: Schema = {"type": ["object", "string", "null"], "description": "A JSON Schema, or its text."}
 TEXTS: Schema = {
     "anyOf": [
@@ -37,6 +37,7 @@ TEXTS: Schema = {
         {"type": "null"},
     ]
 }
+_EXACT = 2**53  # beyond it a fraction has no place in a float
 
 
 def options() -> Schema:
@@ -46,12 +47,23 @@ def options() -> Schema:
     for name, kind in TYPES.items():
         shape: Schema = {"type": [kinds[kind], "null"]}
         if kind == "array":
-            shape["items"] = {"type": "string"}
+            shape |= {"items": {"type": "string", "minLength": 1, "maxLength": 1024}, "maxItems": MAX_STOPS}
         if name in RANGES:
-            shape["minimum"], shape["maximum"] = RANGES[name]
+            shape |= _cut(*RANGES[name]) if kind == "integer" else _between(*RANGES[name])
         if name in UNUSED:
             shape |= {"description": "Ignored: checked, and without effect.", "x-support": "ignored"}
         elif kind == "integer":
             shape["description"] = "A fraction is cut off."
         properties[name] = shape
     return {"type": ["object", "null"], "properties": properties}
+
+
+def _between(least: float, most: float) -> Schema:
+    return {"minimum": least, "maximum": most}
+
+
+def _cut(least: float, most: float) -> Schema:
+    """The range of a number whose fraction is cut off before it is checked."""
+    if least > 0 or max(-least, most) >= _EXACT:
+        return _between(least, most)
+    return {"exclusiveMinimum": least - 1, "exclusiveMaximum": most + 1}

@@ -68,7 +68,7 @@ OPERATIONS: Mapping[str, Operation] = {
                 "keep_alive": shapes.KEEP_ALIVE,
                 "encoding_format": {"enum": [*embeddings.FORMATS, None]},
             },
-            example={"model": "starter-embedding", "input": ["blue sky", "green grass"]},
+            example={"model": "starter-embed", "input": ["blue sky", "green grass"]},
         ),
         errors=OF_A_MODEL,
     ),

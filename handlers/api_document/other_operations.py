@@ -31,7 +31,7 @@ _RERANK = Operation(
         inner={"documents[]": Body(rerank.Document)},
         shapes={"model": shapes.NAME, "keep_alive": shapes.KEEP_ALIVE},
         example={
-            "model": "starter-reranker",
+            "model": "starter-rerank",
             "query": "What colour is the sky?",
             "documents": ["The sky is blue.", "Grass is green."],
         },
@@ -52,7 +52,7 @@ OPERATIONS: Mapping[str, Operation] = {
             _TOKENIZE,
             MESSAGES,
             shapes={"model": shapes.NAME, "tool_choice": shapes.TOOL_CHOICE},
-            example={"model": "starter", "input": "The sky is blue.", "return_tokens": True},
+            example={"model": "starter", "messages": [{"role": "user", "content": "Why is the sky blue?"}]},
         ),
         errors=OF_A_MODEL,
     ),

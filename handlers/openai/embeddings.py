@@ -45,7 +45,7 @@ _decoder = msgspec.json.Decoder(EmbeddingBody)
 
 async def embed(request: Request) -> HTTPResponse:
     body = await decoded(request, _decoder)
-    form = (body.encoding_format or "float").lower()
+    form = "float" if body.encoding_format is None else body.encoding_format.lower()
     if form not in FORMATS:
         message = f"'encoding_format' must be one of {', '.join(FORMATS)}"
         raise RequestError(message, param="encoding_format", code="invalid_value")

@@ -52,6 +52,7 @@ BAD = {
     "dimensions beyond the vector": (_embedding(input="a", dimensions=257), "dimensions"),
     "dimensions as a text": (_embedding(input="a", dimensions="64"), "dimensions"),
     "an unknown format": (_embedding(input="a", encoding_format="hex"), "encoding_format"),
+    "a format without a name": (_embedding(input="a", encoding_format=""), "encoding_format"),
     "an unknown prompt": (_embedding(input="a", prompt_name="nonsense"), "prompt_name"),
     "an unknown input type": (_embedding(input="a", input_type="nonsense"), "input_type"),
     "a prompt before token ids": (_embedding(input=[1, 2], prompt_name="query"), "prompt_name"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from support.raw_http import HOST, Answer, statuses, wire
@@ -19,6 +20,52 @@ def test_a_head_is_parsed_into_its_parts() -> None:
     assert (head.method, head.target, head.version) == ("POST", "/v1/chat?x=%2f", "1.1")
     assert head.headers[2] == ("x-name", "v")
     assert head.length == 12 and head.keep_alive and head.expects_continue
+
+
+@pytest.mark.parametrize(
+    ("head", "path"),
+    [
+        (b"GET /api/tags?{} HTTP/1.1\r\nHost: a", "/api/tags?"),
+        (b"GET /api/tags HTTP/9.9\r\nHost: a", "/api/tags"),
+        (b"get /api/tags HTTP/1.1\r\nHost: a", "/api/tags"),
+        (b"GET /api/tags x HTTP/1.1\r\nHost: a", "/api/tags"),
+        (b"GET /api/tags HTTP/1.1\r\nHost: a b", "/api/tags"),
+        (b"GET http://other/api/tags HTTP/1.1\r\nHost: a", "/"),
+        (b"GET", "/"),
+    ],
+)
+def test_a_refusal_knows_the_path_as_far_as_it_is_one(head: bytes, path: str) -> None:
+    """So that the answer is in the dialect of the endpoint that was meant."""
+    with pytest.raises(RefusedRequest) as refused:
+        parse(head)
+    assert refused.value.target == path
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /api/tags?{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/tags HTTP/1.1\nHost: localhost\n\n",
+        b"GET /api/blobs/" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000,
+    ],
+)
+async def test_a_head_that_cannot_be_read_is_answered_under_its_path(
+    head: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What renders errors is asked for those of the path, not of the root."""
+    asked: list[str] = []
+    async with wire() as served:
+        render = served.app.error_handler.response
+
+        def noted(request: Any, error: Any) -> Any:
+            asked.append(request.path)
+            return render(request, error)
+
+        served.app.error_handler.response = noted  # type: ignore[method-assign]
+        answer = await served.ask(head)
+    assert answer.status in (400, 431)
+    assert asked and all(path.startswith("/api/") for path in asked)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Requests that use what the OpenAPI document's small examples do not: pictures, tools, conversations with calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from support.sent_pictures import data_url, drawn
+
+_PICTURE = drawn("#d81e1e", "circle")
+_FUNCTION = {
+    "name": "look",
+    "description": "Look.",
+    "parameters": {"type": "object", "properties": {"x": {"type": "string"}}},
+}
+_TOOLS = [{"type": "function", "function": _FUNCTION}]
+_CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+_SEEING = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": data_url(_PICTURE)}}]}
+_CALLING = {"role": "assistant", "content": "I look.", "tool_calls": [_CALL]}
+
+FULL: Mapping[str, list[dict[str, Any]]] = {
+    "/v1/chat/completions": [
+        {"model": "starter-vl", "messages": [_SEEING], "max_tokens": 1},
+        {
+            "model": "starter",
+            "messages": [_CALLING],
+            "tools": _TOOLS,
+            "max_tokens": 1,
+            "reasoning": {"effort": "low"},
+            "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
+        },
+    ],
+    "/v1/tokenize": [
+        {"model": "starter-vl", "messages": [_SEEING]},
+        {"model": "starter", "messages": [_CALLING], "tools": _TOOLS},
+    ],
+    "/api/chat": [
+        {
+            "model": "starter",
+            "messages": [{**_CALLING, "tool_calls": [{"function": {"name": "look", "arguments": {"x": "1"}}}]}],
+            "tools": _TOOLS,
+            "options": {"num_predict": 1},
+            "stream": False,
+        }
+    ],
+    "/api/create": [
+        {"model": "mine", "from": "starter", "messages": [{"role": "user", "content": "hi"}], "stream": False}
+    ],
+}
+"""By path; small ones, which starter and starter-vl answer."""
