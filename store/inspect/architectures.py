@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -18,6 +19,7 @@ from ..disk.manifests import KINDS, Kind
 from ..errors import UnsupportedModel
 
 _OWN_ENCODERS = ("bert", "roberta", "xlm-roberta", "camembert", "modernbert")
+_parsing = threading.Lock()  # CPython 3.11 counts the depth of all parsers of a process together, and then fails
 _VISION_CLASSES = ("VisionModel", "VisionConfig")
 SEEING = frozenset(
     {
@@ -137,7 +139,8 @@ def _tables(path: Path, name: str) -> dict[str, str]:
 
 def _parsed(path: Path) -> ast.Module | None:
     try:
-        return ast.parse(path.read_bytes())
+        with _parsing:
+            return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,3 +120,24 @@ def test_without_the_libraries_nothing_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(architectures, "_mlx_lm", lambda: None)
     monkeypatch.setattr(architectures, "_mlx_vlm", lambda: None)
     check("anything", "llm")
+
+
+def test_models_of_many_types_are_looked_at_in_many_threads_at_once(tmp_path: Path) -> None:
+    """CPython 3.11 has one count of depth for all parsers of a process, and fails when the collector lets another
+    thread in; here it does so all the time, and a load must not fail for it."""
+    for number in range(120):
+        (tmp_path / f"m{number}.py").write_text("class Model:\n    x = [[[1 + 2 * (3 - 4)], {5: 6}] for y in z]\n" * 40)
+
+    def let_others_in(phase: str, info: object) -> None:
+        time.sleep(0)
+
+    gc.callbacks.append(let_others_in)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(20)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda number: architectures._names(tmp_path, f"m{number}", False), range(120)))
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(let_others_in)
+    assert found == [frozenset({"Model"})] * 120
