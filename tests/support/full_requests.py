@@ -30,6 +30,21 @@ FULL: Mapping[str, list[dict[str, Any]]] = {
             "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
         },
     ],
+    "/v1/responses": [
+        {
+            "model": "starter",
+            "input": [{"type": "message", "role": "user", "content": "hi"}],
+            "tools": [{"type": "function", **_FUNCTION}],
+            "reasoning": {"effort": "low"},
+            "text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "object"}}},
+            "max_output_tokens": 1,
+        },
+        {
+            "model": "starter-vl",
+            "input": [{"role": "user", "content": [{"type": "input_image", "image_url": data_url(_PICTURE)}]}],
+            "max_output_tokens": 1,
+        },
+    ],
     "/v1/tokenize": [
         {"model": "starter-vl", "messages": [_SEEING]},
         {"model": "starter", "messages": [_CALLING], "tools": _TOOLS},
