@@ -7,7 +7,7 @@ from typing import Any
 
 from ..error_bodies import dialect
 from .answers.error_answers import HEADERS, MEANINGS, TYPES
-from .operation import BYTES, JSON, OF_A_BODY, OF_EVERY_REQUEST, Answer, Body, Operation, Query, Schema
+from .operation import BYTES, JSON, NDJSON, OF_A_BODY, OF_EVERY_REQUEST, SSE, Answer, Body, Operation, Query, Schema
 from .operations import OPERATIONS
 from .schemas import Schemas, merged
 
@@ -29,6 +29,10 @@ _TAGS = {
 _KEYS = (
     "Needed once `server.api_keys` is set: by other machines, and with `server.require_keys: always` by this one too."
 )
+_RECORDS = {
+    SSE: "Server-sent events, the `data` of each a JSON document of `x-item-schema`.",
+    NDJSON: "A JSON document of `x-item-schema` on each line.",
+}
 _HEADERS: dict[str, Schema] = {
     "X-Request-Id": {"description": "Names the request in the log.", "schema": {"type": "string"}},
     "X-Mlx-Serve-Notice": {
@@ -145,7 +149,7 @@ def _content(answer: Answer, schemas: Schemas) -> dict[str, Any]:
     if answer.type is None:
         return {"schema": {"type": "string"}}
     if answer.media != JSON:
-        return {"schema": {"type": "string"}, "x-item-schema": schemas.reference(answer.type)}
+        return {"schema": {"description": _RECORDS[answer.media]}, "x-item-schema": schemas.reference(answer.type)}
     return {"schema": schemas.reference(answer.type)}
 
 

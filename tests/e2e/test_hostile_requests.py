@@ -1,5 +1,6 @@
 """Thousands of hostile requests, made from the daemon's own OpenAPI document, to every endpoint: each that is wrong is
-refused in the endpoint's dialect with the field's name, none is a failure of the server, and nothing ends.
+refused in the endpoint's dialect with the field's name, none is a failure of the server, and nothing ends. And what
+hypothesis makes of the document is answered as the document says.
 
 What is thrown are shares of all that there is, the same ones each time; MLX_SERVE_HOSTILE=1 throws all (ten minutes).
 """
@@ -8,8 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.core.failures import FailureGroup
+from support.documented import Held
 from support.full_requests import FULL
 from support.hostile_requests import Attack, Attacks
 from support.live_daemon import LiveDaemon
@@ -17,6 +23,7 @@ from support.thrown import Thrower, wrong_with
 
 from mlx_serve.store.store import Store
 
+EXAMPLES = 4
 SHARE = float(os.environ.get("MLX_SERVE_HOSTILE", "0"))
 MODELS = ("starter", "starter-vl", "starter-embed", "starter-rerank")
 
@@ -81,6 +88,59 @@ def test_every_field_with_values_that_it_does_not_take(hostile: LiveDaemon, atta
 def test_every_field_with_odd_values_that_it_may_take(hostile: LiveDaemon, attacks: Attacks) -> None:
     """These are answered, or refused for what no type says."""
     thrown(hostile, list(attacks.of_fields(0, SHARE or 0.02)), 200)
+
+
+@pytest.fixture(scope="module")
+def held(hostile: LiveDaemon) -> Iterator[Held]:
+    holding = Held(hostile.url, hostile.get("/openapi.json").json)
+    yield holding
+    holding.close()
+
+
+def hypothesize(held: Held, operation: Any, mode: GenerationMode) -> None:
+    """Requests that the document allows, or forbids."""
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: Any) -> None:
+        if mode is GenerationMode.POSITIVE:
+            held.good(case)
+        held.ask(case)
+
+    ask()
+
+
+def test_what_the_document_allows_is_answered_as_it_says(held: Held) -> None:
+    """Statuses, media types, headers, every field of every answer and of every record of a stream."""
+    for operation in held.operations().values():
+        hypothesize(held, operation, GenerationMode.POSITIVE)
+    assert held.statuses[200] >= 50
+
+
+def test_what_the_document_forbids_is_refused(held: Held) -> None:
+    for operation in held.operations().values():
+        if operation.body:
+            hypothesize(held, operation, GenerationMode.NEGATIVE)
+    assert held.statuses[400] >= 40
+
+
+def test_an_answer_that_the_document_does_not_know_would_be_noticed(hostile: LiveDaemon) -> None:
+    """The test of the tests: one field less in the document is a failure."""
+    document = hostile.get("/openapi.json").json
+    model = document["components"]["schemas"]["openai.Model"]
+    del model["properties"]["owned_by"]
+    model["required"].remove("owned_by")
+    holding = Held(hostile.url, document)
+    with pytest.raises(FailureGroup, match="owned_by"):
+        hypothesize(holding, holding.operations()["GET /v1/models"], GenerationMode.POSITIVE)
+    holding.close()
 
 
 def test_the_verdict_on_an_answer_can_be_a_complaint() -> None:
