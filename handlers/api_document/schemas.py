@@ -41,9 +41,8 @@ class Schemas:
             if self._said.setdefault(self._name(body), schema) != schema:
                 raise ValueError(f"{self._name(body)} is described twice; give one of the bodies a name")
             self._components[self._name(body)] = schema
-        for body in bodies:
-            if body.name and self._names[body.struct] in self._components:
-                del self._components[self._names[body.struct]]
+        for name in {self._names[body.struct] for body in bodies} - {self._name(body) for body in bodies}:
+            del self._components[name]
 
     def reference(self, kind: Any) -> Schema:
         """Of an answer's type."""

@@ -11,6 +11,7 @@ from sanic.response import HTTPResponse
 from ...daemon import store_threads
 from ..endpoint import document, serving
 from ..failure import RequestError
+from ..model_options import options
 
 if TYPE_CHECKING:
     from ...store.store import Installed
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
 async def listing(request: Request) -> HTTPResponse:
     models = await store_threads.look(serving(request).store.models)
-    return document({"object": "list", "data": [_card(model.name.display(), model) for model in models]})
+    most = serving(request).settings.engine.context_length
+    return document({"object": "list", "data": [_card(model.name.display(), model, most) for model in models]})
 
 
 async def one(request: Request, model_id: str) -> HTTPResponse:
     """The id as the client wrote it is the id that it gets back."""
     text = decoded_name(model_id)
-    return document(_card(text, await store_threads.look(serving(request).store.find, text)))
+    most = serving(request).settings.engine.context_length
+    return document(_card(text, await store_threads.look(serving(request).store.find, text), most))
 
 
 def decoded_name(model_id: str) -> str:
@@ -35,12 +38,17 @@ def decoded_name(model_id: str) -> str:
         raise RequestError("the model's name is not valid UTF-8", param="model", code="invalid_model_name") from None
 
 
-def _card(identity: str, model: Installed) -> dict[str, Any]:
-    """OpenAI's four fields, and what the model can do."""
-    return {
+def _card(identity: str, model: Installed, most: int | None) -> dict[str, Any]:
+    """OpenAI's four fields, what the model can do, and how long its context is here. `most`: the settings' limit."""
+    card: dict[str, Any] = {
         "id": identity,
         "object": "model",
         "created": int(model.modified.timestamp()),
         "owned_by": model.name.owner,
         "capabilities": list(model.manifest.capabilities),
     }
+    own = options(model.manifest.overrides.parameters).context_length
+    lengths = [length for length in (model.manifest.context_length, most, own) if length]
+    if model.manifest.context_length:
+        card["context_length"] = min(lengths)
+    return card
