@@ -45,6 +45,24 @@ FULL: Mapping[str, list[dict[str, Any]]] = {
             "max_output_tokens": 1,
         },
     ],
+    "/v1/messages": [
+        {
+            "model": "starter",
+            "max_tokens": 1,
+            "system": [{"type": "text", "text": "Be brief."}],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+            "tools": [{"name": "look", "description": "Look.", "input_schema": {"type": "object"}}],
+            "tool_choice": {"type": "auto"},
+            "thinking": {"type": "enabled", "budget_tokens": 4},
+        },
+        {
+            "model": "starter-vl",
+            "max_tokens": 1,
+            "messages": [
+                {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": data_url(_PICTURE)}}]}
+            ],
+        },
+    ],
     "/v1/tokenize": [
         {"model": "starter-vl", "messages": [_SEEING]},
         {"model": "starter", "messages": [_CALLING], "tools": _TOOLS},

@@ -95,7 +95,8 @@ def wrong_with(attack: Attack, status: int, headers: dict[str, str], body: bytes
 
 
 def _shape(attack: Attack, document: object) -> str:
-    match dialect(attack.path), document:
+    spoken = dialect(attack.path.partition("?")[0])
+    match spoken, document:
         case "openai", {"error": {"message": str(), "type": "invalid_request_error", "param": param, "code": str()}}:
             named = _NAME.findall(param or "")
         case "anthropic", {
@@ -110,6 +111,6 @@ def _shape(attack: Attack, document: object) -> str:
     if not (attack.wrong and attack.field):
         return ""
     wanted = _NAME.findall(attack.field)
-    if dialect(attack.path) == "ollama" and wanted[-1] in OWN_WORDS:
+    if spoken == "ollama" and wanted[-1] in OWN_WORDS:
         return ""
     return "" if wanted[-1] in named or (wanted[0] in named and len(wanted) > 1) else f"it does not name {attack.field}"
