@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 from sanic import Request
 from sanic.response import HTTPResponse
@@ -17,7 +16,8 @@ from .failure import RequestError
 
 INSTANCE = "X-Mlx-Serve-Instance"
 """The header that carries `Context.instance`."""
-_NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+OLLAMA = "0.33.0"
+"""Three dotted numbers: clients split at the dots and turn each part into an integer."""
 
 
 async def root(request: Request) -> HTTPResponse:
@@ -83,11 +83,5 @@ def sample(context: Context, installed: frozenset[str] | None = None) -> Sample:
 
 
 async def version(request: Request) -> HTTPResponse:
-    return document({"version": numbered(serving(request).version)})
-
-
-def numbered(version: str) -> str:
-    """Three dotted numbers: clients split at the dots and turn each part into an integer."""
-    match = _NUMBERS.match(version)
-    parts = match[0].split(".") if match else []
-    return ".".join([*parts, "0", "0", "0"][:3])
+    """The version of Ollama whose API is spoken, for clients that refuse an old one, and our own."""
+    return document({"version": OLLAMA, "mlx_serve": serving(request).version})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **{row.ollama.name: (row.ollama.least, row.ollama.most) for row in TABLE.values() if row.ollama is not None},
     "num_predict": (-(2**31), 2**31 - 1),
     "num_ctx": (-(2**31), 2**31 - 1),
-    "thinking_budget": (0, 2**31 - 1),
     "seed": (-(2**63), 2**64 - 1),
+    "thinking_budget": (0, 2**31 - 1),
 }
 UNUSED = (
     *("num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "draft_num_predict"),
@@ -84,7 +85,7 @@ def known(given: dict[str, Any] | None) -> dict[str, Any]:
 def _typed(name: str, value: Any) -> Any:
     kind = TYPES[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "integer" and number:
+    if kind == "integer" and number and math.isfinite(value):
         return int(value)  # Ollama cuts fractions off
     if kind == "float32" and number:
         return value

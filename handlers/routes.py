@@ -68,6 +68,7 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/api/copy", _POST, ollama_models.copy),
     ("/api/delete", ("DELETE",), ollama_models.delete),
     ("/api/pull", _POST, ollama_pull.pull),
+    ("/api/push", _POST, ollama_pull.push),
     ("/api/create", _POST, ollama_create.create),
     ("/api/blobs/<digest:str>", ("HEAD", "POST"), ollama_blobs.blob),
 )

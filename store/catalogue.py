@@ -10,7 +10,7 @@ from .disk.manifests import Manifests
 from .disk.refs import Ref, Refs
 from .errors import DamagedModel, UnknownModel
 from .installed import Installed
-from .lookup import look_up
+from .lookup import look_up, spelled, without_host
 from .names import Name, is_full
 
 log = logging.getLogger("mlx_serve.store")
@@ -36,13 +36,33 @@ class Catalogue:
 
     def ref(self, text: str) -> Ref:
         """As `find`, for damaged models too."""
-        # A full name, the usual case, needs no listing of the other models.
+        # A full name needs no listing of the other models.
         ref = self._refs.get(Name.parse(text)) if is_full(text) else None
         if ref is None:
-            ref = self._refs.get(look_up(text, list(self._refs.names()), self._aliases))
+            try:
+                ref = self._refs.get(look_up(text, list(self._refs.names()), self._aliases))
+            except UnknownModel:
+                ref = self._of_repository(without_host(text))
+                if ref is None:
+                    raise
         if ref is None:
             raise UnknownModel(text)
         return ref
+
+    def spellings(self) -> dict[Name, str]:
+        """How listings call each installed model."""
+        return spelled(list(self._refs.names()), self._aliases)
+
+    def _of_repository(self, text: str) -> Ref | None:
+        """The newest model that was pulled from this repository by another name, as it is there."""
+        if not is_full(text):
+            return None
+        wanted = text.lower().removesuffix(":latest")
+        for model in self.models():
+            manifest = model.manifest
+            if manifest.source.kind == "hub" and manifest.parent is None and manifest.source.location.lower() == wanted:
+                return self._refs.get(model.name)
+        return None
 
     def installed(self, ref: Ref) -> Installed:
         """Raises DamagedModel."""

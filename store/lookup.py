@@ -1,11 +1,22 @@
-"""Look-up of a name that a user typed: exact, then alias, then short name."""
+"""Look-up of a name that a user typed (exact, then a name that this user gave, then alias, then short name), and how
+installed models are called in listings: by the shortest name that finds them again."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from .aliases import ALIASES
 from .errors import AmbiguousName, InvalidName, UnknownModel
-from .names import Name, is_full
+from .names import BUILTIN_OWNER, DEFAULT_TAG, LOCAL_OWNER, Name, is_full
+
+_HOST = re.compile(r"(?:https?://)?(?:registry\.ollama\.ai/library|hf\.co|huggingface\.co)/", re.IGNORECASE)
+
+
+def without_host(text: str) -> str:
+    """A name without the host that Ollama's clients may put before it: all models are of one store here."""
+    return _HOST.sub("", text, count=1) if _HOST.match(text) else text
 
 
 def look_up(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> Name:
@@ -13,9 +24,13 @@ def look_up(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> Nam
 
     Raises InvalidName, UnknownModel, AmbiguousName.
     """
-    alias = aliases.get(text.lower())
+    text = without_host(text)
+    alias = alias_of(text, aliases)
     try:
         found = _exact(text, names)
+        if found is None and (alias is None or alias == alias_of(text, ALIASES)):
+            # What came with the program does not hide a name that the user gave; the user's own alias does.
+            found = _own(text, names)
     except InvalidName:
         if alias is None:
             raise
@@ -27,6 +42,41 @@ def look_up(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> Nam
     if found is None:
         raise UnknownModel(text, _near(text, names), hint="`mlx-serve list` shows what is installed")
     return found
+
+
+def alias_of(text: str, aliases: Mapping[str, str]) -> str | None:
+    """What an alias stands for. Ollama's clients add `:latest` to a name without a tag."""
+    wanted = text.lower()
+    return aliases.get(wanted) or aliases.get(wanted.removesuffix(f":{DEFAULT_TAG}"))
+
+
+def spelled(names: Sequence[Name], aliases: Mapping[str, str]) -> dict[Name, str]:
+    """How listings call each of these names: our own owners are left out wherever the rest finds the same model."""
+    same = Counter(name.key[1:] for name in names)
+    result: dict[Name, str] = {}
+    for name in names:
+        short = name.owner.lower() in (LOCAL_OWNER, BUILTIN_OWNER)
+        if short and alias_of(name.short, aliases) is None:
+            short = same[name.key[1:]] == 1
+        elif short:
+            short = _finds(name, names, aliases)
+        result[name] = name.short if short else name.display()
+    return result
+
+
+def _finds(name: Name, names: Sequence[Name], aliases: Mapping[str, str]) -> bool:
+    try:
+        return look_up(name.short, names, aliases) == name
+    except (UnknownModel, AmbiguousName):
+        return False
+
+
+def _own(text: str, names: Sequence[Name]) -> Name | None:
+    """The model that was pulled, copied or created by just this name; another one of the same short name makes it
+    ambiguous."""
+    if is_full(text) or Name.parse(text) not in names:
+        return None
+    return _short(text, names)
 
 
 def _exact(text: str, names: Sequence[Name]) -> Name | None:

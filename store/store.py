@@ -88,6 +88,11 @@ class Store:
         with translated("look a model up", self.no_space):
             return self._catalogue.find(text)
 
+    def spellings(self) -> dict[Name, str]:
+        """How listings call each installed model: `foo` for `local/foo` wherever `foo` finds it."""
+        with translated("list the models", self.no_space):
+            return self._catalogue.spellings()
+
     def resolve(self, text: str) -> Name:
         """The full name for a short one or an alias; raises what `find` raises."""
         return self.find(text).name
@@ -227,6 +232,10 @@ class Store:
         Raises HubError.
         """
         return self._puller.origin(source, PullOptions(None, None, revision, token, progress))
+
+    def name_of_alias(self, text: str) -> Name | None:
+        """The name that a model gets which is pulled by this alias; None for any other source."""
+        return self._puller.name_of_alias(text)
 
     def pull_folder(
         self, folder: Path, *, name: str | None = None, kind: Kind | None = None, progress: Report = silent

@@ -185,7 +185,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "handlers.ollama": (
         *("handlers", "handlers.openai", "handlers.pictures", "handlers.retrieval"),
         *("daemon", "daemon.protocol", "daemon.residency", "daemon.tasks"),
-        *("store", "store.disk.manifests", "store.disk.blobs"),
+        *("store", "store.disk.manifests", "store.disk.blobs", "store.inspect"),
     ),
     "control": (),
     "control.server": (

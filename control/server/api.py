@@ -24,6 +24,7 @@ from ...daemon.context import Context
 from ...daemon.errors import UnknownRequest
 from ...daemon.residency.remove import remove
 from ...daemon.settings.command import described
+from ...store.names import Name
 from ..socket import log_path, peer_uid
 from . import bodies, documents
 from .error_responses import render
@@ -88,28 +89,37 @@ def _name(name: str) -> str:
     return unquote(name)
 
 
+async def _spellings(request: Request) -> dict[Name, str]:
+    """How listings call each installed model."""
+    return await store_threads.look(_context(request).store.spellings)
+
+
 async def get_status(request: Request) -> HTTPResponse:
     context = _context(request)
     sizes = await asyncio.to_thread(documents.memory)
     await context.residency.measure()
     installed = await store_threads.look(context.store.models)
-    return _json(documents.status(context, sizes, len(installed)))
+    return _json(documents.status(context, sizes, await _spellings(request), len(installed)))
 
 
 async def get_models(request: Request) -> HTTPResponse:
     installed = await store_threads.look(_context(request).store.models)
-    return _json(bodies.InstalledModels(models=tuple(documents.model_row(model) for model in installed)))
+    spellings = await _spellings(request)
+    return _json(bodies.InstalledModels(models=tuple(documents.model_row(model, spellings) for model in installed)))
 
 
 async def get_model(request: Request, name: str) -> HTTPResponse:
-    return _json(documents.model_detail(await store_threads.look(_context(request).store.find, _name(name))))
+    found = await store_threads.look(_context(request).store.find, _name(name))
+    return _json(documents.model_detail(found, await _spellings(request)))
 
 
 async def delete_model(request: Request, name: str) -> HTTPResponse:
     """Returns when the model's requests are done and its memory is free, unless it has another name."""
     context = _context(request)
+    spellings = await _spellings(request)
     removed = await remove(context.store, context.residency, _name(name))
-    return _json(bodies.ModelRef(name=removed.name.display(), id=removed.digest))
+    shown = spellings.get(removed.name) or removed.name.display()
+    return _json(bodies.ModelRef(name=shown, id=removed.digest))
 
 
 async def pull(request: Request) -> None:
@@ -125,27 +135,30 @@ async def quantize(request: Request) -> None:
 async def copy(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.CopyBody)
     made = await store_threads.work(_context(request).store.copy, body.source, body.destination)
-    return _json(bodies.ModelRef(name=made.name.display(), id=made.digest))
+    return _json(
+        bodies.ModelRef(name=(await _spellings(request)).get(made.name) or made.name.display(), id=made.digest)
+    )
 
 
 async def load(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.LoadBody)
     residency = _context(request).residency
     resident = await residency.load(await residency.find(body.name), keep_alive=body.keep_alive)
-    return _json(documents.loaded_row(resident))
+    return _json(documents.loaded_row(resident, await _spellings(request)))
 
 
 async def unload(request: Request) -> HTTPResponse:
     context = _context(request)
     found = await store_threads.look(context.store.find, bodies.parse(request, bodies.NameBody).name)
     was_loaded = await context.residency.unload(found)
-    return _json(bodies.UnloadResult(name=found.name.display(), unloaded=was_loaded))
+    shown = (await _spellings(request)).get(found.name) or found.name.display()
+    return _json(bodies.UnloadResult(name=shown, unloaded=was_loaded))
 
 
 async def ps(request: Request) -> HTTPResponse:
     context = _context(request)
     await context.residency.measure()
-    return _json(documents.loaded_models(context))
+    return _json(documents.loaded_models(context, await _spellings(request)))
 
 
 async def get_requests(request: Request) -> HTTPResponse:

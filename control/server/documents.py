@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...daemon import memory_pressure, process_memory
@@ -25,14 +26,15 @@ from .bodies import (
 if TYPE_CHECKING:
     from ...daemon.context import Context
     from ...daemon.residency.lease import Resident
+    from ...store.names import Name
     from ...store.store import Installed
 
 
-def model_row(model: Installed) -> ModelRow:
+def model_row(model: Installed, spellings: Mapping[Name, str]) -> ModelRow:
     manifest = model.manifest
     quantization = manifest.quantization
     return ModelRow(
-        name=model.name.display(),
+        name=spellings.get(model.name) or model.name.display(),
         id=model.digest,
         size=model.size,
         kind=manifest.kind,
@@ -45,10 +47,10 @@ def model_row(model: Installed) -> ModelRow:
     )
 
 
-def model_detail(model: Installed) -> ModelDetail:
+def model_detail(model: Installed, spellings: Mapping[Name, str]) -> ModelDetail:
     manifest = model.manifest
     return ModelDetail(
-        model=model_row(model),
+        model=model_row(model, spellings),
         kind_reason=manifest.kind_reason,
         dtype=manifest.dtype,
         embedding_length=manifest.embedding_length,
@@ -62,9 +64,9 @@ def model_detail(model: Installed) -> ModelDetail:
     )
 
 
-def loaded_row(resident: Resident) -> LoadedRow:
+def loaded_row(resident: Resident, spellings: Mapping[Name, str]) -> LoadedRow:
     return LoadedRow(
-        name=resident.name,
+        name=spellings.get(resident.installed.name) or resident.name,
         id=resident.installed.digest,
         kind=resident.installed.manifest.kind,
         memory=resident.memory_bytes,
@@ -81,14 +83,14 @@ def loaded_row(resident: Resident) -> LoadedRow:
     )
 
 
-def loaded_rows(context: Context) -> tuple[LoadedRow, ...]:
-    return tuple(loaded_row(resident) for resident in context.residency.resident())
+def loaded_rows(context: Context, spellings: Mapping[Name, str]) -> tuple[LoadedRow, ...]:
+    return tuple(loaded_row(resident, spellings) for resident in context.residency.resident())
 
 
-def loaded_models(context: Context) -> LoadedModels:
+def loaded_models(context: Context, spellings: Mapping[Name, str]) -> LoadedModels:
     quarantined = context.residency.quarantined()
     return LoadedModels(
-        models=loaded_rows(context),
+        models=loaded_rows(context, spellings),
         quarantined=tuple(
             QuarantinedRow(name=one.name, id=one.digest, reason=one.reason, deaths=one.deaths, until=one.until)
             for one in quarantined
@@ -131,7 +133,7 @@ def memory() -> Memory:
     return Memory(daemon=system.whole(me), children=sum(sizes), processes=len(sizes))
 
 
-def status(context: Context, sizes: Memory, installed: int) -> Status:
+def status(context: Context, sizes: Memory, spellings: Mapping[Name, str], installed: int) -> Status:
     settings, server, queue = context.settings, context.settings.server, context.residency.queue
     return Status(
         version=context.version,
@@ -152,6 +154,6 @@ def status(context: Context, sizes: Memory, installed: int) -> Status:
         memory=sizes,
         memory_pressure=context.residency.pressure,
         gpu_limit=memory_pressure.gpu_limit(),
-        models=loaded_rows(context),
+        models=loaded_rows(context, spellings),
         queue=QueueRow(running=queue.running, waiting=queue.waiting, limit=queue.limit),
     )

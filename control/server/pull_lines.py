@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from ...daemon import store_threads
 from ...daemon.context import Context
 from ...daemon.tasks.pulls import Order, PullOrder
 from ...daemon.tasks.quantizing import QuantizeOrder, check
@@ -41,4 +42,6 @@ async def pull_lines(context: Context, order: Order) -> AsyncIterator[PullLine]:
             if isinstance(event, Progress):
                 yield PullLine(**{field: getattr(event, field) for field in _FIELDS})
             else:
-                yield PullLine(status="success", name=event.name.display(), id=event.digest, size=event.size)
+                spellings = await store_threads.look(context.store.spellings)
+                shown = spellings.get(event.name) or event.name.display()
+                yield PullLine(status="success", name=shown, id=event.digest, size=event.size)

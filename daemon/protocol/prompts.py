@@ -50,7 +50,8 @@ class TextPrompt(Value, frozen=True, tag="text"):
 
     `history` are token ids of an earlier turn (Ollama's `context`), put in front. `drop_middle` lets the child cut a
     text that is too long. With `suffix` the answer is what stands between `text` and it, by the model's
-    fill-in-the-middle tokens; then there is no history, and special tokens that the texts spell are text.
+    fill-in-the-middle tokens; then there is no history, and special tokens that the texts spell are text. Of a text
+    that a chat template made, `template` is the one that took the place of the model's own.
     """
 
     text: str
@@ -58,6 +59,7 @@ class TextPrompt(Value, frozen=True, tag="text"):
     history: tuple[int, ...] = ()
     drop_middle: bool = False
     suffix: str | None = None
+    template: str | None = None
 
 
 class TokenPrompt(Value, frozen=True, tag="tokens"):

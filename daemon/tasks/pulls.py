@@ -183,7 +183,8 @@ class Pulls:
         origin = self._store.origin(order.source, revision=order.revision, token=order.token, progress=report)
         if origin is None:
             return None
-        name = Name.parse(order.name) if order.name else name_after(Name(*origin.location.split("/")), precision)
+        pulled = self._store.name_of_alias(order.source) or Name(*origin.location.split("/"))
+        name = Name.parse(order.name) if order.name else name_after(pulled, precision)
         found = next((model for model in known if model.name == name and model.manifest.source == origin), None)
         if found is None:
             return None

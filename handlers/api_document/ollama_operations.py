@@ -87,7 +87,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Ollama",
         "One model in full",
         (Answer("The model.", answers.Shown),),
-        Body(bodies.Named, bodies.SHOW_FIELDS, name="Show", example={"model": "starter"}),
+        Body(bodies.Show, bodies.SHOW_FIELDS, name="Show", example={"model": "starter"}),
         errors=(404,),
     ),
     "/api/copy": Operation(
@@ -108,8 +108,14 @@ OPERATIONS: Mapping[str, Operation] = {
         "Ollama",
         "Install a model",
         (Answer("With `stream` false, at the end.", answers.Step), Answer(_STEPS, answers.Step, NDJSON)),
-        Body(bodies.Named, bodies.PULL_FIELDS, name="Pull", example={"model": "starter"}),
+        Body(bodies.Transfer, bodies.PULL_FIELDS, name="Pull", example={"model": "starter"}),
         errors=OF_THE_HUB,
+    ),
+    "/api/push": Operation(
+        "Ollama",
+        "Always a 400 with a sentence: there is no registry for models of this store",
+        (),
+        Body(bodies.Transfer, name="Push", example={"model": "mine"}),
     ),
     "/api/create": Operation(
         "Ollama",

@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ...daemon.protocol import Grammar, Sampling
 from .. import json_schema as schema
 from .. import ranges
-from ..decode import Fields, ignored, partly, refused
+from ..decode import Fields, ignored, partly
 from ..failure import RequestError
 
 FALLBACK = Sampling(temperature=0.8, top_k=40, top_p=0.9, penalty_window=64)
@@ -45,7 +45,8 @@ class Tool(msgspec.Struct):
 
 
 class GenerationBody(msgspec.Struct, kw_only=True):
-    """What chat and generate share. Everything may be absent: an empty document is a request too."""
+    """What chat and generate share. Everything may be absent: an empty document is a request too. `thinking_budget` is
+    an addition, and may be one of the `options`."""
 
     model: ranges.ModelName | None = None
     stream: bool | None = None
@@ -53,9 +54,9 @@ class GenerationBody(msgspec.Struct, kw_only=True):
     keep_alive: Any = None
     options: dict[str, Any] | None = None
     think: Any = None
-    thinking_budget: ranges.TokenCountOrZero | None = None
     truncate: bool | None = None
     shift: bool | None = None
+    thinking_budget: ranges.TokenCountOrZero | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     debug_render_only: bool | None = msgspec.field(default=None, name="_debug_render_only")
@@ -89,6 +90,22 @@ class Named(msgspec.Struct, kw_only=True):
         return self.model or self.name or ""
 
 
+class Transfer(Named, kw_only=True):
+    """A pull or a push."""
+
+    insecure: bool | None = None
+    username: str | None = None
+    password: str | None = None
+
+
+class Show(Named, kw_only=True):
+    """`system`, `template` and `options` are shown in place of the model's own."""
+
+    system: str | None = None
+    template: str | None = None
+    options: dict[str, Any] | None = None
+
+
 class Copy(msgspec.Struct):
     source: ranges.ModelName = ""
     destination: ranges.ModelName = ""
@@ -96,17 +113,19 @@ class Copy(msgspec.Struct):
 
 chat_decoder = msgspec.json.Decoder(ChatBody | None)
 generate_decoder = msgspec.json.Decoder(GenerateBody | None)
+transfer_decoder = msgspec.json.Decoder(Transfer | None)
 named_decoder = msgspec.json.Decoder(Named | None)
+show_decoder = msgspec.json.Decoder(Show | None)
 copy_decoder = msgspec.json.Decoder(Copy | None)
 
 
 _SHARED_FIELDS: Fields = {
     "thinking_budget": partly("for models that can think: their thought ends after so many tokens; in `options` too"),
     "think": partly("for models that can think; others refuse all but `false`"),
-    "shift": ignored("a context is never shifted; the answer ends when it is full"),
 }
 CHAT_FIELDS: Fields = {
     **_SHARED_FIELDS,
+    "shift": ignored("a context is never shifted; the answer ends when it is full"),
     "tools": partly("for models whose chat template takes tools; others refuse them"),
 }
 _IMAGES = "in base64, for models that see; others refuse them"
@@ -117,16 +136,11 @@ GENERATE_FIELDS: Fields = {
         "for models with fill-in-the-middle tokens; others refuse it; not with `raw`, `system`, `context`, `images` "
         "or `think`"
     ),
-    "template": refused("the model's own template is used; /api/create makes a model with another one"),
+    "template": partly("in Jinja, with `messages`; Go templates are refused; not with `raw` or `suffix`"),
+    "shift": partly("a context is never shifted, the answer ends when it is full; `false`: as `truncate` false"),
     "images": partly(f"{_IMAGES}; not with `raw` or `context`"),
 }
-SHOW_FIELDS: Fields = {
-    "verbose": ignored("the answer has no tensors and no vocabulary"),
-    "system": ignored("the installed model is shown"),
-    "template": ignored("the installed model is shown"),
-    "options": ignored("the installed model is shown"),
-    "stream": ignored("the answer is one document"),
-}
+SHOW_FIELDS: Fields = {"stream": ignored("the answer is one document")}
 PULL_FIELDS: Fields = {
     "insecure": ignored("the hub is reached as HF_ENDPOINT says"),
     "username": ignored("the daemon's HF_TOKEN is used"),

@@ -19,7 +19,17 @@ from ..ranges import plain
 from . import bodies
 from .answer_lines import Lines
 from .bodies import Call, ChatBody, Message, Tool
-from .generation import able, allowed_thinking, lease, load_or_unload, requested, require_tools, run, thinking_budget
+from .generation import (
+    able,
+    allowed_thinking,
+    check_parts,
+    lease,
+    load_or_unload,
+    requested,
+    require_tools,
+    run,
+    thinking_budget,
+)
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _ROLES = ("system", "user", "assistant", "tool")
@@ -33,10 +43,11 @@ async def chat(request: Request) -> HTTPResponse | None:
         raise RequestError("model is required", param="model", code="missing_field")
     seconds = keep_alive(body.keep_alive)
     lines = Lines("chat", name, with_logprobs=bool(body.logprobs))
+    tools = tuple(_tool(tool, index) for index, tool in enumerate(body.tools or ()))
     if not body.messages:
+        check_parts(body)
         return await load_or_unload(request, lines, name, seconds, "chat")
     pictures = RequestPictures()
-    tools = tuple(_tool(tool, index) for index, tool in enumerate(body.tools or ()))
     prompt = ChatPrompt(
         messages=template_messages(body.messages, pictures),
         tools=tools,

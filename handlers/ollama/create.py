@@ -29,16 +29,15 @@ from ..model_options import known
 from .bodies import Message, Named
 from .chat import template_messages
 from .generation import invalid, unknown
+from .given_template import MAX_TEMPLATE, check_template
 from .pull import lines, send
 from .uploads import digest_of
 
 if TYPE_CHECKING:
     from ...store.store import Installed, Store
 
-MAX_TEMPLATE = 1 << 20
 MAX_TEXT = 4 << 20
 MAX_FILES = 10_000
-_GO = re.compile(r"\{\{-?\s*(?:\.|range\b|if\s+[.(]|if\s+(?:and|or|eq|not)\s|end\b|template\b|define\b|\$)")
 
 
 class Create(Named, kw_only=True):
@@ -59,6 +58,8 @@ class Create(Named, kw_only=True):
     renderer: str | None = None
     parser: str | None = None
     remote_host: str | None = None
+    requires: str | None = None
+    info: dict[str, Any] | None = None
 
 
 CREATE_FIELDS: Fields = {
@@ -70,6 +71,8 @@ CREATE_FIELDS: Fields = {
     "renderer": refused("the model's chat template is used"),
     "parser": refused("the form of tool calls is detected"),
     "remote_host": refused("models are served by this machine only"),
+    "info": refused("what a model is is read from its files"),
+    "requires": ignored("it is a version of Ollama"),
     "verbose": ignored("it has no meaning here"),
 }
 _PRECISIONS = re.compile(r"(?:q|int)?([2-68])(?:_[01]|_k(?:_[sml])?)?|(mxfp4|nvfp4|mxfp8)")
@@ -216,27 +219,3 @@ def _overrides(body: Create) -> Overrides:
         messages=template_messages(body.messages or []),
         license=tuple(license),
     )
-
-
-def check_template(text: str) -> None:
-    """Raises RequestError for a text that is not a usable chat template."""
-    import jinja2  # slow to import and rarely needed
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    if _GO.search(text):
-        raise _bad_template("templates must be in Jinja, as in chat_template.jinja, not in Go's template language")
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    try:
-        # Transformers has one more tag, which only marks a part.
-        environment.parse(re.sub(r"\{%-?\s*(?:end)?generation\s*-?%\}", "", text))
-    except jinja2.TemplateSyntaxError as error:
-        raise _bad_template(f"line {error.lineno}: {error.message}") from None
-    except RecursionError:
-        raise _bad_template("it is nested too deeply") from None
-    if not re.search(r"\bmessages\b", text):
-        raise _bad_template("it does not use messages, so the conversation would not reach the model")
-
-
-def _bad_template(why: str) -> RequestError:
-    return RequestError(f"template error: {why}", param="template", code="invalid_value")

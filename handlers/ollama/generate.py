@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from ...daemon.protocol import ChatPrompt, Generate, TextPrompt
 from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded
+from ..failure import RequestError
 from ..pictures.request_pictures import RequestPictures
 from . import bodies
 from .answer_lines import Lines
@@ -21,6 +23,7 @@ from .chat import with_pictures
 from .generation import (
     able,
     allowed_thinking,
+    check_parts,
     lease,
     load_or_unload,
     rendered,
@@ -30,9 +33,17 @@ from .generation import (
     thinking_budget,
     unknown,
 )
+from .given_template import check_template
 
 if TYPE_CHECKING:
     from ...daemon.residency.slot import Model
+
+
+_TOO_LONG = (
+    "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
+    "context length in settings, or use a model with a longer context length"
+)
+"""What Ollama says where `shift` is false."""
 
 
 async def generate(request: Request) -> HTTPResponse | None:
@@ -44,16 +55,23 @@ async def generate(request: Request) -> HTTPResponse | None:
     seconds = keep_alive(body.keep_alive)
     lines = Lines("generate", name, with_logprobs=bool(body.logprobs))
     _check(body)
+    if body.template:
+        await asyncio.to_thread(check_template, body.template)
     if not body.prompt and not body.images and not body.suffix:
+        check_parts(body)
         return await load_or_unload(request, lines, name, seconds, "generate")
-    bodies.thinking(body)
     pictures = RequestPictures()
     wanted = requested(body, _prompt(body, pictures))
     body.images = None  # they may be large, and the request may wait for long
     stream = body.stream is not False
     check = able(body, name, insert=bool(body.suffix))
     async with lease(request, name, seconds, "generate", lines if stream else None, pictures, check) as model:
-        return await _generate(request, body, name, model, wanted, lines, pictures)
+        try:
+            return await _generate(request, body, name, model, wanted, lines, pictures)
+        except RequestRejected as error:
+            if error.code != "context_length_exceeded" or body.shift is not False:
+                raise
+            raise RequestError(f"{_TOO_LONG} ({error})", param="prompt", code=error.code) from None
 
 
 async def _generate(
@@ -86,7 +104,7 @@ async def _generate(
         return await run(request, model, wanted, lines, stream=stream)
     except RequestRejected as error:
         # A template cannot be cut; its text can.
-        whole = body.truncate is False or prompt.thinking_budget is not None or wanted.render_only
+        whole = not _may_cut(body) or prompt.thinking_budget is not None or wanted.render_only
         if error.code != "context_length_exceeded" or whole:
             raise
     return await run(request, model, await _as_text(request, body, model, wanted), lines, stream=stream)
@@ -98,7 +116,8 @@ async def _as_text(request: Request, body: GenerateBody, model: Model, wanted: G
         text=await rendered(request, model, wanted),
         add_special_tokens=False,
         history=tuple(body.context or ()),
-        drop_middle=body.truncate is not False,
+        drop_middle=_may_cut(body),
+        template=body.template or model.installed.manifest.overrides.template,
     )
     return msgspec.structs.replace(wanted, prompt=text)
 
@@ -106,14 +125,20 @@ async def _as_text(request: Request, body: GenerateBody, model: Model, wanted: G
 def _prompt(body: GenerateBody, pictures: RequestPictures) -> ChatPrompt | TextPrompt:
     text = body.prompt or ""
     if body.suffix:
-        return TextPrompt(text=text, suffix=body.suffix, drop_middle=body.truncate is not False)
+        return TextPrompt(text=text, suffix=body.suffix, drop_middle=_may_cut(body))
     if body.raw:
-        return TextPrompt(text=text, drop_middle=body.truncate is not False)
+        return TextPrompt(text=text, drop_middle=_may_cut(body))
     content = with_pictures(text, body.images, "images", pictures) if body.images else text
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if body.system:
         messages.insert(0, {"role": "system", "content": body.system})
-    return ChatPrompt(messages=tuple(messages), thinking_budget=thinking_budget(body))
+    budget = thinking_budget(body)
+    return ChatPrompt(messages=tuple(messages), template=body.template or None, thinking_budget=budget)
+
+
+def _may_cut(body: GenerateBody) -> bool:
+    """Whether a prompt that is too long may lose its middle."""
+    return body.truncate is not False and body.shift is not False
 
 
 def _check(body: GenerateBody) -> None:
@@ -125,8 +150,6 @@ def _check(body: GenerateBody) -> None:
         raise bodies.invalid(message, "thinking_budget")
     if body.suffix:
         _check_insertion(body)
-    if body.template:
-        raise unsupported("template", bodies.GENERATE_FIELDS["template"].note)
     if body.images and body.raw:
         raise bodies.invalid("raw mode does not support images: use /api/chat, or leave raw out", "images")
     if body.images and body.context:
@@ -138,6 +161,8 @@ def _check_insertion(body: GenerateBody) -> None:
     if body.raw:
         message = "raw mode does not support suffix: write the model's own markers into the prompt, or leave raw out"
         raise bodies.invalid(message, "suffix")
+    if body.template:
+        raise unsupported("template", "an insertion has none; leave template or suffix out")
     for name in ("system", "context", "images"):
         if getattr(body, name):
             raise bodies.invalid(f"suffix is not supported together with {name}: leave {name} out", "suffix")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..pictures.request_pictures import RequestPictures
 
 JSON = "application/json; charset=utf-8"
+_BUDGET_OPTION = "options.thinking_budget"
 
 
 def unknown(name: str) -> RequestError:
@@ -105,14 +106,22 @@ def requested(body: GenerationBody, prompt: Prompt) -> Generate:
     )
 
 
+def check_parts(body: GenerationBody) -> None:
+    """Of a request that only loads or unloads: what it says of an answer must be right all the same. Raises
+    RequestError."""
+    thinking(body)
+    options(body.options)
+    grammar(body)
+
+
 def allowed_thinking(body: GenerationBody, name: str, capabilities: Collection[str]) -> Thinking:
     """A model that can think does so unless `think` is false. Raises RequestError for one that cannot and shall."""
     wanted = thinking(body)
     can = "thinking" in capabilities
-    if thinking_budget(body) is not None and not can:
-        raise RequestError(f'"{name}" does not support thinking', param="thinking_budget", code="unsupported_parameter")
-    if wanted and not can:
-        raise RequestError(f'"{name}" does not support thinking', param="think", code="unsupported_parameter")
+    budget = thinking_budget(body) is not None
+    if (wanted or budget) and not can:
+        param = "think" if wanted else "thinking_budget" if body.thinking_budget is not None else _BUDGET_OPTION
+        raise RequestError(f'"{name}" does not support thinking', param=param, code="unsupported_parameter")
     return True if wanted is None and can else wanted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sanic import Request
@@ -9,10 +10,12 @@ from sanic.response import HTTPResponse
 
 from ...daemon import store_threads
 from ...daemon.residency.remove import remove
+from ...store.disk.manifests import Overrides
 from ...store.errors import InvalidName, UnknownModel
 from ...store.names import Name
 from ..endpoint import decoded, document, serving
 from ..failure import RequestError
+from ..model_options import known
 from . import bodies
 from .generation import invalid
 from .show import details, shown
@@ -24,22 +27,25 @@ if TYPE_CHECKING:
 
 
 async def tags(request: Request) -> HTTPResponse:
-    models = await store_threads.look(serving(request).store.models)
-    return document({"models": [_tag(model) for model in models]})
+    store = serving(request).store
+    models, spellings = await store_threads.look(store.models), await store_threads.look(store.spellings)
+    return document({"models": [_tag(model, tagged(model.name, spellings)) for model in models]})
 
 
 async def ps(request: Request) -> HTTPResponse:
     residency = serving(request).residency
     await residency.measure()
+    spellings = await store_threads.look(serving(request).store.spellings)
     residents = residency.resident()
     residents.sort(key=lambda resident: (resident.expires_at is None, resident.expires_at or 0.0), reverse=True)
-    return document({"models": [_process(resident) for resident in residents]})
+    return document({"models": [_process(one, tagged(one.installed.name, spellings)) for one in residents]})
 
 
 async def show(request: Request) -> HTTPResponse:
-    body = await decoded(request, bodies.named_decoder) or bodies.Named()
+    body = await decoded(request, bodies.show_decoder) or bodies.Show()
     if not body.text:
         raise RequestError("model is required", param="model", code="missing_field")
+    given = Overrides(system=body.system, template=body.template, parameters=known(body.options))
     try:
         model = await store_threads.look(serving(request).store.find, body.text)
     except InvalidName:
@@ -47,7 +53,8 @@ async def show(request: Request) -> HTTPResponse:
     except UnknownModel:
         tagged = body.text if ":" in body.text else f"{body.text}:latest"
         raise RequestError(f"model '{tagged}' not found", status=404, code="model_not_found") from None
-    return document(await store_threads.work(shown, serving(request).store, model))
+    facts = await store_threads.work(shown, serving(request).store, model, given, verbose=bool(body.verbose))
+    return document(facts)
 
 
 async def copy(request: Request) -> HTTPResponse:
@@ -80,10 +87,16 @@ async def delete(request: Request) -> HTTPResponse:
     return HTTPResponse(status=200)
 
 
-def _tag(model: Installed) -> dict[str, Any]:
+def tagged(name: Name, spellings: Mapping[Name, str]) -> str:
+    """A model's name as Ollama lists it: always with its tag."""
+    shown = spellings.get(name) or name.display()
+    return shown if ":" in shown else f"{shown}:{name.tag}"
+
+
+def _tag(model: Installed, name: str) -> dict[str, Any]:
     return {
-        "name": str(model.name),
-        "model": str(model.name),
+        "name": name,
+        "model": name,
         "modified_at": local(model.modified),
         "size": model.size,
         "digest": model.digest,
@@ -92,10 +105,10 @@ def _tag(model: Installed) -> dict[str, Any]:
     }
 
 
-def _process(resident: Resident) -> dict[str, Any]:
+def _process(resident: Resident, name: str) -> dict[str, Any]:
     return {
-        "name": str(resident.installed.name),
-        "model": str(resident.installed.name),
+        "name": name,
+        "model": name,
         "size": resident.memory_bytes,
         "digest": resident.installed.digest,
         "details": details(resident.installed),

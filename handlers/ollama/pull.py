@@ -1,4 +1,4 @@
-"""POST /api/pull: a pull as Ollama reports it, by layers and their digests."""
+"""POST /api/pull: a pull as Ollama reports it, by layers and their digests; POST /api/push, which there is none of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..jsontext import encode
 from ..stream import NDJSON, Stream
 from . import bodies
 from .answer_lines import record
-from .generation import invalid
+from .generation import find, invalid
 
 HEAD_SECONDS = 3.0
 _EARLY = ("listing files", "checking files")
@@ -32,7 +32,7 @@ _REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
 
 
 async def pull(request: Request) -> HTTPResponse | None:
-    body = await decoded(request, bodies.named_decoder) or bodies.Named()
+    body = await decoded(request, bodies.transfer_decoder) or bodies.Transfer()
     if not body.text:
         raise RequestError("model is required", param="model", code="missing_field")
     source = body.text if request.app.ctx.control else repository(body.text)
@@ -43,6 +43,20 @@ async def pull(request: Request) -> HTTPResponse | None:
     async with aclosing(lines(pulls.follow(PullOrder(source)))) as steps:
         await send(request, steps, b'{"status":"pulling manifest"}\n')
     return None
+
+
+async def push(request: Request) -> HTTPResponse:
+    """Raises RequestError always: there is no registry that takes models in this store's form."""
+    body = await decoded(request, bodies.transfer_decoder) or bodies.Transfer()
+    if not body.text:
+        raise RequestError("model is required", param="model", code="missing_field")
+    await find(request, body.text)
+    raise RequestError(
+        f"mlx-serve does not push models: upload the files of {body.text} to the Hugging Face Hub with `hf upload`, "
+        "and others can pull them from there",
+        param="model",
+        code="unsupported_endpoint",
+    )
 
 
 def repository(text: str) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...daemon.parameters import TABLE
+from ...store.inspect.weights import read_header
 from ..jsontext import encode
+from .model_info import model_info
 from .times import local
 
 if TYPE_CHECKING:
@@ -42,16 +44,17 @@ def details(model: Installed) -> dict[str, Any]:
     return result
 
 
-def shown(store: Store, model: Installed) -> dict[str, Any]:
-    """Reads files: not for the event loop. Raises store errors."""
+def shown(store: Store, model: Installed, given: Overrides, *, verbose: bool = False) -> dict[str, Any]:
+    """`given` are settings that the client wants to see in place of the model's own; `verbose`: with the vocabulary and
+    the tensors. Reads files: not for the event loop. Raises store errors."""
     folder = store.view(model, checked=False)
     names = {layer.path.lower(): layer.path for layer in model.manifest.layers if layer.size <= MAX_TEXT}
-    overrides = model.manifest.overrides
+    overrides = with_given(model.manifest.overrides, given)
     parameters = _parameters(folder, names, overrides)
     result: dict[str, Any] = {
-        "modelfile": _modelfile(model, parameters),
+        "modelfile": _modelfile(model, overrides, parameters),
         "details": details(model),
-        "model_info": _model_info(model),
+        "model_info": model_info(model, folder, verbose=verbose),
         "capabilities": list(model.manifest.capabilities),
         "modified_at": local(model.modified),
     }
@@ -65,7 +68,29 @@ def shown(store: Store, model: Installed) -> dict[str, Any]:
         result["template"] = template
     if text := "\n".join(overrides.license) or _license(folder, names):
         result["license"] = text
+    if verbose:
+        result["tensors"] = tensors(model, folder)
     return result
+
+
+def with_given(own: Overrides, given: Overrides) -> Overrides:
+    """A model's settings, with those in their place that a request gives."""
+    return msgspec.structs.replace(
+        own,
+        system=given.system or own.system,
+        template=given.template or own.template,
+        parameters=own.parameters | given.parameters,
+    )
+
+
+def tensors(model: Installed, folder: Path) -> list[dict[str, Any]]:
+    """Every tensor of the weight files, as it is stored. Raises DamagedModel."""
+    paths = [layer.path for layer in model.manifest.layers if layer.path.endswith(".safetensors")]
+    return [
+        {"name": name, "type": tensor.dtype, "shape": list(tensor.shape)}
+        for path in sorted(paths)
+        for name, tensor in sorted(read_header(folder / path, path).items())
+    ]
 
 
 def _license(folder: Path, names: dict[str, str]) -> str | None:
@@ -73,9 +98,8 @@ def _license(folder: Path, names: dict[str, str]) -> str | None:
     return None if found is None else (folder / found).read_text("utf-8", "replace")
 
 
-def _modelfile(model: Installed, parameters: list[tuple[str, str]]) -> str:
+def _modelfile(model: Installed, overrides: Overrides, parameters: list[tuple[str, str]]) -> str:
     """Ollama's text form of a model: what `create` would need to make this one again."""
-    overrides = model.manifest.overrides
     lines = [f"FROM {model.name}"]
     if overrides.template:
         lines.append(f'TEMPLATE """{overrides.template}"""')
@@ -89,24 +113,6 @@ def _modelfile(model: Installed, parameters: list[tuple[str, str]]) -> str:
 
 def _quoted(text: str) -> str:
     return f'"""{text}"""' if "\n" in text or '"' in text else text
-
-
-def _model_info(model: Installed) -> dict[str, Any]:
-    manifest = model.manifest
-    family = manifest.architecture
-    info: dict[str, Any] = {
-        "general.architecture": family,
-        "general.parameter_count": manifest.parameters,
-        "general.file_type": _quantization(model),
-    }
-    if manifest.context_length:
-        info[f"{family}.context_length"] = manifest.context_length
-    if manifest.embedding_length:
-        info[f"{family}.embedding_length"] = manifest.embedding_length
-    if manifest.quantization:
-        info["general.quantization_bits"] = manifest.quantization.bits
-        info["general.quantization_group_size"] = manifest.quantization.group_size
-    return info
 
 
 def _template(folder: Path, model: Installed) -> str | None:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 
 async def listing(request: Request) -> HTTPResponse:
-    models = await store_threads.look(serving(request).store.models)
-    most = serving(request).settings.engine.context_length
-    return document({"object": "list", "data": [_card(model.name.display(), model, most) for model in models]})
+    context = serving(request)
+    models = await store_threads.look(context.store.models)
+    spellings = await store_threads.look(context.store.spellings)
+    most = context.settings.engine.context_length
+    cards = [_card(spellings.get(model.name) or model.name.display(), model, most) for model in models]
+    return document({"object": "list", "data": cards})
 
 
 async def one(request: Request, model_id: str) -> HTTPResponse:

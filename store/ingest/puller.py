@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..aliases import ALIASES
 from ..disk.blobs import Blobs
 from ..disk.manifests import Kind, Manifest, Manifests, Source
 from ..disk.pins import Pins
@@ -14,7 +15,7 @@ from ..disk.refs import Ref, Refs
 from ..errors import DamagedModel, HubError, InvalidName, SourceError, UnknownModel
 from ..hub.address import Address, checked_revision, parse
 from ..hub.hub_endpoint import HubEndpoint
-from ..lookup import look_up
+from ..lookup import alias_of, look_up
 from ..names import Name
 from ..progress import Report
 from . import folder as folders
@@ -64,15 +65,24 @@ class Puller:
         endpoint = HubEndpoint.from_environment(self.environ, options.token)
         text, _, stated = source.partition("@")
         revision = checked_revision(stated) if stated and "/" not in stated else None
+        target = alias_of(text, self.aliases)
+        given = self.name_of_alias(text)
         installed = self._installed(text) if revision == (stated or None) else None
-        if installed is not None:
+        if installed is not None and not (given and _is_of(installed, target) and installed[0] != given):
             name, manifest = installed
             return self._pull_again(name, manifest, endpoint, revision, options)
-        target = self.aliases.get(text.lower())
         if target is not None and find_builtin(target):
             return self.builtin(target, options)
         address = parse(source if target is None else target + (f"@{stated}" if stated else ""), endpoint.url)
-        return self._hub(address, endpoint, options.name, options)
+        return self._hub(address, endpoint, options.name or given, options)
+
+    def name_of_alias(self, text: str) -> Name | None:
+        """The name of a model that is pulled by this alias of a repository: the alias. None for other sources, and for
+        the user's own aliases, which may change."""
+        target = alias_of(text, self.aliases)
+        if target is None or find_builtin(target) or target != alias_of(text, ALIASES):
+            return None
+        return Name.parse(text.lower())
 
     def origin(self, source: str, options: PullOptions) -> Source | None:
         """The hub repository and commit that `source` stands for now; None for a source that is not on the hub.
@@ -80,7 +90,7 @@ class Puller:
         Raises HubError.
         """
         text, at, stated = source.partition("@")
-        target = self.aliases.get(text.lower(), text)
+        target = alias_of(text, self.aliases) or text
         if source.startswith(("/", ".", "~")) or find_builtin(target):
             return None
         endpoint = HubEndpoint.from_environment(self.environ, options.token)
@@ -176,3 +186,10 @@ class Puller:
 
     def _recorder(self, pins: Pins | None = None) -> Recorder:
         return Recorder(self.manifests, self.refs, pins or self.pins)
+
+
+def _is_of(installed: tuple[Name, Manifest], repository: str | None) -> bool:
+    """Whether an installed model was pulled from this repository, under whichever name."""
+    manifest = installed[1]
+    hub = manifest.source.kind == "hub" and manifest.parent is None
+    return hub and repository is not None and manifest.source.location.lower() == repository.lower()

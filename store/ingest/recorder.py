@@ -39,23 +39,29 @@ class Recorder:
     pins: Pins
 
     def record(self, new: NewModel, findings: Findings, layers: tuple[Layer, ...]) -> Ref:
-        """The ref, with the new manifest, or with the old one when only the time differs."""
+        """The ref, with the new manifest, or with that of an installed model where only the time differs: then two
+        names of one model are one model in memory."""
         manifest = manifest_of(new, findings, layers)
-        ref = self._unchanged(new, manifest) or self.refs.set(new.name, self.manifests.put(manifest))
+        own = self.refs.get(new.name)
+        others = (ref for ref in self.refs.all() if own is None or ref.name != own.name)
+        same = next((ref for ref in (own, *others) if ref is not None and self._is(ref, new, manifest)), None)
+        if same is None:
+            ref = self.refs.set(new.name, self.manifests.put(manifest))
+        else:
+            ref = same if same is own else self.refs.set(new.name, same.hex)
         self.pins.release(layer.hex for layer in layers)
         return ref
 
-    def _unchanged(self, new: NewModel, manifest: Manifest) -> Ref | None:
-        ref = self.refs.get(new.name)
-        if ref is None or ref.problem is not None:
-            return None
+    def _is(self, ref: Ref, new: NewModel, manifest: Manifest) -> bool:
+        if ref.problem is not None:
+            return False
         try:
             installed = self.manifests.get(ref.hex)
         except DamagedModel:
-            return None
+            return False
         if new.created is None:
             installed = msgspec.structs.replace(installed, created=manifest.created)
-        return ref if installed == manifest else None
+        return installed == manifest
 
 
 def manifest_of(new: NewModel, findings: Findings, layers: tuple[Layer, ...]) -> Manifest:

@@ -142,35 +142,35 @@ def test_wrong_usage_is_status_two(home: Home, line: list[str]) -> None:
 def test_a_folder_pulled_is_a_model_that_answers(home: Home, tmp_path: Path) -> None:
     """From nothing: pull, list, show, run, copy, remove, verify, gc."""
     folder = write_scripted(tmp_path / "parrot")
-    assert home("pull", str(folder)).stdout == "pulled local/parrot (2.4 MB)\n"
+    assert home("pull", str(folder)).stdout == "pulled parrot (2.4 MB)\n"
     assert good(home("run", "parrot", "say H")) == f"{HELLO.text}\n"
     assert good(home("run", "parrot", stdin="say H\n")) == f"{HELLO.text}\n"
-    assert "local/parrot" in good(home("list")) and good(home("list", "nothing")).count("\n") == 1
+    assert "parrot" in good(home("list")) and good(home("list", "nothing")).count("\n") == 1
     shown = json.loads(good(home("show", "parrot", "--json")))
     assert shown["model"]["kind"] == "llm" and shown["model"]["context_length"] == 1 << 18
-    assert [model["name"] for model in json.loads(good(home("ps", "--json")))["models"]] == ["local/parrot"]
+    assert [model["name"] for model in json.loads(good(home("ps", "--json")))["models"]] == ["parrot"]
     good(home("copy", "parrot", "mine"))
     assert good(home("run", "mine", "say H")) == f"{HELLO.text}\n"
-    assert good(home("remove", "mine")) == "removed local/mine\n"
+    assert good(home("remove", "mine")) == "removed mine\n"
     assert "no model" in bad(home("show", "mine"), 1).lower() or "mine" in home("show", "mine").stderr
     assert good(home("run", "parrot", "say H")) == f"{HELLO.text}\n", "its other name still answers"
     assert home("verify", "--json").returncode == 0
     freed = json.loads(good(home("gc", "--json")))
     assert freed["dry_run"] is False
-    assert "removed local/parrot" in good(home("remove", "parrot"))
+    assert "removed parrot" in good(home("remove", "parrot"))
     assert json.loads(good(home("ps", "--json")))["models"] == [], "removing puts it out of memory first"
     assert not list((home.folder / "home" / "models" / "blobs").iterdir()), "and frees its files"
 
 
 def test_load_ps_and_unload(busy: LiveDaemon) -> None:
-    assert "loaded local/scripted (" in good(busy.command("load", "scripted"))
+    assert "loaded scripted (" in good(busy.command("load", "scripted"))
     pid = busy.runner("local/scripted")
     table = good(busy.command("ps"))
     (row,) = busy.control("GET", "/ps")["models"]
     assert all(str(row[column]) in table for column in ("name", "backend", "context_length"))
-    assert good(busy.command("unload", "scripted")) == "unloaded local/scripted\n"
+    assert good(busy.command("unload", "scripted")) == "unloaded scripted\n"
     assert dead(pid), "its memory is free when the command returns"
-    assert good(busy.command("unload", "scripted")) == "local/scripted was not loaded\n"
+    assert good(busy.command("unload", "scripted")) == "scripted was not loaded\n"
 
 
 def test_run_answers_with_options(busy: LiveDaemon) -> None:

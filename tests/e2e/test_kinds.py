@@ -88,15 +88,14 @@ def test_every_listing_says_the_same(daemon: LiveDaemon) -> None:
     rows = {one["name"]: one for one in json.loads(daemon.command("list", "--json").stdout)["models"]}
     table = daemon.command("list").stdout.splitlines()
     for name, kind in STARTERS.items():
-        full = f"mlx-serve/{name}"
-        assert tags[full] == cards[full] == rows[full]["capabilities"] == CAN[name]
+        assert tags[name] == cards[name] == rows[name]["capabilities"] == CAN[name]
         assert daemon.post("/api/show", model=name).json["capabilities"] == CAN[name]
         assert daemon.get(f"/v1/models/{name}").json["capabilities"] == CAN[name]
         shown = json.loads(daemon.command("show", name, "--json").stdout)["model"]
-        assert (shown["kind"], shown["capabilities"]) == (kind, CAN[name]) and rows[full]["kind"] == kind
+        assert (shown["kind"], shown["capabilities"]) == (kind, CAN[name]) and rows[name]["kind"] == kind
         printed = daemon.command("show", name).stdout
         assert all(f"\n    {capability}\n" in printed for capability in CAN[name])
-        assert any(line.startswith(full) and f" {kind} " in line for line in table)
+        assert any(line.startswith(name) and f" {kind} " in line for line in table)
 
 
 @pytest.mark.parametrize("path", ASKS)
@@ -171,7 +170,7 @@ def test_preload_and_limits_know_each_kind(daemon: LiveDaemon) -> None:
 def test_keep_alive_load_ps_and_unload(daemon: LiveDaemon, name: str) -> None:
     path, (_, body) = next((path, ask) for path, ask in ASKS.items() if ask[0] in CAN[name] and path.startswith("/v1"))
     assert daemon.post(path, model=name, keep_alive=-1, **body).status == 200
-    (row,) = [row for row in daemon.control("GET", "/ps")["models"] if row["name"] == f"mlx-serve/{name}"]
+    (row,) = [row for row in daemon.control("GET", "/ps")["models"] if row["name"] == name]
     assert (row["kind"], row["expires_at"]) == (STARTERS[name], None) and row["memory"] > 0
     printed = [line for line in daemon.command("ps").stdout.splitlines() if line.startswith(f"mlx-serve/{name} ")]
     assert len(printed) == 1 and "forever" in printed[0]

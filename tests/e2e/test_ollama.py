@@ -69,7 +69,7 @@ def test_seed(client: ollama.Client) -> None:
 
 def test_list_and_show(client: ollama.Client, daemon: LiveDaemon) -> None:
     models = {model.model: model for model in client.list().models}
-    scripted = models["local/scripted:latest"]
+    scripted = models["scripted:latest"]
     assert scripted.details is not None and scripted.details.family == "llama" and scripted.size
     shown = client.show("scripted")
     assert shown.modelinfo is not None and shown.modelinfo["llama.context_length"] == 1 << 18
@@ -87,7 +87,7 @@ def test_copy_and_delete(client: ollama.Client, daemon: LiveDaemon) -> None:
         assert stream.wait_for_text()
         assert client.delete("local/mine").status == "success"
         assert stream.wait_for_text() and daemon.runner("local/scripted") == pid
-    assert "local/mine:latest" not in [model.model for model in client.list().models]
+    assert "mine:latest" not in [model.model for model in client.list().models]
     with pytest.raises(ollama.ResponseError) as gone:
         client.chat("mine", SAY_H)
     assert gone.value.status_code == 404
@@ -106,27 +106,27 @@ def test_pull(client: ollama.Client) -> None:
 def test_load_and_unload_by_an_empty_prompt(client: ollama.Client) -> None:
     loading = client.generate("qwen3", "")
     assert loading.done and loading.done_reason == "load" and loading.response == ""
-    assert "local/qwen3:latest" in loaded(client)
+    assert "qwen3:latest" in loaded(client)
     unloading = client.generate("qwen3", "", keep_alive=0)
     assert unloading.done and unloading.done_reason == "unload"
-    assert "local/qwen3:latest" not in loaded(client), "its memory is free when the answer comes"
+    assert "qwen3:latest" not in loaded(client), "its memory is free when the answer comes"
     assert client.chat("qwen3", []).done_reason == "load"
     assert client.chat("qwen3", [], keep_alive=0).done_reason == "unload"
-    assert "local/qwen3:latest" not in loaded(client)
+    assert "qwen3:latest" not in loaded(client)
 
 
 def test_keep_alive_zero_unloads_after_the_answer(client: ollama.Client) -> None:
     assert client.generate("qwen3", "hello", keep_alive=0, options={"num_predict": 3}).eval_count == 3
-    wait_until(lambda: "local/qwen3:latest" not in loaded(client), "the model is unloaded")
+    wait_until(lambda: "qwen3:latest" not in loaded(client), "the model is unloaded")
 
 
 def test_keep_alive_shows_in_ps(client: ollama.Client) -> None:
     client.chat("scripted", SAY_H, keep_alive="2h")
-    (model,) = [model for model in client.ps().models if model.model == "local/scripted:latest"]
+    (model,) = [model for model in client.ps().models if model.model == "scripted:latest"]
     assert model.expires_at is not None and model.size and model.size_vram is not None
     assert 7000 < (model.expires_at - datetime.now(UTC)).total_seconds() <= 7200
     client.chat("scripted", SAY_H, keep_alive=-1)
-    (model,) = [model for model in client.ps().models if model.model == "local/scripted:latest"]
+    (model,) = [model for model in client.ps().models if model.model == "scripted:latest"]
     assert model.expires_at is not None and (model.expires_at - datetime.now(UTC)).days > 3650
 
 
@@ -147,8 +147,8 @@ async def test_the_asynchronous_client(waiting: ollama.AsyncClient) -> None:
     parts = [part async for part in await waiting.chat("scripted", SAY_H, stream=True)]
     assert "".join(part.message.content or "" for part in parts) == HELLO.text and parts[-1].done
     assert (await waiting.generate("scripted", "say H")).response == HELLO.text
-    assert "local/scripted:latest" in [model.model for model in (await waiting.list()).models]
-    assert "local/scripted:latest" in [model.model for model in (await waiting.ps()).models]
+    assert "scripted:latest" in [model.model for model in (await waiting.list()).models]
+    assert "scripted:latest" in [model.model for model in (await waiting.ps()).models]
     assert (await waiting.show("scripted")).details is not None
     with pytest.raises(ollama.ResponseError) as unknown:
         await waiting.show("nobody")
@@ -165,7 +165,7 @@ def test_a_model_with_a_system_prompt_and_settings_of_its_own(client: ollama.Cli
         assert answer.message.content == HELLO.beginning(2) and answer.done_reason == "length"
         assert client.chat("local/persona", SAY_H, options={"num_predict": 99}).message.content == HELLO.text
         assert client.show("local/persona").parameters == f"{'num_predict':<30} 2"
-        assert loaded(client).count("local/persona:latest") == 0 and len(loaded(client)) == len(set(loaded(client)))
+        assert loaded(client).count("persona:latest") == 0 and len(loaded(client)) == len(set(loaded(client)))
     finally:
         client.delete("local/persona")
     assert client.chat("scripted", SAY_H).message.content == HELLO.text

@@ -164,7 +164,7 @@ def test_the_processes_stay_within_the_limit_and_ps_says_what_they_hold(start: S
 
     def shown_rightly(row: dict[str, Any]) -> bool:
         """What is shown may be a second old."""
-        label, real = f'{{model="{row["name"]}"}}', pytest.approx(private(row["pid"]), rel=0.05)
+        label, real = f'{{model="local/{row["name"]}"}}', pytest.approx(private(row["pid"]), rel=0.05)
         return bool(row["memory"] == real and daemon.gauge(f"model_memory_bytes{label}") == real)
 
     wait_until(lambda: all(map(shown_rightly, daemon.control("GET", "/ps")["models"])), "ps and metrics to be right")

@@ -16,7 +16,7 @@ from mlx_serve.store.disk.manifests import Layer, Manifest, Source
 from mlx_serve.store.disk.verify import Verified
 from mlx_serve.store.errors import StoreBusy
 from mlx_serve.store.installed import Installed, Removed
-from mlx_serve.store.lookup import look_up
+from mlx_serve.store.lookup import look_up, spelled
 from mlx_serve.store.names import Name
 from mlx_serve.store.progress import Progress, Report, silent
 
@@ -91,6 +91,12 @@ class FakeStore:
 
     def models(self) -> list[Installed]:
         return sorted(self.models_by_name.values(), key=lambda model: model.modified, reverse=True)
+
+    def spellings(self) -> dict[Name, str]:
+        return spelled([model.name for model in self.models_by_name.values()], {})
+
+    def name_of_alias(self, text: str) -> Name | None:
+        return None
 
     def find(self, text: str) -> Installed:
         return self.models_by_name[self._key(text)]

@@ -7,8 +7,9 @@ import string
 
 import pytest
 
+from mlx_serve.store.aliases import ALIASES
 from mlx_serve.store.errors import AmbiguousName, InvalidName, UnknownModel, with_hint
-from mlx_serve.store.lookup import look_up
+from mlx_serve.store.lookup import look_up, spelled
 from mlx_serve.store.names import Name, clean
 
 
@@ -131,3 +132,41 @@ def test_an_unknown_name_suggests_near_ones() -> None:
 def test_neither_tag_nor_owner_is_guessed(text: str) -> None:
     with pytest.raises(UnknownModel):
         look_up(text, NAMES, {})
+
+
+@pytest.mark.parametrize("text", ["qwen3:0.6b", "QWEN3:0.6B"])
+def test_a_name_that_the_user_gave_comes_before_the_built_in_alias(text: str) -> None:
+    """`copy x qwen3:0.6b` is what `qwen3:0.6b` means from then on."""
+    names = [Name.parse("mlx-community/Qwen3-0.6B-4bit"), Name.parse("qwen3:0.6b")]
+    assert look_up(text, names, ALIASES).display() == "local/qwen3:0.6b"
+    assert look_up(text, names[:1], ALIASES).display() == "mlx-community/Qwen3-0.6B-4bit"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hf.co/qwen/qwen3-0.6b", "https://huggingface.co/Qwen/Qwen3-0.6B", "registry.ollama.ai/library/qwen3-0.6b:latest"],
+)
+def test_the_host_of_a_name_does_not_matter(text: str) -> None:
+    assert look_up(text, NAMES, {}).display() == "Qwen/Qwen3-0.6B"
+
+
+def test_latest_is_an_alias_too() -> None:
+    """Ollama's clients add it."""
+    assert look_up("Chat:latest", NAMES, {"chat": "local/gpt"}).display() == "local/gpt"
+
+
+def test_names_are_spelled_without_our_owners_where_that_finds_them() -> None:
+    """Whatever is listed finds the model again; what two owners share has its owner."""
+    texts = ("foo", "bar:v1", "mlx-serve/starter", "a/b", "tiny", "x/Tiny", "mlx-serve/q")
+    names = [Name.parse(text) for text in texts]
+    aliases = ALIASES | {"q": "a/b"}
+    shown = spelled(names, aliases)
+    assert [shown[name] for name in names] == [
+        *("foo", "bar:v1", "starter", "a/b", "local/tiny", "x/Tiny"),
+        "mlx-serve/q",
+    ]
+    for name, text in shown.items():
+        assert look_up(text, names, aliases) == name
+        assert look_up(text if ":" in text else f"{text}:latest", names, aliases) == name
+    both = [Name.parse("starter"), Name.parse("mlx-serve/starter")]
+    assert set(spelled(both, ALIASES).values()) == {"local/starter", "mlx-serve/starter"}

@@ -28,6 +28,7 @@ from support.live_http import Answer, SocketConnection, Streamed, exchange, user
 from support.waiting import GUARD, wait_until
 
 from mlx_serve.control.socket import log_path, socket_path
+from mlx_serve.store.ingest.builtin import BUILTINS
 
 T = TypeVar("T")
 
@@ -79,6 +80,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _with_owner(name: str) -> str:
+    """Listings leave our own owners out."""
+    if "/" in name:
+        return name
+    return f"{'mlx-serve' if name in BUILTINS else 'local'}/{name}"
 
 
 class LiveDaemon:
@@ -230,8 +238,9 @@ class LiveDaemon:
         return psutil.Process(self.pid).num_fds()
 
     def runners(self) -> dict[str, int]:
-        """The process of each loaded model, by the model's name."""
-        return {model["name"]: model["pid"] for model in self.control("GET", "/ps")["models"]}
+        """The process of each loaded model, by the model's name with its owner."""
+        rows = self.control("GET", "/ps")["models"]
+        return {_with_owner(row["name"]): row["pid"] for row in rows}
 
     def runner(self, name: str) -> int:
         return self.runners()[name]

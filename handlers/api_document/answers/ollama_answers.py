@@ -158,7 +158,10 @@ class Step(msgspec.Struct):
 
 
 class Version(msgspec.Struct):
+    """`version` is Ollama's, whose API is spoken; `mlx_serve` is ours."""
+
     version: str
+    mlx_serve: str
 
 
 class Error(msgspec.Struct):

@@ -145,7 +145,7 @@ def test_escape_sequences_of_a_model_do_not_reach_the_terminal(chat: Terminal, d
 
 def test_pull_draws_bars_on_a_terminal(daemon: FakeDaemon, environment: dict[str, str]) -> None:
     terminal = Terminal(environment, "pull", "starter")
-    shown = terminal.expect("pulled mlx-serve/starter (1.5 MB)")
+    shown = terminal.expect("pulled starter (1.5 MB)")
     terminal.close()
     assert "model.safetensors: 100% ▕████" in shown
     assert "100 KB" in shown

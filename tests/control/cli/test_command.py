@@ -31,7 +31,7 @@ def test_list_is_a_table_without_borders(starter: FakeDaemon, run: Run) -> None:
     assert done.returncode == 0
     header, row = done.stdout.splitlines()
     assert header.split() == ["NAME", "ID", "SIZE", "TYPE", "MODIFIED"]
-    assert row.split()[:5] == ["mlx-serve/starter", "b" * 12, "1.5", "MB", "llm"]
+    assert row.split()[:5] == ["starter", "b" * 12, "1.5", "MB", "llm"]
     assert header.index("SIZE") == row.index("1.5 MB")
     assert run("ls", "start").stdout.count("\n") == 2
     assert run("ls", "x").stdout.count("\n") == 1
@@ -39,7 +39,7 @@ def test_list_is_a_table_without_borders(starter: FakeDaemon, run: Run) -> None:
 
 def test_json_is_one_document(starter: FakeDaemon, run: Run) -> None:
     for arguments in (["list", "--json"], ["--json", "list"]):
-        assert json.loads(run(*arguments).stdout)["models"][0]["name"] == "mlx-serve/starter"
+        assert json.loads(run(*arguments).stdout)["models"][0]["name"] == "starter"
     for command in (["status"], ["ps"], ["show", "starter"], ["config"], ["gc"], ["load", "starter"], ["version"]):
         done = run(*command, "--json")
         assert done.returncode == 0
@@ -55,15 +55,15 @@ def test_port_and_socket_choose_the_daemon(starter: FakeDaemon, run: Run) -> Non
 
 
 def test_load_ps_unload_remove(starter: FakeDaemon, run: Run) -> None:
-    assert run("load", "starter").stdout == "loaded mlx-serve/starter (2.0 MB, cpu)\n"
+    assert run("load", "starter").stdout == "loaded starter (2.0 MB, cpu)\n"
     header, row = run("ps").stdout.splitlines()
     assert header.split("    ")[0] == "NAME"
     assert "1 minute ago" in row
     assert "30 minutes from now" in row
-    assert "mlx-serve/starter" in run("status").stdout
-    assert run("unload", "starter").stdout == "unloaded mlx-serve/starter\n"
-    assert run("cp", "starter", "b").stdout == "copied starter to local/b\n"
-    assert run("rm", "b", "starter").stdout == "removed local/b\nremoved mlx-serve/starter\n"
+    assert "starter" in run("status").stdout
+    assert run("unload", "starter").stdout == "unloaded starter\n"
+    assert run("cp", "starter", "b").stdout == "copied starter to b\n"
+    assert run("rm", "b", "starter").stdout == "removed b\nremoved starter\n"
     assert starter.store.models() == []
 
 
@@ -95,7 +95,7 @@ def test_pull_away_from_a_terminal_prints_plain_lines(daemon: FakeDaemon, run: R
     """Progress goes to stderr, the result to stdout, and a folder's path is made absolute."""
     done = run("pull", str(tmp_path / ".." / tmp_path.name), "--type", "llm")
     assert done.returncode == 0
-    assert done.stdout == f"pulled local/{tmp_path.name} (1.5 MB)\n"
+    assert done.stdout == f"pulled {tmp_path.name} (1.5 MB)\n"
     assert "\x1b" not in done.stderr
     assert done.stderr.splitlines() == ["stored model.safetensors 100 KB"]
     assert (daemon.store.pulls, daemon.store.options[0]["kind"]) == ([str(tmp_path)], "llm")
@@ -136,11 +136,11 @@ def test_pull_in_a_float_format_keeps_the_source_when_told_to(daemon: FakeDaemon
 
 
 def test_quantize_makes_a_smaller_copy(starter: FakeDaemon, run: Run) -> None:
-    assert run("quantize", "starter", "--bits", "8").stdout == "made mlx-serve/starter-8bit (1.5 MB)\n"
-    assert run("quantize", "starter", "--mode", "nvfp4", "--name", "tiny").stdout == "made local/tiny (1.5 MB)\n"
+    assert run("quantize", "starter", "--bits", "8").stdout == "made starter-8bit (1.5 MB)\n"
+    assert run("quantize", "starter", "--mode", "nvfp4", "--name", "tiny").stdout == "made tiny (1.5 MB)\n"
     lines = [json.loads(line) for line in run("quantize", "starter", "--json").stdout.splitlines()]
     assert lines[0] == {"status": "quantizing", "overall_completed": 750_000, "overall_total": 1_500_000}
-    assert (lines[-1]["status"], lines[-1]["name"]) == ("success", "mlx-serve/starter-4bit")
+    assert (lines[-1]["status"], lines[-1]["name"]) == ("success", "starter-4bit")
     assert [(each.bits, each.group_size, each.mode) for each in starter.quantizing.orders] == [
         (8, 64, "affine"),
         (4, 16, "nvfp4"),
@@ -190,7 +190,7 @@ def test_run_answers_once(starter: FakeDaemon, run: Run) -> None:
     assert done.stdout == "You said: why so?\n"
     assert "eval rate:            20.00 tokens/s" in done.stderr
     assert "prompt eval count:    26 token(s)" in done.stderr
-    assert starter.chats[0]["model"] == "mlx-serve/starter"
+    assert starter.chats[0]["model"] == "starter"
     assert [each["role"] for each in starter.chats[0]["messages"]] == ["system", "user"]
     assert "think" not in starter.chats[0]
 

@@ -58,13 +58,13 @@ def test_url_can_be_called_from_this_machine(host: str, url: str) -> None:
 def test_models_are_listed_shown_copied_and_removed(daemon: FakeDaemon, client: Client) -> None:
     list(client.stream("POST", "/control/v1/pull", {"source": "starter"}))
     [row] = client.get("/control/v1/models")["models"]
-    assert (row["name"], row["kind"], row["size"]) == ("mlx-serve/starter", "llm", 1_500_000)
+    assert (row["name"], row["kind"], row["size"]) == ("starter", "llm", 1_500_000)
     detail = client.get("/control/v1/models/mlx-serve%2Fstarter%3Alatest")
     assert detail["model"] == row
     assert [each["path"] for each in detail["files"]] == ["model.safetensors"]
     assert client.get("/control/v1/models/mlx-serve/starter") == detail
-    assert client.post("/control/v1/copy", {"source": "starter", "destination": "b"})["name"] == "local/b"
-    assert client.delete("/control/v1/models/b")["name"] == "local/b"
+    assert client.post("/control/v1/copy", {"source": "starter", "destination": "b"})["name"] == "b"
+    assert client.delete("/control/v1/models/b")["name"] == "b"
     assert len(client.get("/control/v1/models")["models"]) == 1
 
 
@@ -90,8 +90,8 @@ def test_load_ps_and_unload(daemon: FakeDaemon, client: Client) -> None:
     list(client.stream("POST", "/control/v1/pull", {"source": "starter"}))
     row = client.post("/control/v1/load", {"name": "starter", "keep_alive": -1})
     assert (row["backend"], row["expires_at"], row["context_length"]) == ("cpu", None, 4096)
-    assert [each["name"] for each in client.get("/control/v1/ps")["models"]] == ["mlx-serve/starter"]
-    assert client.post("/control/v1/unload", {"name": "starter"}) == {"name": "mlx-serve/starter", "unloaded": True}
+    assert [each["name"] for each in client.get("/control/v1/ps")["models"]] == ["starter"]
+    assert client.post("/control/v1/unload", {"name": "starter"}) == {"name": "starter", "unloaded": True}
     assert client.post("/control/v1/unload", {"name": "starter"})["unloaded"] is False
 
 

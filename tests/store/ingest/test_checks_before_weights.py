@@ -119,14 +119,34 @@ def test_the_weights_have_the_last_word(store: Store, hub: Hub, tensor: str, kin
 LLAMA = "mlx-community/Llama-3.2-1B-Instruct-4bit"
 
 
-@pytest.mark.parametrize("source", ["llama3.2:1b", "LLAMA3.2:1B", LLAMA.lower(), f"hf.co/{LLAMA}", f"{LLAMA}@main"])
+@pytest.mark.parametrize("source", [LLAMA.lower(), f"hf.co/{LLAMA}", f"{LLAMA}@main"])
 def test_many_names_of_one_model(store: Store, hub: Hub, source: str) -> None:
-    """An alias, another case, an address and a revision lead to the repository, stored as the hub spells it."""
+    """Another case, an address and a revision lead to the repository, stored as the hub spells it."""
     hub.add(LLAMA, checkpoint(5_000))
     model = store.pull(source)
     assert model.name.display() == LLAMA
     assert model.manifest.source.revision == hub.repository(LLAMA).head.id
     assert store.resolve("llama3.2:1b") == model.name
+
+
+@pytest.mark.parametrize("source", ["llama3.2:1b", "LLAMA3.2:1B"])
+def test_a_model_is_listed_under_the_alias_that_it_was_pulled_by(store: Store, hub: Hub, source: str) -> None:
+    """It answers to its repository's name too, and pulling that gives it this name besides, of the same digest."""
+    hub.add(LLAMA, checkpoint(5_000))
+    model = store.pull(source)
+    assert store.spellings() == {model.name: "llama3.2:1b"}
+    assert store.find(source) == store.find(LLAMA) == store.find(f"{LLAMA}:latest") == model
+    assert store.pull(source).name == model.name
+    assert store.pull(LLAMA).digest == model.digest
+    assert sorted(store.spellings().values()) == ["llama3.2:1b", LLAMA]
+    assert store.find(LLAMA).name.display() == LLAMA and store.find(source).name == model.name
+
+
+def test_an_alias_gives_its_name_to_a_model_that_is_there(store: Store, hub: Hub) -> None:
+    hub.add(LLAMA, checkpoint(5_000))
+    before = store.pull(LLAMA)
+    assert store.pull("llama3.2:1b").digest == before.digest
+    assert sorted(store.spellings().values()) == ["llama3.2:1b", LLAMA]
 
 
 @pytest.fixture

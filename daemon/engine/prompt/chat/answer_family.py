@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from ....protocol import ChatPrompt, Generate, Prompt
+from ....protocol import ChatPrompt, Generate, Prompt, TokenPrompt
 from ...grammar.answer_form import AnswerForm, Unforced, bound_by
 from ...grammar.literals import BadGrammar, Block
 from ...output.formats.family import Family
@@ -26,7 +26,7 @@ class AnswerFamilies:
         self._form = functools.lru_cache(maxsize=8)(self._form_of)
 
     def family(self, prompt: Prompt) -> Family:
-        return self._of(prompt.template if isinstance(prompt, ChatPrompt) else None)
+        return self._of(None if isinstance(prompt, TokenPrompt) else prompt.template)
 
     def _of(self, given: str | None) -> Family:
         return find_family(self._template if given is None else given, self._added)
@@ -51,7 +51,7 @@ class AnswerFamilies:
     def grammar(self, request: Generate, rendered: str, opened: bool, note: Callable[[str], None]) -> str:
         """What llguidance compiles for the answer, "" where it may be anything. `note` is told the field that asks for
         it before it is composed. Raises Refused."""
-        form = self._form(request.prompt.template if isinstance(request.prompt, ChatPrompt) else None)
+        form = self._form(None if isinstance(request.prompt, TokenPrompt) else request.prompt.template)
         try:
             if not form.binds(request):
                 return ""
