@@ -172,9 +172,9 @@ def test_keep_alive_load_ps_and_unload(daemon: LiveDaemon, name: str) -> None:
     assert daemon.post(path, model=name, keep_alive=-1, **body).status == 200
     (row,) = [row for row in daemon.control("GET", "/ps")["models"] if row["name"] == name]
     assert (row["kind"], row["expires_at"]) == (STARTERS[name], None) and row["memory"] > 0
-    printed = [line for line in daemon.command("ps").stdout.splitlines() if line.startswith(f"mlx-serve/{name} ")]
+    printed = [line for line in daemon.command("ps").stdout.splitlines() if line.startswith(f"{name} ")]
     assert len(printed) == 1 and "forever" in printed[0]
-    assert [one["model"] for one in daemon.get("/api/ps").json["models"]].count(f"mlx-serve/{name}:latest") == 1
+    assert [one["model"] for one in daemon.get("/api/ps").json["models"]].count(f"{name}:latest") == 1
     assert daemon.post(path, model=name, keep_alive=0, **body).status == 200
     daemon.wait_for_rest()
     assert daemon.command("unload", name).returncode == 0 and name not in _loaded(daemon)
