@@ -26,8 +26,9 @@ async def listing(request: Request) -> HTTPResponse:
     limit, after, before = _limit(request), request.args.get("after_id"), request.args.get("before_id")
     if after is not None and before is not None:
         raise invalid("before_id", "it and 'after_id' exclude each other")
-    models = await store_threads.look(serving(request).store.models)
-    entries = [_entry(model.name.display(), model) for model in models]
+    store = serving(request).store
+    models, spellings = await store_threads.look(store.models), await store_threads.look(store.spellings)
+    entries = [_entry(spellings.get(model.name) or model.name.display(), model) for model in models]
     if before is not None:
         entries = entries[: _place(entries, before, "before_id")]
         page, more = entries[-limit:], len(entries) > limit

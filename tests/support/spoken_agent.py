@@ -30,6 +30,7 @@ TEXTS = {
     "thought and exec": f"<think>\nI need a shell.\n</think>\n\n{call('exec_command', cmd='ls')}",
     "two calls": f"Both.\n{call('weather', city='Rome')}\n{call('weather', city='Oslo')}",
     "json": '{"city": "Rome", "days": 3}',
+    "shell": call("shell", command="echo hi | tee made.txt"),
 }
 NUMBERS = {name: number for number, name in enumerate(TEXTS)}
 
