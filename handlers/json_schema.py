@@ -27,6 +27,8 @@ def grammar(source: bytes, param: str) -> Grammar:
         schema = msgspec.json.decode(source)
     except RecursionError:
         raise _refused(f"the schema is deeper than {MAX_DEPTH} levels", param) from None
+    except UnicodeDecodeError:
+        raise _refused("the schema is not valid UTF-8", param) from None
     except msgspec.DecodeError:
         raise _refused("the schema is not valid JSON", param) from None
     if not isinstance(schema, dict):

@@ -184,7 +184,7 @@ def grammar(body: GenerationBody) -> Grammar | None:
         return Grammar(type="json", param="format")
     if source.startswith(b"{"):
         return schema.grammar(source, "format")
-    shown = source.decode()
+    shown = source.decode(errors="replace")
     shown = shown if len(shown) <= 100 else shown[:100] + "…"
     raise invalid(f'invalid format: {shown}; expected "json" or a valid JSON Schema object', "format")
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from mlx_serve.store.disk.gc import Collected
-from mlx_serve.store.disk.manifests import Layer, Manifest, Source
+from mlx_serve.store.disk.manifests import Layer, Manifest, Overrides, Source
 from mlx_serve.store.disk.verify import Verified
 from mlx_serve.store.errors import StoreBusy
 from mlx_serve.store.installed import Installed, Removed
@@ -127,6 +127,9 @@ class FakeStore:
     def copy(self, source: str, destination: str) -> Installed:
         model = self.find(source)
         return self.add(destination, digest=model.digest, size=model.size)
+
+    def create(self, source: str, destination: str, given: Overrides) -> Installed:
+        return self.copy(source, destination)
 
     def remove(self, name: str, protect: Collection[str] = ()) -> Removed:
         gone = self.models_by_name.pop(self._key(name))
