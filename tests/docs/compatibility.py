@@ -37,7 +37,7 @@ BODIES: Mapping[str, Body] = {
 WITHOUT_JSON = tuple(path for path, operation in OPERATIONS.items() if operation.uploads or operation.bodiless)
 """Endpoints that take a body which is not JSON, or none."""
 
-NEVER = ("/api/push",)
+NEVER = ("/api/me", "/api/status")
 """Endpoints of the same APIs that are not planned."""
 
 
