@@ -124,7 +124,8 @@ class ModelDetail(ResponseBody, frozen=True):
 
 
 class LoadedRow(ResponseBody, frozen=True):
-    """One loaded model; `expires_at` None means never. `memory` is what its process holds, `share` what it may hold."""
+    """One loaded model; `expires_at` None means never. `memory` is what its process holds, `share` what it may hold.
+    `prefix_memory` bytes of that are prompts that were read before, from which `prefix_tokens` were not read again."""
 
     name: str
     id: str
@@ -140,6 +141,8 @@ class LoadedRow(ResponseBody, frozen=True):
     running: int
     waiting: int
     pid: int
+    prefix_memory: int
+    prefix_tokens: int
 
 
 class QuarantinedRow(ResponseBody, frozen=True):

@@ -80,6 +80,8 @@ def loaded_row(resident: Resident, spellings: Mapping[Name, str]) -> LoadedRow:
         running=resident.running,
         waiting=resident.waiting,
         pid=resident.pid,
+        prefix_memory=resident.gauges.prefix_bytes,
+        prefix_tokens=resident.gauges.prefix_tokens,
     )
 
 

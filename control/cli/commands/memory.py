@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 def loaded_table(models: list[dict[str, Any]]) -> str:
     return table(
-        ("NAME", "ID", "SIZE", "BACKEND", "CONTEXT", "LAST USED", "UNTIL"),
+        ("NAME", "ID", "SIZE", "PROMPTS", "BACKEND", "CONTEXT", "LAST USED", "UNTIL"),
         [
             (
                 model["name"],
                 short_id(model["id"]),
                 size(model["memory"]),
+                size(model["prefix_memory"]),
                 model["backend"],
                 str(model["context_length"]),
                 "in use" if model["running"] or model["waiting"] else ago(model["last_used"]),
