@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": (-(2**63), 2**64 - 1),
     "thinking_budget": (0, 2**31 - 1),
 }
+_MOST = {"integer": 2**63 - 1, "float32": 3.4e38}  # of the others: what Ollama's own types hold
 UNUSED = (
     *("num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "draft_num_predict"),
     "typical_p",
@@ -85,7 +86,9 @@ def known(given: dict[str, Any] | None) -> dict[str, Any]:
 def _typed(name: str, value: Any) -> Any:
     kind = TYPES[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "integer" and number and math.isfinite(value):
+    if number and kind in _MOST and name not in RANGES and abs(value) > _MOST[kind]:
+        raise _refused(f'option "{name}" must be of type {kind}', name)
+    if kind == "integer" and number and (isinstance(value, int) or math.isfinite(value)):
         return int(value)  # Ollama cuts fractions off
     if kind == "float32" and number:
         return value

@@ -13,10 +13,17 @@ from .names import BUILTIN_OWNER, DEFAULT_TAG, LOCAL_OWNER, Name, is_full
 
 _HOST = re.compile(r"(?:https?://)?(?:registry\.ollama\.ai/library|hf\.co|huggingface\.co)/", re.IGNORECASE)
 
+_HUB = re.compile(r"(?:https?://)?(?:hf\.co|huggingface\.co)/", re.IGNORECASE)
+
 
 def without_host(text: str) -> str:
     """A name without the host that Ollama's clients may put before it: all models are of one store here."""
     return _HOST.sub("", text, count=1) if _HOST.match(text) else text
+
+
+def on_hub(text: str) -> bool:
+    """Whether a name says that its model is on the hub."""
+    return _HUB.match(text) is not None
 
 
 def look_up(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> Name:

@@ -15,7 +15,7 @@ from ..disk.refs import Ref, Refs
 from ..errors import DamagedModel, HubError, InvalidName, SourceError, UnknownModel
 from ..hub.address import Address, checked_revision, parse
 from ..hub.hub_endpoint import HubEndpoint
-from ..lookup import alias_of, look_up
+from ..lookup import alias_of, look_up, on_hub
 from ..names import Name
 from ..progress import Report
 from . import folder as folders
@@ -156,9 +156,14 @@ class Puller:
         try:
             name = look_up(text, list(self.refs.names()), self.aliases)
             ref = self.refs.get(name)
-            return None if ref is None or ref.problem is not None else (ref.name, self.manifests.get(ref.hex))
+            if ref is None or ref.problem is not None:
+                return None
+            manifest = self.manifests.get(ref.hex)
         except (UnknownModel, InvalidName, DamagedModel):
             return None
+        if on_hub(text) and manifest.source.kind != "hub":
+            return None  # it only has the same name
+        return ref.name, manifest
 
     def _pull_again(
         self, name: Name, manifest: Manifest, endpoint: HubEndpoint, revision: str | None, options: PullOptions

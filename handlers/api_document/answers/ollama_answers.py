@@ -135,7 +135,15 @@ class ShownMessage(msgspec.Struct):
     content: Any
 
 
+class Tensor(msgspec.Struct):
+    name: str
+    type: str
+    shape: list[int]
+
+
 class Shown(msgspec.Struct):
+    """`tensors` with `verbose`."""
+
     modelfile: str
     details: Details
     model_info: dict[str, Any]
@@ -146,6 +154,7 @@ class Shown(msgspec.Struct):
     messages: list[ShownMessage] | UnsetType = UNSET
     template: str | UnsetType = UNSET
     license: str | UnsetType = UNSET
+    tensors: list[Tensor] | UnsetType = UNSET
 
 
 class Step(msgspec.Struct):

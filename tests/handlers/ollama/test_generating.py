@@ -71,6 +71,9 @@ async def test_a_thought_may_have_a_budget(
         ({"suffix": "x", "thinking_budget": 3}, "thinking_budget"),
         ({"suffix": "x", "template": JINJA}, "template"),
         ({"options": {"num_predict": 1e999}}, "options"),
+        ({"options": {"num_predict": 10**400}}, "num_predict"),
+        ({"options": {"num_gpu": 10**400}}, "num_gpu"),
+        ({"options": {"typical_p": 10**400}}, "typical_p"),
     ],
 )
 async def test_what_does_not_go_together(client: httpx.AsyncClient, more: dict[str, Any], field: str) -> None:
