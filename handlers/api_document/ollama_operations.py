@@ -116,6 +116,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Always a 400 with a sentence: there is no registry for models of this store",
         (),
         Body(bodies.Transfer, name="Push", example={"model": "mine"}),
+        errors=(404,),
     ),
     "/api/create": Operation(
         "Ollama",
