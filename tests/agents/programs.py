@@ -1,0 +1,38 @@
+"""The agents' programs: which versions, where they are, and how they are installed from npm."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGES = {
+    "@anthropic-ai/claude-code": "2.1.332",
+    "@openai/codex": "0.171.0",
+}
+SCRIPTS = {"@anthropic-ai/claude-code": "install.cjs"}
+"""What these packages run once they are there, for npm asks first or does not run it."""
+FOLDER = Path(os.environ.get("MLX_SERVE_AGENTS") or Path(__file__).parents[2] / ".agents")
+MODULES = FOLDER / "node_modules"
+
+
+def program(name: str) -> Path:
+    return MODULES / ".bin" / name
+
+
+def install() -> None:
+    """Install every package at its version. Raises CalledProcessError where npm or a script fails."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    wanted = [f"{name}@{version}" for name, version in PACKAGES.items()]
+    npm = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--save-exact", "--prefix", str(FOLDER)]
+    subprocess.run([*npm, *wanted], check=True)
+    for package, script in SCRIPTS.items():
+        subprocess.run(["node", script], cwd=MODULES / package, check=True)
+
+
+if __name__ == "__main__":
+    try:
+        install()
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"the agents could not be installed; this needs npm and the network: {error}")
