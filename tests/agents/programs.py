@@ -10,8 +10,10 @@ from pathlib import Path
 PACKAGES = {
     "@anthropic-ai/claude-code": "2.1.332",
     "@openai/codex": "0.171.0",
+    "@earendil-works/pi-coding-agent": "1.6.0",
+    "node": "22.23.3",  # pi wants Node 22, whatever this machine has
 }
-SCRIPTS = {"@anthropic-ai/claude-code": "install.cjs"}
+SCRIPTS = {"@anthropic-ai/claude-code": "install.cjs", "node": "installArchSpecificPackage.js"}
 """What these packages run once they are there, for npm asks first or does not run it."""
 FOLDER = Path(os.environ.get("MLX_SERVE_AGENTS") or Path(__file__).parents[2] / ".agents")
 MODULES = FOLDER / "node_modules"
