@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -307,3 +308,10 @@ def test_the_rules_notice_a_breach(tmp_path: Path) -> None:
     )
     found = set(imported("store.x", path, typing=False))
     assert found == {"mlx_serve.daemon.engine.generate.pace", "mlx_serve.store.names", "mlx.core"}
+
+
+def test_no_test_imports_another_folder_of_tests_by_a_name_that_the_program_has() -> None:
+    """`python -m pytest` finds the program's own folder first, which has no such module."""
+    wrong = re.compile(r"^ *(?:from|import) (?:control|daemon|handlers|store)(?:\.\w+)* *(?:import .*)?$", re.MULTILINE)
+    tests = Path(__file__).parent
+    assert [str(path) for path in tests.rglob("*.py") if wrong.search(path.read_text(encoding="utf-8"))] == []

@@ -32,3 +32,12 @@ def test_its_tool_runs(daemon: LiveDaemon, agent: Agent, model: str, made: str |
     ran = agent.run("codex", "exec", *FLAGS, "-m", model, "make a file")
     assert (ran.status, ran.made) == (0, made), ran
     assert ran.said.strip().endswith(TEXTS["sentence"])
+
+
+def test_it_takes_us_for_ollama(daemon: LiveDaemon, agent: Agent) -> None:
+    """`--oss`: it asks for the version and the list of models first, and names models as that list does."""
+    agent.settings(".codex/config.toml", 'web_search = "disabled"\n')
+    model = ("--oss", "--local-provider", "ollama", "-m", "exec:latest")
+    ran = agent.run("codex", "exec", *FLAGS, *model, "make a file", CODEX_OSS_BASE_URL=f"{daemon.url}/v1")
+    assert (ran.status, ran.made) == (0, "hi\n"), ran
+    assert ran.said.strip().endswith(TEXTS["sentence"])

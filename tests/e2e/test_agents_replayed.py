@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from handlers.responses.wire import check, kinds
 from support.client_shapes import needs_shapes, shape
 from support.live_daemon import LiveDaemon
+from support.responses_wire import check, kinds
 from support.spoken_agent import PATCH, TEXTS, create, script, write_agent
 
 from mlx_serve.store.store import Store

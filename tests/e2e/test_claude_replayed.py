@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from handlers.anthropic.test_messages import folded
 from support.anthropic_models import AFTER, BEFORE, COMMAND, HELLO, write_agent_model
 from support.client_shapes import FOLDER, needs_shapes, shape
 from support.live_daemon import LiveDaemon
+from support.message_stream import folded
 
 from mlx_serve.store.store import Store
 

@@ -18,7 +18,7 @@ from e2e.scripted_model import write_scripted
 from fakes.hub.server import Hub
 from support.forked_daemons import ForkedDaemons
 
-ROUNDS = 192
+ROUNDS = 96
 REAL_ROUNDS = 8
 QUICK_JOB = str(Path(__file__).resolve().parents[1] / "fakes" / "quick_job.py")
 

@@ -10,9 +10,9 @@ import httpx
 import openai
 import pydantic
 import pytest
-from handlers.responses.wire import checked
 from openai.types.responses import ResponseStreamEvent
 from support.live_daemon import LiveDaemon
+from support.responses_wire import checked
 from support.sent_pictures import data_url, drawn
 from support.spoken_agent import PATCH, TEXTS, create, script, write_agent
 

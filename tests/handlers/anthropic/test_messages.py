@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from fakes.engine import finished, says
 from fakes.serving import MODEL, Serving
+from support.message_stream import folded
 
 from mlx_serve.daemon.errors import InsufficientMemory, RequestRejected, RunnerDied
 from mlx_serve.daemon.protocol import Calling, ChatPrompt, Delta, Generate, ToolCall
@@ -47,38 +48,6 @@ def events(text: str) -> list[tuple[str, Any]]:
         found.append((first.removeprefix("event: "), document))
         assert found[-1][0] == document["type"]
     return found
-
-
-def folded(given: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The message that a stream amounts to; every event must be in its place."""
-    names = [name for name, _ in given if name != "ping"]
-    assert names[0] == "message_start" and names[-2:] == ["message_delta", "message_stop"]
-    message: dict[str, Any] = given[0][1]["message"]
-    parts: dict[int, str] = {}
-    opened: int | None = None
-    for name, document in given[1:]:
-        if name == "content_block_start":
-            assert opened is None and document["index"] == len(message["content"])
-            opened = document["index"]
-            message["content"].append(document["content_block"])
-        elif name == "content_block_delta":
-            assert document["index"] == opened
-            block, delta = message["content"][opened], document["delta"]
-            if delta["type"] == "input_json_delta":
-                parts[opened] = parts.get(opened, "") + delta["partial_json"]
-            else:
-                field = delta["type"].removesuffix("_delta")
-                block[field] += delta[field]
-        elif name == "content_block_stop":
-            assert document["index"] == opened
-            if message["content"][opened]["type"] == "tool_use":
-                message["content"][opened]["input"] = json.loads(parts.get(opened, "{}"))
-            opened = None
-        elif name == "message_delta":
-            assert opened is None
-            message |= document["delta"]
-            message["usage"] |= document["usage"]
-    return message
 
 
 async def both(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fakes.engine import finished, says
 from fakes.serving import MODEL, Serving
-from handlers.responses.wire import checked, events, kinds
+from support.responses_wire import checked, events, kinds
 
 from mlx_serve.daemon.errors import CancelledByOperator, RequestRejected, RunnerDied
 from mlx_serve.daemon.protocol import Accepted, ChatPrompt, Delta, TokenLogprob, ToolCall

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fakes.engine import finished, says
 from fakes.serving import MODEL, Serving
-from handlers.responses.wire import events
 from support.client_shapes import needs_shapes, shape
+from support.responses_wire import events
 from support.sent_pictures import seeing
 
 from mlx_serve.daemon.protocol import ChatPrompt, Delta, Generate

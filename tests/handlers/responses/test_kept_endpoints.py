@@ -9,9 +9,9 @@ import httpx
 import pytest
 from fakes.engine import finished, says
 from fakes.serving import MODEL, Serving, daemon
-from handlers.responses.wire import checked, events
 from openai.types.responses import ResponseItem
 from pydantic import TypeAdapter
+from support.responses_wire import checked, events
 
 from mlx_serve.daemon.protocol import Delta, ToolCall
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes.engine import finished
 from fakes.serving import MODEL, Serving, raw
-from handlers.responses.wire import events, kinds
+from support.responses_wire import events, kinds
 from support.waiting import GUARD, soon
 
 from mlx_serve.daemon.errors import RequestRejected
