@@ -95,7 +95,7 @@ def test_prompts_of_the_same_length_begin_differently() -> None:
 def test_the_soak_runs_here(tmp_path: Path) -> None:
     """With the built-in model for a moment: answers, some left early, a daemon that lives, memory that comes back."""
     done = subprocess.run(
-        [sys.executable, str(HERE / "probe_soak.py"), "--minutes", "0.05"],
+        [sys.executable, str(HERE / "probe_soak.py"), "--minutes", "0.02"],
         capture_output=True,
         text=True,
         check=False,

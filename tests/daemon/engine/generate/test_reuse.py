@@ -20,7 +20,7 @@ from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache, recording
 from mlx_serve.daemon.protocol import Cancel, Sampling
 
-NAMES = ["llama", "qwen3", "gemma3", "qwen3_next", "qwen3_5", "phi3"]
+NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]
 RECURRENT = ("qwen3_next", "qwen3_5")
 PLENTY = 1 << 30
 

@@ -12,7 +12,7 @@ from support.forced_calls import force, talk
 from mlx_serve.daemon.engine.output.formats.family import Family
 from mlx_serve.daemon.engine.output.formats.table import FAMILIES
 
-CALLS = int(os.environ.get("MLX_SERVE_TEST_CALLS", "60"))
+CALLS = int(os.environ.get("MLX_SERVE_TEST_CALLS", "25"))
 """Of each family; `make forced` takes a thousand and prints what came of them."""
 SEED = int(os.environ.get("MLX_SERVE_TEST_SEED", "5"))
 
