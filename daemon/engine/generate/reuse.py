@@ -52,13 +52,14 @@ class Reuse:
     def look(self, waiting: Iterable[Choices], recordings: Iterable[Recording]) -> None:
         """Set of each waiting request how much of it need not be read, and whether it had better wait: for one that
         is being read, or comes before it, and begins like it for longer than what is kept."""
-        if self.kept is None:
+        queue = list(waiting)
+        if self.kept is None or not queue:
             return
         coming: dict[bytes, tuple[Chain, int, Recording | None]] = {}
         for recording in recordings:
             for chain, length in recording.rows.values():
                 coming.update(dict.fromkeys(chain.names(length), (chain, length, recording)))
-        for place, request in enumerate(waiting):
+        for place, request in enumerate(queue):
             request.deferred = place >= FORESEEN
             if request.deferred or not request.reusable:
                 continue

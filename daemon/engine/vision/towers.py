@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Literal, Protocol
 
 import mlx.core as mx
@@ -38,7 +39,7 @@ class _Stage(nn.Module):  # type: ignore[misc]
         return given
 
 
-class Family:
+class Family(ABC):
     """What towers have in common. `model` is mlx-vlm's, whose language part is elsewhere."""
 
     additions = 0
@@ -60,12 +61,12 @@ class Family:
         finally:
             self._told.pop()
 
-    def _features(self, pixels: mx.array, arrays: Arrays) -> mx.array:
-        raise NotImplementedError
+    @abstractmethod
+    def _features(self, pixels: mx.array, arrays: Arrays) -> mx.array: ...
 
+    @abstractmethod
     def _blocks(self) -> list[Any]:
         """The list of the tower's blocks, in place."""
-        raise NotImplementedError
 
     def _stage(self, blocks: list[Any]) -> None:
         blocks[:] = [_Stage(block, self._told) for block in blocks]
