@@ -25,11 +25,12 @@ TORCH_INDEX ?=
 SENTENCE ?= sentence-transformers==6.2.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-mac-like forced mac-check mac-wheels real agents check types $(TYPES) format docs bench man bench-prefix bench-grammar dist reference clean hint
+.PHONY: help install demo test test-long test-mac-like forced mac-check mac-wheels real agents check types $(TYPES) format docs bench man bench-prefix bench-grammar dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
 	@echo 'make test       every test (TESTS=tests/store for some)'
+	@echo 'make test-long  the same, with all rounds of those that repeat something (half an hour)'
 	@echo 'make test-mac-like  the tests as far as Linux can be made like macOS (TESTS=… for some)'
 	@echo 'make mac-check  on a Mac: what only a Mac can show, in an hour; writes mac-check.md (MAC_CHECK="--dry-run" lists it)'
 	@echo 'make mac-wheels  whether every pin has a wheel for macOS 14 to 26 on Apple silicon (asks the package index)'
@@ -52,6 +53,9 @@ demo: $(READY) hint
 
 test: $(READY) hint
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+test-long: $(READY) hint
+	MLX_SERVE_LONG=1 MLX_SERVE_HOSTILE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-mac-like: $(READY) hint
 	$(BIN)/python tests/support/mac_like/run.py -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)

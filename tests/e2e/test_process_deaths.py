@@ -14,11 +14,12 @@ import psutil
 import pytest
 from e2e.conftest import Start
 from e2e.scripted_model import HELLO
+from support.extent import extent
 from support.live_daemon import LiveDaemon, dead, wait_until
 from support.live_http import Answer, Streamed
 
 MODEL = "local/scripted"
-ROUNDS = 20
+ROUNDS = extent(6, 20)
 KILLERS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 SAY_P = [{"role": "user", "content": "say P"}]
 
@@ -83,7 +84,7 @@ def check_whole_answers(openai: Answer, ollama: Answer) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_killed_runner_costs_its_requests_and_nothing_else(mortal: LiveDaemon) -> None:
-    """Twenty times in a row under four streams and two whole answers, by every signal that kills.
+    """Again and again under four streams and two whole answers, by every signal that kills.
 
     Every stream ends with an error in its dialect, the daemon answers throughout, the next
     request works, nothing leaks.

@@ -16,10 +16,11 @@ from e2e.operations import PulledRepository
 from e2e.pulling_daemon import model
 from e2e.scripted_model import write_scripted
 from fakes.hub.server import Hub
+from support.extent import extent
 from support.forked_daemons import ForkedDaemons
 
-ROUNDS = 96
-REAL_ROUNDS = 8
+ROUNDS = extent(32, 96)
+REAL_ROUNDS = extent(3, 8)
 QUICK_JOB = str(Path(__file__).resolve().parents[1] / "fakes" / "quick_job.py")
 
 

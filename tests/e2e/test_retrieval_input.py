@@ -107,7 +107,7 @@ def test_a_token_beyond_all_numbers(daemon: LiveDaemon) -> None:
 
 
 def test_megabytes_hold_nobody_up(daemon: LiveDaemon) -> None:
-    """While six requests of 50 MB or 100,000 texts are read and refused, others embed, rank and chat."""
+    """While three requests of 50 MB or 100,000 texts are read and refused, others embed, rank and chat."""
     running = daemon.chat_stream("starter", "What is 2 + 3?", max_tokens=400, ignore_eos=True)
     hostile = [_embedding(input=MEGABYTES_50), _ranking(documents=[MEGABYTES_50]), _embedding(input=["a"] * 100_000)]
 
@@ -116,9 +116,9 @@ def test_megabytes_hold_nobody_up(daemon: LiveDaemon) -> None:
         asks = [_embedding(input="hello"), (path, body)] * 10
         return [daemon.post(path, **body).status for path, body in asks]
 
-    calls: list[Any] = [lambda ask=ask: daemon.post(ask[0], **ask[1]).status for ask in hostile * 2]
+    calls: list[Any] = [lambda ask=ask: daemon.post(ask[0], **ask[1]).status for ask in hostile]
     *ends, others = together([*calls, small])
-    assert ends == [400] * 6 and others == [200] * 20
+    assert ends == [400] * 3 and others == [200] * 20
     assert running.wait_for_text()
     running.drop()
 

@@ -12,6 +12,7 @@ import pytest
 from mac import probe_awake, probe_launchd, probe_soak, probe_speed
 from mac.system_memory import Sample, footprint, sample, wired_and_free
 from mac.trial import Trial, words
+from support.extent import only_long
 
 HERE = Path(__file__).parent
 VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
@@ -92,6 +93,7 @@ def test_prompts_of_the_same_length_begin_differently() -> None:
     assert len({text[:12] for text in made}) == 200 and all(len(text.split()) == 53 for text in made)
 
 
+@only_long
 def test_the_soak_runs_here(tmp_path: Path) -> None:
     """With the built-in model for a moment: answers, some left early, a daemon that lives, memory that comes back."""
     done = subprocess.run(

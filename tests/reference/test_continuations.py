@@ -11,6 +11,7 @@ from reference.blocks import VOCABULARY
 from reference.checkpoints import NAMES, Checkpoint, prompts
 from reference.recorded_file import STEPS, TOP, read
 from support.engine_client import Engine, Sequence
+from support.extent import LONG
 
 from mlx_serve.daemon.protocol import Sampling, TokenPrompt
 
@@ -22,11 +23,12 @@ TOLERANCE = 1e-3
 
 @pytest.fixture(
     scope="module",
-    params=[(name, PREFILL_CHUNK) for name in NAMES] + [("gemma3", WHOLE_PROMPT), ("qwen3_next", WHOLE_PROMPT)],
+    params=[(name, PREFILL_CHUNK) for name in NAMES]
+    + [(name, WHOLE_PROMPT) for name in ("gemma3", "qwen3_next") if LONG],
     ids=lambda param: "-".join(map(str, param)),
 )
 def loaded(request: pytest.FixtureRequest, checkpoints: dict[str, Checkpoint]) -> Iterator[tuple[Engine, str]]:
-    """One child per architecture, prefilling 16 tokens a step; two of the special caches take whole prompts too."""
+    """One child per architecture, prefilling 16 tokens a step; where there is time two of the special caches take whole prompts too."""
     name, chunk = request.param
     with Engine() as engine:
         engine.hello()

@@ -1,4 +1,4 @@
-"""How long preparing one prompt may take, in seconds."""
+"""How long preparing one prompt may take, in seconds of a processor that works on it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ BYTES_PER_SECOND = 256 << 10
 """Slower than any tokenizer at work."""
 PIXELS_PER_SECOND = 4_000_000
 """Slower than any picture is decoded and scaled."""
+MOST_WAITS = 2
+"""On a busy machine a worker may take so many times as long, while it has not had the processor for its seconds."""
 
 
 def seconds_for(text: int, pixels: int = 0) -> float:

@@ -112,9 +112,9 @@ class Supervisor:
         message = _from_worker.decode(frame)
         if isinstance(message, Note):
             if task is not None and message.grammar:
-                task.compiles(message.grammar, now)
+                task.compiles(message.grammar, now, worker.used)
             elif task is not None:
-                task.works_on(message, now)
+                task.works_on(message, now, worker.used)
             return
         if task is not None and task.ends is None:
             self._asker.answer(bytes(message.result))
@@ -173,7 +173,7 @@ class Supervisor:
             elif task.ends is not None:
                 if now >= task.ends:
                     self._end(worker)
-            elif now >= task.deadline:
+            elif now >= task.deadline and task.is_late(now, worker.used):
                 self._end(worker)
                 self._answer(_too_late(task))
             elif worker.too_large:

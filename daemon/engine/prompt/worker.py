@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ...protocol import Count, Counted, Detokenize, Detokenized, Embed, Generate, Rejected, Rerank, Work
-from .deadline import DEADLINE_SECONDS, GRAMMAR_SECONDS, seconds_for
+from .deadline import DEADLINE_SECONDS, GRAMMAR_SECONDS, MOST_WAITS, seconds_for
 from .memory_bound import AddressSpace, allowance, resident
 from .prompt_frames import (
     Encoded,
@@ -96,7 +96,7 @@ class PromptWorker:
 
     def _end_after(self, seconds: float) -> None:
         """The prompt process ends a late worker; where it is gone, the alarm does."""
-        signal.setitimer(signal.ITIMER_REAL, seconds + ALARM_SECONDS if seconds else 0.0)
+        signal.setitimer(signal.ITIMER_REAL, MOST_WAITS * seconds + ALARM_SECONDS if seconds else 0.0)
 
     def _result(self, frame: bytearray) -> tuple[Result, bool]:
         """The answer, and whether this process can be trusted with another job."""

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from mlx_serve.daemon.engine.prompt import supervisor as supervisor_module
-from mlx_serve.daemon.engine.prompt.deadline import seconds_for
+from mlx_serve.daemon.engine.prompt.deadline import MOST_WAITS, seconds_for
 from mlx_serve.daemon.engine.prompt.forked import Task
 from mlx_serve.daemon.engine.prompt.memory_bound import allowance
 from mlx_serve.daemon.engine.prompt.prompt_frames import Note, PromptJob, receive
@@ -26,6 +26,7 @@ class Worker:
         self.task: Task | None = None
         self.idle_since = 0.0
         self.too_large = False
+        self.used = 0.0
 
     def begin(self, job: PromptJob, now: float) -> None:
         self.task = Task(job, now + 5)
@@ -85,9 +86,10 @@ def test_a_text_has_time_by_its_length(supervisor: Supervisor, ours_theirs: Pair
     supervisor._hand_out(100.0)
     (worker,) = supervisor._workers
     assert worker.task is not None
-    worker.task.works_on(Note(size=1 << 20), 103.0)
+    worker.task.works_on(Note(size=1 << 20), 103.0, 0.0)
     supervisor._end_late_ones(103.0 + seconds_for(1 << 20) - 0.1)
     assert at_work(supervisor) == [1]
+    worker.used = seconds_for(1 << 20)  # type: ignore[misc]
     supervisor._end_late_ones(103.0 + seconds_for(1 << 20))
     assert supervisor._workers == []
     frame = receive(ours_theirs[1])
@@ -97,6 +99,24 @@ def test_a_text_has_time_by_its_length(supervisor: Supervisor, ours_theirs: Pair
     assert rejected.message.startswith("tokenizing 1048576 bytes took longer than 9 s")
 
 
+def test_a_busy_machine_is_not_the_prompts_fault(supervisor: Supervisor) -> None:
+    """A worker that others kept from the processor has longer, and in the end that is enough too."""
+    supervisor._waiting.extend([(job(1), 0.0), (job(2), 0.0)])
+    supervisor._hand_out(100.0)
+    for worker in supervisor._workers:
+        assert worker.task is not None
+        worker.task.works_on(Note(size=1 << 20), 100.0, 7.0)
+    seconds = seconds_for(1 << 20)
+    supervisor._workers[0].used = 7.0 + seconds / 2  # type: ignore[misc]
+    supervisor._workers[1].used = 7.0 + seconds  # type: ignore[misc]
+    supervisor._end_late_ones(100.0 + seconds)
+    assert at_work(supervisor) == [1]
+    supervisor._end_late_ones(100.0 + MOST_WAITS * seconds - 0.1)
+    assert at_work(supervisor) == [1]
+    supervisor._end_late_ones(100.0 + MOST_WAITS * seconds)
+    assert at_work(supervisor) == []
+
+
 def test_pictures_have_time_and_room_by_their_pixels(supervisor: Supervisor, ours_theirs: Pair) -> None:
     """From where each is read on; a text after them has its own time again."""
     supervisor._waiting.append((job(1), 0.0))
@@ -104,12 +124,13 @@ def test_pictures_have_time_and_room_by_their_pixels(supervisor: Supervisor, our
     (worker,) = supervisor._workers
     task = worker.task
     assert task is not None
-    task.works_on(Note(pixels=40_000_000, kept=1000), 103.0)
+    task.works_on(Note(pixels=40_000_000, kept=1000), 103.0, 0.0)
     assert task.deadline == 103.0 + seconds_for(0, 40_000_000) == 103.0 + 15.0
     assert allowance(0, 0, task.pixels, task.kept) > allowance(0) + 40_000_000 * 16
-    task.works_on(Note(size=1 << 20), 110.0)
+    task.works_on(Note(size=1 << 20), 110.0, 0.0)
     assert task.deadline == 110.0 + seconds_for(1 << 20) and task.kept == 1000
-    task.works_on(Note(pixels=40_000_000), 120.0)
+    task.works_on(Note(pixels=40_000_000), 120.0, 0.0)
+    worker.used = 15.0  # type: ignore[misc]
     supervisor._end_late_ones(135.0)
     frame = receive(ours_theirs[1])
     assert frame is not None
