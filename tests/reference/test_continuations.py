@@ -28,7 +28,8 @@ TOLERANCE = 1e-3
     ids=lambda param: "-".join(map(str, param)),
 )
 def loaded(request: pytest.FixtureRequest, checkpoints: dict[str, Checkpoint]) -> Iterator[tuple[Engine, str]]:
-    """One child per architecture, prefilling 16 tokens a step; where there is time two of the special caches take whole prompts too."""
+    """One child per architecture, prefilling 16 tokens a step; two of the special caches take whole prompts
+    too, where there is time."""
     name, chunk = request.param
     with Engine() as engine:
         engine.hello()
