@@ -5,6 +5,7 @@ Both sides of that choice look the same to the batch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -15,7 +16,9 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ..cache.capacity import UNKNOWN, Costs, rearranged
 from ..cache.rows import row_bytes
+from . import compiled_layers
 from .bucket import Bucket
+from .compiled_layers import Uncompilable
 from .inputs import Inputs
 
 
@@ -42,22 +45,48 @@ class Forward(Protocol):
     def nbytes(self) -> int: ...
 
 
+CLOSE = 0.05
+"""How far logits may be apart, as a part of the greatest of them: what half precision makes of another order."""
+
+
 def ragged_works(network: Any) -> bool:
     """Whether this architecture hands masks through to attention untouched, so that `Ragged` may stand in for them."""
-    outcomes = []
-    try:
-        for ragged in (False, True):
-            forward = BatchedForward(network, 0, ragged=ragged)
-            for length in (1, 3):
-                caches = make_prompt_cache(network)
-                network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
-                forward.join(caches, 0, length)
-            outcomes.append(forward(Inputs(mx.zeros((2, 1), dtype=mx.int32))).astype(mx.float32))
-        mx.eval(outcomes)
-    except (TypeError, ValueError, AttributeError, RuntimeError):
+    return _close(_trial(network, ragged=False), _trial(network, ragged=True))
+
+
+def compiled_works(network: Any, *, ragged: bool) -> bool:
+    """Compile what decode steps do in layers, in place, where that gives the same; the weights are in memory. Where it
+    does not, or MLX is told to compile nothing, the network stays as it is."""
+    if "MLX_DISABLE_COMPILE" in os.environ:
         return False
-    masked, counted = outcomes
-    return bool(mx.max(mx.abs(masked - counted)) <= 0.05 * mx.max(mx.abs(masked)))
+    plain = _trial(network, ragged=ragged)
+    if plain is None or not compiled_layers.compile_layers(network):
+        return False
+    works = _close(plain, _trial(network, ragged=ragged))
+    if not works:
+        compiled_layers.undo(network)
+    return works
+
+
+def _trial(network: Any, *, ragged: bool) -> mx.array | None:
+    """The logits of a step of two rows, and of one of one; None where the network cannot do that."""
+    forward = BatchedForward(network, 0, ragged=ragged)
+    try:
+        for length in (1, 3):
+            caches = make_prompt_cache(network)
+            network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
+            forward.join(caches, 0, length)
+        both = forward(Inputs(mx.zeros((2, 1), dtype=mx.int32)))
+        forward.leave(0)
+        logits = mx.concatenate([both, forward(Inputs(mx.zeros((1, 1), dtype=mx.int32)))]).astype(mx.float32)
+        mx.eval(logits)
+    except (TypeError, ValueError, AttributeError, RuntimeError, Uncompilable):
+        return None
+    return logits
+
+
+def _close(one: mx.array | None, other: mx.array | None) -> bool:
+    return one is not None and other is not None and bool(mx.abs(one - other).max() <= CLOSE * mx.abs(one).max())
 
 
 class BatchedForward:

@@ -18,12 +18,14 @@ from ...protocol import Load, Loaded, Sampling
 from ..cache import attention
 from ..cache.capacity import Costs, RowBytes, pass_bytes
 from ..cache.rows import can_batch, paddable, row_bytes
+from ..device import backend
 from ..output.detokenize import Vocabulary
 from ..output.formats.family import Family
 from ..output.formats.table import capabilities, find_family, markers
 from ..prompt.insertion.markers import ends
 from ..prompt.prompt_frames import SightData
-from .forward import ragged_works
+from .forward import compiled_works, ragged_works
+from .joined import join
 from .model_folder import UseTokenizer, context_length, read_json, reading
 from .network import open_network
 from .precision import widen
@@ -103,6 +105,8 @@ def _network(
         if use_tokenizer is not None:
             use_tokenizer(tokenizer._tokenizer, str(folder), options)
         widen(network, memory)
+        if backend() != "cpu":  # there a product is cheap to begin, and taking its parts from one another is not
+            join(network)
         mx.eval(network.parameters())
     return network, tokenizer
 
@@ -123,6 +127,8 @@ def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, 
     mx.eval(logits)
     batchable = can_batch(caches)
     counts = batchable and attention.pays(probe) and ragged_works(network)
+    if batchable:
+        compiled_works(network, ragged=counts)
     weight_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     return LanguageModel(
         network=network,

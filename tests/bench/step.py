@@ -1,0 +1,137 @@
+"""What a decode step costs in process, and what joined products and compiled layers change: ms a step, in turns.
+
+usage: step.py [--shape tiny] [--bits 4] [--dtype float32] [--rows 1,8,32] [--steps 40] [--rounds 3] [--length 200]
+
+The step after the next is launched before a step's tokens are read, as the engine does it. `bare` is mlx-lm's network
+with mlx-lm's caches and rows of one length; the others are the engine's rows, whose lengths differ. `build` is what
+this process's thread does of it, which is where Python is. Medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from make_model import SHAPES
+from mlx.utils import tree_flatten
+from mlx_lm.models import qwen3
+from mlx_lm.models.cache import make_prompt_cache
+from openblas import environment
+
+from mlx_serve.daemon.engine.cache import attention
+from mlx_serve.daemon.engine.cache.capacity import pass_bytes
+from mlx_serve.daemon.engine.model.compiled_layers import compile_layers, undo
+from mlx_serve.daemon.engine.model.forward import BatchedForward
+from mlx_serve.daemon.engine.model.inputs import Inputs
+from mlx_serve.daemon.engine.model.joined import join
+
+WARM = 4
+"""Steps before the clock runs: kernels are compiled, compiled functions traced."""
+
+Step = Callable[[mx.array], mx.array]
+
+
+def network(shape: str, bits: int, dtype: str) -> Any:
+    mx.random.seed(7)
+    config = SHAPES[shape] | {
+        "model_type": "qwen3",
+        "rms_norm_eps": 1e-6,
+        "max_position_embeddings": 40960,
+        "rope_theta": 1000000,
+        "tie_word_embeddings": True,
+    }
+    model = qwen3.Model(qwen3.ModelArgs.from_dict(config))
+    model.set_dtype(getattr(mx, dtype))
+    if bits:
+        nn.quantize(model, 64, bits)
+    mx.eval(model.parameters())
+    return model
+
+
+def prefilled(model: Any, rows: int, length: int) -> list[Any]:
+    caches = make_prompt_cache(model)
+    model(mx.zeros((rows, length), dtype=mx.int32), cache=caches)
+    mx.eval([cache.state for cache in caches])
+    return caches
+
+
+def bare(model: Any, rows: int, length: int) -> Step:
+    caches = prefilled(model, rows, length)
+    return lambda tokens: mx.argmax(model(tokens[:, None], cache=caches)[:, -1], axis=-1)
+
+
+def engine(model: Any, rows: int, length: int) -> Step:
+    weights = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+    ragged = attention.installed() and attention.skips_padding()
+    forward: Any = BatchedForward(model, pass_bytes(weights, ragged=ragged), ragged=ragged)
+    caches = prefilled(model, 1, length + rows)
+    for row in range(rows):
+        forward.join(caches, 0, length + row)
+    return lambda tokens: mx.argmax(forward(Inputs(tokens[:, None])), axis=-1)
+
+
+def measure(step: Step, rows: int, steps: int) -> tuple[float, float]:
+    """Milliseconds a step, and those of them that building its graph took."""
+    current = mx.zeros((rows,), dtype=mx.int32)
+    for _ in range(WARM):
+        current = step(current)
+        mx.eval(current)
+    built, began = 0.0, time.perf_counter()
+    for _ in range(steps):
+        at = time.thread_time()
+        following = step(current)
+        built += time.thread_time() - at
+        mx.async_eval(following)  # type: ignore[no-untyped-call]
+        current.tolist()
+        current = following
+    mx.eval(current)
+    return (time.perf_counter() - began) / steps * 1e3, built / steps * 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--bits", type=int, choices=(0, 4, 8), default=0)
+    parser.add_argument("--dtype", default="float32", choices=("bfloat16", "float16", "float32"))
+    parser.add_argument("--rows", default="1,8,32")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--length", type=int, default=200)
+    options = parser.parse_args()
+    if "LD_PRELOAD" not in os.environ and "LD_PRELOAD" in (wanted := environment()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], wanted)
+    attention.install()
+    plain, joined = (network(options.shape, options.bits, options.dtype) for _ in range(2))
+    join(joined)
+    print(f"{options.shape}, {options.bits or options.dtype}, {mx.default_device()}: ms a step (build)")
+    for rows in map(int, options.rows.split(",")):
+        found: dict[str, list[tuple[float, float]]] = {}
+        for place in range(options.rounds + 1):
+            for name, model, make in (
+                ("bare", plain, bare),
+                ("plain", plain, engine),
+                ("joined", joined, engine),
+                ("compiled", plain, engine),
+                ("both", joined, engine),
+            ):
+                if name in ("compiled", "both"):
+                    compile_layers(model)
+                times = measure(make(model, rows, options.length), rows, options.steps if place else 2)
+                undo(model)
+                if place:
+                    found.setdefault(name, []).append(times)
+        first = statistics.median(step for step, _ in found["plain"])
+        for name, runs in found.items():
+            step, build = (statistics.median(run[part] for run in runs) for part in (0, 1))
+            print(f"  {rows:3} rows  {name:8}  {step:8.2f}  ({build:.2f})  {step / first:5.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
