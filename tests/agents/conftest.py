@@ -16,7 +16,15 @@ from mlx_serve.store.store import Store
 
 collect_ignore_glob = [] if os.environ.get("MLX_SERVE_AGENTS") else ["test_*.py"]
 ROOT = Path(__file__).parents[2]
-SCRIPTS = {"exec": "exec", "gpt-5.5": "patch", "thinker": "thought and exec", "bash": "bash"}
+SCRIPTS = {
+    "exec": "exec",
+    "gpt-5.5": "patch",
+    "thinker": "thought and exec",
+    "bash": "bash",
+    "run-shell-command": "run_shell_command",
+    "capital-bash": "Bash",
+    "whole-file": "whole file",
+}
 """What each model says first; the name gpt-5.5 is one for which Codex offers `apply_patch`."""
 
 

@@ -31,6 +31,9 @@ TEXTS = {
     "two calls": f"Both.\n{call('weather', city='Rome')}\n{call('weather', city='Oslo')}",
     "json": '{"city": "Rome", "days": 3}',
     "shell": call("shell", command="echo hi | tee made.txt"),
+    "run_shell_command": call("run_shell_command", command="echo hi | tee made.txt", is_background=False),
+    "Bash": call("Bash", command="echo hi | tee made.txt"),
+    "whole file": "made.txt\n```\nhi\n```\n",
 }
 NUMBERS = {name: number for number, name in enumerate(TEXTS)}
 
