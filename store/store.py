@@ -268,6 +268,12 @@ class Store:
     # --- derived models -----------------------------------------------------------------------------------------------
 
     @contextmanager
+    def unswept(self) -> Iterator[None]:
+        """Files of a model that is found in it stay meanwhile, even if its name is removed. Raises StoreBusy."""
+        with self._lock.shared():
+            yield
+
+    @contextmanager
     def workspace(self, needed: int) -> Iterator[Path]:
         """A private folder for `needed` bytes of files, removed at the end; no sweep runs meanwhile.
 

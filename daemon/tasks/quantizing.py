@@ -98,13 +98,15 @@ class Quantizer:
         Raises RequestRejected, UnsupportedModel, NoSpace, JobDied and other StoreErrors and DaemonErrors.
         """
         settings = check(order.bits, order.group_size, order.mode)
-        source = await store_threads.look(self._store.find, order.name)
-        target = _target(source, order)
-        _check_source(source)
-        report(Progress("quantizing"))
-        folder = await store_threads.work(self._store.view, source)
-        needed = await in_thread(partial(_estimate, source, folder, settings), "quantize")
         async with AsyncExitStack() as stack:
+            # From before it is looked up: a model that is removed in the meantime keeps its files until this is done.
+            await _enter(stack, self._store.unswept())
+            source = await store_threads.look(self._store.find, order.name)
+            target = _target(source, order)
+            _check_source(source)
+            report(Progress("quantizing"))
+            folder = await store_threads.work(self._store.view, source)
+            needed = await in_thread(partial(_estimate, source, folder, settings), "quantize")
             output = await _enter(stack, self._store.workspace(needed))
             ended = await run_job(_frame(source, folder, output, settings), partial(_forward, report), self._command)
             written = self._checked(source, ended)

@@ -96,6 +96,28 @@ async def test_doing_it_again_keeps_the_model_as_it_is(store: Store) -> None:
     assert (again.digest, again.modified) == (first.digest, first.modified)
 
 
+@pytest.mark.parametrize("moment", ["found", "seen"])
+async def test_a_model_that_is_removed_while_it_is_quantized_is_finished(
+    store: Store, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name goes at once, wherever the work is; its files stay until the work is done."""
+    method = {"found": "view", "seen": "workspace"}[moment]
+    original = getattr(Store, method)
+
+    def removed_first(self: Store, *arguments: object) -> object:
+        self.remove("qwen3")
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, method, removed_first)
+        made = await run(store)
+    assert [model.name.display() for model in store.models()] == ["local/qwen3-4bit"]
+    assert all(verified.ok for verified in store.verify())
+    assert made.manifest.quantization is not None
+    store.gc()
+    assert store.view(store.find("qwen3-4bit")).is_dir()
+
+
 async def test_settings_that_were_laid_over_the_model_come_along(store: Store) -> None:
     full = store.find("qwen3")
     store.create("qwen3", "pirate", Overrides(system="arr"))
