@@ -125,6 +125,7 @@ class ModelDetail(ResponseBody, frozen=True):
 
 class LoadedRow(ResponseBody, frozen=True):
     """One loaded model; `expires_at` None means never. `memory` is what its process holds, `share` what it may hold.
+    `precision` in which it computes, where that is not the one of its files: None otherwise.
     `prefix_memory` bytes of that are prompts that were read before, from which `prefix_tokens` were not read again."""
 
     name: str
@@ -134,6 +135,7 @@ class LoadedRow(ResponseBody, frozen=True):
     share: int
     backend: str
     device: str
+    precision: str | None
     context_length: int
     loaded_at: float
     last_used: float

@@ -73,6 +73,7 @@ def loaded_row(resident: Resident, spellings: Mapping[Name, str]) -> LoadedRow:
         share=resident.share_bytes,
         backend=resident.hello.backend,
         device=resident.hello.device,
+        precision=resident.info.precision or None,
         context_length=resident.info.context_length,
         loaded_at=resident.loaded_at,
         last_used=resident.last_used,

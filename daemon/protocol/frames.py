@@ -118,7 +118,8 @@ class Loading(Value, frozen=True, tag="loading"):
 
 
 class Loaded(Value, frozen=True, tag="loaded"):
-    """The model is in memory. Sizes in bytes; `capabilities` as Ollama names them (completion, tools, thinking, …)."""
+    """The model is in memory. Sizes in bytes; `capabilities` as Ollama names them (completion, tools, thinking, …);
+    `precision` in which it computes, where that is not the one of its files."""
 
     weight_bytes: int
     kv_bytes_per_token: int
@@ -127,6 +128,7 @@ class Loaded(Value, frozen=True, tag="loaded"):
     batchable: bool
     capabilities: tuple[str, ...] = ()
     seconds: float = 0.0
+    precision: str = ""
 
 
 class LoadFailed(Value, frozen=True, tag="load_failed"):

@@ -2,9 +2,9 @@
 
 usage: plane.py [--streams 1000] [--rate 20] [--seconds 10] [--idle 0] [--path openai|ollama]
 
-Every stream gets `rate` tokens a second. Prints what came of them, how late a token was at its client after the engine had
-emitted it (percentiles, ms), and what the daemon took of a processor and of memory. The reading process, the daemon and
-the engine share the machine's processors.
+Every stream gets `rate` tokens a second. Prints what came of them, how late a token was at its client after the engine
+had emitted it (percentiles, ms), and what the daemon took of a processor and of memory. The reading process, the daemon
+and the engine share the machine's processors.
 """
 
 from __future__ import annotations

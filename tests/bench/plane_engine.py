@@ -1,7 +1,7 @@
 """A child process without a model that emits at will: a token every 1/RATE s for each request, with the time in it.
 
-Run by plane.py as `python plane_engine.py RATE --fd N`. Each delta's text is CLOCK_MONOTONIC in seconds; all requests have
-their tokens in the same frame, as a batch of an engine does.
+Run by plane.py as `python plane_engine.py RATE --fd N`. Each delta's text is CLOCK_MONOTONIC in seconds; all requests
+have their tokens in the same frame, as a batch of an engine does.
 """
 
 from __future__ import annotations

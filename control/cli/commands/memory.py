@@ -21,7 +21,7 @@ def loaded_table(models: list[dict[str, Any]]) -> str:
                 short_id(model["id"]),
                 size(model["memory"]),
                 size(model["prefix_memory"]),
-                model["backend"],
+                f"{model['backend']} {model.get('precision') or ''}".rstrip(),
                 str(model["context_length"]),
                 "in use" if model["running"] or model["waiting"] else ago(model["last_used"]),
                 until(model["expires_at"]),

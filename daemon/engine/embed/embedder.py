@@ -134,7 +134,7 @@ def load_embedder(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
         network = open_decoder(folder, config) if decoder else open_encoder(folder, config)
         if decoder and "lm_head" in network:
             network.pop("lm_head")  # never read: vectors come from the states before it
-        widen(network, request.memory_limit)
+        precision = widen(network, request.memory_limit)
         mx.eval(network.parameters())
         encoder: Encoder = decoder_states(network, config) if decoder else network
         facts = Facts.of(network, config)
@@ -148,6 +148,7 @@ def load_embedder(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
         batchable=True,
         capabilities=("embedding",),
         seconds=time.monotonic() - began,
+        precision=precision,
     )
 
 

@@ -77,7 +77,7 @@ def load(
     began = time.monotonic()
     folder = Path(request.path)
     config = read_json(folder / "config.json")
-    network, tokenizer = _network(folder, config, request.memory_limit, use_tokenizer, open_folder)
+    network, tokenizer, precision = _network(folder, config, request.memory_limit, use_tokenizer, open_folder)
     model = _describe(folder, config, network, tokenizer, request)
     loaded = Loaded(
         weight_bytes=model.weight_bytes,
@@ -87,6 +87,7 @@ def load(
         batchable=model.batchable,
         capabilities=model.capabilities,
         seconds=time.monotonic() - began,
+        precision=precision,
     )
     return model, loaded
 
@@ -97,18 +98,18 @@ def _network(
     memory: int | None,
     use_tokenizer: UseTokenizer | None,
     open_folder: OpenNetwork,
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, str]:
     with reading(folder, config):
         network, _ = open_folder(folder, config)
         options = tokenizer_options(folder)
         tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
         if use_tokenizer is not None:
             use_tokenizer(tokenizer._tokenizer, str(folder), options)
-        widen(network, memory)
+        precision = widen(network, memory)
         if backend() != "cpu":  # there a product is cheap to begin, and taking its parts from one another is not
             join(network)
         mx.eval(network.parameters())
-    return network, tokenizer
+    return network, tokenizer, precision
 
 
 def _describe(folder: Path, config: dict[str, Any], network: Any, wrapper: Any, request: Load) -> LanguageModel:

@@ -83,7 +83,7 @@ def load_reranker(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
             _check_decoder(config)
         tokenizer = load_tokenizer(folder, use_tokenizer)
         network = open_decoder(folder, config) if decoder else open_classifier(folder, config)
-        widen(network, request.memory_limit)
+        precision = widen(network, request.memory_limit)
         mx.eval(network.parameters())
         facts = Facts.of(network, config)
         longest = length_limit(config, tokenizer, None, request.context_length)
@@ -103,6 +103,7 @@ def load_reranker(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
         batchable=True,
         capabilities=("rerank",),
         seconds=time.monotonic() - began,
+        precision=precision,
     )
 
 

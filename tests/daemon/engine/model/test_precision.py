@@ -55,7 +55,47 @@ def test_without_room_for_float32_the_weights_stay_as_they_are(half: Path) -> No
     assert dtypes(bring_in(half, 5 * size)[0]) == {mx.float32}
 
 
-def test_quantized_weights_stay_packed_and_their_scales_widen(half: Path, tmp_path: Path) -> None:
-    convert(str(half), str(tmp_path / "packed"), quantize=True, q_bits=4, q_group_size=32)
-    model, _ = bring_in(tmp_path / "packed", None)
-    assert dtypes(model) == {mx.uint32, mx.float32}
+@pytest.mark.parametrize(
+    ("bits", "group", "mode"),
+    [
+        *((bits, 32, "affine") for bits in (2, 3, 4, 6, 8)),
+        *((4, 32, "mxfp4"), (8, 32, "mxfp8"), (4, 16, "nvfp4")),
+    ],
+)
+def test_packed_weights_are_unpacked_where_they_have_room(
+    half: Path, tmp_path: Path, bits: int, group: int, mode: str
+) -> None:
+    """The very values that the packed layers multiply with, and the same logits; the model says so."""
+    packed = tmp_path / "packed"
+    convert(str(half), str(packed), quantize=True, q_bits=bits, q_group_size=group, q_mode=mode)
+    model, told = bring_in(packed, None)
+    assert dtypes(model) == {mx.float32} and told.precision == "float32"
+    original, _ = load_model(packed)
+    tokens = mx.array([[1, 2, 3, 4]])
+    original.set_dtype(mx.float32, lambda dtype: dtype in (mx.bfloat16, mx.float16))
+    expected = original(tokens)
+    assert mx.abs(model.network(tokens) - expected).max() <= 1e-4 * mx.abs(expected).max()
+    plain = tree_flatten(bring_in(half, None)[0].network.parameters())
+    assert told.weight_bytes == sum(array.size * 4 for _, array in plain)
+
+
+def test_without_room_packed_weights_stay_packed_and_their_scales_widen(half: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    convert(str(half), str(packed), quantize=True, q_bits=4, q_group_size=32, dtype="bfloat16")
+    unpacked = bring_in(packed, None)[1].weight_bytes
+    model, told = bring_in(packed, 2 * unpacked - 2)
+    assert dtypes(model) == {mx.uint32, mx.float32} and told.precision == ""
+    assert bring_in(packed, 2 * unpacked)[1].precision == "float32"
+    size = sum(file.stat().st_size for file in packed.glob("*.safetensors"))
+    assert dtypes(bring_in(packed, size)[0]) == {mx.uint32, mx.bfloat16}
+
+
+def test_experts_are_unpacked_too(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """A mixture of experts keeps one packed tensor for all of them."""
+    convert(str(checkpoint("qwen3_moe")), str(tmp_path / "packed"), quantize=True, q_bits=8, q_group_size=32)
+    model, told = bring_in(tmp_path / "packed", None)
+    assert told.precision == "float32" and dtypes(model) == {mx.float32}
+    original, _ = load_model(tmp_path / "packed")
+    tokens = mx.array([[1, 2, 3, 4]])
+    expected = original(tokens)
+    assert mx.abs(model.network(tokens) - expected).max() <= 1e-4 * mx.abs(expected).max()
