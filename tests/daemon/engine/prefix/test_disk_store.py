@@ -1,0 +1,313 @@
+"""Files of blocks: whatever is wrong with one is a miss; budgets, modes, and several that share a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mlx_serve.daemon.engine.prefix import disk_store
+from mlx_serve.daemon.engine.prefix.block_file import BlockFile, Header, Tensor, encode, name_of
+from mlx_serve.daemon.engine.prefix.block_writer import BlockWriter
+from mlx_serve.daemon.engine.prefix.disk_store import DiskStore, Numerics, automatic_budget
+
+PLENTY = 1 << 20
+GUARD = 20.0
+
+
+def block(number: int, parent: bytes = b"", *, key: str = "key", width: int = 100) -> BlockFile:
+    """Of one token, with one layer's keys and values of `width` bytes each."""
+    tokens = number.to_bytes(4, "little")
+    tensor = Tensor("uint8", (1, 1, 1, width))
+    header = Header(key, name_of(parent, tokens), parent, 1, (True,), None, (tensor, tensor))
+    return BlockFile(header, tokens, (bytes([number]) * width, bytes([255 - number]) * width))
+
+
+def content(file: BlockFile) -> bytes:
+    return b"".join(encode(file))
+
+
+def same(found: BlockFile | None, file: BlockFile) -> bool:
+    return found is not None and content(found) == content(file)
+
+
+def paths(root: Path) -> list[Path]:
+    return sorted(root.glob("*/*"))
+
+
+def held(root: Path) -> int:
+    return sum(path.stat().st_size for path in paths(root))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "cache" / "prefixes"
+    yield folder
+    for path in [folder, *folder.glob("*")]:
+        if path.is_dir():
+            path.chmod(0o700)
+
+
+def store(root: Path, budget: int = PLENTY, key: str = "key") -> DiskStore:
+    return DiskStore(root, key, budget)
+
+
+def test_what_was_written_is_read(root: Path) -> None:
+    """By another one on the same folder too, and once only written."""
+    one, file = store(root), block(1)
+    assert one.read(file.header.name) is None and not one.has(file.header.name)
+    assert one.write(file) and not one.write(file)
+    assert same(one.read(file.header.name), file) and same(store(root).read(file.header.name), file)
+
+
+def test_files_are_private(root: Path) -> None:
+    """Whatever the umask is: 0600 in 0700, and no partial file is left."""
+    before = os.umask(0)
+    try:
+        store(root).write(block(1))
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (root, root / "key", *paths(root))]
+    assert modes == [0o700, 0o700, 0o600]
+
+
+def test_every_flipped_byte_is_a_miss(root: Path) -> None:
+    """Wherever it is, in whatever part of the file; the file is gone after that."""
+    one, file = store(root), block(1, width=8)
+    whole = content(file)
+    for place in range(len(whole)):
+        one.write(file)
+        (path,) = paths(root)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        assert one.read(file.header.name) is None and not paths(root), place
+
+
+def test_every_short_or_long_file_is_a_miss(root: Path) -> None:
+    one, file = store(root), block(1, width=8)
+    whole = content(file)
+    for wrong in [*(whole[:length] for length in range(len(whole))), whole + b"\0"]:
+        one.write(file)
+        (path,) = paths(root)
+        path.write_bytes(wrong)
+        assert one.read(file.header.name) is None and not paths(root), len(wrong)
+
+
+def changed(**fields: object) -> BlockFile:
+    file = block(1)
+    return BlockFile(msgspec.structs.replace(file.header, **fields), file.tokens, file.tensors)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        block(2),
+        block(1, key="other"),
+        changed(parent=b"p" * 16),
+        changed(tokens=2),
+        changed(tokens=0),
+        changed(parts=(True, True)),
+        changed(tensors=(Tensor("float77", (1, 1, 1, 100)),) * 2),
+        changed(tensors=(Tensor("uint8", (1, 1, 1, 200)), Tensor("uint8", (1, 1, 1, 0)))),
+        changed(tensors=(Tensor("uint8", (1, 1, 1, -100)), Tensor("uint8", (1, 1, 1, 300)))),
+    ],
+)
+def test_a_foreign_file_with_a_right_checksum_is_a_miss(foreign: BlockFile, root: Path) -> None:
+    """Another block, another model's, and headers that contradict their files or themselves."""
+    one, file = store(root), block(1)
+    one.write(file)
+    (path,) = paths(root)
+    try:
+        wrong = content(foreign)
+    except KeyError:
+        pytest.fail("the test's own file cannot be made")
+    path.write_bytes(wrong)
+    assert one.read(file.header.name) is None and not paths(root)
+
+
+def test_no_link_pipe_or_folder_is_followed(root: Path, tmp_path: Path) -> None:
+    """Nor does anything wait for one, or end for it."""
+    one, file = store(root), block(1)
+    one.write(file)
+    (path,) = paths(root)
+    moved = path.rename(tmp_path / "elsewhere")
+    path.symlink_to(moved)
+    assert one.read(file.header.name) is None
+    path.unlink()
+    os.mkfifo(path)
+    assert one.read(file.header.name) is None and not paths(root)
+    path.mkdir()
+    assert one.read(file.header.name) is None
+
+
+def failing(code: int, after: int) -> Callable[[int, memoryview], int]:
+    """A write that takes so many bytes of a file, and then fails."""
+    left = [after]
+    real = os.write
+
+    def write(descriptor: int, data: memoryview) -> int:
+        if not left[0]:
+            raise OSError(code, os.strerror(code))
+        count = real(descriptor, data[: left[0]])
+        left[0] -= count
+        return count
+
+    return write
+
+
+def test_a_full_disk_leaves_nothing_and_stops_the_writing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence is said, whatever is offered after it; what was there before is still read."""
+    one, said = store(root), list[str]()
+    one.write(block(1))
+    monkeypatch.setattr(disk_store.os, "write", failing(errno.ENOSPC, 50))
+    writer = BlockWriter(one, said.append)
+    names = [block(number).header.name for number in (2, 3)]
+    assert writer.offer(block(2), names[:1])
+    assert writer.flush(GUARD) and writer.stopped and not writer.offer(block(3), names)
+    writer.close(GUARD)
+    assert said == [f"stop writing prefixes to disk reason={os.strerror(errno.ENOSPC)!r}"]
+    assert len(paths(root)) == 1 and same(one.read(block(1).header.name), block(1))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_folder_is_still_read(root: Path) -> None:
+    one, said = store(root), list[str]()
+    one.write(block(1))
+    (root / "key").chmod(0o500)
+    writer = BlockWriter(one, said.append)
+    writer.offer(block(2), [block(2).header.name])
+    assert writer.flush(GUARD) and writer.stopped and len(said) == 1
+    writer.close(GUARD)
+    assert same(one.read(block(1).header.name), block(1))
+
+
+def test_a_root_that_is_a_file_stops_the_writing(tmp_path: Path) -> None:
+    (tmp_path / "prefixes").write_text("not a folder")
+    one, said = store(tmp_path / "prefixes"), list[str]()
+    writer = BlockWriter(one, said.append)
+    writer.offer(block(1), [block(1).header.name])
+    writer.close(GUARD)
+    assert writer.stopped and len(said) == 1 and one.read(block(1).header.name) is None
+
+
+def test_two_writers_share_a_folder(root: Path) -> None:
+    """The same blocks at the same time, each more than once: whole files, nothing else, and no error."""
+    said = list[str]()
+    writers = [BlockWriter(store(root), said.append) for _ in range(2)]
+    for number in range(60):
+        for writer in writers:
+            assert writer.offer(block(number), [block(number).header.name])
+    for writer in writers:
+        writer.close(GUARD)
+    reader = store(root)
+    assert not said and len(paths(root)) == 60
+    assert all(same(reader.read(block(number).header.name), block(number)) for number in range(60))
+
+
+def test_two_writers_within_one_budget(root: Path) -> None:
+    """Each sweeps what the other writes, and neither stumbles over what the other took away."""
+    size = len(content(block(1)))
+    said, budget = list[str](), 32 * size
+    writers = [BlockWriter(store(root, budget, key), said.append) for key in ("a", "b")]
+    for number in range(200):
+        for key, writer in zip("ab", writers, strict=True):
+            file = block(number, key=key)
+            assert writer.offer(file, [file.header.name])
+    for writer in writers:
+        writer.close(GUARD)
+    assert not said and 16 * size < held(root) <= budget * 17 // 16 + size
+
+
+def test_the_least_recently_used_go_first(root: Path) -> None:
+    """Of all keys; what was used again stays."""
+    size = len(content(block(1)))
+    one, other = store(root, 4 * size), store(root, 4 * size, "other")
+    for age, (where, file) in enumerate([(one, block(1)), (other, block(2, key="other")), (one, block(3))]):
+        where.write(file)
+        stamp = time.time_ns() - (10 - age) * 10**9
+        os.utime(where.folder / f"{file.header.name.hex()}.block", ns=(stamp, stamp))
+    one.touch([block(1).header.name])
+    assert one.sweep(2 * size) <= 2 * size
+    assert one.has(block(1).header.name) and one.has(block(3).header.name)
+    assert not other.has(block(2).header.name)
+
+
+def test_the_end_of_a_chain_goes_before_its_beginning(root: Path) -> None:
+    """A block whose parent is gone would be found by nobody."""
+    one, chain = store(root), [block(1)]
+    for number in range(2, 9):
+        chain.append(block(number, chain[-1].header.name))
+    names = [file.header.name for file in chain]
+    writer = BlockWriter(one, pytest.fail)
+    for place, file in enumerate(chain):
+        writer.offer(file, names[: place + 1])
+    writer.close(GUARD)
+    size = held(root) // 8
+    for left in range(7, -1, -1):
+        one.sweep(left * size + size // 2)
+        assert [one.has(name) for name in names] == [True] * left + [False] * (8 - left)
+
+
+def test_the_budget_is_never_exceeded(root: Path) -> None:
+    """By one writer, not for a moment; and what is larger than all of it is not written."""
+    size = len(content(block(1)))
+    one = store(root, 10 * size + 5)
+    for number in range(100):
+        assert one.write(block(number))
+        assert held(root) <= one.budget
+    assert held(root) > one.budget // 2
+    assert not one.write(block(1, width=10 * size)) and not store(root, 0).write(block(101))
+
+
+def test_partial_files_of_the_dead_are_swept(root: Path) -> None:
+    """Those of others that may still be writing are not."""
+    one = store(root)
+    one.write(block(1))
+    old, new = root / "key" / "1-0-aa.partial", root / "key" / "1-1-bb.partial"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    one.sweep()
+    assert not old.exists() and new.exists() and one.has(block(1).header.name)
+
+
+def test_the_writer_never_makes_anybody_wait(root: Path) -> None:
+    """What does not fit into its queue is refused at once, while the disk takes its time."""
+    one, gate = store(root), threading.Event()
+    real = one.write
+
+    def slow(file: BlockFile) -> bool:
+        gate.wait(GUARD)
+        return real(file)
+
+    one.write = slow  # type: ignore[method-assign]
+    file = block(1)
+    writer = BlockWriter(one, pytest.fail, queued=2 * file.nbytes)
+    taken = [writer.offer(block(number), [block(number).header.name]) for number in range(1, 5)]
+    assert taken == [True, True, False, False] and not writer.flush(0)
+    gate.set()
+    assert writer.flush(GUARD) and len(paths(root)) == 2
+    assert writer.offer(block(3), [block(3).header.name])
+    writer.close(GUARD)
+    assert len(paths(root)) == 3 and not writer.offer(block(4), [])
+
+
+def test_automatic_budget() -> None:
+    """A tenth of what is free, what is held counted as free, and 8 GiB at most."""
+    assert automatic_budget(10 << 30, 0) == 1 << 30
+    assert automatic_budget(9 << 30, 1 << 30) == 1 << 30
+    assert automatic_budget(1 << 40, 0) == 8 << 30
+
+
+def test_each_numeric_is_in_the_key() -> None:
+    """Whatever changes the content of a block changes the folder."""
+    plain = Numerics("sha256:1", "float32", "0.30", "cpu")
+    others = [msgspec.structs.replace(plain, **{field: "other"}) for field in ("model", "dtype", "mlx", "backend")]
+    assert len({one.key() for one in (plain, *others)}) == 5
+    assert plain.key() == Numerics("sha256:1", "float32", "0.30", "cpu").key()
