@@ -128,6 +128,8 @@ class SampleCollector:
             (CounterMetricFamily, "prefix_hits", "Requests of whose prompts a part was known.", "prefix_hits"),
             (CounterMetricFamily, "prefix_tokens", "Prompt tokens that were not read again.", "prefix_tokens"),
             (CounterMetricFamily, "prefix_evictions", "Blocks that were dropped for others.", "prefix_evictions"),
+            (GaugeMetricFamily, "prefix_disk_bytes", "Files of what was read before.", "prefix_disk_bytes"),
+            (CounterMetricFamily, "prefix_disk_tokens", "Tokens that came from files.", "prefix_disk_tokens"),
         )
         for kind, name, text, attribute in engine:
             family = kind(f"mlx_serve_model_{name}", text, labels=["model"])

@@ -35,7 +35,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.rerank",
         "daemon.engine.vision",
     ),
-    "daemon.engine.prefix": ("daemon.engine.cache",),
+    "daemon.engine.prefix": ("daemon.prefix_folder", "daemon.engine.cache"),
     "daemon.engine.texts": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.encode": (
         *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.model"),
@@ -139,7 +139,14 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.residency": (
         *("daemon.protocol", "daemon.errors", "daemon.keep_awake", "daemon.settings", "daemon.store_threads"),
-        *("daemon.memory_pressure", "daemon.workers", "daemon.tasks", "store", "store.inspect.architectures"),
+        *(
+            "daemon.memory_pressure",
+            "daemon.prefix_folder",
+            "daemon.workers",
+            "daemon.tasks",
+            "store",
+            "store.inspect.architectures",
+        ),
     ),
     "daemon.fetching": ("daemon.errors", "store.hub.address_scope", "store.hub.certificates"),
     "daemon.requests": ("daemon.errors",),

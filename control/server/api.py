@@ -30,6 +30,7 @@ from . import bodies, documents
 from .error_responses import render
 from .line_stream import send_lines
 from .log_lines import lines as log_lines
+from .prompt_files import sweep_prompts
 from .pull_lines import pull_lines, pull_order, quantize_order
 from .verify_lines import verify_lines
 
@@ -183,7 +184,17 @@ async def gc(request: Request) -> HTTPResponse:
     body = bodies.parse(request, bodies.GcBody)
     context = _context(request)
     done = await store_threads.work(context.store.gc, body.dry_run, context.residency.in_use)
-    return _json(bodies.GcResult(blobs=done.blobs, bytes=done.bytes, partials=done.partials, dry_run=body.dry_run))
+    prompts = await store_threads.work(sweep_prompts, context, dry_run=body.dry_run)
+    return _json(
+        bodies.GcResult(
+            blobs=done.blobs,
+            bytes=done.bytes,
+            partials=done.partials,
+            prompts=prompts.files,
+            prompt_bytes=prompts.nbytes,
+            dry_run=body.dry_run,
+        )
+    )
 
 
 async def config(request: Request) -> HTTPResponse:

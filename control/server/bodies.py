@@ -126,7 +126,8 @@ class ModelDetail(ResponseBody, frozen=True):
 class LoadedRow(ResponseBody, frozen=True):
     """One loaded model; `expires_at` None means never. `memory` is what its process holds, `share` what it may hold.
     `precision` in which it computes, where that is not the one of its files: None otherwise.
-    `prefix_memory` bytes of that are prompts that were read before, from which `prefix_tokens` were not read again."""
+    `prefix_memory` bytes of that are prompts that were read before, from which `prefix_tokens` were not read again;
+    `prefix_disk` bytes of them are in files."""
 
     name: str
     id: str
@@ -145,6 +146,7 @@ class LoadedRow(ResponseBody, frozen=True):
     pid: int
     prefix_memory: int
     prefix_tokens: int
+    prefix_disk: int
 
 
 class QuarantinedRow(ResponseBody, frozen=True):
@@ -276,9 +278,13 @@ class VerifyLine(ResponseBody, frozen=True, omit_defaults=True):
 
 
 class GcResult(ResponseBody, frozen=True):
+    """`bytes` of blobs. `prompts`: files of prompts that were read before, `prompt_bytes` in all."""
+
     blobs: int
     bytes: int
     partials: int
+    prompts: int
+    prompt_bytes: int
     dry_run: bool
 
 

@@ -83,6 +83,7 @@ def loaded_row(resident: Resident, spellings: Mapping[Name, str]) -> LoadedRow:
         pid=resident.pid,
         prefix_memory=resident.gauges.prefix_bytes,
         prefix_tokens=resident.gauges.prefix_tokens,
+        prefix_disk=resident.gauges.prefix_disk_bytes,
     )
 
 

@@ -15,6 +15,7 @@ from .cache import attention
 from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
+from .generate.disk import open_disk
 from .generate.generator import Generator, Limits
 from .grammar.compiler import GrammarCompiler
 from .loop import Loop, Worker
@@ -28,6 +29,7 @@ from .shares import divide
 from .warmup import PLAIN, REQUESTS, warm_up
 
 BEAT_SECONDS = 2.0
+CLOSE_SECONDS = 3.0  # less than the daemon waits for the process's end
 
 Model = LanguageModel | Embedder | Reranker
 
@@ -54,14 +56,16 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     wire(min(model.weight_bytes, request.wired))
     bound_pool(divide(memory, model.weight_bytes))
     with signs_of_life(mailbox):
-        worker = _worker(model, request, memory, prompts)
+        worker = _worker(model, request, memory, prompts, hello)
     release_pool()
     mailbox.send(frame)
     Loop(worker, mailbox, rest=release_pool).run()
+    if isinstance(worker, Generator):
+        worker.close(CLOSE_SECONDS)
     mx.clear_streams()
 
 
-def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptProcess) -> Worker:
+def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptProcess, hello: protocol.Hello) -> Worker:
     """What does this kind of model's work."""
     if not isinstance(model, LanguageModel):
         prompts.use_model(model.texts)
@@ -76,7 +80,8 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
     )
     if backend() != "cpu":
         _warm_up(model, limits)
-    return Generator(model, limits, prompts)
+    disk = None if request.files is None else open_disk(model, request.files, hello)
+    return Generator(model, limits, prompts, disk)
 
 
 def _warm_up(model: LanguageModel, limits: Limits) -> None:

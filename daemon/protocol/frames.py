@@ -15,17 +15,27 @@ from .immutable import Kind, Value
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .work import Work
 
-PROTOCOL = 6
+PROTOCOL = 7
 MAX_FRAME = 256 << 20
 
 
 # --- to the child -----------------------------------------------------------------------------------------------------
 
 
+class PrefixFiles(Value, frozen=True):
+    """What was read before is kept in `folder` too, with what other models have there: at most `budget` bytes in all,
+    None: 8 GiB and a tenth of what is free at most. `model`: digest of its files, in hex."""
+
+    folder: str
+    model: str
+    budget: int | None = None
+
+
 class Load(Value, frozen=True, tag="load"):
     """Load a model: `path` is a folder with the model's real file names; `memory_limit` bytes are for all that MLX
     holds in the process: weights, caches and free buffers. Metal keeps `wired` bytes of the weights resident. At most
-    `prefixes` bytes of the caches are for what was read before, None: as many as the engine finds right."""
+    `prefixes` bytes of the caches are for what was read before, None: as many as the engine finds right; `files`: it is
+    kept on disk too."""
 
     path: str
     name: str
@@ -36,6 +46,7 @@ class Load(Value, frozen=True, tag="load"):
     memory_limit: int | None = None
     wired: int = 0
     prefixes: int | None = None
+    files: PrefixFiles | None = None
 
 
 class Ask(Value, frozen=True, tag="ask"):
@@ -77,7 +88,8 @@ ToChild = Load | Ask | Cancel | Limit | Ping | Quit | Quantize
 
 class Gauges(Value, frozen=True):
     """The state of the engine after a step. `prefix_hits`: requests that did not read `prefix_tokens` of their prompts,
-    which were known. Memory in bytes (`cache_memory`: MLX's free buffers), `longest_step` in seconds."""
+    which were known. `prefix_disk_bytes` are in files, from which `prefix_disk_tokens` were taken. Memory in bytes
+    (`cache_memory`: MLX's free buffers), `longest_step` in seconds."""
 
     running: int = 0
     waiting: int = 0
@@ -91,6 +103,8 @@ class Gauges(Value, frozen=True):
     prefix_hits: int = 0
     prefix_tokens: int = 0
     prefix_evictions: int = 0
+    prefix_disk_bytes: int = 0
+    prefix_disk_tokens: int = 0
     steps: int = 0
     longest_step: float = 0.0
 

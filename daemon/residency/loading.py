@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...store.inspect import architectures
-from .. import protocol, store_threads
+from .. import prefix_folder, protocol, store_threads
 from ..errors import LoadError, RunnerDied, UnsupportedByModel
 from .backoff import Failures
 from .budget import Ledger, after_load, wired_bound
@@ -112,6 +112,12 @@ class Loader:
 
     def _request(self, slot: Slot, path: str) -> protocol.Load:
         engine, prefixes = self._settings.engine, self._settings.cache.prefix_cache_mb
+        on_disk = self._settings.cache.prefix_disk_mb
+        files = protocol.PrefixFiles(
+            folder=str(prefix_folder.root(self._settings.home)),
+            model=slot.base,
+            budget=None if on_disk is None else on_disk << 20,
+        )
         return protocol.Load(
             path=path,
             name=slot.name,
@@ -122,4 +128,5 @@ class Loader:
             memory_limit=slot.told,
             wired=slot.wired,
             prefixes=None if prefixes is None else prefixes << 20,
+            files=None if on_disk == 0 else files,
         )

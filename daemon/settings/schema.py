@@ -107,6 +107,16 @@ class CacheSettings:
         auto=True,
         unit="MiB",
     )
+    prefix_disk_mb: int | None = setting(
+        None,
+        "whole",
+        "disk space, of all models together, for prompts of more than 1,024 tokens that were read before, so that they "
+        "outlive an unload or a restart; auto: at most 8 GiB and a tenth of what is free; 0: none",
+        low=0,
+        high=1 << 30,
+        auto=True,
+        unit="MiB",
+    )
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ def test_residency_is_read_at_the_scrape() -> None:
     metrics = Metrics()
     assert scrape(metrics)["mlx_serve_models_loaded", ()] == 0
     facts = {"memory_bytes": 1000, "share_bytes": 5000, "running": 1, "waiting": 2, "last_used": 9.0}
-    resident = SimpleNamespace(name="a/b", gauges=Gauges(running=3, steps=9, prefix_hits=4, prefix_tokens=512), **facts)
+    gauges = Gauges(running=3, steps=9, prefix_hits=4, prefix_tokens=512, prefix_disk_bytes=77, prefix_disk_tokens=256)
+    resident = SimpleNamespace(name="a/b", gauges=gauges, **facts)
     samples = scrape(metrics, resident)
     assert samples["mlx_serve_models_loaded", ()] == 1
     assert samples["mlx_serve_model_memory_bytes", (("model", "a/b"),)] == 1000
@@ -92,6 +93,8 @@ def test_residency_is_read_at_the_scrape() -> None:
     assert samples["mlx_serve_model_steps_total", (("model", "a/b"),)] == 9
     assert samples["mlx_serve_model_prefix_hits_total", (("model", "a/b"),)] == 4
     assert samples["mlx_serve_model_prefix_tokens_total", (("model", "a/b"),)] == 512
+    assert samples["mlx_serve_model_prefix_disk_bytes", (("model", "a/b"),)] == 77
+    assert samples["mlx_serve_model_prefix_disk_tokens_total", (("model", "a/b"),)] == 256
     assert samples["mlx_serve_pull_bytes_total", ()] == 70
     assert samples["mlx_serve_build_info", (("version", "0.1.0"),)] == 1
 

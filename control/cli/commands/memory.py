@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 def loaded_table(models: list[dict[str, Any]]) -> str:
     return table(
-        ("NAME", "ID", "SIZE", "PROMPTS", "BACKEND", "CONTEXT", "LAST USED", "UNTIL"),
+        ("NAME", "ID", "SIZE", "PROMPTS", "ON DISK", "BACKEND", "CONTEXT", "LAST USED", "UNTIL"),
         [
             (
                 model["name"],
                 short_id(model["id"]),
                 size(model["memory"]),
                 size(model["prefix_memory"]),
+                size(model["prefix_disk"]),
                 f"{model['backend']} {model.get('precision') or ''}".rstrip(),
                 str(model["context_length"]),
                 "in use" if model["running"] or model["waiting"] else ago(model["last_used"]),

@@ -76,4 +76,6 @@ def gc(session: Session) -> int:
     partials = done["partials"]
     also = f" and {_files(partials)} of unfinished pulls" if partials else ""
     print(f"{verb} {size(done['bytes'])} in {_files(done['blobs'])}{also}")
+    if done["prompts"]:
+        print(f"{verb} {size(done['prompt_bytes'])} of prompts that were read before")
     return 0

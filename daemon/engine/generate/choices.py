@@ -12,7 +12,8 @@ from .sequence import Sequence
 class Choices:
     """`waiting` are the sequences that are not in the batch; all of them have the same tokens. `scores`: the prompt's
     own are wanted, and not told yet. `match`: what of them is in the prefix cache, as of its version `seen`.
-    `deferred`: another one is being read that begins like this."""
+    `deferred`: another one is being read that begins like this, or blocks of it come from files, for which the disk is
+    `searched` once."""
 
     def __init__(self, sequences: list[Sequence], scores: Scores | None = None) -> None:
         self.waiting = sequences
@@ -21,6 +22,7 @@ class Choices:
         self.match = Match()
         self.seen = -1
         self.deferred = False
+        self.searched = False
 
     @property
     def tokens(self) -> list[int]:

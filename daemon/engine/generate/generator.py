@@ -24,12 +24,13 @@ from .pace import AIM, LONGEST_SECONDS, Pace
 from .pipelining import Pipelining
 from .prefill import Prefill
 from .prefills import Prefills
-from .reuse import Reuse
+from .reuse import Disk, Reuse
 from .sampling.draw import choice, resolve
 from .sampling.scores import Scores
 from .scheduler import Scheduler
 from .sequence import Sequence
 
+DISK_SECONDS = 0.02  # how long nobody looks into the mailbox while all wait for the disk
 PIPELINE_BYTES = {"cuda": 4 << 30, "metal": 128 << 20, "cpu": 8 << 20}
 
 
@@ -58,7 +59,7 @@ class Generator:
     text work overlaps the device.
     """
 
-    def __init__(self, model: LanguageModel, limits: Limits, prompts: Prompting) -> None:
+    def __init__(self, model: LanguageModel, limits: Limits, prompts: Prompting, disk: Disk | None = None) -> None:
         self._model = model
         self._ledger = CacheLedger(limits.memory, model.costs)
         self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
@@ -66,7 +67,7 @@ class Generator:
         self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
         self._batch = Batch(model)
         self._shapes = Shapes(few=backend() == "cuda")
-        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), self._shapes.grain)
+        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), self._shapes.grain, disk)
         self._launch: Launch | None = None
         self._launched_at = 0
         self._events: list[Event] = []
@@ -144,11 +145,29 @@ class Generator:
 
     @property
     def idle(self) -> bool:
-        return not (self._batch.sequences or self._launch or len(self._prefills) or len(self._scheduler))
+        return self._at_rest and not self._reuse.unwritten
+
+    @property
+    def _at_rest(self) -> bool:
+        """Nobody waits for a token."""
+        return not (self._computing or len(self._scheduler))
+
+    @property
+    def _computing(self) -> bool:
+        return bool(self._batch.sequences or self._launch or len(self._prefills))
 
     def step(self) -> None:
-        if self.idle:
-            return
+        if not self._at_rest:
+            self._step()
+        self._reuse.write(decoding=len(self._batch) > 0)
+        if not self._computing:
+            self._reuse.wait(DISK_SECONDS)
+
+    def close(self, seconds: float) -> None:
+        """What is to be written to disk is written, within so many seconds; the end."""
+        self._reuse.close(seconds)
+
+    def _step(self) -> None:
         before, launched_at = self._launch, self._launched_at
         began, prefilled = time.monotonic(), self._prefills.tokens
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
@@ -175,7 +194,7 @@ class Generator:
             budget=budget,
         )
         self._steps += 1
-        if self.idle:
+        if self._at_rest:
             self._prefills.rest()
 
     def _note_stops(self, launch: Launch) -> None:
@@ -190,7 +209,7 @@ class Generator:
 
     def _leave(self) -> None:
         self._leave_ended()
-        self._ledger.held = self._views.held
+        self._count_held()
         while self._scheduler.must_yield(self._occupancy):
             if not self._forget_pictures():
                 self._free_memory()
@@ -204,8 +223,11 @@ class Generator:
     def _forget_pictures(self) -> bool:
         """Features that nobody needs now make room; whether there were any."""
         found = self._views.clear()
-        self._ledger.held = self._views.held
+        self._count_held()
         return found
+
+    def _count_held(self) -> None:
+        self._ledger.held = self._views.held + self._reuse.copied
 
     def _leave_ended(self) -> None:
         for sequence in list(self._batch.sequences):
@@ -300,7 +322,7 @@ class Generator:
                 below=None if shortest is None else shortest.total - shortest.done,
             )
             if not group:
-                if len(self._scheduler) and self._forget_pictures():
+                if any(not one.deferred for one in self._scheduler) and self._forget_pictures():
                     continue
                 return
             now = time.monotonic()
@@ -399,6 +421,8 @@ class Generator:
             prefix_hits=self._reuse.hits,
             prefix_tokens=self._reuse.saved,
             prefix_evictions=self._reuse.evictions,
+            prefix_disk_bytes=self._reuse.disk_bytes,
+            prefix_disk_tokens=self._reuse.disk_tokens,
             steps=self._steps,
             longest_step=self._pace.longest,
         )

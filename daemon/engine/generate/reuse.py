@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 
+from ..prefix.block_reader import BlockReader
+from ..prefix.block_writer import BlockWriter
+from ..prefix.cache_layout import Layout
 from ..prefix.chain import BLOCK, Chain
+from ..prefix.disk_store import DiskStore
 from ..prefix.layers import arrays, by_columns, cut, cut_windows, has_window, keepable, leaves, snapshot
 from ..prefix.prefix_cache import Match, PrefixCache
+from ..prefix.read_back import ReadBack
 from ..prefix.recording import Recording
+from ..prefix.write_behind import LEAST_TOKENS, WriteBehind
 from .choices import Choices
 from .sequence import Sequence as Generated
 
@@ -19,16 +26,35 @@ FORESEEN = 64  # waiting requests that are looked at; those behind them wait
 LEAST_GAIN = 64  # tokens that are worth waiting for
 
 
-class Reuse:
-    """`limit` bytes are for what is kept: 0 keeps nothing. `caches`: empty plain ones of the network. Prompts go on
-    from multiples of `grain` tokens, where nothing else says where."""
+@dataclass(frozen=True)
+class Disk:
+    """Where blocks are kept beyond memory. `report` gets a sentence when no more is written; copies for the disk are
+    made on `stream`, None: on the one where everything is computed."""
 
-    def __init__(self, limit: int, caches: Sequence[Any], grain: int = 1) -> None:
+    store: DiskStore
+    layout: Layout
+    report: Callable[[str], None]
+    stream: mx.Stream | None = None
+
+
+class Reuse:
+    """`limit` bytes are for what is kept: 0 keeps nothing, in memory or on `disk`. `caches`: empty plain ones of the
+    network. Prompts go on from multiples of `grain` tokens, where nothing else says where."""
+
+    def __init__(self, limit: int, caches: Sequence[Any], grain: int = 1, disk: Disk | None = None) -> None:
         needs_snapshots = not all(by_columns(leaf) for leaf in leaves(caches))
         self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots) if limit and keepable(caches) else None
         self._grain = 1 if needs_snapshots else grain
         self._windows = any(has_window(leaf) for leaf in leaves(caches))
         self.hits = self.saved = 0
+        self._store: DiskStore | None = None
+        self._behind: WriteBehind | None = None
+        self._back: ReadBack | None = None
+        if disk is not None and self.kept is not None and disk.store.readable:
+            self._store = disk.store
+            writer = BlockWriter(disk.store, disk.report)
+            self._behind = WriteBehind(self.kept, writer, disk.store.key, disk.stream)
+            self._back = ReadBack(self.kept, BlockReader(disk.store), disk.layout)
 
     @property
     def nbytes(self) -> int:
@@ -37,6 +63,21 @@ class Reuse:
     @property
     def evictions(self) -> int:
         return 0 if self.kept is None else self.kept.evictions
+
+    @property
+    def disk_bytes(self) -> int:
+        """Of this model's files."""
+        return 0 if self._store is None else self._store.nbytes
+
+    @property
+    def disk_tokens(self) -> int:
+        """Tokens that were read back from files."""
+        return 0 if self._back is None else self._back.tokens
+
+    @property
+    def copied(self) -> int:
+        """Bytes of memory that hold what is to be written."""
+        return 0 if self._behind is None else self._behind.nbytes
 
     def limit(self, most: int | None) -> None:
         """What is kept may take so many bytes at the moment."""
@@ -53,6 +94,8 @@ class Reuse:
         """Set of each waiting request how much of it need not be read, and whether it had better wait: for one that
         is being read, or comes before it, and begins like it for longer than what is kept."""
         queue = list(waiting)
+        if self._back is not None and self._back.reading:
+            self._back.forget([request.id for request in queue])
         if self.kept is None or not queue:
             return
         coming: dict[bytes, tuple[Chain, int, Recording | None]] = {}
@@ -64,7 +107,7 @@ class Reuse:
             if request.deferred or not request.reusable:
                 continue
             self._find(request)
-            request.deferred = self._waits(request, coming)
+            request.deferred = self._waits(request, coming) or self._comes(request)
             if not request.deferred:
                 names = request.chain.names(request.length - 1)
                 coming.update(dict.fromkeys(names, (request.chain, request.length - 1, None)))
@@ -81,6 +124,24 @@ class Reuse:
             return False
         return recording is None or recording.want(common // self._grain * self._grain)
 
+    def _comes(self, request: Choices) -> bool:
+        """Whether blocks of it, or what it may begin with, are being read from files."""
+        if self._back is None:
+            return False
+        going = self._back.goes_on(request.id)
+        if going is None:
+            length = request.length - 1
+            if request.searched or length <= LEAST_TOKENS or length - request.start < LEAST_GAIN or self._back.stuck:
+                return False
+            if self._back.has_another(request.chain, length):
+                return True
+            request.searched = True
+            self._back.begin(request.id, request.chain, length)
+            going = self._back.goes_on(request.id)
+        if not going:
+            self._find(request)
+        return bool(going)
+
     def _find(self, request: Choices) -> None:
         assert self.kept is not None
         if request.seen != self.kept.version:
@@ -95,6 +156,8 @@ class Reuse:
         matches = [request.match for request in group]
         for request, match in zip(group, matches, strict=True):
             self.kept.touch(match)
+            if self._behind is not None:
+                self._behind.touch(match.blocks)
             if match.length:
                 self.hits += 1
                 self.saved += match.length
@@ -137,7 +200,36 @@ class Reuse:
             if after is None and self.kept.needs_snapshots and stop - start < BLOCK:
                 break
             block = self.kept.add(chain, start, stop, parts, after)
-            added += [] if block is None else block.arrays()
+            if block is not None:
+                added += block.arrays()
+                if self._behind is not None:
+                    self._behind.note(block, chain, stop)
             start = stop
         if added:
             mx.async_eval(added)
+
+    # to the disk, and from it
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether `write` has something to do."""
+        return self._behind is not None and self._behind.waiting
+
+    def write(self, *, decoding: bool) -> None:
+        """After each step: a little of what is to be written. `decoding`: others wait for the next one."""
+        if self._behind is not None:
+            self._behind.hand_over(decoding=decoding)
+
+    def wait(self, seconds: float) -> None:
+        """Nothing is computed: until the disk has come on, or for so long; at once where nothing waits for it."""
+        if self._back is not None and self._back.reading:
+            self._back.wait(seconds)
+        elif self._behind is not None and self._behind.blocked:
+            self._behind.wait(seconds)
+
+    def close(self, seconds: float) -> None:
+        """Write what is left, within so many seconds."""
+        if self._behind is not None:
+            self._behind.finish(seconds)
+        if self._back is not None:
+            self._back.close()

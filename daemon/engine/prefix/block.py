@@ -14,7 +14,7 @@ _OWN = 1024  # bytes of Python's objects around a block, about
 class Block:
     """`tokens`, packed, follow those of block `parent`. `parts`: their columns. `snapshots`: the other layers after the
     last of them, where that is known. `whole`: the columns of several neighbours, from whose column `place` on the
-    parts are cut."""
+    parts are cut. `stored`: it is in a file as it is, or on its way there."""
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Block:
         self.snapshots = snapshots
         self.whole = whole
         self.place = place
+        self.stored = False
 
     def __len__(self) -> int:
         """Tokens."""

@@ -1,11 +1,14 @@
 """The file of one block: what it holds, and how it is read without believing anything that it says. No MLX.
 
 8 bytes   MAGIC, which names the version of the format
-32 bytes  BLAKE2b of all that follows
+32 bytes  BLAKE2b of all that follows, without the tensors
 4 bytes   length of the header, little-endian
 header    `Header` in MessagePack
+sums      of each tensor: its CRC-32 and, modulo 2^64, the sum of its words of eight bytes, little-endian
 tokens    four bytes each
 tensors   one after another, row-major, as they are in memory (bfloat16 stays bfloat16)
+
+The sums tell damage, at twice the pace of BLAKE2b; they keep nobody out who can write into the folder.
 """
 
 from __future__ import annotations
@@ -15,14 +18,19 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
 from typing import TypeAlias
+from zlib import crc32
 
 import msgspec
+import numpy as np
 
-MAGIC = b"MLXSPB\x00\x01"
+from .chain import end_name
+
+MAGIC = b"MLXSPB\x00\x02"
 _DIGEST = 32
 _LENGTH = 4
 _START = len(MAGIC) + _DIGEST + _LENGTH
-_NAME = 16  # bytes of a block's name
+_SUM = 12
+_WORD = 8
 _TOKEN = 4
 _DTYPES = {
     1: ("uint8", "int8"),
@@ -96,18 +104,12 @@ class BlockFile:
         return _START + len(self.tokens) + sum(len(one) for one in self.tensors)
 
 
-def name_of(parent: bytes, tokens: Buffer) -> bytes:
-    """As Chain names a block."""
-    digest = blake2b(parent, digest_size=_NAME)
-    digest.update(tokens)
-    return digest.digest()
-
-
 def encode(file: BlockFile) -> list[Buffer]:
     """The file's content, in pieces."""
     header = msgspec.msgpack.encode(file.header)
-    body: list[Buffer] = [len(header).to_bytes(_LENGTH, "little"), header, file.tokens, *file.tensors]
-    return [MAGIC, _checksum(body), *body]
+    sums = b"".join(map(_sum, file.tensors))
+    head: list[Buffer] = [len(header).to_bytes(_LENGTH, "little"), header, sums, file.tokens]
+    return [MAGIC, _digest(head), *head, *file.tensors]
 
 
 def decode(data: bytes, key: str, name: bytes) -> BlockFile:
@@ -118,8 +120,6 @@ def decode(data: bytes, key: str, name: bytes) -> BlockFile:
     view = memoryview(data)
     if len(data) < _START or data[: len(MAGIC)] != MAGIC:
         raise DamagedBlock("it is no block of this version")
-    if data[len(MAGIC) : len(MAGIC) + _DIGEST] != _checksum([view[len(MAGIC) + _DIGEST :]]):
-        raise DamagedBlock("its checksum is wrong")
     end = _START + int.from_bytes(view[_START - _LENGTH : _START], "little")
     try:
         header = msgspec.msgpack.decode(view[_START:end], type=Header)
@@ -130,20 +130,32 @@ def decode(data: bytes, key: str, name: bytes) -> BlockFile:
     sound = all(one.dtype in WIDTHS and min(one.shape, default=1) > 0 for one in header.tensors)
     if not sound or header.tokens <= 0 or header.expected != len(header.tensors):
         raise DamagedBlock("its header contradicts itself")
-    sizes = [header.tokens * _TOKEN, *(one.nbytes for one in header.tensors)]
+    sizes = [_SUM * len(header.tensors), header.tokens * _TOKEN, *(one.nbytes for one in header.tensors)]
     if end + sum(sizes) != len(data):
         raise DamagedBlock("its length is wrong")
     pieces = []
     for size in sizes:
         pieces.append(view[end : end + size])
         end += size
-    if name_of(header.parent, pieces[0]) != name:
+    sums, tokens, *tensors = pieces
+    if data[len(MAGIC) : len(MAGIC) + _DIGEST] != _digest([view[_START - _LENGTH : end - sum(sizes[2:])]]):
+        raise DamagedBlock("its checksum is wrong")
+    if any(sums[place * _SUM : (place + 1) * _SUM] != _sum(one) for place, one in enumerate(tensors)):
+        raise DamagedBlock("a tensor's checksum is wrong")
+    if end_name(header.parent, bytes(tokens)) != name:
         raise DamagedBlock("its tokens have another name")
-    return BlockFile(header, pieces[0], tuple(pieces[1:]))
+    return BlockFile(header, tokens, tuple(tensors))
 
 
-def _checksum(pieces: Sequence[Buffer]) -> bytes:
+def _digest(pieces: Sequence[Buffer]) -> bytes:
     digest = blake2b(digest_size=_DIGEST)
     for piece in pieces:
         digest.update(piece)
     return digest.digest()
+
+
+def _sum(tensor: Buffer) -> bytes:
+    words = len(tensor) // _WORD * _WORD
+    total = int(np.frombuffer(tensor[:words], "<u8").sum(dtype=np.uint64))
+    total += int.from_bytes(tensor[words:], "little")
+    return crc32(tensor).to_bytes(4, "little") + (total % (1 << 64)).to_bytes(_WORD, "little")

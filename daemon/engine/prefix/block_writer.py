@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Condition, Thread
 
 from .block_file import BlockFile
 from .disk_store import DiskStore
 
-_QUEUED = 256 << 20
+_QUEUED = 64 << 20
 
 
 class BlockWriter:
     """`report` gets one sentence, from that thread, when the disk takes no more: nothing is written from then on.
 
-    At most `queued` bytes wait; what comes when they are there is not written, so that nobody ever waits for the disk.
+    At most `queued` bytes wait, or one block; what comes when they are there is not written, so that nobody ever waits
+    for the disk. `done` are the files that it has let go, written or not; `missing` the names that it was to touch, and
+    that are not on disk, with the times of their use. Whoever takes from these two does so from the left.
     """
 
     def __init__(self, store: DiskStore, report: Callable[[str], None], queued: int = _QUEUED) -> None:
         self._store = store
         self._report = report
         self._most = queued
-        self._queue: deque[tuple[BlockFile, Sequence[bytes]]] = deque()
+        self._queue: deque[tuple[BlockFile, int] | Sequence[bytes]] = deque()
+        self.done: deque[BlockFile] = deque()
+        self.missing: deque[tuple[bytes, int]] = deque()
         self._nbytes = 0  # of those that wait, and the one that is written
         self._changed = Condition()
         self._closed = False
@@ -31,24 +37,46 @@ class BlockWriter:
         self._thread.start()
 
     @property
-    def room(self) -> int:
-        """Bytes that `offer` would take at the moment."""
-        return 0 if self.stopped or self._closed else self._most - self._nbytes
+    def nbytes(self) -> int:
+        """Of what waits, and what is being written."""
+        return self._nbytes
 
-    def offer(self, file: BlockFile, names: Sequence[bytes]) -> bool:
-        """Whether it will be written. `names`: those of its chain up to its own."""
+    @property
+    def open(self) -> bool:
+        """Whether anything is still written."""
+        return not (self.stopped or self._closed)
+
+    def has_room(self, nbytes: int, beside: int = 0) -> bool:
+        """Whether `offer` would take a file of so many bytes, after others of so many."""
+        held = self._nbytes + beside
+        return self.open and (not held or held + nbytes <= self._most)
+
+    def offer(self, file: BlockFile, used: int | None = None) -> bool:
+        """Whether it will be written. `used`: as in DiskStore."""
         with self._changed:
-            if file.nbytes > self.room:
+            if not self.has_room(file.nbytes):
                 return False
-            self._queue.append((file, names))
+            self._queue.append((file, time.time_ns() if used is None else used))
             self._nbytes += file.nbytes
             self._changed.notify_all()
             return True
 
+    def touch(self, names: Sequence[bytes]) -> None:
+        """These blocks of one chain, from its beginning on, are used."""
+        with self._changed:
+            if self.open:
+                self._queue.append(list(names))
+                self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Until something is written, or for so long."""
+        with self._changed:
+            self._changed.wait(seconds)
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was offered is written, at most so many seconds. Whether it is."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._nbytes, timeout)
+            return self._changed.wait_for(lambda: not self._nbytes and not self._queue, timeout)
 
     def close(self, timeout: float | None = None) -> None:
         """Write what waits, and end."""
@@ -58,22 +86,32 @@ class BlockWriter:
         self._thread.join(timeout)
 
     def _run(self) -> None:
+        self._try(self._store.files.count)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._closed)
                 if not self._queue:
                     return
-                file, names = self._queue.popleft()
+                work = self._queue[0]
             if not self.stopped:
-                self._write(file, names)
+                self._try(partial(self._do, work))
             with self._changed:
-                self._nbytes -= file.nbytes
+                self._queue.popleft()
+                if isinstance(work, tuple):
+                    self._nbytes -= work[0].nbytes
+                    self.done.append(work[0])
+                del work
                 self._changed.notify_all()
 
-    def _write(self, file: BlockFile, names: Sequence[bytes]) -> None:
+    def _do(self, work: tuple[BlockFile, int] | Sequence[bytes]) -> None:
+        if isinstance(work, tuple):
+            self._store.write(*work)
+        else:
+            self.missing.extend(self._store.touch(work))
+
+    def _try(self, work: Callable[[], None]) -> None:
         try:
-            if self._store.write(file):
-                self._store.touch(names)
+            work()
         except OSError as error:
             self.stopped = True
-            self._report(f"stop writing prefixes to disk reason={error.strerror or type(error).__name__!r}")
+            self._report(f"stop writing prompts to disk reason={error.strerror or type(error).__name__!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -9,6 +10,11 @@ from hashlib import blake2b
 BLOCK = 256
 ROOT = b""
 _DIGEST = 16
+
+
+def end_name(parent: bytes, tokens: bytes) -> bytes:
+    """Of a block of these packed tokens that follows the block `parent`."""
+    return blake2b(parent + tokens, digest_size=_DIGEST).digest()
 
 
 def packed(tokens: Sequence[int]) -> bytes:
@@ -19,11 +25,12 @@ def packed(tokens: Sequence[int]) -> bytes:
 class Chain:
     """The names of the whole blocks of one sequence, each a hash of the one before it and of its own tokens.
 
-    Tokens may be added to the sequence, never changed: what is named stays named.
+    Tokens may be added to the sequence, never changed: what is named stays named. `begun`: when, in nanoseconds.
     """
 
     def __init__(self, tokens: list[int]) -> None:
         self.tokens = tokens
+        self.begun = time.time_ns()
         self._names: list[bytes] = []
 
     def names(self, length: int) -> list[bytes]:
@@ -32,7 +39,7 @@ class Chain:
         while len(self._names) < wanted:
             start = len(self._names) * BLOCK
             content = packed(self.tokens[start : start + BLOCK])
-            self._names.append(blake2b(self.parent(len(self._names)) + content, digest_size=_DIGEST).digest())
+            self._names.append(end_name(self.parent(len(self._names)), content))
         return self._names[:wanted]
 
     def common(self, length: int, other: Chain, other_length: int) -> int:

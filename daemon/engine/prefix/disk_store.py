@@ -1,141 +1,139 @@
 """Blocks in files that several daemons may share, within a number of bytes, the least recently used going first.
 
 No MLX. Whatever is wrong with a file makes it a miss, and takes it away. Files are not synced: after a power cut one
-may be short, which its checksum tells.
+may be short, which its checksums tell.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import count
 from pathlib import Path
 
 import msgspec
 
+from ...prefix_folder import BLOCK, END, PrefixFolder, remove
 from .block_file import MAGIC, BlockFile, DamagedBlock, decode, encode
 
-_MOST = 8 << 30
-_TENTH = 10
-_SLACK = 16  # a sweep makes room for this part of the budget
-_SUFFIX = ".block"
-_PARTIAL = ".partial"
-_ABANDONED = 3600  # seconds after which nobody writes a partial file any more
-_numbers = count()
+ARITHMETIC = 1
+"""Raised when the engine computes keys, values or states in another way than before."""
 
+APART = 1000
+"""Nanoseconds by which a block is used before the one that it follows: so it goes first."""
 
-def automatic_budget(free: int, held: int) -> int:
-    """Bytes for blocks on a disk with so many free: at most 8 GiB, and a tenth of what is free without the `held`
-    ones that are there."""
-    return min(_MOST, (free + held) // _TENTH)
+_LARGEST = 4 << 30
 
 
 class Numerics(msgspec.Struct, frozen=True):
     """What the content of a block depends on beside its tokens: only equal ones may share files."""
 
     model: str  # digest of its manifest
-    dtype: str  # of the caches
-    mlx: str  # version
+    layout: str  # of the caches: types and shapes
+    libraries: tuple[str, ...]  # with their versions
     backend: str
+    device: str
+    arithmetic: int = ARITHMETIC
 
     def key(self) -> str:
-        """Of these and the format of the files, as a folder's name."""
-        return blake2b(MAGIC + msgspec.json.encode(self), digest_size=16).hexdigest()
-
-
-@dataclass(frozen=True)
-class _Entry:
-    path: Path
-    used: int  # nanoseconds
-    nbytes: int
+        """Of these and the format of the files, as a folder's name that begins with the model's digest."""
+        rest = blake2b(MAGIC + msgspec.json.encode(self), digest_size=12).hexdigest()
+        return f"{self.model}-{rest}"
 
 
 class DiskStore:
-    """The blocks of one key in a folder below `root`. `budget`: bytes for those of all keys; each other daemon that
-    writes at the same time may exceed it by a sixteenth before it is noticed."""
+    """The blocks of one key in a folder below `root`. `budget`: bytes for those of all keys, None for `auto`;
+    `largest`: bytes that no file of a block has."""
 
-    def __init__(self, root: Path, key: str, budget: int) -> None:
-        self.root = root
+    def __init__(self, root: Path, key: str, budget: int | None, largest: int = _LARGEST) -> None:
         self.key = key
-        self.budget = budget
+        self.files = PrefixFolder(root, budget)
         self.folder = root / key
-        self._held: int | None = None  # bytes at the last sweep and written since
-        self._written = 0  # bytes since then
+        self._largest = largest
+        self.readable = self.files.private
 
-    def has(self, name: bytes) -> bool:
-        """Whether there is a file of that name; reading it may still be a miss."""
-        return self._path(name).is_file()
+    @property
+    def nbytes(self) -> int:
+        """Of its files, as far as is known."""
+        return self.files.held(self.key)
+
+    def has(self, name: bytes, *, end: bool = False) -> bool:
+        """Whether there is a file of that name, of an `end`; reading it may still be a miss."""
+        try:
+            return stat.S_ISREG(os.lstat(self._path(name, end=end)).st_mode)
+        except OSError:
+            return False
 
     def read(self, name: bytes) -> BlockFile | None:
         """None where it is not there, or is not what it should be; then it is gone."""
-        path = self._path(name)
+        return self._read(name, end=True) or self._read(name, end=False)
+
+    def _read(self, name: bytes, *, end: bool) -> BlockFile | None:
+        path = self._path(name, end=end)
         try:
-            return decode(_content(path, self.budget), self.key, name)
+            file = decode(_content(path, self._largest), self.key, name)
+            if (file.header.snapshots is not None) == end:
+                return file
         except DamagedBlock:
-            _remove(path)
-        except OSError:  # gone, a link, or not to be read
             pass
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # which a link is; else gone, or not to be read
+                return None
+        remove(path)
         return None
 
-    def write(self, file: BlockFile) -> bool:
-        """False where it is here already, or larger than the budget. Raises OSError where the disk does not take it;
-        then nothing of it is left."""
-        size = sum(map(len, pieces := encode(file)))
-        if size > self.budget or self.has(file.header.name):
+    def write(self, file: BlockFile, used: int | None = None) -> bool:
+        """`used`: in nanoseconds, None for now; what it follows had better be used later than it. False where it is
+        here already, is larger than the budget, or something else stands in its place. Raises OSError where the disk
+        does not take it; then nothing of it is left."""
+        name, end = file.header.name, file.header.snapshots is not None
+        if self.has(name, end=True) or (not end and self.has(name)):
             return False
-        self._make_room(size)
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        partial = self.folder / f"{os.getpid()}-{next(_numbers)}-{file.header.name.hex()}{_PARTIAL}"
+        pieces = encode(file)
+        partial = self.files.reserve(self.key, sum(map(len, pieces)))
+        if partial is None:
+            return False
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            with open(os.open(partial, flags, 0o600), "wb", buffering=0) as target:
-                for piece in pieces:
-                    _write_all(target.fileno(), piece)
-            partial.rename(self._path(file.header.name))
+            for piece in pieces:
+                partial.write(piece)
         except BaseException:
-            _remove(partial)
+            partial.abandon()
             raise
-        self._held = (self._held or 0) + size
-        self._written += size
-        return True
+        published = partial.publish(self._path(name, end=end), time.time_ns() if used is None else used)
+        if published and end:
+            remove(self._path(name, end=False))
+        return published
 
-    def touch(self, names: Sequence[bytes]) -> None:
-        """These blocks of one chain, in their order, were used just now: what follows others goes before them."""
-        now = time.time_ns()
+    def touch(self, names: Sequence[bytes]) -> list[tuple[bytes, int]]:
+        """These blocks of one chain, from its beginning on, were used just now: what follows others goes before them.
+        Gives those that are not here, with when they were used."""
+        now, missing = time.time_ns(), []
         for place, name in enumerate(names):
-            with suppress(OSError):  # swept, or a disk that cannot be written
-                used = now - place * 1000
-                os.utime(self._path(name), ns=(used, used), follow_symlinks=False)
+            used = now - place * APART
+            if not any(_stamp(self._path(name, end=end), used) for end in (False, True)):
+                missing.append((name, used))
+        return missing
 
-    def sweep(self, budget: int | None = None) -> int:
-        """Take away the least recently used until all keys together have at most so many bytes, and what writers
-        left behind when they died. Gives the bytes that remain."""
-        most = self.budget if budget is None else budget
-        entries = sorted(_entries(self.root), key=lambda entry: entry.used)
-        held = sum(entry.nbytes for entry in entries)
-        for entry in entries:
-            if held <= most:
-                break
-            if _remove(entry.path):
-                held -= entry.nbytes
-        self._held, self._written = held, 0
-        return held
+    def sweep(self, most: int | None = None) -> None:
+        """Down to so many bytes of all keys, None: to the budget. Raises OSError."""
+        self.files.sweep(most)
 
-    def _make_room(self, size: int) -> None:
-        slack = self.budget // _SLACK
-        if self._held is None or self._written > slack:
-            self.sweep()
-        if (self._held or 0) + size > self.budget:
-            self.sweep(max(0, self.budget - max(size, slack)))
+    def _path(self, name: bytes, *, end: bool) -> Path:
+        return self.folder / f"{name.hex()}{END if end else BLOCK}"
 
-    def _path(self, name: bytes) -> Path:
-        return self.folder / f"{name.hex()}{_SUFFIX}"
+
+def _stamp(path: Path, used: int) -> bool:
+    """False where it is not there."""
+    try:
+        os.utime(path, ns=(used, used), follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a disk that cannot be written
+        pass
+    return True
 
 
 def _content(path: Path, most: int) -> bytes:
@@ -146,32 +144,3 @@ def _content(path: Path, most: int) -> bytes:
         if not stat.S_ISREG(found.st_mode) or found.st_size > most:
             raise DamagedBlock("it is no file of a block")
         return source.readall()
-
-
-def _write_all(descriptor: int, piece: bytes | memoryview) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[os.write(descriptor, left) :]
-
-
-def _entries(root: Path) -> list[_Entry]:
-    """Blocks of all keys. Partial files that nobody writes any more are taken away."""
-    found = []
-    now = time.time()
-    for path in root.glob("*/*"):
-        with suppress(FileNotFoundError):
-            status = path.lstat()
-            if path.suffix == _SUFFIX:
-                found.append(_Entry(path, status.st_mtime_ns, status.st_size))
-            elif path.suffix == _PARTIAL and now - status.st_mtime > _ABANDONED:
-                _remove(path)
-    return found
-
-
-def _remove(path: Path) -> bool:
-    """Whether it is gone."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:  # a disk that cannot be written, or a folder
-        return False
-    return True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import mlx.core as mx
 
 from .block import Block
-from .chain import BLOCK, Chain, packed
+from .chain import BLOCK, Chain, end_name, packed
 from .layers import Parts, Snapshots, arrays, columns
 
 _MOST_COMPARED = 64
@@ -54,7 +54,8 @@ class Match:
 class PrefixCache:
     """`needs_snapshots`: a sequence can only go on from where all layers that are not kept by columns were.
 
-    A block is there only while the one that it follows is; what is used is used with all that it follows.
+    A block is there only while the one that it follows is; what is used is used with all that it follows. `watch` is
+    called with each block that comes, or is given snapshots, its chain, and where it ends.
     """
 
     def __init__(self, limit: int, *, needs_snapshots: bool) -> None:
@@ -63,6 +64,7 @@ class PrefixCache:
         self.nbytes = 0
         self.evictions = 0
         self.version = 0
+        self.watch: Callable[[Block, Chain, int], None] | None = None
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()  # each before the one that it follows
         self._children: dict[bytes, list[Block]] = {}
 
@@ -120,6 +122,9 @@ class PrefixCache:
         depth = self.depth(chain, length)
         return depth * BLOCK + self._nearest(chain, depth, depth * BLOCK, length)[1]
 
+    def block(self, name: bytes) -> Block | None:
+        return self._blocks.get(name)
+
     def has(self, chain: Chain, length: int) -> bool:
         """Whether the first `length` tokens, a multiple of a block, are here."""
         return length % BLOCK == 0 and chain.names(length)[-1] in self._blocks
@@ -142,9 +147,10 @@ class PrefixCache:
         *,
         whole: Parts | None = None,
         place: int = 0,
+        stored: bool = False,
     ) -> Block | None:
         """Keep the tokens from `start`, the beginning of a block, to before `stop`. None where what they follow is not
-        here any more, or they are already. `whole` and `place` as in Block."""
+        here any more, or they are already. `whole`, `place` and `stored` as in Block."""
         number = start // BLOCK
         names = chain.names(start)
         parent = chain.parent(number)
@@ -152,10 +158,11 @@ class PrefixCache:
             return None
         tokens = packed(chain.tokens[start:stop])
         full = stop - start == BLOCK
-        name = chain.names(stop)[-1] if full else blake2b(parent + tokens, digest_size=16).digest()
+        name = chain.names(stop)[-1] if full else end_name(parent, tokens)
         if name in self._blocks:
             return None
         block = Block(name, parent, tokens, parts, snapshots, whole, place)
+        block.stored = stored
         if block.nbytes > self.limit:
             return None
         siblings = self._children.setdefault(parent, [])
@@ -168,6 +175,8 @@ class PrefixCache:
             self._blocks.move_to_end(name)
         self.version += 1
         self.shrink()
+        if self.watch is not None:
+            self.watch(block, chain, stop)
         return block
 
     def attach(self, chain: Chain, length: int, snapshots: Snapshots) -> list[mx.array]:
@@ -178,9 +187,12 @@ class PrefixCache:
             return []
         self.nbytes -= block.nbytes
         block.snapshots = snapshots
+        block.stored = False
         self.nbytes += block.nbytes
         self.version += 1
         self.shrink()
+        if self.watch is not None:
+            self.watch(block, chain, length)
         return arrays((), snapshots)
 
     # making room

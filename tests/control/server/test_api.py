@@ -158,6 +158,8 @@ def test_gc_passes_dry_run_on(client: Client) -> None:
         "blobs": 2,
         "bytes": 3_000_000,
         "partials": 1,
+        "prompts": 0,
+        "prompt_bytes": 0,
         "dry_run": True,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from support.residency_harness import MB, A, B, Build, C, Clock, LeaseHolder, runner_of
@@ -66,6 +67,22 @@ async def test_what_the_child_is_told(build: Build) -> None:
     assert (request.path, request.name, request.kind) == ("/nowhere/acme/a", A, "llm")
     assert (request.max_batch, request.prefill_tokens_per_step, request.context_length) == (3, 99, 2048)
     assert request.memory_limit == harness.fleet.memory
+
+
+@pytest.mark.parametrize(("given", "budget"), [(None, None), (300, 300 << 20)])
+async def test_where_prompts_are_kept_on_disk(build: Build, given: int | None, budget: int | None) -> None:
+    """In the user's own folder, under the digest of the model's files, within what the setting says."""
+    harness = build(cache={"prefix_disk_mb": given})
+    runner = await harness.use_once(A)
+    assert runner.request is not None and runner.request.files is not None
+    files = runner.request.files
+    assert Path(files.folder).parts[-2:] == ("cache", "prompts") and files.budget == budget
+    assert files.model == harness.store.find(A).base
+
+
+async def test_no_prompt_is_kept_on_disk_where_the_setting_says_so(build: Build) -> None:
+    runner = await build(cache={"prefix_disk_mb": 0}).use_once(A)
+    assert runner.request is not None and runner.request.files is None
 
 
 async def test_a_load_has_a_deadline_from_its_size(build: Build) -> None:

@@ -3,69 +3,202 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx_lm.models.cache import make_prompt_cache
 from reference.architectures import VOCABULARY
 from support.engine_wire import Wire, ask, generator, run
+from support.small_blocks import blocks_of
+from support.waiting import GUARD
 
-from mlx_serve.daemon.engine.generate import reuse
+from mlx_serve.daemon.engine.generate.disk import open_disk
+from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache, recording
+from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache
 from mlx_serve.daemon.engine.prefix.block import Block
 from mlx_serve.daemon.engine.prefix.block_bytes import to_block, to_file
 from mlx_serve.daemon.engine.prefix.block_file import DamagedBlock
+from mlx_serve.daemon.engine.prefix.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk_store import DiskStore
+from mlx_serve.daemon.protocol import Cancel, Hello, PrefixFiles, Sampling
 
+NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]
+SNAPSHOTS = ("gemma3", "qwen3_next", "qwen3_5")
 SIZE = 16  # gemma3's window is one block, and kept as a snapshot
+PLENTY = 1 << 30
+HELLO = Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=PLENTY)
+
+Loaded = Callable[[str], LanguageModel]
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next"])
-def test_a_fresh_engine_goes_on_from_files(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: Callable[[str], LanguageModel]
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks_of(SIZE, monkeypatch, least=2 * SIZE)
+
+
+def tokens(count: int, seed: int) -> tuple[int, ...]:
+    chance = random.Random(seed)
+    return tuple(chance.randrange(VOCABULARY) for _ in range(count))
+
+
+class Process:
+    """An engine as one process of a daemon has it, with the files that others of it left in `folder`."""
+
+    def __init__(
+        self, model: LanguageModel, folder: Path | None, *, digest: str = "model", pipelined: bool = False
+    ) -> None:
+        self.wire = Wire(model)
+        files = None if folder is None else PrefixFiles(str(folder), digest, PLENTY)
+        disk = None if files is None else open_disk(model, files, HELLO)
+        plain = generator(model, self.wire, prefixes=0)
+        limits = Limits(max_batch=4, tokens_per_step=24, prefixes=0 if disk is None else PLENTY)
+        self.engine = Generator(model, limits, plain._prompts, disk)
+        self.engine.pipelining.certain = (1 << 40) if pipelined else 0
+        self.number = 0
+
+    def answer(self, *prompts: tuple[int, ...], **options: Any) -> tuple[list[list[int]], list[int]]:
+        """To prompts that arrive together, and how many tokens of each were not read."""
+        asks = [ask(self.number + 1 + place, prompt, **options) for place, prompt in enumerate(prompts)]
+        numbers = range(self.number + 1, self.number + 1 + len(asks))
+        self.number += len(asks)
+        run((self.engine, self.wire), iter([asks]))
+        return [self.wire.tokens(one) for one in numbers], [self.wire.finished(one).cached_tokens for one in numbers]
+
+    def end(self) -> None:
+        self.engine.close(GUARD)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Begins processes one after the other, each of which ends before the next one begins."""
+    begun: list[Process] = []
+
+    def begin(model: LanguageModel, **more: Any) -> Process:
+        for one in begun:
+            one.end()
+        begun[:] = [Process(model, **({"folder": tmp_path / "files"} | more))]
+        return begun[0]
+
+    yield begin
+    for one in begun:
+        one.end()
+
+
+@pytest.mark.parametrize(
+    ("name", "pipelined"), [*((name, False) for name in NAMES), ("llama", True), ("qwen3_next", True)]
+)
+def test_a_new_process_goes_on_from_files(
+    name: str, pipelined: bool, loaded: Loaded, process: Callable[..., Process]
 ) -> None:
-    """The whole blocks of a prompt, written by one engine and put into another one, are not read again, and the answer
-    is the same to the token; a network of another kind refuses them."""
-    for module in (chain, layers, prefix_cache, recording, reuse):
-        monkeypatch.setattr(module, "BLOCK", SIZE)
-    monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 2 * SIZE)
+    """The same prompt, the same with its answer and more, and one that parts from it in the middle: the texts are those
+    of an engine that keeps nothing, greedy and drawn with a seed, and what was read before is not read again."""
     model = loaded(name)
-    chance = random.Random(1)
-    prompt = tuple(chance.randrange(VOCABULARY) for _ in range(5 * SIZE + 3))
+    prompt = tokens(9 * SIZE + 3, 1)
+    (answer,), (none,) = process(model, pipelined=pipelined).answer(prompt)
+    prompts = [prompt, (*prompt, *answer, *tokens(20, 2)), (*prompt[: 6 * SIZE + 5], *tokens(30, 3))]
+    known = [9 * SIZE, len(prompt) + len(answer) - 1, 6 * SIZE]  # whole blocks, and ends that are wholly in the prompt
+    if name in SNAPSHOTS:  # which have one at the prompt's end, and every four blocks
+        known = [len(prompt) - 1, len(prompt) - 1, 4 * SIZE]
+    seeded = {"sampling": Sampling(temperature=1.0, seed=7)}
+    plain = Process(model, None)
+    assert none == 0 and plain.answer(prompt)[0] == [answer]
+    for one, least, options in zip(prompts, known, ({}, seeded, {}), strict=True):
+        expected, _ = plain.answer(one, **options)
+        new = process(model, pipelined=pipelined)
+        found, (cached,) = new.answer(one, **options)
+        assert found == expected and cached >= least, (len(one), options)
+        assert new.engine.gauges().prefix_disk_tokens >= least
 
-    def engine(prefixes: int) -> tuple[reuse.Reuse, Callable[[], tuple[list[int], int]]]:
-        wire = Wire(model)
-        made = generator(model, wire, prefixes=prefixes, tokens_per_step=24)
 
-        def answer() -> tuple[list[int], int]:
-            run((made, wire), iter([[ask(1, prompt, 12)]]))
-            return wire.tokens(1), wire.finished(1).cached_tokens
+def test_many_that_arrive_together_read_the_files_once(loaded: Loaded, process: Callable[..., Process]) -> None:
+    """Of a beginning that was read in another process."""
+    model, beginning = loaded("llama"), tokens(8 * SIZE, 4)
+    process(model).answer(beginning)
+    prompts = [(*beginning, *tokens(5 + place, 10 + place)) for place in range(4)]
+    new = process(model)
+    answers, cached = new.answer(*prompts)
+    assert answers == Process(model, None).answer(*prompts)[0]
+    assert all(one >= 7 * SIZE for one in cached) and new.engine.gauges().prefix_disk_tokens <= 8 * SIZE
 
-        (found,) = [one for one in vars(made).values() if isinstance(one, reuse.Reuse)]
-        return found, answer
 
-    wanted, _ = engine(0)[1]()
-    first, answer = engine(1 << 30)
-    assert answer() == (wanted, 0) and first.kept is not None
-    store, known = DiskStore(tmp_path, "key", 1 << 30), chain.Chain(list(prompt))
-    names = known.names(len(prompt))
-    for block_name in names:
-        assert store.write(to_file(first.kept._blocks[block_name], "key"))
+def test_files_are_of_one_model(loaded: Loaded, process: Callable[..., Process]) -> None:
+    """What another digest left is not found, and short prompts leave nothing."""
+    model, prompt = loaded("llama"), tokens(5 * SIZE, 5)
+    first = process(model)
+    first.answer(tokens(SIZE, 6))
+    first.answer(prompt)
+    first.end()
+    count = sum(one.suffix == ".block" for one in Path(first.engine._reuse._store.folder).iterdir())
+    assert count == 6  # five whole ones, and the answer's end
+    assert process(model, digest="other").answer(prompt)[1] == [0]
+    assert process(model).answer(prompt)[1] == [4 * SIZE]
 
-    second, again = engine(1 << 30)
-    assert second.kept is not None
-    caches = model.network.make_cache()
-    for place, block_name in enumerate(names):
-        file = store.read(block_name)
-        assert file is not None
-        block = to_block(file, caches)
-        assert second.kept.add(known, place * SIZE, (place + 1) * SIZE, block.parts, block.snapshots) is not None
+
+@pytest.mark.parametrize("name", ["llama", "qwen3_next"])
+def test_a_damaged_file_ends_what_is_taken_from_disk(
+    name: str, loaded: Loaded, process: Callable[..., Process]
+) -> None:
+    """A flipped byte in the middle of a chain: what comes before it serves, and it is written anew."""
+    model, prompt = loaded(name), tokens(9 * SIZE + 3, 7)
+    first = process(model)
+    (answer,), _ = first.answer(prompt)
+    first.end()
+    names = chain.Chain(list(prompt)).names(len(prompt))
+    folder = Path(first.engine._reuse._store.folder)
+    (damaged,) = folder.glob(f"{names[5].hex()}.*")
+    content = bytearray(damaged.read_bytes())
+    content[-3] ^= 1
+    damaged.write_bytes(content)
+    second = process(model)
+    assert second.answer(prompt) == ([answer], [5 * SIZE if name == "llama" else 4 * SIZE])
+    second.end()
+    assert damaged.read_bytes() != content
+    assert process(model).answer(prompt) == ([answer], [9 * SIZE if name == "llama" else len(prompt) - 1])
+
+
+def test_a_prompt_that_is_cancelled_while_its_files_are_read(loaded: Loaded, process: Callable[..., Process]) -> None:
+    """Nothing is left of it, and others go on."""
+    model, prompt = loaded("llama"), tokens(9 * SIZE + 3, 8)
+    process(model).answer(prompt)
+    new = process(model)
+    run((new.engine, new.wire), iter([[ask(1, prompt)], [Cancel(id=1)], [ask(2, prompt)]]))
+    assert new.wire.tokens(2) == Process(model, None).answer(prompt)[0][0]
+    assert new.engine.idle and new.engine.audit() is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_neighbours_from_files_share_memory_again(name: str, loaded: Loaded, process: Callable[..., Process]) -> None:
+    """A prompt is put together from few pieces, as from those that were never on disk."""
+    model, prompt = loaded(name), tokens(9 * SIZE, 9)
+    process(model).answer(prompt)
+    new = process(model)
+    new.answer(prompt)
+    kept = new.engine._reuse.kept
+    assert kept is not None
+    match = kept.find(chain.Chain(list(prompt)), len(prompt))
+    assert len(match.blocks) >= 8 and len(match.parts()) <= 3
+
+
+def test_a_file_of_another_network_is_refused(loaded: Loaded, tmp_path: Path) -> None:
+    """Though its name, its key and its checksums are right."""
+    model = loaded("llama")
+    caches = make_prompt_cache(model.network)
+    model.network(mx.array([[1] * SIZE]), cache=caches)
+    layout = Layout.of(caches)
+    parts = layers.cut(caches, 0, 0, SIZE)
+    assert parts is not None
+    kept = prefix_cache.PrefixCache(PLENTY, needs_snapshots=False)
+    known = chain.Chain([1] * SIZE)
+    for wrong in (parts[:-1], tuple((keys[..., :2], values[..., :2]) for keys, values in parts if keys is not None)):
+        kept.clear()
+        block = kept.add(known, 0, SIZE, wrong)
+        assert isinstance(block, Block)
         with pytest.raises(DamagedBlock):
-            to_block(file, caches[:-1])
-    text, cached = again()
-    assert text == wanted and cached == (5 if name == "llama" else 4) * SIZE
+            to_block(to_file(block, "key"), layout)
 
 
 @pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16, mx.float32, mx.uint32])
@@ -74,16 +207,18 @@ def test_every_bit_comes_back(dtype: mx.Dtype, tmp_path: Path) -> None:
     keys = mx.random.normal((1, 2, 8, 4), key=mx.random.key(1)).astype(dtype)
     if dtype != mx.uint32:
         keys[0, 0, 3, 0] = mx.array(float("inf"), dtype)
+    cache = layers.KVCache()
+    cache.update_and_fetch(keys, keys + 1)
     known = chain.Chain([1, 2, 3, 4])
     parts = layers.columns(((keys, keys + 1),), 2, 6)
     kept = prefix_cache.PrefixCache(1 << 20, needs_snapshots=False)
     block = kept.add(known, 0, 4, parts)
     assert isinstance(block, Block)
-    store = DiskStore(tmp_path, "key", 1 << 20)
+    store = DiskStore(tmp_path / "files", "key", 1 << 20)
     store.write(to_file(block, "key"))
     file = store.read(block.name)
     assert file is not None
-    found = to_block(file, [layers.KVCache()])
+    found = to_block(file, Layout.of([cache]))
     assert found.tokens == block.tokens and found.parent == block.parent and found.snapshots is None
     pairs = zip(found.arrays(), block.arrays(), strict=True)
     assert all(one.dtype == dtype and mx.array_equal(one, other) for one, other in pairs)

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 from reference.architectures import VOCABULARY
 from support.engine_wire import Wire, ask, generator, run
+from support.small_blocks import blocks_of
 
-from mlx_serve.daemon.engine.generate import reuse
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache, recording
 from mlx_serve.daemon.protocol import Cancel, Sampling
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]
@@ -30,13 +29,6 @@ Loaded = Callable[[str], LanguageModel]
 def tokens(count: int, seed: int) -> tuple[int, ...]:
     chance = random.Random(seed)
     return tuple(chance.randrange(VOCABULARY) for _ in range(count))
-
-
-def blocks_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (chain, layers, prefix_cache, recording, reuse):
-        monkeypatch.setattr(module, "BLOCK", size)
-    monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 4 * size)
-    monkeypatch.setattr(reuse, "LEAST_GAIN", 4)
 
 
 @pytest.fixture(params=[8, 16])

@@ -1,0 +1,53 @@
+"""Where the blocks of one loaded model are on disk."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
+
+from ...protocol import Hello, PrefixFiles
+from ..device import backend
+from ..model.load import LanguageModel
+from ..prefix.cache_layout import Layout
+from ..prefix.disk_store import DiskStore, Numerics
+from ..prefix.layers import keepable
+from .reuse import Disk
+
+_LIBRARIES = ("mlx", "mlx-lm", "mlx-vlm")
+_ROOM = 1 << 20  # bytes of a block's file beside its tensors
+
+
+def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | None:
+    """None where the caches of such a network cannot be kept."""
+    caches = make_prompt_cache(model.network)
+    if not keepable(caches):
+        return None
+    mx.eval(model.network(mx.array([[0, 0]]), cache=caches))
+    layout = Layout.of(caches)
+    numerics = Numerics(
+        model=files.model,
+        layout=repr(layout),
+        libraries=tuple(f"{name} {_version(name)}" for name in _LIBRARIES),
+        backend=hello.backend,
+        device=hello.device,
+    )
+    store = DiskStore(Path(files.folder), numerics.key(), files.budget, layout.largest + _ROOM)
+    # The copies of a GPU are a matter of microseconds there; those of a CPU would hold up what it computes.
+    stream = mx.new_stream(mx.cpu) if backend() == "cpu" else None
+    return Disk(store, layout, _report, stream)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _report(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()

@@ -1,0 +1,94 @@
+"""Looks for blocks on disk and reads them, in threads of its own that never touch MLX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+from typing import TypeVar
+
+from .block_file import BlockFile
+from .chain import BLOCK, end_name, packed
+from .disk_store import DiskStore
+
+_T = TypeVar("_T")
+_THREADS = 4
+_BACK = 16  # blocks before the last one where the end that a sequence can go on from is looked for
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Of a prompt, what is not in memory: the names of its whole blocks, and its tokens from where they begin on.
+    `parent`: what the first one follows. `needs_ends` as PrefixCache's `needs_snapshots`."""
+
+    names: tuple[bytes, ...]
+    tokens: tuple[int, ...]
+    parent: bytes
+    needs_ends: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file: its block's name, and of how many tokens it is."""
+
+    name: bytes
+    tokens: int
+
+
+class BlockReader:
+    def __init__(self, store: DiskStore) -> None:
+        self._store = store
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="prefix-reader")
+        self._finished = Event()
+
+    def find(self, wanted: Wanted) -> Future[tuple[Found, ...]]:
+        """The files of the longest beginning from which a sequence can go on, in their order."""
+        return self._begin(lambda: find(self._store, wanted))
+
+    def read(self, name: bytes) -> Future[BlockFile | None]:
+        return self._begin(lambda: self._store.read(name))
+
+    def wait(self, seconds: float) -> None:
+        """Until something has been found or read since the last call, or for so long."""
+        self._finished.wait(seconds)
+        self._finished.clear()
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, work: Callable[[], _T]) -> Future[_T]:
+        future = self._threads.submit(work)
+        future.add_done_callback(lambda _: self._finished.set())
+        return future
+
+
+def find(store: DiskStore, wanted: Wanted) -> tuple[Found, ...]:
+    """As `BlockReader.find`, here and now."""
+    ends: list[bool] = []
+    for name in wanted.names:
+        end = wanted.needs_ends and store.has(name, end=True)
+        if not (end or store.has(name)):
+            break
+        ends.append(end)
+    depth = len(ends)
+    least = max(0, depth - _BACK) if wanted.needs_ends else depth
+    for number in range(depth, least - 1, -1):
+        whole = [Found(name, BLOCK) for name in wanted.names[:number]]
+        last = _end(store, wanted, number)
+        if last is not None:
+            return (*whole, last)
+        if not wanted.needs_ends or (number and ends[number - 1]):
+            return tuple(whole)
+    return ()
+
+
+def _end(store: DiskStore, wanted: Wanted, number: int) -> Found | None:
+    """The longest block of less than BLOCK tokens that the prompt goes on with after so many whole ones."""
+    parent = wanted.names[number - 1] if number else wanted.parent
+    tokens = wanted.tokens[number * BLOCK : (number + 1) * BLOCK]
+    for count in range(min(len(tokens), BLOCK - 1), 0, -1):
+        name = end_name(parent, packed(tokens[:count]))
+        if store.has(name, end=True) or (not wanted.needs_ends and store.has(name)):
+            return Found(name, count)
+    return None

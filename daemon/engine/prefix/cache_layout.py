@@ -1,0 +1,84 @@
+"""What the caches of one network are made of: types and shapes, by which a file's tensors are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from mlx_lm.models.cache import ArraysCache
+
+from .block_file import States, Tensor, Window
+from .chain import BLOCK
+from .layers import by_columns, leaves
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`tensors` of one row: keys and values with no token, or states, of which None are not there. `window`: tokens of
+    one that is not kept by columns."""
+
+    columns: bool
+    tensors: tuple[Tensor | None, ...]
+    window: int = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    layers: tuple[Layer, ...]
+
+    @classmethod
+    def of(cls, caches: Sequence[Any]) -> Layout:
+        """Of plain caches, one row each, that hold a token or more."""
+        return cls(tuple(map(_layer, leaves(caches))))
+
+    @property
+    def largest(self) -> int:
+        """Bytes that a block does not exceed."""
+        tokens = [BLOCK if one.columns else one.window for one in self.layers]
+        pairs = zip(self.layers, tokens, strict=True)
+        return sum(_bytes(tensor, count) for one, count in pairs for tensor in one.tensors if tensor is not None)
+
+    def fits(self, tokens: int, tensors: Sequence[Tensor], snapshots: Sequence[States | Window | None] | None) -> bool:
+        """Whether these are those of a block of so many tokens, columns first, and then what else there is of each
+        layer."""
+        wanted = [_wide(tensor, tokens) for one in self.layers if one.columns for tensor in one.tensors if tensor]
+        if snapshots is not None:
+            if len(snapshots) != len(self.layers):
+                return False
+            for one, kept in zip(self.layers, snapshots, strict=True):
+                if one.columns:
+                    if kept is not None:
+                        return False
+                elif one.window:
+                    if not isinstance(kept, Window) or kept.size != one.window:
+                        return False
+                    wanted += [_wide(tensor, min(kept.offset, one.window)) for tensor in one.tensors if tensor]
+                else:
+                    present = tuple(tensor is not None for tensor in one.tensors)
+                    if not isinstance(kept, States) or kept.present != present:
+                        return False
+                    wanted += [tensor for tensor in one.tensors if tensor is not None]
+        return list(tensors) == wanted
+
+
+def _layer(leaf: Any) -> Layer:
+    if isinstance(leaf, ArraysCache):
+        return Layer(False, tuple(None if one is None else _tensor(one) for one in leaf.cache))
+    columns = by_columns(leaf)
+    pair = tuple(_wide(_tensor(one), 0) for one in (leaf.keys, leaf.values))
+    return Layer(columns, pair, 0 if columns else int(leaf.max_size))
+
+
+def _tensor(array: Any) -> Tensor:
+    return Tensor(str(array.dtype).rpartition(".")[2], tuple(array.shape))
+
+
+def _wide(tensor: Tensor, tokens: int) -> Tensor:
+    return Tensor(tensor.dtype, (*tensor.shape[:2], tokens, *tensor.shape[3:]))
+
+
+def _bytes(tensor: Tensor, tokens: int) -> int:
+    shape = [tokens if size == 0 else size for size in tensor.shape]
+    return Tensor(tensor.dtype, tuple(shape)).nbytes if prod(shape) else 0

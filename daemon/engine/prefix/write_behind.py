@@ -1,0 +1,176 @@
+"""What memory keeps of long prompts goes to the disk too: bytes made here, on MLX's thread, a little in each step.
+
+A block's arrays are copied on the device first, and looked at some steps later, when the copies are there: so nobody
+waits for them. Copies are MLX's memory until they are written; they are let go here, never by the writing thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+from .block import Block
+from .block_bytes import flat, header, view
+from .block_file import BlockFile, Header
+from .block_writer import BlockWriter
+from .chain import BLOCK, Chain
+from .disk_store import APART
+from .prefix_cache import PrefixCache
+
+LEAST_TOKENS = 1024
+SHARE = 0.01
+_MOST_CREDIT = 0.002  # seconds
+_ALONE = 0.005  # seconds a step where nobody decodes
+_LATER = 2  # steps
+
+
+class _Outgoing:
+    """A block of which copies are being made."""
+
+    def __init__(self, block: Block, key: str, used: int) -> None:
+        self.header: Header = header(block, key)
+        self.tokens = block.tokens
+        self.used = used
+        self.nbytes = block.nbytes
+        self.sources: deque[mx.array] = deque(block.arrays())
+        self.copies: list[mx.array] = []
+        self.views: list[memoryview] = []
+        self.copied_at = 0
+
+
+class WriteBehind:
+    """Watches what `kept` is given. Blocks of texts of more than LEAST_TOKENS tokens are written, each after the one
+    that it follows."""
+
+    def __init__(self, kept: PrefixCache, writer: BlockWriter, key: str, stream: mx.Stream | None = None) -> None:
+        self._kept = kept
+        self._writer = writer
+        self._key = key
+        self._stream = stream
+        self._pending: deque[tuple[bytes, int]] = deque()  # names, and when they were used
+        self._outgoing: deque[_Outgoing] = deque()
+        self._written: dict[int, tuple[BlockFile, list[mx.array]]] = {}
+        self._steps = 0
+        self._credit = 0.0
+        self._credited = time.monotonic()
+        kept.watch = self._note
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something for `hand_over` to do, now or when the disk has written more."""
+        return self._writer.open and bool(self._pending or self._outgoing)
+
+    @property
+    def nbytes(self) -> int:
+        """Of copies, in MLX's memory."""
+        return self._writer.nbytes + sum(one.nbytes for one in self._outgoing)
+
+    # what comes
+
+    def _note(self, block: Block, chain: Chain, stop: int) -> None:
+        if stop % BLOCK == 0 or block.snapshots is not None:
+            self.note(block, chain, stop)
+
+    def note(self, block: Block, chain: Chain, stop: int) -> None:
+        """This one, and those that it follows, are to be written."""
+        if stop <= LEAST_TOKENS or block.stored or not self._writer.open:
+            return
+        number = (stop - 1) // BLOCK
+        names = [*chain.names(number * BLOCK), block.name]
+        first = number
+        block.stored = True
+        while first and (before := self._kept.block(names[first - 1])) is not None and not before.stored:
+            before.stored = True
+            first -= 1
+        self._pending.extend((names[place], chain.begun - place * APART) for place in range(first, number + 1))
+
+    def touch(self, blocks: Sequence[Block]) -> None:
+        """These, from the beginning of a text on, are used."""
+        if sum(map(len, blocks)) > LEAST_TOKENS:
+            self._writer.touch([block.name for block in blocks if block.stored])
+
+    # what goes
+
+    def hand_over(self, *, decoding: bool) -> None:
+        """After each step: SHARE of the time where others decode, more where nobody does."""
+        self._steps += 1
+        self._let_go()
+        now = time.monotonic()
+        self._credit = min(_MOST_CREDIT, self._credit + SHARE * (now - self._credited))
+        self._credited = now
+        if not self.waiting:
+            return
+        most = self._credit if decoding else _ALONE
+        began = time.perf_counter()
+        try:
+            while time.perf_counter() - began < most and self._advance():
+                pass
+        except (RuntimeError, MemoryError):  # no memory for the copies
+            self._outgoing.clear()
+            self._pending.clear()
+        if decoding:
+            self._credit -= time.perf_counter() - began
+
+    def finish(self, seconds: float) -> None:
+        """Nothing runs any more: hand all of it over, and wait until it is written, for so long."""
+        until = time.monotonic() + seconds
+        while self.waiting and (left := until - time.monotonic()) > 0:
+            self.hand_over(decoding=False)
+            if self.blocked:
+                self._writer.wait(left)
+        self._writer.close(max(0.0, until - time.monotonic()))
+        self._let_go()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it is the disk that `hand_over` waits for."""
+        return self.waiting and not self._outgoing and not self._writer.has_room(1)
+
+    def wait(self, seconds: float) -> None:
+        """Until the disk has written more, or for so long."""
+        self._writer.wait(seconds)
+
+    def _advance(self) -> bool:
+        """One array of the oldest block that is ready, or of the next one; whether there was one."""
+        for one in self._outgoing:
+            if one.sources:
+                copy = flat(one.sources.popleft(), self._stream)
+                mx.async_eval(copy)
+                one.copies.append(copy)
+                one.copied_at = self._steps
+                return True
+        oldest = self._outgoing[0] if self._outgoing else None
+        if oldest is not None and oldest.copied_at + _LATER <= self._steps:
+            if len(oldest.views) < len(oldest.copies):
+                oldest.views.append(view(oldest.copies[len(oldest.views)]))
+                return True
+            self._outgoing.popleft()
+            file = BlockFile(oldest.header, oldest.tokens, tuple(oldest.views))
+            if self._writer.offer(file, oldest.used):
+                self._written[id(file)] = (file, oldest.copies)
+            return True
+        return self._begin_next()
+
+    def _begin_next(self) -> bool:
+        while self._pending:
+            name, used = self._pending[0]
+            block = self._kept.block(name)
+            if block is not None:
+                if not self._writer.has_room(block.nbytes, beside=sum(one.nbytes for one in self._outgoing)):
+                    return False
+                self._outgoing.append(_Outgoing(block, self._key, used))
+            self._pending.popleft()
+            if block is not None:
+                return True
+        return False
+
+    def _let_go(self) -> None:
+        while self._writer.done:
+            del self._written[id(self._writer.done.popleft())]
+        while self._writer.missing:
+            name, used = self._writer.missing.popleft()
+            if self._kept.block(name) is not None:  # swept, and used again
+                self._pending.append((name, used))

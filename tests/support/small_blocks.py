@@ -1,0 +1,29 @@
+"""Blocks of a few tokens in place of 256, so that short prompts have many."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlx_serve.daemon.engine.generate import reuse
+from mlx_serve.daemon.engine.prefix import (
+    block_reader,
+    cache_layout,
+    chain,
+    layers,
+    prefix_cache,
+    read_back,
+    recording,
+    write_behind,
+)
+
+_MODULES = (block_reader, cache_layout, chain, layers, prefix_cache, read_back, recording, reuse, write_behind)
+
+
+def blocks_of(size: int, monkeypatch: pytest.MonkeyPatch, *, least: int = 0) -> None:
+    """Texts of more than `least` tokens go to the disk, where there is one."""
+    for module in _MODULES:
+        monkeypatch.setattr(module, "BLOCK", size)
+    monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 4 * size)
+    for module in (reuse, write_behind):
+        monkeypatch.setattr(module, "LEAST_TOKENS", least)
+    monkeypatch.setattr(reuse, "LEAST_GAIN", 4)
