@@ -87,6 +87,8 @@ class Reuse:
     def clear(self) -> None:
         if self.kept is not None:
             self.kept.clear()
+        if self._behind is not None:
+            self._behind.drop()
 
     # before a prompt is read
 

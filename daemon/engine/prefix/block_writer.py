@@ -112,6 +112,7 @@ class BlockWriter:
     def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except OSError as error:
+        except Exception as error:  # the engine must not wait for a thread that is gone
             self.stopped = True
-            self._report(f"stop writing prompts to disk reason={error.strerror or type(error).__name__!r}")
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            self._report(f"stop writing prompts to disk reason={reason!r}")

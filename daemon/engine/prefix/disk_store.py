@@ -99,10 +99,10 @@ class DiskStore:
         try:
             for piece in pieces:
                 partial.write(piece)
+            published = partial.publish(self._path(name, end=end), time.time_ns() if used is None else used)
         except BaseException:
             partial.abandon()
             raise
-        published = partial.publish(self._path(name, end=end), time.time_ns() if used is None else used)
         if published and end:
             remove(self._path(name, end=False))
         return published

@@ -92,6 +92,11 @@ class WriteBehind:
         if sum(map(len, blocks)) > LEAST_TOKENS:
             self._writer.touch([block.name for block in blocks if block.stored])
 
+    def drop(self) -> None:
+        """What memory does not keep any more is not written either."""
+        self._pending.clear()
+        self._outgoing.clear()
+
     # what goes
 
     def hand_over(self, *, decoding: bool) -> None:
@@ -109,8 +114,7 @@ class WriteBehind:
             while time.perf_counter() - began < most and self._advance():
                 pass
         except (RuntimeError, MemoryError):  # no memory for the copies
-            self._outgoing.clear()
-            self._pending.clear()
+            self.drop()
         if decoding:
             self._credit -= time.perf_counter() - began
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,10 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
-from reference.architectures import VOCABULARY
-from support.engine_wire import Wire, ask, generator, run
+from support.disk_engine import PLENTY, Process, tokens
+from support.engine_wire import ask, run
 from support.small_blocks import blocks_of
-from support.waiting import GUARD
 
-from mlx_serve.daemon.engine.generate.disk import open_disk
-from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache
 from mlx_serve.daemon.engine.prefix.block import Block
@@ -24,13 +20,11 @@ from mlx_serve.daemon.engine.prefix.block_bytes import to_block, to_file
 from mlx_serve.daemon.engine.prefix.block_file import DamagedBlock
 from mlx_serve.daemon.engine.prefix.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk_store import DiskStore
-from mlx_serve.daemon.protocol import Cancel, Hello, PrefixFiles, Sampling
+from mlx_serve.daemon.protocol import Cancel, Sampling
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]
 SNAPSHOTS = ("gemma3", "qwen3_next", "qwen3_5")
 SIZE = 16  # gemma3's window is one block, and kept as a snapshot
-PLENTY = 1 << 30
-HELLO = Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=PLENTY)
 
 Loaded = Callable[[str], LanguageModel]
 
@@ -38,38 +32,6 @@ Loaded = Callable[[str], LanguageModel]
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks_of(SIZE, monkeypatch, least=2 * SIZE)
-
-
-def tokens(count: int, seed: int) -> tuple[int, ...]:
-    chance = random.Random(seed)
-    return tuple(chance.randrange(VOCABULARY) for _ in range(count))
-
-
-class Process:
-    """An engine as one process of a daemon has it, with the files that others of it left in `folder`."""
-
-    def __init__(
-        self, model: LanguageModel, folder: Path | None, *, digest: str = "model", pipelined: bool = False
-    ) -> None:
-        self.wire = Wire(model)
-        files = None if folder is None else PrefixFiles(str(folder), digest, PLENTY)
-        disk = None if files is None else open_disk(model, files, HELLO)
-        plain = generator(model, self.wire, prefixes=0)
-        limits = Limits(max_batch=4, tokens_per_step=24, prefixes=0 if disk is None else PLENTY)
-        self.engine = Generator(model, limits, plain._prompts, disk)
-        self.engine.pipelining.certain = (1 << 40) if pipelined else 0
-        self.number = 0
-
-    def answer(self, *prompts: tuple[int, ...], **options: Any) -> tuple[list[list[int]], list[int]]:
-        """To prompts that arrive together, and how many tokens of each were not read."""
-        asks = [ask(self.number + 1 + place, prompt, **options) for place, prompt in enumerate(prompts)]
-        numbers = range(self.number + 1, self.number + 1 + len(asks))
-        self.number += len(asks)
-        run((self.engine, self.wire), iter([asks]))
-        return [self.wire.tokens(one) for one in numbers], [self.wire.finished(one).cached_tokens for one in numbers]
-
-    def end(self) -> None:
-        self.engine.close(GUARD)
 
 
 @pytest.fixture
@@ -132,7 +94,7 @@ def test_files_are_of_one_model(loaded: Loaded, process: Callable[..., Process])
     first.answer(tokens(SIZE, 6))
     first.answer(prompt)
     first.end()
-    count = sum(one.suffix == ".block" for one in Path(first.engine._reuse._store.folder).iterdir())
+    count = sum(one.suffix == ".block" for one in first.folder.iterdir())
     assert count == 6  # five whole ones, and the answer's end
     assert process(model, digest="other").answer(prompt)[1] == [0]
     assert process(model).answer(prompt)[1] == [4 * SIZE]
@@ -148,8 +110,7 @@ def test_a_damaged_file_ends_what_is_taken_from_disk(
     (answer,), _ = first.answer(prompt)
     first.end()
     names = chain.Chain(list(prompt)).names(len(prompt))
-    folder = Path(first.engine._reuse._store.folder)
-    (damaged,) = folder.glob(f"{names[5].hex()}.*")
+    (damaged,) = first.folder.glob(f"{names[5].hex()}.*")
     content = bytearray(damaged.read_bytes())
     content[-3] ^= 1
     damaged.write_bytes(content)

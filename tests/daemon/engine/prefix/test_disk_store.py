@@ -7,6 +7,8 @@ import errno
 import fcntl
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.waiting import wait_until
 
 from mlx_serve.daemon.engine.prefix.block_file import BlockFile, Header, States, Tensor, encode
 from mlx_serve.daemon.engine.prefix.block_writer import BlockWriter
@@ -363,3 +366,28 @@ def test_each_numeric_is_in_the_key() -> None:
     others.append(msgspec.structs.replace(plain, arithmetic=ARITHMETIC + 1))
     assert len({one.key() for one in (plain, *others)}) == 7
     assert plain.key() == msgspec.structs.replace(plain).key() and model_of(plain.key()) == plain.model
+
+
+def test_kills_in_the_middle_of_writing(root: Path) -> None:
+    """Of processes that write without end: what they leave is whole, or gone after the next sweep, and within the
+    budget."""
+    source = Path(__file__).read_text()
+    code = source[source.index("def block(") : source.index("def content(")]
+    imports = "from mlx_serve.daemon.engine.prefix"
+    code = (
+        f"import sys\nfrom pathlib import Path\n{imports}.block_file import BlockFile, Header, Tensor\n"
+        f"{imports}.chain import end_name\n{imports}.disk_store import DiskStore\n{code}"
+        f"one = DiskStore(Path({str(root)!r}), 'key', 60_000)\n"
+        "for number in range(int(sys.argv[1]), 1 << 30): one.write(block(number % 256, width=2000 + number % 3000))\n"
+    )
+    for turn in range(3):
+        before = set(paths(root))
+        process = subprocess.Popen([sys.executable, "-c", code, str(70 * turn)])
+        wait_until(lambda before=before: len(set(paths(root)) - before) > 3, "some files are written")
+        process.kill()
+        process.wait(GUARD)
+        assert held(root) <= 60_000
+    one = store(root, 60_000)
+    one.sweep()
+    assert {path.suffix for path in paths(root)} == {".block"} and one.nbytes == held(root)
+    assert all(one.read(bytes.fromhex(path.stem)) is not None for path in paths(root))

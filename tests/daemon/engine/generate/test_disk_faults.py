@@ -1,0 +1,179 @@
+"""Whatever the disk does, answers are the same, nobody waits for ever, and the log says once what is wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from support.disk_engine import Process, tokens
+from support.engine_wire import ask, run
+from support.small_blocks import blocks_of
+from support.waiting import GUARD
+
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prefix import read_back
+from mlx_serve.daemon.engine.prefix.disk_store import DiskStore
+from mlx_serve.daemon.prefix_folder import Partial, PrefixFolder
+
+SIZE = 16
+PROMPT = tokens(9 * SIZE + 3, 1)
+STOPPED = "stop writing prompts to disk reason="
+
+Loaded = Callable[[str], LanguageModel]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks_of(SIZE, monkeypatch, least=2 * SIZE)
+
+
+@pytest.fixture
+def model(loaded: Loaded) -> LanguageModel:
+    return loaded("llama")
+
+
+@pytest.fixture
+def begin(model: LanguageModel, tmp_path: Path) -> Iterator[Callable[[], Process]]:
+    """Processes that live at the same time."""
+    begun: list[Process] = []
+
+    def start() -> Process:
+        begun.append(Process(model, tmp_path / "files"))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.end()
+
+
+def expected(model: LanguageModel, *prompts: tuple[int, ...]) -> list[list[int]]:
+    return Process(model, None).answer(*prompts)[0]
+
+
+def written(begin: Callable[[], Process]) -> Process:
+    """One that has read the prompt, and has ended."""
+    first = begin()
+    first.answer(PROMPT)
+    first.end()
+    return first
+
+
+def failing(code: int) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "code"),
+    [(Partial, "write", errno.ENOSPC), (PrefixFolder, "reserve", errno.EROFS), (Partial, "publish", errno.EDQUOT)],
+)
+def test_a_disk_that_takes_no_more(
+    place: Any,
+    name: str,
+    code: int,
+    model: LanguageModel,
+    begin: Callable[[], Process],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """What is there is read on; nothing half written is left, and the log has one line."""
+    first = written(begin)
+    files = sorted(first.folder.iterdir())
+    monkeypatch.setattr(place, name, failing(code))
+    second, longer = begin(), (*PROMPT[: 9 * SIZE], *tokens(5 * SIZE, 2))
+    answers, cached = second.answer(longer)
+    second.answer(tokens(5 * SIZE, 3))
+    second.end()
+    assert answers == expected(model, longer) and cached == [9 * SIZE]
+    assert second.engine.idle and sorted(first.folder.iterdir()) == files
+    said = capfd.readouterr().err
+    assert said.count(STOPPED) == 1 and os.strerror(code) in said
+
+
+def test_two_daemons_at_once(model: LanguageModel, begin: Callable[[], Process]) -> None:
+    """The same prompts and others, written and read by both: each says what it says alone."""
+    one, other = begin(), begin()
+    prompts = [PROMPT, (*PROMPT[: 6 * SIZE], *tokens(4 * SIZE, 4)), tokens(7 * SIZE, 5)]
+    wanted = [expected(model, prompt)[0] for prompt in prompts]
+    for prompt, answer in zip(prompts, wanted, strict=True):
+        assert [one.answer(prompt)[0], other.answer(prompt)[0]] == [[answer], [answer]]
+    one.end()
+    other.end()
+    third = begin()
+    for prompt, answer in zip(prompts, wanted, strict=True):
+        text, (cached,) = third.answer(prompt)
+        assert text == [answer] and cached >= (len(prompt) - 1) // SIZE * SIZE
+    assert {path.suffix for path in third.folder.iterdir()} == {".block"}
+
+
+def test_a_disk_that_does_not_answer(
+    model: LanguageModel, begin: Callable[[], Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt waits for it so long, and the next one not at all; when it comes back it is asked again."""
+    written(begin)
+    stuck, answered = begin(), Event()
+    real = DiskStore.read
+
+    def read(store: DiskStore, name: bytes) -> Any:
+        answered.wait(GUARD)
+        return real(store, name)
+
+    monkeypatch.setattr(read_back, "_STUCK_SECONDS", 0.05)
+    monkeypatch.setattr(DiskStore, "read", read)
+    assert stuck.answer(PROMPT) == (expected(model, PROMPT), [0])
+    back = stuck.engine._reuse._back
+    assert back is not None and back.stuck
+    other = tokens(7 * SIZE, 6)
+    assert stuck.answer(other) == (expected(model, other), [0])
+    answered.set()
+
+
+def test_what_comes_from_disk_holds_nobody_up(
+    model: LanguageModel, begin: Callable[[], Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt whose files take their time waits; another one is answered meanwhile."""
+    written(begin)
+    slow, gate = begin(), Event()
+    real = DiskStore.read
+
+    def read(store: DiskStore, name: bytes) -> Any:
+        gate.wait(GUARD)
+        return real(store, name)
+
+    monkeypatch.setattr(DiskStore, "read", read)
+    short = tokens(8, 7)
+
+    def script() -> Iterator[list[Any]]:
+        yield [ask(1, PROMPT), ask(2, short)]
+        while 2 not in slow.wire.events or not hasattr(slow.wire.events[2][-1], "reason"):
+            yield []
+        assert not [event for event in slow.wire.events.get(1, []) if hasattr(event, "reason")]
+        gate.set()
+
+    run((slow.engine, slow.wire), script())
+    assert slow.wire.tokens(2) == expected(model, short)[0]
+    assert slow.wire.tokens(1) == expected(model, PROMPT)[0]
+    assert slow.wire.finished(1).cached_tokens == 9 * SIZE
+
+
+def test_what_is_swept_and_used_again_is_written_again(model: LanguageModel, begin: Callable[[], Process]) -> None:
+    """Another daemon, or a user, has emptied the folder; memory knows the prompt, and the next process does too."""
+    one = begin()
+    one.answer(PROMPT)
+    while one.engine._reuse.copied:
+        one.engine.step()
+    for path in one.folder.iterdir():
+        path.unlink()
+    one.answer(PROMPT)
+    behind = one.engine._reuse._behind
+    assert behind is not None and behind._writer.flush(GUARD)
+    one.engine.step()
+    one.end()
+    assert begin().answer(PROMPT)[1] == [9 * SIZE]

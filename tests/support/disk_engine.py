@@ -1,0 +1,58 @@
+"""Engines as processes of a daemon have them, one after the other or side by side, with files in a folder."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from reference.architectures import VOCABULARY
+from support.engine_wire import Wire, ask, generator, run
+from support.waiting import GUARD
+
+from mlx_serve.daemon.engine.generate.disk import open_disk
+from mlx_serve.daemon.engine.generate.generator import Generator, Limits
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.protocol import Hello, PrefixFiles
+
+PLENTY = 1 << 30
+_HELLO = Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=PLENTY)
+
+
+def tokens(count: int, seed: int) -> tuple[int, ...]:
+    chance = random.Random(seed)
+    return tuple(chance.randrange(VOCABULARY) for _ in range(count))
+
+
+class Process:
+    """An engine as one process of a daemon has it, with the files that others of it left in `folder`."""
+
+    def __init__(
+        self, model: LanguageModel, folder: Path | None, *, digest: str = "model", pipelined: bool = False
+    ) -> None:
+        self.wire = Wire(model)
+        files = None if folder is None else PrefixFiles(str(folder), digest, PLENTY)
+        disk = None if files is None else open_disk(model, files, _HELLO)
+        plain = generator(model, self.wire, prefixes=0)
+        limits = Limits(max_batch=4, tokens_per_step=24, prefixes=0 if disk is None else PLENTY)
+        self.engine = Generator(model, limits, plain._prompts, disk)
+        self.engine.pipelining.certain = (1 << 40) if pipelined else 0
+        self.number = 0
+
+    def answer(self, *prompts: tuple[int, ...], **options: Any) -> tuple[list[list[int]], list[int]]:
+        """To prompts that arrive together, and how many tokens of each were not read."""
+        asks = [ask(self.number + 1 + place, prompt, **options) for place, prompt in enumerate(prompts)]
+        numbers = range(self.number + 1, self.number + 1 + len(asks))
+        self.number += len(asks)
+        run((self.engine, self.wire), iter([asks]))
+        return [self.wire.tokens(one) for one in numbers], [self.wire.finished(one).cached_tokens for one in numbers]
+
+    @property
+    def folder(self) -> Path:
+        """Where its blocks are."""
+        store = self.engine._reuse._store
+        assert store is not None
+        return store.folder
+
+    def end(self) -> None:
+        self.engine.close(GUARD)
