@@ -7,13 +7,14 @@ leaves in one write. Leaving the block cancels what has not ended.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ..daemon.errors import CancelledByOperator
-from ..daemon.protocol import Accepted, Delta, Event, Finished, Generate, Started, TokenLogprob, ToolCall
+from ..daemon.protocol import Accepted, Delta, Event, Finished, Generate, Reread, Started, TokenLogprob, ToolCall
 from .failure import Incomplete
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ..daemon.residency.slot import Model
 
 Item: TypeAlias = tuple[int, Delta | Finished]
+
+log = logging.getLogger("mlx_serve.handlers")
 
 _MERGE_EVERY = 512  # unsent items before they are merged in place
 
@@ -138,9 +141,16 @@ class Sequences:
         self._request.prompt_tokens += prompt_tokens
         self._wake()
 
-    def start(self) -> None:
+    def start(self, reread: Reread | None) -> None:
         if self._request.start():
             self._metrics.began(self._label, self._request.queue_seconds or 0.0)
+        if reread is not None:
+            known, common, reused = reread.known, reread.common, reread.reused
+            reason = f"diverged at token {common}" if reread.reason == "diverged" else reread.reason
+            log.info(
+                "read prompt again id=%s model=%s known=%d common=%d reused=%d reason=%s",
+                *(self._request.id, self._label, known, common, reused, reason),
+            )
 
     def fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -166,7 +176,7 @@ class _WorkSink:
             self._left -= 1
             self._whole.add((self.first + event.choice, event))
         elif type(event) is Started:
-            self._whole.start()
+            self._whole.start(event.reread)
         elif type(event) is Accepted:
             self.accepted = event
             self._whole.accept(event.prompt_tokens)

@@ -54,10 +54,26 @@ class Accepted(Value, frozen=True, tag="accepted"):
     last: bool = False
 
 
+RereadReason = Literal["diverged", "other template options", "evicted", "boundary not kept", "off"]
+
+
+class Reread(Value, frozen=True):
+    """More of a prompt is read than would have to be: it begins like a text of `known` tokens that was read or said
+    before, for `common` of them, and `reused` of these are not read again. `reason`: it parts from that text where
+    what they have in common ends; the same, and it was made with other options of the template; what is missing had
+    to make room; a sequence cannot go on from there; nothing is kept of such requests."""
+
+    known: int
+    common: int
+    reused: int
+    reason: RereadReason
+
+
 class Started(Value, frozen=True, tag="started"):
-    """The work has left the queue: its prompt is being read."""
+    """The work has left the queue: its prompt is being read, more of it than need be where there is a `reread`."""
 
     id: int
+    reread: Reread | None = None
     last: Literal[False] = False
 
 

@@ -44,3 +44,12 @@ def test_each_dialect_says_how_much(daemon: LiveDaemon) -> None:
     assert (anthropic["cache_read_input_tokens"], anthropic["input_tokens"]) == (cached, 1)
     responses = daemon.post("/v1/responses", model="scripted", input=words, max_output_tokens=16).json["usage"]
     assert responses["input_tokens_details"]["cached_tokens"] == cached
+
+
+def test_the_log_says_why_a_prompt_is_read_again(daemon: LiveDaemon) -> None:
+    """One line a request, with numbers and no word of it."""
+    prompt = [5 + number % 50 for number in range(500)]
+    answered(daemon, prompt)
+    answered(daemon, [*prompt[:100], *range(60, 260)])
+    (line,) = daemon.log("read prompt again")
+    assert line.endswith(f" model=local/{MODEL} known=511 common=100 reused=100 reason=diverged at token 100")

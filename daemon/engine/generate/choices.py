@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...protocol import Reread
 from ..prefix.chain import Chain
 from ..prefix.prefix_cache import Match
 from ..prompt.prompt_frames import PackedPicture
@@ -13,7 +14,7 @@ class Choices:
     """`waiting` are the sequences that are not in the batch; all of them have the same tokens. `scores`: the prompt's
     own are wanted, and not told yet. `match`: what of them is in the prefix cache, as of its version `seen`.
     `deferred`: another one is being read that begins like this, or blocks of it come from files, for which the disk is
-    `searched` once."""
+    `searched` once. `reread`: why more of it is read than need be."""
 
     def __init__(self, sequences: list[Sequence], scores: Scores | None = None) -> None:
         self.waiting = sequences
@@ -23,6 +24,7 @@ class Choices:
         self.seen = -1
         self.deferred = False
         self.searched = False
+        self.reread: Reread | None = None
 
     @property
     def tokens(self) -> list[int]:

@@ -325,14 +325,14 @@ class Generator:
                 if any(not one.deferred for one in self._scheduler) and self._forget_pictures():
                     continue
                 return
+            matches, recording = self._reuse.begin(group)
             now = time.monotonic()
             for request in group:
                 if request.waiting[0].admitted is None:
-                    self._events.append(Started(id=request.id))
+                    self._events.append(Started(id=request.id, reread=request.reread))
                 for sequence in request.waiting:
                     sequence.admitted = sequence.admitted or now
             view = self._views.view(group[0].pictures, group[0].length)
-            matches, recording = self._reuse.begin(group)
             self._prefills.add(
                 Prefill(self._model, group, self._pace.fresh.tokens, view, matches, recording, self._shapes)
             )

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
+import msgspec
 
+from ...protocol import ChatPrompt, Prompt, Reread, RereadReason
 from ..prefix.block_reader import BlockReader
 from ..prefix.block_writer import BlockWriter
 from ..prefix.cache_layout import Layout
 from ..prefix.chain import BLOCK, Chain
 from ..prefix.disk_store import DiskStore
+from ..prefix.known_texts import KnownTexts
 from ..prefix.layers import arrays, by_columns, cut, cut_windows, has_window, keepable, leaves, snapshot
 from ..prefix.prefix_cache import Match, PrefixCache
 from ..prefix.read_back import ReadBack
@@ -47,6 +50,7 @@ class Reuse:
         self._grain = 1 if needs_snapshots else grain
         self._windows = any(has_window(leaf) for leaf in leaves(caches))
         self.hits = self.saved = 0
+        self._known = KnownTexts()
         self._store: DiskStore | None = None
         self._behind: WriteBehind | None = None
         self._back: ReadBack | None = None
@@ -152,7 +156,13 @@ class Reuse:
             request.seen = self.kept.version
 
     def begin(self, group: Sequence[Choices]) -> tuple[list[Match], Recording | None]:
-        """What each request of a group need not read, as long for all of them, and who keeps what they read."""
+        """What each request of a group need not read, as long for all of them, and who keeps what they read. Says of
+        each why it is not more."""
+        for request in group:
+            first = request.waiting[0]
+            options = options_of(first.request.prompt)
+            request.reread = self._reread(request, options)
+            self._known.remember(first.id, request.chain, request.length, options)
         if self.kept is None:
             return [Match() for _ in group], None
         matches = [request.match for request in group]
@@ -168,6 +178,25 @@ class Reuse:
         chains = [request.chain if request.reusable else None for request in group]
         lengths = [request.length - 1 for request in group]
         return matches, Recording(self.kept, chains, lengths, matches[0].length)
+
+    def _reread(self, request: Choices, options: object) -> Reread | None:
+        """Why more of a request is read than what it begins with was read before; None where it is not."""
+        length = request.length - 1
+        known = self._known.longest(request.chain, length, options)
+        reused = request.start
+        missed = min(known.tokens, length) - reused
+        if known.tokens < LEAST_GAIN:
+            return None
+        if missed >= LEAST_GAIN and (self.kept is None or not request.reusable):
+            reason: RereadReason = "off"
+        elif missed >= max(LEAST_GAIN, self._grain) and self.kept is not None:
+            there = self.kept.common(request.chain, length) >= known.tokens - LEAST_GAIN
+            reason = "boundary not kept" if there else "evicted"
+        elif missed < LEAST_GAIN and known.tokens < length and known.length - known.tokens >= BLOCK:
+            reason = "diverged" if known.same_options else "other template options"
+        else:
+            return None
+        return Reread(known=known.length, common=known.tokens, reused=reused, reason=reason)
 
     # in and after an answer
 
@@ -185,11 +214,12 @@ class Reuse:
 
     def keep(self, sequence: Generated, layers: Sequence[Any], row: int) -> None:
         """A sequence leaves row `row` of these caches: what it was told and what it said may be asked for again."""
-        if self.kept is None or sequence.pictures:
-            return
         held = sequence.prompt_tokens + sequence.launched - 1
         length = min(held, sequence.length)
         chain = sequence.chain
+        self._known.remember(sequence.id, chain, length, options_of(sequence.request.prompt))
+        if self.kept is None or sequence.pictures:
+            return
         added: list[mx.array] = []
         start = self.kept.depth(chain, length) * BLOCK
         while start < length:
@@ -235,3 +265,10 @@ class Reuse:
             self._behind.finish(seconds)
         if self._back is not None:
             self._back.close()
+
+
+def options_of(prompt: Prompt) -> object:
+    """What a chat template is given beside the messages."""
+    if not isinstance(prompt, ChatPrompt):
+        return None
+    return hash(msgspec.json.encode(msgspec.structs.replace(prompt, messages=(), pictures=())))

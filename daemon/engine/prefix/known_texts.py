@@ -1,0 +1,79 @@
+"""What was read or said lately, whether or not it is still kept: by that it can be told why a prompt is read again."""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from .chain import BLOCK, Chain
+
+_TOKENS = 1 << 20
+_TEXTS = 64
+
+
+@dataclass(frozen=True)
+class KnownText:
+    """`options`: of the template that made it, whatever stands for them."""
+
+    tokens: array[int]
+    names: tuple[bytes, ...]
+    options: object
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A prompt and a known text have `tokens` in common; the text has `length`, and was made with the same options."""
+
+    tokens: int = 0
+    length: int = 0
+    same_options: bool = True
+
+
+class KnownTexts:
+    """The last 64, of a million tokens in all at most: 4 MB."""
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[int, KnownText] = OrderedDict()  # by the number of their sequence
+        self._held = 0
+
+    def remember(self, number: int, chain: Chain, length: int, options: object) -> None:
+        """The first `length` tokens of sequence `number`, in place of what was remembered of it."""
+        self._forget(number)
+        text = KnownText(array("i", chain.tokens[:length]), tuple(chain.names(length)), options)
+        self._texts[number] = text
+        self._held += length
+        while len(self._texts) > 1 and (self._held > _TOKENS or len(self._texts) > _TEXTS):
+            self._forget(next(iter(self._texts)))
+
+    def longest(self, chain: Chain, length: int, options: object) -> Beginning:
+        """Of all known texts that which the first `length` tokens have most in common with, the newest of these."""
+        names = chain.names(length)
+        best = Beginning()
+        for text in reversed(self._texts.values()):
+            most = min(length, len(text.tokens))
+            whole = min(best.tokens // BLOCK, most // BLOCK)
+            if most <= best.tokens or (whole and text.names[whole - 1] != names[whole - 1]):
+                continue
+            common = _common(text, chain, names, most)
+            if common > best.tokens:
+                best = Beginning(common, len(text.tokens), text.options == options)
+        return best
+
+    def _forget(self, number: int) -> None:
+        text = self._texts.pop(number, None)
+        self._held -= 0 if text is None else len(text.tokens)
+
+
+def _common(text: KnownText, chain: Chain, names: list[bytes], most: int) -> int:
+    low, high = 0, most // BLOCK
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text.names[middle - 1] == names[middle - 1]:
+            low = middle
+        else:
+            high = middle - 1
+    place = low * BLOCK
+    while place < most and text.tokens[place] == chain.tokens[place]:
+        place += 1
+    return place
