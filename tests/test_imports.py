@@ -35,7 +35,8 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.rerank",
         "daemon.engine.vision",
     ),
-    "daemon.engine.prefix": ("daemon.prefix_folder", "daemon.engine.cache"),
+    "daemon.engine.prefix": ("daemon.engine.cache",),
+    "daemon.engine.prefix.disk": ("daemon.prefix_folder", "daemon.engine.prefix"),
     "daemon.engine.texts": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.encode": (
         *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.model"),
@@ -120,6 +121,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.output",
         "daemon.engine.output.formats",
         "daemon.engine.prefix",
+        "daemon.engine.prefix.disk",
         "daemon.engine.prompt",
         "daemon.engine.vision",
     ),

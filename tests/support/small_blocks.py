@@ -5,16 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlx_serve.daemon.engine.generate import reuse
-from mlx_serve.daemon.engine.prefix import (
-    block_reader,
-    cache_layout,
-    chain,
-    layers,
-    prefix_cache,
-    read_back,
-    recording,
-    write_behind,
-)
+from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache, recording
+from mlx_serve.daemon.engine.prefix.disk import block_reader, cache_layout, read_back, write_behind
 
 _MODULES = (block_reader, cache_layout, chain, layers, prefix_cache, read_back, recording, reuse, write_behind)
 

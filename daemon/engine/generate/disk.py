@@ -12,8 +12,8 @@ from mlx_lm.models.cache import make_prompt_cache
 from ...protocol import Hello, PrefixFiles
 from ..device import backend
 from ..model.load import LanguageModel
-from ..prefix.cache_layout import Layout
-from ..prefix.disk_store import DiskStore, Numerics
+from ..prefix.disk.cache_layout import Layout
+from ..prefix.disk.disk_store import DiskStore, Numerics
 from ..prefix.layers import keepable
 from .reuse import Disk
 

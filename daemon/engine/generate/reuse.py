@@ -11,17 +11,17 @@ import mlx.core as mx
 import msgspec
 
 from ...protocol import ChatPrompt, Prompt, Reread, RereadReason
-from ..prefix.block_reader import BlockReader
-from ..prefix.block_writer import BlockWriter
-from ..prefix.cache_layout import Layout
 from ..prefix.chain import BLOCK, Chain
-from ..prefix.disk_store import DiskStore
+from ..prefix.disk.block_reader import BlockReader
+from ..prefix.disk.block_writer import BlockWriter
+from ..prefix.disk.cache_layout import Layout
+from ..prefix.disk.disk_store import DiskStore
+from ..prefix.disk.read_back import ReadBack
+from ..prefix.disk.write_behind import LEAST_TOKENS, WriteBehind
 from ..prefix.known_texts import KnownTexts
 from ..prefix.layers import arrays, by_columns, cut, cut_windows, has_window, keepable, leaves, snapshot
 from ..prefix.prefix_cache import Match, PrefixCache
-from ..prefix.read_back import ReadBack
 from ..prefix.recording import Recording
-from ..prefix.write_behind import LEAST_TOKENS, WriteBehind
 from .choices import Choices
 from .sequence import Sequence as Generated
 

@@ -16,10 +16,10 @@ from support.small_blocks import blocks_of
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache
 from mlx_serve.daemon.engine.prefix.block import Block
-from mlx_serve.daemon.engine.prefix.block_bytes import to_block, to_file
-from mlx_serve.daemon.engine.prefix.block_file import DamagedBlock
-from mlx_serve.daemon.engine.prefix.cache_layout import Layout
-from mlx_serve.daemon.engine.prefix.disk_store import DiskStore
+from mlx_serve.daemon.engine.prefix.disk.block_bytes import to_block, to_file
+from mlx_serve.daemon.engine.prefix.disk.block_file import DamagedBlock
+from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
+from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
 from mlx_serve.daemon.protocol import Cancel, Sampling
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]

@@ -16,8 +16,8 @@ from support.small_blocks import blocks_of
 from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.prefix import read_back
-from mlx_serve.daemon.engine.prefix.disk_store import DiskStore
+from mlx_serve.daemon.engine.prefix.disk import read_back
+from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
 from mlx_serve.daemon.prefix_folder import Partial, PrefixFolder
 
 SIZE = 16

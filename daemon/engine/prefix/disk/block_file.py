@@ -23,7 +23,7 @@ from zlib import crc32
 import msgspec
 import numpy as np
 
-from .chain import end_name
+from ..chain import end_name
 
 MAGIC = b"MLXSPB\x00\x02"
 _DIGEST = 32

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
 
+from ..chain import BLOCK, end_name, packed
 from .block_file import BlockFile
-from .chain import BLOCK, end_name, packed
 from .disk_store import DiskStore
 
 _T = TypeVar("_T")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...prefix_folder import BLOCK, END, PrefixFolder, remove
+from ....prefix_folder import BLOCK, END, PrefixFolder, remove
 from .block_file import MAGIC, BlockFile, DamagedBlock, decode, encode
 
 ARITHMETIC = 1

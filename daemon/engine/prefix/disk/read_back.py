@@ -10,15 +10,15 @@ from concurrent.futures import Future
 
 import mlx.core as mx
 
-from .block import Block
+from ..block import Block
+from ..chain import BLOCK, Chain
+from ..layers import arrays, pieces, together
+from ..prefix_cache import PrefixCache
+from ..recording import TOGETHER
 from .block_bytes import to_block
 from .block_file import BlockFile, DamagedBlock
 from .block_reader import BlockReader, Found, Wanted
 from .cache_layout import Layout
-from .chain import BLOCK, Chain
-from .layers import arrays, pieces, together
-from .prefix_cache import PrefixCache
-from .recording import TOGETHER
 
 _AHEAD = 8  # files
 _AHEAD_BYTES = 128 << 20

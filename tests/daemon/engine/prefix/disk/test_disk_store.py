@@ -18,10 +18,10 @@ import msgspec
 import pytest
 from support.waiting import wait_until
 
-from mlx_serve.daemon.engine.prefix.block_file import BlockFile, Header, States, Tensor, encode
-from mlx_serve.daemon.engine.prefix.block_writer import BlockWriter
 from mlx_serve.daemon.engine.prefix.chain import end_name
-from mlx_serve.daemon.engine.prefix.disk_store import APART, ARITHMETIC, DiskStore, Numerics
+from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile, Header, States, Tensor, encode
+from mlx_serve.daemon.engine.prefix.disk.block_writer import BlockWriter
+from mlx_serve.daemon.engine.prefix.disk.disk_store import APART, ARITHMETIC, DiskStore, Numerics
 from mlx_serve.daemon.prefix_folder import automatic_budget, model_of
 
 PLENTY = 1 << 20
@@ -375,8 +375,8 @@ def test_kills_in_the_middle_of_writing(root: Path) -> None:
     code = source[source.index("def block(") : source.index("def content(")]
     imports = "from mlx_serve.daemon.engine.prefix"
     code = (
-        f"import sys\nfrom pathlib import Path\n{imports}.block_file import BlockFile, Header, Tensor\n"
-        f"{imports}.chain import end_name\n{imports}.disk_store import DiskStore\n{code}"
+        f"import sys\nfrom pathlib import Path\n{imports}.disk.block_file import BlockFile, Header, Tensor\n"
+        f"{imports}.chain import end_name\n{imports}.disk.disk_store import DiskStore\n{code}"
         f"one = DiskStore(Path({str(root)!r}), 'key', 60_000)\n"
         "for number in range(int(sys.argv[1]), 1 << 30): one.write(block(number % 256, width=2000 + number % 3000))\n"
     )

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from .block import Block
+from ..block import Block
+from ..chain import BLOCK, Chain
+from ..prefix_cache import PrefixCache
 from .block_bytes import flat, header, view
 from .block_file import BlockFile, Header
 from .block_writer import BlockWriter
-from .chain import BLOCK, Chain
 from .disk_store import APART
-from .prefix_cache import PrefixCache
 
 LEAST_TOKENS = 1024
 SHARE = 0.01

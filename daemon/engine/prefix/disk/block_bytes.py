@@ -8,10 +8,10 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import ArraysCache, RotatingKVCache
 
-from .block import Block
+from ..block import Block
+from ..layers import Snapshot
 from .block_file import BlockFile, Buffer, DamagedBlock, Header, States, Tensor, Window
 from .cache_layout import Layout
-from .layers import Snapshot
 
 
 def header(block: Block, key: str) -> Header:

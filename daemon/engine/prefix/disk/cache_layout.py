@@ -9,9 +9,9 @@ from typing import Any
 
 from mlx_lm.models.cache import ArraysCache
 
+from ..chain import BLOCK
+from ..layers import by_columns, leaves
 from .block_file import States, Tensor, Window
-from .chain import BLOCK
-from .layers import by_columns, leaves
 
 
 @dataclass(frozen=True)

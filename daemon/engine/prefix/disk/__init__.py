@@ -1,0 +1,1 @@
+"""The second room of the prefix cache: blocks in files, which outlive the process."""
