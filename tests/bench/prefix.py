@@ -1,10 +1,10 @@
 """What reusing prompts gives, and what it costs: bursts with one beginning, conversations, long prompts, misses.
 
     python tests/bench/prefix.py [--shape tiny | --model FOLDER] [--rounds 3] [--clients 32] [--shared 3000]
-                                 [--long 24000] [--turns 20] [--peer]
+                                 [--long 24000] [--turns 20] [--parts memory costs disk writing peer]
 
 Every figure is a time to the first token through HTTP, in milliseconds. Prompts are new in every round, so that only
-what the round itself has sent is known. `--peer` runs mlx_lm.server through the same burst.
+what the round itself has sent is known. The part `peer` runs mlx_lm.server through the same burst.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import asyncio
 import json
 import random
 import statistics
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ import aiohttp
 import servers
 from load import Stream, stream, text
 from run import checkpoint
+
+from mlx_serve.daemon import prefix_folder
 
 NEW_WORDS = 50
 TURN_WORDS = 200
@@ -83,6 +86,51 @@ def conversation(server: servers.Server, source: random.Random, turns: int) -> d
     return {"first turn": times[0], "turn 2": times[1], "last turn": times[-1]}
 
 
+def on_disk(server: servers.Server) -> int:
+    """Bytes in files, once no more are written."""
+    seen = -1
+    while True:
+        (row,) = json.loads(servers.command(server, "ps", "--json").stdout)["models"]
+        if (now := int(row["prefix_disk"])) == seen:
+            return now
+        seen = now
+        time.sleep(1)
+
+
+def restarted(folder: Path, source: random.Random, arguments: argparse.Namespace) -> dict[str, float]:
+    """A long prompt, and after a restart of the daemon the same with some more; that more by itself, and the time in
+    which a plain program reads the files."""
+    beginning, more = text(source, arguments.long), text(source, STEP_WORDS)
+    with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-") as home:
+        with servers.ours(folder, home=home) as server:
+            first(server, text(source, 5))
+            long = first(server, beginning)[0]
+            held = on_disk(server)
+        began = time.perf_counter()
+        for path in prefix_folder.root(Path(home)).glob("*/*"):
+            path.read_bytes()
+        reading = 1e3 * (time.perf_counter() - began)
+        with servers.ours(None, home=home) as server:
+            first(server, text(source, 5))  # which loads the model
+            alone = first(server, text(source, STEP_WORDS))[0]
+            after = first(server, f"{beginning} {more}")[0]
+            again = first(server, f"{beginning} {text(source, STEP_WORDS)}")[0]
+    return {
+        "long": long,
+        "long and 500 after a restart": after,
+        "another 500, from memory": again,
+        "500 alone": alone,
+        "reading the files": reading,
+        "MB on disk": held / 1e6,
+    }
+
+
+def behind(server: servers.Server, source: random.Random, words: int) -> dict[str, float]:
+    """Milliseconds a token of eight streams while the blocks of a long prompt are on their way to disk."""
+    first(server, text(source, words), tokens=1)
+    return decoding(server, source)
+
+
 def misses(server: servers.Server, source: random.Random, words: int) -> dict[str, float]:
     """Prompts that have nothing in common with anything."""
     return {"miss": statistics.median(first(server, text(source, words))[0] for _ in range(5))}
@@ -92,6 +140,56 @@ def decoding(server: servers.Server, source: random.Random) -> dict[str, float]:
     """Milliseconds a token of eight streams that answer at length, all new."""
     done = asyncio.run(together(server, [text(source, 100) for _ in range(8)], tokens=600))
     return {"ms a token of 8": 1e3 * statistics.median(one.per_token for one in done)}
+
+
+Figures = Iterator[tuple[str, dict[str, float]]]
+
+
+def rounds(seeds: Iterator[int], arguments: argparse.Namespace) -> Iterator[tuple[str, random.Random]]:
+    """What the names of a round's figures begin with, and where its words come from."""
+    for number in range(arguments.rounds + 1):
+        yield "" if number else "warming up, ", random.Random(next(seeds))
+
+
+def from_memory(folder: Path, seeds: Iterator[int], arguments: argparse.Namespace) -> Figures:
+    with servers.ours(folder) as server:
+        for label, source in rounds(seeds, arguments):
+            yield f"{label}burst", burst(server, source, arguments)
+            if arguments.long:
+                yield f"{label}long", long(server, source, arguments)
+            if arguments.turns > 1:
+                yield f"{label}conversation", conversation(server, source, arguments.turns)
+
+
+def costs(folder: Path, seeds: Iterator[int], arguments: argparse.Namespace) -> Figures:
+    off = {"MLX_SERVE_CACHE_PREFIX_CACHE_MB": "0"}
+    with servers.ours(folder) as on, servers.ours(folder, environ=off) as without:
+        for label, source in rounds(seeds, arguments):
+            for name, server in (("on", on), ("off", without)):
+                figures = misses(server, source, arguments.shared) | decoding(server, source)
+                yield f"{label}reuse {name}", figures
+
+
+def from_disk(folder: Path, seeds: Iterator[int], arguments: argparse.Namespace) -> Figures:
+    for label, source in rounds(seeds, arguments):
+        yield f"{label}restart", restarted(folder, source, arguments)
+
+
+def while_writing(folder: Path, seeds: Iterator[int], arguments: argparse.Namespace) -> Figures:
+    off = {"MLX_SERVE_CACHE_PREFIX_DISK_MB": "0"}
+    with servers.ours(folder) as on, servers.ours(folder, environ=off) as without:
+        for label, source in rounds(seeds, arguments):
+            for name, server in (("on", on), ("off", without)):
+                yield f"{label}disk {name}", behind(server, source, arguments.long // 3)
+
+
+def of_the_peer(folder: Path, seeds: Iterator[int], arguments: argparse.Namespace) -> Figures:
+    with servers.peer(folder) as server:
+        for label, source in rounds(seeds, arguments):
+            yield f"{label}peer", burst(server, source, arguments)
+
+
+PARTS = {"memory": from_memory, "costs": costs, "disk": from_disk, "writing": while_writing, "peer": of_the_peer}
 
 
 def main() -> None:
@@ -105,7 +203,7 @@ def main() -> None:
     parser.add_argument("--shared", type=int, default=3000)
     parser.add_argument("--long", type=int, default=24000)
     parser.add_argument("--turns", type=int, default=20)
-    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["memory", "costs", "disk", "writing"])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with checkpoint(arguments) as folder:
@@ -118,27 +216,9 @@ def main() -> None:
             print(f"{time.monotonic() - begun:6.0f} s  {name}: {shown}", flush=True)
 
         seeds = iter(range(1000))
-        with servers.ours(folder) as server:
-            for number in range(arguments.rounds + 1):
-                source = random.Random(next(seeds))
-                warm_up = "warming up, " if number == 0 else ""
-                note(f"{warm_up}burst", burst(server, source, arguments))
-                if arguments.long:
-                    note(f"{warm_up}long", long(server, source, arguments))
-                if arguments.turns > 1:
-                    note(f"{warm_up}conversation", conversation(server, source, arguments.turns))
-        off = {"MLX_SERVE_CACHE_PREFIX_CACHE_MB": "0"}
-        with servers.ours(folder) as on, servers.ours(folder, environ=off) as without:
-            for number in range(arguments.rounds + 1):
-                for name, server in (("on", on), ("off", without)):
-                    source = random.Random(next(seeds))
-                    figures = misses(server, source, arguments.shared) | decoding(server, source)
-                    note(f"{'warming up, ' if number == 0 else ''}reuse {name}", figures)
-        if arguments.peer:
-            with servers.peer(folder) as server:
-                for number in range(arguments.rounds + 1):
-                    source = random.Random(next(seeds))
-                    note(f"{'warming up, ' if number == 0 else ''}peer", burst(server, source, arguments))
+        for part in arguments.parts:
+            for name, figures in PARTS[part](folder, seeds, arguments):
+                note(name, figures)
         summary: dict[str, dict[str, Any]] = {
             name: {key: round(statistics.median(one[key] for one in rounds), 1) for key in rounds[0]}
             for name, rounds in results.items()

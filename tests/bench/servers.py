@@ -68,11 +68,16 @@ def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @contextlib.contextmanager
 def ours(
-    folder: Path | None, *, max_batch: int = 32, environ: dict[str, str] | None = None, tree: Path | None = None
+    folder: Path | None,
+    *,
+    max_batch: int = 32,
+    environ: dict[str, str] | None = None,
+    tree: Path | None = None,
+    home: str | None = None,
 ) -> Iterator[Server]:
     """Our daemon, with the checkpoint pulled into its store; nothing is pulled when `folder` is None. `tree`: the
-    daemon of another checkout."""
-    with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-") as home:
+    daemon of another checkout. `home`: its home folder, which stays; None: one of its own."""
+    with contextlib.nullcontext(home) if home else tempfile.TemporaryDirectory(prefix="mlx-serve-bench-") as home:
         port = free_port()
         settings = {
             "MLX_SERVE_HOME": home,
