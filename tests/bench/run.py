@@ -28,6 +28,8 @@ import servers
 from load import Level, level
 from make_model import SHAPES
 
+from mlx_serve import __version__
+
 
 @contextlib.contextmanager
 def checkpoint(arguments: argparse.Namespace) -> Iterator[Path]:
@@ -135,7 +137,9 @@ def main() -> int:
     streams = [int(count) for count in arguments.streams.split(",")]
     batch = max(32, *streams)
 
-    print(f"{platform.platform()}, {', '.join(f'{name} {version(name)}' for name in ('mlx-serve', 'mlx', 'mlx-lm'))}")
+    # Our own version from the package itself: a checkout on the path has no metadata.
+    versions = {"mlx-serve": __version__, **{name: version(name) for name in ("mlx", "mlx-lm")}}
+    print(f"{platform.platform()}, {', '.join(f'{name} {number}' for name, number in versions.items())}")
     blas = openblas.find()
     if sys.platform.startswith("linux"):
         found = f"{blas}, for both servers and the bare loop" if blas else "none found: prefill on the CPU is slow"
@@ -177,7 +181,7 @@ def main() -> int:
     if arguments.json:
         everything = {
             "platform": platform.platform(),
-            "versions": {name: version(name) for name in ("mlx-serve", "mlx", "mlx-lm")},
+            "versions": versions,
             "openblas": blas,
             "settings": {key: str(value) for key, value in vars(arguments).items()},
             "rounds": {
