@@ -5,20 +5,25 @@ does before its attention and after it depends on nothing but arrays, so MLX can
 the attention itself stay outside, for a cache that goes through a compiled function is copied.
 
 No architecture is known here by name: a layer's own code is traced with a cache and an attention that only take note of
-what they are given. A layer that does anything else with its cache or its mask stays as it is.
+what they are given. A layer that does anything else with its cache or its mask stays as it is. Layers that differ in
+their arrays alone share what is traced, for it is traced anew for every number of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from types import CodeType
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 
 from ..cache.attention_rows import AttentionRows
+from .joined import Part
 
 
 class Uncompilable(Exception):
@@ -74,59 +79,190 @@ class _Attention:
         return self._attended
 
 
+class _Blueprint:
+    """What layers that differ in nothing but their arrays have in common: two compiled functions, traced with the code
+    of one of them, whose own arrays are exchanged meanwhile for those that the functions are given."""
+
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
+        self._plain = type(layer).__call__
+        self._places = list(_places(layer))
+        self._mask = mx.zeros((1,))  # stands for any mask
+        self.options: dict[str, Any] = {}
+        self.before = mx.compile(self._trace_before)
+        self._after: dict[_Blueprint | None, Callable[..., list[mx.array]]] = {}
+
+    def after(self, following: _Blueprint | None) -> Callable[..., list[mx.array]]:
+        """The function for a layer that a layer of `following` comes after."""
+        if following not in self._after:
+            self._after[following] = mx.compile(partial(self._trace_after, following))
+        return self._after[following]
+
+    def _trace_before(self, own: list[mx.array], x: mx.array, offsets: mx.array) -> tuple[mx.array, ...]:
+        """Queries, keys and values, each (rows, heads, 1, width)."""
+        cache = _Noting(offsets)
+        try:
+            with self._with(own), _Attention(self._mask, None):
+                self._plain(self._layer, x, self._mask, cache)
+        except _Cut as cut:
+            if cache.updates != 1:
+                raise Uncompilable from None
+            self.options = {name: _Option.of(value, own) for name, value in cut.options.items()}
+            return cut.arrays
+        raise Uncompilable
+
+    def _trace_after(
+        self,
+        following: _Blueprint | None,
+        own: list[mx.array],
+        next_own: list[mx.array],
+        x: mx.array,
+        attended: mx.array,
+        offsets: mx.array,
+    ) -> list[mx.array]:
+        """What the layer gives, and then what the next one does before its attention."""
+        with self._with(own), _Attention(self._mask, attended) as attention:
+            output = self._plain(self._layer, x, self._mask, _Noting(offsets))
+        if attention.calls != 1:
+            raise Uncompilable
+        return [output, *(() if following is None else following._trace_before(next_own, output, offsets))]
+
+    @contextmanager
+    def _with(self, arrays: list[mx.array]) -> Iterator[None]:
+        before = [module[name] for module, name in self._places]
+        try:
+            for (module, name), array in zip(self._places, arrays, strict=True):
+                module[name] = array
+            yield
+        finally:
+            for (module, name), array in zip(self._places, before, strict=True):
+                module[name] = array
+
+
+@dataclass(frozen=True)
+class _Option:
+    """An argument of attention beside the tensors and the mask: a value, or one of the layer's arrays by its number."""
+
+    value: Any
+    number: int | None = None
+
+    @classmethod
+    def of(cls, value: Any, arrays: list[mx.array]) -> _Option:
+        """Raises Uncompilable for an array that the layer has computed."""
+        if not isinstance(value, mx.array):
+            return cls(value)
+        for number, array in enumerate(arrays):
+            if array is value:
+                return cls(None, number)
+        raise Uncompilable
+
+
 @dataclass
 class _Ahead:
     """What a layer's compiled function has computed for the next layer, whose input is `x`."""
 
     x: mx.array
-    arrays: tuple[mx.array, ...]
+    arrays: list[mx.array]
 
 
 class Pieces:
     """The compiled parts of one layer. Rows of one token each: x is (rows, 1, hidden)."""
 
-    def __init__(self, layer: Any, plain: Callable[..., mx.array]) -> None:
-        """`plain`: the layer's own code. Raises Uncompilable."""
-        self._layer = layer
-        self._plain = plain
-        self._mask = mx.zeros((1,))  # stands for any mask
-        self.next: Pieces | None = None
-        self.options: dict[str, Any] = {}
-        self.ahead: _Ahead | None = None
-        self._before = mx.compile(self._trace_before)
-        self._after = mx.compile(self._trace_after)
+    def __init__(self, layer: Any, blueprint: _Blueprint) -> None:
+        self._blueprint = blueprint
+        self._own = [module[name] for module, name in _places(layer)]
+        self._next: Pieces | None = None
+        self._after = blueprint.after(None)
+        self._ahead: _Ahead | None = None
+
+    def precede(self, following: Pieces) -> None:
+        """The output of this layer is the input of that one."""
+        self._next = following
+        self._after = self._blueprint.after(following._blueprint)
 
     def __call__(self, x: mx.array, mask: Any, cache: AttentionRows) -> mx.array:
-        ahead, self.ahead = self.ahead, None
-        offsets = cache.positions.offsets
-        queries, keys, values = ahead.arrays if ahead is not None and ahead.x is x else self._before(x, offsets)
+        ahead, self._ahead = self._ahead, None
+        offsets, own, following = cache.positions.offsets, self._own, self._next
+        if ahead is not None and ahead.x is x:
+            queries, keys, values = ahead.arrays
+        else:
+            queries, keys, values = self._blueprint.before(own, x, offsets)
         keys, values = cache.update_and_fetch(keys, values)
-        attended = mx.fast.scaled_dot_product_attention(queries, keys, values, mask=mask, **self.options)
-        if self.next is None:
-            return self._after(x, attended, offsets)[0]
-        output, *arrays = self._after(x, attended, offsets)
-        self.next.ahead = _Ahead(output, tuple(arrays))
+        options = {
+            name: option.value if option.number is None else own[option.number]
+            for name, option in self._blueprint.options.items()
+        }
+        attended = mx.fast.scaled_dot_product_attention(queries, keys, values, mask=mask, **options)
+        output, *arrays = self._after(own, following._own if following is not None else [], x, attended, offsets)
+        if following is not None:
+            following._ahead = _Ahead(output, arrays)
         return output
 
-    def _trace_before(self, x: mx.array, offsets: mx.array) -> tuple[mx.array, mx.array, mx.array]:
-        cache = _Noting(offsets)
-        try:
-            with _Attention(self._mask, None):
-                self._plain(self._layer, x, self._mask, cache)
-        except _Cut as cut:
-            if cache.updates != 1:
-                raise Uncompilable from None
-            self.options = cut.options
-            return cut.arrays
-        raise Uncompilable
 
-    def _trace_after(self, x: mx.array, attended: mx.array, offsets: mx.array) -> tuple[mx.array, ...]:
-        with _Attention(self._mask, attended) as attention:
-            output = self._plain(self._layer, x, self._mask, _Noting(offsets))
-        if attention.calls != 1:
-            raise Uncompilable
-        following = () if self.next is None else self.next._trace_before(output, offsets)
-        return (output, *following)
+def _places(module: Any) -> Iterator[tuple[Any, str]]:
+    """Where all arrays of a layer are: the module that has one, and under which name."""
+    for name, child in module.items():
+        if isinstance(child, mx.array):
+            yield module, name
+        for one in _modules(child):
+            yield from _places(one)
+
+
+def _modules(child: Any) -> Iterator[Any]:
+    if isinstance(child, nn.Module):
+        yield child
+    elif isinstance(child, list | tuple):
+        for one in child:
+            yield from _modules(one)
+    elif isinstance(child, dict):
+        for one in child.values():
+            yield from _modules(one)
+
+
+def _kind(layer: Any) -> tuple[Any, ...]:
+    """Equal for layers that differ in nothing but their arrays, and in attributes that their code never reads, such as
+    their own number. An object that this does not know is like no other."""
+    read: set[str] = set()
+    for one in layer.modules():
+        for kind in type(one).__mro__:
+            if kind is nn.Module:
+                break
+            for name, member in vars(kind).items():
+                if name != "__init__":
+                    read |= _names(getattr(member, "fget", member))
+    return _described(layer, read)
+
+
+def _names(function: Any) -> set[str]:
+    """The names that a function's code reads as attributes, or as anything else; none where it is no function."""
+    code = getattr(function, "__code__", function)
+    if not isinstance(code, CodeType):
+        return set()
+    return set(code.co_names).union(*map(_names, code.co_consts))
+
+
+def _described(module: Any, read: set[str]) -> tuple[Any, ...]:
+    children = tuple(
+        (name, child.shape, child.dtype)
+        if isinstance(child, mx.array)
+        else (name, type(child), *(_described(one, read) for one in _modules(child)))
+        for name, child in module.items()
+    )
+    attributes = tuple((name, _plain(value)) for name, value in sorted(vars(module).items()) if name in read)
+    return type(module), attributes, children
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Part():
+            return Part, value.place
+        case set() | frozenset():
+            return frozenset(map(_plain, value))
+        case list() | tuple():
+            return tuple(map(_plain, value))
+        case None | bool() | int() | float() | str():
+            return type(value), value
+    return id(value)
 
 
 def compile_layers(network: Any) -> int:
@@ -137,17 +273,26 @@ def compile_layers(network: Any) -> int:
     layers, caches = list(network.layers), make_prompt_cache(network)
     if len(layers) != len(caches) or len({id(layer) for layer in layers}) != len(layers):
         return 0
+    blueprints: dict[tuple[Any, ...], _Blueprint] = {}
     before: Pieces | None = None
+    found: list[Pieces | None] = []
     count = 0
     for layer, own in zip(layers, caches, strict=True):
-        pieces = Pieces(layer, type(layer).__call__) if type(own) in (KVCache, RotatingKVCache) else None
+        pieces = None
+        if type(own) in (KVCache, RotatingKVCache):
+            kind = _kind(layer)
+            if kind not in blueprints:
+                blueprints[kind] = _Blueprint(layer)
+            pieces = Pieces(layer, blueprints[kind])
+            count += 1
+        if before is not None and pieces is not None:
+            before.precede(pieces)
+        before = pieces
+        found.append(pieces)
+    for layer, pieces in zip(layers, found, strict=True):
         if pieces is not None:
             layer.__class__ = _compiled(type(layer))  # type: ignore[arg-type]
             object.__setattr__(layer, _PIECES, pieces)
-            count += 1
-        if before is not None:
-            before.next = pieces
-        before = pieces
     return count
 
 

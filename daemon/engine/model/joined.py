@@ -25,10 +25,10 @@ class Part:
 
     def __init__(self, product: _Product, place: int) -> None:
         self._product = product
-        self._place = place
+        self.place = place
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self._product.take(self._place, x)
+        return self._product.take(self.place, x)
 
 
 class _Product:

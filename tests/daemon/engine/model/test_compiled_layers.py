@@ -88,6 +88,31 @@ def test_a_layer_is_two_calls_and_then_one(apart: LanguageModel, monkeypatch: py
     assert calls == traced + len(apart.network.layers)
 
 
+@pytest.mark.parametrize(("apart", "most"), [("qwen3", 2), ("gemma3", 4)], indirect=["apart"])
+def test_layers_that_differ_in_their_arrays_alone_are_traced_once(
+    apart: LanguageModel, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number of rows that was not there before costs a trace or two, not one a layer; layers with other frequencies
+    are kinds of their own, and their number in the model, which no code reads, is no difference."""
+    traced = []
+    trace = compiled_layers._Blueprint._trace_after
+
+    def noted(self: Any, *arguments: Any) -> Any:
+        traced.append(self)
+        return trace(self, *arguments)
+
+    monkeypatch.setattr(compiled_layers._Blueprint, "_trace_after", noted)
+    assert compiled_works(apart.network, ragged=False)
+    traced.clear()
+    steps(apart.network, (5, 6, 7), count=2)
+    pairs = {(id(piece._blueprint), id(piece._after)) for piece in pieces_of(apart.network)}
+    assert len(traced) == len(pairs) <= most < len(apart.network.layers)
+
+
+def pieces_of(network: Any) -> list[compiled_layers.Pieces]:
+    return [vars(layer)[compiled_layers._PIECES] for layer in network.layers]
+
+
 @pytest.mark.parametrize("apart", ["qwen3"], indirect=True)
 def test_undone_it_is_what_it_was(apart: LanguageModel) -> None:
     kinds = [type(layer) for layer in apart.network.layers]
