@@ -9,7 +9,7 @@ from .ragged import Ragged
 
 class Positions:
     """Where each row stands: `lengths[i]` tokens of row i are in the caches. Shared by every layer of one batch.
-    `shifts[i]` is what row i adds to a token's place to have its position, 0 before any picture.
+    `shifts[i]` is what row i adds to a token's place to have its position, 0 before any picture; `moved`: some do.
 
     `ragged`: attention takes `Ragged` counts in place of masks.
     """
@@ -27,6 +27,7 @@ class Positions:
         self._masks: dict[tuple[int, int, int], mx.array] = {}
         self._counts: dict[int, mx.array] = {}
         self.span = max(self.lengths, default=0) + 1
+        self.moved = any(self.shifts)
 
     @property
     def count(self) -> int:
@@ -47,7 +48,7 @@ class Positions:
     @property
     def shifted(self) -> mx.array | None:
         """The positions of each row's new token, int32 of shape (rows, 1), where some are not its place."""
-        if not any(self.shifts):
+        if not self.moved:
             return None
         return (self.offsets + mx.array(self.shifts, dtype=mx.int32))[:, None]
 

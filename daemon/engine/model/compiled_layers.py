@@ -268,7 +268,8 @@ def _plain(value: Any) -> Any:
 def compile_layers(network: Any) -> int:
     """Make decode steps take compiled layers where the layers allow it, in place; gives how many do.
 
-    The weights have to be in memory. Prompts, and caches of other kinds, go through the layers' own code as before.
+    The weights have to be in memory. Prompts, caches of other kinds, and rows of which one is at other positions than its
+    places in the cache, as after a picture, go through the layers' own code as before.
     """
     layers, caches = list(network.layers), make_prompt_cache(network)
     if len(layers) != len(caches) or len({id(layer) for layer in layers}) != len(layers):
@@ -312,7 +313,7 @@ def _compiled(plain: type) -> type:
     """The class of layers with these parts; a layer's class is looked up by whoever calls it."""
 
     def call(self: Any, x: mx.array, mask: Any = None, cache: Any = None, *more: Any, **options: Any) -> mx.array:
-        if type(cache) is AttentionRows and not more and not options:
+        if type(cache) is AttentionRows and not cache.positions.moved and not more and not options:
             return vars(self)[_PIECES](x, mask, cache)  # type: ignore[no-any-return]
         output: mx.array = plain.__call__(self, x, mask, cache, *more, **options)
         return output
