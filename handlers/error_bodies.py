@@ -31,7 +31,19 @@ _MODELS = "/v1/models"
 
 def openai(failure: Failure) -> dict[str, Any]:
     kind = "server_error" if failure.status >= 500 or failure.status == 429 else "invalid_request_error"
-    return {"error": {"message": failure.message, "type": kind, "param": failure.param, "code": failure.code}}
+    return {"error": {"message": openai_message(failure), "type": kind, "param": failure.param, "code": failure.code}}
+
+
+def openai_message(failure: Failure) -> str:
+    """A prompt that is too long is said in the words by which OpenAI's clients know it: litellm, LangChain, Qwen Code,
+    Continue and pi each look for another part of them. The engine's advice, behind its last colon, is kept."""
+    if failure.excess is None:
+        return failure.message
+    tokens, most = failure.excess
+    return (
+        f"prompt is too long, it exceeds the context window: this model's maximum context length is {most} tokens, "
+        f"and the input resulted in {tokens} tokens; {failure.message.rpartition(': ')[2]}"
+    )
 
 
 def ollama(failure: Failure) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ...daemon.errors import RequestRejected
 from ...daemon.protocol import Accepted, Delta, Finished
 from ..durations import keep_alive
 from ..endpoint import decoded, document, first_events, leased, opened, sequences
-from ..error_bodies import note
+from ..error_bodies import note, openai_message
 from ..failure import Failure, RequestError, describe
 from ..guard.keys import owner
 from ..jsontext import encode
@@ -111,9 +111,8 @@ async def _fail(request: Request, events: ResponseEvents, error: Exception, fail
 
 def refusal(failure: Failure) -> RequestError:
     """The failure as what a handler raises."""
-    return RequestError(
-        failure.message, status=failure.status, param=failure.param, code=failure.code, headers=failure.headers
-    )
+    message = openai_message(failure)
+    return RequestError(message, status=failure.status, param=failure.param, code=failure.code, headers=failure.headers)
 
 
 def kept_responses(request: Request) -> KeptResponses:

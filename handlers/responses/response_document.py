@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ...daemon.protocol import Accepted, Finished
+from ..error_bodies import openai_message
 from ..failure import Failure
 from .bodies import ResponseBody
 from .refusals import echoed
@@ -74,7 +75,7 @@ class ResponseDocument:
         return self._at(status, output) | more
 
     def failed(self, output: list[dict[str, Any]], failure: Failure) -> dict[str, Any]:
-        error = {"code": error_code(failure), "message": failure.message, "param": failure.param}
+        error = {"code": error_code(failure), "message": openai_message(failure), "param": failure.param}
         return self._at("failed", output) | {"error": error}
 
     def _at(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:

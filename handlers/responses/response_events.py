@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...daemon.protocol import Accepted, Delta, Finished
+from ..error_bodies import openai_message
 from ..failure import Failure
 from ..jsontext import encode
 from ..sequences import Item
@@ -51,7 +52,12 @@ class ResponseEvents:
 
     def failing(self, failure: Failure) -> bytes:
         """The last records of a stream that fails."""
-        error = {"type": "error", "code": error_code(failure), "message": failure.message, "param": failure.param}
+        error = {
+            "type": "error",
+            "code": error_code(failure),
+            "message": openai_message(failure),
+            "param": failure.param,
+        }
         failed = {"type": "response.failed", "response": self._document.failed(self._items.items, failure)}
         return self.opening() + self._frames([error, failed])
 

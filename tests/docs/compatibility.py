@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import msgspec
+from docs.clients import rows
 
 from mlx_serve.handlers import model_options
 from mlx_serve.handlers.api_document.operation import Body
@@ -41,25 +42,6 @@ NEVER = ("/api/me", "/api/status")
 """Endpoints of the same APIs that are not planned."""
 
 
-_CLIENTS = (
-    (
-        "[`anthropic`](https://pypi.org/project/anthropic/)",
-        "2.14.0",
-        "in every test run: messages whole, streamed and asynchronous, its stream helper and its tool runner, "
-        "thinking, tools (forced ones too), pictures, structured output, `count_tokens`, models, errors",
-    ),
-    (
-        "[Claude Code](https://www.npmjs.com/package/@anthropic-ai/claude-code)",
-        "2.1.332",
-        "by hand, on Linux, against a model that says a script: `-p` with a call of Bash and its result, with and "
-        "without its search of tools, experimental betas, thinking and its attribution header, under an unknown name "
-        "and as `claude-sonnet-4-5`; `/context`; its list of models; a prompt that is too long. What it "
-        "sent on other occasions is replayed in tests",
-    ),
-)
-"""Clients of other makers: name, version, what of it was run."""
-
-
 _ABOUT_ACCESS = """
 The last column holds once an API key is configured. Before that, other machines are refused; with `server.protected`
 off they may do without a key what it allows with one, except read `/metrics`.
@@ -68,6 +50,10 @@ Errors have the shape of their API: `{"error": {"message", "type", "param", "cod
 `{"type": "error", "error": {"type", "message"}, "request_id"}` under `/v1/messages`, and under `/v1/models` for clients
 that send `anthropic-version`, `{"error": "..."}` under `/api`. The status is 400 for a wrong request, 404 for an
 unknown model, 503 with `Retry-After` when the queue is full.
+"""
+_ABOUT_CLIENTS = """
+Against real daemons on Linux (x86-64, MLX on the CPU), not on Metal; most of them with a model that says a script.
+[clients.md](clients.md) has more of the agents.
 """
 _ORDER = ("partly", "ignored", "refused")
 _WIDE = 2**31 - 1
@@ -130,8 +116,10 @@ def _range(least: float, most: float) -> str:
 
 
 def _clients() -> Iterator[str]:
-    yield "\n## Clients that were run\n\n| client | version | what was run |\n| --- | --- | --- |\n"
-    for name, version, what in _CLIENTS:
+    yield (
+        "\n## Clients that were run\n" + _ABOUT_CLIENTS + "\n| client | version | what was run |\n| --- | --- | --- |\n"
+    )
+    for name, version, what in rows():
         yield f"| {name} | {version} | {what} |\n"
 
 

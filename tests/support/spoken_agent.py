@@ -29,6 +29,7 @@ TEXTS = {
     "patch": call("apply_patch", input=PATCH),
     "thought and exec": f"<think>\nI need a shell.\n</think>\n\n{call('exec_command', cmd='ls')}",
     "two calls": f"Both.\n{call('weather', city='Rome')}\n{call('weather', city='Oslo')}",
+    "one call": call("weather", city="Rome"),
     "json": '{"city": "Rome", "days": 3}',
     "shell": call("shell", command="echo hi | tee made.txt"),
     "run_shell_command": call("run_shell_command", command="echo hi | tee made.txt", is_background=False),
