@@ -1,16 +1,18 @@
-"""Every family of models through the real daemon: a model that says given texts, in OpenAI's and in Ollama's dialect,
-streamed and whole."""
+"""Every family of models through the real daemon: a model that says given texts, in every dialect, streamed, and in
+OpenAI's chat and Ollama's also whole."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-from support.live_daemon import LiveDaemon
+from support.live_daemon import LiveDaemon, together
 from support.spoken_calls import TEMPLATES, TOOLS, Said, Understood, family_named, written
 from support.spoken_model import LONGEST_PIECE, write_spoken
+from support.spoken_streams import messages_stream, responses_stream
 
 from mlx_serve.daemon.engine.output.formats.table import find_family
 from mlx_serve.store.store import Store
@@ -151,18 +153,22 @@ def ollama(daemon: LiveDaemon, name: str, number: int, *, stream: bool) -> Under
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_family_in_every_dialect(speaking: LiveDaemon, name: str) -> None:
+    """All at the same time: what one of them says is in no other's answer."""
     assert family_named(name)
     made = speaking.post("/api/create", model=name, **{"from": "spoken", "template": template(name), "stream": False})
     assert made.status == 200, made.body
     for case in CASES:
         number = NAMES.index(name) * len(CASES) + CASES.index(case)
         expected = told(name, case)[1]
-        for answer in (
-            openai_whole(speaking, name, number),
-            openai_stream(speaking, name, number),
-            ollama(speaking, name, number, stream=False),
-            ollama(speaking, name, number, stream=True),
-        ):
+        ways = (
+            partial(openai_whole, speaking, name, number),
+            partial(openai_stream, speaking, name, number),
+            partial(ollama, speaking, name, number, stream=False),
+            partial(ollama, speaking, name, number, stream=True),
+            partial(messages_stream, speaking, name, str(number)),
+            partial(responses_stream, speaking, name, str(number)),
+        )
+        for answer in together(ways):
             assert answer.calls == expected.calls
             assert answer.content.strip() == expected.content.strip()
             assert answer.reasoning.strip() == expected.reasoning
