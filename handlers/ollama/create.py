@@ -84,7 +84,7 @@ async def create(request: Request) -> HTTPResponse | None:
     order = await asyncio.to_thread(_order, body)
     async with aclosing(_steps(request, order)) as steps:
         if body.stream is not False:
-            await send(request, steps)
+            await send(request, steps, b'{"status":"creating model"}\n')
             return None
         async for _ in steps:
             pass

@@ -15,6 +15,7 @@ from ...daemon.tasks.pulls import PullOrder
 from ...store.errors import InvalidName
 from ...store.names import Name, is_full
 from ...store.progress import Progress
+from .. import stream
 from ..endpoint import decoded, serving
 from ..error_bodies import note
 from ..failure import RequestError, describe
@@ -25,6 +26,7 @@ from .answer_lines import record
 from .generation import find, invalid
 
 HEAD_SECONDS = 3.0
+_OPENING = b'{"status":"pulling manifest"}\n'
 _EARLY = ("listing files", "checking files")
 _LEAST_SIZE = 1 << 20
 _HUB = re.compile(r"(?:https?://)?(?:hf\.co|huggingface\.co)/", re.IGNORECASE)
@@ -41,7 +43,7 @@ async def pull(request: Request) -> HTTPResponse | None:
         await pulls.run(PullOrder(source))
         return HTTPResponse(encode({"status": "success"}), content_type="application/json")
     async with aclosing(lines(pulls.follow(PullOrder(source)))) as steps:
-        await send(request, steps, b'{"status":"pulling manifest"}\n')
+        await send(request, steps, _OPENING, _OPENING)
     return None
 
 
@@ -73,24 +75,31 @@ def repository(text: str) -> str:
     return name + at + revision
 
 
-async def send(request: Request, steps: AsyncGenerator[bytes], opening: bytes = b"") -> None:
+async def send(request: Request, steps: AsyncGenerator[bytes], silence: bytes, opening: bytes = b"") -> None:
     """Send the lines, and success at their end. The head waits up to HEAD_SECONDS for the first line, so that work that
-    fails at once has a status."""
-    first = asyncio.ensure_future(anext(steps))
+    fails at once has a status. While nothing new is told, the last line is sent again every PING_SECONDS, `silence`
+    before there is one: clients take a connection without a byte for lost."""
+    step = asyncio.ensure_future(anext(steps, None))
     out: Stream | None = None
     try:
         try:
-            await asyncio.wait([first], timeout=HEAD_SECONDS)
-            if first.done():
-                first.result()
+            await asyncio.wait([step], timeout=HEAD_SECONDS)
+            if step.done():
+                step.result()
             out = await Stream.open(request, NDJSON)
             await out.send(opening)
-            await out.send(await first)
+            while True:
+                while not (await asyncio.wait([step], timeout=stream.PING_SECONDS))[0]:
+                    await out.send(silence)
+                line = step.result()
+                if line is None:
+                    break
+                await out.send(line)
+                silence = line
+                step = asyncio.ensure_future(anext(steps, None))
         finally:
-            first.cancel()
-            await asyncio.wait([first])
-        async for line in steps:
-            await out.send(line)
+            step.cancel()
+            await asyncio.wait([step])
         await out.end(b'{"status":"success"}\n')
     except Exception as error:
         if out is None:

@@ -112,8 +112,9 @@ RESPONSE_FIELDS: Fields = {
     ),
     "text": partly("`format`; `verbosity` is echoed, for chat templates do not take it"),
     "reasoning": partly(
-        "`effort` and `max_tokens` for models that can think, others refuse them; with `summary` thoughts come as a "
-        "summary, which is all of them, else as `reasoning_text`; the rest is ignored"
+        "`effort` and `max_tokens` for models that can think; of others `effort` is ignored, which the header "
+        "`X-MLX-Serve-Notice` says, and `max_tokens` refused; with `summary` thoughts come as a summary, which is all "
+        "of them, else as `reasoning_text`; the rest is ignored"
     ),
     "include": partly(
         "`message.output_text.logprobs`, and `reasoning.encrypted_content`, which is the thought's text in base64; "

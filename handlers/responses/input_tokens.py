@@ -39,7 +39,7 @@ async def _counted(request: Request, name: str, wanted: Question) -> Counted:
             await pictures.admit(context, name, installed.manifest.kind)
         require_kind(installed.manifest.kind, name, "chat")
         wanted.check_abilities(installed)
-        prompt = wanted.work.prompt
+        prompt = wanted.work_for(installed.manifest.capabilities).prompt
         assert isinstance(prompt, ChatPrompt)
         prompt = with_settings(prompt, installed.manifest.overrides)
         return await asked(request, installed, Count(prompts=(pictures.placed(prompt),)), Counted)

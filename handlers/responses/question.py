@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from ...daemon.protocol import Calling, ChatPrompt, Generate
 from ..decode import unsupported
 from ..failure import Failure, RequestError
@@ -41,7 +43,6 @@ class Question:
     document: ResponseDocument
     context: tuple[KeptItem, ...]
     pictures: RequestPictures
-    reasoning_param: str
     max_output_tokens: int | None
     summary: bool
     sealed: bool
@@ -67,15 +68,26 @@ class Question:
         if self.tools.hosted:
             kinds = ", ".join(kind if kind.isascii() and kind.isprintable() else "?" for kind in self.tools.hosted)
             notices.append(f"tools of these types are not run here and were left out: {kinds[:200]}")
+        if self._prompt.thinking and "thinking" not in model.capabilities:
+            notices.append("reasoning.effort was left out: this model does not think")
         return "; ".join(notice for notice in notices if notice) or None
 
+    def work_for(self, capabilities: Collection[str]) -> Generate:
+        """A model that cannot think is not asked to: clients such as Codex send one effort to every model."""
+        if not self._prompt.thinking or "thinking" in capabilities:
+            return self.work
+        return msgspec.structs.replace(self.work, prompt=msgspec.structs.replace(self._prompt, thinking=None))
+
+    @property
+    def _prompt(self) -> ChatPrompt:
+        assert isinstance(self.work.prompt, ChatPrompt)
+        return self.work.prompt
+
     def _require(self, capabilities: Collection[str]) -> None:
-        prompt = self.work.prompt
-        assert isinstance(prompt, ChatPrompt)
-        if prompt.tools and "tools" not in capabilities:
+        if self._prompt.tools and "tools" not in capabilities:
             raise RequestError("this model does not support tools", param="tools", code="unsupported_parameter")
-        if (prompt.thinking or prompt.thinking_budget is not None) and "thinking" not in capabilities:
-            raise unsupported(self.reasoning_param, "this model does not support thinking")
+        if self._prompt.thinking_budget is not None and "thinking" not in capabilities:
+            raise unsupported("reasoning.max_tokens", "this model does not support thinking")
 
     def renamed(self, failure: Failure) -> Failure:
         """A failure that names the client's field, not the engine's."""
@@ -140,7 +152,6 @@ def question(body: ResponseBody, kept: KeptResponses, owner: str) -> Question:
         document=ResponseDocument(body),
         context=(*before, *(KeptItem.of(data) for data in own)),
         pictures=pictures,
-        reasoning_param="reasoning.effort" if reasoning.effort is not None else "reasoning.max_tokens",
         max_output_tokens=body.max_output_tokens,
         summary=reasoning.summarized,
         sealed=bodies.includes(body, "reasoning.encrypted_content"),

@@ -58,7 +58,7 @@ async def _answer(
     check = asked.check_abilities
     async with leased(request, name, seconds, "chat", heartbeat, pictures=pictures, check=check) as model:
         notice = asked.check_model(model)
-        async with sequences(request, model, [pictures.into(asked.work)]) as running:
+        async with sequences(request, model, [pictures.into(asked.work_for(model.capabilities))]) as running:
             (accepted,) = await first_events(request, running, heartbeat)
             if accepted.truncated:
                 notice = "; ".join(each for each in (notice, "the oldest items of 'input' were left out") if each)

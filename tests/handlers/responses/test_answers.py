@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from fakes.engine import finished, says
 from fakes.serving import MODEL, Serving
@@ -319,3 +320,24 @@ async def test_what_was_changed_is_told(serving: Serving, client: httpx.AsyncCli
     assert "oldest items" in notice and response.json()["prompt_truncated"] is True
     serving.engine.script = says(finished())
     assert "x-mlx-serve-notice" not in (await client.post(PATH, json=body())).headers
+
+
+@pytest.mark.parametrize("effort", ["minimal", "high", "xhigh"])
+async def test_an_effort_is_no_fault_where_a_model_cannot_think(
+    serving: Serving, client: httpx.AsyncClient, effort: str
+) -> None:
+    """Codex sends what its configuration says to every model. It is told; a budget of a thought is refused."""
+    serving.store.add(MODEL, capabilities=("completion", "tools"))
+    serving.residency.info = msgspec.structs.replace(serving.residency.info, capabilities=("completion", "tools"))
+    asked = {"effort": effort, "summary": "auto"}
+    response = await client.post(PATH, json=body(reasoning=asked))
+    assert response.status_code == 200 and response.json()["output"][0]["content"][0]["text"] == "Hello world"
+    assert "reasoning.effort" in response.headers["x-mlx-serve-notice"]
+    prompt = serving.engine.requests[-1].prompt
+    assert isinstance(prompt, ChatPrompt) and prompt.thinking is None
+    plain = await client.post(PATH, json=body(reasoning={"effort": "none"}))
+    assert plain.status_code == 200 and "x-mlx-serve-notice" not in plain.headers
+    refused = await client.post(PATH, json=body(reasoning={"max_tokens": 9}))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "reasoning.max_tokens")
+    counted = await client.post(f"{PATH}/input_tokens", json=body(reasoning=asked))
+    assert counted.status_code == 200
