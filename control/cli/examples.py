@@ -13,6 +13,7 @@ EXAMPLES = {
     "remove": "mlx-serve remove starter-4bit",
     "copy": "mlx-serve copy starter mine",
     "run": 'mlx-serve run starter "What does mlx-serve ps show?"',
+    "launch": "mlx-serve launch claude --print",
     "ps": "mlx-serve ps --json",
     "cancel": "mlx-serve cancel 9f86d081884c7d65",
     "load": "mlx-serve load starter",

@@ -93,7 +93,12 @@ def _nearest(name: str) -> str:
 
 
 def _parse(command: options.Command, arguments: list[str]) -> Namespace:
-    parser = command.parser()
+    parser, rest = command.parser(), []
+    if command.rest and "--" in arguments:
+        place = arguments.index("--")
+        arguments, rest = arguments[:place], arguments[place + 1 :]
+    if command.rest:
+        parser.set_defaults(rest=rest)
     # Intermixed, so that `run NAME --verbose PROMPT` works.
     return parser.parse_intermixed_args(arguments) if command.name == "run" else parser.parse_args(arguments)
 

@@ -38,7 +38,8 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command:
-    """`module` and `function` name the code in `control.cli.commands`, imported only when the command runs."""
+    """`module` and `function` name the code in `control.cli.commands`, imported only when the command runs.
+    `rest`: what stands behind `--` is another program's."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Command:
         *,
         alias: str | None = None,
         models: bool = False,
+        rest: bool = False,
     ) -> None:
         self.name = name
         self.summary = summary
@@ -56,6 +58,7 @@ class Command:
         self.add = add
         self.alias = alias
         self.models = models
+        self.rest = rest
 
     def parser(self) -> Parser:
         summary = self.summary[0].upper() + self.summary[1:] + "."
@@ -190,6 +193,17 @@ def _gc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
 
 
+def _launch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "client", nargs="?", metavar="CLIENT", help="claude, codex, opencode, …; without one, all are listed"
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="the model (default: the loaded one, or the only one; else asked)"
+    )
+    parser.add_argument("--print", action="store_true", help="only show what would be set, written and run")
+    parser.add_argument("--yes", action="store_true", help="write what the client needs without asking")
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS)
 
@@ -205,6 +219,13 @@ COMMANDS = (
     Command("remove", "remove models", "models:remove", _names, alias="rm", models=True),
     Command("copy", "give a model a second name", "models:copy", _copy, alias="cp", models=True),
     Command("run", "send one prompt to a model, or chat with it", "run:run", _run, models=True),
+    Command(
+        "launch",
+        "run a coding agent against the daemon; its own arguments stand behind --",
+        "agent:launch",
+        _launch,
+        rest=True,
+    ),
     Command("ps", "list loaded models, and the requests that run or wait", "memory:ps"),
     Command("cancel", "end a running or waiting request", "memory:cancel", _ids),
     Command("load", "load a model into memory", "memory:load", _name, models=True),

@@ -202,6 +202,13 @@ async def config(request: Request) -> HTTPResponse:
     return _json(described(_context(request).settings))
 
 
+async def key(request: Request) -> HTTPResponse:
+    """A key that the public address takes, for programs that the command starts; null where none is set. This user's
+    settings have it anyway, and the socket is this user's alone."""
+    keys = _context(request).settings.server.api_keys
+    return _json(bodies.Key(key=keys[0] if keys else None))
+
+
 async def reload(request: Request) -> HTTPResponse:
     """Read the settings again. Raises ConfigError, and then everything stays as it was."""
     renewal = await request.app.ctx.reload()
@@ -249,6 +256,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Coroutine[Any, Any, HTTPResponse | 
     ("POST", "/gc", gc),
     ("GET", "/config", config),
     ("POST", "/config", reload),
+    ("GET", "/key", key),
     ("GET", "/logs", logs),
     ("POST", "/shutdown", shutdown),
     ("GET POST PUT DELETE", "/<path:path>", unknown),

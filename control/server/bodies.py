@@ -235,6 +235,10 @@ class Status(ResponseBody, frozen=True):
     queue: QueueRow
 
 
+class Key(ResponseBody, frozen=True):
+    key: str | None
+
+
 class ModelRef(ResponseBody, frozen=True):
     name: str
     id: str

@@ -177,6 +177,16 @@ def test_config_shows_origins_and_hides_keys(daemon: FakeDaemon, client: Client)
     assert found["origins"]["server.port"] == "default"
 
 
+def test_the_key_is_given_to_the_command_that_starts_programs(daemon: FakeDaemon, client: Client) -> None:
+    """The first one; null where none is set."""
+    from mlx_serve.daemon.settings.schema import load_settings
+
+    assert client.get("/control/v1/key") == {"key": None}
+    environ = {"MLX_SERVE_HOME": "/h", "MLX_SERVE_SERVER_API_KEYS": "open-sesame-open-sesame,another-key-of-ours"}
+    daemon.context.settings = load_settings({}, environ)
+    assert client.get("/control/v1/key") == {"key": "open-sesame-open-sesame"}
+
+
 def test_logs_give_the_last_lines_and_follow(daemon: FakeDaemon, client: Client) -> None:
     log = daemon.home / "logs" / f"{daemon.port}.log"
     log.parent.mkdir()
