@@ -205,7 +205,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "control.cli": ("", "control", "control.cli.display"),
     "control.cli.display": (),
     "control.cli.agents": (),
-    "control.cli.commands": ("", "control", "control.cli", "control.cli.agents", "control.cli.display"),
+    "control.cli.doctor": ("", "control", "control.cli", "control.cli.display"),
+    "control.cli.commands": (
+        *("", "control", "control.cli", "control.cli.agents", "control.cli.display", "control.cli.doctor"),
+    ),
 }
 # Stems that stand in several folders because they are the same thing there: an entry point, a tree of errors, or one
 # endpoint, command or model kind in each dialect.

@@ -22,6 +22,7 @@ EXAMPLES = {
     "config": "mlx-serve config --reload",
     "verify": "mlx-serve verify starter",
     "gc": "mlx-serve gc --dry-run",
+    "doctor": "mlx-serve doctor",
     "version": "mlx-serve version",
     "completion": 'eval "$(mlx-serve completion bash)"',
 }

@@ -234,6 +234,7 @@ COMMANDS = (
     Command("config", "print the effective settings and where each comes from", "config:config", _config),
     Command("verify", "check stored files against their digests", "upkeep:verify", _verify, models=True),
     Command("gc", "delete files that no model uses", "upkeep:gc", _gc),
+    Command("doctor", "look for what could be wrong on this machine, and say what to do", "doctor:doctor"),
     Command("version", "print the versions of the command and the daemon", "daemon:version"),
     Command("completion", "print a completion script for bash, zsh or fish", "completion:completion", _completion),
 )

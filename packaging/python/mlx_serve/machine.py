@@ -19,7 +19,7 @@ def problem() -> str | None:
     import os
 
     if os.uname().machine != "arm64":
-        if _number("sysctl.proc_translated") == 1:
+        if number("sysctl.proc_translated") == 1:
             return (
                 f"MLX needs a Python for Apple silicon, but {sys.executable} is one for Intel Macs, which Rosetta "
                 "translates; install a native arm64 Python (python.org, or Homebrew in /opt/homebrew) and make the "
@@ -29,19 +29,20 @@ def problem() -> str | None:
             "MLX needs a Mac with Apple silicon (M1 or newer), and this one has an Intel processor; mlx-serve also "
             "runs on Linux x86-64, with an NVIDIA GPU or on the CPU"
         )
-    version = _text("kern.osproductversion")
+    version = text("kern.osproductversion")
     if version and _numbers(version) < LEAST_MACOS:
         least = ".".join(map(str, LEAST_MACOS)).removesuffix(".0")
         return f"MLX needs macOS {least} or newer, and this is macOS {version}; update it in System Settings > General"
     return None
 
 
-def _text(name: str) -> str:
-    """A value of sysctl(3); empty where there is none of that name."""
+def text(name: str) -> str:
+    """A value of a Mac's sysctl(3); empty where there is none of that name."""
     return _read(name).partition(b"\0")[0].decode("ascii", "replace")
 
 
-def _number(name: str) -> int:
+def number(name: str) -> int:
+    """As `text`; 0 where there is none of that name."""
     return int.from_bytes(_read(name), sys.byteorder)
 
 
