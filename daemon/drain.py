@@ -38,7 +38,7 @@ async def drain(context: Context, public: Server, control: Server, stop: Stop, n
 
     # 1. /readyz answers 503, and so do new requests on open connections.
     context.draining = True
-    notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((seconds + _ERROR_SECONDS + _RUNNERS_SECONDS) * 1e6)}")
+    notifier.stopping(seconds + _ERROR_SECONDS + _RUNNERS_SECONDS)
 
     # 2. No new connections on TCP. The control socket stays open for `status`.
     public.stop_listening()

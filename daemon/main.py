@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .context import Context
     from .drain import Stop
     from .http.app import App
+    from .notify import Notifier
 
 _DESCRIPTORS = 10_240
 
@@ -156,7 +157,12 @@ async def _run(context: Context, resources: Resources, began: float, reload: Rel
     stop, notifier = Stop(), Notifier()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.request)
-    hang_up = HangUp(stop.request, reload.on_signal)
+
+    async def announced_reload() -> None:
+        with notifier.reloading():
+            await reload.on_signal()
+
+    hang_up = HangUp(stop.request, announced_reload)
     loop.add_signal_handler(signal.SIGHUP, hang_up.received)
     loop.add_signal_handler(signal.SIGUSR1, resources.logs.reopen)
     _raise_descriptor_limit()
@@ -170,14 +176,15 @@ async def _run(context: Context, resources: Resources, began: float, reload: Rel
         (time.perf_counter() - began) * 1000,
         type(loop).__module__.partition(".")[0],
     )
-    notifier.send("READY=1")
+    notifier.ready()
     background = [asyncio.create_task(_warm(context)), asyncio.create_task(_sweep())]
-    if notifier.watchdog_seconds:
-        background.append(asyncio.create_task(_watchdog(notifier, notifier.watchdog_seconds)))
+    # It goes on while the daemon drains, which may take longer than systemd waits for a sign of life.
+    watchdog = asyncio.create_task(_watchdog(notifier))
     await stop.asked.wait()
     for task in background:
         task.cancel()
     await drain(context, public, control, stop, notifier)
+    watchdog.cancel()
     log.info("stop daemon pid=%d", os.getpid())
 
 
@@ -201,11 +208,11 @@ async def _sweep() -> None:
         log.info("sweep temporary folders count=%d", swept)
 
 
-async def _watchdog(notifier: Any, seconds: float) -> None:
+async def _watchdog(notifier: Notifier) -> None:
     """Sent by the loop itself, so that a stuck loop stops sending."""
-    while True:
-        notifier.send("WATCHDOG=1")
-        await asyncio.sleep(seconds)
+    while notifier.watchdog_seconds:
+        notifier.alive()
+        await asyncio.sleep(notifier.watchdog_seconds)
 
 
 def _address(sock: socket.socket) -> str:

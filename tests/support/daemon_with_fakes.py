@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fakes.residency import FakeResidency
 from fakes.serving import fakes
+from sanic import text
 
 from mlx_serve.daemon import main as daemon
 from mlx_serve.daemon.context import Context
@@ -23,7 +24,7 @@ from mlx_serve.daemon.keep_awake import KeepAwake
 from mlx_serve.daemon.settings.schema import Settings
 from mlx_serve.store.installed import Installed
 
-PATHS = ("/test/stream?seconds=S", "/test/stuck", "/test/block")
+PATHS = ("/test/stream?seconds=S", "/test/stuck", "/test/block?until=FIFO")
 
 
 class NotedResidency(FakeResidency):
@@ -67,6 +68,7 @@ def with_test_routes(build: Any) -> Any:
         for app in (public, control):
             app.add_route(stream, "/test/stream", methods=["GET"])
             app.add_route(stuck, "/test/stuck", methods=["GET"])
+            app.add_route(block, "/test/block", methods=["GET"])
         return public, control
 
     return built
@@ -92,6 +94,12 @@ async def stuck(request: Any) -> None:
         await asyncio.sleep(3600)
     except asyncio.CancelledError:
         await asyncio.sleep(3600)
+
+
+async def block(request: Any) -> Any:
+    """A handler in which the whole event loop stands still, until somebody writes to the FIFO."""
+    Path(request.args.get("until")).read_bytes()
+    return text("over")
 
 
 if __name__ == "__main__":

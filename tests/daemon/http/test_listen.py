@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 from support.live_daemon import has_ipv6
 
 from mlx_serve.daemon.http.listen import ListenError, listen_tcp
-from mlx_serve.daemon.notify import Notifier
 from mlx_serve.daemon.port_lock import AlreadyRunning, PortLock
 
 
@@ -77,29 +75,3 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         PortLock.take(tmp_path, 8000)
     assert victim.read_text() == "precious"
-
-
-def test_notices_go_to_the_socket_that_asked(short_path: Path) -> None:
-    path = str(short_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asked:
-        asked.bind(path)
-        notifier = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "10000000"})
-        notifier.send("READY=1", "STATUS=up")
-        assert asked.recv(100) == b"READY=1\nSTATUS=up"
-        assert notifier.watchdog_seconds == 5
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract addresses")
-def test_an_abstract_address_of_systemd_is_understood() -> None:
-    name = f"mlx-serve-test-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asked:
-        asked.bind(f"\0{name}")
-        Notifier({"NOTIFY_SOCKET": f"@{name}"}).send("READY=1")
-        assert asked.recv(100) == b"READY=1"
-
-
-def test_a_notice_that_nobody_takes_is_no_error(tmp_path: Path) -> None:
-    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).send("READY=1")
-    Notifier({}).send("READY=1")
-    assert Notifier({"WATCHDOG_USEC": "1"}).watchdog_seconds is None
-    assert Notifier({"NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}).watchdog_seconds is None
