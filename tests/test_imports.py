@@ -208,7 +208,9 @@ RULES: dict[str, tuple[str, ...]] = {
     "control.cli.doctor": ("", "control", "control.cli", "control.cli.display"),
     "control.cli.commands": (
         *("", "control", "control.cli", "control.cli.agents", "control.cli.display", "control.cli.doctor"),
+        "control.service",
     ),
+    "control.service": (),
 }
 # Stems that stand in several folders because they are the same thing there: an entry point, a tree of errors, or one
 # endpoint, command or model kind in each dialect.

@@ -23,6 +23,7 @@ EXAMPLES = {
     "verify": "mlx-serve verify starter",
     "gc": "mlx-serve gc --dry-run",
     "doctor": "mlx-serve doctor",
+    "service": "mlx-serve service install",
     "version": "mlx-serve version",
     "completion": 'eval "$(mlx-serve completion bash)"',
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KINDS = ("llm", "vlm", "embedding", "reranker")
 SHELLS = ("bash", "zsh", "fish")
+SERVICE_ACTIONS = ("install", "start", "stop", "status", "enable", "disable", "uninstall")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -204,6 +205,14 @@ def _launch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="write what the client needs without asking")
 
 
+def _service(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=SERVICE_ACTIONS, metavar="ACTION", help=", ".join(SERVICE_ACTIONS))
+    parser.add_argument("--boot", action="store_true", help="one of the whole system, started at boot; needs root")
+    parser.add_argument("--user", metavar="NAME", help="with install --boot, the account that the daemon runs as")
+    parser.add_argument("--force", action="store_true", help="replace or remove a file that was changed")
+    parser.add_argument("--print", action="store_true", help="with install, print the file and change nothing")
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS)
 
@@ -235,6 +244,7 @@ COMMANDS = (
     Command("verify", "check stored files against their digests", "upkeep:verify", _verify, models=True),
     Command("gc", "delete files that no model uses", "upkeep:gc", _gc),
     Command("doctor", "look for what could be wrong on this machine, and say what to do", "doctor:doctor"),
+    Command("service", "run the daemon as a service of launchd or systemd", "service:service", _service),
     Command("version", "print the versions of the command and the daemon", "daemon:version"),
     Command("completion", "print a completion script for bash, zsh or fish", "completion:completion", _completion),
 )
