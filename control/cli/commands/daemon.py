@@ -20,7 +20,7 @@ from .memory import loaded_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 _ANSWER_SECONDS = 5.0
 _SLACK_SECONDS = 15.0
@@ -28,19 +28,15 @@ _KILL_SECONDS = 5.0
 
 
 def start(session: Session) -> int:
-    options = session.options
+    if session.options.foreground:
+        return _start_here(session)
     wanted = _start_target(session)
     running = launch.status(wanted) if alive(wanted.socket) else None
     if running is not None:
         return _report_running(session, launch.AlreadyRunning(running))
     _check_machine()
-    flags = _flags(session, wanted)
-    if options.foreground:
-        command = launch.command(flags)
-        sys.stdout.flush()
-        os.execv(command[0], command)
     try:
-        found = launch.start(wanted, flags)
+        found = launch.start(wanted, _flags(session))
     except launch.AlreadyRunning as error:
         return _report_running(session, error)
     _check_address(found)
@@ -51,6 +47,16 @@ def start(session: Session) -> int:
     else:
         print(f"mlx-serve is ready at {found['url']} (pid {found['pid']})")
     return 0
+
+
+def _start_here(session: Session) -> NoReturn:
+    """The daemon in place of this process, whose exit status says what was wrong (`daemon.main`): a service manager
+    tells by it whether to try again."""
+    _refuse_socket(session)
+    _check_machine()
+    command = launch.command(_flags(session))
+    sys.stdout.flush()
+    os.execv(command[0], command)
 
 
 def _check_machine() -> None:
@@ -85,19 +91,23 @@ def _report_running(session: Session, error: launch.AlreadyRunning) -> int:
 def _start_target(session: Session) -> Target:
     """Unlike for the other commands, the default is the configured port and not the only running daemon."""
     options = session.options
-    if options.socket is not None:
-        raise target.UsageError(
-            "start does not take --socket: the socket's path comes from MLX_SERVE_HOME and the port"
-        )
+    _refuse_socket(session)
     named = options.port if options.port is not None else target.environment_port()
     directory = target.home()
     return Target(directory, named if named is not None else target.configured_port(directory, options.config))
 
 
-def _flags(session: Session, wanted: Target) -> list[str]:
+def _refuse_socket(session: Session) -> None:
+    if session.options.socket is not None:
+        raise target.UsageError(
+            "start does not take --socket: the socket's path comes from MLX_SERVE_HOME and the port"
+        )
+
+
+def _flags(session: Session) -> list[str]:
     """The daemon's flags, which have the same names; paths are absolute, because it runs in another folder."""
     options = session.options
-    flags = [] if options.port is None else ["--port", str(wanted.port)]
+    flags = [] if options.port is None else ["--port", str(options.port)]
     for flag, value in (("--host", options.host), ("--log-level", options.log_level)):
         if value is not None:
             flags += [flag, value]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.control_daemon import Run
 from support.live_daemon import free_port
 from support.waiting import GUARD
 
@@ -144,6 +145,15 @@ def test_start_means_the_configured_port_whatever_else_runs(home: Path, capsys: 
     with bind(socket_path(home, other)):
         assert cli.main(["start", "--host", "192.0.2.1"]) == 1
     assert f"{port}.log" in capsys.readouterr().err
+
+
+def test_in_the_foreground_the_exit_status_is_the_daemons(run: Run, home: Path) -> None:
+    """78 for wrong settings, as a service manager has to know: with 1 it would try again."""
+    (home / "config.yaml").write_text("server: {prot: 1}\n")
+    done = run("start", "--foreground")
+    assert (done.returncode, done.stdout) == (78, "")
+    where = f"{home}/config.yaml:1"
+    assert done.stderr == f"mlx-serve: {where}: server.prot is not a setting; did you mean server.port?\n"
 
 
 def test_foreground_becomes_the_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
