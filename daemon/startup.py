@@ -68,7 +68,9 @@ def _start_logs(settings: Settings, stack: contextlib.ExitStack) -> Logs:
     style = cast(LineStyle, logging.format)
     path = log_path(settings.home, settings.server.port)
     try:
-        started = logs.start(path, level=logging.level, style=style, secrets=settings.server.api_keys)
+        started = logs.start(
+            path, level=logging.level, style=style, secrets=settings.server.api_keys, stderr=logging.stderr
+        )
     except OSError as error:
         raise StartError(f"cannot write the log {path}: {error.strerror}") from None
     stack.callback(started.close)

@@ -24,7 +24,8 @@ def plist(service: Description) -> bytes:
     document: dict[str, Any] = {
         "Label": label(service),
         "ProgramArguments": list(service.command),
-        "EnvironmentVariables": dict(service.environment),
+        # The log has a file of its own, which is rotated; launchd's is not.
+        "EnvironmentVariables": {"MLX_SERVE_LOGGING_STDERR": "false", **dict(service.environment)},
         "RunAtLoad": True,
         "KeepAlive": {"Crashed": True},
         "ThrottleInterval": _THROTTLE_SECONDS,

@@ -168,8 +168,15 @@ class Logs:
             sink.close()
 
 
-def start(path: Path | None, *, level: str = "INFO", style: LineStyle = "json", secrets: Iterable[str] = ()) -> Logs:
-    """Send every record to `path` and, unless that is the same file or /dev/null, to standard error.
+def start(
+    path: Path | None,
+    *,
+    level: str = "INFO",
+    style: LineStyle = "json",
+    secrets: Iterable[str] = (),
+    stderr: bool = True,
+) -> Logs:
+    """Send every record to `path` and, with `stderr` and unless that is the same file or /dev/null, to standard error.
 
     Raises OSError when the file cannot be opened.
     """
@@ -178,7 +185,7 @@ def start(path: Path | None, *, level: str = "INFO", style: LineStyle = "json", 
     file = FileSink(path) if path is not None else None
     if file is not None:
         sinks.append(file)
-    if _worth_writing(file):
+    if stderr and _worth_writing(file):
         sinks.append(LogSink(2))
     root = logging.getLogger()
     root.setLevel(logging.WARNING)  # of other libraries, warnings and errors only

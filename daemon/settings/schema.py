@@ -140,6 +140,9 @@ class EngineSettings:
 class LoggingSettings:
     level: str = setting("INFO", "choice", "least level that is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     format: str = setting("json", "choice", "format of the log lines", choices=("json", "text"))
+    stderr: bool = setting(
+        True, "switch", "in the foreground, write the log to standard error as well as into its file"
+    )
 
 
 @dataclass(frozen=True)

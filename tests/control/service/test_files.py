@@ -41,7 +41,7 @@ def test_a_plist_is_what_launchd_wants(service: Description) -> None:
     assert is_ours(content)
     assert found["Label"] == ("org.mlx-serve.mlx-serve-8001" if service.boot else "org.mlx-serve.mlx-serve")
     assert found["ProgramArguments"] == list(COMMAND)
-    assert found["EnvironmentVariables"] == dict(service.environment)
+    assert found["EnvironmentVariables"] == {"MLX_SERVE_LOGGING_STDERR": "false"} | dict(service.environment)
     assert found["KeepAlive"] == {"Crashed": True} and found["RunAtLoad"] is True
     assert found["SoftResourceLimits"] == {"NumberOfFiles": 10_240}
     assert found["StandardOutPath"] == found["StandardErrorPath"] == str(service.log)

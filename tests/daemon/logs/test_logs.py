@@ -185,3 +185,15 @@ def test_start_and_close_leave_the_root_logger_as_it_was(tmp_path: Path) -> None
     assert logging.getLogger().handlers == before
     text = (tmp_path / "log").read_text()
     assert "say something" in text and "say nothing" not in text
+
+
+def test_standard_error_gets_the_log_too_unless_it_shall_not(
+    tmp_path: Path, logger: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """launchd keeps it in a file that nobody rotates; the log's own file has every line then as well."""
+    for stderr, seen in ((True, 1), (False, 0)):
+        path = tmp_path / f"{stderr}.log"
+        started = logs.start(path, stderr=stderr)
+        logging.getLogger("mlx_serve.test").info("serve")
+        started.close()
+        assert (path.read_text().count("serve"), capfd.readouterr().err.count("serve")) == (1, seen)
