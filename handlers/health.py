@@ -13,6 +13,8 @@ from ..daemon.scrape import Sample
 from ..store.errors import StoreError
 from .endpoint import document, serving
 from .failure import RequestError
+from .page.browser import accepted, wants_html
+from .page.page_files import front_page
 
 INSTANCE = "X-Mlx-Serve-Instance"
 """The header that carries `Context.instance`."""
@@ -21,8 +23,11 @@ OLLAMA = "0.33.0"
 
 
 async def root(request: Request) -> HTTPResponse:
-    """Ollama's clients look for these very words."""
-    return HTTPResponse("Ollama is running", content_type="text/plain; charset=utf-8")
+    """The page for browsers; Ollama's clients look for these very words."""
+    if wants_html(accepted(request)):
+        return await front_page()
+    headers = {"vary": "Accept"}
+    return HTTPResponse("Ollama is running", headers=headers, content_type="text/plain; charset=utf-8")
 
 
 async def healthz(request: Request) -> HTTPResponse:

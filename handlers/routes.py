@@ -24,6 +24,7 @@ from .ollama import pull as ollama_pull
 from .ollama import uploads as ollama_blobs
 from .openai import chat as openai
 from .openai import completions, embeddings
+from .page import live_status, page_files
 from .responses import input_tokens
 from .responses import kept_endpoints as kept_responses
 from .responses import respond as responses
@@ -41,6 +42,8 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/metrics", _HEAD, operation.metrics),
     ("/openapi.json", _HEAD, documentation.openapi),
     ("/docs", _HEAD, documentation.docs),
+    ("/page/status", _HEAD, live_status.live_status),
+    ("/page/<file:str>", _HEAD, page_files.page_file),
     ("/v1/chat/completions", _POST, openai.chat),
     ("/v1/completions", _POST, completions.complete),
     ("/v1/responses", _POST, responses.respond),

@@ -162,16 +162,20 @@ RULES: dict[str, tuple[str, ...]] = {
     "handlers": (
         *("handlers.guard", "handlers.openai", "handlers.ollama", "handlers.anthropic", "handlers.jina"),
         *("handlers.pictures", "handlers.retrieval", "handlers.responses", "handlers.tokens"),
-        "handlers.api_document",
+        *("handlers.api_document", "handlers.page"),
         *("daemon", "daemon.protocol", "daemon.requests", "daemon.residency"),
         *("store", "store.disk.manifests"),
     ),
     "handlers.api_document": (
         *("handlers", "handlers.openai", "handlers.responses", "handlers.ollama", "handlers.jina", "handlers.tokens"),
-        *("handlers.anthropic", "handlers.api_document.answers"),
+        *("handlers.anthropic", "handlers.page", "handlers.api_document.answers"),
     ),
     "handlers.api_document.answers": (),
-    "handlers.guard": ("handlers", "daemon.settings"),
+    "handlers.guard": ("handlers", "handlers.page", "daemon.settings"),
+    "handlers.page": (
+        *("handlers", "daemon", "daemon.protocol", "daemon.residency", "daemon.tasks"),
+        *("store",),
+    ),
     "handlers.pictures": ("handlers", "daemon", "daemon.fetching", "daemon.protocol"),
     "handlers.retrieval": (*("handlers", "daemon.errors", "daemon.protocol", "daemon.requests", "daemon.residency"),),
     "handlers.jina": ("handlers", "handlers.retrieval", "daemon.protocol"),

@@ -288,4 +288,6 @@ class Exchange:
             fields["end"] = "broken"
         elif self._errored:
             fields["end"] = "error"
-        log.info("answer request", extra={"fields": fields})
+        # What a page asks for all the time would fill the log.
+        level = logging.DEBUG if getattr(request.ctx, "quiet", False) and fields["status"] == 200 else logging.INFO
+        log.log(level, "answer request", extra={"fields": fields})

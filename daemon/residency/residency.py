@@ -334,6 +334,11 @@ class Residency:
         return self._pressure.level
 
     @property
+    def memory_limit(self) -> int:
+        """Bytes for all models together; 0 before the first one was loaded."""
+        return self._admission.limit
+
+    @property
     def in_use(self) -> set[str]:
         """Manifests (hex) whose files a child may read now, whatever their names have become."""
         return {slot.installed.digest for slot in self._slots.values()} | self.tokenizers.in_use

@@ -85,6 +85,10 @@ class Pulls:
     def running(self) -> int:
         return len(self._works)
 
+    def under_way(self) -> list[tuple[Order, Progress | None]]:
+        """What is done now, and how far each is; the oldest first."""
+        return [(order, work.latest) for order, work in self._works.items() if not work.over]
+
     async def follow(self, order: Order) -> AsyncGenerator[Progress | Installed]:
         """The progress so far, further progress, then the model. Raises what the store or the job raises, PullStopped.
 

@@ -40,7 +40,8 @@ class Follower(Generic[E]):
 
 
 class SharedTask(Generic[E, R]):
-    """Starts at once. `run` gets the function to report with, callable from any thread."""
+    """Starts at once. `run` gets the function to report with, callable from any thread. `latest` is the last event that
+    was reported, None before the first."""
 
     def __init__(self, run: Callable[[Callable[[E], None]], Awaitable[R]], subject: Callable[[E], Hashable]) -> None:
         self._subject = subject
@@ -48,6 +49,7 @@ class SharedTask(Generic[E, R]):
         self._lock = threading.Lock()
         self._news: dict[Hashable, E] = {}
         self._present: dict[Hashable, E] = {}
+        self.latest: E | None = None
         self._followers: set[Follower[E]] = set()
         self._stopped = threading.Event()
         self._reason: Exception | None = None
@@ -115,7 +117,7 @@ class SharedTask(Generic[E, R]):
             news, self._news = self._news, {}
         for subject, event in news.items():
             self._present.pop(subject, None)
-            self._present[subject] = event
+            self._present[subject] = self.latest = event
             for follower in self._followers:
                 follower.put(subject, event)
 

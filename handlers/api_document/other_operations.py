@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..jina import rerank
+from ..page import live_status
 from ..tokens import counting, detokenizing
 from . import field_shapes as shapes
 from .answers import other_answers as answers
 from .openai_operations import MESSAGES
-from .operation import HTML, JSON, OF_A_MODEL, TEXT, Answer, Body, Operation
+from .operation import HTML, JSON, OF_A_MODEL, TEXT, Answer, Body, Operation, Parameter
 
 _TOKENIZE = """
 The answer: `{"model", "object": "list", "data": [{"index", "object": "token_count", "token_count", "tokens"?}],
@@ -69,7 +70,14 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         errors=OF_A_MODEL,
     ),
-    "/": Operation("Operation", "Whether something listens", (Answer("`Ollama is running`", media=TEXT),)),
+    "/": Operation(
+        "Operation",
+        "Whether something listens; for browsers, a page to look at",
+        (
+            Answer("`Ollama is running`.", media=TEXT),
+            Answer("For those whose Accept names `text/html`, without a key too, the page.", media=HTML),
+        ),
+    ),
     "/healthz": Operation(
         "Operation",
         "Whether the process lives",
@@ -92,6 +100,25 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "/openapi.json": Operation("Operation", "This document", (Answer("OpenAPI 3.1.", dict, JSON),)),
     "/docs": Operation(
-        "Operation", "This document as a page", (Answer("A page that needs nothing else.", media=HTML),)
+        "Operation",
+        "This document as a page",
+        (Answer("A page that needs nothing else. A browser gets it without a key, and it asks for one.", media=HTML),),
+    ),
+    "/page/status": Operation(
+        "Operation",
+        "What the page shows: models, queue, memory, pulls",
+        (Answer("The figures of the moment.", live_status.LiveStatus),),
+    ),
+    "/page/{file}": Operation(
+        "Operation",
+        "A file of the page",
+        (
+            Answer("The file.", media="text/javascript"),
+            Answer("The file.", media="text/css"),
+            Answer("The file.", media="image/svg+xml"),
+        ),
+        parameters=(Parameter("file", "Its name."),),
+        errors=(404,),
+        open=True,
     ),
 }

@@ -12,7 +12,8 @@ from ...daemon.settings.schema import ServerSettings
 from .. import error_bodies as errors
 from ..endpoint import serving
 from ..failure import Failure
-from .hosts import host_allowed, is_loopback, is_proxied, origin_allowed
+from ..page.browser import asks_for_page
+from .hosts import host_allowed, is_loopback, is_proxied, origin_allowed, same_origin
 from .keys import Keys, presented
 from .throttle import Throttle
 
@@ -69,6 +70,8 @@ def _host(request: Request, server: ServerSettings) -> Failure | None:
 
 def _origin(request: Request, server: ServerSettings) -> Failure | None:
     origins = request.headers.getall("origin", [])
+    if len(origins) == 1 and same_origin(origins[0], request.headers["host"]):
+        return None  # a page of ours, for the Host is one of ours
     if origins:
         if len(origins) == 1 and origin_allowed(origins[0], server.cors_origins):
             request.ctx.origin = origins[0]
@@ -90,7 +93,7 @@ def _caller(request: Request, server: ServerSettings) -> Failure | None:
     keys = _keys(request, server)
     if not keys and server.protected and not near:
         return Failure(403, PROTECTED, "protected_mode")
-    if path in OPEN:
+    if path in OPEN or asks_for_page(request):
         return None
     if (keys or always) and not keys.accept(presented(request)):
         return Failure(401, NEEDS_KEY, WRONG_KEY, None, {"www-authenticate": "Bearer"})
@@ -134,7 +137,8 @@ def _preflight(request: Request) -> HTTPResponse:
 
 def allow_origin(request: Request, response: BaseHTTPResponse) -> None:
     """Tell the browser that the page may read the answer, errors included."""
-    response.headers["vary"] = "Origin"
+    also = response.headers.get("vary")
+    response.headers["vary"] = f"{also}, Origin" if also else "Origin"
     origin = getattr(request.ctx, "origin", None)
     if origin is not None:
         response.headers["access-control-allow-origin"] = origin

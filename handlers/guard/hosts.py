@@ -79,6 +79,13 @@ def origin_allowed(origin: str, allowed: Iterable[str]) -> bool:
     return False
 
 
+def same_origin(origin: str, host: str) -> bool:
+    """Whether a page's origin is this server under the name in the request's Host header, be it behind a proxy that
+    speaks TLS."""
+    scheme, _, netloc = origin.partition("://")
+    return scheme in ("http", "https") and netloc.lower() == host.strip().lower() != ""
+
+
 def _is_local_page(origin: str) -> bool:
     parts = urlsplit(origin) if origin.isascii() and origin.isprintable() else None
     if parts is None or parts.scheme not in ("http", "https") or parts.path or parts.query or parts.fragment:

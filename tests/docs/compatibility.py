@@ -11,6 +11,7 @@ from mlx_serve.handlers import model_options
 from mlx_serve.handlers.api_document.operation import Body
 from mlx_serve.handlers.api_document.operations import OPERATIONS
 from mlx_serve.handlers.guard.check import MANAGEMENT, OPEN
+from mlx_serve.handlers.page.browser import PAGES
 from mlx_serve.handlers.routes import ROUTES, label
 
 _HEAD = """\
@@ -72,8 +73,10 @@ def _endpoints() -> Iterator[str]:
 
 
 def _access(path: str) -> str:
-    if path in OPEN:
+    if path in OPEN or OPERATIONS[label(path)].open:
         return "yes"
+    if path in PAGES:
+        return "with a key; browsers get the page without"
     managing = any(path == prefix or path.startswith(prefix + "/") for prefix in MANAGEMENT)
     return "with a key, and `server.remote_management`" if managing else "with a key"
 

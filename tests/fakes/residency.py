@@ -171,6 +171,7 @@ class FakeResidency:
         return len(self._rows) < before
 
     pressure: Level = "normal"
+    memory_limit = 8_000_000
 
     def quarantined(self) -> list[Quarantine]:
         return list(self.quarantine)

@@ -226,15 +226,51 @@ addEventListener("keydown", (event) => {
   }
 });
 
-(async () => {
+// The key that the page at / keeps too, for as long as this tab is open.
+const KEY = "mlx-serve-key";
+
+function askForKey(refused) {
+  document.getElementById("state").hidden = true;
+  document.getElementById("key-form").hidden = false;
+  document.getElementById("key-reason").textContent = refused ? "The server does not know that key." : "This server asks for a key: one of those in its server.api_keys.";
+  document.getElementById("key").value = "";
+  document.getElementById("key").focus();
+}
+
+// A link cannot send the key: what was read is what it saves.
+function offerDocument() {
+  const link = document.querySelector('a[href="openapi.json"]');
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(api)], { type: "application/json" }));
+  link.download = "openapi.json";
+}
+
+async function read() {
+  const state = document.getElementById("state");
+  const key = sessionStorage.getItem(KEY);
+  state.hidden = false;
+  document.getElementById("key-form").hidden = true;
   try {
-    const answer = await fetch("openapi.json");
+    const keyed = key && new Request("openapi.json", { headers: { Authorization: `Bearer ${key}` } });
+    const answer = keyed ? await fetch(keyed) : await fetch("openapi.json");
+    if (answer.status === 401) {
+      sessionStorage.removeItem(KEY);
+      askForKey(key !== null);
+      return;
+    }
     if (!answer.ok) throw new Error(`openapi.json was answered with ${answer.status}`);
     api = await answer.json();
     show();
+    if (keyed) offerDocument();
   } catch (error) {
-    const state = document.getElementById("state");
-    if (state === null) throw error;
+    if (!state.isConnected) throw error;
     state.textContent = `The document could not be read: ${error.message}. Is mlx-serve still running?`;
   }
-})();
+}
+
+document.getElementById("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(KEY, document.getElementById("key").value.trim());
+  read();
+});
+document.querySelector("header").append(element("p", {}, element("a", { href: "./" }, "Models and chat")));
+read();
