@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from docs.commands import commands
 from docs.compatibility import compatibility
 from docs.configuration import configuration
 from docs.package_graph import drawing
@@ -24,6 +25,7 @@ DOCUMENTS: Mapping[str, Callable[[str], str]] = {
     "docs/architecture.md": architecture,
     "docs/configuration.md": configuration,
     "docs/compatibility.md": compatibility,
+    "docs/commands.md": commands,
 }
 """From a document's path to a function that makes its text of the committed one."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.browser import Browser, Page, found
+from support.extent import only_long
 from support.live_daemon import LiveDaemon
 from support.page_visit import ask, looked
 
@@ -17,7 +17,7 @@ SQUARE = Path(__file__).parents[2] / "docs" / "blue-square.png"
 
 pytestmark = [
     pytest.mark.skipif(found() is None, reason="there is no Chromium here"),
-    pytest.mark.skipif(not os.environ.get("MLX_SERVE_LONG"), reason="make test-long runs it"),
+    only_long,
 ]
 
 
