@@ -268,8 +268,8 @@ def _plain(value: Any) -> Any:
 def compile_layers(network: Any) -> int:
     """Make decode steps take compiled layers where the layers allow it, in place; gives how many do.
 
-    The weights have to be in memory. Prompts, caches of other kinds, and rows of which one is at other positions than its
-    places in the cache, as after a picture, go through the layers' own code as before.
+    The weights have to be in memory. Prompts, caches of other kinds, and rows of which one is at other positions than
+    its places in the cache, as after a picture, go through the layers' own code as before.
     """
     layers, caches = list(network.layers), make_prompt_cache(network)
     if len(layers) != len(caches) or len({id(layer) for layer in layers}) != len(layers):
