@@ -215,8 +215,10 @@ class Reuse:
     def keep(self, sequence: Generated, layers: Sequence[Any], row: int) -> None:
         """A sequence leaves row `row` of these caches: what it was told and what it said may be asked for again."""
         held = sequence.prompt_tokens + sequence.launched - 1
-        length = min(held, sequence.length)
-        chain = sequence.chain
+        chain, whole = sequence.chain, sequence.length
+        if held > whole and sequence.ended_by is not None:  # which a step begun before it was read has taken in
+            chain, whole = chain.followed_by(sequence.ended_by), whole + 1
+        length = min(held, whole)
         self._known.remember(sequence.id, chain, length, options_of(sequence.request.prompt))
         if self.kept is None or sequence.pictures:
             return

@@ -26,7 +26,8 @@ _ids = itertools.count(1)
 
 class Sequence:
     """`tokens` is prompt and answer; the last one is not in any cache yet. `launched` counts the steps started for it,
-    `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted. `cached`: how
+    `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted; `ended_by`: it
+    is accepted, and none of `tokens`. `cached`: how
     many tokens of its prompt need not be read when it is admitted first. `windows`: of each block of its answer, what
     windows will have moved past. `id` is its own, `ask` that of the request."""
 
@@ -49,6 +50,7 @@ class Sequence:
         self.generated = 0
         self.reason: FinishReason | None = None
         self.stopping = False
+        self.ended_by: int | None = None
         self._model = model
         answers = isinstance(request.prompt, ChatPrompt) and not request.prompt.continue_last
         inserts = isinstance(request.prompt, TextPrompt) and request.prompt.suffix is not None
@@ -99,6 +101,7 @@ class Sequence:
         if self.first_token is None:
             self.first_token = time.monotonic()
         if self.ends_with(token):
+            self.ended_by = token
             return self._end("stop")
         self.tokens.append(token)
         self.generated += 1

@@ -58,6 +58,12 @@ class Chain:
             place += 1
         return place
 
+    def followed_by(self, token: int) -> Chain:
+        """The chain of the sequence with one token more."""
+        longer = Chain([*self.tokens, token])
+        longer._names, longer.begun = list(self._names), self.begun
+        return longer
+
     def parent(self, number: int) -> bytes:
         """The name of what block `number` follows; those before it must be named."""
         return self._names[number - 1] if number else ROOT

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,24 @@ def test_turns_of_a_conversation(name: str, pipelined: bool, block: int, loaded:
             assert cached >= known - read, turn
         known = len(prompt) + len(answer)
         prompt = (*prompt, *answer, *tokens(9, turn + 2))
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_turns_whose_answers_end_by_themselves(name: str, pipelined: bool, block: int, loaded: Loaded) -> None:
+    """A template puts the token that ended an answer behind it: recurrent layers go on from there too, though a step
+    beyond the answer was begun before that token was read."""
+    model = loaded(name)
+    prompt = tokens(61, 1)
+    (said,), _ = Session(model, prefixes=0).round(prompt, count=8)
+    place = next(place for place in range(3, 8) if said[place] not in said[:place])
+    answer, end = said[:place], said[place]
+    session = Session(replace(model, stop_tokens=frozenset({end})), pipelined=pipelined)
+    assert session.round(prompt, ignore_eos=False)[0] == [answer]
+    following = (*prompt, *answer, end, *tokens(9, 2))
+    (text,), (cached,) = session.round(following)
+    assert [text] == session.fresh(following)
+    assert cached == len(prompt) + len(answer) + pipelined
 
 
 @pytest.mark.parametrize("name", NAMES)
