@@ -110,8 +110,9 @@ async def get_models(request: Request) -> HTTPResponse:
 
 
 async def get_model(request: Request, name: str) -> HTTPResponse:
-    found = await store_threads.look(_context(request).store.find, _name(name))
-    return _json(documents.model_detail(found, await _spellings(request)))
+    context = _context(request)
+    found = await store_threads.look(context.store.find, _name(name))
+    return _json(documents.model_detail(found, await _spellings(request), context.residency.resident()))
 
 
 async def delete_model(request: Request, name: str) -> HTTPResponse:

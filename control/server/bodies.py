@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from sanic.request import Request
 
-from ...daemon.protocol import Kind
+from ...daemon.protocol import Kind, Reuse
 from ...daemon.requests.open_request import RequestState
 
 Mode = Literal["affine", "mxfp4", "nvfp4", "mxfp8"]
@@ -110,6 +110,8 @@ class FileRow(ResponseBody, frozen=True):
 
 
 class ModelDetail(ResponseBody, frozen=True):
+    """`reuse`: from where prompts that were read before go on; None while the model is not in memory."""
+
     model: ModelRow
     kind_reason: str
     dtype: str | None
@@ -121,6 +123,7 @@ class ModelDetail(ResponseBody, frozen=True):
     files: tuple[FileRow, ...]
     system: str | None
     options: dict[str, Any]
+    reuse: Reuse | None
 
 
 class LoadedRow(ResponseBody, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...daemon import memory_pressure, process_memory
@@ -47,7 +47,7 @@ def model_row(model: Installed, spellings: Mapping[Name, str]) -> ModelRow:
     )
 
 
-def model_detail(model: Installed, spellings: Mapping[Name, str]) -> ModelDetail:
+def model_detail(model: Installed, spellings: Mapping[Name, str], residents: Sequence[Resident]) -> ModelDetail:
     manifest = model.manifest
     return ModelDetail(
         model=model_row(model, spellings),
@@ -61,6 +61,7 @@ def model_detail(model: Installed, spellings: Mapping[Name, str]) -> ModelDetail
         files=tuple(FileRow(path=each.path, digest=each.digest, size=each.size) for each in manifest.layers),
         system=manifest.overrides.system,
         options=dict(manifest.overrides.parameters),
+        reuse=next((one.info.reuse for one in residents if one.installed.base == model.base), None),
     )
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import mlx.core as mx
+import msgspec
 
 from .. import protocol
 from .cache import attention
@@ -58,7 +59,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     with signs_of_life(mailbox):
         worker = _worker(model, request, memory, prompts, hello)
     release_pool()
-    mailbox.send(frame)
+    mailbox.send(msgspec.structs.replace(frame, reuse=worker.reuse) if isinstance(worker, Generator) else frame)
     Loop(worker, mailbox, rest=release_pool).run()
     if isinstance(worker, Generator):
         worker.close(CLOSE_SECONDS)

@@ -127,13 +127,18 @@ class Hello(Value, frozen=True, tag="hello"):
     notes: tuple[str, ...] = ()
 
 
+Reuse = Literal["any", "some", "unknown", "off"]
+
+
 class Loading(Value, frozen=True, tag="loading"):
     """A sign of life while the model is brought in."""
 
 
 class Loaded(Value, frozen=True, tag="loaded"):
     """The model is in memory. Sizes in bytes; `capabilities` as Ollama names them (completion, tools, thinking, …);
-    `precision` in which it computes, where that is not the one of its files."""
+    `precision` in which it computes, where that is not the one of its files.
+    `reuse`: from where a prompt that was read before goes on: from any token, from some, or from none because its
+    caches are of a kind that cannot be kept, or because the settings leave it nothing; None: it does not generate."""
 
     weight_bytes: int
     kv_bytes_per_token: int
@@ -143,6 +148,7 @@ class Loaded(Value, frozen=True, tag="loaded"):
     capabilities: tuple[str, ...] = ()
     seconds: float = 0.0
     precision: str = ""
+    reuse: Reuse | None = None
 
 
 class LoadFailed(Value, frozen=True, tag="load_failed"):

@@ -45,6 +45,14 @@ def show(session: Session) -> int:
     return 0
 
 
+_REUSE = {
+    "any": "go on from the last common token",
+    "some": "go on from the last place that was kept",
+    "unknown": "are read again: caches of its kind cannot be kept",
+    "off": "are read again: nothing is kept",
+}
+
+
 def _described(found: dict[str, Any]) -> str:
     model = found["model"]
     optional = (
@@ -52,6 +60,7 @@ def _described(found: dict[str, Any]) -> str:
         ("weights in", found["dtype"]),
         ("context length", model["context_length"]),
         ("embedding length", found["embedding_length"]),
+        ("prompts read before", _REUSE.get(found["reuse"])),
     )
     parts = [
         section(

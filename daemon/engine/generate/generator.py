@@ -9,6 +9,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from ...protocol import Accepted, Ask, Counted, Delta, Detokenized, Event, Gauges, Rejected, Started, TokenLogprob
+from ...protocol import Reuse as ReuseSort
 from ..device import backend, bound_pool
 from ..grammar.answer_form import bound_by
 from ..model.load import LanguageModel
@@ -162,6 +163,11 @@ class Generator:
         self._reuse.write(decoding=len(self._batch) > 0)
         if not self._computing:
             self._reuse.wait(DISK_SECONDS)
+
+    @property
+    def reuse(self) -> ReuseSort:
+        """As in Loaded."""
+        return self._reuse.sort
 
     def close(self, seconds: float) -> None:
         """What is to be written to disk is written, within so many seconds; the end."""

@@ -11,6 +11,7 @@ import mlx.core as mx
 import msgspec
 
 from ...protocol import ChatPrompt, Prompt, Reread, RereadReason
+from ...protocol import Reuse as Sort
 from ..prefix.chain import BLOCK, Chain
 from ..prefix.disk.block_reader import BlockReader
 from ..prefix.disk.block_writer import BlockWriter
@@ -42,11 +43,13 @@ class Disk:
 
 class Reuse:
     """`limit` bytes are for what is kept: 0 keeps nothing, in memory or on `disk`. `caches`: empty plain ones of the
-    network. Prompts go on from multiples of `grain` tokens, where nothing else says where."""
+    network. Prompts go on from multiples of `grain` tokens, where nothing else says where. `sort` as in Loaded."""
 
     def __init__(self, limit: int, caches: Sequence[Any], grain: int = 1, disk: Disk | None = None) -> None:
         needs_snapshots = not all(by_columns(leaf) for leaf in leaves(caches))
-        self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots) if limit and keepable(caches) else None
+        known = keepable(caches)
+        self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots) if limit and known else None
+        self.sort: Sort = "unknown" if not known else "off" if not limit else "some" if needs_snapshots else "any"
         self._grain = 1 if needs_snapshots else grain
         self._windows = any(has_window(leaf) for leaf in leaves(caches))
         self.hits = self.saved = 0

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from fakes.control_daemon import FakeDaemon, Run
 from fakes.residency import FakeResidency
@@ -52,6 +54,18 @@ def test_port_and_socket_choose_the_daemon(starter: FakeDaemon, run: Run) -> Non
     assert run("--socket", str(starter.path), "list").returncode == 0
     assert run("list", "--port", "1").returncode == 3
     assert run("list", "--socket", "/nowhere/8000.sock").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("reuse", "said"), [("any", "go on from the last common token"), ("unknown", "are read again"), (None, None)]
+)
+def test_show_says_from_where_prompts_go_on(starter: FakeDaemon, run: Run, reuse: Any, said: str | None) -> None:
+    """Of a model in memory; of another one nobody knows."""
+    assert "prompts read before" not in run("show", "starter").stdout
+    starter.residency.info = msgspec.structs.replace(starter.residency.info, reuse=reuse)
+    run("load", "starter")
+    shown = run("show", "starter").stdout
+    assert ("prompts read before" in shown) == (said is not None) and (said or "") in shown
 
 
 def test_load_ps_unload_remove(starter: FakeDaemon, run: Run) -> None:

@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache
 from reference.architectures import VOCABULARY
 from support.engine_wire import Wire, ask, generator, run
 from support.small_blocks import blocks_of
 
+from mlx_serve.daemon.engine.generate import reuse
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.protocol import Cancel, Sampling
@@ -180,6 +182,23 @@ def test_choices_share_what_is_known(loaded: Loaded, block: int) -> None:
     assert cached == 39
     assert [session.wire.tokens(number, choice) for choice in range(3)] == [answer] * 3
     assert [session.wire.finished(number, choice).cached_tokens for choice in range(3)] == [39, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("caches", "limit", "sort"),
+    [
+        ([KVCache(), RotatingKVCache(1024)], 1, "any"),
+        ([KVCache(), ArraysCache(2)], 1, "some"),
+        ([CacheList(KVCache(), RotatingKVCache(64))], 1, "some"),
+        ([KVCache(), RotatingKVCache(1024, keep=4)], 1, "unknown"),
+        ([KVCache(), QuantizedKVCache()], 0, "unknown"),
+        ([KVCache()], 0, "off"),
+    ],
+)
+def test_what_is_said_of_a_models_caches(caches: list[Any], limit: int, sort: str) -> None:
+    """From where prompts go on, and that nothing is kept of caches of a kind that nobody knows."""
+    made = reuse.Reuse(limit, caches)
+    assert made.sort == sort and (made.kept is None) == (sort in ("unknown", "off"))
 
 
 def test_scores_of_a_prompt_need_all_of_it(loaded: Loaded, block: int) -> None:
