@@ -92,6 +92,7 @@ def main() -> None:
     for cache in caches:
         cache.update_and_fetch(*(mx.zeros((1, arguments.heads, 1, arguments.width), mx.float16) for _ in range(2)))
     layout = Layout.of(caches)
+    assert layout is not None
     rounds: list[tuple[float, float, float, float]] = []
     for number in range(arguments.rounds):
         with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-") as folder:

@@ -28,6 +28,8 @@ def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | 
         return None
     mx.eval(model.network(mx.array([[0, 0]]), cache=caches))
     layout = Layout.of(caches)
+    if layout is None:
+        return None
     numerics = Numerics(
         model=files.model,
         layout=repr(layout),

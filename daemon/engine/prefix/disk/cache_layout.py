@@ -29,9 +29,11 @@ class Layout:
     layers: tuple[Layer, ...]
 
     @classmethod
-    def of(cls, caches: Sequence[Any]) -> Layout:
-        """Of plain caches, one row each, that hold a token or more."""
-        return cls(tuple(map(_layer, leaves(caches))))
+    def of(cls, caches: Sequence[Any]) -> Layout | None:
+        """Of plain caches, one row each, that hold a token or more; None where one of them holds nothing all the same,
+        so that nobody knows what it would."""
+        found = leaves(caches)
+        return cls(tuple(map(_layer, found))) if all(map(_holds, found)) else None
 
     @property
     def largest(self) -> int:
@@ -61,6 +63,12 @@ class Layout:
                         return False
                     wanted += [tensor for tensor in one.tensors if tensor is not None]
         return list(tensors) == wanted
+
+
+def _holds(leaf: Any) -> bool:
+    arrays = leaf.cache if isinstance(leaf, ArraysCache) else (leaf.keys, leaf.values)
+    there = [one for one in arrays if one is not None]
+    return bool(there) and all(one.size for one in there) and (isinstance(leaf, ArraysCache) or len(there) == 2)
 
 
 def _layer(leaf: Any) -> Layer:

@@ -150,6 +150,7 @@ def test_a_file_of_another_network_is_refused(loaded: Loaded, tmp_path: Path) ->
     caches = make_prompt_cache(model.network)
     model.network(mx.array([[1] * SIZE]), cache=caches)
     layout = Layout.of(caches)
+    assert layout is not None and Layout.of([*caches, layers.KVCache()]) is None
     parts = layers.cut(caches, 0, 0, SIZE)
     assert parts is not None
     kept = prefix_cache.PrefixCache(PLENTY, needs_snapshots=False)
@@ -179,7 +180,9 @@ def test_every_bit_comes_back(dtype: mx.Dtype, tmp_path: Path) -> None:
     store.write(to_file(block, "key"))
     file = store.read(block.name)
     assert file is not None
-    found = to_block(file, Layout.of([cache]))
+    layout = Layout.of([cache])
+    assert layout is not None
+    found = to_block(file, layout)
     assert found.tokens == block.tokens and found.parent == block.parent and found.snapshots is None
     pairs = zip(found.arrays(), block.arrays(), strict=True)
     assert all(one.dtype == dtype and mx.array_equal(one, other) for one, other in pairs)
