@@ -23,7 +23,7 @@ EXAMPLES = {
     "verify": "mlx-serve verify starter",
     "gc": "mlx-serve gc --dry-run",
     "doctor": "mlx-serve doctor",
-    "service": "mlx-serve service install",
+    "service": "mlx-serve service install --print",
     "version": "mlx-serve version",
     "completion": 'eval "$(mlx-serve completion bash)"',
 }
