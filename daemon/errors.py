@@ -22,11 +22,22 @@ class Draining(DaemonError):
         super().__init__("the server is shutting down; try again in a moment")
 
 
-class CancelledByOperator(DaemonError):
+class RequestCancelled(DaemonError):
+    """Somebody has cancelled this request while it was under way."""
+
+
+class CancelledByOperator(RequestCancelled):
     """Whoever runs the daemon has cancelled this request."""
 
     def __init__(self) -> None:
         super().__init__("the request was cancelled by the operator of this server")
+
+
+class CancelledByClient(RequestCancelled):
+    """Whoever made this request has cancelled it by another one."""
+
+    def __init__(self) -> None:
+        super().__init__("the request was cancelled by its client")
 
 
 class UnknownRequest(DaemonError):

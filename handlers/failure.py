@@ -60,7 +60,8 @@ class Incomplete(Exception):
 _TABLE: tuple[tuple[type[BaseException], int, str | None], ...] = (
     (daemon.QueueFull, 503, "queue_full"),
     (daemon.Draining, 503, "shutting_down"),
-    (daemon.CancelledByOperator, 499, "cancelled"),
+    (daemon.CancelledByClient, 499, "cancelled_by_client"),
+    (daemon.RequestCancelled, 499, "cancelled"),
     (daemon.UnsupportedByModel, 400, "unsupported_model"),
     (daemon.Quarantined, 503, "model_quarantined"),
     (daemon.LoadError, 500, "model_load_failed"),

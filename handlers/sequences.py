@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ..daemon.errors import CancelledByOperator
+from ..daemon.errors import RequestCancelled
 from ..daemon.protocol import Accepted, Delta, Event, Finished, Generate, Reread, Started, TokenLogprob, ToolCall
 from .failure import Incomplete
 
@@ -65,7 +65,7 @@ class Sequences:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cancel()
-        if kind is not None and issubclass(kind, (asyncio.CancelledError, CancelledByOperator)):
+        if kind is not None and issubclass(kind, (asyncio.CancelledError, RequestCancelled)):
             self._metrics.cancelled(self._label)
 
     def _cancel(self) -> None:

@@ -194,7 +194,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "handlers.responses": (
         *("handlers", "handlers.guard.keys", "handlers.openai", "handlers.pictures", "handlers.tokens"),
-        *("daemon.errors", "daemon.protocol", "daemon.residency", "store.installed"),
+        *("daemon.errors", "daemon.protocol", "daemon.requests", "daemon.residency", "store.installed"),
     ),
     "handlers.ollama": (
         *("handlers", "handlers.openai", "handlers.pictures", "handlers.retrieval"),

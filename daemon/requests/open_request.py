@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from ..errors import CancelledByOperator
+from ..errors import CancelledByClient, CancelledByOperator
 
 RequestState = Literal["queued", "loading", "prefilling", "decoding"]
 
@@ -36,7 +36,7 @@ class OpenRequest:
         assert task is not None
         self._task = task
         self._cancels_before = task.cancelling()
-        self._cancelled = self._told = False
+        self._cancelled = self._by_client = self._told = False
 
     # how far it is
 
@@ -91,7 +91,7 @@ class OpenRequest:
         if self.first_token is not None:
             fields["first_token_seconds"] = round(self.first_token - self.began, 4)
         if self._cancelled:
-            fields["cancelled"] = "operator"
+            fields["cancelled"] = "client" if self._by_client else "operator"
         return fields
 
     # its end
@@ -100,22 +100,25 @@ class OpenRequest:
     def cancelled(self) -> bool:
         return self._cancelled
 
-    def cancel(self) -> None:
+    def cancel(self, *, by_client: bool = False) -> None:
         """End it, wherever it is; its client is told who did it."""
         if not self._cancelled:
-            self._cancelled = True
+            self._cancelled, self._by_client = True, by_client
             self._task.cancel()
 
     @contextmanager
     def cancellable(self) -> Iterator[None]:
-        """Within, `cancel` raises CancelledByOperator, once. A client that has hung up or a daemon that stops still
+        """Within, `cancel` raises RequestCancelled, once. A client that has hung up or a daemon that stops still
         raises CancelledError."""
         try:
             yield
         except asyncio.CancelledError:
             if not self._cancelled or self._told or not self._only_cancel():
                 raise
-            raise CancelledByOperator from None
+            kind: type[CancelledByClient | CancelledByOperator] = (
+                CancelledByClient if self._by_client else CancelledByOperator
+            )
+            raise kind from None
 
     def close(self) -> None:
         """It is answered. A cancel that came too late is no cancel of what the task does next."""

@@ -16,8 +16,8 @@ from .operation import OF_A_MODEL, SSE, Answer, Body, Operation, Parameter, Quer
 _ABOUT = """
 A response that may be kept is given by `GET /v1/responses/{id}`, deleted by `DELETE`, and what it was made from is
 listed by `GET /v1/responses/{id}/input_items` (`order`, `limit`, `after`), until the daemon ends or newer ones take its
-place. None runs in the background: `POST /v1/responses/{id}/cancel` is a 400 for one that is kept, and one that is
-under way is cancelled by closing its connection.
+place. None runs in the background. One that is being streamed is given as far as it is, and cancelled by
+`POST /v1/responses/{id}/cancel` or by closing its connection; one that has ended cannot be cancelled (400).
 
 `output` has items of type `reasoning`, `message`, `function_call` and `custom_tool_call`; a call of a namespace's tool
 has `namespace` beside `name`. A stream has all events of these; while a model is loaded, waits or reads,
@@ -88,7 +88,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "/v1/responses/{id}": Operation(
         "OpenAI",
-        "A response that is kept, given or deleted",
+        "A response that is kept or being streamed, given or deleted",
         (
             Answer("The response.", answers.Response, methods=("GET", "HEAD")),
             Answer("It is forgotten.", answers.DeletedResponse, methods=("DELETE",)),
@@ -100,8 +100,8 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "/v1/responses/{id}/cancel": Operation(
         "OpenAI",
-        "Refused: no response runs in the background",
-        (),
+        "Cancel a response that is being streamed",
+        (Answer("The response, cancelled.", answers.Response),),
         errors=(404,),
         parameters=_IDENTITY,
         bodiless=True,

@@ -62,7 +62,8 @@ class KeptResponses:
         return len(self._responses)
 
     def keep(self, owner: str, identity: str, response: KeptResponse) -> None:
-        """The new one may go at once, if it is larger than all that may be kept."""
+        """In place of one of the same id. The new one may go at once, if it is larger than all that may be kept."""
+        self.delete(owner, identity)
         self._responses[owner, identity] = response
         self.size += _weight(response.document) + 8 * len(response.items)
         for item in response.items:

@@ -1,4 +1,5 @@
-"""What can be asked of a response that is kept: itself, its input, to be forgotten."""
+"""What can be asked of a response that is kept: itself, its input, to be forgotten; of one that is under way, itself
+and to be cancelled."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from ..guard.keys import owner
 from .input_items import shown
 from .kept import KeptResponse
 from .refusals import invalid
-from .respond import kept_responses
+from .respond import kept_responses, responses_under_way
 
 MOST_ITEMS = 100
 
@@ -21,6 +22,9 @@ async def retrieve(request: Request, response_id: str) -> HTTPResponse:
     """GET /v1/responses/{id}."""
     if request.args.get("stream", "false").lower() not in ("false", "0"):
         raise unsupported("stream", "a response that has ended is given whole")
+    running = responses_under_way(request).find(owner(request), response_id)
+    if running is not None:
+        return document(running.events.so_far("in_progress"))
     found = _found(request, response_id)
     return HTTPResponse(found.document, content_type="application/json; charset=utf-8")
 
@@ -38,10 +42,13 @@ async def one(request: Request, response_id: str) -> HTTPResponse:
 
 
 async def cancel(request: Request, response_id: str) -> HTTPResponse:
-    """POST /v1/responses/{id}/cancel: none can be, for none runs in the background."""
+    """POST /v1/responses/{id}/cancel, of a response that is being streamed."""
+    running = responses_under_way(request).find(owner(request), response_id)
+    if running is not None:
+        return document(running.cancel())
     _found(request, response_id)
     raise RequestError(
-        "Cannot cancel a synchronous response: this one has ended. Close the connection of one that is under way.",
+        "Cannot cancel a synchronous response: this one has ended. One that is being streamed can be cancelled.",
         code="invalid_value",
         param="response_id",
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from sanic import Request
 from sanic.response import HTTPResponse
@@ -23,9 +23,7 @@ from . import bodies
 from .kept import KeptItem, KeptResponse, KeptResponses
 from .question import Question, question
 from .response_events import ResponseEvents
-
-Keep: TypeAlias = Callable[[dict[str, Any]], None]
-"""Keeps the response that it is given, or does not."""
+from .under_way import Keep, ResponsesUnderWay, UnderWay
 
 
 async def respond(request: Request) -> HTTPResponse | None:
@@ -35,8 +33,9 @@ async def respond(request: Request) -> HTTPResponse | None:
     seconds = keep_alive(body.keep_alive)
     keep: Keep = partial(_keep, request, asked) if body.store is not False else _keep_nothing
     events = ResponseEvents(asked.document, asked.answer()) if body.stream else None
+    held = nullcontext() if events is None else _under_way(request, asked, events, keep)
     try:
-        with opened(request).cancellable():
+        with opened(request).cancellable(), held:
             return await _answer(request, body.model, seconds, asked, events, keep)
     except RequestRejected as error:
         failure = asked.renamed(describe(error))
@@ -113,6 +112,20 @@ def refusal(failure: Failure) -> RequestError:
     """The failure as what a handler raises."""
     message = openai_message(failure)
     return RequestError(message, status=failure.status, param=failure.param, code=failure.code, headers=failure.headers)
+
+
+def _under_way(request: Request, asked: Question, events: ResponseEvents, keep: Keep) -> AbstractContextManager[None]:
+    """Whoever knows its id, which its first event tells, may ask for it and cancel it while the block lasts."""
+    found = UnderWay(opened(request), events, keep)
+    return responses_under_way(request).held(owner(request), asked.document.id, found)
+
+
+def responses_under_way(request: Request) -> ResponsesUnderWay:
+    """Those of the server that the request came to."""
+    found: ResponsesUnderWay | None = getattr(request.app.ctx, "responses_under_way", None)
+    if found is None:
+        found = request.app.ctx.responses_under_way = ResponsesUnderWay()
+    return found
 
 
 def kept_responses(request: Request) -> KeptResponses:

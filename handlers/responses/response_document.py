@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -54,7 +54,11 @@ class ResponseDocument:
         }
 
     def begun(self) -> dict[str, Any]:
-        return self._at("in_progress", [])
+        return self.so_far("in_progress", [])
+
+    def so_far(self, status: Literal["in_progress", "cancelled"], output: list[dict[str, Any]]) -> dict[str, Any]:
+        """Before its end: `output` are the items that are whole."""
+        return self._at(status, output)
 
     def ended(self, output: list[dict[str, Any]], end: Finished, accepted: Accepted) -> dict[str, Any]:
         status, prompt_tokens = _STATUS[end.reason], accepted.prompt_tokens
@@ -76,7 +80,7 @@ class ResponseDocument:
 
     def failed(self, output: list[dict[str, Any]], failure: Failure) -> dict[str, Any]:
         error = {"code": error_code(failure), "message": openai_message(failure), "param": failure.param}
-        return self._at("failed", output) | {"error": error}
+        return self._at("cancelled" if failure.code == "cancelled_by_client" else "failed", output) | {"error": error}
 
     def _at(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
         return self._head | {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from ...daemon.protocol import Accepted, Delta, Finished
 from ..error_bodies import openai_message
@@ -49,6 +49,10 @@ class ResponseEvents:
         assert self._end is not None
         response = self._document.ended(self._items.items, self._end, accepted)
         return self._frames([{"type": f"response.{response['status']}", "response": response}]), response
+
+    def so_far(self, status: Literal["in_progress", "cancelled"]) -> dict[str, Any]:
+        """The response as it is now."""
+        return self._document.so_far(status, list(self._items.items))
 
     def failing(self, failure: Failure) -> bytes:
         """The last records of a stream that fails."""

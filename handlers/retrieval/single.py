@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sanic import Request
 
-from ...daemon.errors import CancelledByOperator
+from ...daemon.errors import RequestCancelled
 from ...daemon.protocol import Embed, Embedded, Event, Ranked, Rerank, Started
 from ..endpoint import opened, serving
 from ..failure import Incomplete
@@ -54,7 +54,7 @@ async def _answered(request: Request, model: Model, work: Embed | Rerank) -> Eve
         with open_request.cancellable():
             async with asyncio.timeout(left):
                 return await answer.event
-    except (asyncio.CancelledError, CancelledByOperator):
+    except (asyncio.CancelledError, RequestCancelled):
         context.metrics.cancelled(label)
         raise
     finally:

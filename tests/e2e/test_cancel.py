@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import openai
 import pytest
 from e2e.scripted_model import HELLO
 from support.live_daemon import LiveDaemon
@@ -71,3 +73,21 @@ def test_a_prompt_that_is_being_read_can_be_cancelled(single: LiveDaemon) -> Non
         single.control("DELETE", f"/requests/{row['id']}")
         assert long.rest().last["error"]["message"] == SENTENCE
     assert single.chat("scripted", "say H").text == HELLO.text
+
+
+def test_a_response_is_cancelled_by_its_id(single: LiveDaemon) -> None:
+    """By OpenAI's own client, of a model that says something for ever: known as under way, and ended."""
+    http = httpx.Client(trust_env=False, verify=False, timeout=100)
+    with openai.OpenAI(base_url=f"{single.url}/v1", api_key="none", max_retries=0, http_client=http) as client:
+        found: list[Any] = []
+        for event in client.responses.create(model="scripted", input="say P", stream=True):
+            found.append(event)
+            identity = found[0].response.id
+            if event.type == "response.created":
+                assert client.responses.retrieve(identity).status == "in_progress"
+            deltas = [each for each in found if each.type == "response.output_text.delta"]
+            if event in deltas and len(deltas) == 2:
+                assert client.responses.cancel(identity).status == "cancelled"
+        assert (found[-1].type, found[-1].response.status) == ("response.failed", "cancelled")
+        assert client.responses.retrieve(identity).status == "cancelled"
+    single.wait_for_rest()

@@ -117,14 +117,16 @@ def test_a_thought(client: openai.OpenAI) -> None:
     assert response.usage.output_tokens_details.reasoning_tokens > 0
     history = [{"role": "user", "content": "a"}, *response.output, {"role": "user", "content": "b"}]
     assert whole(client, "thought", history).output_text
+
+
+def test_an_effort_where_a_model_cannot_think(client: openai.OpenAI) -> None:
+    """`agent` itself has a template that knows nothing of thinking: it answers, and the client is told."""
+    asked: Any = {"model": "agent", "input": "hi", "max_output_tokens": 4}
+    answer = client.responses.with_raw_response.create(**asked, reasoning={"effort": "high"})
+    assert answer.parse().usage is not None and "reasoning.effort" in answer.headers["x-mlx-serve-notice"]
     with pytest.raises(openai.BadRequestError) as caught:
-        create_with_effort(client)
-    assert caught.value.param == "reasoning.effort"
-
-
-def create_with_effort(client: openai.OpenAI) -> Any:
-    """`agent` itself has a template that knows nothing of thinking."""
-    return client.responses.create(model="agent", input="hi", reasoning={"effort": "high"})
+        client.responses.create(**asked, extra_body={"reasoning": {"max_tokens": 9}})
+    assert caught.value.param == "reasoning.max_tokens"
 
 
 def test_calls_of_every_kind(client: openai.OpenAI) -> None:

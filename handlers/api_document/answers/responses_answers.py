@@ -65,7 +65,7 @@ class Response(msgspec.Struct):
     object: Literal["response"]
     created_at: int
     completed_at: int | None
-    status: Literal["in_progress", "completed", "incomplete", "failed"]
+    status: Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
     background: bool
     error: Failed | None
     incomplete_details: Incomplete | None
