@@ -160,7 +160,7 @@ class Generator:
     def step(self) -> None:
         if not self._at_rest:
             self._step()
-        self._reuse.write(decoding=len(self._batch) > 0)
+        self._reuse.write(decoding=len(self._batch) > 0, room=self._room_for_copies, rest=not self._computing)
         if not self._computing:
             self._reuse.wait(DISK_SECONDS)
 
@@ -168,6 +168,13 @@ class Generator:
     def reuse(self) -> ReuseSort:
         """As in Loaded."""
         return self._reuse.sort
+
+    @property
+    def _room_for_copies(self) -> int | None:
+        """Bytes that nobody who runs needs; what is only kept makes room."""
+        if self._ledger.memory is None or not self._reuse.unwritten:
+            return None
+        return max(0, self._ledger.memory - self._views.held - self._ledger.needed(self._occupancy))
 
     def close(self, seconds: float) -> None:
         """What is to be written to disk is written, within so many seconds; the end."""

@@ -252,10 +252,11 @@ class Reuse:
         """Whether `write` has something to do."""
         return self._behind is not None and self._behind.waiting
 
-    def write(self, *, decoding: bool) -> None:
-        """After each step: a little of what is to be written. `decoding`: others wait for the next one."""
+    def write(self, *, decoding: bool, room: int | None, rest: bool) -> None:
+        """After each step: a little of what is to be written. `decoding`: others wait for the next one; `rest`: nobody
+        computes anything. Copies take no more than `room` bytes."""
         if self._behind is not None:
-            self._behind.hand_over(decoding=decoding)
+            self._behind.hand_over(decoding=decoding, room=room, rest=rest)
 
     def wait(self, seconds: float) -> None:
         """Nothing is computed: until the disk has come on, or for so long; at once where nothing waits for it."""

@@ -53,6 +53,8 @@ class WriteBehind:
         self._pending: deque[tuple[bytes, int]] = deque()  # names, and when they were used
         self._outgoing: deque[_Outgoing] = deque()
         self._written: dict[int, tuple[BlockFile, list[mx.array]]] = {}
+        self._room: int | None = None
+        self._rest = False
         self._steps = 0
         self._credit = 0.0
         self._credited = time.monotonic()
@@ -99,8 +101,11 @@ class WriteBehind:
 
     # what goes
 
-    def hand_over(self, *, decoding: bool) -> None:
-        """After each step: SHARE of the time where others decode, more where nobody does."""
+    def hand_over(self, *, decoding: bool, room: int | None = None, rest: bool = False) -> None:
+        """After each step: SHARE of the time where others decode, more where nobody does. Copies take `room` bytes at
+        most, None: as many as wait for the disk; where nothing else is computed (`rest`) what does not fit into that
+        will not be written."""
+        self._room, self._rest = room, rest
         self._steps += 1
         self._let_go()
         now = time.monotonic()
@@ -122,7 +127,7 @@ class WriteBehind:
         """Nothing runs any more: hand all of it over, and wait until it is written, for so long."""
         until = time.monotonic() + seconds
         while self.waiting and (left := until - time.monotonic()) > 0:
-            self.hand_over(decoding=False)
+            self.hand_over(decoding=False, rest=True)
             if self.blocked:
                 self._writer.wait(left)
         self._writer.close(max(0.0, until - time.monotonic()))
@@ -131,7 +136,7 @@ class WriteBehind:
     @property
     def blocked(self) -> bool:
         """Whether it is the disk that `hand_over` waits for."""
-        return self.waiting and not self._outgoing and not self._writer.has_room(1)
+        return self.waiting and not self._outgoing and self._writer.nbytes > 0
 
     def wait(self, seconds: float) -> None:
         """Until the disk has written more, or for so long."""
@@ -165,9 +170,13 @@ class WriteBehind:
             if block is not None:
                 if not self._writer.has_room(block.nbytes, beside=sum(one.nbytes for one in self._outgoing)):
                     return False
-                self._outgoing.append(_Outgoing(block, self._key, used))
+                fits = self._room is None or self.nbytes + block.nbytes <= self._room
+                if not fits and (self.nbytes or not self._rest):
+                    return False
+                if fits:
+                    self._outgoing.append(_Outgoing(block, self._key, used))
             self._pending.popleft()
-            if block is not None:
+            if block is not None and fits:
                 return True
         return False
 

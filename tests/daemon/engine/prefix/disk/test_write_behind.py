@@ -1,0 +1,118 @@
+"""Bytes are made in portions, in what time and memory others leave, each block after the one that it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from support.small_blocks import blocks_of
+from support.waiting import GUARD
+
+from mlx_serve.daemon.engine.prefix.chain import Chain
+from mlx_serve.daemon.engine.prefix.disk import write_behind
+from mlx_serve.daemon.engine.prefix.disk.block_writer import BlockWriter
+from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
+from mlx_serve.daemon.engine.prefix.disk.write_behind import WriteBehind
+from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
+
+SIZE = 8
+LAYERS = 4
+PLENTY = 1 << 30
+
+
+class Clock:
+    """Each look at it takes a tenth of a millisecond."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def perf_counter(self) -> float:
+        self.now += 0.0001
+        return self.now
+
+
+class Written:
+    """A text of some blocks in memory, and the files that come of it."""
+
+    def __init__(self, root: Path, blocks: int) -> None:
+        self.kept = PrefixCache(PLENTY, needs_snapshots=False)
+        self.store = DiskStore(root, "key", PLENTY)
+        self.writer = BlockWriter(self.store, pytest.fail)
+        self.behind = WriteBehind(self.kept, self.writer, "key", mx.new_stream(mx.cpu))
+        self.chain = Chain(list(range(SIZE * blocks)))
+        for start in range(0, SIZE * blocks, SIZE):
+            columns = mx.full((1, 2, SIZE, 4), start, mx.bfloat16)
+            self.kept.add(self.chain, start, start + SIZE, tuple((columns, columns + 1) for _ in range(LAYERS)))
+
+    @property
+    def there(self) -> list[bool]:
+        return [self.store.has(name) for name in self.chain.names(len(self.chain.tokens))]
+
+    def steps(self, count: int, **how: Any) -> None:
+        for _ in range(count):
+            self.behind.hand_over(**({"decoding": False} | how))
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
+    blocks_of(SIZE, monkeypatch, least=2 * SIZE)
+    made = Written(tmp_path / "prompts", 6)
+    yield made
+    made.writer.close(GUARD)
+
+
+def test_all_of_a_long_text_is_written(written: Written) -> None:
+    """Its first blocks too, which came while it was short; copies are let go when they are in files."""
+    written.steps(40, rest=True)
+    assert not written.behind.waiting and written.writer.flush(GUARD)
+    written.steps(1)
+    assert all(written.there) and written.behind.nbytes == 0 and not written.behind._written
+
+
+def test_decoding_leaves_it_a_hundredth_of_the_time(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten seconds of steps a tenth of a second, give or take one array a step."""
+    clock = Clock()
+    monkeypatch.setattr(write_behind, "time", clock)
+    written.behind._credited = 0.0
+    calls: list[None] = []
+    real = written.behind._advance
+    monkeypatch.setattr(written.behind, "_advance", lambda: calls.append(None) or real())
+    for _ in range(100):
+        clock.now += 0.01
+        written.steps(1, decoding=True)
+    assert 0 < len(calls) * 0.0001 < 1.5 * write_behind.SHARE
+
+
+def test_those_who_run_come_first(written: Written) -> None:
+    """Where they leave no room nothing is copied; it is done when they are gone."""
+    block = next(iter(written.kept._blocks.values()))
+    written.steps(10, room=block.nbytes - 1)
+    assert written.behind.nbytes == 0 and written.behind.waiting
+    written.steps(60, room=block.nbytes)
+    assert written.behind.nbytes <= block.nbytes
+    while written.behind.waiting:
+        written.behind.wait(0.01)
+        written.steps(1, room=block.nbytes, rest=True)
+        assert written.behind.nbytes <= block.nbytes
+    assert written.writer.flush(GUARD) and all(written.there)
+
+
+def test_what_never_fits_is_not_waited_for(written: Written) -> None:
+    """At rest, so that the engine is."""
+    written.steps(2, room=10, rest=True)
+    assert not written.behind.waiting and not any(written.there)
+
+
+def test_what_memory_does_not_keep_is_not_written(written: Written) -> None:
+    """A block that had to go, and all after it."""
+    name = written.chain.names(4 * SIZE)[-1]
+    while written.kept.block(name) is not None:
+        written.kept._drop(next(iter(written.kept._blocks)))
+    written.steps(40, rest=True)
+    assert written.writer.flush(GUARD) and written.there == [True] * 3 + [False] * 3
