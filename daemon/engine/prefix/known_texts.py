@@ -14,10 +14,10 @@ _TEXTS = 64
 
 @dataclass(frozen=True)
 class KnownText:
-    """`options`: of the template that made it, whatever stands for them."""
+    """It may grow. `options`: of the template that made it, whatever stands for them."""
 
     tokens: array[int]
-    names: tuple[bytes, ...]
+    names: list[bytes]
     options: object
 
 
@@ -38,11 +38,12 @@ class KnownTexts:
         self._held = 0
 
     def remember(self, number: int, chain: Chain, length: int, options: object) -> None:
-        """The first `length` tokens of sequence `number`, in place of what was remembered of it."""
-        self._forget(number)
-        text = KnownText(array("i", chain.tokens[:length]), tuple(chain.names(length)), options)
-        self._texts[number] = text
-        self._held += length
+        """The first `length` tokens of sequence `number`: more of what was remembered of it."""
+        text = self._texts.setdefault(number, KnownText(array("i"), [], options))
+        self._texts.move_to_end(number)
+        self._held += max(0, length - len(text.tokens))
+        text.tokens.extend(chain.tokens[len(text.tokens) : length])
+        text.names.extend(chain.names(length)[len(text.names) :])
         while len(self._texts) > 1 and (self._held > _TOKENS or len(self._texts) > _TEXTS):
             self._forget(next(iter(self._texts)))
 

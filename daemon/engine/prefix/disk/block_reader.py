@@ -65,6 +65,8 @@ class BlockReader:
 
 def find(store: DiskStore, wanted: Wanted) -> tuple[Found, ...]:
     """As `BlockReader.find`, here and now."""
+    if not store.folder.is_dir():
+        return ()
     ends: list[bool] = []
     for name in wanted.names:
         end = wanted.needs_ends and store.has(name, end=True)
@@ -87,8 +89,9 @@ def _end(store: DiskStore, wanted: Wanted, number: int) -> Found | None:
     """The longest block of less than BLOCK tokens that the prompt goes on with after so many whole ones."""
     parent = wanted.names[number - 1] if number else wanted.parent
     tokens = wanted.tokens[number * BLOCK : (number + 1) * BLOCK]
+    content = packed(tokens)
     for count in range(min(len(tokens), BLOCK - 1), 0, -1):
-        name = end_name(parent, packed(tokens[:count]))
+        name = end_name(parent, content[: count * len(content) // len(tokens)])
         if store.has(name, end=True) or (not wanted.needs_ends and store.has(name)):
             return Found(name, count)
     return None

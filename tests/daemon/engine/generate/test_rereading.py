@@ -97,5 +97,5 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert texts.longest(Chain([99] * 40), 30, 1) == Beginning(30, 40, True)
     texts.remember(200, Chain([99] * 50), 50, 0)
     assert texts.longest(Chain([99] * 40), 30, 1) == Beginning(30, 50, False)
-    texts.remember(200, Chain([1] * 50), 50, 0)
-    assert texts.longest(Chain([99] * 40), 30, 1) == Beginning(30, 40, True)
+    texts.remember(99, Chain([99] * 60), 60, 1)
+    assert texts.longest(Chain([99] * 40), 30, 1) == Beginning(30, 60, True)
