@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class LoadedModel(msgspec.Struct):
-    """Sizes in bytes: what its process holds, and may hold; of the former, what was read before is `prefix_memory`, of
-    which `prefix_tokens` were not read again for `prefix_hits` requests. Tokens are those since it was loaded, with
-    those of answers under way. Times are Unix times; no `expires_at`: it stays."""
+    """Sizes in bytes: what its process holds, and may hold. What was read before is `prefix_memory` of the former, and
+    `prefix_disk` in files; `prefix_tokens` of it were not read again, for `prefix_hits` requests. Tokens are those
+    since it was loaded, with those of answers under way. Times are Unix times; no `expires_at`: it stays."""
 
     name: str
     kind: Kind
@@ -41,6 +41,7 @@ class LoadedModel(msgspec.Struct):
     prompt_tokens: int
     generated_tokens: int
     prefix_memory: int
+    prefix_disk: int
     prefix_hits: int
     prefix_tokens: int
 
@@ -154,6 +155,7 @@ def _loaded(one: Resident, spellings: Mapping[Name, str]) -> LoadedModel:
         prompt_tokens=gauges.prompt_tokens,
         generated_tokens=gauges.generated_tokens,
         prefix_memory=gauges.prefix_bytes,
+        prefix_disk=gauges.prefix_disk_bytes,
         prefix_hits=gauges.prefix_hits,
         prefix_tokens=gauges.prefix_tokens,
     )

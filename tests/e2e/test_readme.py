@@ -80,7 +80,8 @@ def test_the_examples_of_the_other_commands_work_as_written(reader: Reader) -> N
     run = {step.text.split()[1] for step in told(README) if step.kind == "mlx-serve"}
     texts = [step.text for step in told(DOCS / "commands.md")]
     assert set(OF_COMMANDS) <= set(texts), "what is excused is there"
-    reader.do(Step("mlx-serve", "mlx-serve start"))
+    for text in ("mlx-serve start", "mlx-serve pull starter"):
+        reader.do(Step("mlx-serve", text))
     for text in texts:
         if text not in OF_COMMANDS and text.split()[1] not in run:
             reader.do(Step("mlx-serve", text))

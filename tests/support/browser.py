@@ -184,7 +184,9 @@ class Page:
         raise AssertionError(f"{script} did not become true; {last} the page says: {self.text()}")
 
     def _evaluate(self, script: str) -> dict[str, Any]:
-        return self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        kept = {"allowUnsafeEvalBlockedByCSP": False}  # as a script of the page's own would be
+        how = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
+        return self.send("Runtime.evaluate", expression=script, **how, **kept)
 
     def text(self, selector: str = "body") -> str:
         """As it is seen."""

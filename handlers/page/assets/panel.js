@@ -93,9 +93,14 @@ function loaded(status) {
     const generates = one.kind === "llm" || one.kind === "vlm";
     return element("div", { className: "card loaded" }, element("h3", {}, one.name),
       element("p", {}, `On ${one.backend}, ${busy ? `${number(one.running)} running, ${number(one.waiting)} waiting` : leaves}`),
-      pairs([["Memory", `${bytes(one.memory)} of ${bytes(one.share)}`], generates && ["Prefix cache", one.prefix_memory ? bytes(one.prefix_memory) : "empty"],
+      pairs([["Memory", `${bytes(one.memory)} of ${bytes(one.share)}`], generates && ["Prefix cache", prefixes(one)],
         generates && ["Not read again", counted(one.prefix_tokens, "token")], generates && ["Context", counted(one.context_length, "token")]]));
   })];
+}
+
+function prefixes(one) {
+  const kept = [one.prefix_memory && bytes(one.prefix_memory), one.prefix_disk && `${bytes(one.prefix_disk)} on disk`];
+  return kept.filter(Boolean).join(", ") || "empty";
 }
 
 function installed(models) {

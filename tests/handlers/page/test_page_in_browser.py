@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from fakes.serving import MODEL, Serving, daemon
 from support.browser import Browser, Page
 from support.page_visit import Visit, ask
@@ -89,19 +89,26 @@ async def test_it_fits_a_phone_and_the_dark(serving: Serving, visit: Visit) -> N
     await visit(look)
 
 
-async def test_what_runs_is_shown(serving: Serving, visit: Visit, monkeypatch: Any) -> None:
+async def test_what_runs_is_shown(serving: Serving, visit: Visit) -> None:
     """Loaded models with memory and prefix cache, a pull with its progress, the speed; a click chooses a model."""
     resident = await serving.residency.load(serving.store.find(MODEL))
-    gauges = Gauges(generated_tokens=500, prompt_tokens=900, prefix_bytes=1_500_000, prefix_tokens=12_345)
+    gauges = Gauges(generated_tokens=500, prefix_bytes=1_500_000, prefix_disk_bytes=7_000_000, prefix_tokens=12_345)
     object.__setattr__(resident, "gauges", gauges)
     serving.store.add("acme/second", capabilities=("completion",))
     serving.store.add("acme/vectors", kind="embedding", capabilities=("embedding",))
     loop = asyncio.get_running_loop()
-    more = Gauges(generated_tokens=800, prompt_tokens=900, prefix_bytes=1_500_000, prefix_tokens=12_345)
+    more = msgspec.structs.replace(gauges, generated_tokens=800)
 
     def look(page: Page) -> None:
         shown = page.text("#part-loaded")
-        for text in (MODEL, "unloaded in 30 min", "2.0 MB of 3.0 MB", "1.5 MB", "12,345 tokens", "4,096 tokens"):
+        for text in (
+            MODEL,
+            "unloaded in 30 min",
+            "2.0 MB of 3.0 MB",
+            "1.5 MB, 7.0 MB on disk",
+            "12,345 tokens",
+            "4,096 tokens",
+        ):
             assert text in shown, (text, shown)
         assert "0 running, none waiting" in page.text("#part-figures") and "2.0 MB of 8.0 MB" in page.text("#server")
         assert page.text("#part-pulls").splitlines()[:2] == ["Pulls", "slow"], page.text("#part-pulls")
@@ -160,6 +167,34 @@ async def test_a_daemon_that_stops_is_told_and_found_again(serving: Serving, vis
     await visit(look)
 
 
+async def test_the_policy_holds_in_the_browser(browser: Browser, serving: Serving) -> None:
+    """Whatever got a foothold in the page could run no script of its own, ask nobody else, and make no HTML; and no
+    page can put it into a frame. Each breach is what `complaints` would show."""
+
+    def look() -> None:
+        page = browser.page(f"{serving.url}/")
+        page.wait("document.querySelector('#connection.well')")
+        assert page.complaints() == []
+        for number, breach in enumerate(BREACHES):
+            assert page.run(f"({breach})()") == "kept", breach
+            page.wait("new Promise((done) => setTimeout(() => done(true), 0))")
+            assert len(page.complaints()) > number, breach
+        assert page.run("window.hit") is None
+        page.run("document.body.append(Object.assign(document.createElement('iframe'), { src: './' }))")
+        page.wait("document.querySelector('iframe').contentDocument === null")
+        assert all(url.startswith(serving.url) for url in sent(page))
+        page.close()
+
+    await asyncio.to_thread(look)
+
+
+def sent(page: Page) -> list[str]:
+    """What it asked for and was not kept from."""
+    blocked = {about["requestId"] for about in page.named("Network.loadingFailed") if about.get("blockedReason")}
+    asked = [about for about in page.named("Network.requestWillBeSent") if about["requestId"] not in blocked]
+    return [about["request"]["url"] for about in asked if not about["request"]["url"].startswith("data:")]
+
+
 async def test_markdown_of_any_kind_is_drawn(visit: Visit) -> None:
     """Also what is long and odd: an expression that takes quadratic time would not come back."""
 
@@ -173,6 +208,16 @@ async def test_markdown_of_any_kind_is_drawn(visit: Visit) -> None:
     await visit(look)
 
 
+_TRY = "try { %s; return 'done'; } catch { return 'kept'; }"
+BREACHES = (
+    "() => { const it = document.createElement('script'); " + _TRY % "it.textContent = 'window.hit = 1'" + " }",
+    "() => { " + _TRY % "document.body.innerHTML = '<b>x</b>'" + " }",
+    "() => { " + _TRY % "window.eval('window.hit = 1')" + " }",
+    "async () => { " + _TRY % "await fetch('http://127.0.0.1:1/')" + " }",
+    "async () => { const it = new Image(); it.src = 'http://127.0.0.1:1/x.png'; " + _TRY % "await it.decode()" + " }",
+    "() => { document.body.setAttribute('style', 'color: rgb(1, 2, 3)');"
+    " return getComputedStyle(document.body).color === 'rgb(1, 2, 3)' ? 'done' : 'kept'; }",
+)
 WIDEST = """Math.max(...[...document.querySelectorAll('header, header *, main, main *, aside, aside *')].filter((it) =>
   it.checkVisibility() && !it.closest('.unseen, .skip, pre, option, select'))
   .map((it) => it.getBoundingClientRect().right))"""
