@@ -21,6 +21,7 @@ function connection(text, state) {
   const line = byId("connection");
   if (line.textContent !== text) line.textContent = text;
   line.className = state;
+  byId("server").classList.toggle("stale", state === "ill"); // its figures are of some time ago
 }
 
 function problem(error) {

@@ -39,10 +39,12 @@ async def test_a_page_from_elsewhere_asks_for_the_key_and_keeps_it_in_its_tab(br
         assert page.run("Object.keys(localStorage).length + document.cookie.length") == 0
         page.go(f"{url}/docs")
         page.wait("document.querySelectorAll('article').length > 20")
+        assert not page.seen("#key-form") and not page.seen("#state")
         assert page.run("document.querySelector('header a').href").startswith("blob:")
         page.run("sessionStorage.clear()")
         page.go(f"{url}/docs?again")
-        page.wait("!document.querySelector('#key-form').hidden")
+        page.wait("document.querySelector('#key-form').checkVisibility()")
+        assert not page.seen("#state")
         page.write(KEY)
         page.press("Enter")
         page.wait("document.querySelectorAll('article').length > 20")
