@@ -45,7 +45,6 @@ POLICY = "; ".join(
 HEADERS = {
     "content-security-policy": POLICY,
     "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }

@@ -14,6 +14,7 @@ let models = [];
 let messages = [];
 let running = null;
 let following = true;
+let unanswered = false; // the last message got an error
 
 export function connect() {
   options.build();
@@ -125,6 +126,8 @@ function send() {
   }
   const shown = pictures.take();
   if (!text && !shown.length) return;
+  if (unanswered) messages.pop();
+  unanswered = false;
   const parts = shown.map((picture) => ({ type: "image_url", image_url: { url: picture.url } }));
   messages.push({ role: "user", content: parts.length ? [...parts, ...(text ? [{ type: "text", text }] : [])] : text });
   const images = shown.map((picture) => element("li", {}, element("img", { src: picture.url, alt: picture.name })));
@@ -144,34 +147,46 @@ async function ask(request) {
   put(answer.node);
   show();
   const system = options.systemPrompt();
-  const body = { model, messages: system ? [{ role: "system", content: system }, ...messages] : messages, stream: true, stream_options: { include_usage: true }, ...request };
+  const sent = readable(model);
+  const without = sent === messages ? null : "without the earlier pictures, which it does not see";
+  const body = { model, messages: system ? [{ role: "system", content: system }, ...sent] : sent, stream: true, stream_options: { include_usage: true }, ...request };
   const again = () => {
     if (running) return;
     answer.node.remove();
     ask(request);
   };
   setTimeout(status.refresh, 300);
+  unanswered = false;
   try {
     const reply = await call("v1/chat/completions", {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: aborted.signal, wanted: true,
     });
     for await (const record of records(reply)) answer.add(record);
     keep(answer);
-    answer.finish(null);
+    answer.finish(without);
     if (answer.calls.length) answer.askForResults((results) => giveResults(answer, results, request));
   } catch (error) {
     if (aborted.signal.aborted) {
       keep(answer);
       answer.finish("stopped");
-    } else if (error instanceof Refusal) answer.fail(error.message, again);
-    else if (error instanceof TypeError) answer.fail("The server cannot be reached. Is mlx-serve still running?", again);
-    else throw error;
+    } else if (error instanceof Refusal || error instanceof TypeError) {
+      unanswered = messages.at(-1).role === "user";
+      answer.fail(error instanceof Refusal ? error.message : "The server cannot be reached. Is mlx-serve still running?", again);
+    } else throw error;
   } finally {
     running = null;
     show();
     follow();
     status.refresh();
   }
+}
+
+// The conversation as this model can take it.
+function readable(model) {
+  const sees = models.find((one) => one.id === model)?.capabilities.includes("vision");
+  if (sees || !messages.some((message) => Array.isArray(message.content))) return messages;
+  const words = (content) => content.filter((part) => part.type === "text").map((part) => part.text).join("\n");
+  return messages.map((message) => (Array.isArray(message.content) ? { ...message, content: words(message.content) } : message));
 }
 
 function waits(model) {

@@ -144,9 +144,13 @@ async def test_what_goes_wrong_is_a_sentence_and_can_be_tried_again(serving: Ser
                 assert told in page.text("#notice")
                 page.run("document.querySelector('#question').value = ''")
         page.wait("document.querySelector('.problem p')?.innerText.includes('tools')")
+        page.run("document.querySelector('#tools-json').value = ''")
+        ask(page, "y")
 
     await visit(look)
-    assert len(engine.requests) == 2, "what is not valid does not reach the model"
+    *_, last = engine.requests
+    assert len(engine.requests) == 3, "what is not valid does not reach the model"
+    assert [one["content"] for one in last.prompt.messages] == ["go on", "Whole", "y"]  # type: ignore[union-attr]
 
 
 async def test_pictures_are_chosen_seen_removed_and_sent(serving: Serving, visit: Visit, tmp_path: Path) -> None:
@@ -173,9 +177,13 @@ async def test_pictures_are_chosen_seen_removed_and_sent(serving: Serving, visit
         page.wait("document.querySelector('.mine img')?.naturalWidth > 0")
         page.wait("!document.querySelector('#send').hidden")
         assert not page.seen("#pictures")
+        page.click(f"[data-name='{MODEL}']")
+        ask(page, "And now?")
+        assert "without the earlier pictures" in page.run("document.querySelectorAll('.figures')[1].innerText")
 
     await visit(look)
-    (request,) = serving.engine.requests
+    request, later = serving.engine.requests
+    assert [one["content"] for one in later.prompt.messages] == ["What is it?", "Hello world", "And now?"]  # type: ignore[union-attr]
     (picture,) = request.prompt.pictures  # type: ignore[union-attr]
     assert picture.data == square.read_bytes()
     assert request.prompt.messages[0]["content"][1] == {"type": "text", "text": "What is it?"}  # type: ignore[union-attr]
