@@ -209,10 +209,11 @@ RULES: dict[str, tuple[str, ...]] = {
     "control.cli": ("", "control", "control.cli.display"),
     "control.cli.display": (),
     "control.cli.agents": (),
+    "control.cli.bench": (),
     "control.cli.doctor": ("", "control", "control.cli", "control.cli.display"),
     "control.cli.commands": (
-        *("", "control", "control.cli", "control.cli.agents", "control.cli.display", "control.cli.doctor"),
-        "control.service",
+        *("", "control", "control.cli", "control.cli.agents", "control.cli.bench"),
+        *("control.cli.display", "control.cli.doctor", "control.service"),
     ),
     "control.service": (),
 }

@@ -22,6 +22,7 @@ EXAMPLES = {
     "config": "mlx-serve config --reload",
     "verify": "mlx-serve verify starter",
     "gc": "mlx-serve gc --dry-run",
+    "bench": "mlx-serve bench starter -c 1,4 --prompt 256 --tokens 64",
     "doctor": "mlx-serve doctor",
     "service": "mlx-serve service install --print",
     "version": "mlx-serve version",

@@ -213,6 +213,36 @@ def _service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print", action="store_true", help="with install, print the file and change nothing")
 
 
+def _streams(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if not all(each.isascii() and each.isdigit() and 0 < int(each) <= 1024 for each in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers of streams, such as 1,4,8")
+    return tuple(sorted({int(each) for each in numbers}))
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens")
+    return int(text)
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    _name(parser)
+    parser.add_argument(
+        *("-c", "--concurrency"),
+        type=_streams,
+        default=(1, 4, 8),
+        metavar="N,…",
+        help="numbers of streams at once (default 1,4,8)",
+    )
+    parser.add_argument(
+        "--prompt", type=_positive, default=512, metavar="N", help="tokens of each prompt, about (default 512)"
+    )
+    parser.add_argument(
+        "--tokens", type=_positive, default=128, metavar="N", help="tokens of each answer (default 128)"
+    )
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS)
 
@@ -243,6 +273,7 @@ COMMANDS = (
     Command("config", "print the effective settings and where each comes from", "config:config", _config),
     Command("verify", "check stored files against their digests", "upkeep:verify", _verify, models=True),
     Command("gc", "delete files that no model uses", "upkeep:gc", _gc),
+    Command("bench", "measure how fast a model is, and compare with the last time", "bench:bench", _bench, models=True),
     Command("doctor", "look for what could be wrong on this machine, and say what to do", "doctor:doctor"),
     Command("service", "run the daemon as a service of launchd or systemd", "service:service", _service),
     Command("version", "print the versions of the command and the daemon", "daemon:version"),

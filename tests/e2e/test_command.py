@@ -187,6 +187,16 @@ def test_run_answers_with_options(busy: LiveDaemon) -> None:
     assert "format" in bad(busy.command("run", "scripted", "say H", "--format", str(schema)), 1)
 
 
+def test_bench_measures_what_was_generated(busy: LiveDaemon) -> None:
+    """Answers have the wanted length whatever the model wants to say, and a prompt is new but once."""
+    lengths = ("--prompt", "60", "--tokens", "5")
+    found = json.loads(busy.command("bench", "scripted", "-c", "1,2", *lengths, "--json").stdout)
+    assert [(level["streams"], level["tokens"]) for level in found["levels"]] == [(1, 5), (2, 10)]
+    assert all(level["prefill"] > 0 for level in found["levels"]), "which of its tokens are text is chance"
+    assert found["model"] == "scripted" and found["last"] is None
+    assert "beside the last run" in busy.command("bench", "scripted", "-c", "1", *lengths).stdout
+
+
 @contextmanager
 def under_way(daemon: LiveDaemon, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
     """`mlx-serve ARGUMENTS`, and what it writes to stdout and stderr."""
