@@ -138,6 +138,7 @@ class Generator:
         self._unfinished.pop(number, None)
         self._views.dismiss(number)
         self._scheduler.remove(number)
+        self._reuse.forget(number)
         for sequence in (*self._batch.sequences, *self._prefills.sequences()):
             if sequence.ask == number:
                 sequence.reason = sequence.reason or "stop"

@@ -97,14 +97,17 @@ class Reuse:
         if self._behind is not None:
             self._behind.drop()
 
+    def forget(self, number: int) -> None:
+        """Nobody waits any more for what is read from files for this request."""
+        if self._back is not None:
+            self._back.forget(number)
+
     # before a prompt is read
 
     def look(self, waiting: Iterable[Choices], recordings: Iterable[Recording]) -> None:
         """Set of each waiting request how much of it need not be read, and whether it had better wait: for one that
         is being read, or comes before it, and begins like it for longer than what is kept."""
         queue = list(waiting)
-        if self._back is not None and self._back.reading:
-            self._back.forget([request.id for request in queue])
         if self.kept is None or not queue:
             return
         coming: dict[bytes, tuple[Chain, int, Recording | None]] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection
 from concurrent.futures import Future
 
 import mlx.core as mx
@@ -61,10 +60,9 @@ class ReadBack:
     def reading(self) -> bool:
         return bool(self._readings)
 
-    def forget(self, present: Collection[int]) -> None:
-        """Only these prompts still wait."""
-        for number in self._readings.keys() - set(present):
-            del self._readings[number]
+    def forget(self, number: int) -> None:
+        """The prompt of this request does not wait any more."""
+        self._readings.pop(number, None)
 
     def wait(self, seconds: float) -> None:
         """Until something has come, or for so long."""
