@@ -25,6 +25,7 @@ OF_COMMANDS = {
     "mlx-serve start --port 8001 --preload starter": "a port that may be taken",
     "mlx-serve cancel 9f86d081884c7d65": "nothing with such an id runs",
     "mlx-serve logs -f -n 20": "goes on for ever",
+    "mlx-serve bench starter -c 1,4 --prompt 256 --tokens 64": "takes a while, and tests/control has it",
     "mlx-serve doctor": "fails where the machine that runs the tests has a problem",
 }
 """Commands that are not run, and why."""
