@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.live_daemon import LiveDaemon
+from support.waiting import wait_until
 
 MODEL = "qwen3"
 PROMPT = [3 + number % 40 for number in range(60)]
@@ -51,5 +52,10 @@ def test_the_log_says_why_a_prompt_is_read_again(daemon: LiveDaemon) -> None:
     prompt = [5 + number % 50 for number in range(500)]
     answered(daemon, prompt)
     answered(daemon, [*prompt[:100], *range(60, 260)])
-    (line,) = daemon.log("read prompt again")
-    assert line.endswith(f" model=local/{MODEL} known=511 common=100 reused=100 reason=diverged at token 100")
+    said = f" model=local/{MODEL} known=511 common=100 reused=100 reason=diverged at token 100"
+
+    def lines() -> list[str]:
+        return [line for line in daemon.log("read prompt again") if line.endswith(said)]
+
+    wait_until(lines, "the log has the line")
+    assert len(lines()) == 1

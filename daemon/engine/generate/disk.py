@@ -22,7 +22,7 @@ _ROOM = 1 << 20  # bytes of a block's file beside its tensors
 
 
 def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | None:
-    """None where the caches of such a network cannot be kept."""
+    """None where the caches of such a network cannot be kept, or the folder is not to be used, which the log says."""
     caches = make_prompt_cache(model.network)
     if not keepable(caches):
         return None
@@ -38,6 +38,9 @@ def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | 
         device=hello.device,
     )
     store = DiskStore(Path(files.folder), numerics.key(), files.budget, layout.largest + _ROOM)
+    if not store.readable:
+        _report(f"keep no prompts on disk reason='it is another user's, or open to others: chmod 700 {files.folder}'")
+        return None
     # The copies of a GPU are a matter of microseconds there; those of a CPU would hold up what it computes.
     stream = mx.new_stream(mx.cpu) if backend() == "cpu" else None
     return Disk(store, layout, _report, stream)

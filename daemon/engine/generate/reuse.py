@@ -57,7 +57,7 @@ class Reuse:
         self._store: DiskStore | None = None
         self._behind: WriteBehind | None = None
         self._back: ReadBack | None = None
-        if disk is not None and self.kept is not None and disk.store.readable:
+        if disk is not None and self.kept is not None:
             self._store = disk.store
             writer = BlockWriter(disk.store, disk.report)
             self._behind = WriteBehind(self.kept, writer, disk.store.key, disk.stream)

@@ -97,6 +97,17 @@ def test_a_disk_that_takes_no_more(
     assert said.count(STOPPED) == 1 and os.strerror(code) in said
 
 
+def test_a_folder_that_is_open_to_others(
+    model: LanguageModel, begin: Callable[[], Process], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is neither read nor written, and the log says what to do."""
+    first = written(begin)
+    root = first.folder.parent
+    root.chmod(0o755)
+    assert Process(model, root).answer(PROMPT) == (expected(model, PROMPT), [0])
+    assert f"chmod 700 {root}" in capfd.readouterr().err
+
+
 def test_two_daemons_at_once(model: LanguageModel, begin: Callable[[], Process]) -> None:
     """The same prompts and others, written and read by both: each says what it says alone."""
     one, other = begin(), begin()
