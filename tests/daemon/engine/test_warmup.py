@@ -132,4 +132,5 @@ def worker(model: LanguageModel) -> Any:
             """Nor these."""
 
     request = protocol.Load(path="", name="", kind="llm", max_batch=4, prefill_tokens_per_step=512)
-    return serve._worker(model, request, 1 << 30, Prompts())  # type: ignore[arg-type]
+    hello = protocol.Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=1 << 30)
+    return serve._worker(model, request, 1 << 30, Prompts(), hello)  # type: ignore[arg-type]
