@@ -109,7 +109,22 @@ def test_models_of_different_content_have_different_digests(playing: LiveDaemon)
     assert playing.post("/api/copy", source="shell", destination="twin").status == 200
     tags = {tag["name"]: tag for tag in playing.get("/api/tags").json["models"]}
     assert tags["twin:latest"]["digest"] == tags["shell:latest"]["digest"] != tags["sentence:latest"]["digest"]
+    create(playing, "twin", script("json"))
+    (again,) = [tag for tag in playing.get("/api/tags").json["models"] if tag["name"] == "twin:latest"]
+    assert again["digest"] not in (tags["twin:latest"]["digest"], tags["sentence:latest"]["digest"])
     assert playing.request("DELETE", "/api/delete", {"model": "twin"}).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/tags", "/api/ps", "/api/version", "/v1/models"])
+def test_a_listing_with_a_type_of_a_body_that_is_not_there(playing: LiveDaemon, path: str) -> None:
+    """Open WebUI and LangChain say that they send JSON with every GET."""
+    connection = playing.connect()
+    try:
+        connection.request("GET", path, headers={"Content-Type": "application/json", "Authorization": "Bearer none"})
+        answer = connection.getresponse()
+        assert answer.status == 200 and json.loads(answer.read())
+    finally:
+        connection.close()
 
 
 @needs_shapes
