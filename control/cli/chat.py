@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
-from .chat_stream import ChatReply, stream_reply, timings
+from .chat_stream import ChatReply, short_name, stream_reply, timings
 from .client import ApiError
 from .display.tables import section
-from .display.terminal import is_terminal, note
+from .display.terminal import note
+from .display.waiting_line import WaitingLine
 from .line_editor import LineEditor
 from .picture_file import PictureError, encoded, take_dropped
 from .session import with_hint
@@ -96,16 +97,8 @@ class Chat:
 
     def _load(self) -> None:
         """Load the model before the first question, so that one that cannot chat fails here."""
-        waiting = is_terminal(sys.stderr)
-        if waiting:
-            sys.stderr.write(f"loading {self._body['model']} …")
-            sys.stderr.flush()
-        try:
+        with WaitingLine(lambda: f"loading {short_name(self._body['model'])}", sys.stderr):
             self._client.post("/api/chat", {"model": self._body["model"], "messages": [], "stream": False})
-        finally:
-            if waiting:
-                sys.stderr.write("\r\x1b[2K")
-                sys.stderr.flush()
 
     def _loop(self) -> None:
         while True:

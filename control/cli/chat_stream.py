@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
+from .client import ApiError, Client, ConnectionBroken, NoDaemon
 from .display.tables import duration
 from .display.terminal import clean, colours, is_terminal
+from .display.waiting_line import WaitingLine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .client import Client
+_LOOK_SECONDS = 2.0
 
 
 class ChatReply:
@@ -71,12 +74,17 @@ class ReplyPrinter:
 
 
 def stream_reply(client: Client, body: dict[str, Any], reply: ChatReply, show_thinking: bool) -> None:
-    """Stream one reply to the terminal and into `reply`, which is usable after a Ctrl-C too."""
+    """Stream one reply to the terminal and into `reply`, which is usable after a Ctrl-C too. Until something of it is
+    shown, a line says what it waits for."""
     printer = ReplyPrinter(show_thinking)
-    stream = client.stream("POST", "/api/chat", {**body, "stream": True})
+    number = f"run-{os.urandom(6).hex()}"
+    stream = client.stream("POST", "/api/chat", {**body, "stream": True}, number)
+    waiting = WaitingLine(lambda: doing(client, number), sys.stderr)
     try:
         for document in stream:
             message = document.get("message") or {}
+            if message.get("content") or (message.get("thinking") and show_thinking):
+                waiting.end()
             if message.get("thinking"):
                 reply.thinking += message["thinking"]
                 printer.thinking(message["thinking"])
@@ -87,7 +95,31 @@ def stream_reply(client: Client, body: dict[str, Any], reply: ChatReply, show_th
     finally:
         # Closing the connection tells the daemon to stop.
         stream.close()  # type: ignore[attr-defined]
+        waiting.end()
         printer.close()
+
+
+def doing(client: Client, number: str) -> str | None:
+    """What the request with this id waits for; None when there is nothing to say of it."""
+    try:
+        rows = Client(client.path, _LOOK_SECONDS).get("/control/v1/requests")["requests"]
+    except (ApiError, ConnectionBroken, NoDaemon):
+        return None
+    row = next((row for row in rows if row["id"] == number), None)
+    if row is None:
+        return None
+    tokens = f" of {row['prompt_tokens']:,} tokens" if row["prompt_tokens"] else ""
+    return {
+        "queued": "waiting for its turn",
+        "loading": f"loading {short_name(row['model'] or '')}",
+        "prefilling": f"reading the prompt{tokens}",
+        "decoding": f"thinking, {row['generated_tokens']:,} tokens" if row["generated_tokens"] else None,
+    }.get(str(row["state"]))
+
+
+def short_name(model: str) -> str:
+    """Without the owners that are our own."""
+    return model.removeprefix("mlx-serve/").removeprefix("local/")
 
 
 def timings(last: dict[str, Any]) -> str:

@@ -115,12 +115,13 @@ class Client:
         self.path = path
         self.timeout = timeout
 
-    def open(self, method: str, target: str, body: object = None) -> Response:
-        """Send a request, read the response's head. Raises NoDaemon, ConnectionBroken, ApiError for a status >= 400."""
+    def open(self, method: str, target: str, body: object = None, request_id: str | None = None) -> Response:
+        """Send a request, read the response's head. `request_id`: what listings call it. Raises NoDaemon,
+        ConnectionBroken, ApiError for a status >= 400."""
         connection = self._dial()
         response = Response(connection)
         try:
-            connection.sendall(_request(method, target, body))
+            connection.sendall(_request(method, target, body, request_id))
             response.read_head()
             if response.status >= 400:
                 raise _api_error(response.status, response.read())
@@ -156,9 +157,11 @@ class Client:
             except (OSError, ValueError) as error:
                 raise ConnectionBroken(str(error)) from error
 
-    def stream(self, method: str, target: str, body: object = None) -> Iterator[dict[str, Any]]:
+    def stream(
+        self, method: str, target: str, body: object = None, request_id: str | None = None
+    ) -> Iterator[dict[str, Any]]:
         """The documents of a streamed response; closing the iterator closes the connection."""
-        with self.open(method, target, body) as response:
+        with self.open(method, target, body, request_id) as response:
             try:
                 yield from response.lines()
             except (OSError, ValueError) as error:
@@ -170,9 +173,11 @@ class Client:
             return peer_pid(connection)
 
 
-def _request(method: str, target: str, body: object) -> bytes:
+def _request(method: str, target: str, body: object, request_id: str | None) -> bytes:
     payload = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {target} HTTP/1.1\r\nHost: mlx-serve\r\nConnection: close\r\n"
+    if request_id is not None:
+        head += f"X-Request-ID: {request_id}\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n"
     return head.encode("ascii") + b"\r\n" + payload

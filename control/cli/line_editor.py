@@ -26,6 +26,9 @@ class LineEditor:
         self._readline = readline
         readline.set_auto_history(False)
         readline.set_history_length(_MAX_HISTORY)
+        if "libedit" not in (readline.__doc__ or ""):
+            # What is pasted is one message, however many lines it has; Python turns this off, and libedit lacks it.
+            readline.parse_and_bind("set enable-bracketed-paste on")
         try:
             readline.read_history_file(history)
         except OSError:  # missing or not readable: start with an empty one
