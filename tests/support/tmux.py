@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 from support.waiting import wait_until
@@ -38,6 +39,19 @@ class Tmux:
     def line(self, text: str) -> None:
         self.type(text)
         self.keys("Enter")
+
+    def interrupt(self, answer: str) -> None:
+        """Ctrl-C until it is heard: Python's own prompt misses one that comes in the moment before it listens."""
+        wait_until(lambda: self._interrupted(answer), f"the screen shows {answer!r}")
+
+    def _interrupted(self, answer: str) -> bool:
+        self.keys("C-c")
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            if answer in self.screen():
+                return True
+            time.sleep(0.05)
+        return False
 
     def paste(self, text: str) -> None:
         """As a terminal does for a program that has asked for marks around what is pasted."""

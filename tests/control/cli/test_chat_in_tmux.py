@@ -38,8 +38,9 @@ def test_a_chat(chat: Tmux, daemon: FakeDaemon) -> None:
     chat.shows("You said: one\ntwo\n")
     assert [each["messages"][-1]["content"] for each in daemon.chats[1:]] == ["hello", "hello", "one\ntwo"]
     chat.type("not meant")
-    chat.keys("C-c")
-    chat.shows("Use Ctrl-D or /bye to exit.")
+    chat.shows(">>> not meant")
+    chat.interrupt("Use Ctrl-D or /bye to exit.")
+    chat.shows("exit.\n>>>\n")
     chat.keys("C-d")
     chat.shows("ended with 0")
     assert len(daemon.chats) == 4
