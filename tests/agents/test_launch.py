@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import pytest
 from agents.agent import LONGEST, Agent
-from agents.programs import MODULES
+from agents.programs import AIDER, MODULES, VENV, program
 from support.anthropic_models import AFTER
 from support.live_daemon import LiveDaemon
 from support.spoken_agent import TEXTS
 
 KEY = "a-key-of-the-tests-own"
 ALLOWED = '{"permission": {"bash": "allow", "edit": "allow"}}'
+QUIET = ("--no-check-update", "--analytics-disable", "--no-git", "--no-pretty", "--yes-always")
 FLAGS = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
 
@@ -37,6 +38,7 @@ CASES = [
     Case("qwen", "run-shell-command", ("--yolo", "-p", "make a file")),
     Case("pi", "bash", ("--offline", "-p", "make a file")),
     Case("continue", "capital-bash", ("--auto", "-p", "make a file")),
+    Case("aider", "whole-file", (*QUIET, "--edit-format", "whole", "--message", "write hi", "made.txt"), "made.txt"),
 ]
 
 
@@ -46,6 +48,8 @@ def made(agent: Agent) -> str | None:
 
 
 def run(daemon: LiveDaemon, agent: Agent, case: Case) -> subprocess.CompletedProcess[str]:
+    if case.client == "aider" and not program("aider").exists():
+        pytest.skip(f"{AIDER} wants a Python below 3.13")
     if case.settings is not None:
         agent.settings(*case.settings)
     return launched(daemon, agent, case.client, "--model", case.model, "--yes", "--", *case.arguments)
@@ -53,13 +57,17 @@ def run(daemon: LiveDaemon, agent: Agent, case: Case) -> subprocess.CompletedPro
 
 def launched(daemon: LiveDaemon, agent: Agent, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`mlx-serve launch` in the agent's empty folder and home."""
-    path = os.pathsep.join([str(MODULES / ".bin"), str(MODULES / "node" / "bin"), os.environ["PATH"]])
+    path = os.pathsep.join(
+        [str(MODULES / ".bin"), str(MODULES / "node" / "bin"), str(VENV / "bin"), os.environ["PATH"]]
+    )
     own = {
         "PATH": path,
         "HOME": str(agent.home),
         "PWD": str(agent.folder),
         "CONTINUE_TELEMETRY_ENABLED": "0",
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
     return subprocess.run(
         [sys.executable, "-m", "mlx_serve", "launch", "--port", str(daemon.port), *arguments],
