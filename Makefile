@@ -4,14 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REFERENCE := $(VENV)/reference
+RELEASE := $(VENV)/release
 AGENTS := $(CURDIR)/.agents
 CLIENTS := $(CURDIR)/.clients
 # The newest of these that really runs and is new enough; PYTHON=… overrules.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
   "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$name"; break; }; done)
-# Arguments of `make bench`, `make test` and `make mac-check`, such as BENCH="-c 1,8" and TESTS=tests/store.
+# Arguments of `make bench`, `make test`, `make mac-check`, `make dist-check` and `make formula`, such as BENCH="-c 1,8" and TESTS=tests/store.
 BENCH ?=
 MAC_CHECK ?=
+DIST_CHECK ?=
+FORMULA ?=
 TESTS ?=
 # Forced calls of each family for `make forced`.
 CALLS ?= 1000
@@ -24,9 +27,11 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 # What embedding models and rerankers are compared with, the one that was recorded with.
 SENTENCE ?= sentence-transformers==6.2.0
+# What checks the texts of a release.
+TWINE ?= twine==7.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-mac-like forced mac-check mac-wheels real clients agents check types $(TYPES) format docs bench man bench-prefix bench-grammar dist reference clean hint
+.PHONY: help install demo test test-long test-mac-like forced mac-check mac-wheels real clients agents check types $(TYPES) format docs bench man bench-prefix bench-grammar dist dist-check formula reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
@@ -46,7 +51,9 @@ help: hint
 	@echo 'make bench-prefix  what reusing prompts gives and costs'
 	@echo 'make bench-grammar  what a shape of the answer and a forced call cost a token (BENCH="--rows 1 8" for its arguments)'
 	@echo 'make man        the manual page, packaging/man/mlx-serve.1'
-	@echo 'make dist       wheel and sdist in dist/, with the manual page'
+	@echo 'make dist       wheel and sdist in dist/, with the manual page and completions; the same bytes from the same commit'
+	@echo 'make dist-check  builds twice and compares, looks inside, twine, and installs with Python 3.11 to 3.13 (a quarter of an hour)'
+	@echo 'make formula    the Homebrew formula with the wheels of constraints.txt (asks the package index; FORMULA="--release URL --wheel FILE")'
 	@echo 'make reference  compute the reference outputs again with PyTorch and compare'
 	@echo 'make clean      take away what make made'
 
@@ -113,9 +120,15 @@ bench-grammar: $(READY) hint
 man: $(READY)
 	$(BIN)/python packaging/man/page.py packaging/man/mlx-serve.1
 
-dist: man
-	rm -rf dist build
-	$(BIN)/python -m build
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python packaging/release/artifacts.py dist
+
+dist-check: $(RELEASE)/.ready
+	$(RELEASE)/bin/python packaging/release/check.py $(DIST_CHECK)
+
+formula: $(READY)
+	$(BIN)/python packaging/homebrew/formula.py $(FORMULA)
 
 reference: $(REFERENCE)/.ready
 	cd tests && ../$(REFERENCE)/bin/python -m reference.record --check
@@ -147,6 +160,11 @@ $(CLIENTS)/.ready: $(READY) constraints.txt tests/clients/requirements.txt tests
 	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
 	cp tests/clients/package.json $(CLIENTS)/package.json
 	npm install --no-audit --no-fund --loglevel=error --ignore-scripts --prefix $(CLIENTS)
+	@touch $@
+
+$(RELEASE)/.ready: $(READY)
+	$(BIN)/python -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check build $(TWINE) -c constraints.txt
 	@touch $@
 
 # MLX's wheel for Linux CPUs brings a reference BLAS; the engine puts OpenBLAS in its place where it finds it.

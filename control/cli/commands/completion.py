@@ -9,8 +9,13 @@ _MODELS = "MLX_SERVE_NO_AUTOSTART=1 mlx-serve list 2>/dev/null | awk 'NR > 1 {pr
 
 
 def completion(session: Session) -> int:
-    print({"bash": _bash, "zsh": _zsh, "fish": _fish}[session.options.shell]())
+    print(script(session.options.shell))
     return 0
+
+
+def script(shell: str) -> str:
+    """For bash, zsh or fish."""
+    return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]()
 
 
 def _flags(command: Command) -> list[tuple[str, str, list[str]]]:
