@@ -24,6 +24,7 @@ BLOCK, END = ".block", ".end"
 _PARTIAL = ".partial"
 _MOST = 8 << 30
 _TENTH = 10
+_LARGEST_WRITE = 1 << 30  # macOS refuses two GiB and more in one call
 _SLACK = 16  # making room frees this part of the budget
 _NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _numbers = count()
@@ -71,7 +72,7 @@ class Partial:
         """Raises OSError where the disk does not take it."""
         left = memoryview(piece)
         while left:
-            left = left[os.write(self._descriptor, left) :]
+            left = left[os.write(self._descriptor, left[:_LARGEST_WRITE]) :]
 
     def publish(self, path: Path, used: int) -> bool:
         """As used at that time, in nanoseconds. False where something stands in its way that cannot be replaced, such

@@ -19,7 +19,7 @@ from support.live_daemon import LiveDaemon, dead, wait_until
 from support.live_http import Answer, Streamed
 
 MODEL = "local/scripted"
-ROUNDS = extent(6, 20)
+ROUNDS = extent(5, 20)
 KILLERS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 SAY_P = [{"role": "user", "content": "say P"}]
 

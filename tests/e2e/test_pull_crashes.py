@@ -19,8 +19,8 @@ from fakes.hub.server import Hub
 from support.extent import extent
 from support.forked_daemons import ForkedDaemons
 
-ROUNDS = extent(32, 96)
-REAL_ROUNDS = extent(3, 8)
+ROUNDS = extent(24, 96)
+REAL_ROUNDS = extent(2, 8)
 QUICK_JOB = str(Path(__file__).resolve().parents[1] / "fakes" / "quick_job.py")
 
 

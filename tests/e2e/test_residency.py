@@ -13,6 +13,7 @@ import psutil
 import pytest
 from e2e.conftest import Start
 from e2e.scripted_model import ENDLESS, HELLO
+from support.extent import only_long
 from support.live_daemon import LiveDaemon, together, wait_until
 from support.live_http import Answer
 
@@ -80,6 +81,7 @@ def test_a_busy_model_is_not_put_out_and_those_who_wait_take_turns(lone: LiveDae
     assert loads[-2:] == ["name=local/llama", "name=local/qwen3"]
 
 
+@only_long
 def test_a_model_that_is_always_busy_lets_another_in_and_comes_back(lone: LiveDaemon) -> None:
     """Eight clients, of whom one or another always holds the model; a request for another model is answered, and then
     theirs go on."""

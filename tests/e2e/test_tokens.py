@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from e2e.scripted_model import write_scripted
+from support.extent import LONG, only_long
 from support.live_daemon import LiveDaemon, dead, together, used, wait_until
 from support.sent_pictures import data_url, drawn, part, png, text
 from transformers import AutoTokenizer
@@ -92,7 +93,7 @@ def _processes(daemon: LiveDaemon) -> list[psutil.Process]:
 # exact
 
 
-@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("special", [True, False] if LONG else [True])
 @pytest.mark.parametrize("name", STARTERS)
 def test_tokens_are_those_of_transformers(daemon: LiveDaemon, name: str, special: bool) -> None:
     tokenizer = AutoTokenizer.from_pretrained(BUILTINS / name)
@@ -106,7 +107,7 @@ def test_tokens_are_those_of_transformers(daemon: LiveDaemon, name: str, special
     assert answer["usage"] == {"total_tokens": sum(map(len, expected))}
 
 
-@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("skip", [True, False] if LONG else [False])
 @pytest.mark.parametrize("name", STARTERS)
 def test_texts_are_those_of_transformers(daemon: LiveDaemon, name: str, skip: bool) -> None:
     """What was tokenized comes back, and a part of a character is U+FFFD."""
@@ -189,6 +190,7 @@ def test_vllms_name_for_the_input(daemon: LiveDaemon) -> None:
 # without a model in memory
 
 
+@only_long
 def test_no_weights_are_read_and_nobody_is_put_out(daemon: LiveDaemon) -> None:
     """The processes are small, have no MLX and no weights; the one language model there is room for stays."""
     for name in STARTERS:
@@ -356,13 +358,16 @@ def test_a_client_that_hangs_up_ends_its_work(daemon: LiveDaemon) -> None:
     """The worker that renders its endless template is ended, and the process that it belongs to goes on."""
     _tokenize(daemon, "endless", "hello")
     process = psutil.Process(int(daemon.log("open tokenizer name=local/endless")[-1].rpartition("pid=")[2]))
-    workers = {worker.pid for worker in process.children()}
+    before = {worker.pid: used(worker) for worker in process.children()}
     connection = daemon.connect()
     body = json.dumps({"model": "endless", "messages": [{"role": "user", "content": "x"}]})
     connection.request("POST", "/v1/tokenize", body)
     wait_until(lambda: daemon.gauge('requests_in_flight{endpoint="/v1/tokenize"}') == 1, "it is at it")
-    wait_until(lambda: any(used(worker) > 0.2 for worker in process.children()), "a worker renders")
+    busy = wait_until(
+        lambda: [worker.pid for worker in process.children() if used(worker) - before.get(worker.pid, 0.0) > 0.2],
+        "a worker renders",
+    )
     connection.close()
-    wait_until(lambda: not workers & {worker.pid for worker in process.children()}, "the worker has ended")
+    wait_until(lambda: not {worker.pid for worker in process.children()} & set(busy), "the worker has ended")
     wait_until(lambda: daemon.gauge('requests_in_flight{endpoint="/v1/tokenize"}') == 0, "nobody waits for it")
     assert process.is_running() and _count(daemon, "endless", input="say H") > 0

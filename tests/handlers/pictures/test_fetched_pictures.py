@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from fakes.serving import MODEL, Serving, raw
 from fakes.web import Web, drip, endless, file, redirect, says, web
+from support.extent import only_long
 from support.sent_pictures import SEEING, data_url, encoded, noise, part, png, seeing, text
 from support.waiting import GUARD, soon, until
 
@@ -207,6 +208,7 @@ async def test_pictures_have_a_size_together_until_their_requests_end(
     assert budget.held == 0
 
 
+@only_long
 async def test_a_large_body_is_not_kept_while_its_request_waits(serving: Serving, client: httpx.AsyncClient) -> None:
     """Neither its bytes nor the base64 in it: only the pictures."""
     seeing(serving)

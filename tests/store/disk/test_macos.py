@@ -35,6 +35,7 @@ MakeModel = Callable[..., Path]
 # caller gives slice it, the others have buffers of a few MiB.
 MOVING = {"read", "write", "readv", "writev", "pread", "pwrite", "preadv", "pwritev", "sendfile", "copy_file_range"}
 KNOWN = {
+    "daemon.prefix_folder": {"write"},
     "store.disk.filesystem": {"write", "pwrite"},
     "store.disk.blobs": {"readv"},
     "store.hub.fetch.hasher": {"preadv"},

@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from reference.encoder_texts import TEXTS
+from support.extent import only_long
 from support.row_engine import RowEngine, matrix
 
 from mlx_serve.daemon.engine.encode.packing import Budget
@@ -38,6 +39,7 @@ def test_short_requests_do_not_wait_for_a_large_one(bert: RowEngine) -> None:
     bert.worker.cancel(large)
 
 
+@only_long
 def test_a_large_request_is_tokenized_in_parts(bert: RowEngine) -> None:
     """Two ahead, so that the parts of others come between; all of them come out in their places."""
     bert.prompts.hold = True

@@ -15,6 +15,7 @@ import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache
 from reference.architectures import VOCABULARY
 from support.engine_wire import Wire, ask, generator, run
+from support.extent import LONG
 from support.small_blocks import blocks_of
 
 from mlx_serve.daemon.engine.generate import reuse
@@ -34,7 +35,7 @@ def tokens(count: int, seed: int) -> tuple[int, ...]:
     return tuple(chance.randrange(VOCABULARY) for _ in range(count))
 
 
-@pytest.fixture(params=[8, 16])
+@pytest.fixture(params=[8, 16] if LONG else [8])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     size: int = request.param
     blocks_of(size, monkeypatch)

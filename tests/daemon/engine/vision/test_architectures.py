@@ -12,6 +12,7 @@ from reference.vision_checkpoint import recorded, write
 from reference.vision_models import CASES, MODELS, parts
 from support.drawn import noise
 from support.engine_wire import GREEDY, Wire, generator, run
+from support.extent import LONG
 from support.pictures import picture
 from support.watched_logits import Rows, watch
 
@@ -75,7 +76,7 @@ def test_alone(seeing: Loaded, name: str, case: str) -> None:
     check(name, case, 1, wire, rows)
 
 
-@pytest.mark.parametrize("budget", [8, 64])
+@pytest.mark.parametrize("budget", [8, 64] if LONG else [8])
 @pytest.mark.parametrize("name", NAMES)
 def test_together(seeing: Loaded, name: str, budget: int) -> None:
     """Text and pictures, which come one after the other, in pieces of prompt that cut pictures where that may be."""
