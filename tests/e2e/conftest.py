@@ -39,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def daemon(models: Path) -> Iterator[LiveDaemon]:
     """One daemon for every test that leaves it as it was."""
-    with LiveDaemon(models, cache_max_llm_models=4) as running:
+    with LiveDaemon(models, spare=True, cache_max_llm_models=4) as running:
         yield running.ready()
         assert running.log("fail audit") == []
 

@@ -49,7 +49,7 @@ class Health:
 @pytest.fixture(scope="module")
 def mortal(models: Path) -> Iterator[LiveDaemon]:
     """A daemon whose children are killed. At its end nothing of any of them is left."""
-    with LiveDaemon(models) as daemon:
+    with LiveDaemon(models, spare=True) as daemon:
         yield daemon.ready()
         children = daemon.family()
         assert daemon.stop() == 0

@@ -23,7 +23,7 @@ CLIENTS = 50
 @pytest.fixture(scope="module")
 def lone(models: Path) -> Iterator[LiveDaemon]:
     """A daemon with room for one language model."""
-    with LiveDaemon(models, cache_max_llm_models=1, cache_ttl_seconds=1000) as daemon:
+    with LiveDaemon(models, spare=True, cache_max_llm_models=1, cache_ttl_seconds=1000) as daemon:
         yield daemon.ready()
 
 
@@ -155,7 +155,7 @@ def private(pid: int) -> int:
 
 def test_the_processes_stay_within_the_limit_and_ps_says_what_they_hold(start: Start) -> None:
     """Two models and the spare process under 400 MB, at work and at rest; `ps`, its shares and the metrics agree."""
-    daemon, limit = start(models_memory_limit="400MB"), 400_000_000
+    daemon, limit = start(spare=True, models_memory_limit="400MB"), 400_000_000
     names = ("scripted", "llama")
     for _ in range(2):
         together([partial(daemon.complete, name, "hello " * 40, max_tokens=30) for name in names for _ in range(6)])

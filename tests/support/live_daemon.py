@@ -31,6 +31,7 @@ from mlx_serve.control.socket import log_path, socket_path
 from mlx_serve.store.ingest.builtin import BUILTINS
 
 T = TypeVar("T")
+SPARELESS = Path(__file__).with_name("spareless_daemon.py")
 
 _GAUGE = re.compile(r"^(mlx_serve_\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
@@ -91,7 +92,8 @@ def _with_owner(name: str) -> str:
 
 class LiveDaemon:
     """`models` is copied and becomes its store; settings are named as in the environment, `engine_max_batch=2`.
-    `environ`: more of its environment, which the commands get too."""
+    `environ`: more of its environment, which the commands get too. `spare`: it keeps a process warm for the next model,
+    as it does outside of tests."""
 
     def __init__(
         self,
@@ -100,8 +102,10 @@ class LiveDaemon:
         home: Path | None = None,
         port: int = 0,
         environ: Mapping[str, str] | None = None,
+        spare: bool = False,
         **settings: object,
     ) -> None:
+        self._command = ["-m", "mlx_serve.daemon.main"] if spare else [str(SPARELESS)]
         # Short, for a Unix socket's path has 103 bytes.
         self._folder = tempfile.TemporaryDirectory(prefix="mlxs-", ignore_cleanup_errors=True)
         self.home = home or Path(self._folder.name, "home")
@@ -128,7 +132,7 @@ class LiveDaemon:
     def _launch(self, flags: list[str]) -> subprocess.Popen[bytes]:
         with open(self._complaints, "wb") as stderr:
             return subprocess.Popen(
-                [sys.executable, "-m", "mlx_serve.daemon.main", *flags],
+                [sys.executable, *self._command, *flags],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,

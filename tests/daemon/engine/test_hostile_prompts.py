@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.engine_client import Engine, Sequence
-from support.extent import LONG
+from support.extent import LONG, only_long
 from support.live_daemon import wait_until
 
 from mlx_serve.daemon.protocol import ChatPrompt, Sampling, TextPrompt
@@ -110,6 +110,7 @@ def test_a_template_that_is_a_bomb_fails_alone(engine: Engine, bomb: str) -> Non
     assert most < BOUND
 
 
+@only_long
 def test_four_at_once_are_no_more_than_a_wait(engine: Engine) -> None:
     """All the workers there are: the next prompt is prepared when they are ended."""
     requests = [template(engine, BOMBS["two loops"]) for _ in range(4)]
