@@ -159,9 +159,7 @@ def _lock(lock: int, folder: Path) -> None:
 
 def _make_private(folder: Path) -> None:
     try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        found = _made(folder)
     except OSError as error:
         raise SocketError(f"cannot create the folder {folder} for the control socket: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode):
@@ -170,6 +168,20 @@ def _make_private(folder: Path) -> None:
         raise SocketError(f"{folder} belongs to another user; remove it, or set MLX_SERVE_HOME to a folder of your own")
     if found.st_mode & 0o077:
         folder.chmod(0o700)
+
+
+def _made(folder: Path) -> os.stat_result:
+    """A daemon that ends removes the folder, at any moment. Raises OSError."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        try:
+            return folder.lstat()
+        except FileNotFoundError:
+            if time.monotonic() >= deadline:
+                raise
 
 
 def _clear(path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.extent import LONG, only_long
 from support.live_daemon import LiveDaemon, wait_until
 
 from mlx_serve.store.store import Store
@@ -151,6 +152,7 @@ def test_tools_and_thinking_agree_with_the_listings(daemon: LiveDaemon) -> None:
 # loading, limits, times
 
 
+@only_long
 def test_preload_and_limits_know_each_kind(daemon: LiveDaemon) -> None:
     """A second model of a kind puts out the first of its kind, and no other."""
     wait_until(lambda: len(daemon.log("preload model")) == len(STARTERS), "every kind is preloaded")
@@ -193,7 +195,7 @@ def test_metrics_count_each_kind(daemon: LiveDaemon) -> None:
         assert daemon.gauge(f'requests_total{{endpoint="{path}",model="mlx-serve/{name}",status="200"}}') > 0
 
 
-@pytest.mark.parametrize("name", STARTERS)
+@pytest.mark.parametrize("name", STARTERS if LONG else ["starter-embed"])
 def test_a_quantized_copy_is_of_the_same_kind(daemon: LiveDaemon, name: str) -> None:
     done = daemon.command("quantize", name, "--bits", "8", "--group-size", "32")
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from support.live_daemon import LiveDaemon, dead, wait_until
 from support.live_http import Answer, Streamed
 
 MODEL = "local/scripted"
-ROUNDS = extent(5, 20)
+ROUNDS = extent(3, 20)
 KILLERS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 SAY_P = [{"role": "user", "content": "say P"}]
 
@@ -210,7 +210,7 @@ def test_what_a_killed_daemon_left_in_the_temporary_folder_is_swept_by_the_next(
     secret = "a-secret-of-more-than-16"
     names = ("MLX_SERVE_SERVER_API_KEYS", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
     environ = {"TMPDIR": str(tmp_path)} | dict.fromkeys(names, secret)
-    killed, living = start(store=None, environ=environ), start(store=None, environ=environ)
+    killed, living = start(store=None, spare=True, environ=environ), start(store=None, spare=True, environ=environ)
     wait_until(lambda: len(spares(killed)) == len(spares(living)) == 1, "each has a warm spare")
     (child,), (other,) = spares(killed), spares(living)
     for process in (child, other):
@@ -221,7 +221,7 @@ def test_what_a_killed_daemon_left_in_the_temporary_folder_is_swept_by_the_next(
     killed.ended()
     wait_until(lambda: dead(child.pid), "the child died with its daemon")
     assert len(list(tmp_path.glob("mlx-serve-*"))) == 2, "what this test is about"
-    following = start(store=None, home=killed.home, environ=environ)
+    following = start(store=None, spare=True, home=killed.home, environ=environ)
     wait_until(lambda: following.log("sweep temporary folders count=1") != [], "it swept")
     wait_until(lambda: len(spares(following)) == 1, "its own spare is there")
     assert set(tmp_path.glob("mlx-serve-*")) == {kept, Path(spares(following)[0].environ()["TMPDIR"])}

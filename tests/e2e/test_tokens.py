@@ -342,13 +342,13 @@ def test_endless_templates_and_megabytes_hold_nobody_up(daemon: LiveDaemon) -> N
     _tokenize(daemon, "endless", "hello")
     chat = {"messages": [{"role": "user", "content": "say P"}]}
     running = daemon.chat_stream("scripted", "say P", max_tokens=2000)
-    hostile: list[Any] = [lambda: daemon.post("/v1/tokenize", model="endless", **chat)] * 2
+    hostile: list[Any] = [lambda: daemon.post("/v1/tokenize", model="endless", **chat)]
     hostile += [lambda: daemon.post("/v1/tokenize", model="starter", input=MEGABYTES_16)]
     hostile += [lambda: daemon.post("/v1/tokenize", model="endless", input="some words here. " * 20_000)] * 2
     others: list[Any] = [lambda: [_count(daemon, "endless", input="say H") for _ in range(20)]]
     *ends, counts = together([*hostile, *others])
-    assert [end.status for end in ends] == [400] * 3 + [200] * 2
-    assert [end.json["error"]["param"] for end in ends[:3]] == ["messages"] * 2 + ["input"]
+    assert [end.status for end in ends] == [400] * 2 + [200] * 2
+    assert [end.json["error"]["param"] for end in ends[:2]] == ["messages", "input"]
     assert len(set(counts)) == 1 and counts[0] > 0
     assert running.wait_for_text()
     running.drop()

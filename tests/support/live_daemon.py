@@ -45,9 +45,10 @@ def together(calls: Iterable[Callable[[], T]]) -> list[T]:
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without settings of a daemon, proxies or tokens that a developer may have; which event
-    loop to use is left to MLX_SERVE_LOOP, so that every test can be run on each."""
+    loop to use is left to MLX_SERVE_LOOP, so that every test can be run on each. On a CPU every model's process would
+    run the C++ compiler for its fused kernels: longer than all else that it does."""
     private = ("MLX_SERVE_", "HF_", "OPENAI_", "OLLAMA_")
-    return {
+    return {"MLX_DISABLE_COMPILE": "1"} | {
         name: value
         for name, value in os.environ.items()
         if name == "MLX_SERVE_LOOP" or (not name.startswith(private) and not name.lower().endswith("_proxy"))
@@ -121,8 +122,6 @@ class LiveDaemon:
             "MLX_SERVE_HOME": str(self.home),
             "TMPDIR": str(self.temporary),
             "NOTIFY_SOCKET": str(notify),
-            # On a CPU every child would run the C++ compiler for its fused kernels: longer than all else that it does.
-            "MLX_DISABLE_COMPILE": "1",
         }
         self.environ |= {f"MLX_SERVE_{name.upper()}": str(value) for name, value in settings.items()}
         self.environ |= environ or {}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from reference.checkpoints import make
+from support.extent import only_long
 from support.waiting import GUARD
 
 from mlx_serve.daemon import protocol
@@ -95,6 +96,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(temporary: Path, cache: 
     assert not (tmp_path / "next").exists()
 
 
+@only_long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="MLX compiles nothing without a compiler")
 async def test_the_second_child_compiles_nothing(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real ones: the first leaves its libraries, the second loads them and writes no source."""

@@ -11,6 +11,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache, make_prompt_cache
+from support.extent import LONG
 from support.twin_rows import DEAR, Twins, play
 
 from mlx_serve.daemon.engine.cache.attention_rows import AttentionRows
@@ -21,10 +22,12 @@ from mlx_serve.daemon.engine.model.forward import BatchedForward, SoloForward, r
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
 from mlx_serve.daemon.protocol import Load
 
+MOVES = [("llama", 0), ("llama", 1), ("qwen3", 2), ("gemma3", 3), ("gemma3", 4), ("qwen3_next", 5), ("qwen3_5", 6)]
+
 
 @pytest.mark.parametrize(
     ("name", "seed"),
-    [("llama", 0), ("llama", 1), ("qwen3", 2), ("gemma3", 3), ("gemma3", 4), ("qwen3_next", 5), ("qwen3_5", 6)],
+    MOVES if LONG else MOVES[1::2],
 )
 def test_random_joins_and_leaves(name: str, seed: int, loaded: Callable[[str], LanguageModel]) -> None:
     """Full attention, rings that wrap, and recurrent states, in groups and alone, prefilled in chunks or whole."""

@@ -12,6 +12,7 @@ import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache, make_prompt_cache
 from numpy.typing import NDArray
 from reference.architectures import VOCABULARY
+from support.extent import LONG
 
 from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.rows import rows_like
@@ -76,7 +77,7 @@ def test_rows_join_again_bit_for_bit(name: str, loaded: Callable[[str], Language
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 33, 60])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 33, 60] if LONG else [15, 17, 60])
 def test_prefill_goes_on_bit_for_bit(name: str, length: int, loaded: Callable[[str], LanguageModel]) -> None:
     """What was joined and taken is prefilled on exactly as if it had never been in a batch, beside whatever neighbours
     and after they moved; a join and a take of that again change nothing."""
@@ -133,7 +134,7 @@ def test_a_taken_row_is_a_copy(name: str, batched: bool, loaded: Callable[[str],
 
 @pytest.mark.parametrize("batched", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("length", [0, 9, 21])
+@pytest.mark.parametrize("length", [0, 9, 21] if LONG else [0, 21])
 def test_many_rows_of_one_prefill(
     name: str, length: int, batched: bool, loaded: Callable[[str], LanguageModel]
 ) -> None:

@@ -23,7 +23,7 @@ from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.protocol import Cancel, Sampling
 
-NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]
+NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"] if LONG else ["gemma3", "qwen3_next"]
 RECURRENT = ("qwen3_next", "qwen3_5")
 PLENTY = 1 << 30
 

@@ -8,11 +8,14 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from support.extent import LONG
 from support.twin_rows import Twins, play
 
 from mlx_serve.daemon.engine.cache import capacity
 from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.load import LanguageModel
+
+MOVES = [("llama", 0), ("llama", 1), ("qwen3", 2), ("gemma3", 3), ("gemma3", 4), ("qwen3_next", 5), ("qwen3_5", 6)]
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def eager(model: LanguageModel, **options: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "seed"),
-    [("llama", 0), ("llama", 1), ("qwen3", 2), ("gemma3", 3), ("gemma3", 4), ("qwen3_next", 5), ("qwen3_5", 6)],
+    MOVES if LONG else MOVES[1::2],
 )
 @pytest.mark.usefixtures("small_steps")
 def test_random_joins_and_leaves_in_buckets(name: str, seed: int, loaded: Callable[[str], LanguageModel]) -> None:
