@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from e2e.scripted_model import HELLO, write_scripted
+from support.extent import only_long
 from support.live_daemon import LiveDaemon, wait_until
 
 from mlx_serve.store.store import Store
@@ -36,6 +37,7 @@ def say_hello(daemon: LiveDaemon) -> None:
     assert answer.status == 200 and answer.json["choices"][0]["text"] == HELLO.text, answer.body
 
 
+@only_long
 def test_a_template_that_never_ends_fails_who_uses_it(daemon: LiveDaemon) -> None:
     """In both dialects, with a sentence; the same model's completions are answered meanwhile, by the same process."""
     say_hello(daemon)
