@@ -44,8 +44,15 @@ def test_an_idle_daemon_uses_no_processor_time(daemon: LiveDaemon) -> None:
     kept.getresponse().read()
     assert daemon.chat("scripted", "say H").text == HELLO.text
     wait_until(lambda: still(daemon), "the spare is there")
-    family = [psutil.Process(daemon.pid), *daemon.family()]
-    before = [used(process) for process in family]
-    time.sleep(2)
-    assert all(used(process) - first < 0.05 for process, first in zip(family, before, strict=True))
-    kept.close()
+
+    def idle() -> bool:
+        """For two seconds. On a busy machine a process may not have had its turn to end what it was at."""
+        family = [psutil.Process(daemon.pid), *daemon.family()]
+        before = [used(process) for process in family]
+        time.sleep(2)
+        return all(used(process) - first < 0.05 for process, first in zip(family, before, strict=True))
+
+    try:
+        assert any(idle() for _ in range(5))
+    finally:
+        kept.close()
