@@ -11,150 +11,15 @@ their arrays alone share what is traced, for it is traced anew for every number 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
-from types import CodeType
+from functools import cache
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 
 from ..cache.attention_rows import AttentionRows
-from .joined import Part
-
-
-class Uncompilable(Exception):
-    """The layer does something that cannot be cut at its attention."""
-
-
-class _Cut(Exception):
-    """Attention was reached."""
-
-    def __init__(self, arrays: tuple[mx.array, mx.array, mx.array], options: dict[str, Any]) -> None:
-        super().__init__()
-        self.arrays = arrays
-        self.options = options
-
-
-class _Noting:
-    """A cache during tracing: every row's new token is at `offset`, int32 of shape (rows,)."""
-
-    def __init__(self, offset: mx.array) -> None:
-        self.offset = offset
-        self.updates = 0
-
-    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        self.updates += 1
-        return keys, values
-
-
-class _Attention:
-    """`mx.fast.scaled_dot_product_attention` during tracing: `attended` is its answer; None: it raises _Cut."""
-
-    def __init__(self, mask: object, attended: mx.array | None) -> None:
-        self._mask = mask
-        self._attended = attended
-        self._plain: Any = None
-        self.calls = 0
-
-    def __enter__(self) -> _Attention:
-        self._plain = mx.fast.scaled_dot_product_attention
-        mx.fast.scaled_dot_product_attention = self  # type: ignore[assignment]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        mx.fast.scaled_dot_product_attention = self._plain
-
-    def __call__(
-        self, queries: mx.array, keys: mx.array, values: mx.array, *, mask: object = None, **options: Any
-    ) -> mx.array:
-        self.calls += 1
-        if mask is not self._mask or self.calls > 1:
-            raise Uncompilable
-        if self._attended is None:
-            raise _Cut((queries, keys, values), options)
-        return self._attended
-
-
-class _Blueprint:
-    """What layers that differ in nothing but their arrays have in common: two compiled functions, traced with the code
-    of one of them, whose own arrays are exchanged meanwhile for those that the functions are given."""
-
-    def __init__(self, layer: Any) -> None:
-        self._layer = layer
-        self._plain = type(layer).__call__
-        self._places = list(_places(layer))
-        self._mask = mx.zeros((1,))  # stands for any mask
-        self.options: dict[str, Any] = {}
-        self.before = mx.compile(self._trace_before)
-        self._after: dict[_Blueprint | None, Callable[..., list[mx.array]]] = {}
-
-    def after(self, following: _Blueprint | None) -> Callable[..., list[mx.array]]:
-        """The function for a layer that a layer of `following` comes after."""
-        if following not in self._after:
-            self._after[following] = mx.compile(partial(self._trace_after, following))
-        return self._after[following]
-
-    def _trace_before(self, own: list[mx.array], x: mx.array, offsets: mx.array) -> tuple[mx.array, ...]:
-        """Queries, keys and values, each (rows, heads, 1, width)."""
-        cache = _Noting(offsets)
-        try:
-            with self._with(own), _Attention(self._mask, None):
-                self._plain(self._layer, x, self._mask, cache)
-        except _Cut as cut:
-            if cache.updates != 1:
-                raise Uncompilable from None
-            self.options = {name: _Option.of(value, own) for name, value in cut.options.items()}
-            return cut.arrays
-        raise Uncompilable
-
-    def _trace_after(
-        self,
-        following: _Blueprint | None,
-        own: list[mx.array],
-        next_own: list[mx.array],
-        x: mx.array,
-        attended: mx.array,
-        offsets: mx.array,
-    ) -> list[mx.array]:
-        """What the layer gives, and then what the next one does before its attention."""
-        with self._with(own), _Attention(self._mask, attended) as attention:
-            output = self._plain(self._layer, x, self._mask, _Noting(offsets))
-        if attention.calls != 1:
-            raise Uncompilable
-        return [output, *(() if following is None else following._trace_before(next_own, output, offsets))]
-
-    @contextmanager
-    def _with(self, arrays: list[mx.array]) -> Iterator[None]:
-        before = [module[name] for module, name in self._places]
-        try:
-            for (module, name), array in zip(self._places, arrays, strict=True):
-                module[name] = array
-            yield
-        finally:
-            for (module, name), array in zip(self._places, before, strict=True):
-                module[name] = array
-
-
-@dataclass(frozen=True)
-class _Option:
-    """An argument of attention beside the tensors and the mask: a value, or one of the layer's arrays by its number."""
-
-    value: Any
-    number: int | None = None
-
-    @classmethod
-    def of(cls, value: Any, arrays: list[mx.array]) -> _Option:
-        """Raises Uncompilable for an array that the layer has computed."""
-        if not isinstance(value, mx.array):
-            return cls(value)
-        for number, array in enumerate(arrays):
-            if array is value:
-                return cls(None, number)
-        raise Uncompilable
+from .blueprint import Blueprint, kind_of, places
 
 
 @dataclass
@@ -168,9 +33,9 @@ class _Ahead:
 class Pieces:
     """The compiled parts of one layer. Rows of one token each: x is (rows, 1, hidden)."""
 
-    def __init__(self, layer: Any, blueprint: _Blueprint) -> None:
+    def __init__(self, layer: Any, blueprint: Blueprint) -> None:
         self._blueprint = blueprint
-        self._own = [module[name] for module, name in _places(layer)]
+        self._own = [module[name] for module, name in places(layer)]
         self._next: Pieces | None = None
         self._after = blueprint.after(None)
         self._ahead: _Ahead | None = None
@@ -199,72 +64,6 @@ class Pieces:
         return output
 
 
-def _places(module: Any) -> Iterator[tuple[Any, str]]:
-    """Where all arrays of a layer are: the module that has one, and under which name."""
-    for name, child in module.items():
-        if isinstance(child, mx.array):
-            yield module, name
-        for one in _modules(child):
-            yield from _places(one)
-
-
-def _modules(child: Any) -> Iterator[Any]:
-    if isinstance(child, nn.Module):
-        yield child
-    elif isinstance(child, list | tuple):
-        for one in child:
-            yield from _modules(one)
-    elif isinstance(child, dict):
-        for one in child.values():
-            yield from _modules(one)
-
-
-def _kind(layer: Any) -> tuple[Any, ...]:
-    """Equal for layers that differ in nothing but their arrays, and in attributes that their code never reads, such as
-    their own number. An object that this does not know is like no other."""
-    read: set[str] = set()
-    for one in layer.modules():
-        for kind in type(one).__mro__:
-            if kind is nn.Module:
-                break
-            for name, member in vars(kind).items():
-                if name != "__init__":
-                    read |= _names(getattr(member, "fget", member))
-    return _described(layer, read)
-
-
-def _names(function: Any) -> set[str]:
-    """The names that a function's code reads as attributes, or as anything else; none where it is no function."""
-    code = getattr(function, "__code__", function)
-    if not isinstance(code, CodeType):
-        return set()
-    return set(code.co_names).union(*map(_names, code.co_consts))
-
-
-def _described(module: Any, read: set[str]) -> tuple[Any, ...]:
-    children = tuple(
-        (name, child.shape, child.dtype)
-        if isinstance(child, mx.array)
-        else (name, type(child), *(_described(one, read) for one in _modules(child)))
-        for name, child in module.items()
-    )
-    attributes = tuple((name, _plain(value)) for name, value in sorted(vars(module).items()) if name in read)
-    return type(module), attributes, children
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case Part():
-            return Part, value.place
-        case set() | frozenset():
-            return frozenset(map(_plain, value))
-        case list() | tuple():
-            return tuple(map(_plain, value))
-        case None | bool() | int() | float() | str():
-            return type(value), value
-    return id(value)
-
-
 def compile_layers(network: Any) -> int:
     """Make decode steps take compiled layers where the layers allow it, in place; gives how many do.
 
@@ -274,16 +73,16 @@ def compile_layers(network: Any) -> int:
     layers, caches = list(network.layers), make_prompt_cache(network)
     if len(layers) != len(caches) or len({id(layer) for layer in layers}) != len(layers):
         return 0
-    blueprints: dict[tuple[Any, ...], _Blueprint] = {}
+    blueprints: dict[tuple[Any, ...], Blueprint] = {}
     before: Pieces | None = None
     found: list[Pieces | None] = []
     count = 0
     for layer, own in zip(layers, caches, strict=True):
         pieces = None
         if type(own) in (KVCache, RotatingKVCache):
-            kind = _kind(layer)
+            kind = kind_of(layer)
             if kind not in blueprints:
-                blueprints[kind] = _Blueprint(layer)
+                blueprints[kind] = Blueprint(layer)
             pieces = Pieces(layer, blueprints[kind])
             count += 1
         if before is not None and pieces is not None:

@@ -17,8 +17,8 @@ from mlx_lm.models.cache import make_prompt_cache
 from ..cache.capacity import UNKNOWN, Costs, rearranged
 from ..cache.rows import row_bytes
 from . import compiled_layers
+from .blueprint import Uncompilable
 from .bucket import Bucket
-from .compiled_layers import Uncompilable
 from .inputs import Inputs
 
 

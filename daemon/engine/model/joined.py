@@ -25,10 +25,15 @@ class Part:
 
     def __init__(self, product: _Product, place: int) -> None:
         self._product = product
-        self.place = place
+        self._place = place
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self._product.take(self.place, x)
+        return self._product.take(self._place, x)
+
+    @property
+    def form(self) -> tuple[int, ...]:
+        """Equal for parts that take the same features of products alike."""
+        return self._place, *self._product.ends
 
 
 class _Product:
@@ -36,14 +41,14 @@ class _Product:
 
     def __init__(self, layer: Any, widths: list[int]) -> None:
         self._layer = layer
-        self._ends = [sum(widths[: place + 1]) for place in range(len(widths) - 1)]
+        self.ends = [sum(widths[: place + 1]) for place in range(len(widths) - 1)]
         self._input: mx.array | None = None
         self._outputs: dict[int, mx.array] = {}
 
     def take(self, place: int, x: mx.array) -> mx.array:
         if self._input is not x or place not in self._outputs:
             self._input = x
-            self._outputs = dict(enumerate(mx.split(self._layer(x), self._ends, axis=-1)))
+            self._outputs = dict(enumerate(mx.split(self._layer(x), self.ends, axis=-1)))
         output = self._outputs.pop(place)
         if not self._outputs:
             self._input = None

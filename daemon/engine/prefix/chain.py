@@ -45,18 +45,7 @@ class Chain:
     def common(self, length: int, other: Chain, other_length: int) -> int:
         """How many of the first `length` tokens are the other's first ones."""
         most = min(length, other_length)
-        names, others = self.names(most), other.names(most)
-        low, high = 0, len(names)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if names[middle - 1] == others[middle - 1]:
-                low = middle
-            else:
-                high = middle - 1
-        place = low * BLOCK
-        while place < most and self.tokens[place] == other.tokens[place]:
-            place += 1
-        return place
+        return common_beginning((self.tokens, self.names(most)), (other.tokens, other.names(most)), most)
 
     def followed_by(self, token: int) -> Chain:
         """The chain of the sequence with one token more."""
@@ -67,3 +56,22 @@ class Chain:
     def parent(self, number: int) -> bytes:
         """The name of what block `number` follows; those before it must be named."""
         return self._names[number - 1] if number else ROOT
+
+
+def common_beginning(
+    one: tuple[Sequence[int], Sequence[bytes]], other: tuple[Sequence[int], Sequence[bytes]], most: int
+) -> int:
+    """How many of the first `most` tokens two texts have in common, each given by its tokens and the names of its whole
+    blocks: as a name stands for all before it, the first that differs is found by halving."""
+    (tokens, names), (others, other_names) = one, other
+    low, high = 0, most // BLOCK
+    while low < high:
+        middle = (low + high + 1) // 2
+        if names[middle - 1] == other_names[middle - 1]:
+            low = middle
+        else:
+            high = middle - 1
+    place = low * BLOCK
+    while place < most and tokens[place] == others[place]:
+        place += 1
+    return place

@@ -6,7 +6,7 @@ from array import array
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from .chain import BLOCK, Chain
+from .chain import BLOCK, Chain, common_beginning
 
 _TOKENS = 1 << 20
 _TEXTS = 64
@@ -56,7 +56,7 @@ class KnownTexts:
             whole = min(best.tokens // BLOCK, most // BLOCK)
             if most <= best.tokens or (whole and text.names[whole - 1] != names[whole - 1]):
                 continue
-            common = _common(text, chain, names, most)
+            common = common_beginning((text.tokens, text.names), (chain.tokens, names), most)
             if common > best.tokens:
                 best = Beginning(common, len(text.tokens), text.options == options)
         return best
@@ -64,17 +64,3 @@ class KnownTexts:
     def _forget(self, number: int) -> None:
         text = self._texts.pop(number, None)
         self._held -= 0 if text is None else len(text.tokens)
-
-
-def _common(text: KnownText, chain: Chain, names: list[bytes], most: int) -> int:
-    low, high = 0, most // BLOCK
-    while low < high:
-        middle = (low + high + 1) // 2
-        if text.names[middle - 1] == names[middle - 1]:
-            low = middle
-        else:
-            high = middle - 1
-    place = low * BLOCK
-    while place < most and text.tokens[place] == chain.tokens[place]:
-        place += 1
-    return place

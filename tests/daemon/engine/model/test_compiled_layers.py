@@ -12,7 +12,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from reference.checkpoints import NAMES
 from support.twin_rows import Twins, play
 
-from mlx_serve.daemon.engine.model import compiled_layers
+from mlx_serve.daemon.engine.model import blueprint, compiled_layers
 from mlx_serve.daemon.engine.model.forward import BatchedForward, compiled_works
 from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -95,13 +95,13 @@ def test_layers_that_differ_in_their_arrays_alone_are_traced_once(
     """A number of rows that was not there before costs a trace or two, not one a layer; layers with other frequencies
     are kinds of their own, and their number in the model, which no code reads, is no difference."""
     traced = []
-    trace = compiled_layers._Blueprint._trace_after
+    trace = blueprint.Blueprint._trace_after
 
     def noted(self: Any, *arguments: Any) -> Any:
         traced.append(self)
         return trace(self, *arguments)
 
-    monkeypatch.setattr(compiled_layers._Blueprint, "_trace_after", noted)
+    monkeypatch.setattr(blueprint.Blueprint, "_trace_after", noted)
     assert compiled_works(apart.network, ragged=False)
     traced.clear()
     steps(apart.network, (5, 6, 7), count=2)
