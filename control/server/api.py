@@ -26,7 +26,7 @@ from ...daemon.residency.remove import remove
 from ...daemon.settings.command import described
 from ...store.names import Name
 from ..socket import log_path, peer_uid
-from . import bodies, documents
+from . import documents, request_bodies, response_bodies
 from .error_responses import render
 from .line_stream import send_lines
 from .log_lines import lines as log_lines
@@ -57,10 +57,10 @@ def check_peer(request: Request) -> HTTPResponse | None:
     uid = _caller(request)
     if uid is None or uid in (os.getuid(), 0):
         return None
-    text = bodies.ErrorDetail(
+    text = response_bodies.ErrorDetail(
         message="this daemon belongs to another user", hint="start your own with: mlx-serve start"
     )
-    return _json(bodies.ErrorResponse(error=text), status=403)
+    return _json(response_bodies.ErrorResponse(error=text), status=403)
 
 
 def _caller(request: Request) -> int | None:
@@ -106,7 +106,9 @@ async def get_status(request: Request) -> HTTPResponse:
 async def get_models(request: Request) -> HTTPResponse:
     installed = await store_threads.look(_context(request).store.models)
     spellings = await _spellings(request)
-    return _json(bodies.InstalledModels(models=tuple(documents.model_row(model, spellings) for model in installed)))
+    return _json(
+        response_bodies.InstalledModels(models=tuple(documents.model_row(model, spellings) for model in installed))
+    )
 
 
 async def get_model(request: Request, name: str) -> HTTPResponse:
@@ -121,29 +123,29 @@ async def delete_model(request: Request, name: str) -> HTTPResponse:
     spellings = await _spellings(request)
     removed = await remove(context.store, context.residency, _name(name))
     shown = spellings.get(removed.name) or removed.name.display()
-    return _json(bodies.ModelRef(name=shown, id=removed.digest))
+    return _json(response_bodies.ModelRef(name=shown, id=removed.digest))
 
 
 async def pull(request: Request) -> None:
-    body = bodies.parse(request, bodies.PullBody)
+    body = request_bodies.parse(request, request_bodies.PullBody)
     await send_lines(request, pull_lines(_context(request), pull_order(body)))
 
 
 async def quantize(request: Request) -> None:
-    body = bodies.parse(request, bodies.QuantizeBody)
+    body = request_bodies.parse(request, request_bodies.QuantizeBody)
     await send_lines(request, pull_lines(_context(request), quantize_order(body)))
 
 
 async def copy(request: Request) -> HTTPResponse:
-    body = bodies.parse(request, bodies.CopyBody)
+    body = request_bodies.parse(request, request_bodies.CopyBody)
     made = await store_threads.work(_context(request).store.copy, body.source, body.destination)
     return _json(
-        bodies.ModelRef(name=(await _spellings(request)).get(made.name) or made.name.display(), id=made.digest)
+        response_bodies.ModelRef(name=(await _spellings(request)).get(made.name) or made.name.display(), id=made.digest)
     )
 
 
 async def load(request: Request) -> HTTPResponse:
-    body = bodies.parse(request, bodies.LoadBody)
+    body = request_bodies.parse(request, request_bodies.LoadBody)
     residency = _context(request).residency
     resident = await residency.load(await residency.find(body.name), keep_alive=body.keep_alive)
     return _json(documents.loaded_row(resident, await _spellings(request)))
@@ -151,10 +153,10 @@ async def load(request: Request) -> HTTPResponse:
 
 async def unload(request: Request) -> HTTPResponse:
     context = _context(request)
-    found = await store_threads.look(context.store.find, bodies.parse(request, bodies.NameBody).name)
+    found = await store_threads.look(context.store.find, request_bodies.parse(request, request_bodies.NameBody).name)
     was_loaded = await context.residency.unload(found)
     shown = (await _spellings(request)).get(found.name) or found.name.display()
-    return _json(bodies.UnloadResult(name=shown, unloaded=was_loaded))
+    return _json(response_bodies.UnloadResult(name=shown, unloaded=was_loaded))
 
 
 async def ps(request: Request) -> HTTPResponse:
@@ -173,21 +175,21 @@ async def cancel_request(request: Request, number: str) -> HTTPResponse:
     cancelled = _context(request).requests.cancel(number)
     if not cancelled:
         raise UnknownRequest(number)
-    return _json(bodies.CancelResult(id=number, cancelled=cancelled))
+    return _json(response_bodies.CancelResult(id=number, cancelled=cancelled))
 
 
 async def verify(request: Request) -> None:
-    body = bodies.parse(request, bodies.VerifyBody)
+    body = request_bodies.parse(request, request_bodies.VerifyBody)
     await send_lines(request, verify_lines(_context(request).store, body.name))
 
 
 async def gc(request: Request) -> HTTPResponse:
-    body = bodies.parse(request, bodies.GcBody)
+    body = request_bodies.parse(request, request_bodies.GcBody)
     context = _context(request)
     done = await store_threads.work(context.store.gc, body.dry_run, context.residency.in_use)
     prompts = await store_threads.work(sweep_prompts, context, dry_run=body.dry_run)
     return _json(
-        bodies.GcResult(
+        response_bodies.GcResult(
             blobs=done.blobs,
             bytes=done.bytes,
             partials=done.partials,
@@ -207,21 +209,23 @@ async def key(request: Request) -> HTTPResponse:
     """A key that the public address takes, for programs that the command starts; null where none is set. This user's
     settings have it anyway, and the socket is this user's alone."""
     keys = _context(request).settings.server.api_keys
-    return _json(bodies.Key(key=keys[0] if keys else None))
+    return _json(response_bodies.Key(key=keys[0] if keys else None))
 
 
 async def reload(request: Request) -> HTTPResponse:
     """Read the settings again. Raises ConfigError, and then everything stays as it was."""
     renewal = await request.app.ctx.reload()
     file = renewal.settings.file
-    return _json(bodies.Reloaded(changed=renewal.changed, restart=renewal.restart, file=str(file) if file else None))
+    return _json(
+        response_bodies.Reloaded(changed=renewal.changed, restart=renewal.restart, file=str(file) if file else None)
+    )
 
 
 async def logs(request: Request) -> None:
     context = _context(request)
     count = request.args.get("n", "100")
     if not (count.isascii() and count.isdigit() and len(count) < 9):
-        raise bodies.InvalidBody("n must be the number of lines, a whole number")
+        raise request_bodies.InvalidBody("n must be the number of lines, a whole number")
     path: Path = log_path(context.settings.home, context.settings.server.port)
     if not await asyncio.to_thread(path.exists):
         raise NotFound("this daemon has no log file: it writes to the terminal it was started in")
@@ -230,10 +234,10 @@ async def logs(request: Request) -> None:
 
 
 async def shutdown(request: Request) -> HTTPResponse:
-    body = bodies.parse(request, bodies.ShutdownBody)
+    body = request_bodies.parse(request, request_bodies.ShutdownBody)
     # Delayed, so that this response is sent before the listeners close.
     asyncio.get_running_loop().call_later(_SHUTDOWN_DELAY_SECONDS, request.app.ctx.shutdown, body.force)
-    return _json(bodies.ShutdownResult(status="stopping", pid=os.getpid()))
+    return _json(response_bodies.ShutdownResult(status="stopping", pid=os.getpid()))
 
 
 async def unknown(request: Request, path: str) -> HTTPResponse:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...daemon import memory_pressure, process_memory
 from ..socket import log_path, socket_path
-from .bodies import (
+from .response_bodies import (
     FileRow,
     LoadedModels,
     LoadedRow,

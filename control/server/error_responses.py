@@ -14,7 +14,8 @@ from ...daemon import errors as daemon
 from ...daemon.settings.schema import ConfigError
 from ...daemon.tasks.pulls import downloadable
 from ...store import errors as store
-from .bodies import ErrorDetail, ErrorResponse, InvalidBody
+from .request_bodies import InvalidBody
+from .response_bodies import ErrorDetail, ErrorResponse
 
 _log = logging.getLogger("mlx_serve.control")
 

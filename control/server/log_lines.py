@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from ...daemon.logs.sink import KEPT_FILES
 from ..log_tail import rotated, tail
-from .bodies import LogLine
+from .response_bodies import LogLine
 
 _POLL_SECONDS = 0.25
 _MOST_BYTES = 1 << 20

@@ -10,7 +10,8 @@ from ...daemon.context import Context
 from ...daemon.tasks.pulls import Order, PullOrder
 from ...daemon.tasks.quantizing import QuantizeOrder, check
 from ...store.progress import Progress
-from .bodies import PullBody, PullLine, QuantizeBody
+from .request_bodies import PullBody, QuantizeBody
+from .response_bodies import PullLine
 
 _FIELDS = ("status", "digest", "path", "completed", "total", "overall_completed", "overall_total", "fetched")
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from ...daemon.tasks.shared_task import SharedTask, in_thread
 from ...store.store import Store
-from .bodies import VerifyLine
+from .response_bodies import VerifyLine
 
 
 def verify_lines(store: Store, name: str | None) -> AsyncIterator[VerifyLine]:
