@@ -113,6 +113,8 @@ class Runner:
         except TimeoutError:
             self._kill(f"it did not start within {START_SECONDS:.0f} s")
             raise RunnerDied(self.model, self.death) from None
+        if not self.alive:
+            raise RunnerDied(self.model, self.death)
         if not self.process_bytes:
             self.process_bytes = await self.measure()
         return hello

@@ -82,6 +82,15 @@ async def test_closing_while_it_starts() -> None:
         await one.hello()
 
 
+async def test_what_a_closed_child_had_said_before_is_no_sign_of_life() -> None:
+    """On a busy machine its first frame may be there before it is ended."""
+    one = await spawn()
+    await asyncio.wait_for(one.hello(), GUARD)
+    await asyncio.wait_for(one.close(), GUARD)
+    with pytest.raises(RunnerDied):
+        await one.hello()
+
+
 async def test_nothing_is_left_of_fifty_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No open file, no process, no folder: also of those that were killed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
