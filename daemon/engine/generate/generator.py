@@ -244,7 +244,7 @@ class Generator:
         self._ledger.held = self._views.held + self._reuse.copied
 
     def _leave_ended(self) -> None:
-        for sequence in list(self._batch.sequences):
+        for sequence in reversed(list(self._batch.sequences)):  # so that none is moved that leaves as well
             if sequence.reason is not None or sequence.stopping or sequence.exhausted:
                 self._reuse.keep(sequence, *self._batch.held(sequence))
                 self._batch.leave(sequence)

@@ -57,7 +57,7 @@ class Prefill:
             rebuild(self.caches, rows, self.start, times=times)
         self.allowance = Allowance(allowance // len(requests))
         self._scored = [(row, request.scores) for row, request in enumerate(requests) if request.scores is not None]
-        self._widest = widest(model.rows, len(self._scored)) if self._scored else self.total
+        self._widest = widest(model.rows, len(self._scored)) if self._scored else None
         for _, scores in self._scored:
             scores.restart()
         self._state: list[Any] = []
@@ -80,7 +80,9 @@ class Prefill:
         return -(-(self.total - self.done) // self._width(budget))
 
     def _width(self, budget: int) -> int:
-        width, grain = min(budget // len(self.requests), self.allowance.tokens, self._widest), self._shapes.grain
+        width, grain = min(budget // len(self.requests), self.allowance.tokens), self._shapes.grain
+        if self._widest is not None:
+            width = min(width, self._widest)
         return max(1, width if width < grain else width // grain * grain)
 
     @property

@@ -20,9 +20,21 @@ from ..prefix.disk.disk_store import DiskStore
 from ..prefix.disk.read_back import ReadBack
 from ..prefix.disk.write_behind import LEAST_TOKENS, WriteBehind
 from ..prefix.known_texts import KnownTexts
-from ..prefix.layers import arrays, by_columns, cut, cut_windows, has_window, keepable, leaves, snapshot
+from ..prefix.layers import (
+    Parts,
+    Snapshots,
+    arrays,
+    by_columns,
+    cut,
+    cut_windows,
+    has_window,
+    keepable,
+    leaves,
+    pieces,
+    snapshot,
+)
 from ..prefix.prefix_cache import Match, PrefixCache
-from ..prefix.recording import Recording
+from ..prefix.recording import TOGETHER, Recording
 from .choices import Choices
 from .sequence import Sequence as Generated
 
@@ -230,8 +242,9 @@ class Reuse:
             return
         added: list[mx.array] = []
         start = self.kept.depth(chain, length) * BLOCK
+        at_once = BLOCK if self.kept.needs_snapshots or self._windows else TOGETHER * BLOCK
         while start < length:
-            stop = min(start + BLOCK, length)
+            stop = min(start + at_once, length)
             parts = cut(layers, row, start, stop, sequence.windows.get(start // BLOCK))
             if parts is None:
                 break
@@ -239,14 +252,24 @@ class Reuse:
             after = snapshot(layers, row, held) if exact else None
             if after is None and self.kept.needs_snapshots and stop - start < BLOCK:
                 break
-            block = self.kept.add(chain, start, stop, parts, after)
-            if block is not None:
-                added += block.arrays()
-                if self._behind is not None:
-                    self._behind.note(block, chain, stop)
+            added += self._add(chain, (start, stop), parts, after)
             start = stop
         if added:
             mx.async_eval(added)
+
+    def _add(self, chain: Chain, span: tuple[int, int], parts: Parts, after: Snapshots | None) -> list[mx.array]:
+        """Keep these tokens of a chain, one block or several in one piece of memory. Gives what is to be computed."""
+        assert self.kept is not None
+        (start, stop), added = span, False
+        several = stop - start > BLOCK
+        for place, piece in enumerate(pieces(parts, BLOCK) if several else [parts]):
+            first, whole = start + place * BLOCK, parts if several else None
+            last = min(first + BLOCK, stop)
+            block = self.kept.add(chain, first, last, piece, after, whole=whole, place=place * BLOCK if several else 0)
+            added = added or block is not None
+            if block is not None and self._behind is not None:
+                self._behind.note(block, chain, last)
+        return arrays(parts, after or ()) if added else []
 
     # to the disk, and from it
 

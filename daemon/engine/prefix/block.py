@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from .chain import packed
 from .layers import Parts, Snapshots, arrays
 
-_BYTES = 4  # of a packed token
+BYTES = 4  # of a packed token
 _OWN = 1024  # bytes of Python's objects around a block, about
 
 
@@ -37,7 +36,7 @@ class Block:
 
     def __len__(self) -> int:
         """Tokens."""
-        return len(self.tokens) // _BYTES
+        return len(self.tokens) // BYTES
 
     @property
     def nbytes(self) -> int:
@@ -45,15 +44,3 @@ class Block:
 
     def arrays(self) -> list[mx.array]:
         return arrays(self.parts, self.snapshots or ())
-
-    def common(self, tokens: list[int], start: int, stop: int) -> int:
-        """How many of its tokens are those from `start` on, before `stop`."""
-        longest = min(len(self), stop - start)
-        other = packed(tokens[start : start + longest])
-        if self.tokens.startswith(other):
-            return longest
-        return next(
-            place
-            for place in range(longest)
-            if self.tokens[place * _BYTES : (place + 1) * _BYTES] != other[place * _BYTES : (place + 1) * _BYTES]
-        )

@@ -11,8 +11,9 @@ import mlx.core as mx
 from .block import Block
 from .chain import BLOCK, Chain, end_name, packed
 from .layers import Parts, Snapshots, arrays, columns
+from .siblings import Siblings
 
-_MOST_COMPARED = 64
+_NONE = Siblings()
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class PrefixCache:
         self.version = 0
         self.watch: Callable[[Block, Chain, int], None] | None = None
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()  # each before the one that it follows
-        self._children: dict[bytes, list[Block]] = {}
+        self._children: dict[bytes, Siblings] = {}
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -94,28 +95,21 @@ class PrefixCache:
             last, common = self._nearest(chain, len(blocks), start, length)
             return Match((*blocks, last), start + common) if last is not None else Match(tuple(blocks), start)
         while True:
-            ends = [
-                child
-                for child in self._children.get(chain.parent(len(blocks)), ())
-                if child.snapshots is not None
-                and len(child) < BLOCK
-                and child.common(chain.tokens, len(blocks) * BLOCK, length) == len(child)
-            ]
-            if ends:
-                longest = max(ends, key=len)
-                return Match((*blocks, longest), len(blocks) * BLOCK + len(longest))
+            start = len(blocks) * BLOCK
+            for end in self._following(chain, len(blocks)).beginnings(_packed_block(chain, start, length)):
+                if end.snapshots is not None and len(end) < BLOCK:
+                    return Match((*blocks, end), start + len(end))
             if not blocks or blocks[-1].snapshots is not None:
                 return Match(tuple(blocks), len(blocks) * BLOCK)
             blocks.pop()
 
     def _nearest(self, chain: Chain, number: int, start: int, length: int) -> tuple[Block | None, int]:
         """Of what follows the first `number` blocks, that which has most tokens in common from `start` on."""
-        nearest, most = None, 0
-        for child in self._children.get(chain.parent(number), ())[-_MOST_COMPARED:]:
-            common = child.common(chain.tokens, start, length)
-            if common > most:
-                nearest, most = child, common
-        return nearest, most
+        return self._following(chain, number).nearest(_packed_block(chain, start, length))
+
+    def _following(self, chain: Chain, number: int) -> Siblings:
+        """What follows the first `number` blocks."""
+        return self._children.get(chain.parent(number), _NONE)
 
     def common(self, chain: Chain, length: int) -> int:
         """How many tokens of the first `length` are here, whether or not a sequence can go on from there."""
@@ -165,10 +159,9 @@ class PrefixCache:
         block.stored = stored
         if block.nbytes > self.limit:
             return None
-        siblings = self._children.setdefault(parent, [])
-        for other in [one for one in siblings if _contained(one, block)]:
+        for other in [one for one in self._children.get(parent, _NONE).beginnings(tokens) if _superfluous(one)]:
             self._drop(other.name)
-        self._children.setdefault(parent, siblings).append(block)
+        self._children.setdefault(parent, Siblings()).add(block)
         self._blocks[name] = block
         self.nbytes += block.nbytes
         for name in reversed(names):
@@ -217,7 +210,11 @@ class PrefixCache:
         self.version += 1
 
 
-def _contained(old: Block, new: Block) -> bool:
-    """Whether a new block makes an old one beside it superfluous."""
-    fewer = len(old) < len(new) and new.tokens.startswith(old.tokens)
-    return fewer and (old.snapshots is None or all(one is None for one in old.snapshots))
+def _superfluous(block: Block) -> bool:
+    """Whether a longer one with the same beginning says all that this one does."""
+    return block.snapshots is None or all(one is None for one in block.snapshots)
+
+
+def _packed_block(chain: Chain, start: int, length: int) -> bytes:
+    """The tokens from `start` on, within the first `length`, as far as a block goes."""
+    return packed(chain.tokens[start : min(start + BLOCK, length)])

@@ -9,6 +9,7 @@ from mlx_serve.daemon.engine.generate.pace import (
     LONGEST_STRETCH,
     REMEMBERED,
     STALL_SECONDS,
+    TRIAL_WAIT,
     Allowance,
     Freshest,
     Pace,
@@ -38,10 +39,23 @@ def test_a_slow_device_gets_what_is_configured() -> None:
     assert paced(*[(10 * STALL_SECONDS, 100)] * 5) == 1
 
 
-def test_a_stall_takes_it_back() -> None:
-    """Half, until the others do not feel it; in between nothing changes."""
-    assert paced(*[(0.001, 100)] * 3, (2 * STALL_SECONDS, 100)) == 4
-    assert paced(*[(0.001, 100)] * 3, (0.75 * STALL_SECONDS, 100)) == 8
+def test_stalls_take_it_back() -> None:
+    """Half after two in a row, for one may be a kernel that was compiled."""
+    stall = (2 * STALL_SECONDS, 100)
+    assert paced(*[(0.001, 100)] * 3, stall) == 8
+    assert paced(*[(0.001, 100)] * 3, stall, stall) == 4
+    assert paced(*[(0.001, 100)] * 3, *[stall] * 6) == 1
+
+
+def test_more_is_tried_where_a_stall_is_near() -> None:
+    """What a launch costs does not grow with its tokens; where it does, the next trial is far off."""
+    near, stall = (0.75 * STALL_SECONDS, 100), (1.5 * STALL_SECONDS, 100)
+    assert paced(near) == 2
+    assert paced(near, near, near) == 8
+    assert paced(near, stall, stall) == 1
+    assert paced(near, stall, stall, *[near] * (TRIAL_WAIT - 1)) == 1
+    assert paced(near, stall, stall, *[near] * TRIAL_WAIT) == 2
+    assert paced(near, stall, stall, (0.001, 100)) == 2
 
 
 def test_a_small_chunk_proves_nothing() -> None:

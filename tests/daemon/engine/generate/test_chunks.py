@@ -1,0 +1,43 @@
+"""Into how many chunks prompts are cut where chunks have few shapes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from support.engine_wire import Wire, ask, generator, run
+
+from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.shapes import Shapes
+
+
+def widths(
+    model: LanguageModel, length: int, shapes: Shapes, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[int], Wire]:
+    """Of the chunks of one prompt, on a device that takes all of it in one."""
+    found: list[int] = []
+    begin = Prefill.begin_chunk
+
+    def noted(self: Prefill, budget: int, step: int) -> Chunk:
+        chunk = begin(self, budget, step)
+        found.append(chunk.width)
+        return chunk
+
+    monkeypatch.setattr(Prefill, "begin_chunk", noted)
+    wire = Wire(model)
+    made = generator(model, wire, tokens_per_step=512)
+    made._shapes = shapes
+    prompt = tuple(random.Random(length).choices(range(3, model.rows), k=length))
+    run((made, wire), iter([[ask(1, prompt, 4)]]))
+    monkeypatch.undo()
+    return found, wire
+
+
+@pytest.mark.parametrize("length", [2, 64, 65, 66, 210, 257])
+def test_a_prompt_that_fits_is_one_chunk(llama: LanguageModel, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its width is not cut down to a multiple of what chunks are padded to; and padding changes no token."""
+    found, wire = widths(llama, length, Shapes(few=True), monkeypatch)
+    plain, exact = widths(llama, length, Shapes(), monkeypatch)
+    assert found == plain == [length - 1]
+    assert wire.tokens(1) == exact.tokens(1)
