@@ -86,9 +86,9 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.output", "daemon.engine.output.formats", "daemon.engine.output.formats.notation"),
         "daemon.engine.grammar.call_shape",
     ),
-    "daemon.engine.cache": ("daemon.engine.device",),
+    "daemon.engine.cache": ("daemon.engine.device", "daemon.engine.shapes"),
     "daemon.engine.model": (
-        *("daemon.protocol", "daemon.parameters", "daemon.engine.device"),
+        *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.shapes"),
         *("daemon.engine.cache", "daemon.engine.output", "daemon.engine.output.formats"),
         *("daemon.engine.prompt.prompt_frames", "daemon.engine.prompt.insertion.markers"),
     ),

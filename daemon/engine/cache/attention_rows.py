@@ -39,15 +39,15 @@ class AttentionRows:
 
     @property
     def offset(self) -> int | mx.array:
-        return self.positions.lengths[0] if self.positions.count == 1 else self.positions.offsets
+        return self.positions.lengths[0] if self.positions.rows == 1 else self.positions.offsets
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """Write one token a row, (rows, heads, 1, width), and give what attention reads."""
         positions = self.positions
         columns = self._columns()
-        self._reserve(positions.count, columns, keys, values)
+        self._reserve(positions.rows, columns, keys, values)
         assert self.keys is not None and self.values is not None
-        count = positions.count
+        count = positions.rows
         if count == 1:
             at = positions.lengths[0] % self.size if self.size else positions.lengths[0]
             self.keys[:1, :, at : at + 1] = keys
@@ -67,7 +67,7 @@ class AttentionRows:
         if self.size and (not window or window > self.size):
             window = self.size
         whole = not return_array and (not window or window >= columns)
-        if whole and self.positions.count == 1:
+        if whole and self.positions.rows == 1:
             return None
         if whole and self.positions.ragged:
             return self.positions.visible(columns, self.size)

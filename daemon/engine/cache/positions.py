@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from ..shapes import EXACT, Shapes
 from .ragged import Ragged
 
 
@@ -11,11 +12,13 @@ class Positions:
     """Where each row stands: `lengths[i]` tokens of row i are in the caches. Shared by every layer of one batch.
     `shifts[i]` is what row i adds to a token's place to have its position, 0 before any picture; `moved`: some do.
 
-    `ragged`: attention takes `Ragged` counts in place of masks.
+    `ragged`: attention takes `Ragged` counts in place of masks. `shapes`: how many rows a step computes, `rows` of
+    them; those beyond the `count` that there are hold nothing, and have their new token in the first column.
     """
 
-    def __init__(self, *, ragged: bool = False) -> None:
+    def __init__(self, *, ragged: bool = False, shapes: Shapes = EXACT) -> None:
         self.ragged = ragged
+        self.shapes = shapes
         self.lengths: list[int] = []
         self.shifts: list[int] = []
         self.begin()
@@ -27,6 +30,7 @@ class Positions:
         self._masks: dict[tuple[int, int, int], mx.array] = {}
         self._counts: dict[int, mx.array] = {}
         self.span = max(self.lengths, default=0) + 1
+        self._computed = [*self.lengths, *[0] * (self.shapes.rows(self.count) - self.count)]
         self.moved = any(self.shifts)
 
     @property
@@ -34,15 +38,20 @@ class Positions:
         return len(self.lengths)
 
     @property
+    def rows(self) -> int:
+        """How many rows a step computes."""
+        return len(self._computed)
+
+    @property
     def even(self) -> bool:
         """Whether all rows are of one length, so that each sees every column."""
-        return len(set(self.lengths)) <= 1
+        return len(set(self._computed)) <= 1
 
     @property
     def offsets(self) -> mx.array:
         """The position of each row's new token, int32 of shape (rows,)."""
         if self._offsets is None:
-            self._offsets = mx.array(self.lengths, dtype=mx.int32)
+            self._offsets = mx.array(self._computed, dtype=mx.int32)
         return self._offsets
 
     @property
@@ -50,7 +59,8 @@ class Positions:
         """The positions of each row's new token, int32 of shape (rows, 1), where some are not its place."""
         if not self.moved:
             return None
-        return (self.offsets + mx.array(self.shifts, dtype=mx.int32))[:, None]
+        shifts = [*self.shifts, *[0] * (self.rows - self.count)]
+        return (self.offsets + mx.array(shifts, dtype=mx.int32))[:, None]
 
     def index(self, heads: int, size: int) -> tuple[mx.array, mx.array, mx.array]:
         """Where each row's new token goes in a buffer of shape (rows, heads, columns, width); `size` as in `mask`."""
@@ -58,7 +68,7 @@ class Positions:
         if key not in self._indices:
             column = self.offsets % size if size else self.offsets
             row, head, column = mx.broadcast_arrays(
-                mx.arange(self.count)[:, None], mx.arange(heads)[None], column[:, None]
+                mx.arange(self.rows)[:, None], mx.arange(heads)[None], column[:, None]
             )
             self._indices[key] = (row, head, column)
         return self._indices[key]
@@ -72,7 +82,7 @@ class Positions:
         """How many columns each row's new token sees, where it sees all that are filled; `size` as in `mask`."""
         if size not in self._counts:
             self._counts[size] = mx.minimum(self.offsets + 1, size) if size else self.offsets + 1
-        lengths = tuple(min(length + 1, size) if size else length + 1 for length in self.lengths)
+        lengths = tuple(min(length + 1, size) if size else length + 1 for length in self._computed)
         return Ragged(self._counts[size], lengths, lambda: self.mask(columns, size, 0))
 
     def mask(self, columns: int, size: int, window: int) -> mx.array:

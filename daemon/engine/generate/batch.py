@@ -13,6 +13,7 @@ from ..model.forward import BatchedForward, Forward, SoloForward
 from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from ..output.detokenize import Vocabulary
+from ..shapes import EXACT, Shapes
 from .sampling.sampler import Drawn, Sampler
 from .sampling.scores import named
 from .sequence import Sequence
@@ -68,9 +69,9 @@ def _host(array: mx.array) -> Any:
 
 
 class Batch:
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, shapes: Shapes = EXACT) -> None:
         self._forward: Forward = (
-            BatchedForward(model.network, model.costs.forward, ragged=model.ragged)
+            BatchedForward(model.network, model.costs.forward, ragged=model.ragged, shapes=shapes)
             if model.batchable
             else SoloForward(model.network)
         )

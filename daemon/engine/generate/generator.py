@@ -66,8 +66,8 @@ class Generator:
         self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
         self._prompts = prompts
         self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
-        self._batch = Batch(model)
         self._shapes = Shapes(few=backend() == "cuda")
+        self._batch = Batch(model, self._shapes)
         self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), self._shapes.grain, disk)
         self._launch: Launch | None = None
         self._launched_at = 0

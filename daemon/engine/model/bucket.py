@@ -8,19 +8,24 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
+from ..cache.attention_rows import AttentionRows
 from ..cache.capacity import columns
 from ..cache.positions import Positions
 from ..cache.rows import rows_like
+from ..shapes import EXACT, Shapes
 from .inputs import Inputs
 
 
 class Bucket:
     """`keys` name the rows, dense and in the order of the buffers: a leaving row is replaced by the last one."""
 
-    def __init__(self, network: Any, *, ragged: bool = False) -> None:
+    def __init__(self, network: Any, *, ragged: bool = False, shapes: Shapes = EXACT) -> None:
+        """`shapes`: how many rows a step computes; exactly those that there are where a layer has recurrent states."""
         self._network = network
         self._positions = Positions(ragged=ragged)
         self.layers = [rows_like(cache, self._positions) for cache in make_prompt_cache(network)]
+        if all(type(layer) is AttentionRows for layer in self.layers):
+            self._positions.shapes = shapes
         self.keys: list[int] = []
 
     @property
@@ -67,9 +72,12 @@ class Bucket:
 
     def __call__(self, inputs: Inputs) -> mx.array:
         """One new token a row, a width of 1, to logits (rows, vocabulary)."""
+        count, rows = self._positions.count, self._positions.rows
+        if rows > count:
+            inputs = inputs.padded(rows)
         if (positions := self._positions.shifted) is not None:
             inputs = replace(inputs, positions=positions)
-        logits = inputs.apply(self._network, self.layers)[:, -1]
+        logits = inputs.apply(self._network, self.layers)[:count, -1]
         self._positions.advance()
         return logits
 

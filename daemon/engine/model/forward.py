@@ -16,6 +16,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ..cache.capacity import UNKNOWN, Costs, rearranged
 from ..cache.rows import row_bytes
+from ..shapes import EXACT, Shapes
 from . import compiled_layers
 from .blueprint import Uncompilable
 from .bucket import Bucket
@@ -96,10 +97,11 @@ class BatchedForward:
     one bucket. Which rows sit where is looked at again whenever one joins or leaves or a buffer would have to grow.
     """
 
-    def __init__(self, network: Any, pass_bytes: int, *, ragged: bool = False) -> None:
-        """`pass_bytes` as in `cache.capacity`."""
+    def __init__(self, network: Any, pass_bytes: int, *, ragged: bool = False, shapes: Shapes = EXACT) -> None:
+        """`pass_bytes` as in `cache.capacity`; `shapes` as in Bucket."""
         self._network = network
         self._ragged = ragged
+        self._shapes = shapes
         self._costs = Costs(UNKNOWN, pass_bytes)
         self._buckets: list[Bucket] = []
         self._keys: list[int] = []
@@ -175,7 +177,7 @@ class BatchedForward:
             if any(key in group for key in one.keys)
         }
         if not common:
-            return Bucket(self._network, ragged=self._ragged)
+            return Bucket(self._network, ragged=self._ragged, shapes=self._shapes)
         return present.pop(max(common, key=lambda place: common[place]))
 
     def _index(self) -> None:

@@ -37,6 +37,20 @@ class Inputs:
             None if self.additions is None else self.additions[:, places],
         )
 
+    def padded(self, rows: int) -> Inputs:
+        """The same with rows of zeros after these, so many in all."""
+
+        def longer(array: mx.array | None, axis: int) -> mx.array | None:
+            if array is None:
+                return None
+            widths = [(0, 0)] * array.ndim
+            widths[axis] = (0, rows - array.shape[axis])
+            return mx.pad(array, widths)
+
+        tokens = longer(self.tokens, 0)
+        assert tokens is not None
+        return Inputs(tokens, longer(self.embeddings, 0), longer(self.positions, -2), longer(self.additions, 1))
+
     def apply(self, network: Any, caches: list[Any]) -> mx.array:
         """The logits, (rows, width, vocabulary). Raises ValueError where the network cannot take what is given."""
         options: dict[str, mx.array] = {}

@@ -12,8 +12,12 @@ from support.extent import LONG
 from support.twin_rows import Twins, play
 
 from mlx_serve.daemon.engine.cache import capacity
+from mlx_serve.daemon.engine.cache.attention_rows import AttentionRows
+from mlx_serve.daemon.engine.cache.state_rows import StateRows
 from mlx_serve.daemon.engine.model.forward import BatchedForward
+from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.shapes import Shapes
 
 MOVES = [("llama", 0), ("llama", 1), ("qwen3", 2), ("gemma3", 3), ("gemma3", 4), ("qwen3_next", 5), ("qwen3_5", 6)]
 
@@ -137,3 +141,36 @@ def test_equal_rows_take_one_pass(llama: LanguageModel) -> None:
     twins.step()
     assert calls == [(3, 1)]
     assert twins.forward._order is None
+
+
+@pytest.mark.parametrize(("name", "seed"), [("llama", 0), ("gemma3", 1), ("qwen3_next", 2)])
+@pytest.mark.usefixtures("small_steps")
+def test_rows_that_stand_for_nobody_disturb_nobody(
+    name: str, seed: int, loaded: Callable[[str], LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where steps have few shapes, some compute more rows than there are: each keeps the logits it has alone, in one
+    bucket and in several. Recurrent states are for those alone that there are."""
+    model = loaded(name)
+    widths: set[int] = set()
+    apply = Inputs.apply
+
+    def watched(self: Inputs, network: Any, caches: list[Any]) -> mx.array:
+        if isinstance(caches[0], (AttentionRows, StateRows)):
+            widths.add(self.tokens.shape[0])
+        return apply(self, network, caches)
+
+    monkeypatch.setattr(Inputs, "apply", watched)
+    for forward in (
+        eager(model, shapes=Shapes(few=True)),
+        BatchedForward(model.network, 10**12, shapes=Shapes(few=True)),
+    ):
+        twins = Twins(model, seed, forward)
+        for length in (9, 12, 30, 7, 2, 41, 5):
+            twins.join(length)
+            twins.step()
+        for _ in range(6):
+            twins.leave(1)
+            twins.step()
+        twins.join(3)
+        twins.step()
+    assert widths == ({1, 2, 3, 4, 6, 8} if name != "qwen3_next" else set(range(1, 8)))
