@@ -26,6 +26,7 @@ from .model.model_folder import BadModel, UnsupportedModel
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 from .rerank.reranker import Reranker, load_reranker
+from .rest import Rest
 from .shares import divide
 from .warmup import PLAIN, REQUESTS, warm_up
 
@@ -56,29 +57,42 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
         return
     wire(min(model.weight_bytes, request.wired))
     bound_pool(divide(memory, model.weight_bytes))
-    with signs_of_life(mailbox):
-        worker = _worker(model, request, memory, prompts, hello)
-    release_pool()
-    mailbox.send(msgspec.structs.replace(frame, reuse=worker.reuse) if isinstance(worker, Generator) else frame)
-    Loop(worker, mailbox, rest=release_pool).run()
-    if isinstance(worker, Generator):
-        worker.close(CLOSE_SECONDS)
-    mx.clear_streams()
-
-
-def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptProcess, hello: protocol.Hello) -> Worker:
-    """What does this kind of model's work."""
-    if not isinstance(model, LanguageModel):
-        prompts.use_model(model.texts)
-        return RowWorker(model, memory, prompts)
-    prompts.use_model(model_data(model))
-    prompts.use_grammars(GrammarCompiler(model.vocabulary, model.rows, model.stop_tokens))
     limits = Limits(
         max_batch=request.max_batch,
         tokens_per_step=request.prefill_tokens_per_step,
         memory=divide(memory, model.weight_bytes).caches,
         prefixes=request.prefixes,
     )
+    with signs_of_life(mailbox):
+        worker = _worker(model, request, limits, memory, prompts, hello)
+    release_pool()
+    mailbox.send(msgspec.structs.replace(frame, reuse=worker.reuse) if isinstance(worker, Generator) else frame)
+    rest = Rest(
+        model if isinstance(model, LanguageModel) else None,
+        limits,
+        lambda: not mailbox.queue.empty(),
+        plans=backend() == "cuda",
+    )
+    Loop(worker, mailbox, rest=rest).run()
+    if isinstance(worker, Generator):
+        worker.close(CLOSE_SECONDS)
+    mx.clear_streams()
+
+
+def _worker(
+    model: Model,
+    request: protocol.Load,
+    limits: Limits,
+    memory: int,
+    prompts: PromptProcess,
+    hello: protocol.Hello,
+) -> Worker:
+    """What does this kind of model's work."""
+    if not isinstance(model, LanguageModel):
+        prompts.use_model(model.texts)
+        return RowWorker(model, memory, prompts)
+    prompts.use_model(model_data(model))
+    prompts.use_grammars(GrammarCompiler(model.vocabulary, model.rows, model.stop_tokens))
     if backend() != "cpu":
         _warm_up(model, limits)
     disk = None if request.files is None else open_disk(model, request.files, hello)
@@ -88,7 +102,7 @@ def _worker(model: Model, request: protocol.Load, memory: int, prompts: PromptPr
 def _warm_up(model: LanguageModel, limits: Limits) -> None:
     """On GPUs, which compile kernels when they meet them. What fails here fails in a request too, and is told there."""
     try:
-        warm_up(model, limits, PLAIN if backend() == "cuda" else len(REQUESTS))
+        warm_up(model, limits, PLAIN if backend() == "cuda" else REQUESTS)
     except (RuntimeError, ValueError, MemoryError) as error:
         sys.stderr.write(f"warm up model: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")
         sys.stderr.flush()

@@ -7,6 +7,7 @@ being forgotten here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..protocol import Ask, Generate, Sampling, TokenPrompt
@@ -18,29 +19,30 @@ from .prompt.render import Prepared
 PENALTIES: dict[str, Any] = {"repetition_penalty": 1.1, "frequency_penalty": 0.1, "presence_penalty": 0.1}
 
 
-def _request(length: int, tokens: int, logprobs: int | None = None, **sampling: Any) -> Generate:
+def made_up(length: int, tokens: int, logprobs: int | None = None, **sampling: Any) -> Generate:
+    """A prompt of so many tokens, all alike, and an answer of so many, greedy where nothing else is said."""
     prompt = TokenPrompt(ids=(0,) * length)
-    drawn = Sampling(**sampling)
+    drawn = Sampling(**({"temperature": 0.0} | sampling))
     return Generate(prompt=prompt, sampling=drawn, max_tokens=tokens, logprobs=logprobs, ignore_eos=True)
 
 
 REQUESTS = (
-    _request(3, 9, temperature=0.0),
-    _request(4, 5, temperature=1.0, logprobs=2),
-    _request(4, 6, temperature=0.7, top_p=0.9),
-    _request(4, 4, temperature=0.7, top_k=20, top_p=0.9, min_p=0.05),
-    _request(6, 6, temperature=0.0, logprobs=0, logit_bias={0: -1.0}, **PENALTIES),
-    _request(5, 5, temperature=1.0, penalty_window=2, **PENALTIES),
+    made_up(3, 9, temperature=0.0),
+    made_up(4, 5, temperature=1.0, logprobs=2),
+    made_up(4, 6, temperature=0.7, top_p=0.9),
+    made_up(4, 4, temperature=0.7, top_k=20, top_p=0.9, min_p=0.05),
+    made_up(6, 6, temperature=0.0, logprobs=0, logit_bias={0: -1.0}, **PENALTIES),
+    made_up(5, 5, temperature=1.0, penalty_window=2, **PENALTIES),
 )
 """The first one alone, the others beside it. Few tokens, for a context may be of sixteen."""
 
 LONG_TOKENS = 64
-LONG = _request(LONG_TOKENS, 1, temperature=0.0)
+LONG = made_up(LONG_TOKENS, 1, temperature=0.0)
 """A prompt of so many tokens that a mixture of experts sorts them by expert; where the context has room for it."""
 
-PLAIN = 2
-"""How many of them are enough where a compiled operation takes seconds: NVIDIA's compiler, with nothing on disk yet.
-The rarer ways to draw are compiled when somebody asks for one, once for all loads."""
+PLAIN = (REQUESTS[0], made_up(4, 5, temperature=1.0))
+"""Those that are enough where a compiled operation takes seconds: NVIDIA's compiler, with nothing on disk yet. Rarer
+ways to draw, and log-probabilities, are compiled when somebody asks for them, once for all loads."""
 
 
 class _Prepared:
@@ -58,15 +60,18 @@ class _Prepared:
         return True
 
 
-def warm_up(model: LanguageModel, limits: Limits, count: int = len(REQUESTS)) -> None:
-    """Run so many requests to their ends: the first one alone, then the others beside it. Raises what a step raises."""
+def warm_up(model: LanguageModel, limits: Limits, requests: Sequence[Generate] = REQUESTS) -> None:
+    """Run these to their ends: the first one alone, then the others beside it. Raises what a step raises."""
+    long = [LONG] if requests is REQUESTS and model.context_length > 2 * LONG_TOKENS else []
+    run_all(model, limits, [*requests, *long], first_alone=True)
+
+
+def run_all(model: LanguageModel, limits: Limits, requests: Sequence[Generate], *, first_alone: bool = False) -> None:
+    """Run made-up requests to their ends, all at once. Raises what a step raises."""
     worker = Generator(model, limits, _Prepared())
-    requests = list(REQUESTS[:count])
-    if count == len(REQUESTS) and model.context_length > 2 * LONG_TOKENS:
-        requests.append(LONG)
     for number, request in enumerate(requests):
         worker.receive(Ready(number, _prepared(request)))
-        while not number and not worker.gauges().running:
+        while first_alone and not number and not worker.gauges().running:
             worker.step()
     while not worker.idle:
         worker.step()

@@ -88,21 +88,21 @@ def test_requests_need_nothing_that_was_not_warmed(
 
 def test_it_ends_and_leaves_nothing(llama: LanguageModel) -> None:
     """Within a context of sixteen tokens; and the model is as it was."""
-    assert all(len(request.prompt.ids) + (request.max_tokens or 0) <= 16 for request in REQUESTS)  # type: ignore[union-attr]
+    assert all(len(request.prompt.ids) + (request.max_tokens or 0) <= 16 for request in (*REQUESTS, *PLAIN))  # type: ignore[union-attr]
     before = mx.get_active_memory()
     warm_up(llama, LIMITS)
     mx.synchronize()
     assert mx.get_active_memory() <= before + 4096
 
 
-@pytest.mark.parametrize(("backend", "warmed"), [("metal", [len(REQUESTS)]), ("cuda", [PLAIN]), ("cpu", [])])
+@pytest.mark.parametrize(("backend", "warmed"), [("metal", [REQUESTS]), ("cuda", [PLAIN]), ("cpu", [])])
 def test_only_gpus_are_warmed(
-    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch, backend: str, warmed: list[int]
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch, backend: str, warmed: list[Any]
 ) -> None:
     """A CPU compiles nothing, and its steps may take a second; NVIDIA's compiler takes seconds for an operation."""
-    calls: list[int] = []
+    calls: list[Any] = []
     monkeypatch.setattr(serve, "backend", lambda: backend)
-    monkeypatch.setattr(serve, "warm_up", lambda model, limits, count: calls.append(count))
+    monkeypatch.setattr(serve, "warm_up", lambda model, limits, requests: calls.append(requests))
     worker(llama)
     assert calls == warmed
 
@@ -112,7 +112,7 @@ def test_a_model_whose_warm_up_fails_is_served(
 ) -> None:
     """Whoever sends the request that fails is told; others may be well."""
 
-    def fail(model: LanguageModel, limits: Limits, count: int) -> None:
+    def fail(model: LanguageModel, limits: Limits, requests: Any) -> None:
         raise RuntimeError("no such\nkernel")
 
     monkeypatch.setattr(serve, "backend", lambda: "metal")
@@ -133,4 +133,4 @@ def worker(model: LanguageModel) -> Any:
 
     request = protocol.Load(path="", name="", kind="llm", max_batch=4, prefill_tokens_per_step=512)
     hello = protocol.Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=1 << 30)
-    return serve._worker(model, request, 1 << 30, Prompts(), hello)  # type: ignore[arg-type]
+    return serve._worker(model, request, LIMITS, 1 << 30, Prompts(), hello)  # type: ignore[arg-type]

@@ -1,0 +1,68 @@
+"""What an engine does when no work has come for a while: memory goes back, and on NVIDIA GPUs plans are made.
+
+cuDNN and cuBLAS plan each shape that they meet, which takes 20 to 100 ms and holds up everybody in the batch. So once a
+model has been idle for a second, the shapes that its next requests are likely to have are computed with made-up ones:
+steps of few and of many rows, groups of short prompts, single longer ones. Nobody waits for it: before each shape the
+mailbox is looked at, and what is left goes on with the next rest.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from .device import release_pool
+from .generate.generator import Limits
+from .model.load import LanguageModel
+from .shapes import Shapes
+from .warmup import made_up, run_all
+
+GROUPED = (64, 128, 192, 256)
+"""Tokens of the prompts that come together."""
+ALONE = (320, 384, 448, 512, 640, 768, 896, 1024)
+"""Tokens of those that come alone, beyond the ones above."""
+MEMORY_PART = 4
+"""Of the memory for caches, as what was kept takes the rest."""
+
+
+class Rest:
+    """Called with each rest of the engine. `busy`: whether work has come meanwhile. Only `plans` of shapes are made."""
+
+    def __init__(self, model: LanguageModel | None, limits: Limits, busy: Callable[[], bool], *, plans: bool) -> None:
+        self._busy = busy
+        self._left = shapes(model, limits) if plans and model is not None and model.batchable else iter(())
+        self._model = model
+        self._limits = limits
+
+    def __call__(self) -> None:
+        release_pool()
+        while not self._busy():
+            shape = next(self._left, None)
+            if shape is None:
+                break
+            self._compute(*shape)
+        release_pool()
+
+    def _compute(self, rows: int, width: int, steps: int) -> None:
+        """A group of so many prompts of so many tokens, and so many steps for all of them. What fails here fails in a
+        request too, and is told there; no more is tried."""
+        assert self._model is not None
+        memory = None if self._limits.memory is None else self._limits.memory // MEMORY_PART
+        limits = replace(self._limits, tokens_per_step=rows * width, memory=memory, prefixes=0)
+        try:
+            run_all(self._model, limits, [made_up(width + 1, steps)] * rows)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            self._left = iter(())
+            sys.stderr.write(f"plan shapes: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")
+            sys.stderr.flush()
+
+
+def shapes(model: LanguageModel, limits: Limits) -> Iterator[tuple[int, int, int]]:
+    """Rows of a group, tokens of each, and decode steps after them: the likelier ones first."""
+    few = Shapes(few=True)
+    counts = sorted({few.rows(count) for count in range(1, limits.max_batch + 1)} & set(range(limits.max_batch + 1)))
+    longest = model.context_length - 3
+    yield from ((count, GROUPED[-1], 2) for count in counts if GROUPED[-1] <= longest)
+    yield from ((1, width, 1) for width in (*GROUPED[:-1], *ALONE) if width <= longest)
+    yield from ((count, width, 1) for width in GROUPED[:-1] for count in counts[1:] if width <= longest)
