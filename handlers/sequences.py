@@ -146,10 +146,10 @@ class Sequences:
             self._metrics.began(self._label, self._request.queue_seconds or 0.0)
         if reread is not None:
             known, common, reused = reread.known, reread.common, reread.reused
-            reason = f"diverged at token {common}" if reread.reason == "diverged" else reread.reason
+            place = f" at token {common}" if reread.reason in ("diverged", "another picture") else ""
             log.info(
-                "read prompt again id=%s model=%s known=%d common=%d reused=%d reason=%s",
-                *(self._request.id, self._label, known, common, reused, reason),
+                "read prompt again id=%s model=%s known=%d common=%d reused=%d reason=%s%s",
+                *(self._request.id, self._label, known, common, reused, reread.reason, place),
             )
 
     def fail(self, error: BaseException) -> None:

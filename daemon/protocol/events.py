@@ -54,14 +54,25 @@ class Accepted(Value, frozen=True, tag="accepted"):
     last: bool = False
 
 
-RereadReason = Literal["diverged", "other template options", "evicted", "boundary not kept", "off"]
+RereadReason = Literal[
+    "diverged",
+    "another picture",
+    "other template options",
+    "evicted",
+    "boundary not kept",
+    "only whole turns are kept",
+    "off",
+    "unknown caches",
+]
 
 
 class Reread(Value, frozen=True):
     """More of a prompt is read than would have to be: it begins like a text of `known` tokens that was read or said
     before, for `common` of them, and `reused` of these are not read again. `reason`: it parts from that text where
-    what they have in common ends; the same, and it was made with other options of the template; what is missing had
-    to make room; a sequence cannot go on from there; nothing is kept of such requests."""
+    what they have in common ends; the same, and there is another picture there; the same, and it was made with other
+    options of the template; what is missing had to make room; a sequence cannot go on from there; nor from anywhere
+    but the ends of prompts and answers, for the model's caches cannot be cut; nothing is kept of such requests; nothing
+    is kept of such caches."""
 
     known: int
     common: int

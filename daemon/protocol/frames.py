@@ -127,7 +127,7 @@ class Hello(Value, frozen=True, tag="hello"):
     notes: tuple[str, ...] = ()
 
 
-Reuse = Literal["any", "some", "unknown", "off"]
+Reuse = Literal["any", "some", "turns", "unknown", "off"]
 
 
 class Loading(Value, frozen=True, tag="loading"):
@@ -137,8 +137,9 @@ class Loading(Value, frozen=True, tag="loading"):
 class Loaded(Value, frozen=True, tag="loaded"):
     """The model is in memory. Sizes in bytes; `capabilities` as Ollama names them (completion, tools, thinking, …);
     `precision` in which it computes, where that is not the one of its files.
-    `reuse`: from where a prompt that was read before goes on: from any token, from some, or from none because its
-    caches are of a kind that cannot be kept, or because the settings leave it nothing; None: it does not generate."""
+    `reuse`: from where a prompt that was read before goes on: from any token, from some, from the ends of prompts and
+    answers because its caches cannot be cut, or from none because they cannot be copied either, or because the settings
+    leave it nothing; None: it does not generate."""
 
     weight_bytes: int
     kv_bytes_per_token: int

@@ -16,6 +16,7 @@ import pytest
 from support.hostile_pictures import REFUSED
 from support.live_daemon import LiveDaemon, together
 from support.sent_pictures import data_url, drawn, encoded, part, text
+from support.waiting import wait_until
 
 from mlx_serve.store.store import Store
 
@@ -157,6 +158,63 @@ def test_anthropic_clients_are_told_what_is_seen(claude: anthropic.Anthropic, we
     with pytest.raises(anthropic.BadRequestError, match=r"source\.data' cannot be read"):
         bad: Any = [{"type": "image", "source": sources[0] | {"data": encoded(b"%PDF-1.7")}}]
         claude.messages.create(model=MODEL, max_tokens=60, messages=[{"role": "user", "content": bad}])
+
+
+def test_a_later_turn_reads_only_what_is_new_in_every_dialect(daemon: LiveDaemon) -> None:
+    """The picture, the question and the answer are known; the same question is known but for its last token, whoever
+    asks it."""
+    picture, words = drawn("#e0a020", "square"), "What colour is it?"
+    shown: list[Any] = [{"role": "user", "content": [part(data_url(picture)), text(SHAPE)]}]
+    settings = {"model": MODEL, "temperature": 0, "max_tokens": 60}
+    first = daemon.post("/v1/chat/completions", messages=shown, **settings).json
+    known = first["usage"]["prompt_tokens"] + first["usage"]["completion_tokens"]
+    said = first["choices"][0]["message"]["content"]
+    turns = [{"role": "assistant", "content": said}, {"role": "user", "content": words}]
+    second = daemon.post("/v1/chat/completions", messages=[*shown, *turns], **settings).json
+    usage = second["usage"]
+    cached = usage["prompt_tokens_details"]["cached_tokens"]
+    assert said == "It is a square." and known - 1 <= cached < usage["prompt_tokens"] < known + 25
+    chat = [{"role": "user", "content": SHAPE, "images": [encoded(picture)]}, *turns]
+    ollama = daemon.post("/api/chat", model=MODEL, messages=chat, stream=False, options={"temperature": 0}).json
+    assert (ollama["prompt_eval_count"], ollama["prompt_eval_cached_count"]) == (
+        usage["prompt_tokens"],
+        usage["prompt_tokens"] - 1,
+    )
+    source = {"type": "base64", "media_type": "image/png", "data": encoded(picture)}
+    blocks: list[Any] = [{"role": "user", "content": [{"type": "image", "source": source}, text(SHAPE)]}, *turns]
+    anthropic = daemon.post("/v1/messages", messages=blocks, **settings).json
+    assert (anthropic["usage"]["cache_read_input_tokens"], anthropic["usage"]["input_tokens"]) == (
+        usage["prompt_tokens"] - 1,
+        1,
+    )
+    items: list[Any] = [
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_image", "image_url": data_url(picture)},
+                {"type": "input_text", "text": SHAPE},
+            ],
+        },
+        *turns,
+    ]
+    response = daemon.post("/v1/responses", model=MODEL, input=items, temperature=0, max_output_tokens=60).json
+    assert response["usage"]["input_tokens_details"]["cached_tokens"] == usage["prompt_tokens"] - 1
+    answers = [second["choices"][0]["message"]["content"], ollama["message"]["content"]]
+    answers += [anthropic["content"][0]["text"], response["output"][-1]["content"][0]["text"]]
+    assert answers == [answers[0]] * 4
+
+
+def test_the_log_says_that_there_is_another_picture(daemon: LiveDaemon, gpt: openai.OpenAI) -> None:
+    """And where: behind what both prompts begin with."""
+    before, after = text("some words " * 40), text("and more of them " * 80 + SHAPE)
+    for picture in (CIRCLE, SQUARE):
+        ask(gpt, before, part(data_url(picture)), after)
+
+    def lines() -> list[str]:
+        return [line for line in daemon.log("read prompt again") if "reason=another picture at token" in line]
+
+    wait_until(lines, "the log has the line")
+    assert len(lines()) == 1
 
 
 def test_many_at_once_are_each_told_their_own(gpt: openai.OpenAI, web: str) -> None:

@@ -48,7 +48,8 @@ def show(session: Session) -> int:
 _REUSE = {
     "any": "go on from the last common token",
     "some": "go on from the last place that was kept",
-    "unknown": "are read again: caches of its kind cannot be kept",
+    "turns": "go on from the end of a prompt or an answer: its caches cannot be cut",
+    "unknown": "are read again: its caches can be neither cut nor copied",
     "off": "are read again: nothing is kept",
 }
 

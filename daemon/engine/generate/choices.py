@@ -6,6 +6,7 @@ from ...protocol import Reread
 from ..prefix.chain import Chain
 from ..prefix.prefix_cache import Match
 from ..prompt.prompt_frames import PackedPicture
+from ..vision.picture_places import PicturePlaces
 from .sampling.scores import Scores
 from .sequence import Sequence
 
@@ -45,8 +46,13 @@ class Choices:
 
     @property
     def reusable(self) -> bool:
-        """Whether it can go on from what others have read: pictures are not in its tokens, scores are of every one."""
-        return not self.pictures and self.scores is None
+        """Whether it can go on from what others have read: scores are of every token."""
+        return self.scores is None
+
+    def before(self, length: int, grain: int = 1) -> int:
+        """The most of the first `length` tokens after which it may be parted: a multiple of `grain`, or, where it is
+        read by itself, at no picture that must stay whole."""
+        return self.places.before(length) if self.alone else length // grain * grain
 
     @property
     def alone(self) -> bool:
@@ -55,6 +61,10 @@ class Choices:
     @property
     def pictures(self) -> tuple[PackedPicture, ...]:
         return self.waiting[0].pictures
+
+    @property
+    def places(self) -> PicturePlaces:
+        return self.waiting[0].places
 
     @property
     def rows(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
@@ -13,6 +14,7 @@ from ...protocol import Reuse as ReuseSort
 from ..device import backend, bound_pool
 from ..grammar.answer_form import bound_by
 from ..model.load import LanguageModel
+from ..prefix.whole_state import copies_work
 from ..prompt.prompt_process import Prompting, Ready
 from ..prompt.render import Prepared
 from ..shapes import Shapes
@@ -68,7 +70,8 @@ class Generator:
         self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
         self._shapes = Shapes(few=backend() == "cuda")
         self._batch = Batch(model, self._shapes)
-        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), self._shapes.grain, disk)
+        copied = partial(copies_work, model.network)
+        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), self._shapes.grain, disk, copied)
         self._launch: Launch | None = None
         self._launched_at = 0
         self._events: list[Event] = []
@@ -346,7 +349,7 @@ class Generator:
                     self._events.append(Started(id=request.id, reread=request.reread))
                 for sequence in request.waiting:
                     sequence.admitted = sequence.admitted or now
-            view = self._views.view(group[0].pictures, group[0].length)
+            view = self._views.view(group[0].pictures, group[0].length, matches[0].length)
             self._prefills.add(
                 Prefill(self._model, group, self._pace.fresh.tokens, view, matches, recording, self._shapes)
             )

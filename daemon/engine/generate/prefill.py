@@ -54,7 +54,7 @@ class Prefill:
             different = matches[:1] if all(match == matches[0] for match in matches) else self._shapes.filled(matches)
             rows = [(match.parts(), match.snapshots) for match in different]
             times = self._shapes.rows(len(matches)) if len(different) == 1 else 1
-            rebuild(self.caches, rows, self.start, times=times)
+            self.caches = rebuild(self.caches, rows, self.start, times=times)
         self.allowance = Allowance(allowance // len(requests))
         self._scored = [(row, request.scores) for row, request in enumerate(requests) if request.scores is not None]
         self._widest = widest(model.rows, len(self._scored)) if self._scored else None

@@ -55,15 +55,30 @@ class Disk:
 
 class Reuse:
     """`limit` bytes are for what is kept: 0 keeps nothing, in memory or on `disk`. `caches`: empty plain ones of the
-    network. Prompts go on from multiples of `grain` tokens, where nothing else says where. `sort` as in Loaded."""
+    network; `copied` says whether copies of them as a whole may stand for them, and is asked where they cannot be cut.
+    Prompts go on from multiples of `grain` tokens, where nothing else says where. `sort` as in Loaded."""
 
-    def __init__(self, limit: int, caches: Sequence[Any], grain: int = 1, disk: Disk | None = None) -> None:
-        needs_snapshots = not all(by_columns(leaf) for leaf in leaves(caches))
+    def __init__(
+        self,
+        limit: int,
+        caches: Sequence[Any],
+        grain: int = 1,
+        disk: Disk | None = None,
+        copied: Callable[[], bool] = lambda: False,
+    ) -> None:
         known = keepable(caches)
-        self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots) if limit and known else None
-        self.sort: Sort = "unknown" if not known else "off" if not limit else "some" if needs_snapshots else "any"
+        turns = not known and bool(limit) and copied()
+        needs_snapshots = turns or not all(by_columns(leaf) for leaf in leaves(caches))
+        self.kept: PrefixCache | None = None
+        if limit and (known or turns):
+            self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots, whole_turns=turns)
+        self.sort: Sort = "some" if needs_snapshots else "any"
+        if not known:
+            self.sort = "turns" if turns else "unknown"
+        elif not limit:
+            self.sort = "off"
         self._grain = 1 if needs_snapshots else grain
-        self._windows = any(has_window(leaf) for leaf in leaves(caches))
+        self._windows = known and any(has_window(leaf) for leaf in leaves(caches))
         self.hits = self.saved = 0
         self._known = KnownTexts()
         self._store: DiskStore | None = None
@@ -169,9 +184,17 @@ class Reuse:
     def _find(self, request: Choices) -> None:
         assert self.kept is not None
         if request.seen != self.kept.version:
-            match = self.kept.find(request.chain, request.length - 1)
-            request.match = match.cut(match.length // self._grain * self._grain)
+            request.match = self._longest(request, self.kept)
             request.seen = self.kept.version
+
+    def _longest(self, request: Choices, kept: PrefixCache) -> Match:
+        """The longest beginning that it can go on from, and may be parted after."""
+        length = request.length - 1
+        while True:
+            match = kept.find(request.chain, length)
+            length = request.before(match.length, self._grain)
+            if length == match.length or not kept.needs_snapshots:
+                return match.cut(length)
 
     def begin(self, group: Sequence[Choices]) -> tuple[list[Match], Recording | None]:
         """What each request of a group need not read, as long for all of them, and who keeps what they read. Says of
@@ -195,7 +218,8 @@ class Reuse:
                 sequence.cached = match.length
         chains = [request.chain if request.reusable else None for request in group]
         lengths = [request.length - 1 for request in group]
-        return matches, Recording(self.kept, chains, lengths, matches[0].length)
+        before = group[0].before if group[0].alone else lambda place: place
+        return matches, Recording(self.kept, chains, lengths, matches[0].length, before)
 
     def _reread(self, request: Choices, options: object) -> Reread | None:
         """Why more of a request is read than what it begins with was read before; None where it is not."""
@@ -206,12 +230,14 @@ class Reuse:
         if known.tokens < LEAST_GAIN:
             return None
         if missed >= LEAST_GAIN and (self.kept is None or not request.reusable):
-            reason: RereadReason = "off"
+            reason: RereadReason = "unknown caches" if self.sort == "unknown" else "off"
         elif missed >= max(LEAST_GAIN, self._grain) and self.kept is not None:
             there = self.kept.common(request.chain, length) >= known.tokens - LEAST_GAIN
-            reason = "boundary not kept" if there else "evicted"
+            missing: RereadReason = "only whole turns are kept" if self.kept.whole_turns else "boundary not kept"
+            reason = missing if there else "evicted"
         elif missed < LEAST_GAIN and known.tokens < length and known.length - known.tokens >= BLOCK:
-            reason = "diverged" if known.same_options else "other template options"
+            there_too: RereadReason = "another picture" if known.picture else "diverged"
+            reason = there_too if known.same_options or known.picture else "other template options"
         else:
             return None
         return Reread(known=known.length, common=known.tokens, reused=reused, reason=reason)
@@ -221,7 +247,7 @@ class Reuse:
     def grow(self, sequence: Generated, layers: Sequence[Any], row: int) -> None:
         """Before each step of a sequence in row `row` of these caches: keep what windows will have moved past."""
         held = sequence.prompt_tokens + sequence.launched - 1
-        if held % BLOCK == 0 and sequence.launched and not sequence.pictures:
+        if held % BLOCK == 0 and sequence.launched:
             parts = sequence.windows[held // BLOCK - 1] = cut_windows(layers, row, held - BLOCK, held)
             mx.async_eval(arrays(parts))
 
@@ -238,7 +264,7 @@ class Reuse:
             chain, whole = chain.followed_by(sequence.ended_by), whole + 1
         length = min(held, whole)
         self._known.remember(sequence.id, chain, length, options_of(sequence.request.prompt))
-        if self.kept is None or sequence.pictures:
+        if self.kept is None:
             return
         added: list[mx.array] = []
         start = self.kept.depth(chain, length) * BLOCK

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 
+import numpy as np
+
 from ...protocol import ChatPrompt, Delta, Finished, FinishReason, TextPrompt, TokenLogprob, ToolCall
 from ..model.load import LanguageModel
 from ..output.formats.bound import BoundFormat
@@ -18,6 +20,7 @@ from ..output.stops import StopStrings
 from ..prefix.chain import Chain
 from ..prefix.layers import Parts
 from ..prompt.render import Prepared
+from ..vision.picture_places import PicturePlaces
 from .sampling.draw import Draw
 from .token_channels import TokenChannels
 
@@ -28,7 +31,8 @@ class Sequence:
     """`tokens` is prompt and answer; the last one is not in any cache yet. `launched` counts the steps started for it,
     `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted; `ended_by`: it
     is accepted, and none of `tokens`. `cached`: how
-    many tokens of its prompt need not be read when it is admitted first. `windows`: of each block of its answer, what
+    many tokens of its prompt need not be read when it is admitted first. `chain`: of its tokens, or of what stands for
+    those of pictures, which are in `places`. `windows`: of each block of its answer, what
     windows will have moved past. `id` is its own, `ask` that of the request."""
 
     def __init__(self, ask: int, choice: int, prepared: Prepared, draw: Draw, model: LanguageModel) -> None:
@@ -40,9 +44,13 @@ class Sequence:
         self.draw = draw
         self.tokens = list(prepared.tokens)
         self.pictures = prepared.pictures
+        self.places = PicturePlaces(
+            ((one.key, np.frombuffer(one.places, np.int32)) for one in prepared.pictures),
+            together=getattr(model.network, "together", "nowhere") != "nowhere",
+        )
         self.prompt_tokens = len(prepared.tokens)
         self.room = prepared.room
-        self.chain = Chain(self.tokens)
+        self.chain = Chain(self.places.named(self.tokens) if self.places else self.tokens)
         self.cached = 0
         self.windows: dict[int, Parts] = {}
         self._rendered = prepared.rendered
@@ -104,6 +112,8 @@ class Sequence:
             self.ended_by = token
             return self._end("stop")
         self.tokens.append(token)
+        if self.places:
+            self.chain.tokens.append(token)
         self.generated += 1
         channel = self._format.channel
         if channel == "reasoning":

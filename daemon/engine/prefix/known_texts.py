@@ -23,11 +23,13 @@ class KnownText:
 
 @dataclass(frozen=True)
 class Beginning:
-    """A prompt and a known text have `tokens` in common; the text has `length`, and was made with the same options."""
+    """A prompt and a known text have `tokens` in common; the text has `length`, and was made with the same options.
+    `picture`: both go on with a picture."""
 
     tokens: int = 0
     length: int = 0
     same_options: bool = True
+    picture: bool = False
 
 
 class KnownTexts:
@@ -58,7 +60,8 @@ class KnownTexts:
                 continue
             common = common_beginning((text.tokens, text.names), (chain.tokens, names), most)
             if common > best.tokens:
-                best = Beginning(common, len(text.tokens), text.options == options)
+                picture = common < most and max(text.tokens[common], chain.tokens[common]) < 0
+                best = Beginning(common, len(text.tokens), text.options == options, picture)
         return best
 
     def _forget(self, number: int) -> None:

@@ -2,7 +2,8 @@
 
 Attention over everything, and over a window wider than a block, is kept by columns: any run of tokens by itself. What
 else a layer has (recurrent states, narrow windows) depends on all tokens before it and is kept as it was after one of
-them: a snapshot. `None` stands for a layer that is kept in the other way.
+them: a snapshot. `None` stands for a layer that is kept in the other way. Where a class of caches is not known here,
+nothing is cut: the only snapshot is the state of all layers together.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 from ..cache.attention_rows import AttentionRows
 from ..cache.state_rows import StateRows
 from .chain import BLOCK
+from .whole_state import WholeState
 
 Columns: TypeAlias = tuple[mx.array, mx.array]  # keys and values, (1, heads, tokens, width) each
-Snapshot: TypeAlias = Any  # an ArraysCache or RotatingKVCache of one row
+Snapshot: TypeAlias = Any  # an ArraysCache or RotatingKVCache of one row, or a WholeState
 Parts: TypeAlias = tuple[Columns | None, ...]
 Snapshots: TypeAlias = tuple[Snapshot | None, ...]
 
@@ -31,10 +33,17 @@ def leaves(caches: Iterable[Any]) -> list[Any]:
     return found
 
 
+def plain(leaf: Any) -> Any:
+    """The class of mlx-lm's that a cache is of; one of our own that holds the same as that says so by `plain`."""
+    return getattr(type(leaf), "plain", type(leaf))
+
+
 def keepable(caches: Sequence[Any]) -> bool:
-    """Whether all of a network's plain caches can be kept."""
+    """Whether all of a network's caches, plain or batched, can be kept layer by layer."""
     return all(
-        type(leaf) in (KVCache, ArraysCache) or (type(leaf) is RotatingKVCache and leaf.keep == 0)
+        isinstance(leaf, (AttentionRows, StateRows))
+        or plain(leaf) in (KVCache, ArraysCache)
+        or (plain(leaf) is RotatingKVCache and leaf.keep == 0)
         for leaf in leaves(caches)
     )
 
@@ -43,13 +52,15 @@ def by_columns(leaf: Any) -> bool:
     """Whether this plain or batched cache is kept by columns."""
     if isinstance(leaf, AttentionRows):
         return not leaf.size or leaf.size > BLOCK
-    return type(leaf) is KVCache or (type(leaf) is RotatingKVCache and leaf.max_size > BLOCK)
+    return plain(leaf) is KVCache or (plain(leaf) is RotatingKVCache and leaf.max_size > BLOCK)
 
 
 def cut(caches: Sequence[Any], row: int, start: int, stop: int, windows: Parts | None = None) -> Parts | None:
     """Copies of the columns from token `start` to before `stop` of a row, not computed yet; None where a window has
     moved past some of them. Caches are plain ones or those of a batch. `windows`: the windows' part, where that was
     cut before."""
+    if not keepable(caches):
+        return ()
     parts: list[Columns | None] = []
     for place, leaf in enumerate(leaves(caches)):
         part = windows[place] if windows else None
@@ -102,7 +113,7 @@ def _columns(leaf: Any, row: int, start: int, stop: int) -> Columns | None:
             return None
         places = mx.arange(start, stop) % leaf.size
         return mx.take(keys[row : row + 1], places, 2), mx.take(values[row : row + 1], places, 2)
-    if type(leaf) is RotatingKVCache:
+    if plain(leaf) is RotatingKVCache:
         keys, values = leaf._temporal_order(keys), leaf._temporal_order(values)
         first = leaf.offset - keys.shape[2]
         if start < first:
@@ -113,6 +124,8 @@ def _columns(leaf: Any, row: int, start: int, stop: int) -> Columns | None:
 
 def snapshot(caches: Sequence[Any], row: int, length: int) -> Snapshots:
     """What a row has after all its `length` tokens, as far as it is not kept by columns; copies, not computed yet."""
+    if not keepable(caches):
+        return (WholeState(caches),)
     return tuple(None if by_columns(leaf) else _snapshot(leaf, row, length) for leaf in leaves(caches))
 
 
@@ -134,7 +147,9 @@ def arrays(parts: Parts, snapshots: Snapshots = ()) -> list[mx.array]:
     """All that these consist of."""
     found = [array for part in parts if part is not None for array in part]
     for one in snapshots:
-        if isinstance(one, ArraysCache):
+        if isinstance(one, WholeState):
+            found += one.arrays
+        elif isinstance(one, ArraysCache):
             found += [state for state in one.cache if state is not None]
         elif one is not None:
             found += [one.keys, one.values]
@@ -143,9 +158,12 @@ def arrays(parts: Parts, snapshots: Snapshots = ()) -> list[mx.array]:
 
 def rebuild(
     caches: Sequence[Any], rows: Sequence[tuple[list[Parts], Snapshots]], length: int, *, times: int = 1
-) -> None:
-    """Fill a network's empty plain caches: each row from the parts of its first `length` tokens, and from the snapshots
-    after them. `times`: a single row stands so many times in them."""
+) -> list[Any]:
+    """A network's empty plain caches, filled: each row from the parts of its first `length` tokens, and from the
+    snapshots after them. `times`: a single row stands so many times in them."""
+    first = rows[0][1][:1]
+    if first and isinstance(first[0], WholeState):
+        return first[0].caches()
     for place, leaf in enumerate(leaves(caches)):
         if by_columns(leaf):
             _fill(
@@ -153,10 +171,11 @@ def rebuild(
             )
         else:
             _restore(leaf, [snapshots[place] for _, snapshots in rows] * times)
+    return list(caches)
 
 
 def _fill(leaf: Any, rows: list[list[Columns]], length: int, times: int) -> None:
-    size = leaf.max_size if type(leaf) is RotatingKVCache else 0
+    size = leaf.max_size if plain(leaf) is RotatingKVCache else 0
     kept = min(length, size) if size else length
     keys, values = (mx.concatenate([_joined([part[which] for part in row], kept) for row in rows]) for which in (0, 1))
     if times > 1:

@@ -54,13 +54,16 @@ class Match:
 
 class PrefixCache:
     """`needs_snapshots`: a sequence can only go on from where all layers that are not kept by columns were.
+    `whole_turns`: all that is kept are states of all layers together, each as large as the cache of all before it, so
+    that there are none within prompts but where others go on.
 
     A block is there only while the one that it follows is; what is used is used with all that it follows. `watch` is
     called with each block that comes, or is given snapshots, its chain, and where it ends.
     """
 
-    def __init__(self, limit: int, *, needs_snapshots: bool) -> None:
+    def __init__(self, limit: int, *, needs_snapshots: bool, whole_turns: bool = False) -> None:
         self.limit = limit
+        self.whole_turns = whole_turns
         self.needs_snapshots = needs_snapshots
         self.nbytes = 0
         self.evictions = 0

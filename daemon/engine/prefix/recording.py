@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -17,10 +17,19 @@ TOGETHER = 8
 
 class Recording:
     """Row i of a group's caches is read from the tokens of `chains[i]`, its first `lengths[i]` of them; all rows begin
-    after `start` tokens. None: that row's are not kept."""
+    after `start` tokens. None: that row's are not kept. `before`: where these may be parted, the nearest place up to
+    another one."""
 
-    def __init__(self, kept: PrefixCache, chains: Sequence[Chain | None], lengths: Sequence[int], start: int) -> None:
+    def __init__(
+        self,
+        kept: PrefixCache,
+        chains: Sequence[Chain | None],
+        lengths: Sequence[int],
+        start: int,
+        before: Callable[[int], int] = lambda place: place,
+    ) -> None:
         self._kept = kept
+        self._before = before
         self.rows = {
             row: (chain, length)
             for row, (chain, length) in enumerate(zip(chains, lengths, strict=True))
@@ -31,14 +40,16 @@ class Recording:
         self._wanted: set[int] = set()
         for chain, length in self.rows.values():
             self.want(length)
+            if kept.needs_snapshots and not kept.whole_turns:
+                self._wanted.update(map(before, range(SNAPSHOT_EVERY, length, SNAPSHOT_EVERY)))
             if kept.needs_snapshots:
-                self._wanted.update(range(SNAPSHOT_EVERY, length, SNAPSHOT_EVERY))
                 self.want(kept.common(chain, length))
         self._wanted = {place for place in self._wanted if place > start}
 
     def want(self, tokens: int) -> bool:
         """Others go on from there, so that many tokens are kept whatever the place in a block. False where all rows
         are past it."""
+        tokens = self._before(tokens)
         if tokens > self.done:
             self._wanted.add(tokens)
         return tokens in self._wanted

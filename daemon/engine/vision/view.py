@@ -14,6 +14,7 @@ from ..model.inputs import Inputs
 from ..prompt.prompt_frames import PackedArray, PackedPicture
 from .axes import Span, spread_positions
 from .features import Features
+from .picture_places import runs
 from .seeing import SeeingNetwork
 from .whole_pictures import Groups, grouping_caches
 
@@ -43,15 +44,18 @@ class View:
         glance: Glance,
         pictures: Sequence[PackedPicture],
         length: int,
+        start: int = 0,
     ) -> None:
-        """`length`: of the prompt, in tokens, and of what was answered already."""
+        """`length`: of the prompt, in tokens, and of what was answered already. `start` of them need not be read:
+        pictures that lie before it are not looked at."""
         self._network = network
         self._features = features
         self._glance = glance
         self._pictures = pictures
         self._places = [np.frombuffer(picture.places, np.int32) for picture in pictures]
         self._found: dict[str, mx.array] = {}
-        self._waiting = list({one.key: one for one in pictures}.values())
+        unread = zip(pictures, self._places, strict=True)
+        self._waiting = list({one.key: one for one, places in unread if places[-1] >= start}.values())
         self._stages: list[mx.array] = []
         self._made: mx.array | None = None
         self._begun = 0.0
@@ -113,7 +117,7 @@ class View:
         if self._network.together == "nowhere":
             return end
         for places in self._places:
-            for first, last in _runs(places):
+            for first, last in runs(places):
                 if first < end <= last:
                     return first if first > begin else last + 1
         return end
@@ -130,7 +134,7 @@ class View:
             if first < last:
                 rows.append(places[first:last] - begin)
                 features.append(self._found[picture.key][:, first:last])
-                for start, stop in _runs(places):
+                for start, stop in runs(places):
                     group += 1
                     groups[max(start - begin, 0) : max(stop + 1 - begin, 0)] = group
         self._groups.of = mx.array(groups) if rows else None
@@ -155,12 +159,6 @@ class View:
             self._features.unpin(key)
         self._pinned = []
         self._found, self._stages, self._made = {}, [], None
-
-
-def _runs(places: NDArray[np.int32]) -> list[tuple[int, int]]:
-    """The first and the last of each run of neighbouring places."""
-    cuts = np.flatnonzero(np.diff(places) > 1) + 1
-    return [(int(part[0]), int(part[-1])) for part in np.split(places, cuts)]
 
 
 def _array(packed: PackedArray) -> mx.array:

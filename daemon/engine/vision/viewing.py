@@ -48,8 +48,8 @@ class Views:
             return 0
         return self._network.feature_bytes(sum(len(picture.places) // 4 for picture in pictures))
 
-    def view(self, pictures: Sequence[PackedPicture], length: int) -> View | None:
-        """Of a prompt of so many tokens; None where there is no picture in it."""
+    def view(self, pictures: Sequence[PackedPicture], length: int, start: int = 0) -> View | None:
+        """Of a prompt of so many tokens, `start` of which need not be read; None where there is no picture in it."""
         if self._network is None or not pictures:
             return None
-        return View(self._network, self._features, self._glance, pictures, length)
+        return View(self._network, self._features, self._glance, pictures, length, start)

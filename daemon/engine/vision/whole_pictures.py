@@ -1,4 +1,7 @@
-"""Caches of a prefill in which the tokens of a picture attend to all of that picture (Gemma 3 and 4)."""
+"""Caches of a prefill in which the tokens of a picture attend to all of that picture (Gemma 3 and 4).
+
+Masks alone differ from the class that is `plain`: what they hold is kept, and put together again, as of that one.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ class Groups:
 
 
 class GroupingCache(KVCache):  # type: ignore[misc]
+    plain = KVCache
+
     def __init__(self, groups: Groups) -> None:
         super().__init__()
         self._groups = groups
@@ -40,6 +45,8 @@ class GroupingCache(KVCache):  # type: ignore[misc]
 
 
 class GroupingRing(RotatingKVCache):  # type: ignore[misc]
+    plain = RotatingKVCache
+
     def __init__(self, max_size: int, groups: Groups) -> None:
         super().__init__(max_size)
         self._groups = groups

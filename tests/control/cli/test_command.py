@@ -57,7 +57,13 @@ def test_port_and_socket_choose_the_daemon(starter: FakeDaemon, run: Run) -> Non
 
 
 @pytest.mark.parametrize(
-    ("reuse", "said"), [("any", "go on from the last common token"), ("unknown", "are read again"), (None, None)]
+    ("reuse", "said"),
+    [
+        ("any", "go on from the last common token"),
+        ("turns", "go on from the end of a prompt or an answer: its caches cannot be cut"),
+        ("unknown", "are read again: its caches can be neither cut nor copied"),
+        (None, None),
+    ],
 )
 def test_show_says_from_where_prompts_go_on(starter: FakeDaemon, run: Run, reuse: Any, said: str | None) -> None:
     """Of a model in memory; of another one nobody knows."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -26,12 +28,21 @@ class Arranged:
     picture: Picture
     arrangement: Arrangement
 
+    @cached_property
+    def key(self) -> str:
+        """A digest of all that the model sees of it, whatever file it came in, and however that was scaled."""
+        found, digest = self.arrangement, blake2b(digest_size=16)
+        digest.update(repr((found.runs, found.grid)).encode())
+        for name, array in sorted(found.arrays.items()):
+            digest.update(repr((name, array.dtype.str, array.shape)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
     def packed(self, places: NDArray[Any]) -> PackedPicture:
         """`places`: where the picture's tokens are in the prompt."""
         arrays = {name: _pack(array) for name, array in self.arrangement.arrays.items()}
-        detail = self.picture.detail or "auto"
         return PackedPicture(
-            key=f"{self.picture.digest} {detail}",
+            key=self.key,
             places=places.astype(np.int32).tobytes(),
             arrays=arrays,
             grid=self.arrangement.grid,

@@ -1,48 +1,33 @@
-"""Every architecture that sees, in the engine's own loop: what Transformers computes, alone and in any company."""
+"""Every architecture that sees, in the engine's own loop: what Transformers computes, alone and in any company, and
+nothing else where a prompt goes on from what was read before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from reference.vision_checkpoint import recorded, write
+from reference.vision_checkpoint import recorded
 from reference.vision_models import CASES, MODELS, parts
 from support.drawn import noise
 from support.engine_wire import GREEDY, Wire, generator, run
 from support.extent import LONG
+from support.picture_turns import PictureTurns
 from support.pictures import picture
+from support.small_blocks import blocks_of
+from support.waiting import GUARD
 from support.watched_logits import Rows, watch
 
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.vision.checkpoint import load_seeing
-from mlx_serve.daemon.protocol import Ask, ChatPrompt, Generate, Load
+from mlx_serve.daemon.protocol import Ask, Cancel, ChatPrompt, Generate
 
 TOLERANCE = 1e-3
 NAMES = list(MODELS)
 EVERY_CASE = list(CASES)
 Loaded = Callable[[str], LanguageModel]
-
-
-@pytest.fixture(scope="module")
-def seeing(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    parent, models = tmp_path_factory.mktemp("seeing"), {}
-
-    def model(name: str) -> LanguageModel:
-        if name not in models:
-            write(name, parent)
-            models[name] = bring_in(parent / name)
-        return models[name]
-
-    return model
-
-
-def bring_in(folder: Path) -> LanguageModel:
-    request = Load(path=str(folder), name=folder.name, kind="vlm", max_batch=8, prefill_tokens_per_step=512)
-    return load_seeing(request)[0]
 
 
 def ask(number: int, name: str, case: str, **options: Any) -> Ask:
@@ -89,3 +74,125 @@ def test_together(seeing: Loaded, name: str, budget: int) -> None:
     for number in range(8):
         check(name, EVERY_CASE[number % 4], number, wire, rows)
     assert made.audit() is None
+
+
+RECURRENT = ["qwen3_5"]
+BOTH_WAYS = ["gemma3", "gemma4_large"]  # the tokens of a picture attend to all of it
+SAID = ["the system said # hello to the user", "hello the world", "and the # other one"]
+
+
+@pytest.mark.parametrize("size", [8, 16] if LONG else [8])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_later_turn_reads_only_what_is_new(
+    seeing: Loaded, looks: list[int], name: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of an earlier turn is not looked at again, though its features are not kept; one that comes later is.
+    Of a prompt with another picture of the same size what comes before that is all that is known."""
+    blocks_of(size, monkeypatch)
+    model = seeing(name)
+    one, two, other = (
+        picture(noise(*MODELS[name].sizes[place], seed=seed)) for place, seed in ((0, 0), (1, 1), (0, 7))
+    )
+    turns, plain = PictureTurns(model, budget=48), PictureTurns(model, prefixes=0, budget=48)
+    first = turns.answer(SAID[:1], [one])
+    turns.engine._views.clear()
+    second = turns.answer(SAID, [one, two])
+    assert first.cached == 0 and second.cached >= len(first.prompt) - 1 and len(looks) == 2
+    turns.engine._views.clear()
+    third = turns.answer(SAID[:1], [other])
+    assert model.sight is not None
+    before = first.prompt.index(model.sight.token_id)
+    assert third.prompt == first.prompt and len(looks) == 3 and third.reread is not None
+    if name in RECURRENT:  # nothing parted there before
+        assert (third.cached, third.reread.common, third.reread.reason) == (0, before, "boundary not kept")
+    else:
+        assert (third.cached, third.reread.common, third.reread.reason) == (before, before, "another picture")
+    second.check(plain.answer(SAID, [one, two]))
+    third.check(plain.answer(SAID[:1], [other]))
+    assert not np.allclose(first.logits, third.logits, rtol=0, atol=10 * TOLERANCE)
+    assert turns.engine.audit() is None and not turns.engine._views._features._pins
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", *BOTH_WAYS])
+def test_a_beginning_that_ends_inside_a_picture(
+    seeing: Loaded, looks: list[int], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows its first block was dropped: the rest of it is read by what is before, or else all of it."""
+    blocks_of(8, monkeypatch)
+    model, one = seeing(name), picture(noise(112, 112))
+    turns = PictureTurns(model)
+    first = turns.answer(SAID[:1], [one])
+    kept = turns.engine._reuse.kept
+    assert kept is not None and model.sight is not None
+    before = first.prompt.index(model.sight.token_id)
+    inside = (before + 4) // 8 * 8 + 8
+    assert first.prompt[inside] == model.sight.token_id
+    while len(kept) > inside // 8:
+        kept._drop(next(iter(kept._blocks)))
+    again = turns.answer(SAID[:1], [one])
+    assert again.cached == (before if name in BOTH_WAYS else inside)
+    again.check(first)
+
+
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5", "gemma3"])
+def test_prompts_with_one_picture_that_arrive_together(
+    seeing: Loaded, looks: list[int], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at once, and what they have in common is read once, whatever each asks after it; one with another
+    picture is among them."""
+    blocks_of(8, monkeypatch)
+    model = seeing(name)
+    one, other = (picture(noise(*MODELS[name].sizes[0], seed=seed)) for seed in (0, 7))
+    turns, plain = PictureTurns(model, budget=8), PictureTurns(model, prefixes=0)
+    asked = [(["now # " + text], [shown]) for text, shown in (("hello", one), ("the user", one), ("is", other))]
+    answers = turns.answers(*asked)
+    common = len(answers[0].prompt) - 7  # behind which the template puts "hello" and six tokens more
+    assert answers[1].cached == common and len(looks) == 2
+    for found, turn in zip(answers, asked, strict=True):
+        found.check(plain.answer(*turn))
+    assert turns.engine.audit() is None and not turns.engine._views._features._pins
+
+
+@pytest.mark.parametrize("name", ["qwen3_5", "gemma3"])
+def test_a_client_that_hangs_up_and_asks_again(
+    seeing: Loaded, looks: list[int], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a prompt with a picture: at most a block is read again, and the picture not at all."""
+    blocks_of(8, monkeypatch)
+    model = seeing(name)
+    long = (["so # " + "hello to the user in the system " * 8], [picture(noise(*MODELS[name].sizes[0]))])
+    turns = PictureTurns(model, budget=8)
+    (gone,) = turns.asks(long)
+
+    def script() -> Iterator[list[Any]]:
+        yield [gone]
+        while turns.engine._prefills.tokens < 40:
+            yield []
+        yield [Cancel(id=gone.id)]
+
+    run((turns.engine, turns.wire), script())
+    read = turns.engine._prefills.tokens
+    again = turns.answer(*long)
+    assert read < len(again.prompt) - 1 and again.cached >= read - 8 - 32 * (name in RECURRENT) and len(looks) == 1
+    again.check(PictureTurns(model, prefixes=0).answer(*long))
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_5", "gemma3"])
+def test_a_new_process_goes_on_from_files_with_pictures(
+    seeing: Loaded, looks: list[int], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does with text, and no tower runs; files of another picture are not found."""
+    blocks_of(8, monkeypatch, least=16)
+    model = seeing(name)
+    one, other = (picture(noise(*MODELS[name].sizes[0], seed=seed)) for seed in (0, 7))
+    before = PictureTurns(model, folder=tmp_path)
+    first = before.answer(SAID[:1], [one])
+    before.engine.close(GUARD)
+    after = PictureTurns(model, folder=tmp_path)
+    again, another = after.answer(SAID[:1], [one]), after.answer(SAID[:1], [other])
+    after.engine.close(GUARD)
+    assert len(looks) == 2 and model.sight is not None
+    assert again.cached >= (len(first.prompt) - 1) // 8 * 8 and after.engine.gauges().prefix_disk_tokens >= again.cached
+    assert another.cached <= first.prompt.index(model.sight.token_id)
+    again.check(first)
+    another.check(PictureTurns(model, prefixes=0).answer(SAID[:1], [other]))

@@ -17,7 +17,6 @@ from support.watched_logits import Rows, watch
 from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.generate.ledger import Occupancy
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.vision.seeing import SeeingNetwork
 from mlx_serve.daemon.engine.vision.view import View
 from mlx_serve.daemon.engine.warmup import warm_up
 from mlx_serve.daemon.protocol import Ask, Cancel, Generate
@@ -36,21 +35,6 @@ def engine(model: LanguageModel, **limits: Any) -> tuple[Generator, Wire, Rows]:
     wire = Wire(model)
     made = generator(model, wire, **limits)
     return made, wire, watch(made)
-
-
-@pytest.fixture
-def looks(starter: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many features each picture had that was looked at."""
-    found: list[int] = []
-    look = SeeingNetwork.look
-
-    def counted(self: SeeingNetwork, arrays: Any) -> Any:
-        given = look(self, arrays)
-        found.append(given[0].shape[1])
-        return given
-
-    monkeypatch.setattr(SeeingNetwork, "look", counted)
-    return found
 
 
 def check(name: str, number: int, wire: Wire, rows: Rows) -> None:
