@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from support.watched_logits import watch
 from mlx_serve.daemon.engine.generate.disk import open_disk
 from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prompt.prompt_process import Ready
 from mlx_serve.daemon.protocol import Ask, ChatPrompt, Generate, Hello, Picture, PrefixFiles, Reread, Started
 
 PLENTY = 1 << 30
@@ -49,13 +50,25 @@ class Answer:
         np.testing.assert_allclose(self.logits, other.logits, rtol=0, atol=TOLERANCE)
 
 
+class _Longer(Wire):
+    """`more`: tokens that follow a prepared prompt, by the id of its request."""
+
+    more: dict[int, list[int]]
+
+    def _ready(self, ask: Ask) -> Ready:
+        ready = super()._ready(ask)
+        tokens = [*ready.prepared.tokens, *self.more.get(ask.id, ())]
+        return replace(ready, prepared=replace(ready.prepared, tokens=tokens))
+
+
 class PictureTurns:
     """`prefixes` bytes are for what was read before, and files in `folder`, if there is one."""
 
     def __init__(
         self, model: LanguageModel, *, prefixes: int = PLENTY, folder: Path | None = None, budget: int = 24
     ) -> None:
-        self.wire = Wire(model)
+        self.wire = _Longer(model)
+        self.wire.more = {}
         disk = None if folder is None else open_disk(model, PrefixFiles(str(folder), "model", PLENTY), _HELLO)
         prompts = generator(model, self.wire, prefixes=0)._prompts
         self.engine = Generator(model, Limits(max_batch=4, tokens_per_step=budget, prefixes=prefixes), prompts, disk)
@@ -73,7 +86,11 @@ class PictureTurns:
             for place, turn in enumerate(turns)
         ]
 
-    def answer(self, said: Sequence[str], pictures: Sequence[Picture], **options: Any) -> Answer:
+    def answer(
+        self, said: Sequence[str], pictures: Sequence[Picture], more: Sequence[int] = (), **options: Any
+    ) -> Answer:
+        """`more` tokens follow the prompt, such as an answer to the letter."""
+        self.wire.more[self._number + 1] = list(more)
         (answer,) = self.answers((said, pictures), **options)
         return answer
 
