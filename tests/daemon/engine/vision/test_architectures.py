@@ -22,6 +22,7 @@ from support.watched_logits import Rows, watch
 
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.protocol import Ask, Cancel, ChatPrompt, Generate
 
 TOLERANCE = 1e-3
@@ -148,6 +149,26 @@ def test_a_beginning_that_ends_inside_a_picture(
     again = turns.answer(SAID[:1], [one])
     assert again.cached == (before if name in BOTH_WAYS else inside)
     again.check(first)
+
+
+def test_a_snapshot_that_would_cut_a_picture(seeing: Loaded, looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where windows are no wider than a block, and the place of one lies in a picture: it is taken before that."""
+    blocks_of(24, monkeypatch)
+    model, one = seeing("gemma3"), picture(noise(112, 112))
+    said = ["the system and " * 20 + "# hello to the user in the system"]
+    turns, plain = PictureTurns(model, budget=512), PictureTurns(model, prefixes=0, budget=512)
+    first = turns.answer(said, [one])
+    assert model.sight is not None and first.prompt[95:97] == [model.sight.token_id] * 2
+    first.check(plain.answer(said, [one]))
+    kept = turns.engine._reuse.kept
+    assert kept is not None
+    before = first.prompt.index(model.sight.token_id)
+    assert kept.find(Chain(first.prompt), before + 1).length == before
+    for name in [name for name, block in kept._blocks.items() if len(block) < 24]:
+        kept._drop(name)
+    while len(kept) > 4:  # what is left ends in the middle of the picture
+        kept._drop(next(iter(kept._blocks)))
+    turns.answer(said, [one]).check(first)
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5", "gemma3"])
