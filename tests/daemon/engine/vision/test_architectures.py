@@ -3,6 +3,7 @@ nothing else where a prompt goes on from what was read before."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from reference.vision_checkpoint import recorded
 from reference.vision_models import CASES, MODELS, parts
 from support.drawn import noise
 from support.engine_wire import GREEDY, Wire, generator, run
-from support.extent import LONG
+from support.extent import LONG, only_long
 from support.picture_turns import PictureTurns
 from support.pictures import picture
 from support.small_blocks import blocks_of
 from support.waiting import GUARD
 from support.watched_logits import Rows, watch
 
+from mlx_serve.daemon.engine import shapes
+from mlx_serve.daemon.engine.generate import generator as generator_module
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.chain import Chain
@@ -115,7 +118,7 @@ def test_a_later_turn_reads_only_what_is_new(
     assert turns.engine.audit() is None and not turns.engine._views._features._pins
 
 
-@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_5", *BOTH_WAYS])
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_5", "gemma3", *["gemma4_large"] * LONG])
 def test_an_answer_about_a_picture_is_not_read_again(
     seeing: Loaded, looks: list[int], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +133,7 @@ def test_an_answer_about_a_picture_is_not_read_again(
     second.check(plain.answer(SAID[:1], [one], known))
 
 
-@pytest.mark.parametrize("name", ["qwen2_vl", *BOTH_WAYS])
+@pytest.mark.parametrize("name", ["qwen2_vl", "gemma3", *["gemma4_large"] * LONG])
 def test_a_beginning_that_ends_inside_a_picture(
     seeing: Loaded, looks: list[int], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +174,7 @@ def test_a_snapshot_that_would_cut_a_picture(seeing: Loaded, looks: list[int], m
     turns.answer(said, [one]).check(first)
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5", "gemma3"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5", "gemma3"] if LONG else ["qwen3_vl", "gemma3"])
 def test_prompts_with_one_picture_that_arrive_together(
     seeing: Loaded, looks: list[int], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +217,37 @@ def test_a_client_that_hangs_up_and_asks_again(
     again.check(PictureTurns(model, prefixes=0).answer(*long))
 
 
-@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_5", "gemma3"])
+@only_long
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_5", "gemma3", "pixtral"])
+def test_churn_of_texts_and_pictures_in_little_room(seeing: Loaded, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the shapes and the launches of a GPU: whatever arrives together, and whatever had to make room, answers are
+    those of an engine that keeps nothing."""
+    blocks_of(8, monkeypatch)
+    monkeypatch.setattr(generator_module, "backend", lambda: "cuda")
+    monkeypatch.setattr(shapes, "_GRAIN", 16)
+    model, chance = seeing(name), random.Random(3)
+    shown = [picture(noise(*MODELS[name].sizes[0], seed=seed)) for seed in (0, 7)]
+    beginning = "hello the system and the user in this world is "
+    probe = PictureTurns(model)
+    probe.answer([beginning * 2 + "#" + beginning], shown[:1])
+    limit = 2 * probe.engine._reuse.nbytes
+    turns, plain = PictureTurns(model, prefixes=limit, budget=64), PictureTurns(model, prefixes=0, budget=64)
+    turns.engine.pipelining.certain = 1 << 40
+    cached = 0
+    for _ in range(12):
+        asked = []
+        for place in range(3):
+            mark, pictures = ("#", [shown[chance.randrange(2)]]) if place else ("hello", [])
+            said = beginning * 2 + mark + beginning * chance.randrange(2) + " in" * chance.randrange(1, 9)
+            asked.append(([said], pictures))
+        for answer, turn in zip(turns.answers(*asked), asked, strict=True):
+            answer.check(plain.answer(*turn))
+            cached += answer.cached
+        assert turns.engine._reuse.nbytes <= limit
+    assert cached > 0 and turns.engine._reuse.evictions > 0 and turns.engine.audit() is None
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_5", "gemma3"] if LONG else ["qwen3_5", "gemma3"])
 def test_a_new_process_goes_on_from_files_with_pictures(
     seeing: Loaded, looks: list[int], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
