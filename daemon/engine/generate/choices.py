@@ -50,8 +50,8 @@ class Choices:
         return self.scores is None
 
     def before(self, length: int, grain: int = 1) -> int:
-        """The most of the first `length` tokens after which it may be parted: a multiple of `grain`, or, where it is
-        read by itself, at no picture that must stay whole."""
+        """The most of the first `length` tokens after which it may be parted: a multiple of `grain`; with pictures,
+        which are read in chunks of any width, wherever they allow."""
         return self.places.before(length) if self.alone else length // grain * grain
 
     @property

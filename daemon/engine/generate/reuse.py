@@ -218,8 +218,7 @@ class Reuse:
                 sequence.cached = match.length
         chains = [request.chain if request.reusable else None for request in group]
         lengths = [request.length - 1 for request in group]
-        before = group[0].before if group[0].alone else lambda place: place
-        return matches, Recording(self.kept, chains, lengths, matches[0].length, before)
+        return matches, Recording(self.kept, chains, lengths, matches[0].length, group[0].places.before)
 
     def _reread(self, request: Choices, options: object) -> Reread | None:
         """Why more of a request is read than what it begins with was read before; None where it is not."""

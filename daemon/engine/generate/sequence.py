@@ -30,10 +30,9 @@ _ids = itertools.count(1)
 class Sequence:
     """`tokens` is prompt and answer; the last one is not in any cache yet. `launched` counts the steps started for it,
     `generated` the tokens that were read. `stopping`: its stop token is drawn, but not yet accepted; `ended_by`: it
-    is accepted, and none of `tokens`. `cached`: how
-    many tokens of its prompt need not be read when it is admitted first. `chain`: of its tokens, or of what stands for
-    those of pictures, which are in `places`. `windows`: of each block of its answer, what
-    windows will have moved past. `id` is its own, `ask` that of the request."""
+    is accepted, and none of `tokens`. `cached`: how many tokens of its prompt need not be read when it is admitted
+    first. `chain`: of its tokens, or where `places` has pictures, of what stands for theirs. `windows`: of each block
+    of its answer, what windows will have moved past. `id` is its own, `ask` that of the request."""
 
     def __init__(self, ask: int, choice: int, prepared: Prepared, draw: Draw, model: LanguageModel) -> None:
         request = prepared.request

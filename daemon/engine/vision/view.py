@@ -55,7 +55,7 @@ class View:
         self._places = [np.frombuffer(picture.places, np.int32) for picture in pictures]
         self._found: dict[str, mx.array] = {}
         unread = zip(pictures, self._places, strict=True)
-        self._waiting = list({one.key: one for one, places in unread if places[-1] >= start}.values())
+        self._waiting = list({one.key: one for one, places in unread if places.size and places[-1] >= start}.values())
         self._stages: list[mx.array] = []
         self._made: mx.array | None = None
         self._begun = 0.0

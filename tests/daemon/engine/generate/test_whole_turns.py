@@ -40,10 +40,10 @@ def made(llama: LanguageModel) -> Made:
 class Asked:
     """An engine that is asked one prompt after the other."""
 
-    def __init__(self, model: LanguageModel, prefixes: int = PLENTY) -> None:
+    def __init__(self, model: LanguageModel, prefixes: int = PLENTY, *, pipelined: bool = False) -> None:
         self.wire = Wire(model)
         self.engine: Generator = generator(model, self.wire, prefixes=prefixes, tokens_per_step=24)
-        self.engine.pipelining.certain = 0
+        self.engine.pipelining.certain = (1 << 40) if pipelined else 0
         self.number = 0
 
     def answer(self, prompt: tuple[int, ...], count: int = 12) -> tuple[list[int], int, Reread | None]:
@@ -60,11 +60,11 @@ class Asked:
         return [one for block in kept._blocks.values() for one in block.snapshots or ()]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_turns_of_a_conversation(made: Made, name: str) -> None:
+@pytest.mark.parametrize(("name", "pipelined"), [*((name, False) for name in NAMES), ("llama4", True)])
+def test_turns_of_a_conversation(made: Made, name: str, pipelined: bool) -> None:
     """Each turn is the one before, its answer and some more, and reads what is new. The answers are those of an engine
     that keeps nothing, the first time and again, so no state was changed by those that went on from it."""
-    asked, plain = Asked(made(name)), Asked(made(name), prefixes=0)
+    asked, plain = Asked(made(name), pipelined=pipelined), Asked(made(name), prefixes=0)
     assert asked.engine.reuse == "turns"
     prompts, prompt, known = [], PROMPT, 0
     for turn in range(3):
