@@ -14,7 +14,7 @@ from ..device import backend
 from ..model.load import LanguageModel
 from ..prefix.disk.cache_layout import Layout
 from ..prefix.disk.disk_store import DiskStore, Numerics
-from ..prefix.layers import keepable
+from ..prefix.layers import keepable, unknown
 from .reuse import Disk
 
 _LIBRARIES = ("mlx", "mlx-lm", "mlx-vlm")
@@ -22,9 +22,11 @@ _ROOM = 1 << 20  # bytes of a block's file beside its tensors
 
 
 def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | None:
-    """None where the caches of such a network cannot be kept, or the folder is not to be used, which the log says."""
+    """None where the caches of such a network cannot be cut, or the folder is not to be used, which the log says."""
     caches = make_prompt_cache(model.network)
     if not keepable(caches):
+        names = ", ".join(unknown(caches))
+        _report(f"keep no prompts on disk reason='the caches of this model cannot be cut into blocks ({names})'")
         return None
     mx.eval(model.network(mx.array([[0, 0]]), cache=caches))
     layout = Layout.of(caches)

@@ -40,12 +40,18 @@ def plain(leaf: Any) -> Any:
 
 def keepable(caches: Sequence[Any]) -> bool:
     """Whether all of a network's caches, plain or batched, can be kept layer by layer."""
-    return all(
-        isinstance(leaf, (AttentionRows, StateRows))
-        or plain(leaf) in (KVCache, ArraysCache)
-        or (plain(leaf) is RotatingKVCache and leaf.keep == 0)
-        for leaf in leaves(caches)
-    )
+    return all(map(_known, leaves(caches)))
+
+
+def unknown(caches: Sequence[Any]) -> list[str]:
+    """The classes of which nobody knows here how to keep them."""
+    return list(dict.fromkeys(type(leaf).__name__ for leaf in leaves(caches) if not _known(leaf)))
+
+
+def _known(leaf: Any) -> bool:
+    if isinstance(leaf, (AttentionRows, StateRows)):
+        return True
+    return plain(leaf) in (KVCache, ArraysCache) or (plain(leaf) is RotatingKVCache and leaf.keep == 0)
 
 
 def by_columns(leaf: Any) -> bool:

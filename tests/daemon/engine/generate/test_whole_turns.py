@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -14,10 +15,11 @@ from support.engine_wire import Wire, ask, generator, run
 from support.small_blocks import blocks_of
 from support.uncut_models import CONFIGS, uncut
 
+from mlx_serve.daemon.engine.generate.disk import open_disk
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.whole_state import WholeState, copies_work
-from mlx_serve.daemon.protocol import Reread, Started
+from mlx_serve.daemon.protocol import Hello, PrefixFiles, Reread, Started
 
 NAMES = list(CONFIGS)
 SIZE = 8
@@ -118,6 +120,16 @@ def test_copies_share_memory_until_one_of_them_changes(made: Made) -> None:
     copies = [state.caches() for _ in range(8)]
     mx.eval([cache.state[:2] for one in copies for cache in one[:3]], state.arrays)
     assert sum(one.nbytes for one in state.arrays) > 100_000 > mx.get_active_memory() - before
+
+
+def test_they_are_not_on_disk_and_the_log_says_so(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = PrefixFiles(str(tmp_path), "model", PLENTY)
+    hello = Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=PLENTY)
+    assert open_disk(made("llama4"), files, hello) is None
+    said = "keep no prompts on disk reason='the caches of this model cannot be cut into blocks (ChunkedKVCache)'\n"
+    assert capsys.readouterr().err == said
 
 
 class Outside(KVCache):  # type: ignore[misc]
