@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...store.disk.scratch import CHILD, Scratch
-from . import kernel_cache
 from .child_environment import child_environment
 from .memory_gauge import MemoryGauge
 
@@ -27,23 +26,20 @@ class Child:
     """`Child.spawn()` gives the process and the parent's end of the socket; `wait` says how it ended. `memory`: what it
     holds with the processes that it started, and shares with no others."""
 
-    def __init__(self, process: asyncio.subprocess.Process, scratch: Scratch, cache: Path | None) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, scratch: Scratch) -> None:
         self._process = process
         self._scratch = scratch
-        self._cache = cache
         self._reading = asyncio.create_task(self._read_stderr())
         self._ending: asyncio.Task[str] | None = None
         self.memory = MemoryGauge(process.pid)
 
     @classmethod
     async def spawn(cls, command: Sequence[str] = ENGINE, cache: Path | None = None) -> tuple[Child, socket.socket]:
-        """`cache`: a private folder where the kernels are kept that MLX compiles, for the next child."""
+        """`cache`: a private folder where the kernels are kept that MLX compiles for a GPU, for the next child."""
         ours, theirs = socket.socketpair()
         scratch = Scratch.make(CHILD)
         try:
             with theirs:
-                if cache is not None:
-                    await asyncio.to_thread(kernel_cache.lend, cache, scratch.path)
                 for end in (ours, theirs):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
                 process = await asyncio.create_subprocess_exec(
@@ -64,7 +60,7 @@ class Child:
             scratch.remove()
             raise
         ours.setblocking(False)
-        return cls(process, scratch, cache), ours
+        return cls(process, scratch), ours
 
     @property
     def pid(self) -> int:
@@ -96,8 +92,6 @@ class Child:
         status = await self._process.wait()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._reading), 1.0)
-        if status == 0 and self._cache is not None:
-            await asyncio.to_thread(kernel_cache.collect, self._scratch.path, self._cache)
         await asyncio.to_thread(self._scratch.remove)
         if status < 0:
             return (

@@ -149,8 +149,7 @@ def main() -> None:
         models = Path(folder, "models")
         store = Store.open(models)
         talking, working = store.pull(options.chat), store.pull(options.work)
-        # As users have it: fused kernels compiled.
-        with LiveDaemon(models, environ={"MLX_DISABLE_COMPILE": ""}) as daemon:
+        with LiveDaemon(models) as daemon:
             daemon.ready()
             _measure(daemon.url, (talking.name.display(), working.name.display()), working.manifest.kind, options)
 

@@ -101,10 +101,8 @@ def main() -> None:
         models = Path(folder, "models")
         name = Store.open(models).pull(options.model, kind="embedding").name.display()
         peer = Peer(options.peer, options.model)
-        # As users have it: fused kernels compiled.
-        with LiveDaemon(models, environ={"MLX_DISABLE_COMPILE": ""}) as daemon:
+        with LiveDaemon(models) as daemon:
             daemon.ready()
-            daemon.environ.pop("MLX_DISABLE_COMPILE", None)
             _measure(daemon, peer, str(name), source, options)
         peer.close()
 

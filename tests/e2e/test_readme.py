@@ -44,7 +44,6 @@ def reader() -> Iterator[Reader]:
             "TMPDIR": folder,
             "HF_ENDPOINT": hub.url,
             "HF_HOME": f"{folder}/hub",
-            "MLX_DISABLE_COMPILE": "1",  # else each model's process runs the C++ compiler
         }
         try:
             yield Reader(environ, Path(folder))

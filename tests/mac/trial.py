@@ -59,8 +59,6 @@ class Trial:
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("MLX_SERVE_")}
         self.environ |= {name: value for name, value in os.environ.items() if name.startswith("MLX_SERVE_MODELS_")}
         self.environ |= {"MLX_SERVE_HOME": str(self.home)} | environ
-        if sys.platform != "darwin":  # on a CPU a child would run the C++ compiler for each of its fused kernels
-            self.environ["MLX_DISABLE_COMPILE"] = "1"
 
     def __enter__(self) -> Trial:
         try:

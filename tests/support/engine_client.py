@@ -57,22 +57,11 @@ class Sequence:
         return list(self.finished.context[self.finished.prompt_tokens :])
 
 
-def _share_kernels(temporary: Path) -> None:
-    """What MLX compiles for a CPU lies in `mlx` of TMPDIR: the C++ compiler takes longer than most tests, so that the
-    engines of one test process, which hardly ever start together, have it in common."""
-    common = Path(
-        tempfile.gettempdir(), f"mlx-serve-test-kernels-{os.getuid()}", os.environ.get("PYTEST_XDIST_WORKER", "one")
-    )
-    common.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (temporary / "mlx").symlink_to(common)
-
-
 class Engine:
     """One child process; `with Engine() as engine:` ends it. `sequences` holds every request by its id."""
 
     def __init__(self, environ: dict[str, str] | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        _share_kernels(Path(self._folder.name))
         self._stderr = open(Path(self._folder.name) / "stderr", "w+b")  # noqa: SIM115 - closed by close()
         self._socket, theirs = socket.socketpair()
         with theirs:

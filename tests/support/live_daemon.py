@@ -45,10 +45,9 @@ def together(calls: Iterable[Callable[[], T]]) -> list[T]:
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without settings of a daemon, proxies or tokens that a developer may have; which event
-    loop to use is left to MLX_SERVE_LOOP, so that every test can be run on each. On a CPU every model's process would
-    run the C++ compiler for its fused kernels: longer than all else that it does."""
+    loop to use is left to MLX_SERVE_LOOP, so that every test can be run on each."""
     private = ("MLX_SERVE_", "HF_", "OPENAI_", "OLLAMA_")
-    return {"MLX_DISABLE_COMPILE": "1"} | {
+    return {
         name: value
         for name, value in os.environ.items()
         if name == "MLX_SERVE_LOOP" or (not name.startswith(private) and not name.lower().endswith("_proxy"))

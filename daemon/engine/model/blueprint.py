@@ -6,7 +6,7 @@ The code is run with a cache and an attention that only take note of what they a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from .joined import Part
+from .replayed import replayed
 
 _ANY = "*"
 _OWN_NUMBER = re.compile(r"_?(?:layer_?)?(?:idx|index|id|number|num)", re.IGNORECASE)
@@ -86,13 +87,13 @@ class Blueprint:
         self._places = list(places(layer))
         self._mask = mx.zeros((1,))  # stands for any mask
         self.options: dict[str, Any] = {}
-        self.before = mx.compile(self.trace_before)
-        self._after: dict[Blueprint | None, Callable[..., list[mx.array]]] = {}
+        self.before = replayed(self.trace_before)
+        self._after: dict[Blueprint | None, Callable[..., Sequence[mx.array]]] = {}
 
-    def after(self, following: Blueprint | None) -> Callable[..., list[mx.array]]:
+    def after(self, following: Blueprint | None) -> Callable[..., Sequence[mx.array]]:
         """The function for a layer that a layer of `following` comes after."""
         if following not in self._after:
-            self._after[following] = mx.compile(partial(self._trace_after, following))
+            self._after[following] = replayed(partial(self._trace_after, following))
         return self._after[following]
 
     def trace_before(self, own: list[mx.array], x: mx.array, offsets: mx.array) -> tuple[mx.array, ...]:

@@ -27,6 +27,7 @@ def _import_mlx() -> None:
     finally:
         resource.setrlimit = original
     mx.set_default_device(mx.cpu)
+    mx.disable_compile()  # as a child does on a CPU
 
 
 _import_mlx()

@@ -324,3 +324,14 @@ def test_open_files_stay_allowed(engine: Engine) -> None:
         for pid in (os.getpid(), engine.process.pid)
     )
     assert own == child
+
+
+def test_no_answer_waits_for_a_compiler(checkpoint: Callable[[str], Path]) -> None:
+    """On a CPU MLX would run the machine's C++ compiler for whatever it fuses, in half a minute for a first answer."""
+    with Engine() as child:
+        child.load(checkpoint("qwen3"), max_batch=4, prefill_tokens_per_step=16)
+        hot = Sampling(temperature=0.9, top_p=0.9)
+        asked = [ask(child, sampling=hot), ask(child)]
+        child.finish(asked)
+        assert all(one.finished is not None for one in asked)
+        assert not (Path(child._folder.name) / "mlx").exists()
