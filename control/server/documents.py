@@ -49,6 +49,7 @@ def model_row(model: Installed, spellings: Mapping[Name, str]) -> ModelRow:
 
 def model_detail(model: Installed, spellings: Mapping[Name, str], residents: Sequence[Resident]) -> ModelDetail:
     manifest = model.manifest
+    info = next((one.info for one in residents if one.installed.base == model.base), None)
     return ModelDetail(
         model=model_row(model, spellings),
         kind_reason=manifest.kind_reason,
@@ -61,7 +62,8 @@ def model_detail(model: Installed, spellings: Mapping[Name, str], residents: Seq
         files=tuple(FileRow(path=each.path, digest=each.digest, size=each.size) for each in manifest.layers),
         system=manifest.overrides.system,
         options=dict(manifest.overrides.parameters),
-        reuse=next((one.info.reuse for one in residents if one.installed.base == model.base), None),
+        reuse=None if info is None else info.reuse,
+        file_bits=None if info is None else info.file_bits,
     )
 
 

@@ -40,7 +40,8 @@ class FileRow(ResponseBody, frozen=True):
 
 
 class ModelDetail(ResponseBody, frozen=True):
-    """`reuse`: from where prompts that were read before go on; None while the model is not in memory."""
+    """`reuse`: from where prompts that were read before go on; None while the model is not in memory. `file_bits`: of
+    their keys and values in files, where they are packed there."""
 
     model: ModelRow
     kind_reason: str
@@ -54,6 +55,7 @@ class ModelDetail(ResponseBody, frozen=True):
     system: str | None
     options: dict[str, Any]
     reuse: Reuse | None
+    file_bits: int | None
 
 
 class LoadedRow(ResponseBody, frozen=True):

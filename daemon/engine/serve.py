@@ -68,7 +68,9 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     with signs_of_life(mailbox):
         worker = _worker(model, request, limits, memory, prompts, hello)
     release_pool()
-    mailbox.send(msgspec.structs.replace(frame, reuse=worker.reuse) if isinstance(worker, Generator) else frame)
+    if isinstance(worker, Generator):
+        frame = msgspec.structs.replace(frame, reuse=worker.reuse, file_bits=worker.file_bits)
+    mailbox.send(frame)
     rest = Rest(
         model if isinstance(model, LanguageModel) else None,
         limits,

@@ -24,11 +24,13 @@ MAX_FRAME = 256 << 20
 
 class PrefixFiles(Value, frozen=True):
     """What was read before is kept in `folder` too, with what other models have there: at most `budget` bytes in all,
-    None: 8 GiB and a tenth of what is free at most. `model`: digest of its files, in hex."""
+    None: 8 GiB and a tenth of what is free at most. `model`: digest of its files, in hex. `bits`: of keys and values in
+    files, None: as they are."""
 
     folder: str
     model: str
     budget: int | None = None
+    bits: int | None = None
 
 
 class Load(Value, frozen=True, tag="load"):
@@ -139,7 +141,8 @@ class Loaded(Value, frozen=True, tag="loaded"):
     `precision` in which it computes, where that is not the one of its files.
     `reuse`: from where a prompt that was read before goes on: from any token, from some, from the ends of prompts and
     answers because its caches cannot be cut, or from none because they cannot be copied either, or because the settings
-    leave it nothing; None: it does not generate."""
+    leave it nothing; None: it does not generate.
+    `file_bits`: of keys and values of prompts in files, where they are not kept there as they are."""
 
     weight_bytes: int
     kv_bytes_per_token: int
@@ -150,6 +153,7 @@ class Loaded(Value, frozen=True, tag="loaded"):
     seconds: float = 0.0
     precision: str = ""
     reuse: Reuse | None = None
+    file_bits: int | None = None
 
 
 class LoadFailed(Value, frozen=True, tag="load_failed"):

@@ -111,12 +111,13 @@ class Loader:
         )
 
     def _request(self, slot: Slot, path: str) -> protocol.Load:
-        engine, prefixes = self._settings.engine, self._settings.cache.prefix_cache_mb
-        on_disk = self._settings.cache.prefix_disk_mb
+        engine, cache = self._settings.engine, self._settings.cache
+        prefixes, on_disk = cache.prefix_cache_mb, cache.prefix_disk_mb
         files = protocol.PrefixFiles(
             folder=str(prefix_folder.root(self._settings.home)),
             model=slot.base,
             budget=None if on_disk is None else on_disk << 20,
+            bits=None if cache.prefix_bits == "exact" else int(cache.prefix_bits),
         )
         return protocol.Load(
             path=path,

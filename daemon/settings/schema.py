@@ -117,6 +117,13 @@ class CacheSettings:
         auto=True,
         unit="MiB",
     )
+    prefix_bits: str = setting(
+        "exact",
+        "choice",
+        "keys and values of prompts on disk; exact: as they were computed; 8: in 8 bits, which takes 0.28 (of float32) "
+        "or 0.56 of the space and changes the logits a little after a prompt was read back",
+        choices=("exact", "8"),
+    )
 
 
 @dataclass(frozen=True)

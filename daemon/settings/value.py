@@ -190,7 +190,8 @@ def _map(spec: Setting, given: Given) -> dict[str, str]:
 
 
 def _choice(spec: Setting, given: Given) -> str:
-    word = given.strip() if isinstance(given, str) else ""
+    number = isinstance(given, int) and not isinstance(given, bool)  # as YAML reads some choices
+    word = given.strip() if isinstance(given, str) else str(given) if number else ""
     for choice in spec.choices:
         if word.lower() == choice.lower():
             return choice

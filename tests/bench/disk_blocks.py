@@ -1,9 +1,11 @@
 """The pace of blocks to disk and back, without a model: random columns of a model's shape, and the files read plainly.
 
-usage: disk_blocks.py [--layers 28] [--heads 8] [--width 128] [--tokens 6144] [--rounds 3]
+usage: disk_blocks.py [--layers 28] [--heads 8] [--width 128] [--dtype float16] [--tokens 6144] [--rounds 3] [--bits 8]
 
 Each round writes all blocks of one text, then a fresh reader takes them into memory, and a plain program reads the same
-files in the same round. `held up`: the most that MLX's thread itself computes in one step while others decode.
+files in the same round. `held up`: the longest that one call in a step kept MLX's thread while others decode, and what
+it computed itself in that time; a busy machine makes the first longer. `processor`: seconds of all threads. Megabytes
+are those in memory.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import mlx.core as mx
@@ -30,24 +33,38 @@ from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
 PLENTY = 1 << 40
 
 
+@dataclass(frozen=True)
+class Round:
+    """Seconds. `plain`: a program that reads the files of `stored` bytes."""
+
+    writing: float
+    writing_cpu: float
+    written_step: float
+    plain: float
+    plain_cpu: float
+    taken: float
+    taken_cpu: float
+    step: float
+    step_cpu: float
+    stored: int
+
+
 def columns(arguments: argparse.Namespace) -> Parts:
-    shape = (1, arguments.heads, BLOCK, arguments.width)
-    parts = tuple(
-        (mx.random.normal(shape, mx.float16), mx.random.normal(shape, mx.float16)) for _ in range(arguments.layers)
-    )
+    shape, dtype = (1, arguments.heads, BLOCK, arguments.width), getattr(mx, arguments.dtype)
+    parts = tuple((mx.random.normal(shape, dtype), mx.random.normal(shape, dtype)) for _ in range(arguments.layers))
     mx.eval([array for pair in parts for array in pair])
     return parts
 
 
-def written(store: DiskStore, chain: Chain, arguments: argparse.Namespace) -> tuple[float, float]:
-    """Seconds until all is in files, and the longest single call of them on this thread."""
+def written(store: DiskStore, chain: Chain, arguments: argparse.Namespace) -> tuple[float, float, float]:
+    """Seconds until all is in files, those of the processor, and of the longest call on this thread."""
     kept = PrefixCache(PLENTY, needs_snapshots=False)
     writer = BlockWriter(store, print)
     stream = mx.new_stream(mx.cpu) if mx.default_device() == mx.Device(mx.DeviceType.cpu) else None
     behind = WriteBehind(kept, writer, store.key, stream)
     for start in range(0, arguments.tokens, BLOCK):
         kept.add(chain, start, start + BLOCK, columns(arguments))
-    began, longest = time.perf_counter(), 0.0
+    began, spent, longest = time.perf_counter(), time.process_time(), 0.0
     while behind.waiting:
         call = time.thread_time()
         behind.hand_over(decoding=True)
@@ -56,62 +73,81 @@ def written(store: DiskStore, chain: Chain, arguments: argparse.Namespace) -> tu
         if behind.blocked:
             behind.wait(0.02)
     behind.finish(600)
-    return time.perf_counter() - began, longest
+    return time.perf_counter() - began, time.process_time() - spent, longest
 
 
-def taken_in(store: DiskStore, chain: Chain, layout: Layout, arguments: argparse.Namespace) -> float:
-    """Seconds until all of it is in memory."""
+def taken_in(
+    store: DiskStore, chain: Chain, layout: Layout, arguments: argparse.Namespace, *, decoding: bool
+) -> tuple[float, float, float, float]:
+    """Seconds until all of it is in memory, those of the processor, of the longest call on this thread, and what that
+    thread itself computed in one. `decoding`: beside steps of ten milliseconds."""
     kept = PrefixCache(PLENTY, needs_snapshots=False)
     back = ReadBack(kept, BlockReader(store), layout)
-    began = time.perf_counter()
+    began, spent, longest, computed = time.perf_counter(), time.process_time(), 0.0, 0.0
     back.begin(1, chain, arguments.tokens)
-    while back.goes_on(1):
-        back.wait(0.02)
+    more = True
+    while more:
+        call, here = time.perf_counter(), time.thread_time()
+        more = bool(back.goes_on(1))
+        longest, computed = max(longest, time.perf_counter() - call), max(computed, time.thread_time() - here)
+        back.after_step(decoding=decoding)
+        if decoding:
+            time.sleep(0.01)
+        elif more:
+            back.wait(0.02)
     match = kept.find(chain, arguments.tokens)
     mx.eval([array for parts in match.parts() for pair in parts if pair is not None for array in pair])
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - spent
     back.close()
     if match.length != arguments.tokens:
         raise RuntimeError(f"only {match.length} of {arguments.tokens} tokens came back")
-    return seconds
+    return seconds, processor, longest, computed
 
 
-def plainly(store: DiskStore) -> float:
-    began = time.perf_counter()
+def plainly(store: DiskStore) -> tuple[float, float]:
+    began, spent = time.perf_counter(), time.process_time()
     for path in store.folder.iterdir():
         path.read_bytes()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - spent
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("layers", 28), ("heads", 8), ("width", 128), ("tokens", 6144), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--dtype", default="float16", choices=("bfloat16", "float16", "float32"))
+    parser.add_argument("--bits", type=int, choices=(8,))
     arguments = parser.parse_args()
     caches = [KVCache() for _ in range(arguments.layers)]
+    shape, dtype = (1, arguments.heads, 1, arguments.width), getattr(mx, arguments.dtype)
     for cache in caches:
-        cache.update_and_fetch(*(mx.zeros((1, arguments.heads, 1, arguments.width), mx.float16) for _ in range(2)))
+        cache.update_and_fetch(mx.zeros(shape, dtype), mx.zeros(shape, dtype))
     layout = Layout.of(caches)
     assert layout is not None
-    rounds: list[tuple[float, float, float, float]] = []
+    megabytes = sum(one.nbytes for one in layout.columns(arguments.tokens)) / 1e6
+    rounds: list[Round] = []
     for number in range(arguments.rounds):
         with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-") as folder:
-            store = DiskStore(Path(folder) / "prompts", "key", PLENTY)
+            store = DiskStore(Path(folder) / "prompts", "key", PLENTY, packed=arguments.bits is not None)
             chain = Chain([number] * arguments.tokens)
-            writing, longest = written(store, chain, arguments)
-            first = taken_in(store, chain, layout, arguments)
-            plain = plainly(store)
-            again = taken_in(store, chain, layout, arguments)
-            rounds.append((writing, longest, plain, statistics.mean((first, again))))
-            megabytes = store.nbytes / 1e6
-            print(
-                f"{megabytes:.0f} MB: written in {writing:.2f} s, held up {1e3 * longest:.1f} ms, read plainly in "
-                f"{plain:.2f} s, taken in in {first:.2f} and {again:.2f} s"
-            )
-    writing, longest, plain, taken = (statistics.median(one) for one in zip(*rounds, strict=True))
-    print(
-        f"medians: write {megabytes / writing:.0f} MB/s, held up {1e3 * longest:.1f} ms, "
-        f"plain {megabytes / plain:.0f} MB/s, taken in {megabytes / taken:.0f} MB/s, {taken / plain:.2f} times"
+            writing = written(store, chain, arguments)
+            for _ in range(2):
+                plain = plainly(store)
+                taken = taken_in(store, chain, layout, arguments, decoding=False)
+                _, _, *step = taken_in(store, chain, layout, arguments, decoding=True)
+                rounds.append(Round(*writing, *plain, *taken[:2], *step, store.nbytes))
+                print(shown(rounds[-1], megabytes), flush=True)
+    medians = Round(*(statistics.median(one) for one in zip(*map(astuple, rounds), strict=True)))
+    print(f"medians: {shown(medians, megabytes)}")
+
+
+def shown(one: Round, megabytes: float) -> str:
+    return (
+        f"write {megabytes / one.writing:.0f} MB/s (processor {one.writing_cpu:.2f} s), "
+        f"held up {1e3 * one.written_step:.1f} ms; "
+        f"read {one.stored / 1e6:.0f} MB plainly {one.stored / 1e6 / one.plain:.0f} MB/s ({one.plain_cpu:.2f} s); "
+        f"take in {megabytes:.0f} MB: {megabytes / one.taken:.0f} MB/s ({one.taken_cpu:.2f} s), "
+        f"{one.taken / one.plain:.2f} times the reading, held up {1e3 * one.step:.1f} ms ({1e3 * one.step_cpu:.1f})"
     )
 
 

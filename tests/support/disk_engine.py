@@ -13,6 +13,7 @@ from support.waiting import GUARD
 from mlx_serve.daemon.engine.generate.disk import open_disk
 from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prefix.block import Block
 from mlx_serve.daemon.protocol import Hello, PrefixFiles
 
 PLENTY = 1 << 30
@@ -28,10 +29,16 @@ class Process:
     """An engine as one process of a daemon has it, with the files that others of it left in `folder`."""
 
     def __init__(
-        self, model: LanguageModel, folder: Path | None, *, digest: str = "model", pipelined: bool = False
+        self,
+        model: LanguageModel,
+        folder: Path | None,
+        *,
+        digest: str = "model",
+        pipelined: bool = False,
+        bits: int | None = None,
     ) -> None:
         self.wire = Wire(model)
-        files = None if folder is None else PrefixFiles(str(folder), digest, PLENTY)
+        files = None if folder is None else PrefixFiles(str(folder), digest, PLENTY, bits)
         disk = None if files is None else open_disk(model, files, _HELLO)
         plain = generator(model, self.wire, prefixes=0)
         limits = Limits(max_batch=4, tokens_per_step=24, prefixes=0 if disk is None else PLENTY)
@@ -46,6 +53,12 @@ class Process:
         self.number += len(asks)
         run((self.engine, self.wire), iter([asks]))
         return [self.wire.tokens(one) for one in numbers], [self.wire.finished(one).cached_tokens for one in numbers]
+
+    @property
+    def blocks(self) -> dict[bytes, Block]:
+        """What it has in memory, by name."""
+        assert self.engine._reuse.kept is not None
+        return dict(self.engine._reuse.kept._blocks)
 
     @property
     def folder(self) -> Path:

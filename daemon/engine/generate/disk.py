@@ -15,6 +15,7 @@ from ..model.load import LanguageModel
 from ..prefix.disk.cache_layout import Layout
 from ..prefix.disk.disk_store import DiskStore, Numerics
 from ..prefix.layers import keepable, unknown
+from .logit_change import measure, sample
 from .reuse import Disk
 
 _LIBRARIES = ("mlx", "mlx-lm", "mlx-vlm")
@@ -38,14 +39,28 @@ def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | 
         libraries=tuple(f"{name} {_version(name)}" for name in _LIBRARIES),
         backend=hello.backend,
         device=hello.device,
+        bits=files.bits,
     )
-    store = DiskStore(Path(files.folder), numerics.key(), files.budget, layout.largest + _ROOM)
+    packed = files.bits is not None
+    store = DiskStore(Path(files.folder), numerics.key(), files.budget, layout.largest + _ROOM, packed=packed)
     if not store.readable:
         _report(f"keep no prompts on disk reason='it is another user's, or open to others: chmod 700 {files.folder}'")
         return None
+    if packed:
+        _tell_change(model)
     # The copies of a GPU are a matter of microseconds there; those of a CPU would hold up what it computes.
     stream = mx.new_stream(mx.cpu) if backend() == "cpu" else None
     return Disk(store, layout, _report, stream)
+
+
+def _tell_change(model: LanguageModel) -> None:
+    try:
+        change = measure(model.network, sample(model.tokenizer, model.prefill_rate, model.rows))
+    except (RuntimeError, MemoryError) as error:
+        _report(f"keep prompts on disk in 8 bits change=unknown reason={' '.join(str(error).split())[:200]!r}")
+        return
+    if change is not None:
+        _report(f"keep prompts on disk in 8 bits {change}")
 
 
 def _version(library: str) -> str:

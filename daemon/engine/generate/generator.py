@@ -174,6 +174,11 @@ class Generator:
         return self._reuse.sort
 
     @property
+    def file_bits(self) -> int | None:
+        """As in Loaded."""
+        return self._reuse.file_bits
+
+    @property
     def _room_for_copies(self) -> int | None:
         """Bytes that nobody who runs needs; what is only kept makes room."""
         if self._ledger.memory is None or not self._reuse.unwritten:

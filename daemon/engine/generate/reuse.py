@@ -17,6 +17,7 @@ from ..prefix.disk.block_reader import BlockReader
 from ..prefix.disk.block_writer import BlockWriter
 from ..prefix.disk.cache_layout import Layout
 from ..prefix.disk.disk_store import DiskStore
+from ..prefix.disk.eight_bits import BITS
 from ..prefix.disk.read_back import ReadBack
 from ..prefix.disk.write_behind import LEAST_TOKENS, WriteBehind
 from ..prefix.known_texts import KnownTexts
@@ -104,14 +105,20 @@ class Reuse:
         return 0 if self._store is None else self._store.nbytes
 
     @property
+    def file_bits(self) -> int | None:
+        """As in Loaded."""
+        return BITS if self._store is not None and self._store.packed else None
+
+    @property
     def disk_tokens(self) -> int:
         """Tokens that were read back from files."""
         return 0 if self._back is None else self._back.tokens
 
     @property
     def copied(self) -> int:
-        """Bytes of memory that hold what is to be written."""
-        return 0 if self._behind is None else self._behind.nbytes
+        """Bytes of memory that hold what is to be written, or is being read from files."""
+        behind = 0 if self._behind is None else self._behind.nbytes
+        return behind if self._back is None else behind + self._back.nbytes
 
     def limit(self, most: int | None) -> None:
         """What is kept may take so many bytes at the moment."""
@@ -300,18 +307,20 @@ class Reuse:
 
     @property
     def unwritten(self) -> bool:
-        """Whether `write` has something to do."""
-        return self._behind is not None and self._behind.waiting
+        """Whether `write` has something to do, or memory for files is to be let go."""
+        return (self._behind is not None and self._behind.waiting) or (self._back is not None and self._back.leaving)
 
     def write(self, *, decoding: bool, room: int | None, rest: bool) -> None:
         """After each step: a little of what is to be written. `decoding`: others wait for the next one; `rest`: nobody
         computes anything. Copies take no more than `room` bytes."""
+        if self._back is not None:
+            self._back.after_step(decoding=decoding)
         if self._behind is not None:
             self._behind.hand_over(decoding=decoding, room=room, rest=rest)
 
     def wait(self, seconds: float) -> None:
         """Nothing is computed: until the disk has come on, or for so long; at once where nothing waits for it."""
-        if self._back is not None and self._back.reading:
+        if self._back is not None and (self._back.reading or self._back.leaving):
             self._back.wait(seconds)
         elif self._behind is not None and self._behind.blocked:
             self._behind.wait(seconds)

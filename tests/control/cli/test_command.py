@@ -57,21 +57,21 @@ def test_port_and_socket_choose_the_daemon(starter: FakeDaemon, run: Run) -> Non
 
 
 @pytest.mark.parametrize(
-    ("reuse", "said"),
+    ("reuse", "bits", "said"),
     [
-        ("any", "go on from the last common token"),
-        ("turns", "go on from the end of a prompt or an answer: its caches cannot be cut"),
-        ("unknown", "are read again: its caches can be neither cut nor copied"),
-        (None, None),
+        ("any", None, "go on from the last common token"),
+        ("turns", None, "go on from the end of a prompt or an answer: its caches cannot be cut"),
+        ("unknown", None, "are read again: its caches can be neither cut nor copied"),
+        ("any", 8, "in 8 bits"),
     ],
 )
-def test_show_says_from_where_prompts_go_on(starter: FakeDaemon, run: Run, reuse: Any, said: str | None) -> None:
-    """Of a model in memory; of another one nobody knows."""
-    assert "prompts read before" not in run("show", "starter").stdout
-    starter.residency.info = msgspec.structs.replace(starter.residency.info, reuse=reuse)
+def test_show_says_from_where_prompts_go_on(starter: FakeDaemon, run: Run, reuse: Any, bits: Any, said: str) -> None:
+    """Of a model in memory, and whether they are packed on disk; of another one nobody knows."""
+    assert "prompts " not in run("show", "starter").stdout
+    starter.residency.info = msgspec.structs.replace(starter.residency.info, reuse=reuse, file_bits=bits)
     run("load", "starter")
     shown = run("show", "starter").stdout
-    assert ("prompts read before" in shown) == (said is not None) and (said or "") in shown
+    assert "prompts read before" in shown and ("prompts on disk" in shown) == (bits is not None) and said in shown
 
 
 def test_load_ps_unload_remove(starter: FakeDaemon, run: Run) -> None:

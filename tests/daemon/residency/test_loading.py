@@ -69,14 +69,16 @@ async def test_what_the_child_is_told(build: Build) -> None:
     assert request.memory_limit == harness.fleet.memory
 
 
-@pytest.mark.parametrize(("given", "budget"), [(None, None), (300, 300 << 20)])
-async def test_where_prompts_are_kept_on_disk(build: Build, given: int | None, budget: int | None) -> None:
-    """In the user's own folder, under the digest of the model's files, within what the setting says."""
-    harness = build(cache={"prefix_disk_mb": given})
+@pytest.mark.parametrize(("given", "budget", "bits"), [(None, None, None), (300, 300 << 20, None), (300, 300 << 20, 8)])
+async def test_where_prompts_are_kept_on_disk(
+    build: Build, given: int | None, budget: int | None, bits: int | None
+) -> None:
+    """In the user's own folder, under the digest of the model's files, within what the setting says, and as it says."""
+    harness = build(cache={"prefix_disk_mb": given} | ({} if bits is None else {"prefix_bits": str(bits)}))
     runner = await harness.use_once(A)
     assert runner.request is not None and runner.request.files is not None
     files = runner.request.files
-    assert Path(files.folder).parts[-2:] == ("cache", "prompts") and files.budget == budget
+    assert Path(files.folder).parts[-2:] == ("cache", "prompts") and (files.budget, files.bits) == (budget, bits)
     assert files.model == harness.store.find(A).base
 
 

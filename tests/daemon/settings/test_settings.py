@@ -110,6 +110,18 @@ def test_auto_and_null_in_the_file(environ: dict[str, str], tmp_path: Path) -> N
     assert settings.models.memory_limit is None and settings.models.preload == ()
 
 
+def test_a_choice_that_is_a_number(environ: dict[str, str], tmp_path: Path) -> None:
+    """YAML reads it as one; others are refused with what there is."""
+    file = tmp_path / "config.yaml"
+    for given, bits in (("8", "8"), ("'8'", "8"), ("exact", "exact"), ("null", "exact")):
+        file.write_text(f"cache:\n  prefix_bits: {given}\n")
+        assert load_settings({"config": str(file)}, environ).cache.prefix_bits == bits
+    for wrong in ("4", "true", "8.0", "auto"):
+        file.write_text(f"cache:\n  prefix_bits: {wrong}\n")
+        with pytest.raises(ConfigError, match=r"config.yaml:2: cache.prefix_bits must be one of exact, 8, not"):
+            load_settings({"config": str(file)}, environ)
+
+
 def test_lists_and_maps_in_the_file(environ: dict[str, str], tmp_path: Path) -> None:
     write(
         tmp_path,

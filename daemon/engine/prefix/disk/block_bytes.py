@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import ArraysCache, RotatingKVCache
 
 from ..block import Block
-from ..layers import Snapshot
-from .block_file import BlockFile, Buffer, DamagedBlock, Header, States, Tensor, Window
+from ..layers import Parts, Snapshot, Snapshots
+from .block_file import BlockFile, Buffer, Bytes, Header, Room, States, Window
 from .cache_layout import Layout
+from .tensor import Tensor
 
 
 def header(block: Block, key: str) -> Header:
@@ -43,18 +45,78 @@ def to_file(block: Block, key: str) -> BlockFile:
     return BlockFile(header(block, key), block.tokens, tuple(bytes(view(flat(one))) for one in block.arrays()))
 
 
-def to_block(file: BlockFile, layout: Layout) -> Block:
-    """What `to_file` was given, its arrays in memory of their own. Raises DamagedBlock where it is not of such a
-    network."""
-    found = file.header
-    if found.parts != tuple(one.columns for one in layout.layers) or not layout.fits(
-        found.tokens, found.tensors, found.snapshots
-    ):
-        raise DamagedBlock("it is of another network")
-    arrays = iter([_array(*one) for one in zip(found.tensors, file.tensors, strict=True)])
-    parts = tuple((next(arrays), next(arrays)) if has else None for has in found.parts)
-    snapshots = None if found.snapshots is None else tuple(_restored(one, arrays) for one in found.snapshots)
-    return Block(found.name, found.parent, bytes(file.tokens), parts, snapshots)
+class Landing:
+    """Memory of MLX for the columns of neighbouring blocks, of so many tokens each, one piece a tensor: begun here, and
+    filled by threads that know nothing but memory.
+
+    `begin` and `look` are called until all is `ready`, then the rooms are given away, and `parts` are what came. The
+    rooms' memory is that of these arrays: whoever fills them must have ended before the Landing goes.
+    """
+
+    def __init__(self, layout: Layout, widths: Sequence[int], stream: mx.Stream) -> None:
+        self._layout = layout
+        self._widths = widths
+        self._stream = stream
+        self._tensors = layout.columns(sum(widths))
+        self._memory: list[mx.array] = []
+        self._rows: list[Bytes] = []
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in self._tensors)
+
+    @property
+    def ready(self) -> bool:
+        return len(self._rows) == len(self._tensors)
+
+    def begin(self) -> bool:
+        """Begin to allocate one more piece; False where all are begun. Raises RuntimeError or MemoryError where there
+        is no memory."""
+        if len(self._memory) == len(self._tensors):
+            return False
+        self._memory.append(mx.zeros((self._tensors[len(self._memory)].nbytes,), mx.uint8, stream=self._stream))
+        mx.async_eval(self._memory[-1])
+        return True
+
+    def look(self) -> None:
+        """At the first piece that was begun and not looked at, which is waited for."""
+        place = len(self._rows)
+        rows = np.frombuffer(view(self._memory[place]), np.uint8)
+        self._rows.append(rows.reshape(self._tensors[place].shape[1], -1))
+
+    def room(self, place: int) -> Room:
+        """Where the columns of that block go."""
+        start, stop = sum(self._widths[:place]), sum(self._widths[: place + 1])
+        width, total = self._widths[place], sum(self._widths)
+        columns = tuple(rows[:, rows.shape[1] * start // total : rows.shape[1] * stop // total] for rows in self._rows)
+        return Room(columns, lambda found: found.tokens == width and self._layout.fits(found))
+
+    def parts(self) -> Parts:
+        """The columns of all of them."""
+        pairs = zip(self._tensors, self._memory, strict=True)
+        arrays = iter([memory.view(getattr(mx, one.dtype)).reshape(one.shape) for one, memory in pairs])
+        return tuple((next(arrays), next(arrays)) if one.columns else None for one in self._layout.layers)
+
+
+class Restored:
+    """What came of one file beside its columns, made into arrays one by one."""
+
+    def __init__(self, file: BlockFile) -> None:
+        self.file = file
+        self._tensors = deque(zip(file.header.tensors[file.header.columns :], file.tensors, strict=True))
+        self._arrays: list[mx.array] = []
+
+    def advance(self) -> bool:
+        """One more of them; whether all are there."""
+        if self._tensors:
+            self._arrays.append(_array(*self._tensors.popleft()))
+        return not self._tensors
+
+    @property
+    def snapshots(self) -> Snapshots | None:
+        """When all are there."""
+        arrays, described = iter(self._arrays), self.file.header.snapshots
+        return None if described is None else tuple(_restored(one, arrays) for one in described)
 
 
 def _described(one: Snapshot) -> States | Window | None:

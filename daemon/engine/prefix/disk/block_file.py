@@ -4,56 +4,44 @@
 32 bytes  BLAKE2b of all that follows, without the tensors
 4 bytes   length of the header, little-endian
 header    `Header` in MessagePack
-sums      of each tensor: its CRC-32 and, modulo 2^64, the sum of its words of eight bytes, little-endian
+sums      16 bytes of each tensor, as `checksum` says
 tokens    four bytes each
-tensors   one after another, row-major, as they are in memory (bfloat16 stays bfloat16)
+tensors   one after another, row-major, as they are in memory (bfloat16 stays bfloat16), or packed (`eight_bits`)
 
-The sums tell damage, at twice the pace of BLAKE2b; they keep nobody out who can write into the folder.
+The sums tell damage, at many times the pace of BLAKE2b; they keep nobody out who can write into the folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import prod
 from typing import TypeAlias
-from zlib import crc32
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ..chain import end_name
+from .checksum import SUM, checksum
+from .eight_bits import pack, packed_bytes, unpack
+from .tensor import WIDTHS, Tensor
 
-MAGIC = b"MLXSPB\x00\x02"
+MAGIC = b"MLXSPB\x00\x03"
 _DIGEST = 32
 _LENGTH = 4
 _START = len(MAGIC) + _DIGEST + _LENGTH
-_SUM = 12
-_WORD = 8
 _TOKEN = 4
-_DTYPES = {
-    1: ("uint8", "int8"),
-    2: ("uint16", "int16", "float16", "bfloat16"),
-    4: ("uint32", "int32", "float32"),
-    8: ("uint64", "int64"),
-}
-WIDTHS = {dtype: width for width, dtypes in _DTYPES.items() for dtype in dtypes}
+_HEAD = 1 << 16  # bytes that are read at once, in the hope that all before the tensors is in them
+_MOST_ROWS = 512  # in one call, of 1,024 that systems allow
 
 Buffer: TypeAlias = bytes | memoryview
+Bytes: TypeAlias = NDArray[np.uint8]
 
 
 class DamagedBlock(ValueError):
     """A file is not, or not wholly, the block that was looked for."""
-
-
-class Tensor(msgspec.Struct, frozen=True, array_like=True):
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        return WIDTHS[self.dtype] * prod(self.shape)
 
 
 class States(msgspec.Struct, frozen=True, array_like=True, tag="states"):
@@ -71,7 +59,8 @@ class Window(msgspec.Struct, frozen=True, array_like=True, tag="window"):
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
     """`key`: the model and its numerics. `parts`: which layers have columns, keys and values each. Their tensors come
-    first, then those of the snapshots; a layer that is kept in the other way is false, or null."""
+    first, then those of the snapshots; a layer that is kept in the other way is false, or null. `groups`, in a file
+    alone: how many tokens of each column's tensor were packed together, 0 where it is as it was."""
 
     key: str
     name: bytes
@@ -80,6 +69,12 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     parts: tuple[bool, ...]
     snapshots: tuple[States | Window | None, ...] | None
     tensors: tuple[Tensor, ...]
+    groups: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """Tensors that are columns of tokens."""
+        return 2 * sum(self.parts)
 
     @property
     def expected(self) -> int:
@@ -87,12 +82,20 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         of_snapshots = [
             sum(one.present) if isinstance(one, States) else 2 for one in self.snapshots or () if one is not None
         ]
-        return 2 * sum(self.parts) + sum(of_snapshots)
+        return self.columns + sum(of_snapshots)
+
+    def group(self, place: int) -> int:
+        return self.groups[place] if place < len(self.groups) else 0
+
+    def stored(self, place: int) -> int:
+        """Bytes of that tensor in the file."""
+        tensor, group = self.tensors[place], self.group(place)
+        return packed_bytes(tensor, group) if group else tensor.nbytes
 
 
 @dataclass(frozen=True)
 class BlockFile:
-    """`tensors`: the bytes of each of the header's."""
+    """`tensors`: the bytes of each of the header's; where the columns were read into a Room, of the others."""
 
     header: Header
     tokens: Buffer
@@ -100,51 +103,122 @@ class BlockFile:
 
     @property
     def nbytes(self) -> int:
-        """Of the file, without its header."""
+        """Of the file, without its header, where nothing is packed."""
         return _START + len(self.tokens) + sum(len(one) for one in self.tensors)
 
 
-def encode(file: BlockFile) -> list[Buffer]:
-    """The file's content, in pieces."""
-    header = msgspec.msgpack.encode(file.header)
-    sums = b"".join(map(_sum, file.tensors))
-    head: list[Buffer] = [len(header).to_bytes(_LENGTH, "little"), header, sums, file.tokens]
-    return [MAGIC, _digest(head), *head, *file.tensors]
+@dataclass(frozen=True)
+class Room:
+    """Memory for the columns of one block: of each tensor one row of bytes for each head, which need not be neighbours.
+    `fits` says whether a block of such tokens, tensors and snapshots is one of this network."""
+
+    columns: tuple[Bytes, ...]
+    fits: Callable[[Header], bool]
 
 
-def decode(data: bytes, key: str, name: bytes) -> BlockFile:
-    """The block of this name that a model of this key left; its buffers share the memory of `data`.
+def encode(file: BlockFile, *, packed: bool = False) -> list[Buffer]:
+    """The file's content, in pieces. `packed`: with the columns in 8 bits, as far as they are finite numbers."""
+    header, tensors = file.header, list(file.tensors)
+    if packed:
+        groups = []
+        for place in range(header.columns):
+            group, content = pack(header.tensors[place], tensors[place])
+            groups.append(group)
+            tensors[place] = content
+        header = msgspec.structs.replace(header, groups=tuple(groups))
+    told = msgspec.msgpack.encode(header)
+    sums = b"".join(checksum(_row(one)) for one in tensors)
+    head: list[Buffer] = [len(told).to_bytes(_LENGTH, "little"), told, sums, file.tokens]
+    return [MAGIC, _digest(head), *head, *tensors]
 
-    Raises DamagedBlock for anything else.
+
+def read(descriptor: int, size: int, key: str, name: bytes, room: Room | None = None) -> BlockFile:
+    """The block of this name that a model of this key left, from a file of so many bytes; its columns go into the room.
+
+    Raises DamagedBlock for anything else; then what is in the room means nothing. Raises OSError.
     """
-    view = memoryview(data)
+    header, sums, tokens, start = _head(descriptor, size, key, name)
+    found = msgspec.structs.replace(header, groups=())
+    if room is not None and not room.fits(found):
+        raise DamagedBlock("it is of another network")
+    os.lseek(descriptor, start, os.SEEK_SET)
+    tensors: list[Buffer] = []
+    for place, tensor in enumerate(header.tensors):
+        inside = room is not None and place < header.columns
+        target = room.columns[place] if room is not None and inside else np.empty((1, tensor.nbytes), np.uint8)
+        group = header.group(place)
+        stored = np.empty((1, header.stored(place)), np.uint8) if group else target
+        _fill(descriptor, stored)
+        if sums[place * SUM : (place + 1) * SUM] != checksum(stored):
+            raise DamagedBlock("a tensor's checksum is wrong")
+        if group:
+            unpack(tensor, group, stored[0], target)
+        if not inside:
+            tensors.append(memoryview(target[0]))
+    return BlockFile(found, tokens, tuple(tensors))
+
+
+def _head(descriptor: int, size: int, key: str, name: bytes) -> tuple[Header, bytes, bytes, int]:
+    """Header, sums, tokens, and where the tensors begin."""
+    data = os.pread(descriptor, _HEAD, 0)
     if len(data) < _START or data[: len(MAGIC)] != MAGIC:
         raise DamagedBlock("it is no block of this version")
-    end = _START + int.from_bytes(view[_START - _LENGTH : _START], "little")
+    end = _START + int.from_bytes(data[_START - _LENGTH : _START], "little")
+    data = _longer(descriptor, data, min(end, size))
     try:
-        header = msgspec.msgpack.decode(view[_START:end], type=Header)
+        header = msgspec.msgpack.decode(memoryview(data)[_START:end], type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedBlock("its header cannot be read") from error
     if header.key != key or header.name != name:
         raise DamagedBlock("it is another block")
     sound = all(one.dtype in WIDTHS and min(one.shape, default=1) > 0 for one in header.tensors)
-    if not sound or header.tokens <= 0 or header.expected != len(header.tensors):
+    if not sound or header.tokens <= 0 or header.expected != len(header.tensors) or not _packs(header):
         raise DamagedBlock("its header contradicts itself")
-    sizes = [_SUM * len(header.tensors), header.tokens * _TOKEN, *(one.nbytes for one in header.tensors)]
-    if end + sum(sizes) != len(data):
+    start = end + SUM * len(header.tensors) + header.tokens * _TOKEN
+    if start + sum(map(header.stored, range(len(header.tensors)))) != size:
         raise DamagedBlock("its length is wrong")
-    pieces = []
-    for size in sizes:
-        pieces.append(view[end : end + size])
-        end += size
-    sums, tokens, *tensors = pieces
-    if data[len(MAGIC) : len(MAGIC) + _DIGEST] != _digest([view[_START - _LENGTH : end - sum(sizes[2:])]]):
+    data = _longer(descriptor, data, start)[:start]
+    if data[len(MAGIC) : len(MAGIC) + _DIGEST] != _digest([memoryview(data)[_START - _LENGTH :]]):
         raise DamagedBlock("its checksum is wrong")
-    if any(sums[place * _SUM : (place + 1) * _SUM] != _sum(one) for place, one in enumerate(tensors)):
-        raise DamagedBlock("a tensor's checksum is wrong")
-    if end_name(header.parent, bytes(tokens)) != name:
+    sums, tokens = data[end : start - header.tokens * _TOKEN], data[start - header.tokens * _TOKEN :]
+    if end_name(header.parent, tokens) != name:
         raise DamagedBlock("its tokens have another name")
-    return BlockFile(header, tokens, tuple(tensors))
+    return header, sums, tokens, start
+
+
+def _packs(header: Header) -> bool:
+    """Whether what it says of packed tensors is possible."""
+    if len(header.groups) not in (0, header.columns):
+        return False
+    pairs = zip(header.groups, header.tensors, strict=False)
+    return all(group == 0 or (group > 0 and len(one.shape) > 1) for group, one in pairs)
+
+
+def _longer(descriptor: int, data: bytes, length: int) -> bytes:
+    """These first bytes of a file, and more of them up to so many."""
+    while len(data) < length:
+        more = os.pread(descriptor, length - len(data), len(data))
+        if not more:
+            raise DamagedBlock("its length is wrong")
+        data += more
+    return data
+
+
+def _fill(descriptor: int, target: Bytes) -> None:
+    """Read its rows, one after the other."""
+    rows = [memoryview(row) for row in target]
+    while rows:
+        count = os.readv(descriptor, rows[:_MOST_ROWS])
+        if not count:
+            raise DamagedBlock("its length is wrong")
+        while rows and count >= len(rows[0]):
+            count -= len(rows.pop(0))
+        if count:
+            rows[0] = rows[0][count:]
+
+
+def _row(data: Buffer) -> Bytes:
+    return np.frombuffer(data, np.uint8)[None]
 
 
 def _digest(pieces: Sequence[Buffer]) -> bytes:
@@ -152,10 +226,3 @@ def _digest(pieces: Sequence[Buffer]) -> bytes:
     for piece in pieces:
         digest.update(piece)
     return digest.digest()
-
-
-def _sum(tensor: Buffer) -> bytes:
-    words = len(tensor) // _WORD * _WORD
-    total = int(np.frombuffer(tensor[:words], "<u8").sum(dtype=np.uint64))
-    total += int.from_bytes(tensor[words:], "little")
-    return crc32(tensor).to_bytes(4, "little") + (total % (1 << 64)).to_bytes(_WORD, "little")

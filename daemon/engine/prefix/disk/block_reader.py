@@ -9,7 +9,7 @@ from threading import Event
 from typing import TypeVar
 
 from ..chain import BLOCK, end_name, packed
-from .block_file import BlockFile
+from .block_file import BlockFile, Room
 from .disk_store import DiskStore
 
 _T = TypeVar("_T")
@@ -46,8 +46,9 @@ class BlockReader:
         """The files of the longest beginning from which a sequence can go on, in their order."""
         return self._begin(lambda: find(self._store, wanted))
 
-    def read(self, name: bytes) -> Future[BlockFile | None]:
-        return self._begin(lambda: self._store.read(name))
+    def read(self, name: bytes, room: Room) -> Future[BlockFile | None]:
+        """None as DiskStore says. Nobody else may look at the room until it has ended."""
+        return self._begin(lambda: self._store.read(name, room))
 
     def wait(self, seconds: float) -> None:
         """Until something has been found or read since the last call, or for so long."""

@@ -11,7 +11,8 @@ from mlx_lm.models.cache import ArraysCache
 
 from ..chain import BLOCK
 from ..layers import by_columns, leaves
-from .block_file import States, Tensor, Window
+from .block_file import Header, States, Window
+from .tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,15 @@ class Layout:
         pairs = zip(self.layers, tokens, strict=True)
         return sum(_bytes(tensor, count) for one, count in pairs for tensor in one.tensors if tensor is not None)
 
-    def fits(self, tokens: int, tensors: Sequence[Tensor], snapshots: Sequence[States | Window | None] | None) -> bool:
-        """Whether these are those of a block of so many tokens, columns first, and then what else there is of each
-        layer."""
-        wanted = [_wide(tensor, tokens) for one in self.layers if one.columns for tensor in one.tensors if tensor]
+    def columns(self, tokens: int) -> list[Tensor]:
+        """Keys and values of so many tokens, of each layer that is kept by columns."""
+        return [_wide(tensor, tokens) for one in self.layers if one.columns for tensor in one.tensors if tensor]
+
+    def fits(self, header: Header) -> bool:
+        """Whether its block is one of this network: columns first, and then what else there is of each layer."""
+        wanted, snapshots = self.columns(header.tokens), header.snapshots
+        if header.parts != tuple(one.columns for one in self.layers):
+            return False
         if snapshots is not None:
             if len(snapshots) != len(self.layers):
                 return False
@@ -62,7 +68,7 @@ class Layout:
                     if not isinstance(kept, States) or kept.present != present:
                         return False
                     wanted += [tensor for tensor in one.tensors if tensor is not None]
-        return list(tensors) == wanted
+        return list(header.tensors) == wanted
 
 
 def _holds(leaf: Any) -> bool:

@@ -10,16 +10,17 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 
 from ....prefix_folder import BLOCK, END, PrefixFolder, remove
-from .block_file import MAGIC, BlockFile, DamagedBlock, decode, encode
+from .block_file import MAGIC, BlockFile, DamagedBlock, Room, encode, read
 
-ARITHMETIC = 1
+ARITHMETIC = 2
 """Raised when the engine computes keys, values or states in another way than before."""
 
 APART = 1000
@@ -36,6 +37,7 @@ class Numerics(msgspec.Struct, frozen=True):
     libraries: tuple[str, ...]  # with their versions
     backend: str
     device: str
+    bits: int | None = None  # of columns in files; None: as many as in memory
     arithmetic: int = ARITHMETIC
 
     def key(self) -> str:
@@ -46,10 +48,13 @@ class Numerics(msgspec.Struct, frozen=True):
 
 class DiskStore:
     """The blocks of one key in a folder below `root`. `budget`: bytes for those of all keys, None for `auto`;
-    `largest`: bytes that no file of a block has."""
+    `largest`: bytes that no file of a block has; `packed`: their columns are written in 8 bits."""
 
-    def __init__(self, root: Path, key: str, budget: int | None, largest: int = _LARGEST) -> None:
+    def __init__(
+        self, root: Path, key: str, budget: int | None, largest: int = _LARGEST, *, packed: bool = False
+    ) -> None:
         self.key = key
+        self.packed = packed
         self.files = PrefixFolder(root, budget)
         self.folder = root / key
         self._largest = largest
@@ -67,14 +72,16 @@ class DiskStore:
         except OSError:
             return False
 
-    def read(self, name: bytes) -> BlockFile | None:
-        """None where it is not there, or is not what it should be; then it is gone."""
-        return self._read(name, end=True) or self._read(name, end=False)
+    def read(self, name: bytes, room: Room | None = None) -> BlockFile | None:
+        """Its columns go into the room, where there is one. None where it is not there, or is not what it should be;
+        then it is gone."""
+        return self._read(name, room, end=True) or self._read(name, room, end=False)
 
-    def _read(self, name: bytes, *, end: bool) -> BlockFile | None:
+    def _read(self, name: bytes, room: Room | None, *, end: bool) -> BlockFile | None:
         path = self._path(name, end=end)
         try:
-            file = decode(_content(path, self._largest), self.key, name)
+            with _opened(path, self._largest) as (descriptor, size):
+                file = read(descriptor, size, self.key, name, room)
             if (file.header.snapshots is not None) == end:
                 return file
         except DamagedBlock:
@@ -92,7 +99,7 @@ class DiskStore:
         name, end = file.header.name, file.header.snapshots is not None
         if self.has(name, end=True) or (not end and self.has(name)):
             return False
-        pieces = encode(file)
+        pieces = encode(file, packed=self.packed)
         partial = self.files.reserve(self.key, sum(map(len, pieces)))
         if partial is None:
             return False
@@ -136,11 +143,14 @@ def _stamp(path: Path, used: int) -> bool:
     return True
 
 
-def _content(path: Path, most: int) -> bytes:
-    """Of a plain file of at most so many bytes."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    with open(os.open(path, flags), "rb", buffering=0) as source:
-        found = os.fstat(source.fileno())
+@contextmanager
+def _opened(path: Path, most: int) -> Iterator[tuple[int, int]]:
+    """A plain file of at most so many bytes: its descriptor and its size."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > most:
             raise DamagedBlock("it is no file of a block")
-        return source.readall()
+        yield descriptor, found.st_size
+    finally:
+        os.close(descriptor)

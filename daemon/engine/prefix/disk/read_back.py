@@ -1,28 +1,49 @@
-"""Blocks of long prompts that are on disk and not in memory: read by threads, taken into memory in order, here on MLX's
-thread, a few in each step. A prompt waits for its blocks while they come."""
+"""Blocks of long prompts that are on disk and not in memory: threads read them into memory that is made here, on
+MLX's thread, which takes them in in their order, a little in each step. A prompt waits for its blocks while they come.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import mlx.core as mx
 
-from ..block import Block
 from ..chain import BLOCK, Chain
-from ..layers import arrays, pieces, together
+from ..layers import arrays, columns, pieces
 from ..prefix_cache import PrefixCache
 from ..recording import TOGETHER
-from .block_bytes import to_block
+from .block_bytes import Landing, Restored
 from .block_file import BlockFile, DamagedBlock
 from .block_reader import BlockReader, Found, Wanted
 from .cache_layout import Layout
 
-_AHEAD = 8  # files
-_AHEAD_BYTES = 128 << 20
-_PORTION = 64 << 20
+_RUNS = 2
+_RUN_BYTES = 96 << 20
+_PIECES = 8  # of memory that are allocated at the same time
+_LATER = 2  # steps
+_BESIDE = 0.0015  # seconds a step where others decode, and what one array takes
+_ALONE = 0.01
 _STUCK_SECONDS = 10.0
+
+
+class _Run:
+    """Neighbours that come together: whole blocks, or the end of a text."""
+
+    def __init__(self, found: Sequence[Found], landing: Landing) -> None:
+        self.found = found
+        self.landing = landing
+        self.begun: deque[int] = deque()  # the steps in which pieces of its memory were
+        self.files: list[Future[BlockFile | None]] = []
+        self.restored: list[Restored] = []
+        self.broken = False  # what follows `restored` is not what was looked for
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread may be writing into its memory."""
+        return not all(one.done() for one in self.files)
 
 
 class _Reading:
@@ -34,15 +55,14 @@ class _Reading:
         self.start = number * BLOCK
         self.found: Future[tuple[Found, ...]] | None = found
         self.left: deque[Found] = deque()
-        self.coming: deque[tuple[Found, Future[BlockFile | None]]] = deque()
-        self.ready: list[Block] = []
-        self.width = 1  # bytes of the last block
+        self.runs: deque[_Run] = deque()
+        self.done = 0
         self.moved = time.monotonic()
 
     @property
     def futures(self) -> list[Future[object]]:
         found: list[Future[object]] = [self.found] if self.found is not None else []  # type: ignore[list-item]
-        return found + [future for _, future in self.coming]  # type: ignore[misc]
+        return found + [future for run in self.runs for future in run.files]  # type: ignore[misc]
 
 
 class ReadBack:
@@ -52,30 +72,60 @@ class ReadBack:
         self._kept = kept
         self._reader = reader
         self._layout = layout
+        self._stream = mx.new_stream(mx.cpu)  # so that memory for files is not waited for as long as a step takes
         self._readings: dict[int, _Reading] = {}
         self._stuck: list[Future[object]] = []
+        self._left: list[_Run] = []  # which nobody waits for, but threads still fill
+        self._left_at = 0.0
+        self._hurried = self._decoding = False
+        self._steps = 0
         self.tokens = 0
 
     @property
     def reading(self) -> bool:
         return bool(self._readings)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether memory of prompts that do not wait any more is to be let go, as soon as nobody fills it; of a disk
+        that does not answer not for ever."""
+        self._left = [run for run in self._left if run.busy]
+        return bool(self._left) and time.monotonic() - self._left_at < _STUCK_SECONDS
+
+    @property
+    def nbytes(self) -> int:
+        """Of memory for what has not come yet."""
+        runs = [run for one in self._readings.values() for run in one.runs]
+        return sum(run.landing.nbytes for run in (*runs, *self._left))
+
     def forget(self, number: int) -> None:
         """The prompt of this request does not wait any more."""
-        self._readings.pop(number, None)
+        reading = self._readings.pop(number, None)
+        if reading is not None:
+            self._leave(reading)
+
+    def after_step(self, *, decoding: bool) -> None:
+        """`decoding`: others wait for the next one."""
+        self._steps += 1
+        self._decoding = decoding
 
     def wait(self, seconds: float) -> None:
-        """Until something has come, or for so long."""
-        self._reader.wait(seconds)
+        """Until something has come, or for so long; not at all where there is more to do here."""
+        if not self._hurried:
+            self._reader.wait(seconds)
+        self._hurried = False
 
     def goes_on(self, number: int) -> bool | None:
         """Take what has come of the prompt of this request. Whether more is to come; None where it was not begun."""
         reading = self._readings.get(number)
         if reading is None:
             return None
-        if self._advance(reading):
-            return True
-        del self._readings[number]
+        try:
+            if self._advance(reading):
+                return True
+        except (RuntimeError, MemoryError):  # no memory for what comes
+            pass
+        self.forget(number)
         return False
 
     def begin(self, number: int, chain: Chain, length: int) -> None:
@@ -103,6 +153,12 @@ class ReadBack:
     def close(self) -> None:
         self._reader.close()
 
+    def _leave(self, reading: _Reading) -> None:
+        for future in reading.futures:
+            future.cancel()
+        self._left += [run for run in reading.runs if run.busy]
+        self._left_at = time.monotonic()
+
     def _advance(self, reading: _Reading) -> bool:
         """Whether more is to come."""
         if reading.found is not None:
@@ -110,33 +166,78 @@ class ReadBack:
                 return self._is_patient(reading)
             reading.left.extend(reading.found.result())
             reading.found = None
-        taken = 0
-        while taken < _PORTION:
-            self._ask(reading)
-            if not reading.coming:
+        until = time.perf_counter() + (_BESIDE if self._decoding else _ALONE)
+        while self._begin(reading) or self._take(reading):
+            if not (reading.runs or reading.left):
                 return False
-            found, future = reading.coming[0]
-            if not future.done():
-                return self._is_patient(reading)
-            reading.coming.popleft()
-            block = self._block(found, future)
-            last = block is None or not (reading.left or reading.coming)
-            if block is not None:
-                taken += block.nbytes
-                reading.width = block.nbytes
-                reading.moved = time.monotonic()
-                reading.ready.append(block)
-            if (last or len(reading.ready) == TOGETHER) and not self._keep(reading):
+            if time.perf_counter() >= until:
+                self._hurried = True
+                return True
+        return bool(reading.runs) and not reading.runs[0].broken and self._is_patient(reading)
+
+    def _begin(self, reading: _Reading) -> bool:
+        """A little of what comes before a run is read; whether there was anything to do."""
+        run = reading.runs[-1] if reading.runs else None
+        if run is None or run.files:
+            if len(reading.runs) == _RUNS or not reading.left:
                 return False
-            if last:
-                return False
+            found = self._next(reading)
+            reading.runs.append(_Run(found, Landing(self._layout, [one.tokens for one in found], self._stream)))
+        elif run.landing.ready:
+            rooms = map(run.landing.room, range(len(run.found)))
+            run.files = [self._reader.read(one.name, room) for one, room in zip(run.found, rooms, strict=True)]
+        elif len(run.begun) < _PIECES and run.landing.begin():
+            run.begun.append(self._steps)
+        elif not self._decoding or run.begun[0] + _LATER <= self._steps:
+            run.begun.popleft()
+            run.landing.look()
+        else:
+            return False
         return True
 
-    def _ask(self, reading: _Reading) -> None:
-        most = min(_AHEAD, max(1, _AHEAD_BYTES // reading.width))
-        while reading.left and len(reading.coming) < most:
-            found = reading.left.popleft()
-            reading.coming.append((found, self._reader.read(found.name)))
+    def _next(self, reading: _Reading) -> list[Found]:
+        """Those that come together, as many as memory is for."""
+        size = sum(one.nbytes for one in self._layout.columns(BLOCK))
+        most = max(1, min(TOGETHER, min(_RUN_BYTES, self._kept.limit) // max(1, size)))
+        found = [reading.left.popleft()]
+        while len(found) < most and reading.left and reading.left[0].tokens == found[0].tokens == BLOCK:
+            found.append(reading.left.popleft())
+        return found
+
+    def _take(self, reading: _Reading) -> bool:
+        """A little of what has come; whether there was anything."""
+        run = reading.runs[0] if reading.runs else None
+        if run is None or not run.files or run.broken:
+            return False
+        done = sum(one.done() for one in run.files)
+        if done > reading.done:
+            reading.done, reading.moved = done, time.monotonic()
+        if run.restored and not run.restored[-1].advance():
+            return True
+        if len(run.restored) < len(run.files):
+            future = run.files[len(run.restored)]
+            if not future.done():
+                return False
+            file = _result(future)
+            if file is not None:
+                run.restored.append(Restored(file))
+                return True
+            run.broken = True
+            if run.busy:
+                for one in run.files:
+                    one.cancel()
+        return self._end(reading, run)
+
+    def _end(self, reading: _Reading, run: _Run) -> bool:
+        """Keep what has come of a run."""
+        whole = not run.restored or self._keep(reading, run)
+        if run.broken or not whole:
+            reading.left.clear()
+            run.broken = True
+            return False
+        reading.runs.popleft()
+        reading.done = 0
+        return True
 
     def _is_patient(self, reading: _Reading) -> bool:
         if time.monotonic() - reading.moved < _STUCK_SECONDS:
@@ -144,38 +245,42 @@ class ReadBack:
         self._stuck += reading.futures
         return False
 
-    def _block(self, found: Found, future: Future[BlockFile | None]) -> Block | None:
-        try:
-            file = future.result()
-            block = None if file is None else to_block(file, self._layout)
-        except (DamagedBlock, OSError, MemoryError):
-            return None
-        return block if block is not None and len(block) == found.tokens else None
-
-    def _keep(self, reading: _Reading) -> bool:
+    def _keep(self, reading: _Reading, run: _Run) -> bool:
         """Take in what is ready, whole neighbours in one piece of memory. Whether all of it is kept."""
-        blocks, reading.ready = reading.ready, []
-        neighbours = [block for block in blocks if len(block) == BLOCK]
-        whole = together([block.parts for block in neighbours]) if neighbours else ()
-        shared = iter(list(pieces(whole, BLOCK)) if any(whole) else [block.parts for block in neighbours])
-        computed = arrays(whole)
-        for place, block in enumerate(blocks):
-            inside = len(block) == BLOCK and any(whole)
-            stop = reading.start + len(block)
-            self._kept.add(
+        count = len(run.restored)
+        parts = run.landing.parts()
+        if count < len(run.found):
+            covered = sum(one.tokens for one in run.found[:count])
+            parts = tuple(
+                None if pair is None else (mx.contiguous(pair[0]), mx.contiguous(pair[1]))
+                for pair in columns(parts, 0, covered)
+            )
+        computed = arrays(parts)
+        shared = pieces(parts, BLOCK) if any(parts) else iter([parts] * count)
+        inside = any(parts) and len(run.found) > 1
+        for place, one in enumerate(run.restored):
+            stop = reading.start + run.found[place].tokens
+            block = self._kept.add(
                 reading.chain,
                 reading.start,
                 stop,
-                next(shared) if len(block) == BLOCK else block.parts,
-                block.snapshots,
-                whole=whole if inside else None,
+                next(shared),
+                one.snapshots,
+                whole=parts if inside else None,
                 place=place * BLOCK if inside else 0,
                 stored=True,
             )
-            if self._kept.block(block.name) is None:
+            if self._kept.block(one.file.header.name) is None:
                 return False
-            computed += arrays(() if inside else block.parts, block.snapshots or ())
+            computed += [] if block is None else arrays((), block.snapshots or ())
+            self.tokens += stop - reading.start
             reading.start = stop
-            self.tokens += len(block)
         mx.async_eval(computed)
         return True
+
+
+def _result(future: Future[BlockFile | None]) -> BlockFile | None:
+    try:
+        return future.result()
+    except (DamagedBlock, OSError, MemoryError):
+        return None

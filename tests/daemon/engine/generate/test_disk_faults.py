@@ -132,9 +132,9 @@ def test_a_disk_that_does_not_answer(
     stuck, answered = begin(), Event()
     real = DiskStore.read
 
-    def read(store: DiskStore, name: bytes) -> Any:
+    def read(store: DiskStore, name: bytes, room: Any) -> Any:
         answered.wait(GUARD)
-        return real(store, name)
+        return real(store, name, room)
 
     monkeypatch.setattr(read_back, "_STUCK_SECONDS", 0.05)
     monkeypatch.setattr(DiskStore, "read", read)
@@ -154,9 +154,9 @@ def test_what_comes_from_disk_holds_nobody_up(
     slow, gate = begin(), Event()
     real = DiskStore.read
 
-    def read(store: DiskStore, name: bytes) -> Any:
+    def read(store: DiskStore, name: bytes, room: Any) -> Any:
         gate.wait(GUARD)
-        return real(store, name)
+        return real(store, name, room)
 
     monkeypatch.setattr(DiskStore, "read", read)
     short = tokens(8, 7)

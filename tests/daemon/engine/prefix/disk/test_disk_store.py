@@ -19,9 +19,10 @@ import pytest
 from support.waiting import wait_until
 
 from mlx_serve.daemon.engine.prefix.chain import end_name
-from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile, Header, States, Tensor, encode
+from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile, Header, States, encode
 from mlx_serve.daemon.engine.prefix.disk.block_writer import BlockWriter
 from mlx_serve.daemon.engine.prefix.disk.disk_store import APART, ARITHMETIC, DiskStore, Numerics
+from mlx_serve.daemon.engine.prefix.disk.tensor import Tensor
 from mlx_serve.daemon.prefix_folder import automatic_budget, model_of
 
 PLENTY = 1 << 20
@@ -361,10 +362,10 @@ def test_automatic_budget() -> None:
 def test_each_numeric_is_in_the_key() -> None:
     """Whatever changes the content of a block changes the folder."""
     plain = Numerics("1" * 64, "float32", ("mlx 0.30",), "cpu", "this one")
-    fields = {"model": "2" * 64, "layout": "float16", "libraries": (), "backend": "cuda", "device": "b"}
+    fields = {"model": "2" * 64, "layout": "float16", "libraries": (), "backend": "cuda", "device": "b", "bits": 8}
     others = [msgspec.structs.replace(plain, **{field: other}) for field, other in fields.items()]
     others.append(msgspec.structs.replace(plain, arithmetic=ARITHMETIC + 1))
-    assert len({one.key() for one in (plain, *others)}) == 7
+    assert len({one.key() for one in (plain, *others)}) == 8
     assert plain.key() == msgspec.structs.replace(plain).key() and model_of(plain.key()) == plain.model
 
 
@@ -375,7 +376,8 @@ def test_kills_in_the_middle_of_writing(root: Path) -> None:
     code = source[source.index("def block(") : source.index("def content(")]
     imports = "from mlx_serve.daemon.engine.prefix"
     code = (
-        f"import sys\nfrom pathlib import Path\n{imports}.disk.block_file import BlockFile, Header, Tensor\n"
+        f"import sys\nfrom pathlib import Path\n{imports}.disk.block_file import BlockFile, Header\n"
+        f"{imports}.disk.tensor import Tensor\n"
         f"{imports}.chain import end_name\n{imports}.disk.disk_store import DiskStore\n{code}"
         f"one = DiskStore(Path({str(root)!r}), 'key', 60_000)\n"
         "for number in range(int(sys.argv[1]), 1 << 30): one.write(block(number % 256, width=2000 + number % 3000))\n"

@@ -1,0 +1,193 @@
+"""Files come into memory a little in each step; memory that a thread still fills is not let go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from mlx_lm.models.cache import KVCache
+from support.small_blocks import blocks_of
+from support.waiting import GUARD, wait_until
+
+from mlx_serve.daemon.engine.prefix.chain import Chain
+from mlx_serve.daemon.engine.prefix.disk import read_back
+from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
+from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader
+from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
+from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
+from mlx_serve.daemon.engine.prefix.disk.read_back import ReadBack
+from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
+
+SIZE = 8
+LAYERS = 20
+BLOCKS = 20
+PLENTY = 1 << 30
+LENGTH = SIZE * BLOCKS
+
+
+class Clock:
+    """Each look at it takes a tenth of a millisecond."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 0.0001
+        return self.now
+
+
+class Files:
+    """A text of some blocks, and what reads them."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = DiskStore(root, "key", PLENTY)
+        self.chain = Chain(list(range(LENGTH)))
+        cache = KVCache()
+        cache.update_and_fetch(mx.zeros((1, 2, 1, 4)), mx.zeros((1, 2, 1, 4)))
+        layout = Layout.of([cache] * LAYERS)
+        assert layout is not None
+        self.layout = layout
+        source = PrefixCache(PLENTY, needs_snapshots=False)
+        for start in range(0, LENGTH, SIZE):
+            columns = mx.full((1, 2, SIZE, 4), start + 1.0)
+            block = source.add(self.chain, start, start + SIZE, tuple((columns, columns + 0.5) for _ in range(LAYERS)))
+            assert block is not None
+            self.store.write(to_file(block, "key"))
+        self.size = source.nbytes // BLOCKS
+
+    def begin(self, limit: int = PLENTY) -> tuple[ReadBack, PrefixCache]:
+        kept = PrefixCache(limit, needs_snapshots=False)
+        back = ReadBack(kept, BlockReader(self.store), self.layout)
+        back.begin(1, self.chain, LENGTH)
+        return back, kept
+
+
+def finish(back: ReadBack) -> int:
+    """How often the thread looked until all was there."""
+    for count in range(100_000):
+        if not back.goes_on(1):
+            return count
+        back.after_step(decoding=False)
+        back.wait(0.01)
+    raise AssertionError("the reading does not end")
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
+    blocks_of(SIZE, monkeypatch)
+    yield Files(tmp_path / "prompts")
+
+
+def held(kept: PrefixCache, chain: Chain) -> list[tuple[float, float]]:
+    """The values of each block's first keys and last values."""
+    blocks = kept.find(chain, LENGTH).blocks
+    pairs = [(block.parts[0], block.parts[-1]) for block in blocks]
+    return [(one[0].max().item(), other[1].min().item()) for one, other in pairs if one and other]
+
+
+def test_every_block_lands_in_its_place(files: Files) -> None:
+    back, kept = files.begin()
+    finish(back)
+    assert held(kept, files.chain) == [(start + 1.0, start + 1.5) for start in range(0, LENGTH, SIZE)]
+    assert back.nbytes == 0 and not back.reading and back.tokens == LENGTH
+    back.close()
+
+
+def test_a_step_of_others_is_not_held_up(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside decoding a call takes so much time and no more; memory is looked at two steps after it was begun."""
+    monkeypatch.setattr(read_back, "time", Clock())
+    back, kept = files.begin()
+    looks: list[int] = []
+    begun: list[int] = []
+    calls: list[int] = []
+    for name, seen in (("begin", begun), ("look", looks)):
+        real = getattr(Landing, name)
+
+        def counted(landing: Landing, real: Any = real, seen: list[int] = seen) -> Any:
+            did = real(landing)
+            if did is not False:  # as `begin` says when there is no more to begin
+                seen.append(back._steps)
+            return did
+
+        monkeypatch.setattr(Landing, name, counted)
+    done = 0
+    back.after_step(decoding=True)
+    while back.goes_on(1):
+        calls.append(len(looks) + len(begun) - done)
+        done = len(looks) + len(begun)
+        back.after_step(decoding=True)
+        back.wait(0.01)
+    assert max(calls) <= 1 + read_back._BESIDE / 0.0001
+    assert len(looks) == len(begun) == 2 * LAYERS * 3
+    assert all(look >= begin + read_back._LATER for look, begin in zip(looks, begun, strict=True))
+    assert len(held(kept, files.chain)) == BLOCKS
+    back.close()
+
+
+def test_alone_it_takes_few_calls(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody decodes nothing waits for a later step."""
+    monkeypatch.setattr(read_back, "_ALONE", 1e9)
+    back, kept = files.begin()
+    assert finish(back) < 10 * BLOCKS and len(held(kept, files.chain)) == BLOCKS
+    back.close()
+
+
+def test_a_cancelled_prompt_keeps_its_memory_until_nobody_fills_it(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread is in the middle of a file."""
+    inside, gate = Event(), Event()
+    real = DiskStore.read
+
+    def read(store: DiskStore, name: bytes, room: Any) -> Any:
+        inside.set()
+        gate.wait(GUARD)
+        return real(store, name, room)
+
+    monkeypatch.setattr(DiskStore, "read", read)
+    back, kept = files.begin()
+    while not inside.is_set():
+        back.goes_on(1)
+    back.forget(1)
+    assert not back.reading and back.leaving and back.nbytes > 0
+    gate.set()
+    wait_until(lambda: not back.leaving, "the threads have ended")
+    assert back.nbytes == 0 and len(kept) == 0
+    back.close()
+
+
+def test_where_there_is_no_memory_a_prompt_is_read(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the model, after what had come."""
+    real = Landing.begin
+
+    def begin(landing: Landing) -> bool:
+        if back._readings[1].start:
+            raise RuntimeError("[malloc] Unable to allocate 1 bytes.")
+        return real(landing)
+
+    monkeypatch.setattr(read_back, "_RUNS", 1)
+    back, kept = files.begin()
+    monkeypatch.setattr(Landing, "begin", begin)
+    finish(back)
+    assert 0 < len(kept) < BLOCKS and not back.reading
+    back.close()
+
+
+def test_no_more_is_read_at_once_than_is_kept(files: Files) -> None:
+    """Where memory keeps three blocks no run has more, and what was read first stays."""
+    back, kept = files.begin(3 * files.size)
+    most = 0
+    while back.goes_on(1):
+        most = max(most, back.nbytes)
+        back.after_step(decoding=False)
+        back.wait(0.01)
+    assert 0 < most <= 2 * 3 * files.size
+    assert held(kept, files.chain) == [(start + 1.0, start + 1.5) for start in range(0, 3 * SIZE, SIZE)]
+    back.close()
