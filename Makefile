@@ -31,7 +31,7 @@ SENTENCE ?= sentence-transformers==6.2.0
 TWINE ?= twine==7.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-mac-like forced mac-check mac-wheels real clients agents check types $(TYPES) format docs bench man bench-prefix bench-grammar dist dist-check formula reference clean hint
+.PHONY: help install demo test test-long test-mac-like forced mac-check mac-wheels real clients agents check types $(TYPES) format docs bench man bench-prefix bench-soak bench-grammar dist dist-check formula reference clean hint
 
 help: hint
 	@echo 'make demo       a daemon, the built-in model, one streamed answer: the whole way once'
@@ -49,6 +49,7 @@ help: hint
 	@echo 'make forced     a thousand forced calls of each family of models, all of them valid (CALLS=… for more)'
 	@echo 'make bench      the daemon beside mlx_lm.server (BENCH="-c 1,8,32" for its arguments)'
 	@echo 'make bench-prefix  what reusing prompts gives and costs'
+	@echo 'make bench-soak  an hour of two agents in a prefix cache that is too small: memory, files, answers (BENCH="--minutes 5")'
 	@echo 'make bench-grammar  what a shape of the answer and a forced call cost a token (BENCH="--rows 1 8" for its arguments)'
 	@echo 'make man        the manual page, packaging/man/mlx-serve.1'
 	@echo 'make dist       wheel and sdist in dist/, with the manual page and completions; the same bytes from the same commit'
@@ -113,6 +114,9 @@ bench: $(READY) hint
 
 bench-prefix: $(READY) hint
 	$(BIN)/python tests/bench/prefix.py $(BENCH)
+
+bench-soak: $(READY) hint
+	$(BIN)/python tests/bench/soak.py $(BENCH)
 
 bench-grammar: $(READY) hint
 	$(BIN)/python tests/bench/grammar.py $(BENCH)
