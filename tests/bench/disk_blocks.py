@@ -1,6 +1,7 @@
 """The pace of blocks to disk and back, without a model: random columns of a model's shape, and the files read plainly.
 
 usage: disk_blocks.py [--layers 28] [--heads 8] [--width 128] [--dtype float16] [--tokens 6144] [--rounds 3] [--bits 8]
+                      [--disk MB/s]
 
 Each round writes all blocks of one text, then a fresh reader takes them into memory, and a plain program reads the same
 files in the same round. `held up`: the longest that one call in a step kept MLX's thread while others decode, and what
@@ -11,11 +12,14 @@ are those in memory.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
@@ -31,6 +35,25 @@ from mlx_serve.daemon.engine.prefix.layers import Parts
 from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
 
 PLENTY = 1 << 40
+
+
+class SlowDisk:
+    """Reading as from a disk of so many bytes a second, whoever reads, in pieces of a quarter megabyte."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._free = 0.0
+        self._lock = Lock()
+        self._readv = os.readv
+        os.readv = self.readv
+
+    def readv(self, descriptor: int, rows: Any) -> int:
+        count = self._readv(descriptor, rows)
+        with self._lock:
+            self._free = max(self._free, time.perf_counter()) + count / self._rate
+            left = self._free - time.perf_counter()
+        time.sleep(max(0.0, left - 0.0005))
+        return count
 
 
 @dataclass(frozen=True)
@@ -56,12 +79,14 @@ def columns(arguments: argparse.Namespace) -> Parts:
     return parts
 
 
-def written(store: DiskStore, chain: Chain, arguments: argparse.Namespace) -> tuple[float, float, float]:
+def written(
+    store: DiskStore, chain: Chain, layout: Layout, arguments: argparse.Namespace
+) -> tuple[float, float, float]:
     """Seconds until all is in files, those of the processor, and of the longest call on this thread."""
     kept = PrefixCache(PLENTY, needs_snapshots=False)
     writer = BlockWriter(store, print)
     stream = mx.new_stream(mx.cpu) if mx.default_device() == mx.Device(mx.DeviceType.cpu) else None
-    behind = WriteBehind(kept, writer, store.key, stream)
+    behind = WriteBehind(kept, writer, store.key, layout, stream)
     for start in range(0, arguments.tokens, BLOCK):
         kept.add(chain, start, start + BLOCK, columns(arguments))
     began, spent, longest = time.perf_counter(), time.process_time(), 0.0
@@ -106,8 +131,11 @@ def taken_in(
 
 def plainly(store: DiskStore) -> tuple[float, float]:
     began, spent = time.perf_counter(), time.process_time()
+    piece = bytearray(1 << 18)
     for path in store.folder.iterdir():
-        path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            while os.readv(file.fileno(), [piece]):
+                pass
     return time.perf_counter() - began, time.process_time() - spent
 
 
@@ -117,7 +145,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--dtype", default="float16", choices=("bfloat16", "float16", "float32"))
     parser.add_argument("--bits", type=int, choices=(8,))
+    parser.add_argument("--disk", type=float, help="MB/s of a disk that is simulated; without it the page cache reads")
     arguments = parser.parse_args()
+    if arguments.disk:
+        SlowDisk(1e6 * arguments.disk)
     caches = [KVCache() for _ in range(arguments.layers)]
     shape, dtype = (1, arguments.heads, 1, arguments.width), getattr(mx, arguments.dtype)
     for cache in caches:
@@ -130,7 +161,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="mlx-serve-bench-") as folder:
             store = DiskStore(Path(folder) / "prompts", "key", PLENTY, packed=arguments.bits is not None)
             chain = Chain([number] * arguments.tokens)
-            writing = written(store, chain, arguments)
+            writing = written(store, chain, layout, arguments)
             for _ in range(2):
                 plain = plainly(store)
                 taken = taken_in(store, chain, layout, arguments, decoding=False)

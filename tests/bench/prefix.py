@@ -1,10 +1,11 @@
 """What reusing prompts gives, and what it costs: bursts with one beginning, conversations, long prompts, misses.
 
     python tests/bench/prefix.py [--shape tiny | --model FOLDER] [--rounds 3] [--clients 32] [--shared 3000]
-                                 [--long 24000] [--turns 20] [--parts memory costs disk writing peer]
+                                 [--long 24000] [--turns 20] [--parts memory costs disk writing peer bits]
 
 Every figure is a time to the first token through HTTP, in milliseconds. Prompts are new in every round, so that only
-what the round itself has sent is known. The part `peer` runs mlx_lm.server through the same burst.
+what the round itself has sent is known. The part `peer` runs mlx_lm.server through the same burst. The part `bits` has
+no times: it says how far logits are moved where a prompt comes back from files in 8 bits (`cache.prefix_bits`).
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from load import Stream, stream, text
 from run import checkpoint
 
 from mlx_serve.daemon import prefix_folder
+from mlx_serve.daemon.engine.blas import prefer_openblas
 
 NEW_WORDS = 50
 TURN_WORDS = 200
 STEP_WORDS = 500
 TOKENS = 16
+FOLLOWING = 64
 
 
 async def together(server: servers.Server, prompts: Sequence[str], tokens: int = TOKENS) -> list[Stream]:
@@ -189,7 +192,52 @@ def of_the_peer(folder: Path, seeds: Iterator[int], arguments: argparse.Namespac
             yield f"{label}peer", burst(server, source, arguments)
 
 
-PARTS = {"memory": from_memory, "costs": costs, "disk": from_disk, "writing": while_writing, "peer": of_the_peer}
+def in_eight_bits(folder: Path, seeds: Iterator[int], arguments: argparse.Namespace) -> Figures:
+    """Of 64 tokens each after the beginnings of other documents of ours, in this process."""
+    prefer_openblas()
+    from mlx_serve.daemon.engine.generate.logit_change import measure
+    from mlx_serve.daemon.engine.model.load import load
+    from mlx_serve.daemon.protocol import Load
+
+    request = Load(path=str(folder), name="bench", kind="llm", max_batch=1, prefill_tokens_per_step=512)
+    model, loaded = load(request)
+    print(f"computed in {loaded.precision or 'the precision of the files'}", flush=True)
+    documents = sorted(Path(__file__).parents[2].glob("docs/*.md"))
+    for length in (256, 1024):
+        if length + FOLLOWING > model.context_length:
+            break
+        read = 0
+        for document in documents:
+            tokens = [one for one in model.tokenizer(document.read_text())["input_ids"] if one < model.rows]
+            if read < arguments.rounds and len(tokens) >= length + FOLLOWING:
+                read += 1
+                change = measure(model.network, tokens[: length + FOLLOWING], FOLLOWING)
+                if change is None:
+                    raise RuntimeError("nothing of this model is packed")
+                yield (
+                    f"8 bits, {length} tokens",
+                    {
+                        "most": change.most,
+                        "mean": change.mean,
+                        "KL": change.divergence,
+                        "other likeliest of 64": change.others,
+                    },
+                )
+
+
+PARTS = {
+    "memory": from_memory,
+    "costs": costs,
+    "disk": from_disk,
+    "writing": while_writing,
+    "peer": of_the_peer,
+    "bits": in_eight_bits,
+}
+
+
+def shortened(value: float) -> float:
+    """To a tenth, or three digits of what is less than one."""
+    return round(value, 1) if abs(value) >= 1 else float(f"{value:.3g}")
 
 
 def main() -> None:
@@ -212,7 +260,7 @@ def main() -> None:
 
         def note(name: str, figures: dict[str, float]) -> None:
             results.setdefault(name, []).append(figures)
-            shown = ", ".join(f"{key} {value:.1f}" for key, value in figures.items())
+            shown = ", ".join(f"{key} {shortened(value)}" for key, value in figures.items())
             print(f"{time.monotonic() - begun:6.0f} s  {name}: {shown}", flush=True)
 
         seeds = iter(range(1000))
@@ -220,7 +268,7 @@ def main() -> None:
             for name, figures in PARTS[part](folder, seeds, arguments):
                 note(name, figures)
         summary: dict[str, dict[str, Any]] = {
-            name: {key: round(statistics.median(one[key] for one in rounds), 1) for key in rounds[0]}
+            name: {key: shortened(statistics.median(one[key] for one in rounds)) for key in rounds[0]}
             for name, rounds in results.items()
             if not name.startswith("warming up")
         }

@@ -46,12 +46,13 @@ LEAST_GAIN = 64  # tokens that are worth waiting for
 @dataclass(frozen=True)
 class Disk:
     """Where blocks are kept beyond memory. `report` gets a sentence when no more is written; copies for the disk are
-    made on `stream`, None: on the one where everything is computed."""
+    made on `stream`, None: on the one where everything is computed; `in_place` as in ReadBack."""
 
     store: DiskStore
     layout: Layout
     report: Callable[[str], None]
     stream: mx.Stream | None = None
+    in_place: bool = True
 
 
 class Reuse:
@@ -88,8 +89,8 @@ class Reuse:
         if disk is not None and self.kept is not None:
             self._store = disk.store
             writer = BlockWriter(disk.store, disk.report)
-            self._behind = WriteBehind(self.kept, writer, disk.store.key, disk.stream)
-            self._back = ReadBack(self.kept, BlockReader(disk.store), disk.layout)
+            self._behind = WriteBehind(self.kept, writer, disk.store.key, disk.layout, disk.stream)
+            self._back = ReadBack(self.kept, BlockReader(disk.store), disk.layout, in_place=disk.in_place)
 
     @property
     def nbytes(self) -> int:

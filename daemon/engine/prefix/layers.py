@@ -92,16 +92,6 @@ def columns(parts: Parts, start: int, stop: int) -> Parts:
     return tuple(None if part is None else (part[0][:, :, places], part[1][:, :, places]) for part in parts)
 
 
-def together(parts: Sequence[Parts]) -> Parts:
-    """The columns of neighbours in one piece of memory, not computed yet."""
-    joined: list[Columns | None] = []
-    for of_layer in zip(*parts, strict=True):
-        pairs = [one for one in of_layer if one is not None]
-        keys, values = [one[0] for one in pairs], [one[1] for one in pairs]
-        joined.append((mx.concatenate(keys, 2), mx.concatenate(values, 2)) if pairs else None)
-    return tuple(joined)
-
-
 def has_window(leaf: Any) -> bool:
     """Whether this plain or batched cache is kept by columns, and has only the last ones."""
     return by_columns(leaf) and bool(getattr(leaf, "size" if isinstance(leaf, AttentionRows) else "max_size", 0))

@@ -46,14 +46,16 @@ def to_file(block: Block, key: str) -> BlockFile:
 
 
 class Landing:
-    """Memory of MLX for the columns of neighbouring blocks, of so many tokens each, one piece a tensor: begun here, and
-    filled by threads that know nothing but memory.
+    """Memory for the columns of neighbouring blocks, of so many tokens each, one piece a tensor: begun here, and filled
+    by threads that know nothing but memory.
 
-    `begin` and `look` are called until all is `ready`, then the rooms are given away, and `parts` are what came. The
-    rooms' memory is that of these arrays: whoever fills them must have ended before the Landing goes.
+    `begin` and `look` are called until all is `ready`, then the rooms are given away; when they are filled `settle` is
+    called until all is settled, and `parts` are what came. With a stream the memory is MLX's own, as documented of its
+    arrays' views, and is allocated there; whoever fills it must have ended before the Landing goes. Without one it is
+    plain memory, which `settle` copies: CUDA moves what the host writes to by itself, page by page.
     """
 
-    def __init__(self, layout: Layout, widths: Sequence[int], stream: mx.Stream) -> None:
+    def __init__(self, layout: Layout, widths: Sequence[int], stream: mx.Stream | None) -> None:
         self._layout = layout
         self._widths = widths
         self._stream = stream
@@ -69,10 +71,14 @@ class Landing:
     def ready(self) -> bool:
         return len(self._rows) == len(self._tensors)
 
+    @property
+    def settled(self) -> bool:
+        return len(self._memory) == len(self._tensors)
+
     def begin(self) -> bool:
-        """Begin to allocate one more piece; False where all are begun. Raises RuntimeError or MemoryError where there
+        """Begin to allocate one more piece; False where there is none. Raises RuntimeError or MemoryError where there
         is no memory."""
-        if len(self._memory) == len(self._tensors):
+        if self._stream is None or self.settled:
             return False
         self._memory.append(mx.zeros((self._tensors[len(self._memory)].nbytes,), mx.uint8, stream=self._stream))
         mx.async_eval(self._memory[-1])
@@ -80,9 +86,16 @@ class Landing:
 
     def look(self) -> None:
         """At the first piece that was begun and not looked at, which is waited for."""
-        place = len(self._rows)
-        rows = np.frombuffer(view(self._memory[place]), np.uint8)
-        self._rows.append(rows.reshape(self._tensors[place].shape[1], -1))
+        tensor = self._tensors[len(self._rows)]
+        plain = self._stream is None
+        rows = (
+            np.empty(tensor.nbytes, np.uint8) if plain else np.frombuffer(view(self._memory[len(self._rows)]), np.uint8)
+        )
+        self._rows.append(rows.reshape(tensor.shape[1], -1))
+
+    def settle(self) -> None:
+        """One more piece that is filled becomes an array."""
+        self._memory.append(mx.array(self._rows[len(self._memory)].reshape(-1)))
 
     def room(self, place: int) -> Room:
         """Where the columns of that block go."""

@@ -39,6 +39,7 @@ class _Run:
         self.files: list[Future[BlockFile | None]] = []
         self.restored: list[Restored] = []
         self.broken = False  # what follows `restored` is not what was looked for
+        self.over = False  # and nothing of it is to be done any more
 
     @property
     def busy(self) -> bool:
@@ -66,13 +67,15 @@ class _Reading:
 
 
 class ReadBack:
-    """`tokens` counts those that came from the disk."""
+    """`tokens` counts those that came from the disk. `in_place`: threads write into MLX's own memory; else into
+    memory of which it makes copies."""
 
-    def __init__(self, kept: PrefixCache, reader: BlockReader, layout: Layout) -> None:
+    def __init__(self, kept: PrefixCache, reader: BlockReader, layout: Layout, *, in_place: bool = True) -> None:
         self._kept = kept
         self._reader = reader
         self._layout = layout
-        self._stream = mx.new_stream(mx.cpu)  # so that memory for files is not waited for as long as a step takes
+        # One of its own, so that nobody waits for this memory as long as a step takes.
+        self._stream = mx.new_stream(mx.cpu) if in_place else None
         self._readings: dict[int, _Reading] = {}
         self._stuck: list[Future[object]] = []
         self._left: list[_Run] = []  # which nobody waits for, but threads still fill
@@ -173,7 +176,7 @@ class ReadBack:
             if time.perf_counter() >= until:
                 self._hurried = True
                 return True
-        return bool(reading.runs) and not reading.runs[0].broken and self._is_patient(reading)
+        return bool(reading.runs) and not reading.runs[0].over and self._is_patient(reading)
 
     def _begin(self, reading: _Reading) -> bool:
         """A little of what comes before a run is read; whether there was anything to do."""
@@ -188,8 +191,9 @@ class ReadBack:
             run.files = [self._reader.read(one.name, room) for one, room in zip(run.found, rooms, strict=True)]
         elif len(run.begun) < _PIECES and run.landing.begin():
             run.begun.append(self._steps)
-        elif not self._decoding or run.begun[0] + _LATER <= self._steps:
-            run.begun.popleft()
+        elif not (run.begun and self._decoding and run.begun[0] + _LATER > self._steps):
+            if run.begun:
+                run.begun.popleft()
             run.landing.look()
         else:
             return False
@@ -207,14 +211,14 @@ class ReadBack:
     def _take(self, reading: _Reading) -> bool:
         """A little of what has come; whether there was anything."""
         run = reading.runs[0] if reading.runs else None
-        if run is None or not run.files or run.broken:
+        if run is None or not run.files or run.over:
             return False
         done = sum(one.done() for one in run.files)
         if done > reading.done:
             reading.done, reading.moved = done, time.monotonic()
         if run.restored and not run.restored[-1].advance():
             return True
-        if len(run.restored) < len(run.files):
+        if len(run.restored) < len(run.files) and not run.broken:
             future = run.files[len(run.restored)]
             if not future.done():
                 return False
@@ -223,9 +227,11 @@ class ReadBack:
                 run.restored.append(Restored(file))
                 return True
             run.broken = True
-            if run.busy:
-                for one in run.files:
-                    one.cancel()
+            for one in run.files:
+                one.cancel()
+        if run.restored and not run.landing.settled:
+            run.landing.settle()
+            return True
         return self._end(reading, run)
 
     def _end(self, reading: _Reading, run: _Run) -> bool:
@@ -233,7 +239,7 @@ class ReadBack:
         whole = not run.restored or self._keep(reading, run)
         if run.broken or not whole:
             reading.left.clear()
-            run.broken = True
+            run.over = True
             return False
         reading.runs.popleft()
         reading.done = 0

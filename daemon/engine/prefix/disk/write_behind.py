@@ -18,6 +18,7 @@ from ..prefix_cache import PrefixCache
 from .block_bytes import flat, header, view
 from .block_file import BlockFile, Header
 from .block_writer import BlockWriter
+from .cache_layout import Layout
 from .disk_store import APART
 
 LEAST_TOKENS = 1024
@@ -30,8 +31,8 @@ _LATER = 2  # steps
 class _Outgoing:
     """A block of which copies are being made."""
 
-    def __init__(self, block: Block, key: str, used: int) -> None:
-        self.header: Header = header(block, key)
+    def __init__(self, block: Block, told: Header, used: int) -> None:
+        self.header = told
         self.tokens = block.tokens
         self.used = used
         self.nbytes = block.nbytes
@@ -43,10 +44,13 @@ class _Outgoing:
 
 class WriteBehind:
     """Watches what `kept` is given. Blocks of texts of more than LEAST_TOKENS tokens are written, each after the one
-    that it follows."""
+    that it follows; not those that are none of this layout, which nobody would read."""
 
-    def __init__(self, kept: PrefixCache, writer: BlockWriter, key: str, stream: mx.Stream | None = None) -> None:
+    def __init__(
+        self, kept: PrefixCache, writer: BlockWriter, key: str, layout: Layout, stream: mx.Stream | None = None
+    ) -> None:
         self._kept = kept
+        self._layout = layout
         self._writer = writer
         self._key = key
         self._stream = stream
@@ -173,8 +177,10 @@ class WriteBehind:
                 fits = self._room is None or self.nbytes + block.nbytes <= self._room
                 if not fits and (self.nbytes or not self._rest):
                     return False
+                told = header(block, self._key)
+                fits = fits and self._layout.fits(told)
                 if fits:
-                    self._outgoing.append(_Outgoing(block, self._key, used))
+                    self._outgoing.append(_Outgoing(block, told, used))
             self._pending.popleft()
             if block is not None and fits:
                 return True

@@ -62,9 +62,9 @@ class Files:
             self.store.write(to_file(block, "key"))
         self.size = source.nbytes // BLOCKS
 
-    def begin(self, limit: int = PLENTY) -> tuple[ReadBack, PrefixCache]:
+    def begin(self, limit: int = PLENTY, *, in_place: bool = True) -> tuple[ReadBack, PrefixCache]:
         kept = PrefixCache(limit, needs_snapshots=False)
-        back = ReadBack(kept, BlockReader(self.store), self.layout)
+        back = ReadBack(kept, BlockReader(self.store), self.layout, in_place=in_place)
         back.begin(1, self.chain, LENGTH)
         return back, kept
 
@@ -92,22 +92,26 @@ def held(kept: PrefixCache, chain: Chain) -> list[tuple[float, float]]:
     return [(one[0].max().item(), other[1].min().item()) for one, other in pairs if one and other]
 
 
-def test_every_block_lands_in_its_place(files: Files) -> None:
-    back, kept = files.begin()
+@pytest.mark.parametrize("in_place", [True, False])
+def test_every_block_lands_in_its_place(files: Files, in_place: bool) -> None:
+    """In MLX's own memory, and where it is copied."""
+    back, kept = files.begin(in_place=in_place)
     finish(back)
     assert held(kept, files.chain) == [(start + 1.0, start + 1.5) for start in range(0, LENGTH, SIZE)]
     assert back.nbytes == 0 and not back.reading and back.tokens == LENGTH
     back.close()
 
 
-def test_a_step_of_others_is_not_held_up(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_step_of_others_is_not_held_up(files: Files, in_place: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside decoding a call takes so much time and no more; memory is looked at two steps after it was begun."""
     monkeypatch.setattr(read_back, "time", Clock())
-    back, kept = files.begin()
+    back, kept = files.begin(in_place=in_place)
     looks: list[int] = []
     begun: list[int] = []
+    settled: list[int] = []
     calls: list[int] = []
-    for name, seen in (("begin", begun), ("look", looks)):
+    for name, seen in (("begin", begun), ("look", looks), ("settle", settled)):
         real = getattr(Landing, name)
 
         def counted(landing: Landing, real: Any = real, seen: list[int] = seen) -> Any:
@@ -120,14 +124,30 @@ def test_a_step_of_others_is_not_held_up(files: Files, monkeypatch: pytest.Monke
     done = 0
     back.after_step(decoding=True)
     while back.goes_on(1):
-        calls.append(len(looks) + len(begun) - done)
-        done = len(looks) + len(begun)
+        calls.append(len(looks) + len(begun) + len(settled) - done)
+        done = len(looks) + len(begun) + len(settled)
         back.after_step(decoding=True)
         back.wait(0.01)
     assert max(calls) <= 1 + read_back._BESIDE / 0.0001
-    assert len(looks) == len(begun) == 2 * LAYERS * 3
-    assert all(look >= begin + read_back._LATER for look, begin in zip(looks, begun, strict=True))
+    pieces = 2 * LAYERS * 3
+    assert (len(looks), len(begun), len(settled)) == (pieces, pieces * in_place, pieces * (not in_place))
+    assert all(look >= begin + read_back._LATER for look, begin in zip(looks, begun, strict=False))
     assert len(held(kept, files.chain)) == BLOCKS
+    back.close()
+
+
+@pytest.mark.parametrize(("damaged", "in_place"), [(0, True), (3, True), (8, False), (19, False)])
+def test_what_comes_before_a_damaged_file_serves(files: Files, damaged: int, in_place: bool) -> None:
+    """Whatever the place of the file among those that are read together."""
+    (path,) = files.store.folder.glob(f"{files.chain.names(LENGTH)[damaged].hex()}.*")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    back, kept = files.begin(in_place=in_place)
+    finish(back)
+    assert held(kept, files.chain) == [(start + 1.0, start + 1.5) for start in range(0, damaged * SIZE, SIZE)]
+    assert back.tokens == damaged * SIZE and not path.exists()
+    wait_until(lambda: not back.leaving and back.nbytes == 0, "its memory is let go")
     back.close()
 
 

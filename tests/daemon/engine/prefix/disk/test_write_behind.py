@@ -8,12 +8,14 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx_lm.models.cache import KVCache
 from support.small_blocks import blocks_of
 from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.disk import write_behind
 from mlx_serve.daemon.engine.prefix.disk.block_writer import BlockWriter
+from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
 from mlx_serve.daemon.engine.prefix.disk.write_behind import WriteBehind
 from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
@@ -44,7 +46,11 @@ class Written:
         self.kept = PrefixCache(PLENTY, needs_snapshots=False)
         self.store = DiskStore(root, "key", PLENTY)
         self.writer = BlockWriter(self.store, pytest.fail)
-        self.behind = WriteBehind(self.kept, self.writer, "key", mx.new_stream(mx.cpu))
+        cache = KVCache()
+        cache.update_and_fetch(*(mx.zeros((1, 2, 1, 4), mx.bfloat16) for _ in range(2)))
+        layout = Layout.of([cache] * LAYERS)
+        assert layout is not None
+        self.behind = WriteBehind(self.kept, self.writer, "key", layout, mx.new_stream(mx.cpu))
         self.chain = Chain(list(range(SIZE * blocks)))
         for start in range(0, SIZE * blocks, SIZE):
             columns = mx.full((1, 2, SIZE, 4), start, mx.bfloat16)
@@ -107,6 +113,16 @@ def test_what_never_fits_is_not_waited_for(written: Written) -> None:
     """At rest, so that the engine is."""
     written.steps(2, room=10, rest=True)
     assert not written.behind.waiting and not any(written.there)
+
+
+def test_what_would_be_refused_is_not_written(written: Written) -> None:
+    """A block whose numbers are of another type than those of its network: a reader takes such a file for damaged."""
+    blocks = list(written.kept._blocks.values())
+    other = next(block for block in blocks if block.name == written.chain.names(3 * SIZE)[-1])
+    other.parts = tuple((pair[0].astype(mx.float32), pair[1]) for pair in other.parts if pair is not None)
+    written.steps(40, rest=True)
+    assert not written.behind.waiting and written.writer.flush(GUARD)
+    assert written.there == [True, True, False, True, True, True]
 
 
 def test_what_memory_does_not_keep_is_not_written(written: Written) -> None:
