@@ -35,9 +35,9 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def daemon(home: Path) -> Iterator[LiveDaemon]:
-    with LiveDaemon(home=home, cache_prefix_disk_mb=64) as running:
+@pytest.fixture(scope="module")
+def packing(home: Path) -> Iterator[LiveDaemon]:
+    with LiveDaemon(home=home, cache_prefix_disk_mb=64, cache_prefix_bits=8) as running:
         yield running.ready()
 
 
@@ -80,9 +80,25 @@ def test_a_prompt_outlives_its_process(home: Path, llama: Path) -> None:
         second.ended()
 
 
-def test_gc_takes_prompts_of_models_that_are_gone(home: Path, daemon: LiveDaemon) -> None:
+def test_prompts_in_eight_bits_outlive_their_process(home: Path, packing: LiveDaemon) -> None:
+    """Apart from the exact ones, in less space; the log and `show` say so."""
+    exact = set(files(home))
+    assert answer(packing, PROMPT)[1] == 0
+    assert "in 8 bits" in packing.command("show", "llama").stdout
+    packing.control("POST", "/unload", {"name": "llama"})
+    packed = set(files(home)) - exact
+    assert len(packed) == len(exact) and len({path.parent for path in (*packed, *exact)}) == 2
+    sizes = [sum(path.stat().st_size for path in some) for some in (packed, exact)]
+    assert sizes[0] < 0.4 * sizes[1]
+    assert answer(packing, PROMPT)[1] == BLOCKS
+    told = [line for line in packing.log("log child") if "line=keep prompts on disk in 8 bits logits_most=" in line]
+    assert len(told) == 2  # one a load
+
+
+def test_gc_takes_prompts_of_models_that_are_gone(home: Path, packing: LiveDaemon) -> None:
     """And what the dead were writing; not those of a model that is installed."""
-    (folder,) = {path.parent for path in files(home)}
+    daemon = packing
+    folder, _ = sorted({path.parent for path in files(home)})
     (folder / "1-1.partial").write_bytes(b"half")
     before = len(files(home)) - 1
     assert daemon.control("POST", "/gc")["prompts"] == 0 and len(files(home)) == before
