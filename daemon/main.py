@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .http.listen import ListenError
 from .port_lock import AlreadyRunning
 from .reload.hang_up import HangUp
-from .reload.reload import Reload
+from .reload.reload import Reload, warn_of_unmatched
 from .settings.schema import FLAGS, ConfigError, Settings, load_settings
 from .startup import Resources, StartError, acquire_resources
 
@@ -46,11 +46,13 @@ def compose(settings: Settings, started: float) -> Context:
     from .fetching.fetcher import Fetcher
     from .keep_awake import KeepAwake, assertion
     from .metrics import Metrics
+    from .reload.model_defaults import defaults
     from .residency.residency import Residency
     from .tasks.pulls import Pulls
     from .tasks.quantizing import Quantizer
 
     store = Store.open(settings.models.directory, settings.models.aliases)
+    store.configure(settings.models.aliases, defaults(settings.models.settings))
     quantizing = Quantizer(settings, store)
     keep_awake = KeepAwake(assertion() if settings.server.prevent_sleep else ())
     pulls = Pulls(store, quantizing, lambda: residency.in_use, keep_awake=keep_awake)
@@ -191,6 +193,7 @@ async def _run(context: Context, resources: Resources, began: float, reload: Rel
 async def _warm(context: Context) -> None:
     """Start the spare child, then load the models of `models.preload`."""
     await context.residency.start()
+    await warn_of_unmatched(context)
     for name in context.settings.models.preload:
         try:
             await context.residency.load(await context.residency.find(name))

@@ -1,4 +1,5 @@
-"""Fills in what a request leaves open from its model's own settings: system prompt, template, messages, parameters.
+"""Fills in what a request leaves open: from the user's settings of its model, then from those that the model was
+created with. What both leave open, the engine takes from the model's files, then from the dialect's defaults.
 
 The rules are Ollama's: the request's own values win; a system prompt is added unless the conversation begins with one.
 """
@@ -21,7 +22,7 @@ _NONE = Overrides()
 
 def with_overrides(request: Generate, model: Model) -> Generate:
     """The request, with what it leaves open taken from the model's overrides."""
-    overrides = model.installed.manifest.overrides
+    overrides = model.installed.overrides
     if overrides == _NONE:
         return request
     prompt = request.prompt
@@ -29,7 +30,7 @@ def with_overrides(request: Generate, model: Model) -> Generate:
         prompt = with_settings(prompt, overrides)
     own = options(overrides.parameters)
     if isinstance(prompt, ChatPrompt) and prompt.thinking_budget is None:
-        prompt = msgspec.structs.replace(prompt, thinking_budget=own.thinking_budget)
+        prompt = msgspec.structs.replace(prompt, thinking_budget=_budget(own, model))
     return msgspec.structs.replace(
         request,
         prompt=prompt,
@@ -59,6 +60,12 @@ def _sampling(wanted: Sampling, own: Sampling) -> Sampling:
         if value not in (None, {}) and getattr(wanted, name) is None
     }
     return msgspec.structs.replace(wanted, **open_fields)
+
+
+def _budget(own: Options, model: Model) -> int | None:
+    """The user's setting bounds thoughts where there are some; what a model was created with is taken at its word."""
+    created = "thinking_budget" in model.installed.manifest.overrides.parameters
+    return own.thinking_budget if created or "thinking" in model.capabilities else None
 
 
 def _context(request: Generate, own: Options, model: Model) -> int | None:

@@ -25,11 +25,11 @@ from .ingest.adoption import Adoption, workspace
 from .ingest.creation import Creator
 from .ingest.intake import require_space
 from .ingest.puller import Puller, PullOptions
-from .installed import Installed, Removed
+from .installed import Defaults, Installed, Removed
 from .names import Name
 from .progress import Report, silent
 
-__all__ = ["Installed", "Removed", "Store"]
+__all__ = ["Defaults", "Installed", "Removed", "Store"]
 
 log = logging.getLogger("mlx_serve.store")
 
@@ -72,9 +72,11 @@ class Store:
             store._clean_up()
         return store
 
-    def set_aliases(self, aliases: Mapping[str, str]) -> None:
-        """Other aliases of the user's from now on."""
+    def configure(self, aliases: Mapping[str, str], defaults: Mapping[str, Defaults]) -> None:
+        """Other aliases of the user's, and other settings of single models, from now on; both by names as the user
+        wrote them."""
         self._aliases.replace(aliases)
+        self._catalogue.defaults = dict(defaults)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -87,6 +89,11 @@ class Store:
         """By full name, alias or short name. Raises InvalidName, UnknownModel, AmbiguousName, DamagedModel."""
         with translated("look a model up", self.no_space):
             return self._catalogue.find(text)
+
+    def unmatched(self) -> dict[str, str]:
+        """The names of the user's settings of single models that stand for no model of their own, with the reason."""
+        with translated("look models up", self.no_space):
+            return self._catalogue.unmatched()
 
     def spellings(self) -> dict[Name, str]:
         """How listings call each installed model: `foo` for `local/foo` wherever `foo` finds it."""
@@ -136,7 +143,7 @@ class Store:
             return self._catalogue.installed(self._refs.set(target, model.digest))
 
     def create(self, source: str, destination: str, given: Overrides) -> Installed:
-        """A model with another's files and other settings (see `creation.inherited`)."""
+        """A model with another's files and other settings (see `manifests.inherited`)."""
         target = Name.parse(destination)
         with self._changing("create the model"):
             model = self.find(source)

@@ -152,7 +152,10 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.fetching": ("daemon.errors", "store.hub.address_scope", "store.hub.certificates"),
     "daemon.requests": ("daemon.errors",),
-    "daemon.reload": ("daemon.context", "daemon.logs", "daemon.settings"),
+    "daemon.reload": (
+        *("daemon.context", "daemon.logs", "daemon.settings", "daemon.store_threads"),
+        *("store", "store.disk.manifests"),
+    ),
     "daemon.http": ("daemon.context", "daemon.errors"),
     "daemon": (
         *("daemon.settings", "daemon.logs", "daemon.tasks", "daemon.residency", "daemon.http", "daemon.fetching"),
@@ -163,7 +166,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("handlers.guard", "handlers.openai", "handlers.ollama", "handlers.anthropic", "handlers.jina"),
         *("handlers.pictures", "handlers.retrieval", "handlers.responses", "handlers.tokens"),
         *("handlers.api_document", "handlers.page"),
-        *("daemon", "daemon.protocol", "daemon.requests", "daemon.residency"),
+        *("daemon", "daemon.protocol", "daemon.requests", "daemon.residency", "daemon.settings.duration"),
         *("store", "store.disk.manifests"),
     ),
     "handlers.api_document": (
@@ -204,7 +207,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "control": (),
     "control.server": (
         *("control", "daemon", "daemon.protocol", "daemon.requests", "daemon.residency", "daemon.settings"),
-        *("daemon.logs", "daemon.tasks", "store"),
+        *("daemon.logs", "daemon.reload.model_defaults", "daemon.tasks", "store", "store.inspect.recommended"),
     ),
     "control.cli": ("", "control", "control.cli.display"),
     "control.cli.display": (),

@@ -30,6 +30,7 @@ from . import documents, request_bodies, response_bodies
 from .error_responses import render
 from .line_stream import send_lines
 from .log_lines import lines as log_lines
+from .model_settings import setting_rows
 from .prompt_files import sweep_prompts
 from .pull_lines import pull_lines, pull_order, quantize_order
 from .verify_lines import verify_lines
@@ -114,7 +115,8 @@ async def get_models(request: Request) -> HTTPResponse:
 async def get_model(request: Request, name: str) -> HTTPResponse:
     context = _context(request)
     found = await store_threads.look(context.store.find, _name(name))
-    return _json(documents.model_detail(found, await _spellings(request), context.residency.resident()))
+    rows = await store_threads.work(setting_rows, context.settings, context.store, found)
+    return _json(documents.model_detail(found, await _spellings(request), context.residency.resident(), rows))
 
 
 async def delete_model(request: Request, name: str) -> HTTPResponse:
@@ -201,8 +203,11 @@ async def gc(request: Request) -> HTTPResponse:
 
 
 async def config(request: Request) -> HTTPResponse:
-    """The effective settings as `mlx-serve config --json` prints them; API keys are masked."""
-    return _json(described(_context(request).settings))
+    """The effective settings as `mlx-serve config --json` prints them; API keys are masked. `unmatched` as in
+    Reloaded."""
+    context = _context(request)
+    unmatched = await store_threads.look(context.store.unmatched)
+    return _json(described(context.settings) | {"unmatched": unmatched})
 
 
 async def key(request: Request) -> HTTPResponse:
@@ -214,10 +219,16 @@ async def key(request: Request) -> HTTPResponse:
 
 async def reload(request: Request) -> HTTPResponse:
     """Read the settings again. Raises ConfigError, and then everything stays as it was."""
-    renewal = await request.app.ctx.reload()
-    file = renewal.settings.file
+    done = await request.app.ctx.reload()
+    file, spellings = done.renewal.settings.file, await _spellings(request)
     return _json(
-        response_bodies.Reloaded(changed=renewal.changed, restart=renewal.restart, file=str(file) if file else None)
+        response_bodies.Reloaded(
+            changed=done.renewal.changed,
+            restart=done.renewal.restart,
+            load=tuple(spellings.get(model.name) or model.name.display() for model in done.outdated),
+            unmatched=dict(done.unmatched),
+            file=str(file) if file else None,
+        )
     )
 
 

@@ -20,6 +20,7 @@ from .response_bodies import (
     QuarantinedRow,
     QueueRow,
     RequestRow,
+    SettingRow,
     Status,
 )
 
@@ -47,7 +48,9 @@ def model_row(model: Installed, spellings: Mapping[Name, str]) -> ModelRow:
     )
 
 
-def model_detail(model: Installed, spellings: Mapping[Name, str], residents: Sequence[Resident]) -> ModelDetail:
+def model_detail(
+    model: Installed, spellings: Mapping[Name, str], residents: Sequence[Resident], settings: tuple[SettingRow, ...]
+) -> ModelDetail:
     manifest = model.manifest
     info = next((one.info for one in residents if one.installed.base == model.base), None)
     return ModelDetail(
@@ -60,8 +63,9 @@ def model_detail(model: Installed, spellings: Mapping[Name, str], residents: Seq
         source=f"{manifest.source.kind} {manifest.source.location}".strip(),
         revision=manifest.source.revision,
         files=tuple(FileRow(path=each.path, digest=each.digest, size=each.size) for each in manifest.layers),
-        system=manifest.overrides.system,
-        options=dict(manifest.overrides.parameters),
+        system=model.overrides.system,
+        options=dict(model.overrides.parameters),
+        settings=settings,
         reuse=None if info is None else info.reuse,
         file_bits=None if info is None else info.file_bits,
     )
@@ -77,7 +81,7 @@ def loaded_row(resident: Resident, spellings: Mapping[Name, str]) -> LoadedRow:
         backend=resident.hello.backend,
         device=resident.hello.device,
         precision=resident.info.precision or None,
-        context_length=resident.info.context_length,
+        context_length=resident.context_length,
         loaded_at=resident.loaded_at,
         last_used=resident.last_used,
         expires_at=resident.expires_at,
@@ -87,6 +91,7 @@ def loaded_row(resident: Resident, spellings: Mapping[Name, str]) -> LoadedRow:
         prefix_memory=resident.gauges.prefix_bytes,
         prefix_tokens=resident.gauges.prefix_tokens,
         prefix_disk=resident.gauges.prefix_disk_bytes,
+        pinned=resident.pinned,
     )
 
 

@@ -39,9 +39,18 @@ class FileRow(ResponseBody, frozen=True):
     size: int
 
 
+class SettingRow(ResponseBody, frozen=True):
+    """One setting of one model: its value here, and where that comes from."""
+
+    name: str
+    value: Any
+    origin: str
+
+
 class ModelDetail(ResponseBody, frozen=True):
-    """`reuse`: from where prompts that were read before go on; None while the model is not in memory. `file_bits`: of
-    their keys and values in files, where they are packed there."""
+    """`system` and `options` (Ollama's names) are what requests get that say nothing; `settings` the same and more
+    under the settings' names, with the origins. `reuse`: from where prompts that were read before go on; None while the
+    model is not in memory. `file_bits`: of their keys and values in files, where they are packed there."""
 
     model: ModelRow
     kind_reason: str
@@ -54,15 +63,16 @@ class ModelDetail(ResponseBody, frozen=True):
     files: tuple[FileRow, ...]
     system: str | None
     options: dict[str, Any]
+    settings: tuple[SettingRow, ...]
     reuse: Reuse | None
     file_bits: int | None
 
 
 class LoadedRow(ResponseBody, frozen=True):
-    """One loaded model; `expires_at` None means never. `memory` is what its process holds, `share` what it may hold.
-    `precision` in which it computes, where that is not the one of its files: None otherwise.
-    `prefix_memory` bytes of that are prompts that were read before, from which `prefix_tokens` were not read again;
-    `prefix_disk` bytes of them are in files."""
+    """One loaded model; `expires_at` None means never. A `pinned` one stays whatever requests ask for. `memory` is what
+    its process holds, `share` what it may hold. `precision` in which it computes, where that is not the one of its
+    files: None otherwise. `prefix_memory` bytes of that are prompts that were read before, from which `prefix_tokens`
+    were not read again; `prefix_disk` bytes of them are in files."""
 
     name: str
     id: str
@@ -82,6 +92,7 @@ class LoadedRow(ResponseBody, frozen=True):
     prefix_memory: int
     prefix_tokens: int
     prefix_disk: int
+    pinned: bool
 
 
 class QuarantinedRow(ResponseBody, frozen=True):
@@ -228,10 +239,14 @@ class GcResult(ResponseBody, frozen=True):
 
 
 class Reloaded(ResponseBody, frozen=True):
-    """`changed`: settings whose new value holds now; `restart`: those whose new value needs a restart."""
+    """`changed`: settings whose new value holds now; `restart`: those whose new value needs a restart; `load`: models
+    in memory whose context is another one from their next load on; `unmatched`: names in `models.settings` that stand
+    for no model of their own, each with the reason."""
 
     changed: tuple[str, ...]
     restart: tuple[str, ...]
+    load: tuple[str, ...]
+    unmatched: dict[str, str]
     file: str | None
 
 

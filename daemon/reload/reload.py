@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from ...store.errors import StoreError
+from .. import store_threads
 from ..logs.line import LineStyle
 from ..settings.renewal import Renewal, renew
 from ..settings.schema import ConfigError, Settings, load_settings
+from .model_defaults import defaults
 
 if TYPE_CHECKING:
+    from ...store.installed import Installed
     from ..context import Context
     from ..logs.sink import Logs
 
 log = logging.getLogger("mlx_serve.daemon.reload")
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """What came of it. `outdated` are in memory with another context than they would be loaded with now;
+    `unmatched` are names in `models.settings` that stand for no model of their own, each with the reason."""
+
+    renewal: Renewal
+    outdated: Sequence[Installed]
+    unmatched: Mapping[str, str]
+
+
+async def warn_of_unmatched(context: Context) -> Mapping[str, str]:
+    """As in Reloaded, and in the log. Such settings count as soon as there is a model of that name."""
+    try:
+        unmatched = await store_threads.look(context.store.unmatched)
+    except StoreError as error:
+        log.warning("fail look for models of models.settings reason=%s", error)
+        return {}
+    for name, reason in unmatched.items():
+        log.warning("skip settings key=models.settings.%s reason=%s", name, reason)
+    return unmatched
 
 
 class Reload:
@@ -29,7 +56,7 @@ class Reload:
         self._started = started
         self._turn = asyncio.Lock()
 
-    async def run(self) -> Renewal:
+    async def run(self) -> Reloaded:
         """Raises ConfigError, and then everything stays as it was."""
         async with self._turn:
             try:
@@ -39,12 +66,13 @@ class Reload:
                 raise
             renewal = renew(self._context.settings, self._started, found)
             self._apply(renewal.settings)
+            outdated = await self._context.residency.renew()
         log.info(
             "reload settings changed=%s restart=%s",
             ",".join(renewal.changed) or "none",
             ",".join(renewal.restart) or "none",
         )
-        return renewal
+        return Reloaded(renewal, outdated, await warn_of_unmatched(self._context))
 
     async def on_signal(self) -> None:
         """The same for SIGHUP: the log says what came of it."""
@@ -56,7 +84,7 @@ class Reload:
     def _apply(self, settings: Settings) -> None:
         context = self._context
         context.settings = settings
-        context.store.set_aliases(settings.models.aliases)
+        context.store.configure(settings.models.aliases, defaults(settings.models.settings))
         context.residency.configure(settings)
         context.fetcher.private = settings.models.fetch_private_images
         logging = settings.logging

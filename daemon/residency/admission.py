@@ -43,7 +43,7 @@ class Admission:
     async def admit(self, slot: Slot, ledger: Ledger) -> None:
         """Returns when the slot has its share of memory. Raises InsufficientMemory when it never will."""
         self._ledger = ledger
-        refusal = ledger.refusal(slot.account)
+        refusal = ledger.refusal(slot.account, [one.account for one in self._with_memory()])
         if refusal is not None:
             raise InsufficientMemory(refusal)
         newcomer = _Newcomer(slot, asyncio.get_running_loop().time())
@@ -72,9 +72,11 @@ class Admission:
     def _consider(self, newcomer: _Newcomer, ledger: Ledger) -> bool:
         """Whether it is blocked by busy models."""
         present = {slot.base: slot for slot in self._with_memory()}
-        decision = ledger.decide(
-            newcomer.slot.account, [slot.account for slot in present.values()], self._promised_before(newcomer)
-        )
+        accounts = [slot.account for slot in present.values()]
+        if (refusal := ledger.refusal(newcomer.slot.account, accounts)) is not None:
+            newcomer.admitted.set_exception(InsufficientMemory(refusal))
+            return False
+        decision = ledger.decide(newcomer.slot.account, accounts, self._promised_before(newcomer))
         newcomer.promised = decision.action in ("wait", "put_out")
         if decision.action == "admit":
             self._share_out([*present.values(), newcomer.slot], ledger)
@@ -87,7 +89,8 @@ class Admission:
         """Only for the first of those who are blocked: a later one could take its turn away for ever."""
         loop = asyncio.get_running_loop()
         staying = [slot for slot in self._with_memory() if slot.closing is None]
-        over = {slot.base: residence_end(slot) for slot in staying if slot.loaded is not None}
+        movable = [slot for slot in staying if not slot.pinned]
+        over = {slot.base: residence_end(slot) for slot in movable if slot.loaded is not None}
         now, waited = loop.time(), newcomer.since + WAIT_SECONDS
         going = ledger.victims(
             newcomer.slot.account,

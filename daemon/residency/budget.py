@@ -57,7 +57,8 @@ def wired(bound: int, weights: int, others: Iterable[int]) -> int:
 
 @dataclass(frozen=True)
 class Account:
-    """One model's line in the ledger. `needs`: what it cannot do without; `holds`: what its process has now."""
+    """One model's line in the ledger. `needs`: what it cannot do without; `holds`: what its process has now. A `pinned`
+    one makes room for nobody."""
 
     key: str
     name: str
@@ -68,6 +69,12 @@ class Account:
     idle: bool = True
     settled: bool = True
     closing: bool = False
+    pinned: bool = False
+
+    @property
+    def may_go(self) -> bool:
+        """Whether it can be put out now."""
+        return self.idle and self.settled and not self.pinned
 
     @property
     def counts(self) -> int:
@@ -92,15 +99,28 @@ class Ledger:
     process: int
     maxima: Mapping[protocol.Kind, int]
 
-    def refusal(self, newcomer: Account) -> str | None:
-        """The sentence for a model that has no room even alone."""
-        if newcomer.needs <= self.limit:
-            return None
-        return (
-            f"model {newcomer.name!r} needs about {_size(newcomer.needs)}, of which its process takes "
-            f"{_size(self.process)}, and {_size(self.limit)} may be used: use a smaller or quantized model, or raise "
-            "models.memory_limit"
-        )
+    def refusal(self, newcomer: Account, present: Sequence[Account] = ()) -> str | None:
+        """The sentence for a model that has no room even alone, or beside those that are pinned."""
+        if newcomer.needs > self.limit:
+            return (
+                f"model {newcomer.name!r} needs about {_size(newcomer.needs)}, of which its process takes "
+                f"{_size(self.process)}, and {_size(self.limit)} may be used: use a smaller or quantized model, or "
+                "raise models.memory_limit"
+            )
+        pinned = [one for one in present if one.pinned and not one.closing]
+        if not self._kind_fits(newcomer, pinned):
+            names = ", ".join(one.name for one in pinned if one.kind == newcomer.kind)
+            return (
+                f"model {newcomer.name!r} has no place beside what is pinned ({names}): raise "
+                f"cache.max_{newcomer.kind}_models, or unload one of them"
+            )
+        if not self._bytes_fit(newcomer, pinned):
+            names, held = ", ".join(one.name for one in pinned), sum(one.counts for one in pinned)
+            return (
+                f"model {newcomer.name!r} needs about {_size(newcomer.needs)}, and of {_size(self.limit)} what is "
+                f"pinned ({names}) takes {_size(held)}: unload one of them, or raise models.memory_limit"
+            )
+        return None
 
     def decide(self, newcomer: Account, present: Sequence[Account], promised: Sequence[Account]) -> Decision:
         """`present`: who has memory; `promised`: earlier newcomers for whom somebody is on the way out."""
@@ -109,7 +129,7 @@ class Ledger:
         staying = [one for one in present if not one.closing]
         if self._fits(newcomer, [*staying, *promised]):
             return Decision("wait")
-        idle = self.victims(newcomer, staying, promised, [one for one in staying if one.idle and one.settled])
+        idle = self.victims(newcomer, staying, promised, [one for one in staying if one.may_go])
         return Decision("put_out", idle) if idle else Decision("blocked")
 
     def victims(

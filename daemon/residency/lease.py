@@ -46,7 +46,7 @@ class Lease:
 @dataclass(frozen=True)
 class Resident:
     """A loaded model as `ps` shows it. Times are Unix seconds, `expires_at` None is for ever; `memory_bytes` is what
-    its process holds, `share_bytes` what it may hold."""
+    its process holds, `share_bytes` what it may hold. A `pinned` one stays whatever requests ask for."""
 
     name: str
     installed: Installed
@@ -61,6 +61,12 @@ class Resident:
     waiting: int
     pid: int
     gauges: protocol.Gauges
+    pinned: bool = False
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of its context under this name, of what it was loaded with."""
+        return min(self.info.context_length, self.installed.context_length(None) or self.info.context_length)
 
 
 def resident(slot: Slot, max_batch: int) -> Resident:
@@ -81,6 +87,7 @@ def resident(slot: Slot, max_batch: int) -> Resident:
         waiting=slot.leases - running,
         pid=slot.runner.pid,
         gauges=slot.runner.gauges,
+        pinned=slot.pinned,
     )
 
 

@@ -111,6 +111,7 @@ class Loader:
         )
 
     def _request(self, slot: Slot, path: str) -> protocol.Load:
+        slot.context_limit = slot.installed.loaded_context(self._settings.engine.context_length)
         engine, cache = self._settings.engine, self._settings.cache
         prefixes, on_disk = cache.prefix_cache_mb, cache.prefix_disk_mb
         files = protocol.PrefixFiles(
@@ -125,7 +126,7 @@ class Loader:
             kind=slot.kind,
             max_batch=engine.max_batch,
             prefill_tokens_per_step=engine.prefill_tokens_per_step,
-            context_length=engine.context_length,
+            context_length=slot.context_limit,
             memory_limit=slot.told,
             wired=slot.wired,
             prefixes=None if prefixes is None else prefixes << 20,

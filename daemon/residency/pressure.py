@@ -1,5 +1,5 @@
 """What models give back when the machine runs out of memory: first what they only keep for later, then those that are
-idle go. A model that is in use is never ended for it."""
+idle go. A model that is in use, or pinned, is never ended for it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Pressure:
         slots = list(self._slots())
         for slot in slots:
             slot.tighten(self.level != "normal")
-        idle = [slot for slot in slots if slot.settled and not slot.leases] if self.level == "critical" else []
+        critical = self.level == "critical"
+        idle = [slot for slot in slots if critical and slot.settled and not slot.leases and not slot.pinned]
         for slot in idle:
             LOG.warning("unload idle model name=%s reason=memory pressure", slot.name)
             self._put_out(slot)

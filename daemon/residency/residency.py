@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .. import memory_pressure
+from .. import memory_pressure, store_threads
 from ..errors import Draining, LoadError, QueueFull, RunnerDied
 from ..keep_awake import KeepAwake
 from ..memory_pressure import Level
@@ -70,11 +70,34 @@ class Residency:
         self.tokenizers = Tokenizers(settings, store, self._runner_of)
 
     def configure(self, settings: Settings) -> None:
-        """Other settings from now on; models that are in memory stay as they were loaded."""
+        """Other settings from now on; models that are in memory stay as they were loaded, but for `renew`."""
         self._settings = settings
         self._resolver.configure(settings)
         self._loader.configure(settings)
         self.tokenizers.configure(settings)
+
+    async def renew(self) -> list[Installed]:
+        """Take over for the models in memory what the settings say now of their idle times and pins. Gives those that
+        would be loaded with another context now."""
+        installed = await store_threads.look(self._store.models)
+        stale = []
+        for slot in list(self._slots.values()):
+            named = [model for model in installed if model.base == slot.base]
+            same = [
+                model for model in named if (model.name, model.digest) == (slot.installed.name, slot.installed.digest)
+            ]
+            slot.usual, slot.pinned = self._settings.cache.ttl_seconds, False
+            for model in (*named, *same):  # its own name last
+                slot.follow(model)
+            if same:
+                slot.installed = same[0]
+            limit = slot.installed.loaded_context(self._settings.engine.context_length)
+            if slot.loaded is not None and slot.context_limit != limit:
+                stale.append(slot.installed)
+            if not slot.leases and slot.settled:
+                self._schedule_expiry(slot, since=slot.last_used)
+        self._wake()
+        return stale
 
     async def start(self) -> None:
         """Begin the warm spare."""
@@ -111,6 +134,7 @@ class Residency:
         began = time.monotonic()
         slot = await self._slot_of(installed)  # from here to the lease nothing is awaited
         self._check_queue(slot, slot.leases)
+        slot.follow(installed)
         slot.take(keep_alive)
         self._keep_awake.begin()
         try:
@@ -207,13 +231,16 @@ class Residency:
 
     # leaving
 
-    def _schedule_expiry(self, slot: Slot) -> None:
+    def _schedule_expiry(self, slot: Slot, since: float | None = None) -> None:
+        """`since`: a time in Unix seconds, None: now."""
         slot.cancel_timer()
         if slot.ttl < 0:
             slot.expires_at = None
             return
-        slot.expires_at = time.time() + slot.ttl
-        slot.timer = asyncio.get_running_loop().call_later(slot.ttl, self._expire, slot)
+        now = time.time()
+        seconds = slot.ttl if since is None else max(0.0, since + slot.ttl - now)
+        slot.expires_at = now + seconds
+        slot.timer = asyncio.get_running_loop().call_later(seconds, self._expire, slot)
 
     def _expire(self, slot: Slot) -> None:
         if slot.leases == 0 and self._slots.get(slot.base) is slot:

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 
 class Slot:
-    """`ready` is done when the model is in, or failed with the reason. `ttl` in seconds, negative for ever;
-    `loaded_at_tick` in the loop's time. `leases` counts who uses it or waits for it, `successors` who wait until it is
-    gone and want it again. `lost`: its process died by itself.
+    """`ready` is done when the model is in, or failed with the reason. `usual` and `asked` are the seconds that it
+    stays idle by the settings and by what requests have asked for, negative for ever; a `pinned` one stays whatever
+    they say. `loaded_at_tick` in the loop's time. `leases` counts who uses it or waits for it, `successors` who wait
+    until it is gone and want it again. `lost`: its process died by itself.
 
     In bytes: `needs` is what it cannot do without, `share` what it may take (0: it waits for room), `process` what its
     process takes beside what MLX holds, `told` what MLX was told it may hold, `wired` what Metal keeps resident.
-    `tight`: its process keeps nothing for later.
+    `tight`: its process keeps nothing for later. `context_limit`: tokens that it was told to take at most.
     """
 
-    def __init__(self, installed: Installed, ttl: float) -> None:
+    def __init__(self, installed: Installed, usual: float) -> None:
         self.installed = installed
         self.name = str(installed.name.display())
         self.base = installed.base
@@ -38,7 +39,10 @@ class Slot:
         self.needs = self.share = self.process = self.told = self.wired = 0
         self.tight = False
         self.leases = self.successors = 0
-        self.ttl = ttl
+        self.usual = usual
+        self.asked: float | None = None
+        self.pinned = False
+        self.context_limit: int | None = None
         self.loaded_at = 0.0
         self.load_seconds = self.loaded_at_tick = 0.0
         self.last_used = time.time()
@@ -51,6 +55,13 @@ class Slot:
     @property
     def kind(self) -> protocol.Kind:
         return self.installed.manifest.kind
+
+    @property
+    def ttl(self) -> float:
+        """Seconds that it stays after its last use, negative for ever."""
+        if self.pinned:
+            return -1.0
+        return self.usual if self.asked is None else self.asked
 
     @property
     def settled(self) -> bool:
@@ -79,6 +90,7 @@ class Slot:
             idle=self.leases == 0,
             settled=self.ready.done(),
             closing=self.closing is not None,
+            pinned=self.pinned,
         )
 
     def take_share(self, share: int) -> None:
@@ -97,13 +109,19 @@ class Slot:
             self.tight = tight
             self.runner.limit(self.told, tight=tight)
 
+    def follow(self, installed: Installed) -> None:
+        """It is used under this name, of which the settings may say something."""
+        if installed.defaults.keep_alive is not None:
+            self.usual = installed.defaults.keep_alive
+        self.pinned = self.pinned or installed.defaults.pinned
+
     def take(self, keep_alive: float | None) -> None:
         self.leases += 1
         self.idle.clear()
         self.last_used = time.time()
         self.cancel_timer()
         if keep_alive is not None:
-            self.ttl = keep_alive
+            self.asked = keep_alive
         self.expires_at = None if self.ttl < 0 else self.last_used + self.ttl
 
     def give_back(self) -> None:
@@ -132,6 +150,11 @@ class Model:
         if self.slot.loaded is None:
             raise RunnerDied(self.slot.name, "it is not loaded")
         return self.slot.loaded
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of its context under this name."""
+        return min(self.info.context_length, self.installed.context_length(None) or self.info.context_length)
 
     @property
     def capabilities(self) -> tuple[str, ...]:

@@ -204,7 +204,7 @@ class Tokenizers:
             kind=installed.manifest.kind,
             max_batch=1,
             prefill_tokens_per_step=1,
-            context_length=self._settings.engine.context_length,
+            context_length=installed.loaded_context(self._settings.engine.context_length),
         )
         try:
             runner = await self._spawn()

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .one_model import KEY as ONE_MODEL
+from .one_model import SPECS, OneModel, key_of
 from .schema import SECTIONS, ConfigError, Settings, config_path, load_settings, settings_of
 
 EX_CONFIG = 78
 _HEAD = """\
-# Settings of mlx-serve. Every line shows a default; remove the `#` from the lines that you change.
+# Settings of mlx-serve. Every line shows a default, and below `models: settings:` an example; remove the `#` from the
+# lines that you change.
 # Flags take precedence over environment variables, and those over this file. The setting `port` of the section
 # `server` is also the variable MLX_SERVE_SERVER_PORT.
 """
@@ -67,6 +70,12 @@ def listing(settings: Settings) -> str:
         (f"{section}.{name} = {_yaml(value)}", settings.origins[f"{section}.{name}"])
         for section in SECTIONS
         for name, value in shown(settings, section).items()
+        if f"{section}.{name}" != ONE_MODEL
+    ]
+    lines += [
+        (f"{key_of(model, name)} = {_yaml(value)}", settings.origins[key_of(model, name)])
+        for model, given in shown(settings, "models")["settings"].items()
+        for name, value in given.items()
     ]
     width = min(60, max(len(text) for text, _ in lines))
     return "".join(f"{text:<{width}}  ({origin})\n" for text, origin in lines)
@@ -79,8 +88,12 @@ def example() -> str:
         defaults = cls()
         parts.append(f"\n{section}:\n")
         for name, spec in settings_of(cls):
-            default = getattr(defaults, name)
-            parts.append(f"{f'  # {name}: {default_text(default, spec.none)}':<52} # {spec.doc}\n")
+            if f"{section}.{name}" == ONE_MODEL:
+                parts.append(f"{f'  # {name}:':<52} # {spec.doc}\n  #   starter:\n")
+                parts += [f"{f'  #     {each}: {one.example}':<52} # {one.doc}\n" for each, one in SPECS.items()]
+            else:
+                default = default_text(getattr(defaults, name), spec.none)
+                parts.append(f"{f'  # {name}: {default}':<52} # {spec.doc}\n")
     return "".join(parts)
 
 
@@ -96,7 +109,11 @@ def _plain(value: Any, none: str) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return list(value)
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, OneModel):
+        return {name: _plain(each, none) for name, each in value.given().items()}
+    if isinstance(value, Mapping):
+        return {name: _plain(each, none) for name, each in value.items()}
+    return value
 
 
 def _yaml(value: Any) -> str:

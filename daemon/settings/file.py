@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from .place import Keys, Place
 from .value import ConfigError
 
 MAX_BYTES = 1 << 20
@@ -24,16 +25,18 @@ _PLAIN_TAGS = frozenset(
 )
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-FileValue = str | None | list[str] | dict[str, str]
+FileScalar = str | None | list[str]
+FileValue = FileScalar | dict[str, str | dict[str, FileScalar] | None]
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """`key` is dotted (`server.port`); `value` None stands for YAML's null; `line` counts from 1."""
+    """`key` is dotted (`server.port`); `value` None stands for YAML's null, here and within a mapping; `place` counts
+    lines from 1."""
 
     key: str
     value: FileValue
-    line: int
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ def _entries(path: Path, text: str) -> list[FileEntry]:
         if _is_null(body):
             continue
         for name, node in _pairs(path, body, section, f"settings such as `{section}: {{key: value}}`"):
-            entries.append(FileEntry(f"{section}.{name}", _value(path, node, f"{section}.{name}"), _line(node)))
+            key, lines = f"{section}.{name}", dict[Keys, int]()
+            value = _value(path, node, key, lines)
+            entries.append(FileEntry(key, value, Place(file=path, line=_line(node), lines=lines)))
     return entries
 
 
@@ -125,16 +130,29 @@ def _pairs(path: Path, node: yaml.Node, name: str, wanted: str) -> list[tuple[st
     return pairs
 
 
-def _value(path: Path, node: yaml.Node, key: str) -> FileValue:
+def _value(path: Path, node: yaml.Node, key: str, lines: dict[Keys, int]) -> FileValue:
+    """A single value, a list, or a mapping of names to single values and to mappings of those; `lines` gets the line of
+    each name in it."""
+    if not isinstance(node, yaml.MappingNode):
+        return _plain(path, node, key)
+    found: dict[str, str | dict[str, FileScalar] | None] = {}
+    for word, item in _pairs(path, node, key, "names, each with a name"):
+        lines[word,] = _line(item)
+        where = f"{key}.{word}"
+        if isinstance(item, yaml.MappingNode):
+            pairs = _pairs(path, item, where, "settings")
+            lines.update({(word, name): _line(value) for name, value in pairs})
+            found[word] = {name: _plain(path, value, f"{where}.{name}") for name, value in pairs}
+        else:
+            found[word] = None if _is_null(item) else _scalar(path, item, where)
+    return found
+
+
+def _plain(path: Path, node: yaml.Node, key: str) -> FileScalar:
     if _is_null(node):
         return None
     if isinstance(node, yaml.SequenceNode):
         return [_scalar(path, item, f"an item of {key}") for item in node.value]
-    if isinstance(node, yaml.MappingNode):
-        return {
-            word: _scalar(path, item, f"{key}.{word}")
-            for word, item in _pairs(path, node, key, "names, each with a name")
-        }
     return _scalar(path, node, key)
 
 

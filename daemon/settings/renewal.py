@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .one_model import KEY as ONE_MODEL
+from .one_model import changed_keys
 from .schema import SECTIONS, Settings, settings_of
 
 LIVE = frozenset(
@@ -14,13 +16,13 @@ LIVE = frozenset(
         *("server.remote_management", "server.allowed_hosts", "server.cors_origins", "server.max_body_mb"),
         *("server.max_queue", "server.request_timeout_seconds", "server.drain_seconds"),
         *("models.auto_download", "models.aliases", "models.memory_limit", "models.wired"),
-        "models.fetch_private_images",
+        *("models.fetch_private_images", "models.settings"),
         *("cache.max_llm_models", "cache.max_vlm_models", "cache.max_embedding_models", "cache.max_reranker_models"),
         "cache.ttl_seconds",
         *("logging.level", "logging.format"),
     )
 )
-"""The settings that a running daemon takes over. Those about models hold for what is loaded from then on."""
+"""The settings that a running daemon takes over. Those about memory hold for what is loaded from then on."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,18 @@ def restart_keys() -> tuple[str, ...]:
 
 def renew(current: Settings, started: Settings, found: Settings) -> Renewal:
     """`current` holds now, the daemon `started` with other ones, and `found` are there now."""
-    changed, restart = [], []
+    changed, restart = list[str](), list[str]()
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    origins = dict(current.origins)
+    origins = {key: origin for key, origin in current.origins.items() if not key.startswith(f"{ONE_MODEL}.")}
+    origins |= {key: origin for key, origin in found.origins.items() if key.startswith(f"{ONE_MODEL}.")}
     for key, section, name in _each():
         new = getattr(getattr(found, section), name)
         if key in LIVE:
             values[section][name] = new
             origins[key] = found.origins[key]
-            if new != getattr(getattr(current, section), name):
+            if key == ONE_MODEL:
+                changed += changed_keys(current.models.settings, new)
+            elif new != getattr(getattr(current, section), name):
                 changed.append(key)
         elif new != getattr(getattr(started, section), name):
             restart.append(key)

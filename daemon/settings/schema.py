@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from .one_model import KEY as ONE_MODEL
+from .one_model import OneModel, origins_of, read_models
+from .place import Place
 from .value import ConfigError, Given, Setting, nearest, parse, setting
 
 __all__ = [
@@ -87,6 +90,9 @@ class ModelSettings:
     fetch_private_images: bool = setting(
         False, "switch", "URLs of pictures may lead to private, loopback and link-local addresses"
     )
+    settings: Mapping[str, OneModel] = setting(
+        {}, "models", "what holds for one model alone: {name: {temperature: 0.2}}"
+    )
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,13 @@ class EngineSettings:
         auto=True,
         unit="tokens",
     )
+    speculation: str = setting(
+        "auto",
+        "choice",
+        "whether tokens are drafted ahead of the model; auto: where that is faster. This version never drafts",
+        choices=("auto", "off"),
+    )
+    draft_models: Mapping[str, str] = setting({}, "map", "models that draft for others; this version takes none")
 
 
 @dataclass(frozen=True)
@@ -159,7 +172,8 @@ class MetricsSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """`origins` says for each `section.key` where its value came from; `file` is the YAML file that was read."""
+    """`origins` says for each `section.key` where its value came from, and for each `models.settings.name.key` that is
+    set; `file` is the YAML file that was read."""
 
     home: Path
     server: ServerSettings
@@ -236,25 +250,31 @@ def load_settings(
     home = home_path(environ)
     named = flags.pop("config", None)
     values: dict[str, Any] = {"models.directory": home / "models"}
-    origins = dict.fromkeys(_ALL, "default")
+    origins, of_models = dict.fromkeys(_ALL, "default"), dict[str, str]()
 
-    def take(key: str, given: Given, where: str, origin: str) -> None:
+    def take(key: str, given: Given, place: Place) -> None:
+        origins[key] = place.short()
+        if key == ONE_MODEL:
+            values[key] = read_models(given, place)
+            of_models.clear()
+            of_models.update(origins_of(values[key], place))
+            return
         try:
             values[key] = parse(_ALL[key], given)
         except ValueError as error:
-            raise ConfigError(f"{where}: {key} must be {error}") from None
-        origins[key] = origin
+            raise ConfigError(f"{place.whole()}: {key} must be {error}") from None
 
     file = _take_file(Path(str(named)) if named else None, home, take)
     for name, key in _environment_names(environ):
         if environ[name].strip():
-            take(key, environ[name], name, name)
+            take(key, environ[name], Place(name))
     for key, given in flags.items():
         if key not in FLAGS:
             raise ConfigError(f"{key} has no flag{_suggestion(key, FLAGS)}")
-        take(key, given, FLAGS[key], FLAGS[key])
-    settings = _with_key_file(Settings(home=home, **_sections(values), origins=origins, file=file))
+        take(key, given, Place(FLAGS[key]))
+    settings = _with_key_file(Settings(home=home, **_sections(values), origins=origins | of_models, file=file))
     _check_keys(settings)
+    _check_drafts(settings)
     return settings
 
 
@@ -282,6 +302,14 @@ def _check_keys(settings: Settings) -> None:
         )
 
 
+def _check_drafts(settings: Settings) -> None:
+    if settings.engine.draft_models:
+        raise ConfigError(
+            f"{settings.origins['engine.draft_models']}: engine.draft_models must be empty: this version drafts no "
+            "tokens with other models; take the setting away"
+        )
+
+
 def _take_file(named: Path | None, home: Path, take: Any) -> Path | None:
     path = named.expanduser().absolute() if named else home / "config.yaml"
     if not path.exists():
@@ -293,14 +321,14 @@ def _take_file(named: Path | None, home: Path, take: Any) -> Path | None:
 
     file = read_settings_file(path)
     for entry in file.entries:
-        where = f"{path}:{entry.line}"
+        where = entry.place.whole()
         if entry.key not in _ALL:
             raise ConfigError(f"{where}: {_unknown(entry.key)}")
         if entry.value is None:
             continue
         if _ALL[entry.key].secret and entry.value and not file.private:
             raise ConfigError(f"{where}: the file holds API keys and others can read it; run: chmod 600 {path}")
-        take(entry.key, entry.value, where, f"{path.name}:{entry.line}")
+        take(entry.key, entry.value, entry.place)
     return path
 
 

@@ -12,8 +12,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-ValueKind = Literal["text", "switch", "whole", "number", "size", "path", "names", "map", "choice"]
-Given = str | int | float | bool | Path | list[str] | tuple[str, ...] | Mapping[str, str] | None
+from .duration import seconds_of
+
+LONGEST_PROSE = 1 << 18
+MOST_TEXTS = 16
+LONGEST_TEXT = 1024
+ValueKind = Literal[
+    "text",
+    "switch",
+    "whole",
+    "number",
+    "size",
+    "path",
+    "names",
+    "map",
+    "choice",
+    "duration",
+    "prose",
+    "texts",
+    "models",
+]
+Given = str | int | float | bool | Path | list[str] | tuple[str, ...] | Mapping[str, Any] | None
 
 
 class ConfigError(Exception):
@@ -23,7 +42,7 @@ class ConfigError(Exception):
 @dataclass(frozen=True)
 class Setting:
     """`auto` allows the word `auto`, or another one given as `none`, which becomes None. Bounds are inclusive;
-    `shortest`: characters of each name."""
+    `shortest`: characters of each name; `example`: a value as the file states it, where the default is none."""
 
     kind: ValueKind
     doc: str
@@ -35,6 +54,7 @@ class Setting:
     secret: bool = False
     shortest: int = 0
     none: str = "auto"
+    example: str = ""
 
 
 def setting(default: Any, kind: ValueKind, doc: str, **bounds: Any) -> Any:
@@ -58,6 +78,10 @@ _WANTED: Mapping[ValueKind, str] = {
     "path": "a path",
     "names": "a list",
     "map": "a mapping of names to names",
+    "duration": "seconds, or a duration such as 30m or 1h30m",
+    "prose": "text",
+    "texts": "a list of texts",
+    "models": "a mapping of models' names to their settings",
 }
 
 
@@ -66,7 +90,7 @@ def parse(spec: Setting, given: Given) -> Any:
     if spec.auto and (given is None or (isinstance(given, str) and given.strip().lower() == spec.none)):
         return None
     value = _parsers[spec.kind](spec, given)
-    if spec.kind in ("whole", "number", "size"):
+    if spec.kind in ("whole", "number", "size", "duration"):
         _check_bounds(spec, value)
     return value
 
@@ -184,9 +208,40 @@ def _map(spec: Setting, given: Given) -> dict[str, str]:
         if not all(sign and key.strip() and value.strip() for key, sign, value in pairs):
             raise ValueError(f"name=name pairs separated by commas, not {given!r}")
         return {key.strip(): value.strip() for key, _, value in pairs}
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given.values()):
         raise _wrong(spec, given)
     return dict(given)
+
+
+def _duration(spec: Setting, given: Given) -> float:
+    """Seconds; a plain number is one of those."""
+    if isinstance(given, str) and not re.fullmatch(r"[+-]?[0-9.]+", given.strip()):
+        try:
+            return seconds_of(given.strip())
+        except ValueError:
+            raise _wrong(spec, given) from None
+    return _number(spec, given)
+
+
+def _prose(spec: Setting, given: Given) -> str:
+    """Text of several lines; nothing at all is a text too."""
+    if (
+        not isinstance(given, str)
+        or len(given) > LONGEST_PROSE
+        or not given.replace("\n", "").replace("\t", "").isprintable()
+    ):
+        raise _wrong(spec, given)
+    return given
+
+
+def _texts(spec: Setting, given: Given) -> tuple[str, ...]:
+    """Each as it is; one text alone is a list of one."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(each, str) for each in texts):
+        raise _wrong(spec, given)
+    if len(texts) > MOST_TEXTS or not all(1 <= len(each) <= LONGEST_TEXT for each in texts):
+        raise ValueError(f"at most {MOST_TEXTS} texts of 1 to {LONGEST_TEXT:,} characters")
+    return tuple(texts)
 
 
 def _choice(spec: Setting, given: Given) -> str:
@@ -208,4 +263,7 @@ _parsers: Mapping[ValueKind, Callable[[Setting, Given], Any]] = {
     "names": _names,
     "map": _map,
     "choice": _choice,
+    "duration": _duration,
+    "prose": _prose,
+    "texts": _texts,
 }

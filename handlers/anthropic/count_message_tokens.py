@@ -33,7 +33,7 @@ async def count(request: Request) -> HTTPResponse:
             if pictures:
                 await pictures.admit(context, body.model, manifest.kind)
             require_kind(manifest.kind, body.model, "chat")
-            ready = pictures.placed(with_settings(settled(prompt, manifest.capabilities), manifest.overrides))
+            ready = pictures.placed(with_settings(settled(prompt, manifest.capabilities), installed.overrides))
             event = await asked(request, installed, Count(prompts=(ready,)), Counted)
     finally:
         pictures.release()

@@ -46,7 +46,7 @@ async def create(request: Request) -> HTTPResponse | None:
 
     async with leased(request, body.model, None, "chat", heartbeat, pictures=pictures, check=check) as model:
         settled(prompt, model.capabilities)
-        notice = clamping(body.max_tokens, model.info.context_length, "max_tokens")
+        notice = clamping(body.max_tokens, model.context_length, "max_tokens")
         ready = _settled(work, model.installed)
         async with sequences(request, model, [pictures.into(ready)]) as running:
             try:

@@ -117,7 +117,7 @@ async def _as_text(request: Request, body: GenerateBody, model: Model, wanted: G
         add_special_tokens=False,
         history=tuple(body.context or ()),
         drop_middle=_may_cut(body),
-        template=body.template or model.installed.manifest.overrides.template,
+        template=body.template or model.installed.overrides.template,
     )
     return msgspec.structs.replace(wanted, prompt=text)
 

@@ -114,5 +114,5 @@ def _process(resident: Resident, name: str) -> dict[str, Any]:
         "details": details(resident.installed),
         "expires_at": expiry(resident.expires_at),
         "size_vram": 0 if resident.hello.backend == "cpu" else resident.memory_bytes,
-        "context_length": resident.info.context_length,
+        "context_length": resident.context_length,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...daemon.parameters import TABLE
+from ...store.inspect.recommended import recommended
 from ...store.inspect.weights import read_header
 from ..jsontext import encode
 from .model_info import model_info
@@ -49,8 +50,8 @@ def shown(store: Store, model: Installed, given: Overrides, *, verbose: bool = F
     the tensors. Reads files: not for the event loop. Raises store errors."""
     folder = store.view(model, checked=False)
     names = {layer.path.lower(): layer.path for layer in model.manifest.layers if layer.size <= MAX_TEXT}
-    overrides = with_given(model.manifest.overrides, given)
-    parameters = _parameters(folder, names, overrides)
+    overrides = with_given(model.overrides, given)
+    parameters = _parameters(folder, overrides)
     result: dict[str, Any] = {
         "modelfile": _modelfile(model, overrides, parameters),
         "details": details(model),
@@ -129,28 +130,16 @@ def _template(folder: Path, model: Installed) -> str | None:
     return template if isinstance(template, str) and len(template) <= MAX_TEXT else None
 
 
-def _parameters(folder: Path, names: dict[str, str], overrides: Overrides) -> list[tuple[str, str]]:
-    """What the model's authors recommend and its creator set, under Ollama's names and in its notation."""
-    values = _recommended(folder, names) | overrides.parameters
+def _parameters(folder: Path, overrides: Overrides) -> list[tuple[str, str]]:
+    """What the model's authors recommend, its creator set and the user's settings say, under Ollama's names and in its
+    notation."""
+    found = recommended(folder)
+    values = {ollama: found[ours] for ours, ollama in _PARAMETERS.items() if ours in found} | overrides.parameters
     return [
         (name, encode(item).decode())
         for name, value in values.items()
         for item in (value if isinstance(value, list) else [value])
     ]
-
-
-def _recommended(folder: Path, names: dict[str, str]) -> dict[str, Any]:
-    if "generation_config.json" not in names:
-        return {}
-    try:
-        config = msgspec.json.decode((folder / names["generation_config.json"]).read_bytes(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return {
-        ollama: config[ours]
-        for ours, ollama in _PARAMETERS.items()
-        if isinstance(config.get(ours), int | float) and not isinstance(config[ours], bool)
-    }
 
 
 def _quantization(model: Installed) -> str:

@@ -11,7 +11,6 @@ from sanic.response import HTTPResponse
 from ...daemon import store_threads
 from ..endpoint import document, serving
 from ..failure import RequestError
-from ..model_options import options
 
 if TYPE_CHECKING:
     from ...store.store import Installed
@@ -50,8 +49,6 @@ def _card(identity: str, model: Installed, most: int | None) -> dict[str, Any]:
         "owned_by": model.name.owner,
         "capabilities": list(model.manifest.capabilities),
     }
-    own = options(model.manifest.overrides.parameters).context_length
-    lengths = [length for length in (model.manifest.context_length, most, own) if length]
-    if model.manifest.context_length:
-        card["context_length"] = min(lengths)
+    if (length := model.context_length(most)) is not None:
+        card["context_length"] = length
     return card

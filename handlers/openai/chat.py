@@ -102,7 +102,7 @@ def _work(body: ChatBody, prompt: ChatPrompt) -> Generate:
 def _check_model(body: ChatBody, prompt: ChatPrompt, model: Model) -> str | None:
     """Refuse what this model cannot do before it starts. Gives what to tell the client. Raises RequestError."""
     messages.require(body, prompt, model.capabilities)
-    context = model.info.context_length
+    context = model.context_length
     if body.max_completion_tokens is not None:
         return bodies.clamping(body.max_completion_tokens, context, "max_completion_tokens")
     return bodies.clamping(body.max_tokens, context, "max_tokens")

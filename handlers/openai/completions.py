@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sanic import Request
 from sanic.response import HTTPResponse
 
@@ -16,6 +17,7 @@ from ..durations import keep_alive
 from ..endpoint import decoded, document, first_events, leased, sequences
 from ..failure import RequestError
 from ..jsontext import HOLE, encode
+from ..model_options import options
 from ..ranges import MAX_CHOICES as MAX_SEQUENCES
 from ..ranges import stops
 from ..sequences import Answer, Item, answers, merged
@@ -52,7 +54,10 @@ async def complete(request: Request) -> HTTPResponse | None:
 
     async with leased(request, body.model, seconds, "completion", heartbeat, check=check) as model:
         _require_insert(body, model.capabilities)
-        notice = bodies.clamping(body.max_tokens, model.info.context_length, "max_tokens")
+        notice = bodies.clamping(body.max_tokens, model.context_length, "max_tokens")
+        if body.max_tokens is None:
+            own = options(model.installed.overrides.parameters).max_tokens
+            works = [msgspec.structs.replace(work, max_tokens=own or DEFAULT_MAX_TOKENS) for work in works]
         async with sequences(request, model, works) as running:
             accepted = await first_events(request, running, heartbeat)
             prompts = [event.prompt_tokens for event in accepted]
@@ -109,7 +114,7 @@ def _works(body: CompletionBody) -> list[Generate]:
             sampling=sampling,
             fallback=bodies.FALLBACK,
             stop=stops(body.stop),
-            max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
+            max_tokens=body.max_tokens,
             logprobs=0 if body.logprobs is None and copies > (body.n or 1) else body.logprobs,
             grammar=grammar,
             ignore_eos=bool(body.ignore_eos),

@@ -144,7 +144,7 @@ def _loaded(one: Resident, spellings: Mapping[Name, str]) -> LoadedModel:
         name=spellings.get(one.installed.name) or one.name,
         kind=one.installed.manifest.kind,
         backend=one.hello.backend,
-        context_length=one.info.context_length,
+        context_length=one.context_length,
         memory=one.memory_bytes,
         share=one.share_bytes,
         running=one.running,
@@ -164,14 +164,13 @@ def _loaded(one: Resident, spellings: Mapping[Name, str]) -> LoadedModel:
 def _installed(one: Installed, spellings: Mapping[Name, str], most: int | None) -> InstalledModel:
     manifest = one.manifest
     quantization = manifest.quantization
-    lengths = [length for length in (manifest.context_length, most) if length]
     return InstalledModel(
         id=spellings.get(one.name) or one.name.display(),
         kind=manifest.kind,
         size=one.size,
         parameters=manifest.parameters,
         quantization=None if quantization is None else f"{quantization.bits}-bit {quantization.mode}",
-        context_length=min(lengths) if manifest.context_length else None,
+        context_length=one.context_length(most),
         capabilities=tuple(manifest.capabilities),
     )
 

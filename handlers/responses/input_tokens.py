@@ -41,5 +41,5 @@ async def _counted(request: Request, name: str, wanted: Question) -> Counted:
         wanted.check_abilities(installed)
         prompt = wanted.work_for(installed.manifest.capabilities).prompt
         assert isinstance(prompt, ChatPrompt)
-        prompt = with_settings(prompt, installed.manifest.overrides)
+        prompt = with_settings(prompt, installed.overrides)
         return await asked(request, installed, Count(prompts=(pictures.placed(prompt),)), Counted)

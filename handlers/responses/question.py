@@ -64,7 +64,7 @@ class Question:
     def check_model(self, model: Model) -> str | None:
         """Refuse what it cannot do now that it is known better. Gives what to tell the client. Raises RequestError."""
         self._require(model.capabilities)
-        notices = [clamping(self.max_output_tokens, model.info.context_length, "max_output_tokens")]
+        notices = [clamping(self.max_output_tokens, model.context_length, "max_output_tokens")]
         if self.tools.hosted:
             kinds = ", ".join(kind if kind.isascii() and kind.isprintable() else "?" for kind in self.tools.hosted)
             notices.append(f"tools of these types are not run here and were left out: {kinds[:200]}")

@@ -154,7 +154,7 @@ def _settled(prompt: ChatPrompt, body: TokenizeBody, installed: Installed) -> Ch
     """As a chat with this model would have it. Raises WrongKind, RequestError."""
     require_kind(installed.manifest.kind, body.model, "chat")
     messages.check_abilities(_as_chat(body), prompt, installed)
-    return with_settings(prompt, installed.manifest.overrides)
+    return with_settings(prompt, installed.overrides)
 
 
 async def _document(body: TokenizeBody, event: Counted) -> bytes:

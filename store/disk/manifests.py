@@ -58,6 +58,20 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     license: tuple[str, ...] = ()
 
 
+def inherited(parent: Overrides, given: Overrides) -> Overrides:
+    """Ollama's rules: parameters are merged one by one, every other given setting replaces the parent's.
+
+    In `given`, None and empty tuples mean "not given"; an empty system prompt removes the parent's.
+    """
+    return Overrides(
+        system=(given.system or None) if given.system is not None else parent.system,
+        template=given.template if given.template is not None else parent.template,
+        parameters=parent.parameters | given.parameters,
+        messages=given.messages or parent.messages,
+        license=given.license or parent.license,
+    )
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """One version of one model. `parameters` counts weights as trained, `created` is RFC 3339 in UTC."""
 

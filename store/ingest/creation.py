@@ -10,7 +10,7 @@ import msgspec
 
 from ..allowlist import media_type, size_limit
 from ..disk.blobs import Blobs, hex_of
-from ..disk.manifests import Layer, Manifest, Manifests, Overrides, Source
+from ..disk.manifests import Layer, Manifest, Manifests, Overrides, Source, inherited
 from ..disk.pins import Pins
 from ..disk.refs import Ref, Refs
 from ..errors import DamagedModel, SourceError
@@ -20,20 +20,6 @@ from ..names import Name
 from .recorder import NewModel, manifest_of, now
 
 UPLOADED = Source(kind="local", location="uploaded files")
-
-
-def inherited(parent: Overrides, given: Overrides) -> Overrides:
-    """Ollama's rules: parameters are merged one by one, every other given setting replaces the parent's.
-
-    In `given`, None and empty tuples mean "not given"; an empty system prompt removes the parent's.
-    """
-    return Overrides(
-        system=(given.system or None) if given.system is not None else parent.system,
-        template=given.template if given.template is not None else parent.template,
-        parameters=parent.parameters | given.parameters,
-        messages=given.messages or parent.messages,
-        license=given.license or parent.license,
-    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from mlx_serve.daemon.settings.command import default_text, example
+from mlx_serve.daemon.settings.one_model import SPECS
 from mlx_serve.daemon.settings.renewal import LIVE, restart_keys
 from mlx_serve.daemon.settings.schema import FLAGS, SECTIONS, SHORT_NAMES, settings_of, variable
 from mlx_serve.daemon.settings.value import wanted
@@ -36,7 +37,7 @@ with keys alone, and is read again at each reload. Keys are never printed.
 
 `mlx-serve config --reload`, or SIGHUP, has the running daemon read its settings again. A file that is not valid
 changes nothing: the command prints the reason, and the log has it (`fail reload`). These settings count at once, those
-about models for what is loaded from then on:
+about memory for what is loaded from then on, idle times and pins also for what is in memory:
 
 {live}
 
@@ -45,6 +46,48 @@ The others need a restart, and `config --reload` names those that differ from wh
 {restart}
 
 Flags and variables of a running process do not change, and still come before the file.
+"""
+
+_ONE_MODEL = """\
+
+## One model
+
+`models.settings` says what holds for one model alone, under any name that finds it: the one in `mlx-serve list`, its
+full name, an alias. The model is not copied for it; another name of the same files (`mlx-serve copy`) is another
+model here.
+
+```yaml
+models:
+  settings:
+    starter:
+      context_length: 1024
+      temperature: 0.2
+      system: You answer in one sentence.
+      keep_alive: 2h
+```
+
+Each value is taken from the first of these places that has it, the same for OpenAI's, Ollama's and Anthropic's
+clients:
+
+1. the request: its own system message (`instructions`, `system`, `developer`), its `temperature`, Ollama's `options`,
+   `keep_alive`
+2. `models.settings`
+3. what the model was created with (`SYSTEM`, `PARAMETER` of Ollama's `create`)
+4. its files: `generation_config.json` for sampling, `config.json` for the context
+5. `engine.context_length` and `cache.ttl_seconds`, which hold for all models, then the API's own default
+
+A prompt that is no conversation (`/v1/completions`, Ollama's `raw`) gets no system prompt. `pin` is the one that no
+request overrides: clients send `keep_alive` without anybody's having asked for it. A model that has no room beside
+what is pinned is refused with the names.
+
+`mlx-serve show NAME` lists what holds for a model and where each value comes from, `mlx-serve config` every such
+setting with its line. After `mlx-serve config --reload` all of it counts at once; only a context that is longer than
+the one that the model was loaded with waits for its next load, and the command names such models. A name that no
+model has is told there, in `mlx-serve config` and in the log, and counts as soon as there is one. In
+`MLX_SERVE_MODELS_SETTINGS` the mapping is written as JSON: `{"starter": {"temperature": 0.2}}`.
+
+| setting | value | what it does |
+| --- | --- | --- |
 """
 
 _OTHERS = {
@@ -70,7 +113,16 @@ def configuration(committed: str) -> str:
     every = [f"{section}.{name}" for section, cls in SECTIONS.items() for name, _ in settings_of(cls)]
     head = _HEAD.replace("{live}", _listed(key for key in every if key in LIVE))
     head = head.replace("{restart}", _listed(restart_keys()))
-    return "".join([head, *map(_section, SECTIONS), *_others(), f"\n## The file\n\n```yaml\n{example()}```\n"])
+    return "".join(
+        [
+            head,
+            *map(_section, SECTIONS),
+            _ONE_MODEL,
+            *_of_one_model(),
+            *_others(),
+            f"\n## The file\n\n```yaml\n{example()}```\n",
+        ]
+    )
 
 
 def _listed(keys: Iterable[str]) -> str:
@@ -100,6 +152,11 @@ def _rows(section: str) -> Iterator[tuple[str, ...]]:
             flag,
             spec.doc,
         )
+
+
+def _of_one_model() -> Iterator[str]:
+    for name, spec in SPECS.items():
+        yield f"| `{name}` | {wanted(spec)} | {spec.doc} |\n"
 
 
 def _others() -> Iterator[str]:

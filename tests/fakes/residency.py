@@ -44,6 +44,10 @@ class FakeModel:
     def capabilities(self) -> tuple[str, ...]:
         return tuple(each for each in self.installed.manifest.capabilities if each in self.info.capabilities)
 
+    @property
+    def context_length(self) -> int:
+        return min(self.info.context_length, self.installed.context_length(None) or self.info.context_length)
+
     def submit(self, work: Generate, sink: EventSink) -> int:
         return self.engine.submit(work, sink)
 
@@ -108,6 +112,9 @@ class FakeResidency:
 
     def configure(self, settings: Settings) -> None:
         self.settings = settings
+
+    async def renew(self) -> list[Installed]:
+        return []
 
     async def start(self) -> None:
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from mlx_serve.store.disk.gc import Collected
 from mlx_serve.store.disk.manifests import Layer, Manifest, Overrides, Source
 from mlx_serve.store.disk.verify import Verified
 from mlx_serve.store.errors import StoreBusy
-from mlx_serve.store.installed import Installed, Removed
+from mlx_serve.store.installed import NOTHING, Defaults, Installed, Removed
 from mlx_serve.store.lookup import look_up, spelled
 from mlx_serve.store.names import Name
 from mlx_serve.store.progress import Progress, Report, silent
@@ -86,8 +87,14 @@ class FakeStore:
         self.models_by_name[model.name.display()] = model
         return model
 
-    def set_aliases(self, aliases: Mapping[str, str]) -> None:
+    def configure(self, aliases: Mapping[str, str], defaults: Mapping[str, Defaults]) -> None:
+        """`defaults` are by the names as `display` has them."""
         self.aliases = dict(aliases)
+        for name, model in self.models_by_name.items():
+            self.models_by_name[name] = replace(model, defaults=defaults.get(name, NOTHING))
+
+    def unmatched(self) -> dict[str, str]:
+        return {}
 
     def models(self) -> list[Installed]:
         return sorted(self.models_by_name.values(), key=lambda model: model.modified, reverse=True)

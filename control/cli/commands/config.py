@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_NOT_SECTIONS = ("home", "file", "origins")
+_NOT_SECTIONS = ("home", "file", "origins", "unmatched")
+_ONE_MODEL = "models.settings"
 
 
 def config(session: Session) -> int:
@@ -39,6 +40,7 @@ def config(session: Session) -> int:
         print(table(("SETTING", "VALUE", "FROM"), _rows(found)))
         if about := _exposure(found["server"]):
             note(about)
+        _warn(found.get("unmatched", {}))
     return 0
 
 
@@ -50,7 +52,17 @@ def _reload(session: Session) -> int:
     print(f"changed: {', '.join(found['changed'])}" if found["changed"] else "nothing has changed")
     if found["restart"]:
         note(f"these need a restart (mlx-serve stop, mlx-serve start): {', '.join(found['restart'])}")
+    if found["load"]:
+        names = ", ".join(found["load"])
+        note(f"these have another context from their next load on (mlx-serve unload, mlx-serve load): {names}")
+    _warn(found["unmatched"])
     return 0
+
+
+def _warn(unmatched: dict[str, str]) -> None:
+    """Of settings for models that are not there, or are there under another name too."""
+    for name, reason in unmatched.items():
+        note(f"{_ONE_MODEL}.{name} does not count: {reason}")
 
 
 def _exposure(server: dict[str, Any]) -> str | None:
@@ -69,13 +81,22 @@ def _exposure(server: dict[str, Any]) -> str | None:
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [
-        (f"{section}.{name}", _text(value), found["origins"][f"{section}.{name}"])
-        for section, values in found.items()
-        if section not in _NOT_SECTIONS
-        for name, value in values.items()
-    ]
+    """Key, value and origin of each setting; those of single models one by one, and none where there are none."""
+    rows = []
+    for section, values in found.items():
+        for name, value in values.items() if section not in _NOT_SECTIONS else ():
+            key = f"{section}.{name}"
+            if key == _ONE_MODEL:
+                each = [
+                    (f"{key}.{model}.{one}", given)
+                    for model, settings in value.items()
+                    for one, given in settings.items()
+                ]
+                rows += [(one, _text(given), found["origins"][one]) for one, given in each]
+            else:
+                rows.append((key, _text(value), found["origins"][key]))
+    return rows
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and "\n" not in value else json.dumps(value, ensure_ascii=False)

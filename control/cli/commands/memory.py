@@ -25,7 +25,7 @@ def loaded_table(models: list[dict[str, Any]]) -> str:
                 f"{model['backend']} {model.get('precision') or ''}".rstrip(),
                 str(model["context_length"]),
                 "in use" if model["running"] or model["waiting"] else ago(model["last_used"]),
-                until(model["expires_at"]),
+                "pinned" if model["pinned"] else until(model["expires_at"]),
             )
             for model in models
         ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..display.tables import ago, parameters, section, short_id, size, table
+import json
+
+from ..display.tables import ago, duration, parameters, section, short_id, size, table
 from ..session import Session, path_of
 
 TYPE_CHECKING = False
@@ -89,12 +91,26 @@ def _described(found: dict[str, Any]) -> str:
             ],
         ),
     ]
-    if found["options"]:
-        parts.append(section("Parameters", [(name, str(value)) for name, value in found["options"].items()]))
+    parts.append(_settings(found["settings"]))
     if found["system"]:
         parts.append(section("System", [(line, "") for line in found["system"].splitlines()]))
     parts.append(section("Files", [(each["path"], size(each["size"])) for each in found["files"]]))
     return "\n\n".join(parts)
+
+
+def _settings(rows: list[dict[str, Any]]) -> str:
+    """Each with its value and where that comes from."""
+    shown = [(row["name"].replace("_", " "), _value(row["name"], row["value"]), row["origin"]) for row in rows]
+    widest = max((len(value) for _, value, _ in shown), default=0)
+    return section("Settings", [(name, f"{value.ljust(widest)}    {origin}") for name, value, origin in shown])
+
+
+def _value(name: str, value: Any) -> str:
+    if name == "keep_alive":
+        return "forever" if value < 0 else duration(value * 1e9)
+    if name == "system":
+        return "as below" if value else "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def remove(session: Session) -> int:

@@ -1,0 +1,47 @@
+"""The settings of single models as the store keeps them beside each model: Ollama's names for what a request may
+say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...store.disk.manifests import Overrides
+from ...store.store import Defaults
+from ..settings.one_model import OneModel
+
+OPTIONS = {
+    "context_length": "num_ctx",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repetition_penalty": "repeat_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "penalty_window": "repeat_last_n",
+    "seed": "seed",
+    "max_tokens": "num_predict",
+    "stop": "stop",
+    "thinking_budget": "thinking_budget",
+}
+"""Our name of a setting to the one of the option that it stands for."""
+
+
+def defaults(models: Mapping[str, OneModel]) -> dict[str, Defaults]:
+    """By the names as the user wrote them."""
+    return {name: _defaults(name, one) for name, one in models.items()}
+
+
+def _defaults(name: str, one: OneModel) -> Defaults:
+    options = {OPTIONS[key]: value for key, value in one.given().items() if key in OPTIONS}
+    if one.penalty_window == 0:
+        options["repeat_last_n"] = -1  # Ollama's word for all; its 0 is none
+    if one.stop is not None:
+        options["stop"] = list(one.stop)
+    return Defaults(
+        key=name,
+        overrides=Overrides(system=one.system, parameters=options),
+        keep_alive=one.keep_alive,
+        pinned=one.pin,
+        context_length=one.context_length,
+    )
