@@ -14,7 +14,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ..daemon.errors import RequestCancelled
-from ..daemon.protocol import Accepted, Delta, Event, Finished, Generate, Reread, Started, TokenLogprob, ToolCall
+from ..daemon.protocol import (
+    Accepted,
+    Delta,
+    Event,
+    Finished,
+    Generate,
+    Reading,
+    Reread,
+    Started,
+    TokenLogprob,
+    ToolCall,
+)
 from .failure import Incomplete
 
 if TYPE_CHECKING:
@@ -152,6 +163,9 @@ class Sequences:
                 *(self._request.id, self._label, known, common, reused, reread.reason, place),
             )
 
+    def read(self, prompt: int, tokens: int) -> None:
+        self._request.read(prompt, tokens)
+
     def fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
         self._wake()
@@ -175,6 +189,9 @@ class _WorkSink:
         if type(event) is Finished:
             self._left -= 1
             self._whole.add((self.first + event.choice, event))
+        elif type(event) is Reading:
+            self._whole.read(self.first, event.tokens)
+            return
         elif type(event) is Started:
             self._whole.start(event.reread)
         elif type(event) is Accepted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from .client import ApiError, Client, ConnectionBroken, NoDaemon
 from .display.tables import duration
@@ -12,9 +13,11 @@ from .display.waiting_line import WaitingLine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _LOOK_SECONDS = 2.0
+_LEAST_SECONDS = 0.5
 
 
 class ChatReply:
@@ -79,7 +82,7 @@ def stream_reply(client: Client, body: dict[str, Any], reply: ChatReply, show_th
     printer = ReplyPrinter(show_thinking)
     number = f"run-{os.urandom(6).hex()}"
     stream = client.stream("POST", "/api/chat", {**body, "stream": True}, number)
-    waiting = WaitingLine(lambda: doing(client, number), sys.stderr)
+    waiting = WaitingLine(Progress(client, number), sys.stderr)
     try:
         for document in stream:
             message = document.get("message") or {}
@@ -99,22 +102,42 @@ def stream_reply(client: Client, body: dict[str, Any], reply: ChatReply, show_th
         printer.close()
 
 
-def doing(client: Client, number: str) -> str | None:
-    """What the request with this id waits for; None when there is nothing to say of it."""
-    try:
-        rows = Client(client.path, _LOOK_SECONDS).get("/control/v1/requests")["requests"]
-    except (ApiError, ConnectionBroken, NoDaemon):
-        return None
-    row = next((row for row in rows if row["id"] == number), None)
-    if row is None:
-        return None
-    tokens = f" of {row['prompt_tokens']:,} tokens" if row["prompt_tokens"] else ""
-    return {
-        "queued": "waiting for its turn",
-        "loading": f"loading {short_name(row['model'] or '')}",
-        "prefilling": f"reading the prompt{tokens}",
-        "decoding": f"thinking, {row['generated_tokens']:,} tokens" if row["generated_tokens"] else None,
-    }.get(str(row["state"]))
+class Progress:
+    """What the request with this id waits for, as a line; each call looks anew. None when there is nothing to say."""
+
+    def __init__(self, client: Client, number: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._number = number
+        self._clock = clock
+        self._since: tuple[float, int] | None = None
+
+    def __call__(self) -> str | None:
+        try:
+            rows = Client(self._client.path, _LOOK_SECONDS).get("/control/v1/requests")["requests"]
+        except (ApiError, ConnectionBroken, NoDaemon):
+            return None
+        row = next((row for row in rows if row["id"] == self._number), None)
+        if row is None:
+            return None
+        return {
+            "queued": "waiting for its turn",
+            "loading": f"loading {short_name(row['model'] or '')}",
+            "prefilling": self._reading(row["read_tokens"], row["prompt_tokens"]),
+            "decoding": f"thinking, {row['generated_tokens']:,} tokens" if row["generated_tokens"] else None,
+        }.get(str(row["state"]))
+
+    def _reading(self, read: int, whole: int) -> str:
+        """How far, and how fast since the first look: what was known before is there at once."""
+        if not whole:
+            return "reading the prompt"
+        if not read:
+            return f"reading the prompt of {whole:,} tokens"
+        now = self._clock()
+        if self._since is None or read < self._since[1]:
+            self._since = now, read
+        seconds, tokens = now - self._since[0], read - self._since[1]
+        speed = f", {tokens / seconds:,.0f} a second" if seconds >= _LEAST_SECONDS and tokens else ""
+        return f"reading the prompt: {read:,} of {whole:,} tokens, {100 * read // whole} %{speed}"
 
 
 def short_name(model: str) -> str:

@@ -123,6 +123,7 @@ def open_requests(context: Context) -> OpenRequests:
                 started_at=one.began_at,
                 age=one.age,
                 prompt_tokens=one.prompt_tokens,
+                read_tokens=one.read_tokens,
                 generated_tokens=one.generated_tokens,
             )
             for one in context.requests.all()

@@ -108,7 +108,7 @@ class QuarantinedRow(ResponseBody, frozen=True):
 class RequestRow(ResponseBody, frozen=True):
     """One request that waits for a model or is served by one. `model` is its installed name, or what the client asked
     for while that is not known; `client` its address, empty on the Unix socket; `age` in seconds; tokens so far, those
-    of all choices together."""
+    of all choices together, and of the prompt those that are read, which of a short one is told at its end."""
 
     id: str
     endpoint: str
@@ -118,6 +118,7 @@ class RequestRow(ResponseBody, frozen=True):
     started_at: float
     age: float
     prompt_tokens: int
+    read_tokens: int
     generated_tokens: int
 
 

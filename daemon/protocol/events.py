@@ -88,6 +88,15 @@ class Started(Value, frozen=True, tag="started"):
     last: Literal[False] = False
 
 
+class Reading(Value, frozen=True, tag="reading"):
+    """So many tokens of the prompt are in the caches by now, those that were known before included. Told of prompts
+    that take more than one step, a few times a second at most; fewer than before when it has to begin anew."""
+
+    id: int
+    tokens: int
+    last: Literal[False] = False
+
+
 class Delta(Value, frozen=True, tag="delta"):
     """What steps added to one choice. `tokens` counts what was generated so far, without the stop token."""
 
@@ -183,4 +192,4 @@ class Ranked(Value, frozen=True, tag="ranked"):
     last: Literal[True] = True
 
 
-Event = Accepted | Started | Delta | Finished | Rejected | Counted | Detokenized | Embedded | Ranked
+Event = Accepted | Started | Reading | Delta | Finished | Rejected | Counted | Detokenized | Embedded | Ranked

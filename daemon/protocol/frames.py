@@ -15,7 +15,7 @@ from .immutable import Kind, Value
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .work import Work
 
-PROTOCOL = 7
+PROTOCOL = 8
 MAX_FRAME = 256 << 20
 
 

@@ -32,6 +32,7 @@ class OpenRequest:
         self.started: float | None = None
         self.first_token: float | None = None
         self._generated: dict[int, int] = {}
+        self._read: dict[int, int] = {}
         task = asyncio.current_task()
         assert task is not None
         self._task = task
@@ -49,6 +50,11 @@ class OpenRequest:
     def generated_tokens(self) -> int:
         """Of all choices together, so far."""
         return sum(self._generated.values())
+
+    @property
+    def read_tokens(self) -> int:
+        """Of all its prompts together, as far as that is known: a short one is read before anything is told of it."""
+        return self.prompt_tokens if self.first_token is not None else min(sum(self._read.values()), self.prompt_tokens)
 
     @property
     def queue_seconds(self) -> float | None:
@@ -71,6 +77,10 @@ class OpenRequest:
         if self.state == "queued":
             self.state = "prefilling"
         return True
+
+    def read(self, prompt: int, tokens: int) -> None:
+        """So many tokens of this prompt, by its number, are read by now."""
+        self._read[prompt] = tokens
 
     def generate(self, choice: int, tokens: int) -> bool:
         """So many tokens of this choice have come by now. Whether these are the first of all."""

@@ -17,7 +17,7 @@ from mlx_serve.control.socket import bind, socket_path
 from mlx_serve.daemon.errors import RequestRejected, RunnerDied
 from mlx_serve.daemon.http.app import build_app
 from mlx_serve.daemon.http.server import Server, serve
-from mlx_serve.daemon.protocol import Accepted, ChatPrompt, Delta, Event, Generate, Started
+from mlx_serve.daemon.protocol import Accepted, ChatPrompt, Delta, Event, Generate, Reading, Started
 from mlx_serve.daemon.settings.schema import load_settings
 from mlx_serve.handlers.routes import register
 
@@ -33,8 +33,8 @@ def _told(parts: list[dict[str, str]]) -> str:
 class FakeDaemon:
     """`chats` are the bodies of /api/chat; `shutdowns` says for each request to stop whether it was forced.
 
-    Prompts that are more than words: think…, endless, slow (read until `read` is set), and refuse, fail, die for the
-    ways in which an answer ends badly.
+    Prompts that are more than words: think…, endless, slow (read until `read` is set), half (likewise, of which half is
+    read), and refuse, fail, die for the ways in which an answer ends badly.
     """
 
     def __init__(self, home: Path, port: int) -> None:
@@ -60,6 +60,10 @@ class FakeDaemon:
         yield Accepted(id=1, prompt_tokens=26)
         while prompt == "slow" and not self.read.is_set():
             yield Started(id=1)
+        if prompt == "half":
+            yield Started(id=1)
+        while prompt == "half" and not self.read.is_set():
+            yield Reading(id=1, tokens=13)
         if prompt.startswith("think"):
             yield Delta(id=1, reasoning="hmm, ")
             yield Delta(id=1, reasoning="well")

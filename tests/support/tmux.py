@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -65,4 +68,9 @@ class Tmux:
         wait_until(lambda: text not in self.screen(), f"the screen shows {text!r} no longer")
 
     def close(self) -> None:
-        self._do("kill-server")
+        """The program ends at once: one that only hears of its terminal's end still writes into folders that go."""
+        group = int(self._do("list-panes", "-F", "#{pane_pid}"))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        with contextlib.suppress(subprocess.CalledProcessError):  # without its only program the server ends by itself
+            self._do("kill-server")

@@ -39,6 +39,13 @@ def quarantined_table(models: list[dict[str, Any]]) -> str:
     )
 
 
+def read_part(request: dict[str, Any]) -> str:
+    """How much of its prompt is read, while it is and as far as that is known: 31%."""
+    if request["state"] != "prefilling" or not request["read_tokens"]:
+        return ""
+    return f"{100 * request['read_tokens'] // request['prompt_tokens']}%"
+
+
 def requests_table(requests: list[dict[str, Any]]) -> str:
     return table(
         ("REQUEST", "ENDPOINT", "MODEL", "CLIENT", "STATE", "AGE", "PROMPT", "GENERATED"),
@@ -48,7 +55,7 @@ def requests_table(requests: list[dict[str, Any]]) -> str:
                 one["endpoint"],
                 clean(one["model"]),  # while it is not found, what the client wrote
                 one["client"] or "this machine",
-                one["state"],
+                f"{one['state']} {reading}" if (reading := read_part(one)) else one["state"],
                 duration(one["age"] * 1e9),
                 str(one["prompt_tokens"]),
                 str(one["generated_tokens"]),

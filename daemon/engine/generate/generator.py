@@ -415,7 +415,7 @@ class Generator:
         self.cancel(sequence.ask)
 
     def drain(self) -> list[Event]:
-        events, self._events = self._events, []
+        events, self._events = [*self._events, *self._prefills.news()], []
         return events
 
     def audit(self) -> str | None:

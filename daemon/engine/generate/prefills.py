@@ -5,23 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from ...protocol import Reading
 from ..device import out_of_memory
 from .pace import Pace
 from .prefill import Chunk, Prefill
 from .sequence import Sequence
 from .turns import Turns
 
+READING_SECONDS = 0.3
+
 
 class Prefills:
     """At most one chunk is on the device at a time. `failed` is called with the requests of a group that memory has run
     out for, once the group is gone. `tokens` counts what was begun of all prompts."""
 
-    def __init__(self, pace: Pace, failed: Callable[[set[int]], None]) -> None:
+    def __init__(
+        self, pace: Pace, failed: Callable[[set[int]], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._pace = pace
         self._failed = failed
         self._turns: Turns[Prefill] = Turns()
         self._complete: list[Prefill] = []
         self._chunk: Chunk | None = None
+        self._clock = clock
+        self._told: dict[int, int] = {}
+        self._told_at = float("-inf")
         self.tokens = 0
 
     def __iter__(self) -> Iterator[Prefill]:
@@ -76,6 +84,27 @@ class Prefills:
     def leave(self, prefill: Prefill) -> None:
         """All sequences of a complete one have joined the batch. A chunk of it may still be waited for."""
         self._complete.remove(prefill)
+
+    def news(self) -> list[Reading]:
+        """How far the prompts are that are still read, where that has changed; READING_SECONDS after the last news at
+        the soonest."""
+        if not self._turns or self._clock() - self._told_at < READING_SECONDS:
+            return []
+        told = {
+            sequence.ask: self._computed(prefill, row) for prefill in self._turns for row, sequence in prefill.members()
+        }
+        found = [
+            Reading(id=number, tokens=tokens) for number, tokens in told.items() if self._told.get(number) != tokens
+        ]
+        self._told = told
+        if found:
+            self._told_at = self._clock()
+        return found
+
+    def _computed(self, prefill: Prefill, row: int) -> int:
+        """Tokens of a prompt whose computation was waited for: the others of its group may be longer."""
+        under_way = self._chunk.width if self._chunk is not None and self._chunk.prefill is prefill else 0
+        return min(prefill.done - under_way, prefill.requests[row].length)
 
     # on the device
 

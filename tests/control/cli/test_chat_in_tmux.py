@@ -54,12 +54,18 @@ def test_several_pasted_lines_are_one_message(chat: Tmux, daemon: FakeDaemon) ->
 
 
 def test_a_long_prompt_shows_that_it_is_read(chat: Tmux, daemon: FakeDaemon) -> None:
-    """The line goes when the answer comes; a thought is dim, and the answer is not; speed comes with /set verbose."""
+    """And how far, as soon as that is known. The line goes when the answer comes; a thought is dim, and the answer is
+    not; speed comes with /set verbose."""
     chat.line("/set verbose")
     chat.line("slow")
     chat.shows("reading the prompt of 26 tokens (")
     daemon.read.set()
     chat.shows("You said: slow")
+    daemon.read.clear()
+    chat.line("half")
+    chat.shows("reading the prompt: 13 of 26 tokens, 50 % (")
+    daemon.read.set()
+    chat.shows("You said: half")
     chat.hides("reading the prompt")
     chat.shows("20.00 tokens/s")
     chat.line("think")

@@ -41,6 +41,19 @@ def test_a_request_is_listed_and_cancelled(daemon: FakeDaemon, client: Client) -
     assert (unknown.value.status, unknown.value.hint) == (404, "`mlx-serve ps` lists those that are")
 
 
+def test_how_far_a_prompt_is_read_is_shown(daemon: FakeDaemon, client: Client, run: Run) -> None:
+    """In the control API, in `ps` beside the state, and all of it once there is an answer."""
+    daemon.store.add("tiny")
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "half"}]}
+    with ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(lambda: list(Client(daemon.path, timeout=GUARD).stream("POST", "/api/chat", body)))
+        (row,) = wait_until(lambda: [row for row in rows(client) if row["read_tokens"]], "a part is read")
+        assert (row["state"], row["read_tokens"], row["prompt_tokens"]) == ("prefilling", 13, 26)
+        assert " prefilling 50% " in run("ps").stdout
+        daemon.read.set()
+        assert answered.result(GUARD)[-1]["done"]
+
+
 def rows(client: Client) -> list[dict[str, object]]:
     return list(client.get("/control/v1/requests")["requests"])
 
