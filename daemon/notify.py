@@ -8,9 +8,12 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 
+_PATIENCE_SECONDS = 2.0
+
 
 class Notifier:
-    """Sends nothing without NOTIFY_SOCKET, and never fails. `watchdog_seconds`: how often `alive` is wanted, twice in
+    """Sends nothing without NOTIFY_SOCKET, and never fails: a notice that nobody takes is lost, and those after it are
+    sent all the same. `watchdog_seconds`: how often `alive` is wanted, twice in
     the time that systemd waits; None where nobody waits for it."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -27,7 +30,8 @@ class Notifier:
         self._send("READY=1")
 
     def alive(self) -> None:
-        self._send("WATCHDOG=1")
+        """It is sent again soon, so it waits for nobody."""
+        self._send("WATCHDOG=1", patience=0.0)
 
     def stopping(self, seconds: float) -> None:
         """It ends, within so many seconds."""
@@ -46,12 +50,10 @@ class Notifier:
             if self._serving:
                 self._send("READY=1")
 
-    def _send(self, *states: str) -> None:
+    def _send(self, *states: str, patience: float = _PATIENCE_SECONDS) -> None:
+        """`patience`: how long a receiver may take that has too much to read."""
         if not self._address:
             return
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.setblocking(False)
-                sock.sendto("\n".join(states).encode(), self._address)
-        except OSError:
-            self._address = ""  # the receiver is gone
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(patience)
+            sock.sendto("\n".join(states).encode(), self._address)

@@ -139,6 +139,24 @@ def test_notices_go_to_the_socket_that_asked(short_path: Path) -> None:
         assert notifier.watchdog_seconds == 5
 
 
+def test_a_sign_of_life_that_is_lost_is_not_the_last(short_path: Path) -> None:
+    """systemd is away for a moment while it executes itself anew, and takes nothing while it has too much to read: a
+    daemon that fell silent for ever would be killed by its watchdog."""
+    path = short_path / "notify"
+    notifier = Notifier({"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "10000000"})
+    notifier.alive()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asked:
+        asked.bind(str(path))
+        asked.setblocking(False)
+        for _ in range(2000):  # until its buffer is full, and beyond
+            notifier.alive()
+        with pytest.raises(BlockingIOError):
+            while asked.recv(100) == b"WATCHDOG=1":
+                pass
+        notifier.alive()
+        assert asked.recv(100) == b"WATCHDOG=1"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract addresses")
 def test_an_abstract_address_of_systemd_is_understood() -> None:
     name = f"mlx-serve-test-{os.getpid()}"
