@@ -43,6 +43,11 @@ class Sample:
     pulled: int = 0
     installed: Collection[str] | None = None
 
+    @property
+    def held_back(self) -> list[str]:
+        """The models in quarantine that are still there."""
+        return [model for model in self.quarantined if self.known(model)]
+
     def known(self, model: str) -> bool:
         """Whether this model is installed, or still in memory."""
         return self.installed is None or model in self.installed or any(model == one.name for one in self.residents)
@@ -74,7 +79,7 @@ class SampleCollector:
                     counter.add_metric([model], count)
             yield counter
         held = GaugeMetricFamily("mlx_serve_model_quarantined", "1 for a model in quarantine.", labels=["model"])
-        for model in sample.quarantined:
+        for model in sample.held_back:
             held.add_metric([model], 1)
         yield held
         yield from self._models()
@@ -87,7 +92,7 @@ class SampleCollector:
             ("mlx_serve_up_seconds", "Seconds since the daemon started.", time.time() - sample.started),
             ("mlx_serve_draining", "1 while the daemon stops.", float(sample.draining)),
             ("mlx_serve_models_loaded", "Models in memory.", len(sample.residents)),
-            ("mlx_serve_models_quarantined", "Models that are not loaded for a while.", len(sample.quarantined)),
+            ("mlx_serve_models_quarantined", "Models that are not loaded for a while.", len(sample.held_back)),
             (
                 "mlx_serve_memory_pressure",
                 "How short of memory the machine is: 0 normal, 1 warning, 2 critical.",

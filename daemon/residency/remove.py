@@ -42,7 +42,10 @@ async def _remove(store: Store, residency: Residency, name: str) -> Removed:
     except DamagedModel:  # it cannot be loaded
         return await store_threads.work(store.remove, name, residency.in_use)
     removed = await store_threads.work(store.remove, str(model.name), residency.in_use)
-    if await store_threads.look(_has_a_name, store, model) or not await residency.unload(model):
+    if await store_threads.look(_has_a_name, store, model):
+        return removed
+    residency.forget(model)
+    if not await residency.unload(model):
         return removed
     try:
         await store_threads.work(store.gc, False, residency.in_use)

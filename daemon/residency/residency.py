@@ -256,6 +256,10 @@ class Residency:
         await self._unload(slot)
         return True
 
+    def forget(self, installed: Installed) -> None:
+        """The model is gone: how it has failed does not matter any more, also where the same one comes back."""
+        self._loader.failures.forget(installed.base)
+
     def _begin_closing(self, slot: Slot) -> asyncio.Task[None]:
         """From now on there are no new leases on it."""
         if slot.closing is None:

@@ -128,7 +128,8 @@ def test_the_series_of_a_deleted_model_go() -> None:
     metrics.forget_deleted(gone)
     text = metrics.render(gone)
     assert b"a/gone" not in text and text.count(b'mlx_serve_completion_tokens_total{model="a/here"}') == 1
-    assert b"a/b" not in b"".join(line for line in text.splitlines() if b"deaths" in line or b"restarts" in line)
+    assert b"a/b" not in text, "which has died, was loaded again and is in quarantine"
+    assert b"\nmlx_serve_models_quarantined 0.0\n" in text
     assert b'mlx_serve_requests_total{endpoint="chat",model="",status="200"} 1.0' in text
     metrics.generated("a/gone", 2, 2)
     assert b'mlx_serve_completion_tokens_total{model="a/gone"} 2.0' in metrics.render(here)

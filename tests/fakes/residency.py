@@ -171,6 +171,9 @@ class FakeResidency:
     def audit(self) -> None:
         self.audits += 1
 
+    def forget(self, model: Installed) -> None:
+        self.quarantine = [one for one in self.quarantine if one.digest != model.base]
+
     async def unload(self, model: Installed) -> bool:
         self.unloaded.append(model.name.display())
         before = len(self._rows)

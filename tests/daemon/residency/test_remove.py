@@ -123,3 +123,16 @@ async def test_who_no_longer_waits_for_it_has_removed_it_all_the_same(setup: Set
             await asyncio.wait([removal])
         while setup.residency.resident():
             await asyncio.sleep(0)
+
+
+async def test_a_quarantine_goes_with_the_last_name(setup: Setup) -> None:
+    """`ps` and the metrics tell of no model that is not there, and the same model pulled again may be tried."""
+    failures = setup.residency._loader.failures
+    setup.store.copy(A, B)
+    for _ in range(3):
+        failures.died(setup.store.find(A).base, A, "a test", loading=True)
+    assert [one.name for one in setup.residency.quarantined()] == [A]
+    await setup.remove(A)
+    assert setup.residency.quarantined(), "the other name is the same model"
+    await setup.remove(B)
+    assert setup.residency.quarantined() == []
