@@ -11,6 +11,7 @@ from fakes.hub.server import Hub
 from support.documented_steps import Reader, Step, steps
 from support.live_daemon import clean_environment, free_port, run_command
 
+from mlx_serve.control.server import api
 from mlx_serve.handlers.routes import ROUTES, label
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,19 @@ def test_the_endpoints_are_all_there_with_a_command(path: str) -> None:
     for pattern, value in (("/v1/models/{id}", "/v1/models/starter"), ("{id}", "$ID"), ("{digest}", "$DIGEST")):
         path = path.replace(pattern, value)
     assert f":8000{path.replace('{file}', 'main.js')}" in commands
+
+
+@pytest.mark.parametrize(("methods", "path"), [row[:2] for row in api._ROUTES if row[1] != "/<path:path>"])
+def test_the_routes_of_the_command_are_all_there_too(methods: str, path: str) -> None:
+    """With a command, or for what ends something by name."""
+    text = (DOCS / "endpoints.md").read_text()
+    place = f"{api.PREFIX}{path.partition('/<')[0]}"
+    if (methods, path) in (("POST", "/shutdown"), ("DELETE", "/requests/<number:path>")):
+        assert f"`{methods} {place}" in text
+        return
+    sent = {"GET": "mlx-serve", "POST": "-d '|-X POST", "DELETE": "-X DELETE"}[methods]
+    commands = [step.text for step in told(DOCS / "endpoints.md") if f"http://mlx-serve{place}" in step.text]
+    assert any(word in command for word in sent.split("|") for command in commands)
 
 
 EVERYDAY = ("start", "pull", "quantize", "run", "list", "show", "ps", "copy", "remove", "unload", "stop")
