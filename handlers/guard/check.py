@@ -31,13 +31,14 @@ HOST = "the Host header names another server; add the name to server.allowed_hos
 ORIGIN = "web pages of this origin may not use this server; add the origin to server.cors_origins to allow it"
 
 _ALLOWED_HEADERS = (
-    "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, X-API-Key, OpenAI-Beta, OpenAI-Organization, "
-    "OpenAI-Project, anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access, x-stainless-arch, "
-    "x-stainless-async, "
+    "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, X-API-Key, X-Request-ID, OpenAI-Beta, "
+    "OpenAI-Organization, OpenAI-Project, anthropic-version, anthropic-beta, "
+    "anthropic-dangerous-direct-browser-access, x-stainless-arch, x-stainless-async, "
     "x-stainless-custom-poll-interval, x-stainless-helper-method, x-stainless-lang, x-stainless-os, "
     "x-stainless-package-version, x-stainless-poll-helper, x-stainless-retry-count, x-stainless-runtime, "
     "x-stainless-runtime-version, x-stainless-timeout"
 )
+_EXPOSED_HEADERS = "retry-after, x-request-id, request-id, x-mlx-serve-notice"
 
 
 async def check(request: Request) -> HTTPResponse | None:
@@ -142,4 +143,4 @@ def allow_origin(request: Request, response: BaseHTTPResponse) -> None:
     origin = getattr(request.ctx, "origin", None)
     if origin is not None:
         response.headers["access-control-allow-origin"] = origin
-        response.headers["access-control-expose-headers"] = "retry-after, x-request-id, request-id"
+        response.headers["access-control-expose-headers"] = _EXPOSED_HEADERS

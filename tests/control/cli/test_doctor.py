@@ -140,6 +140,12 @@ WRONG = [
     ("warning daemon", running(status=STATUS | {"version": "0"}), "is version 0", "mlx-serve start"),
     ("note daemon", running(status=STATUS | {"draining": True}), "is stopping", "mlx-serve start"),
     ("warning model", running(quarantined=(("m", "it dies"),)), "m has failed repeatedly", "mlx-serve verify m"),
+    (
+        "warning settings",
+        running(unmatched=(("m", "not found"),)),
+        "models.settings.m does not count",
+        "config --reload",
+    ),
 ]
 RIGHT = [
     build(),
@@ -246,6 +252,11 @@ def test_a_daemon_that_runs_is_asked(daemon: FakeDaemon) -> None:
     """The fake one listens on its socket alone, which is found out."""
     found = running_daemon.look(daemon.home, daemon.path, "127.0.0.1", daemon.port, "1")
     assert found.status is not None and found.status["port"] == daemon.port and found.answers is None
+    assert found.unmatched == ()
+    daemon.store.unmatched = lambda: {"m": "not found"}  # type: ignore[method-assign]
+    assert running_daemon.look(daemon.home, daemon.path, "127.0.0.1", daemon.port, "1").unmatched == (
+        ("m", "not found"),
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="rights are looked at as they are on Linux here")

@@ -94,6 +94,8 @@ async def test_pages(serving: Serving) -> None:
         assert response.status_code == status and response.headers["vary"] == "Origin"
         assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
         assert "access-control-allow-credentials" not in response.headers
+        exposed = set(response.headers["access-control-expose-headers"].split(", "))
+        assert exposed == {"retry-after", "x-request-id", "request-id", "x-mlx-serve-notice"}
 
 
 async def test_preflight(serving: Serving) -> None:
@@ -101,7 +103,8 @@ async def test_preflight(serving: Serving) -> None:
     ask = {"access_control_request_method": "POST", "access_control_request_private_network": "true"}
     response = await get(serving, "/v1/chat/completions", "OPTIONS", origin="http://localhost:3000", **ask)
     assert response.status_code == 204 and response.headers["access-control-allow-private-network"] == "true"
-    assert "Authorization" in response.headers["access-control-allow-headers"]
+    allowed = {name.lower() for name in response.headers["access-control-allow-headers"].split(", ")}
+    assert {"authorization", "content-type", "x-api-key", "x-request-id", "anthropic-version"} <= allowed
     refused = await get(serving, "/v1/chat/completions", "OPTIONS", origin="https://evil.example", **ask)
     assert refused.status_code == 403 and "access-control-allow-origin" not in refused.headers
 
