@@ -106,6 +106,12 @@ class Metrics:
             self._of(self._requests, model, endpoint, None, code).inc()
             self._of(self._seconds, model, endpoint, None).observe(seconds)
 
+    def request_refused(self, endpoint: str | None, status: int) -> None:
+        """One that no endpoint has taken; None: there is none at its path."""
+        if self.enabled:
+            code = str(status) if 100 <= status <= 599 else "other"
+            self._of(self._requests, "", self._endpoint(endpoint) if endpoint else "other", None, code).inc()
+
     def generated(self, model: str, prompt_tokens: int, completion_tokens: int, decode_seconds: float = 0.0) -> None:
         """One choice has ended; `decode_seconds` after its first token."""
         if self.enabled:

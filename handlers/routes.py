@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sanic import Sanic
+from sanic import Request, Sanic
+from sanic.response import BaseHTTPResponse
 
 from . import error_bodies as errors
 from . import health as operation
 from .anthropic import count_message_tokens, create_message, model_list
 from .api_document import documentation
-from .endpoint import Handler, measured
+from .endpoint import Handler, measured, serving
 from .guard import check as guard
 from .guard.throttle import Throttle
 from .jina import rerank as jina
@@ -82,6 +83,13 @@ def label(path: str) -> str:
     return _PARAMETER.sub(r"{\1}", path)
 
 
+def _count_refused(request: Request, response: BaseHTTPResponse) -> None:
+    """An answer to what no handler has seen, be it the guard's or because there is no such endpoint."""
+    if getattr(request.ctx, "open", None) is None:
+        endpoint = None if request.route is None else label(f"/{request.route.path}")
+        serving(request).metrics.request_refused(endpoint, response.status)
+
+
 def register(app: Sanic[Any, Any], *, control: bool) -> None:
     """Add every public route. `control`: this app is the one on the Unix socket, whose callers need no guard."""
     app.ctx.control = control
@@ -90,6 +98,7 @@ def register(app: Sanic[Any, Any], *, control: bool) -> None:
         app.ctx.throttle = Throttle()
         app.register_middleware(guard.check, "request")
         app.register_middleware(guard.allow_origin, "response")
+        app.register_middleware(_count_refused, "response")
     app.ctx.documentation = documentation.Documentation((label(path), methods) for path, methods, _ in ROUTES)
     for path, methods, handler in ROUTES:
         name = re.sub(r"\{\w+\}", "one", label(path)).strip("/").replace("/", "_").replace(".", "_") or "root"

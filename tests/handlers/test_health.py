@@ -150,3 +150,28 @@ async def test_what_models_hold_is_measured_before_it_is_shown(serving: Serving,
     for count, path in enumerate(("/metrics", "/api/ps"), start=1):
         assert (await client.get(path)).status_code == 200
         assert serving.residency.measured == count
+
+
+async def test_what_no_handler_has_seen_is_counted_too(serving: Serving, client: httpx.AsyncClient) -> None:
+    """By its endpoint where it has one: what the guard refuses, what there is not, another method, what is no HTTP;
+    each once, and nobody's path becomes a label."""
+    await client.post("/v1/chat/completions", json={}, headers={"host": "evil.example"})
+    await client.get("/v1/models/some-name", headers={"host": "evil.example"})
+    await client.get("/no/such/path")
+    await client.put("/api/chat")
+    await client.post("/v1/chat/completions", content=b"{")
+    await client.post("/v1/embeddings", headers={"content-encoding": "gzip"}, content=b"x")
+    counted = {
+        (one.labels["endpoint"], one.labels["status"]): one.value
+        for family in text_string_to_metric_families(serving.scrape().decode())
+        for one in family.samples
+        if one.name == "mlx_serve_requests_total"
+    }
+    assert counted == {
+        ("/v1/chat/completions", "403"): 1,
+        ("/v1/models/{id}", "403"): 1,
+        ("other", "404"): 1,
+        ("other", "405"): 1,
+        ("/v1/chat/completions", "400"): 1,
+        ("other", "415"): 1,
+    }
