@@ -161,7 +161,7 @@ def _whole(spec: Setting, given: Given) -> int:
 def _number(spec: Setting, given: Given) -> float:
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return given
-    if isinstance(given, str) and re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?", given.strip()):
+    if isinstance(given, str) and re.fullmatch(r"[+-]?([0-9]{1,15}(\.[0-9]{0,9})?|\.[0-9]{1,9})", given.strip()):
         return float(given) if "." in given else int(given)
     raise _wrong(spec, given)
 

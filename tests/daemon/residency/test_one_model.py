@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.residency_harness import MB, A, B, Build, C, Clock, LeaseHolder, ResidencyHarness
+from support.residency_harness import MB, VECTORS, A, B, Build, C, Clock, LeaseHolder, ResidencyHarness
 from support.waiting import settle
 
 from mlx_serve.daemon.errors import InsufficientMemory
@@ -130,3 +130,14 @@ async def test_a_longer_context_is_loaded_and_a_shorter_one_kept_to(
     assert runner.request is not None and runner.request.context_length == loaded
     assert harness.resident(A).context_length == own
     assert await harness.residency.renew() == []
+
+
+async def test_what_embeds_is_loaded_with_just_the_context_that_is_set(build: Build) -> None:
+    """No request of it says one, so that a shorter one holds from the next load on too."""
+    harness = build(engine={"context_length": 1024})
+    await harness.use_once(VECTORS)
+    harness.store.configure({}, {VECTORS: limited(VECTORS, 512)})
+    assert [model.name.display() for model in await harness.residency.renew()] == [VECTORS]
+    await harness.unload(VECTORS)
+    runner = await harness.use_once(VECTORS)
+    assert runner.request is not None and runner.request.context_length == 512

@@ -31,7 +31,7 @@ models:
         Always.
       temperature: 0
       stop: ["\\n\\n", END]
-    other: {keep_alive: -1, stop: "a, b", top_k: 5, min_p: null}
+    other: {keep_alive: -1, stop: "a, b", top_k: 5, min_p: null, top_p: .9}
     nothing:
 """
 
@@ -53,7 +53,7 @@ def test_each_model_has_its_own_in_the_file(tmp_path: Path) -> None:
             temperature=0,
             stop=("\n\n", "END"),
         ),
-        "other": OneModel(keep_alive=-1, stop=("a, b",), top_k=5),
+        "other": OneModel(keep_alive=-1, stop=("a, b",), top_k=5, top_p=0.9),
         "nothing": OneModel(),
     }
     origins = {key.removeprefix("models.settings."): origin for key, origin in settings.origins.items()}
@@ -153,7 +153,7 @@ def test_a_reload_names_each_that_differs(tmp_path: Path) -> None:
     done = renew(started, started, found)
     changed = [key.removeprefix("models.settings.") for key in done.changed]
     assert changed[:2] == ["qwen3:0.6b.pin", "qwen3:0.6b.seed"]
-    assert {"other.top_k", "another.top_k"} <= set(changed) and len(changed) == 8
+    assert {"other.top_k", "another.top_k"} <= set(changed) and len(changed) == 10
     assert "models.settings.another.top_k" in done.settings.origins
     assert not any(".other." in key for key in done.settings.origins)
 
