@@ -47,7 +47,7 @@ def look_up(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> Nam
     if found is None:
         found = _short(text, names)
     if found is None:
-        raise UnknownModel(text, _near(text, names), hint="`mlx-serve list` shows what is installed")
+        raise UnknownModel(text, _near(text, names, aliases), hint="`mlx-serve list` shows what is installed")
     return found
 
 
@@ -106,9 +106,11 @@ def _short(text: str, names: Sequence[Name]) -> Name | None:
     return same[0] if same else None
 
 
-def _near(text: str, names: Sequence[Name]) -> list[str]:
+def _near(text: str, names: Sequence[Name], aliases: Mapping[str, str]) -> list[str]:
+    """As listings call them."""
     from difflib import get_close_matches  # only needed for the error
 
-    shown = {form.lower(): name.display() for name in names for form in (name.display(), name.short, str(name))}
+    called = spelled(names, aliases)
+    shown = {form.lower(): called[name] for name in names for form in (name.display(), name.short, str(name))}
     close = get_close_matches(text.lower(), shown, n=6, cutoff=0.6)
     return list(dict.fromkeys(shown[form] for form in close))[:3]

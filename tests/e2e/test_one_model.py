@@ -63,7 +63,7 @@ def test_a_reload_is_felt_at_once(daemon: LiveDaemon) -> None:
     done = daemon.command("config", "--reload")
     assert done.returncode == 0 and done.stdout.startswith("changed: models.settings.starter.context_length, ")
     assert (
-        "models.settings.strter does not count: model 'strter' not found; did you mean mlx-serve/starter?"
+        "models.settings.strter does not count: model 'strter' not found; did you mean starter?"
         in done.stderr
     )
     assert "from their next load on" not in done.stderr, "a shorter one holds at once"

@@ -122,6 +122,8 @@ def test_an_unknown_name_suggests_near_ones() -> None:
     assert "did you mean Qwen/Qwen3-0.6B?" in str(caught.value)
     told = with_hint(str(caught.value), caught.value.hint)
     assert told.endswith("did you mean Qwen/Qwen3-0.6B? `mlx-serve list` shows what is installed")
+    with pytest.raises(UnknownModel, match=r"did you mean mine\?"):  # as listings call it
+        look_up("mime", [Name.parse("local/mine")], {})
     assert with_hint("model 'x' not found", "look") == "model 'x' not found; look"
     with pytest.raises(UnknownModel) as caught:
         look_up("zzzzzz", NAMES, {})
