@@ -72,7 +72,7 @@ class Reader:
         text = step.text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
         text = text.replace("~/.mlx-serve/run/8000.sock", shlex.quote(str(socket_path(self.home, int(self.port)))))
         if step.kind == "mlx-serve":
-            done = run_command(*shlex.split(text)[1:], environ=self.environ)
+            done = run_command(*shlex.split(text, comments=True)[1:], environ=self.environ)
             if done.returncode == ALREADY_RUNNING and text.startswith("mlx-serve start"):
                 return True
         elif step.kind == "python":
