@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .http.listen import ListenError
 from .port_lock import AlreadyRunning
 from .reload.hang_up import HangUp
-from .reload.reload import Reload, warn_of_unmatched
+from .reload.reload import Reload, warn_of_ineffective
 from .settings.schema import FLAGS, ConfigError, Settings, load_settings
 from .startup import Resources, StartError, acquire_resources
 
@@ -193,7 +193,7 @@ async def _run(context: Context, resources: Resources, began: float, reload: Rel
 async def _warm(context: Context) -> None:
     """Start the spare child, then load the models of `models.preload`."""
     await context.residency.start()
-    await warn_of_unmatched(context)
+    await warn_of_ineffective(context)
     for name in context.settings.models.preload:
         try:
             await context.residency.load(await context.residency.find(name))

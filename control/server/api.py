@@ -22,6 +22,7 @@ from sanic.response import HTTPResponse
 from ...daemon import store_threads
 from ...daemon.context import Context
 from ...daemon.errors import UnknownRequest
+from ...daemon.reload.model_defaults import ineffective
 from ...daemon.residency.remove import remove
 from ...daemon.settings.command import described
 from ...store.names import Name
@@ -203,11 +204,11 @@ async def gc(request: Request) -> HTTPResponse:
 
 
 async def config(request: Request) -> HTTPResponse:
-    """The effective settings as `mlx-serve config --json` prints them; API keys are masked. `unmatched` as in
+    """The effective settings as `mlx-serve config --json` prints them; API keys are masked. `ineffective` as in
     Reloaded."""
     context = _context(request)
-    unmatched = await store_threads.look(context.store.unmatched)
-    return _json(described(context.settings) | {"unmatched": unmatched})
+    found = await store_threads.look(ineffective, context.store, context.settings.models.settings)
+    return _json(described(context.settings) | {"ineffective": found})
 
 
 async def key(request: Request) -> HTTPResponse:
@@ -226,7 +227,7 @@ async def reload(request: Request) -> HTTPResponse:
             changed=done.renewal.changed,
             restart=done.renewal.restart,
             load=tuple(spellings.get(model.name) or model.name.display() for model in done.outdated),
-            unmatched=dict(done.unmatched),
+            ineffective=dict(done.ineffective),
             file=str(file) if file else None,
         )
     )

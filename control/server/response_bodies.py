@@ -241,13 +241,13 @@ class GcResult(ResponseBody, frozen=True):
 
 class Reloaded(ResponseBody, frozen=True):
     """`changed`: settings whose new value holds now; `restart`: those whose new value needs a restart; `load`: models
-    in memory whose context is another one from their next load on; `unmatched`: names in `models.settings` that stand
-    for no model of their own, each with the reason."""
+    in memory whose context is another one from their next load on; `ineffective`: what does nothing of
+    `models.settings`, by name, each with the rest of the sentence that begins with the setting."""
 
     changed: tuple[str, ...]
     restart: tuple[str, ...]
     load: tuple[str, ...]
-    unmatched: dict[str, str]
+    ineffective: dict[str, str]
     file: str | None
 
 

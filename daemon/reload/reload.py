@@ -13,7 +13,7 @@ from .. import store_threads
 from ..logs.line import LineStyle
 from ..settings.renewal import Renewal, renew
 from ..settings.schema import ConfigError, Settings, load_settings
-from .model_defaults import defaults
+from .model_defaults import defaults, ineffective
 
 if TYPE_CHECKING:
     from ...store.installed import Installed
@@ -26,23 +26,23 @@ log = logging.getLogger("mlx_serve.daemon.reload")
 @dataclass(frozen=True)
 class Reloaded:
     """What came of it. `outdated` are in memory with another context than they would be loaded with now;
-    `unmatched` are names in `models.settings` that stand for no model of their own, each with the reason."""
+    `ineffective` is what does nothing of `models.settings`, by name, each with the reason."""
 
     renewal: Renewal
     outdated: Sequence[Installed]
-    unmatched: Mapping[str, str]
+    ineffective: Mapping[str, str]
 
 
-async def warn_of_unmatched(context: Context) -> Mapping[str, str]:
+async def warn_of_ineffective(context: Context) -> Mapping[str, str]:
     """As in Reloaded, and in the log. Such settings count as soon as there is a model of that name."""
     try:
-        unmatched = await store_threads.look(context.store.unmatched)
+        found = await store_threads.look(ineffective, context.store, context.settings.models.settings)
     except StoreError as error:
         log.warning("fail look for models of models.settings reason=%s", error)
         return {}
-    for name, reason in unmatched.items():
-        log.warning("skip settings key=models.settings.%s reason=%s", name, reason)
-    return unmatched
+    for name, reason in found.items():
+        log.warning("skip settings key=models.settings.%s reason=it %s", name, reason)
+    return found
 
 
 class Reload:
@@ -72,7 +72,7 @@ class Reload:
             ",".join(renewal.changed) or "none",
             ",".join(renewal.restart) or "none",
         )
-        return Reloaded(renewal, outdated, await warn_of_unmatched(self._context))
+        return Reloaded(renewal, outdated, await warn_of_ineffective(self._context))
 
     async def on_signal(self) -> None:
         """The same for SIGHUP: the log says what came of it."""

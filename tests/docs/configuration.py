@@ -82,8 +82,9 @@ what is pinned is refused with the names.
 
 `mlx-serve show NAME` lists what holds for a model and where each value comes from, `mlx-serve config` every such
 setting with its line. After `mlx-serve config --reload` all of it counts at once; only a context that is longer than
-the one that the model was loaded with waits for its next load, and the command names such models. A name that no
-model has is told there, in `mlx-serve config` and in the log, and counts as soon as there is one. In
+the one that the model was loaded with waits for its next load, and the command names such models. What does nothing
+is told there, in `mlx-serve config`, by `mlx-serve doctor` and in the log: a name that no model has (it counts as
+soon as there is one), and what has no meaning for the model, such as a temperature of an embedding model. In
 `MLX_SERVE_MODELS_SETTINGS` the mapping is written as JSON: `{"starter": {"temperature": 0.2}}`.
 
 | setting | value | what it does |

@@ -62,7 +62,7 @@ def test_a_reload_is_felt_at_once(daemon: LiveDaemon) -> None:
     (daemon.home / "config.yaml").write_text(SETTINGS)
     done = daemon.command("config", "--reload")
     assert done.returncode == 0 and done.stdout.startswith("changed: models.settings.starter.context_length, ")
-    assert "models.settings.strter does not count: model 'strter' not found; did you mean starter?" in done.stderr
+    assert "models.settings.strter has no effect: model 'strter' not found; did you mean starter?" in done.stderr
     assert "from their next load on" not in done.stderr, "a shorter one holds at once"
     assert "strter" in daemon.command("config").stderr
     chat = {"model": "starter", "messages": [{"role": "user", "content": "What does mlx-serve ps show?"}]}

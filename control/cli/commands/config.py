@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_NOT_SECTIONS = ("home", "file", "origins", "unmatched")
+_NOT_SECTIONS = ("home", "file", "origins", "ineffective")
 _ONE_MODEL = "models.settings"
 
 
@@ -40,7 +40,7 @@ def config(session: Session) -> int:
         print(table(("SETTING", "VALUE", "FROM"), _rows(found)))
         if about := _exposure(found["server"]):
             note(about)
-        _warn(found.get("unmatched", {}))
+        _warn(found.get("ineffective", {}))
     return 0
 
 
@@ -55,14 +55,14 @@ def _reload(session: Session) -> int:
     if found["load"]:
         names = ", ".join(found["load"])
         note(f"these have another context from their next load on (mlx-serve unload, mlx-serve load): {names}")
-    _warn(found["unmatched"])
+    _warn(found["ineffective"])
     return 0
 
 
-def _warn(unmatched: dict[str, str]) -> None:
-    """Of settings for models that are not there, or are there under another name too."""
-    for name, reason in unmatched.items():
-        note(f"{_ONE_MODEL}.{name} does not count: {reason}")
+def _warn(ineffective: dict[str, str]) -> None:
+    """Of settings of single models that do nothing."""
+    for name, reason in ineffective.items():
+        note(f"{_ONE_MODEL}.{name} {reason}")
 
 
 def _exposure(server: dict[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ _SECONDS = 10.0
 @dataclass(frozen=True)
 class Running:
     """`status` is the daemon's own, `quarantined` its models that are not tried for a while, with the reasons,
-    `unmatched` the names in its settings of single models that stand for none, likewise; `silent` says why one that
+    `ineffective` what does nothing of its settings of single models, likewise; `silent` says why one that
     listens does not answer. `answers`: whether it is ours at its address, None where nobody is. `bind`: why the port
     cannot be had, where no daemon runs. `folder`: what is wrong with the socket's folder."""
 
@@ -30,7 +30,7 @@ class Running:
     version: str
     status: dict[str, Any] | None = None
     quarantined: tuple[tuple[str, str], ...] = ()
-    unmatched: tuple[tuple[str, str], ...] = ()
+    ineffective: tuple[tuple[str, str], ...] = ()
     silent: str | None = None
     answers: bool | None = True
     bind: str | None = None
@@ -44,7 +44,7 @@ def look(home: Path, path: Path, host: str, port: int, version: str) -> Running:
         client = Client(path, _SECONDS)
         status = client.get("/control/v1/status")
         rows = client.get("/control/v1/ps")["quarantined"]
-        unmatched = client.get("/control/v1/config").get("unmatched", {})  # an older daemon has no such settings
+        ineffective = client.get("/control/v1/config").get("ineffective", {})  # an older daemon has no such settings
     except NoDaemon:
         return Running(str(home), host, port, version, bind=_bind(host, port), folder=folder, stale=stale)
     except (ConnectionBroken, ApiError) as error:
@@ -52,7 +52,7 @@ def look(home: Path, path: Path, host: str, port: int, version: str) -> Running:
     quarantined = tuple((str(row["name"]), str(row["reason"])) for row in rows)
     answers = reachability.answers(str(status["url"]), str(status["instance"]))
     return Running(
-        str(home), host, port, version, status, quarantined, tuple(unmatched.items()), answers=answers, folder=folder
+        str(home), host, port, version, status, quarantined, tuple(ineffective.items()), answers=answers, folder=folder
     )
 
 
@@ -100,9 +100,9 @@ def _judge_running(running: Running, status: dict[str, Any]) -> list[Finding]:
         text = f"{name} has failed repeatedly and is not tried for a while: {reason}"
         remedy = f"mlx-serve logs; mlx-serve verify {name}; mlx-serve load {name} tries at once"
         findings.append(Finding("warning", "model", text, remedy))
-    for name, reason in running.unmatched:
+    for name, reason in running.ineffective:
         remedy = "mlx-serve list shows the names; correct it in the settings, then mlx-serve config --reload"
-        findings.append(Finding("warning", "settings", f"models.settings.{name} does not count: {reason}", remedy))
+        findings.append(Finding("warning", "settings", f"models.settings.{name} {reason}", remedy))
     return findings
 
 

@@ -142,8 +142,8 @@ WRONG = [
     ("warning model", running(quarantined=(("m", "it dies"),)), "m has failed repeatedly", "mlx-serve verify m"),
     (
         "warning settings",
-        running(unmatched=(("m", "not found"),)),
-        "models.settings.m does not count",
+        running(ineffective=(("m", "has no effect: not found"),)),
+        "models.settings.m has no effect: not found",
         "config --reload",
     ),
 ]
@@ -252,10 +252,10 @@ def test_a_daemon_that_runs_is_asked(daemon: FakeDaemon) -> None:
     """The fake one listens on its socket alone, which is found out."""
     found = running_daemon.look(daemon.home, daemon.path, "127.0.0.1", daemon.port, "1")
     assert found.status is not None and found.status["port"] == daemon.port and found.answers is None
-    assert found.unmatched == ()
+    assert found.ineffective == ()
     daemon.store.unmatched = lambda: {"m": "not found"}  # type: ignore[method-assign]
-    assert running_daemon.look(daemon.home, daemon.path, "127.0.0.1", daemon.port, "1").unmatched == (
-        ("m", "not found"),
+    assert running_daemon.look(daemon.home, daemon.path, "127.0.0.1", daemon.port, "1").ineffective == (
+        ("m", "has no effect: not found"),
     )
 
 
