@@ -66,13 +66,21 @@ class Reload:
                 raise
             renewal = renew(self._context.settings, self._started, found)
             self._apply(renewal.settings)
-            outdated = await self._context.residency.renew()
+            outdated = await self._renewed()
         log.info(
             "reload settings changed=%s restart=%s",
             ",".join(renewal.changed) or "none",
             ",".join(renewal.restart) or "none",
         )
         return Reloaded(renewal, outdated, await warn_of_ineffective(self._context))
+
+    async def _renewed(self) -> list[Installed]:
+        """Have the models in memory follow. Those that would be loaded in another way now."""
+        try:
+            return await self._context.residency.renew()
+        except StoreError as error:
+            log.warning("fail renew models in memory reason=%s", error)
+            return []
 
     async def on_signal(self) -> None:
         """The same for SIGHUP: the log says what came of it."""
