@@ -1,4 +1,4 @@
-"""The line of `run` while a prompt is read: how far, and how fast, from what the daemon says."""
+"""The line of `run` while a prompt is read, and what `ps` shows: how far, how fast, how long, as the daemon says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from mlx_serve.control.cli import chat_stream
 from mlx_serve.control.cli.chat_stream import Progress
 from mlx_serve.control.cli.client import NoDaemon
-from mlx_serve.control.cli.commands.memory import read_part
+from mlx_serve.control.cli.commands.memory import loaded_table, read_part
 
 
 class Daemon:
@@ -52,3 +52,12 @@ def test_reading_is_shown_with_its_part_and_its_speed(monkeypatch: pytest.Monkey
 )
 def test_ps_shows_the_part(state: str, read: int, shown: str) -> None:
     assert read_part({"state": state, "read_tokens": read, "prompt_tokens": 40_000}) == shown
+
+
+@pytest.mark.parametrize(("pinned", "until"), [(True, "pinned"), (False, "forever")])
+def test_ps_says_that_a_model_is_pinned(pinned: bool, until: str) -> None:
+    row = dict.fromkeys(
+        ("memory", "prefix_memory", "prefix_disk", "context_length", "last_used", "running", "waiting"), 0
+    )
+    texts = {"name": "m", "id": "a", "backend": "cpu", "precision": None, "expires_at": None, "pinned": pinned}
+    assert loaded_table([row | texts]).endswith(f"    {until}")
