@@ -122,7 +122,7 @@ class Progress:
         return {
             "queued": "waiting for its turn",
             "loading": f"loading {short_name(row['model'] or '')}",
-            "prefilling": self._reading(row["read_tokens"], row["prompt_tokens"]),
+            "prefilling": self._reading(row.get("read_tokens", 0), row["prompt_tokens"]),
             "decoding": f"thinking, {row['generated_tokens']:,} tokens" if row["generated_tokens"] else None,
         }.get(str(row["state"]))
 

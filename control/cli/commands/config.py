@@ -52,10 +52,10 @@ def _reload(session: Session) -> int:
     print(f"changed: {', '.join(found['changed'])}" if found["changed"] else "nothing has changed")
     if found["restart"]:
         note(f"these need a restart (mlx-serve stop, mlx-serve start): {', '.join(found['restart'])}")
-    if found["load"]:
+    if found.get("load"):
         names = ", ".join(found["load"])
         note(f"these have another context from their next load on (mlx-serve unload, mlx-serve load): {names}")
-    _warn(found["ineffective"])
+    _warn(found.get("ineffective", {}))
     return 0
 
 

@@ -25,7 +25,7 @@ def loaded_table(models: list[dict[str, Any]]) -> str:
                 f"{model['backend']} {model.get('precision') or ''}".rstrip(),
                 str(model["context_length"]),
                 "in use" if model["running"] or model["waiting"] else ago(model["last_used"]),
-                "pinned" if model["pinned"] else until(model["expires_at"]),
+                "pinned" if model.get("pinned") else until(model["expires_at"]),
             )
             for model in models
         ],
@@ -41,7 +41,7 @@ def quarantined_table(models: list[dict[str, Any]]) -> str:
 
 def read_part(request: dict[str, Any]) -> str:
     """How much of its prompt is read, while it is and as far as that is known: 31%."""
-    if request["state"] != "prefilling" or not request["read_tokens"]:
+    if request["state"] != "prefilling" or not request.get("read_tokens"):
         return ""
     return f"{100 * request['read_tokens'] // request['prompt_tokens']}%"
 

@@ -91,7 +91,8 @@ def _described(found: dict[str, Any]) -> str:
             ],
         ),
     ]
-    parts.append(_settings(found["settings"]))
+    if "settings" in found:  # which a daemon of before an upgrade does not say
+        parts.append(_settings(found["settings"]))
     if found["system"]:
         parts.append(section("System", [(line, "") for line in found["system"].splitlines()]))
     parts.append(section("Files", [(each["path"], size(each["size"])) for each in found["files"]]))
