@@ -15,7 +15,7 @@ from .immutable import Kind, Value
 from .jobs import JobFailed, Quantize, Quantized, Quantizing
 from .work import Work
 
-PROTOCOL = 8
+PROTOCOL = 9
 MAX_FRAME = 256 << 20
 
 
