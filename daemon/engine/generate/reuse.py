@@ -117,14 +117,17 @@ class Reuse:
 
     @property
     def copied(self) -> int:
-        """Bytes of memory that hold what is to be written, or is being read from files."""
-        behind = 0 if self._behind is None else self._behind.nbytes
-        return behind if self._back is None else behind + self._back.nbytes
+        """Bytes of memory that hold what is to be written."""
+        return 0 if self._behind is None else self._behind.nbytes
 
     def limit(self, most: int | None) -> None:
-        """What is kept may take so many bytes at the moment."""
+        """What is kept, with what comes from files, may take so many bytes at the moment."""
         if self.kept is not None and most is not None:
-            self.kept.shrink(max(0, most))
+            coming = 0
+            if self._back is not None:
+                self._back.limit(most)
+                coming = self._back.nbytes
+            self.kept.shrink(max(0, most - coming))
 
     def clear(self) -> None:
         if self.kept is not None:

@@ -81,6 +81,7 @@ class ReadBack:
         self._left: list[_Run] = []  # which nobody waits for, but threads still fill
         self._left_at = 0.0
         self._hurried = self._decoding = False
+        self._room: int | None = None
         self._steps = 0
         self.tokens = 0
 
@@ -106,6 +107,10 @@ class ReadBack:
         reading = self._readings.pop(number, None)
         if reading is not None:
             self._leave(reading)
+
+    def limit(self, room: int) -> None:
+        """Those who run leave so many bytes for what is kept and for what comes."""
+        self._room = room
 
     def after_step(self, *, decoding: bool) -> None:
         """`decoding`: others wait for the next one."""
@@ -176,7 +181,8 @@ class ReadBack:
             if time.perf_counter() >= until:
                 self._hurried = True
                 return True
-        return bool(reading.runs) and not reading.runs[0].over and self._is_patient(reading)
+        over = reading.runs[0].over if reading.runs else not reading.left
+        return not over and self._is_patient(reading)
 
     def _begin(self, reading: _Reading) -> bool:
         """A little of what comes before a run is read; whether there was anything to do."""
@@ -185,6 +191,8 @@ class ReadBack:
             if len(reading.runs) == _RUNS or not reading.left:
                 return False
             found = self._next(reading)
+            if not found:
+                return False
             reading.runs.append(_Run(found, Landing(self._layout, [one.tokens for one in found], self._stream)))
         elif run.landing.ready:
             rooms = map(run.landing.room, range(len(run.found)))
@@ -200,9 +208,16 @@ class ReadBack:
         return True
 
     def _next(self, reading: _Reading) -> list[Found]:
-        """Those that come together, as many as memory is for."""
-        size = sum(one.nbytes for one in self._layout.columns(BLOCK))
-        most = max(1, min(TOGETHER, min(_RUN_BYTES, self._kept.limit) // max(1, size)))
+        """Those that come together, as many as there is memory for; where nothing else takes it and it is not even for
+        one, the rest is not read."""
+        room = self._kept.limit if self._room is None else min(self._kept.limit, self._room)
+        size = max(1, sum(one.nbytes for one in self._layout.columns(BLOCK)))
+        held = self.nbytes
+        most = min(TOGETHER, max(1, _RUN_BYTES // size), (room - held) // size)
+        if most < 1:
+            if not held:
+                reading.left.clear()
+            return []
         found = [reading.left.popleft()]
         while len(found) < most and reading.left and reading.left[0].tokens == found[0].tokens == BLOCK:
             found.append(reading.left.popleft())
