@@ -64,7 +64,7 @@ def _described(found: dict[str, Any]) -> str:
         ("context length", model["context_length"]),
         ("embedding length", found["embedding_length"]),
         ("prompts read before", _REUSE.get(found["reuse"])),
-        ("prompts on disk", None if found["file_bits"] is None else f"in {found['file_bits']} bits"),
+        ("prompts on disk", f"in {found['file_bits']} bits" if found.get("file_bits") else None),
     )
     parts = [
         section(
