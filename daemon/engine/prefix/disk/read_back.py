@@ -24,7 +24,7 @@ _RUNS = 2
 _RUN_BYTES = 96 << 20
 _PIECES = 8  # of memory that are allocated at the same time
 _LATER = 2  # steps
-_BESIDE = 0.0015  # seconds a step where others decode, and what one array takes
+_BESIDE = 0.0015  # seconds a step where others decode, of all prompts together, and what one array takes
 _ALONE = 0.01
 _STUCK_SECONDS = 10.0
 
@@ -82,6 +82,7 @@ class ReadBack:
         self._left_at = 0.0
         self._hurried = self._decoding = False
         self._room: int | None = None
+        self._spent = 0.0  # seconds in this step
         self._steps = 0
         self.tokens = 0
 
@@ -115,6 +116,7 @@ class ReadBack:
     def after_step(self, *, decoding: bool) -> None:
         """`decoding`: others wait for the next one."""
         self._steps += 1
+        self._spent = 0.0
         self._decoding = decoding
 
     def wait(self, seconds: float) -> None:
@@ -174,13 +176,19 @@ class ReadBack:
                 return self._is_patient(reading)
             reading.left.extend(reading.found.result())
             reading.found = None
-        until = time.perf_counter() + (_BESIDE if self._decoding else _ALONE)
-        while self._begin(reading) or self._take(reading):
-            if not (reading.runs or reading.left):
-                return False
-            if time.perf_counter() >= until:
+        began = time.perf_counter()
+        until = began + (_BESIDE if self._decoding else _ALONE) - self._spent
+        try:
+            while time.perf_counter() < until:
+                if not (self._begin(reading) or self._take(reading)):
+                    break
+                if not (reading.runs or reading.left):
+                    return False
+            else:
                 self._hurried = True
                 return True
+        finally:
+            self._spent += time.perf_counter() - began
         over = reading.runs[0].over if reading.runs else not reading.left
         return not over and self._is_patient(reading)
 

@@ -136,6 +136,35 @@ def test_a_step_of_others_is_not_held_up(files: Files, in_place: bool, monkeypat
     back.close()
 
 
+def test_several_prompts_share_the_time_of_a_step(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often each of them is asked for in one."""
+    monkeypatch.setattr(read_back, "time", Clock())
+    back, kept = files.begin()
+    back.begin(2, Chain([*range(LENGTH)]), LENGTH)
+    done: list[None] = []
+    for name in ("begin", "look"):
+        real = getattr(Landing, name)
+
+        def counted(landing: Landing, real: Any = real) -> Any:
+            did = real(landing)
+            if did is not False:
+                done.append(None)
+            return did
+
+        monkeypatch.setattr(Landing, name, counted)
+    most = 0
+    going = {1, 2}
+    while going:
+        back.after_step(decoding=True)
+        before = len(done)
+        for _ in range(3):
+            going = {number for number in going if back.goes_on(number)}
+        most = max(most, len(done) - before)
+        back.wait(0.01)
+    assert 0 < most <= 1 + read_back._BESIDE / 0.0001 and len(held(kept, files.chain)) == BLOCKS
+    back.close()
+
+
 @pytest.mark.parametrize(("damaged", "in_place"), [(0, True), (3, True), (8, False), (19, False)])
 def test_what_comes_before_a_damaged_file_serves(files: Files, damaged: int, in_place: bool) -> None:
     """Whatever the place of the file among those that are read together."""
@@ -175,6 +204,7 @@ def test_a_cancelled_prompt_keeps_its_memory_until_nobody_fills_it(
     back, kept = files.begin()
     while not inside.is_set():
         back.goes_on(1)
+        back.after_step(decoding=False)
     back.forget(1)
     assert not back.reading and back.leaving and back.nbytes > 0
     gate.set()
@@ -216,6 +246,7 @@ def test_those_who_run_come_first(files: Files) -> None:
     back.limit(files.size // 2)
     while back.goes_on(1):
         assert back.nbytes == 0
+        back.after_step(decoding=False)
         back.wait(0.01)
     assert len(kept) == 0
     back.close()
