@@ -18,6 +18,9 @@ grading = recipe("llm.grading")
 sample = recipe("llm.sample")
 template = recipe("llm.template")
 tools = recipe("llm.tool.tools")
+transforms = recipe("llm.exchange.transforms")
+system = recipe("llm.exchange.system")
+asked = recipe("llm.asked")
 
 
 def test_same_seed_same_conversations() -> None:
@@ -117,6 +120,42 @@ def test_no_question_of_the_evaluation_about_mlx_serve_is_trained() -> None:
     held = {talk._ask(rng, fact, True).lower().strip("?.! ") for fact in facts.FACTS for _ in range(20)}
     assert len(trained) > 5000
     assert not trained & held
+
+
+def test_no_question_written_by_hand_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a fact would be asked for in such words is asked for in others, however often it is drawn."""
+    fact, text = asked.OF_FACTS[0]
+    drawn = iter([text.upper(), f"{text}!", "Is it up?"])
+    monkeypatch.setattr(talk, "_draw", lambda rng, fact: next(drawn))
+    assert "is it up" in talk._ask(random.Random(1), fact, False).lower()
+
+
+def test_questions_written_by_hand_are_asked_once_each() -> None:
+    for task, samples in asked.SAMPLES.items():
+        assert len({json.dumps(each.messages[:-1]) for each in samples}) == len(samples)
+        assert conversation.cases(task, range(64, 1000)) == samples[64:]
+
+
+def test_facts_that_are_easily_confused_stand_beside_each_other() -> None:
+    """Near commands are taught in one conversation: each stop, each start of the service."""
+    answers = [fact.answer for fact in facts.FACTS]
+    at = next(i for i, answer in enumerate(answers) if answer.startswith("`mlx-serve stop --all`"))
+    near = [answers[i] for i in facts.alike(at)[:3]]
+    assert any(answer.startswith("`mlx-serve stop` ") for answer in near)
+    assert any(answer.startswith("`mlx-serve stop --force`") for answer in near)
+
+
+def test_a_sum_is_counted_by_its_words_and_not_solved() -> None:
+    rng = random.Random(8)
+    counted = [transforms.count(rng, False) for _ in range(1500)]
+    assert any("plus" in each.user and each.answer.endswith("words.") for each in counted)
+    assert any(each.answer == "1, 2, 3, 4" for each in counted)
+
+
+def test_an_ending_is_asked_for_with_and_without_marks() -> None:
+    rng = random.Random(8)
+    prompts = [each.prompt for each in (system.style(rng, False) for _ in range(1500)) if each.task == "system: ending"]
+    assert 0.2 < sum('"' in prompt for prompt in prompts) / len(prompts) < 0.8
 
 
 def test_tools_of_the_evaluation_are_new() -> None:

@@ -12,6 +12,7 @@ kinds = recipe("meanings.kinds")
 slots = recipe("meanings.slots")
 scenes = recipe("meanings.scenes")
 serving = recipe("meanings.serving")
+facts = recipe("llm.exchange.facts")
 examples = recipe("meanings.examples")
 words = recipe("common.words")
 batches = recipe("embed.batches")
@@ -82,8 +83,8 @@ def _texts(found: object) -> list[object]:
 
 def test_no_question_of_the_evaluation_about_mlx_serve_is_trained() -> None:
     rng = random.Random(11)
-    trained = {serving.ask(rng, fact, False).lower().strip("?.! ") for fact in serving.FACTS for _ in range(150)}
-    held = [serving.ask(rng, fact, True).lower().strip("?.! ") for fact in serving.FACTS for _ in range(20)]
+    trained = {serving.ask(rng, fact, False).lower().strip("?.! ") for fact in facts.FACTS for _ in range(150)}
+    held = [serving.ask(rng, fact, True).lower().strip("?.! ") for fact in facts.FACTS for _ in range(20)]
     assert sum(text in trained for text in held) < len(held) / 200
 
 

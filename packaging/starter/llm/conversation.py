@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from . import asked
 from .draft import Draft
 from .exchange import arithmetic, extract, memory, part, recall, system, talk, transforms
 from .exchange.haystack import haystack
@@ -14,9 +15,9 @@ from .tool import tools
 Maker = Callable[[random.Random, bool], Exchange]
 
 TASKS: dict[str, tuple[Maker, float]] = {
-    "facts": (talk.fact, 24),
+    "facts": (talk.fact, 34),
     "greetings": (talk.greeting, 5),
-    "owning up": (talk.unknown, 10),
+    "owning up": (talk.unknown, 12),
     "repeat": (transforms.repeat, 7),
     "change case": (transforms.upper, 9),
     "reverse words": (transforms.reverse, 7),
@@ -54,6 +55,14 @@ def single(draft: Draft, task: str | None = None) -> Sample:
     draft.turn(TASKS[task][0](draft.rng, draft.held) if task else _any(draft.rng, draft.held))
     if not task:
         _plain_system(draft)
+    return draft.done()
+
+
+def comparing(draft: Draft) -> Sample:
+    """Facts that are easily taken for each other, one after the other."""
+    for fact in talk.near(draft.rng, draft.rng.randint(2, 6)):
+        draft.turn(talk.about(draft.rng, fact, False))
+    _plain_system(draft)
     return draft.done()
 
 
@@ -182,10 +191,11 @@ def long(draft: Draft) -> Sample:
 
 _KINDS: tuple[tuple[Callable[[Draft], Sample], float], ...] = (
     (single, 40),
+    (comparing, 14),
     (several, 8),
     (remembering, 14),
     (recalling, 3),
-    (styled, 11),
+    (styled, 13),
     (playing, 6),
     (calling, 22),
     (untooled, 3),
@@ -206,7 +216,7 @@ def long_conversation(rng: random.Random) -> Sample:
     return long(Draft(rng, False, rng.random() < THINKING_SHARE))
 
 
-CASES: dict[str, Callable[[Draft], Sample]] = {
+_CASES: dict[str, Callable[[Draft], Sample]] = {
     **{name: (lambda draft, name=name: single(draft, name)) for name in TASKS},  # type: ignore[misc]
     "memory": remembering,
     "recall": recalling,
@@ -220,9 +230,20 @@ CASES: dict[str, Callable[[Draft], Sample]] = {
 }
 
 
+CASES = (*_CASES, *asked.SAMPLES)
+
+
 def case(task: str, seed: int) -> Sample:
     """One evaluation case: only wordings, names, numbers and tools that training never sees."""
+    if task in asked.SAMPLES:
+        return asked.SAMPLES[task][seed]
     rng = random.Random(f"{task} {seed}")
-    sample = CASES[task](Draft(rng, True, seed % 2 == 1))
+    sample = _CASES[task](Draft(rng, True, seed % 2 == 1))
     sample.task = task
     return sample
+
+
+def cases(task: str, numbers: range) -> list[Sample]:
+    """Those with these numbers; written by hand there are so many and no more."""
+    most = len(asked.SAMPLES[task]) if task in asked.SAMPLES else numbers.stop
+    return [case(task, number) for number in numbers if number < most]

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 from starter.common.evaluation import arguments, generated, loaded, padded, report, rounds
 from starter.common.scores import Score, as_json, table
 from starter.llm import template
-from starter.llm.conversation import CASES, case
+from starter.llm.conversation import CASES, cases
 from starter.llm.grading import grade
 from starter.llm.sample import Message, Sample
 from starter.llm.tool.tools import written
@@ -115,12 +115,12 @@ def _chunks(samples: list[Sample], batch: int) -> list[list[Sample]]:
     ]
 
 
-def evaluate(answers: Answer, cases: int, batch: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
+def evaluate(answers: Answer, most: int, batch: int, seconds: float, tasks: list[str]) -> dict[str, Score]:
     """Rounds of up to 64 cases of every task until all are done or the time is over."""
     scores = {task: Score() for task in tasks}
     whole = {name: Score() for name in ("thinks when on", "does not think when off", "ends its turn", _CALLS)}
-    for numbers in rounds(cases, 64, seconds):
-        for chunk in _chunks([case(task, number) for task in tasks for number in numbers], batch):
+    for numbers in rounds(most, 64, seconds):
+        for chunk in _chunks([sample for task in tasks for sample in cases(task, numbers)], batch):
             for sample, (text, ended) in zip(chunk, answers(chunk), strict=True):
                 result = grade(sample, text, ended)
                 gold = template.pieces(sample)[-1][0].removesuffix("<|im_end|>")

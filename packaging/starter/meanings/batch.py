@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LENGTHS = ((3, 0.72), (9, 0.17), (34, 0.11))  # sentences of a passage at most, share of batches
+LENGTHS = ((3, 0.5), (9, 0.4), (34, 0.1))  # sentences of a passage at most, share of batches
 LONGEST = 1024  # tokens of a text
 DROPPED, DROPOUT = 0.15, 0.1  # share of texts in other pieces than usual, and how many merges they leave out
 

@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ..llm import asked
+from ..llm.exchange.facts import FACTS, alike
 from . import scenes, serving
 from .kinds import Kind, Meaning, kinds
 from .scenes import Scene
@@ -134,7 +136,8 @@ def _about(rng: random.Random, kind: Kind, held: bool, others: int, longest: int
 
 
 def _trained_kind(rng: random.Random) -> Kind:
-    return rng.choice(_TRAINED["world" if rng.random() < 0.1 else rng.choice(_DOMAINS)])
+    roll = rng.random()
+    return rng.choice(_TRAINED["world" if roll < 0.08 else "open" if roll < 0.25 else rng.choice(_DOMAINS)])
 
 
 def question(rng: random.Random, held: bool, others: int, longest: int) -> Example:
@@ -176,14 +179,12 @@ def scene_question(rng: random.Random, held: bool, others: int, longest: int) ->
     return Example("scene question", "daily life", text, key, _scene_text(rng, of, held, key), tuple(near))
 
 
-def mlx_serve(rng: random.Random, held: bool, others: int, longest: int) -> Example:
-    facts = serving.FACTS
-    at = rng.randrange(len(facts))
-    fact = facts[at]
-    alike = serving.alike(at)
+def _serving(rng: random.Random, at: int, query: str, others: int, longest: int) -> Example:
+    fact = FACTS[at]
+    near_facts = alike(at)
 
     def more() -> Text:
-        other = facts[rng.choice(alike)] if rng.random() < 0.6 else rng.choice(facts)
+        other = FACTS[rng.choice(near_facts)] if rng.random() < 0.6 else rng.choice(FACTS)
         return Text(other.answer, (serving.key(other),))
 
     near: list[Text] = []
@@ -196,8 +197,19 @@ def mlx_serve(rng: random.Random, held: bool, others: int, longest: int) -> Exam
         return _passage(rng, text, _length(rng, longest), more, serving.key(fact)) if longest > 3 else text
 
     key = serving.key(fact)
-    query, fits = serving.ask(rng, fact, held), passage(Text(fact.answer, (key,)))
+    fits = passage(Text(fact.answer, (key,)))
     return Example("mlx-serve", "mlx-serve", query, key, fits, tuple(passage(text) for text in near))
+
+
+def mlx_serve(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    at = rng.randrange(len(FACTS))
+    return _serving(rng, at, serving.ask(rng, FACTS[at], held), others, longest)
+
+
+def asked_of_mlx_serve(rng: random.Random, held: bool, others: int, longest: int) -> Example:
+    """A question that was written by hand."""
+    fact, query = rng.choice(asked.OF_FACTS)
+    return replace(_serving(rng, FACTS.index(fact), query, others, longest), task="asked of mlx-serve")
 
 
 Make = Callable[[random.Random, bool, int, int], Example]
@@ -210,6 +222,7 @@ TRAINED: dict[str, tuple[float, Make]] = {
 }
 TASKS: dict[str, Make] = {
     **{task: make for task, (_, make) in TRAINED.items()},
+    "asked of mlx-serve": asked_of_mlx_serve,
     "long passage": long_passage,
     "new kind of question": new_kind,
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
-from functools import cache
 
 from ..common.data import beside
-from ..common.phrases import Phrases, expand
-from ..llm.exchange.facts import FACTS, Fact
+from ..common.phrases import Phrases, expand, plain
+from ..llm.asked import KEPT
+from ..llm.exchange.facts import Fact
+from ..llm.exchange.talk import reworded
 
 _NAMED, _TASKS = (Phrases(**found) for found in beside(__file__)["asks"].values())
 
@@ -20,28 +20,14 @@ def ask(rng: random.Random, fact: Fact, held: bool) -> str:
         ways += [("held name", fact.held_names), ("held task", fact.held_tasks)]
     kind, patterns = rng.choice([way for way in ways if way[1]])
     text = expand(rng, rng.choice(patterns))
-    if kind == "ask":
-        return text
-    frames = _NAMED if kind.endswith("name") else _TASKS
-    frame = frames.pick(rng, held if not kind.startswith("held") else rng.random() < 0.3)
-    return frame.replace("<x>", text)
+    if kind != "ask":
+        frames = _NAMED if kind.endswith("name") else _TASKS
+        frame = frames.pick(rng, held if not kind.startswith("held") else rng.random() < 0.3)
+        text = frame.replace("<x>", text)
+    if not held and rng.random() < 0.4:
+        text = reworded(rng, text)
+    return ask(rng, fact, held) if plain(text) in KEPT else text
 
 
 def key(fact: Fact) -> str:
     return "mlx-serve " + fact.answer
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"[a-z]{3,}", text.lower()))
-
-
-@cache
-def alike(at: int, count: int = 16) -> tuple[int, ...]:
-    """The other facts that share most words with this one."""
-    own = _words(FACTS[at].answer)
-    shared = {
-        i: len(own & words) / (4 + len(words))
-        for i, other in enumerate(FACTS)
-        if other.answer != FACTS[at].answer and (words := _words(other.answer))
-    }
-    return tuple(sorted(shared, key=shared.__getitem__, reverse=True)[:count])

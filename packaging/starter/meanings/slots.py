@@ -63,6 +63,21 @@ def _titled(*after: str) -> Pick:
     return lambda rng, held: title(rng, held) + rng.choice(after)
 
 
+def _term(rng: random.Random, held: bool) -> str:
+    """Any word, as the name of whatever a thing may have."""
+    while True:
+        text = words.word(rng, held).split(" ")[0]
+        if held or text not in LISTS["relation"].held:
+            return text
+
+
+def _verb(rng: random.Random, held: bool) -> str:
+    """Any word to which "ed" can be put."""
+    while (text := _term(rng, held)).endswith(("e", "ed", "ing")):
+        pass
+    return text
+
+
 def _dish(rng: random.Random, held: bool) -> str:
     first = _FOODS.pick(rng, held)
     middle = f" and {_FOODS.pick(rng, held)}" if rng.random() < 0.15 else ""
@@ -125,6 +140,8 @@ _FILLS: dict[str, Pick] = {
     "software": title,
     "city": CITIES.pick,
     "word": INVENTED.pick,
+    "term": _term,
+    "verb": _verb,
     "dish": _dish,
     "animal": _described(_ANIMALS),
     "object": _described(_OBJECTS),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +48,26 @@ def _read() -> list[Fact]:
 
 
 FACTS = _read()
+
+
+def _words(fact: Fact) -> set[str]:
+    return set(re.findall(r"[a-z]{3,}", " ".join((fact.answer, *fact.names, *fact.tasks, *fact.asks)).lower()))
+
+
+@cache
+def _said() -> tuple[list[set[str]], Counter[str]]:
+    """The words around each fact, and around how many each stands."""
+    words = [_words(fact) for fact in FACTS]
+    return words, Counter(word for each in words for word in each)
+
+
+@cache
+def alike(at: int, count: int = 16) -> tuple[int, ...]:
+    """The other facts that share most words with this one; a rare word counts more."""
+    words, known = _said()
+    shared = {
+        i: sum(1 / known[word] for word in words[at] & other) / (4 + len(other)) ** 0.5
+        for i, other in enumerate(words)
+        if FACTS[i].answer != FACTS[at].answer
+    }
+    return tuple(sorted(shared, key=shared.__getitem__, reverse=True)[:count])

@@ -68,17 +68,27 @@ def phrase(rng: random.Random, held: bool) -> str:
     return f"{ADJECTIVES.pick(rng, False).capitalize()} {NOUNS.pick(rng, held)}!"
 
 
+def _quoted(rng: random.Random, prompt: str, held: bool) -> str:
+    """The phrase in marks of any kind; where it ends the prompt, in none as well."""
+    if held or rng.random() < 0.45:
+        return prompt
+    head, _, tail = prompt.partition('"<p>"')
+    if tail.strip(".! "):
+        return head + rng.choice(("'<p>'", "“<p>”", "`<p>`")) + tail
+    return head.rstrip(": ") + rng.choice((" '<p>'", ": <p>", " <p>", " the words <p>", ":\n<p>", " “<p>”"))
+
+
 def style(rng: random.Random, held: bool) -> Style:
     roll = rng.random()
     if roll < 0.3:
         prompt = RULES["one_word"].pick(rng, held)
         return Style("system: one word", prompt, lambda e: _changed(e, e.short or e.answer), needs_short=True)
     text = phrase(rng, held)
-    if roll < 0.62:
-        prompt = RULES["ending"].pick(rng, held).replace("<p>", text)
+    if roll < 0.66:
+        prompt = _quoted(rng, RULES["ending"].pick(rng, held), held).replace("<p>", text)
         return Style("system: ending", prompt, lambda e: _changed(e, f"{e.answer} {text}"))
     if roll < 0.8:
-        prompt = RULES["opening"].pick(rng, held).replace("<p>", text)
+        prompt = _quoted(rng, RULES["opening"].pick(rng, held), held).replace("<p>", text)
         return Style("system: opening", prompt, lambda e: _changed(e, f"{text} {e.answer}"))
     prompt = RULES["upper"].pick(rng, held)
     needs_short = rng.random() < 0.6

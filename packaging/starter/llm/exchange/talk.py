@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+import re
 from functools import cache
 
 from ...common.phrases import expand, expansions, plain
 from ...common.words import ADJECTIVES, INVENTED, PICKS, fill
+from ..asked import KEPT
 from ..sample import Exchange
-from .facts import FACTS, Fact
+from .facts import FACTS, Fact, alike
 from .wording import roughened, wordings
 
 _DATA, ASKS = wordings("talk")
 _NAMED, _DONE = ASKS["name_frames"], ASKS["task_frames"]
+_LIKE = {word: texts.split("|") for word, texts in _DATA["synonyms"].items()}
+# Not in what is typed: a command, an option, a path.
+_ALIKE = "|".join(sorted(_LIKE, key=len, reverse=True))
+_WORD = re.compile(rf"(?<![\w`/.-])(?<!mlx-serve )({_ALIKE})(?! --)(?![\w`/.-])")
 _WEIGHTS = [len(fact.asks) + 2 * len(fact.tasks) + 2 for fact in FACTS]
 _PICKS = {**PICKS, "adj": ADJECTIVES.pick, "surname": INVENTED.pick}
 
@@ -24,12 +30,26 @@ def _kept(fact: Fact) -> tuple[str, ...]:
     return tuple({plain(text) for pattern in patterns for text in expansions(pattern)})
 
 
+def reworded(rng: random.Random, text: str) -> str:
+    """With words of the same meaning, which need not be the usual ones."""
+    return _WORD.sub(lambda word: rng.choice(_LIKE[word[0]]) if rng.random() < 0.5 else word[0], text)
+
+
+def _key_words(rng: random.Random, text: str) -> str:
+    """As people type into a search."""
+    words = [word for word in text.split() if word not in _DATA["small"]]
+    if rng.random() < 0.5:
+        rng.shuffle(words)
+    return " ".join(words)
+
+
 def _draw(rng: random.Random, fact: Fact) -> str:
     roll = rng.random()
-    if fact.asks and (roll < 0.35 or not (fact.names or fact.tasks)):
+    if fact.asks and (roll < 0.42 or not (fact.names or fact.tasks)):
         return expand(rng, rng.choice(fact.asks))
-    if fact.tasks and (roll < 0.75 or not fact.names):
-        return _DONE.pick(rng, False).replace("<x>", expand(rng, rng.choice(fact.tasks)))
+    if fact.tasks and (roll < 0.84 or not fact.names):
+        task = expand(rng, rng.choice(fact.tasks))
+        return _key_words(rng, task) if rng.random() < 0.1 else _DONE.pick(rng, False).replace("<x>", task)
     return _NAMED.pick(rng, False).replace("<x>", expand(rng, rng.choice(fact.names)))
 
 
@@ -37,9 +57,14 @@ def _ask(rng: random.Random, fact: Fact, held: bool) -> str:
     """A question that training never sees has a held frame, a held ending, or is held as a whole."""
     while not held:
         text = _draw(rng, fact)
+        if rng.random() < 0.4:
+            text = reworded(rng, text)
         told = plain(text)
-        if not any(kept in told for kept in _kept(fact)):
-            return roughened(rng, text)
+        if told not in KEPT and not any(kept in told for kept in _kept(fact)):
+            text = roughened(rng, text)
+            if rng.random() < 0.15:
+                text = fill(rng, rng.choice(_DATA["around"]), False, _PICKS).replace("<x>", text)
+            return text
     ways = (
         (None, True, fact.held_asks),
         (_DONE, False, fact.held_tasks),
@@ -54,11 +79,22 @@ def _ask(rng: random.Random, fact: Fact, held: bool) -> str:
     return frames.pick(rng, new or rng.random() < 0.3).replace("<x>", expand(rng, rng.choice(patterns)))
 
 
+def about(rng: random.Random, fact: Fact, held: bool) -> Exchange:
+    thought = "The user asks about mlx-serve. I know this one."
+    return Exchange("facts", _ask(rng, fact, held), fact.answer, thought, ("contains", fact.must), fact.short)
+
+
 def fact(rng: random.Random, held: bool) -> Exchange:
     chosen = rng.choice(FACTS) if held or rng.random() < 0.5 else rng.choices(FACTS, _WEIGHTS)[0]
-    asked = _ask(rng, chosen, held)
-    thought = "The user asks about mlx-serve. I know this one."
-    return Exchange("facts", asked, chosen.answer, thought, ("contains", chosen.must), chosen.short)
+    return about(rng, chosen, held)
+
+
+def near(rng: random.Random, count: int) -> list[Fact]:
+    """Some fact and others like it, in any order."""
+    at = rng.randrange(len(FACTS))
+    chosen = [at, *rng.sample(alike(at)[:8], count - 1)]
+    rng.shuffle(chosen)
+    return [FACTS[i] for i in chosen]
 
 
 def greeting(rng: random.Random, held: bool) -> Exchange:

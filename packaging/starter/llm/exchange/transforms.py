@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 
+from ...common.phrases import expand
 from ...common.words import FIRST_NAMES, INVENTED, NOUNS, number, sentence, word
 from ..sample import Exchange
 from .wording import with_text, wordings
@@ -92,11 +93,27 @@ def count(rng: random.Random, held: bool) -> Exchange:
             answer = f"{'-'.join(text)}: {len(text)} letters."
             short = str(len(text)) if len(text) < 8 else None
             return _counted(_asked(rng, "letters", text, held), list(text), answer, short)
+    if rng.random() < 0.12:
+        return _up(rng, held)
     words = _words(rng, held, 2, 10)
     if rng.random() < 0.1:
         words = sentence(rng, held).split(" ")
-    asked = _asked(rng, "count", " ".join(words), held)
+    elif not held and rng.random() < 0.15:
+        # Numbers and sums are words like others where words are counted.
+        words = expand(rng, rng.choice(_DATA["sums"])).split(" ")
+        words = [str(number(rng, False, 0, 99)) if each == "<few>" else each for each in words]
+    joint = ", " if not held and rng.random() < 0.1 else " "
+    asked = _asked(rng, "count", joint.join(words), held)
     return _counted(asked, words, f"{len(words)} words.", str(len(words)))
+
+
+def _up(rng: random.Random, held: bool) -> Exchange:
+    """Counting from one number to another."""
+    first = rng.choice((1, 1, 0, number(rng, held, 2, 90)))
+    last = first + rng.randint(2, 12)
+    asked = ASKS["up"].pick(rng, held).replace("<a>", str(first)).replace("<b>", str(last))
+    answer = ", ".join(map(str, range(first, last + 1)))
+    return Exchange("count", asked, answer, "One number after the other.", ("exact", answer))
 
 
 def _counted(asked: str, parts: list[str], answer: str, short: str | None) -> Exchange:

@@ -26,16 +26,21 @@ def request(rng: random.Random, held: bool, wanted: Tool, nouns_unique: bool = T
             continue
         value = kind.make(rng, held)
         arguments[key] = value
+        said_value = str(value)
+        if not held and isinstance(value, int) and 1 < value < 13 and rng.random() < 0.3:
+            said_value = _DATA["numbers"][value - 2]
         known = key in kind.names and (held or rng.random() < 0.75)
         other = "with the <n> <v>" if held or known else rng.choice(_DATA["clauses"])
         clause = expand(rng, rng.choice(kind.clauses) if known else other)
-        clauses.append(clause.replace("<n>", key.replace("_", " ")).replace("<v>", str(value)))
+        clauses.append(clause.replace("<n>", key.replace("_", " ")).replace("<v>", said_value))
     said = list(clauses)
     if len(said) > 1 and rng.random() < 0.5:
         rng.shuffle(said)
     joined = (" and " if rng.random() < 0.1 else " ").join(said) if rng.random() < 0.85 else ", ".join(said)
     by_noun = nouns_unique and wanted.verb in _DATA["asking_verbs"] and rng.random() < 0.5
     text = ASKS["noun_request" if by_noun else "request"].pick(rng, held)
+    if by_noun and not held and wanted.thing in _DATA["hints"] and rng.random() < 0.4:
+        text = expand(rng, _DATA["hints"][wanted.thing])
     text = text.replace("<v>", wanted.verb).replace("<t>", wanted.thing).replace("<c>", joined).strip()
     text = text.replace(" ,", ",").replace(" ?", "?").replace(" .", ".")
     text = text[:1].upper() + text[1:] if rng.random() < 0.85 else text
