@@ -12,7 +12,6 @@ from .sample import Check, Sample
 from .tool.tools import called
 
 _DATA = beside(__file__)
-_TASKS = ("asked of mlx-serve", "asked otherwise")
 
 
 def _fact(start: str) -> Fact:
@@ -35,25 +34,32 @@ def _sample(number: int, task: str, found: dict[str, Any], check: Check, answer:
     return Sample(task, messages, tools, number % 2 == 1, check)
 
 
-OF_FACTS = [(_fact(start), text) for start, texts in _DATA["facts"].items() for text in texts]
-KEPT = frozenset(plain(text) for _, text in OF_FACTS)  # training says none of these
+def _pairs(name: str) -> list[tuple[Fact, str]]:
+    return [(_fact(start), text) for start, texts in _DATA[name].items() for text in texts]
 
 
-def _of_facts() -> list[Sample]:
+OF_FACTS, PLAIN = _pairs("facts"), _pairs("plain")
+KEPT = frozenset(plain(text) for _, text in (*OF_FACTS, *PLAIN))  # training says none of these
+
+
+def _of_facts(task: str, pairs: list[tuple[Fact, str]]) -> list[Sample]:
     return [
-        _sample(i, _TASKS[0], {"asked": text}, ("contains", fact.must), fact.answer)
-        for i, (fact, text) in enumerate(OF_FACTS)
+        _sample(i, task, {"asked": text}, ("contains", fact.must), fact.answer) for i, (fact, text) in enumerate(pairs)
     ]
 
 
-def _others() -> list[Sample]:
+def _others(task: str) -> list[Sample]:
     samples = []
     for i, found in enumerate(_DATA["others"]):
         kind = next(kind for kind in ("calls", "number", "exact", "contains") if kind in found)
         wanted = [(name, arguments) for name, arguments in found["calls"]] if kind == "calls" else found[kind]
         answer = "" if kind == "calls" else " ".join(wanted) if kind == "contains" else str(wanted)
-        samples.append(_sample(i, _TASKS[1], found, (kind, wanted), answer))
+        samples.append(_sample(i, task, found, (kind, wanted), answer))
     return samples
 
 
-SAMPLES = dict(zip(_TASKS, (_of_facts(), _others()), strict=True))
+SAMPLES = {
+    "asked of mlx-serve": _of_facts("asked of mlx-serve", OF_FACTS),
+    "asked plainly": _of_facts("asked plainly", PLAIN),
+    "asked otherwise": _others("asked otherwise"),
+}
