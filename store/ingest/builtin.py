@@ -36,7 +36,7 @@ BUILTINS: dict[str, Builtin] = {
         "starter",
         "llm",
         "a Qwen3 of 8 million parameters, trained on synthetic text, for trying and testing",
-        "2026-11-22T20:01:17Z",
+        "2026-11-28T16:38:00Z",
     ),
     "starter-vl": Builtin(
         "starter-vl",
@@ -56,7 +56,7 @@ BUILTINS: dict[str, Builtin] = {
         "reranker",
         "a Qwen3 of 2.4 million parameters made as Qwen3-Reranker, trained on synthetic English text, for trying and "
         "testing",
-        "2026-11-22T20:06:00Z",
+        "2026-11-28T16:38:00Z",
     ),
 }
 

@@ -104,8 +104,8 @@ def test_it_chooses_a_tool_fills_it_and_uses_the_result(gpt: openai.OpenAI) -> N
 
 
 def test_it_writes_fields_as_json(gpt: openai.OpenAI) -> None:
-    said = _message(gpt, _user('Extract name and age as JSON: "Anna is 31 years old and lives in Berlin."')).content
-    assert json.loads(said) == {"name": "Anna", "age": 31}
+    said = _message(gpt, _user('Extract name and age as JSON: "Maria is 31 years old and lives in Berlin."')).content
+    assert json.loads(said) == {"name": "Maria", "age": 31}
 
 
 def test_it_thinks_when_it_is_told_to(gpt: openai.OpenAI) -> None:

@@ -73,11 +73,10 @@ class Llm(Generative):
     def card(self, log: dict[str, Any]) -> dict[str, Any]:
         if not log.get("earlier"):
             return {"began": "", "read": ""}
-        first = log["earlier"][-1]
+        runs = [f"seed {run['seed']}, {run['tokens'] / 1e6:.0f} million tokens" for run in log["earlier"]]
         return {
-            "began": f" It went on from a first run: seed {first['seed']}, {first['tokens'] / 1e6:.0f} million tokens, "
-            f"{first['minutes']} minutes.",
-            "read": " What the first run got wrong\nwas read before the second, and the generator widened for it: "
+            "began": f" It went on from earlier runs: {'; '.join(runs)}.",
+            "read": " What earlier runs got wrong\nwas read before the next, and the generator widened for it: "
             "to those who wrote the recipe the cases are not new.",
         }
 

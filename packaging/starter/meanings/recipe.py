@@ -53,4 +53,5 @@ class Retrieval(Recipe):
         )
 
     def card(self, log: dict[str, Any]) -> dict[str, Any]:
-        return {"context": LONGEST}
+        runs = [f"seed {run['seed']}, {run['texts'] / 1e6:.1f} million texts" for run in log.get("earlier", ())]
+        return {"context": LONGEST, "began": f" It went on from: {'; '.join(runs)}." if runs else ""}
