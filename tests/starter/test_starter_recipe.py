@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from pathlib import Path
 
 import jinja2
 import pytest
@@ -120,6 +122,20 @@ def test_no_question_of_the_evaluation_about_mlx_serve_is_trained() -> None:
     held = {talk._ask(rng, fact, True).lower().strip("?.! ") for fact in facts.FACTS for _ in range(20)}
     assert len(trained) > 5000
     assert not trained & held
+
+
+def test_facts_are_those_of_the_program() -> None:
+    """Every command is known, and what is said of a setting has the default that the documentation states."""
+    docs = Path(__file__).parents[2] / "docs"
+    answers = " ".join(fact.answer for fact in facts.FACTS)
+    commands = re.findall(r"^## (mlx-serve \w+)", (docs / "commands.md").read_text(), re.MULTILINE)
+    assert len(commands) > 20
+    assert not [command for command in commands if f"`{command}" not in answers]
+    setting = re.compile(r"`(\w+\.\w+)` .* Its default is (\S+)(?: \(none\))?\.")
+    told = [found.groups() for fact in facts.FACTS if (found := setting.fullmatch(fact.answer))]
+    settings = re.findall(r"^\| `(\w+\.\w+)` \| `([^`]*)`", (docs / "configuration.md").read_text(), re.MULTILINE)
+    assert len(told) > 25
+    assert not set(told) - set(settings)
 
 
 def test_no_question_written_by_hand_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
