@@ -89,7 +89,9 @@ async def test_no_key_reaches_a_real_child(surroundings: None) -> None:
 async def test_no_key_reaches_a_job_that_quantizes(surroundings: None, tmp_path: Path) -> None:
     """Looked at when it says that it has begun."""
     (tmp_path / "config.json").write_text("{}")  # else it would end at once
-    order = protocol.Quantize(path=str(tmp_path), output=str(tmp_path), kind="llm", mode="affine", bits=4, group_size=64)
+    order = protocol.Quantize(
+        path=str(tmp_path), output=str(tmp_path), kind="llm", mode="affine", bits=4, group_size=64
+    )
     seen: list[int] = []
 
     class Enough(Exception):
