@@ -35,7 +35,7 @@ class Reading(BaseModel):
     person: Person | None
 
 
-ASKED: Any = [{"role": "user", "content": 'Extract name and age as JSON: "Anna is 31 years old and lives in Berlin."'}]
+ASKED: Any = [{"role": "user", "content": 'Extract name and age as JSON: "Maria is 31 years old and lives in Berlin."'}]
 PLAIN: Any = {"chat_template_kwargs": {"enable_thinking": False}}
 
 
@@ -51,7 +51,7 @@ def test_parse_gives_objects(gpt: openai.OpenAI) -> None:
     whole = gpt.chat.completions.parse(**options, extra_body=PLAIN).choices[0]
     assert whole.finish_reason == "stop"
     assert whole.message.parsed is not None
-    assert (whole.message.parsed.name, whole.message.parsed.age) == ("Anna", 31)
+    assert (whole.message.parsed.name, whole.message.parsed.age) == ("Maria", 31)
     with gpt.chat.completions.stream(**options, extra_body=PLAIN) as stream:
         for _ in stream:
             pass
@@ -69,10 +69,10 @@ def test_any_object(gpt: openai.OpenAI, llama: ollama.Client) -> None:
         max_tokens=200,
         extra_body=PLAIN,
     )
-    assert json.loads(answer.choices[0].message.content or "") == {"name": "Anna", "age": 31}
+    assert json.loads(answer.choices[0].message.content or "") == {"name": "Maria", "age": 31}
     options = {"temperature": 0, "num_predict": 200}
     said = llama.chat(model="starter", messages=ASKED, format="json", options=options, think=False)
-    assert json.loads(said.message.content or "") == {"name": "Anna", "age": 31}
+    assert json.loads(said.message.content or "") == {"name": "Maria", "age": 31}
     raw = llama.generate(
         model="llama", prompt="x", format="json", options={"temperature": 2, "seed": 3, "num_predict": 400}
     )
@@ -85,7 +85,7 @@ def test_ollamas_schema(llama: ollama.Client) -> None:
     options = {"temperature": 0, "num_predict": 200}
     schema = Person.model_json_schema()
     whole = llama.chat(model="starter", messages=ASKED, format=schema, options=options, think=False)
-    assert Person.model_validate_json(whole.message.content or "").name == "Anna"
+    assert Person.model_validate_json(whole.message.content or "").name == "Maria"
     parts = llama.chat(model="starter", messages=ASKED, format=schema, options=options, think=False, stream=True)
     assert "".join(part.message.content or "" for part in parts) == whole.message.content
 
