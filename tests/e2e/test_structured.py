@@ -35,7 +35,8 @@ class Reading(BaseModel):
     person: Person | None
 
 
-ASKED: Any = [{"role": "user", "content": 'Extract name and age as JSON: "Maria is 31 years old and lives in Berlin."'}]
+QUESTION = 'Extract name and age as JSON: "Maria is 31 years old and lives in Berlin."'
+ASKED: Any = [{"role": "user", "content": QUESTION}]
 PLAIN: Any = {"chat_template_kwargs": {"enable_thinking": False}}
 
 
