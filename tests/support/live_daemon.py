@@ -45,8 +45,8 @@ def together(calls: Iterable[Callable[[], T]]) -> list[T]:
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without settings of a daemon, proxies or tokens that a developer may have; which event
-    loop to use is left to MLX_SERVE_LOOP, so that every test can be run on each. Layers are not replayed, which a model's
-    process would try first at each load: tests/daemon/engine does that."""
+    loop to use is left to MLX_SERVE_LOOP, so that every test can be run on each. Layers are not replayed, which a
+    model's process would try first at each load: tests/daemon/engine does that."""
     private = ("MLX_SERVE_", "HF_", "OPENAI_", "OLLAMA_")
     return {"MLX_DISABLE_COMPILE": "1"} | {
         name: value
