@@ -41,6 +41,7 @@ KNOWN = {
     "store.hub.fetch.hasher": {"preadv"},
     "store.hub.fetch.partial": {"pread"},
     "daemon.engine.quantize.shards": {"pwrite"},
+    "daemon.engine.prefix.disk.block_file": {"pread", "readv"},  # of one block: some megabytes
     "daemon.logs.sink": {"write"},
     "daemon.port_lock": {"read", "write"},
     "control.cli.process_end": {"read"},  # of the lock: a pid
