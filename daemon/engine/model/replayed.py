@@ -1,8 +1,8 @@
 """A function of arrays by the graph that it has made once: what `mx.compile` is on a GPU, without a compiler.
 
 On Linux CPUs MLX compiles what it fuses with the machine's C++ compiler, most of a second a kernel and a dozen kernels
-a model, before the first answer. What decode steps gain is not the fusing but that Python does not build the same graph
-again: a function that is exported (`mx.export_function`) and imported is the graph alone.
+a model, before the first answer. A function that is exported (`mx.export_function`) and imported is the graph alone:
+Python does not build it again, and nothing is fused (docs/performance.md has what either gains).
 """
 
 from __future__ import annotations
