@@ -153,7 +153,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.fetching": ("daemon.errors", "store.hub.address_scope", "store.hub.certificates"),
     "daemon.requests": ("daemon.errors",),
     "daemon.reload": (
-        *("daemon.context", "daemon.logs", "daemon.settings", "daemon.store_threads"),
+        *("daemon.context", "daemon.logs", "daemon.parameters", "daemon.settings", "daemon.store_threads"),
         *("store", "store.disk.manifests"),
     ),
     "daemon.http": ("daemon.context", "daemon.errors"),

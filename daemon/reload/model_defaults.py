@@ -8,18 +8,11 @@ from collections.abc import Mapping
 from ...store.disk.manifests import Overrides
 from ...store.errors import DamagedModel
 from ...store.store import Defaults, Store
+from ..parameters import TABLE
 from ..settings.one_model import OneModel
 
-OPTIONS = {
+OPTIONS = {name: row.ollama.name for name, row in TABLE.items() if row.ollama is not None} | {
     "context_length": "num_ctx",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "repetition_penalty": "repeat_penalty",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-    "penalty_window": "repeat_last_n",
     "seed": "seed",
     "max_tokens": "num_predict",
     "stop": "stop",

@@ -22,8 +22,6 @@ from ..prefix.disk.read_back import ReadBack
 from ..prefix.disk.write_behind import LEAST_TOKENS, WriteBehind
 from ..prefix.known_texts import KnownTexts
 from ..prefix.layers import (
-    Parts,
-    Snapshots,
     arrays,
     by_columns,
     cut,
@@ -31,7 +29,6 @@ from ..prefix.layers import (
     has_window,
     keepable,
     leaves,
-    pieces,
     snapshot,
 )
 from ..prefix.prefix_cache import Match, PrefixCache
@@ -288,24 +285,15 @@ class Reuse:
             after = snapshot(layers, row, held) if exact else None
             if after is None and self.kept.needs_snapshots and stop - start < BLOCK:
                 break
-            added += self._add(chain, (start, stop), parts, after)
+            new = self.kept.add_run(chain, start, stop, parts, after)
+            if new:
+                added += arrays(parts, after or ())
+            if self._behind is not None:
+                for block, end in new:
+                    self._behind.note(block, chain, end)
             start = stop
         if added:
             mx.async_eval(added)
-
-    def _add(self, chain: Chain, span: tuple[int, int], parts: Parts, after: Snapshots | None) -> list[mx.array]:
-        """Keep these tokens of a chain, one block or several in one piece of memory. Gives what is to be computed."""
-        assert self.kept is not None
-        (start, stop), added = span, False
-        several = stop - start > BLOCK
-        for place, piece in enumerate(pieces(parts, BLOCK) if several else [parts]):
-            first, whole = start + place * BLOCK, parts if several else None
-            last = min(first + BLOCK, stop)
-            block = self.kept.add(chain, first, last, piece, after, whole=whole, place=place * BLOCK if several else 0)
-            added = added or block is not None
-            if block is not None and self._behind is not None:
-                self._behind.note(block, chain, last)
-        return arrays(parts, after or ()) if added else []
 
     # to the disk, and from it
 

@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from .block import Block
 from .chain import BLOCK, Chain, end_name, packed
-from .layers import Parts, Snapshots, arrays, columns
+from .layers import Parts, Snapshots, arrays, columns, pieces
 from .siblings import Siblings
 
 _NONE = Siblings()
@@ -174,6 +174,23 @@ class PrefixCache:
         if self.watch is not None:
             self.watch(block, chain, stop)
         return block
+
+    def add_run(
+        self, chain: Chain, start: int, stop: int, parts: Parts, snapshots: Snapshots | None = None
+    ) -> list[tuple[Block, int]]:
+        """As `add`, of tokens of several blocks, whose columns share the memory of `parts`; `snapshots` go to the last
+        one. Gives the blocks that are new, each with where it ends."""
+        found = []
+        shared = any(parts) and stop - start > BLOCK
+        cuts = list(pieces(parts, BLOCK)) if shared else []
+        for place, first in enumerate(range(start, stop, BLOCK)):
+            last = min(first + BLOCK, stop)
+            piece, whole = (cuts[place], parts) if shared else (parts, None)
+            after = snapshots if last == stop else None
+            block = self.add(chain, first, last, piece, after, whole=whole, place=first - start if shared else 0)
+            if block is not None:
+                found.append((block, last))
+        return found
 
     def attach(self, chain: Chain, length: int, snapshots: Snapshots) -> list[mx.array]:
         """Snapshots after so many tokens, a multiple of a block, go to the block that ends there, if it is here. Gives

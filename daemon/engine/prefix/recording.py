@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from .chain import BLOCK, Chain
-from .layers import arrays, cut, pieces, snapshot
+from .layers import arrays, cut, snapshot
 from .prefix_cache import PrefixCache
 
 SNAPSHOT_EVERY = 8 * BLOCK
@@ -84,20 +84,8 @@ class Recording:
                 del self.rows[row]
                 break
             self._next[row] = last
-            if any(parts):
+            if self._kept.add_run(chain, first * BLOCK, last * BLOCK, parts):
                 found += arrays(parts)
-                for place, piece in enumerate(pieces(parts, BLOCK), first):
-                    self._kept.add(
-                        chain,
-                        place * BLOCK,
-                        (place + 1) * BLOCK,
-                        piece,
-                        whole=parts,
-                        place=(place - first) * BLOCK,
-                    )
-            else:
-                for place in range(first, last):
-                    self._kept.add(chain, place * BLOCK, (place + 1) * BLOCK, parts)
         return found
 
     def _keep(self, caches: list[Any], row: int, chain: Chain, stop: int, *, exact: bool) -> list[mx.array]:
