@@ -195,8 +195,8 @@ def of_the_peer(folder: Path, seeds: Iterator[int], arguments: argparse.Namespac
 def in_eight_bits(folder: Path, seeds: Iterator[int], arguments: argparse.Namespace) -> Figures:
     """Of 64 tokens each after the beginnings of other documents of ours, in this process."""
     prefer_openblas()
-    from mlx_serve.daemon.engine.generate.logit_change import measure
     from mlx_serve.daemon.engine.model.load import load
+    from mlx_serve.daemon.engine.prefix.disk.logit_change import measure
     from mlx_serve.daemon.protocol import Load
 
     request = Load(path=str(folder), name="bench", kind="llm", max_batch=1, prefill_tokens_per_step=512)

@@ -14,8 +14,8 @@ from ..device import backend
 from ..model.load import LanguageModel
 from ..prefix.disk.cache_layout import Layout
 from ..prefix.disk.disk_store import DiskStore, Numerics
+from ..prefix.disk.logit_change import measure, sample
 from ..prefix.layers import keepable, unknown
-from .logit_change import measure, sample
 from .reuse import Disk
 
 _LIBRARIES = ("mlx", "mlx-lm", "mlx-vlm")

@@ -9,10 +9,9 @@ from functools import partial
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from ...protocol import Accepted, Ask, Counted, Delta, Detokenized, Event, Gauges, Rejected, Started, TokenLogprob
+from ...protocol import Accepted, Ask, Counted, Detokenized, Event, Gauges, Rejected, Started
 from ...protocol import Reuse as ReuseSort
 from ..device import backend, bound_pool
-from ..grammar.answer_form import bound_by
 from ..model.load import LanguageModel
 from ..prefix.whole_state import copies_work
 from ..prompt.prompt_process import Prompting, Ready
@@ -20,6 +19,7 @@ from ..prompt.render import Prepared
 from ..shapes import Shapes
 from ..shares import divide
 from ..vision.viewing import Views
+from .answers import Answers
 from .batch import Batch, Launch
 from .choices import Choices
 from .ledger import CacheLedger, Occupancy
@@ -74,12 +74,11 @@ class Generator:
         self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), self._shapes.grain, disk, copied)
         self._launch: Launch | None = None
         self._launched_at = 0
-        self._events: list[Event] = []
-        self._unfinished: dict[int, int] = {}
+        self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
         self._prefills = Prefills(self._pace, self._fail_prompts)
         self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
-        self._steps = self._generated = 0
+        self._steps = 0
 
     # what comes in
 
@@ -92,13 +91,13 @@ class Generator:
         if isinstance(result, Ready):
             self._queue(result.id, result.prepared)
         else:
-            self._events.append(result)
+            self._answers.tell(result)
 
     def _queue(self, number: int, prepared: Prepared) -> None:
         request, model = prepared.request, self._model
         tokens = len(prepared.tokens)
         if request.render_only:
-            self._events.append(
+            self._answers.tell(
                 Accepted(
                     id=number,
                     prompt_tokens=tokens,
@@ -110,35 +109,29 @@ class Generator:
             return
         if self._scheduler.never_fits(tokens, self._views.needed(prepared.pictures)):
             message = f"a prompt of {tokens} tokens needs more cache memory than there is"
-            self._events.append(Rejected(id=number, code="insufficient_memory", message=message))
+            self._answers.tell(Rejected(id=number, code="insufficient_memory", message=message))
             return
         draw = resolve(request.sampling, model.defaults, request.fallback, model.rows, request.logprobs)
         sequences = [Sequence(number, index, prepared, choice(draw, index), model) for index in range(request.choices)]
-        self._unfinished[number] = len(sequences)
+        self._answers.begin(number, len(sequences))
         self._views.admit(number, prepared.pictures)
-        self._events.append(Accepted(id=number, prompt_tokens=tokens, truncated=prepared.truncated))
+        self._answers.tell(Accepted(id=number, prompt_tokens=tokens, truncated=prepared.truncated))
         scores = None
         if request.echo and request.logprobs is not None:
             scores = Scores(prepared.tokens, request.logprobs)
         elif request.echo:
-            self._echo(sequences)
+            self._answers.echo(sequences)
         if prepared.room > 0 or scores is not None:
             self._scheduler.add(Choices(sequences, scores))
             return
         for sequence in sequences:
             sequence.reason = "length"
-            self._finish(sequence)
-
-    def _echo(self, sequences: list[Sequence], logprobs: tuple[TokenLogprob, ...] = ()) -> None:
-        text = sequences[0].prompt
-        self._events += [
-            Delta(id=sequence.ask, choice=sequence.choice, text=text, logprobs=logprobs) for sequence in sequences
-        ]
+            self._answers.finish(sequence)
 
     def cancel(self, number: int) -> None:
         if self._prompts.cancel(number):
             return
-        self._unfinished.pop(number, None)
+        self._answers.forget(number)
         self._views.dismiss(number)
         self._scheduler.remove(number)
         self._reuse.forget(number)
@@ -202,7 +195,7 @@ class Generator:
         self._launch, self._launched_at = (self._batch.launch(before) if len(self._batch) else None), self._steps
         self._prefills.begin_chunk(budget, self._steps, decoding=len(self._batch) > 0)
         if before is not None:
-            self._process(before)
+            self._answers.take(before)
             self._prefills.settle_before(launched_at, decoding=len(self._batch) > 0)
         seconds = time.monotonic() - began
         same = before is not None and self._launch is not None and before.sequences == self._launch.sequences
@@ -265,7 +258,7 @@ class Generator:
             self._put_back(list(self._prefills)[-1])
             return
         if self._launch is not None:
-            self._process(self._launch)
+            self._answers.take(self._launch)
             self._launch = None
             self._leave_ended()
             return
@@ -278,8 +271,8 @@ class Generator:
             return
         rest = newest.cut()
         if rest is not None:
-            self._events.append(rest)
-        self._finish(newest)
+            self._answers.tell(rest)
+        self._answers.finish(newest)
 
     def _put_back(self, prefill: Prefill) -> None:
         self._prefills.drop(prefill)
@@ -316,12 +309,12 @@ class Generator:
             wanted = [sequence for sequence in request.waiting if sequence.reason is None]
             if request.scores is None or not wanted:
                 continue
-            self._echo(wanted, request.scores.read(self._model.vocabulary))
+            self._answers.echo(wanted, request.scores.read(self._model.vocabulary))
             request.scores = None
             for sequence in wanted:
                 if sequence.room < 1:
                     sequence.reason = "length"
-                    self._finish(sequence)
+                    self._answers.finish(sequence)
 
     def _begin_prefills(self) -> None:
         """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be
@@ -351,7 +344,7 @@ class Generator:
             now = time.monotonic()
             for request in group:
                 if request.waiting[0].admitted is None:
-                    self._events.append(Started(id=request.id, reread=request.reread))
+                    self._answers.tell(Started(id=request.id, reread=request.reread))
                 for sequence in request.waiting:
                     sequence.admitted = sequence.admitted or now
             view = self._views.view(group[0].pictures, group[0].length, matches[0].length)
@@ -364,59 +357,13 @@ class Generator:
         message = "the memory of this machine does not hold what this prompt needs; send a shorter one"
         self._reuse.clear()  # some of which may never have been computed
         for number in numbers:
-            self._events.append(Rejected(id=number, code="insufficient_memory", message=message))
+            self._answers.tell(Rejected(id=number, code="insufficient_memory", message=message))
             self.cancel(number)
 
     # what comes out
 
-    def _process(self, launch: Launch) -> None:
-        """Take a step's tokens into their sequences, once, and its text into the outbox."""
-        if launch.taken:
-            return
-        launch.taken = True
-        launch.follow()
-        tokens = launch.read()
-        logprobs = launch.logprobs(self._model.vocabulary)
-        for row, (sequence, token) in enumerate(zip(launch.sequences, tokens, strict=True)):
-            if sequence.reason is not None:
-                continue
-            if token < 0:
-                message = "the model computed values that are not numbers"
-                self._reject(sequence, Rejected(id=sequence.ask, code="numerical_error", message=message))
-                continue
-            if sequence.constraint is not None and sequence.constraint.problem is not None:
-                self._reject(sequence, _unfollowed(sequence, sequence.constraint.problem))
-                continue
-            self._generated += 1
-            try:
-                delta = sequence.accept(token, logprobs.get(row))
-            except Exception as error:  # of one text; the others are well
-                message = f"the answer's text could not be read ({type(error).__name__})"
-                self._reject(sequence, Rejected(id=sequence.ask, code="internal_error", message=message))
-                continue
-            if delta is not None:
-                self._events.append(delta)
-            if sequence.reason is not None:
-                self._finish(sequence)
-
-    def _finish(self, sequence: Sequence) -> None:
-        left = self._unfinished[sequence.ask] - 1
-        if left:
-            self._unfinished[sequence.ask] = left
-        else:
-            del self._unfinished[sequence.ask]
-            self._views.dismiss(sequence.ask)
-        self._events.append(sequence.finished(last=not left))
-
-    def _reject(self, sequence: Sequence, rejected: Rejected) -> None:
-        """The whole request ends, with this sequence's siblings."""
-        sequence.reason = "stop"
-        self._events.append(rejected)
-        self.cancel(sequence.ask)
-
     def drain(self) -> list[Event]:
-        events, self._events = [*self._events, *self._prefills.news()], []
-        return events
+        return self._answers.drain(self._prefills.news())
 
     def audit(self) -> str | None:
         counts = {
@@ -424,7 +371,7 @@ class Generator:
             "cache bytes": self._batch.nbytes,
             "prefills": len(self._prefills),
             "waiting": len(self._scheduler),
-            "unfinished": len(self._unfinished) if not self._prompts.busy else 0,
+            "unfinished": self._answers.unfinished if not self._prompts.busy else 0,
         }
         left = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
         return f"nothing runs, and yet there are: {left}" if left else None
@@ -438,7 +385,7 @@ class Generator:
             cache_memory=mx.get_cache_memory(),
             peak_memory=mx.get_peak_memory(),
             prompt_tokens=self._prefills.tokens,
-            generated_tokens=self._generated,
+            generated_tokens=self._answers.tokens,
             prefix_bytes=self._reuse.nbytes,
             prefix_hits=self._reuse.hits,
             prefix_tokens=self._reuse.saved,
@@ -456,10 +403,3 @@ class Generator:
         if tight:
             self._reuse.clear()
         self._views.limit(division.caches)
-
-
-def _unfollowed(sequence: Sequence, problem: str) -> Rejected:
-    """The grammar of an answer has reached its limits in the middle of it."""
-    param = bound_by(sequence.request)
-    message = f"the answer could not be kept to what '{param}' asks for ({problem}); make it simpler"
-    return Rejected(id=sequence.ask, code="invalid_request", message=message, param=param)

@@ -304,7 +304,7 @@ def test_the_books_agree_at_rest(engine: Make, capfd: pytest.CaptureFixture[str]
     run(made, iter([[ask(1, (1, 2), 9, choices=2), ask(2, (3,), 400)], [], [Cancel(id=2)], [ask(3, (7,), 0)]]))
     assert made[0].audit() is None
     assert capfd.readouterr().err == ""
-    made[0]._unfinished[77] = 1
+    made[0]._answers.begin(77, 1)
     run(made, iter([[ask(4, (1,), 3)], [ask(5, (1,), 3)]]))
     assert capfd.readouterr().err == "audit engine: nothing runs, and yet there are: unfinished 1\n"
 

@@ -12,10 +12,10 @@ from support.disk_engine import Process, tokens
 from support.packed_blocks import back
 from support.small_blocks import blocks_of
 
-from mlx_serve.daemon.engine.generate.logit_change import measure, sample
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import chain
 from mlx_serve.daemon.engine.prefix.disk import eight_bits
+from mlx_serve.daemon.engine.prefix.disk.logit_change import measure, sample
 from mlx_serve.daemon.engine.prefix.layers import arrays
 
 SIZE = 16

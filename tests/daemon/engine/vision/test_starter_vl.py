@@ -129,7 +129,7 @@ def test_text_goes_on_between_the_pieces_of_a_picture(starter: LanguageModel, mo
     begin_piece = View.begin_piece
 
     def noted(self: View) -> Any:
-        generated.append(made._generated)
+        generated.append(made._answers.tokens)
         return begin_piece(self)
 
     monkeypatch.setattr(View, "begin_piece", noted)

@@ -10,10 +10,10 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
 
-from ..prefix.disk.block_bytes import flat, view
-from ..prefix.disk.eight_bits import pack, unpack
-from ..prefix.disk.tensor import Tensor
-from ..prefix.layers import Parts, cut, rebuild, snapshot
+from ..layers import Parts, cut, rebuild, snapshot
+from .block_bytes import flat, view
+from .eight_bits import pack, unpack
+from .tensor import Tensor
 
 _FOLLOWING = 8
 _LEAST, _MOST, _SECONDS = 32, 256, 0.25
