@@ -73,7 +73,7 @@ def engine(model: Any, rows: int, length: int) -> Step:
     forward: Any = BatchedForward(model, pass_bytes(weights, ragged=ragged), ragged=ragged)
     caches = prefilled(model, 1, length + rows)
     for row in range(rows):
-        forward.join(caches, 0, length + row)
+        forward.join(caches, [(0, length + row)])
     return lambda tokens: mx.argmax(forward(Inputs(tokens[:, None])), axis=-1)
 
 

@@ -30,16 +30,18 @@ class Twins:
     def tokens(self, count: int) -> list[int]:
         return [self.chance.randrange(VOCABULARY) for _ in range(count)]
 
-    def join(self, *lengths: int, chunk: int = 1000) -> None:
-        """Sequences of so many tokens, prefilled side by side (padded on the right) in chunks."""
+    def join(self, *lengths: int, chunk: int = 1000, without: int | None = None) -> None:
+        """Sequences of so many tokens, prefilled side by side (padded on the right) in chunks. Row `without` of them is
+        not wanted any more."""
         prompts = [self.tokens(length) for length in lengths]
         caches = make_prompt_cache(self.network)
         for start in range(0, max(lengths), chunk):
             parts = [prompt[start : start + chunk] for prompt in prompts]
             width = max(map(len, parts))
             self.network(mx.array([part + [0] * (width - len(part)) for part in parts]), cache=caches)
-        for row, prompt in enumerate(prompts):
-            self.forward.join(caches, row, len(prompt))
+        wanted = [row for row in range(len(lengths)) if row != without]
+        self.forward.join(caches, [(row, lengths[row]) for row in wanted])
+        for prompt in [prompts[row] for row in wanted]:
             self.plain.append(make_prompt_cache(self.network))
             for start in range(0, len(prompt), chunk):
                 self.network(mx.array([prompt[start : start + chunk]]), cache=self.plain[-1])

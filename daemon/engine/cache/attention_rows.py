@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache, RotatingKVCache
 
@@ -93,10 +95,12 @@ class AttentionRows:
 
     # what the batch calls
 
-    def join(self, row: int, source: KVCache | RotatingKVCache, source_row: int, length: int) -> None:
+    def join(self, row: int, source: KVCache | RotatingKVCache, source_row: int, lengths: Sequence[int]) -> None:
+        """A window's rows are all of one length, for they are not padded."""
+        end, length = row + len(lengths), max(lengths)
         if length == 0:
             if self.keys is not None and self.values is not None:
-                self._reserve(row + 1, 1, self.keys, self.values)
+                self._reserve(end, 1, self.keys, self.values)
             return
         keys, values = source.keys, source.values
         if self.size:
@@ -107,11 +111,12 @@ class AttentionRows:
                 keys, values = (mx.roll(a, length % self.size, 2) for a in (keys, values))
         else:
             kept = length
-        keys, values = keys[source_row : source_row + 1, :, :kept], values[source_row : source_row + 1, :, :kept]
-        self._reserve(row + 1, length + 1, keys, values)
+        rows = slice(source_row, source_row + len(lengths))
+        keys, values = keys[rows, :, :kept], values[rows, :, :kept]
+        self._reserve(end, length + 1, keys, values)
         assert self.keys is not None and self.values is not None
-        self.keys[row : row + 1, :, :kept] = keys
-        self.values[row : row + 1, :, :kept] = values
+        self.keys[row:end, :, :kept] = keys
+        self.values[row:end, :, :kept] = values
 
     def take(self, row: int, length: int) -> KVCache | RotatingKVCache:
         """Copy a row of `length` tokens into a plain cache: all of them, or those in the window, oldest first."""

@@ -1,12 +1,14 @@
 """The decode batch's caches: one row a sequence, each at its own length.
 
-A sequence joins by having its prefilled cache copied into a free row and leaves by having the last row moved into its
-place, so the other rows are never copied. The classes here speak the cache interface that mlx-lm's models call
-(`offset`, `update_and_fetch`, `make_mask`, indexing); they only ever see one new token a row.
+Sequences join by having their prefilled caches copied into free rows, those that were prefilled side by side at once,
+and leave by having the last row moved into their place, so the other rows are never copied. The classes here speak the
+cache interface that mlx-lm's models call (`offset`, `update_and_fetch`, `make_mask`, indexing); they only ever see one
+new token a row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
@@ -20,7 +22,10 @@ from .state_rows import StateRows
 class LayerRows(Protocol):
     """One layer's rows, as the batch moves them."""
 
-    def join(self, row: int, source: Any, source_row: int, length: int) -> None: ...
+    def join(self, row: int, source: Any, source_row: int, lengths: Sequence[int]) -> None:
+        """As many as there are lengths: those from `source_row` on become those from `row` on, which is the first free
+        one. What pads the shorter ones comes along."""
+
     def take(self, row: int, length: int) -> Any:
         """The row as a plain cache of mlx-lm's, a copy; `length` is what `positions` says of the row."""
 
@@ -33,9 +38,9 @@ class LayerRows(Protocol):
 class ListRows(CacheList):  # type: ignore[misc]
     """Several caches of one layer, moved together."""
 
-    def join(self, row: int, source: CacheList, source_row: int, length: int) -> None:
+    def join(self, row: int, source: CacheList, source_row: int, lengths: Sequence[int]) -> None:
         for own, other in zip(self.caches, source.caches, strict=True):
-            own.join(row, other, source_row, length)
+            own.join(row, other, source_row, lengths)
 
     def take(self, row: int, length: int) -> CacheList:
         return CacheList(*(own.take(row, length) for own in self.caches))

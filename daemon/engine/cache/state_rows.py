@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache
 
@@ -12,25 +14,26 @@ class StateRows(ArraysCache):  # type: ignore[misc]
     def __init__(self, size: int) -> None:
         super().__init__(size)
 
-    def join(self, row: int, source: ArraysCache, source_row: int, length: int) -> None:
+    def join(self, row: int, source: ArraysCache, source_row: int, lengths: Sequence[int]) -> None:
+        count = len(lengths)
         for index, state in enumerate(source.cache):
             own = self.cache[index]
             if state is None:
                 continue
-            new = state[source_row : source_row + 1]
+            new = state[source_row : source_row + count]
             if own is None:
                 own = mx.zeros((row, *new.shape[1:]), dtype=new.dtype)
             if own.shape[0] < row:
                 own = mx.pad(own, [(0, row - own.shape[0])] + [(0, 0)] * (own.ndim - 1))
             self.cache[index] = mx.concatenate([own, new]) if own.shape[0] == row else _replaced(own, row, new)
         if all(state is None for state in source.cache):
-            self._zero(row)
+            self._zero(row, count)
 
-    def _zero(self, row: int) -> None:
+    def _zero(self, row: int, count: int) -> None:
         for index, own in enumerate(self.cache):
             if own is None:
                 continue
-            new = mx.zeros((1, *own.shape[1:]), dtype=own.dtype)
+            new = mx.zeros((count, *own.shape[1:]), dtype=own.dtype)
             self.cache[index] = mx.concatenate([own, new]) if own.shape[0] == row else _replaced(own, row, new)
 
     def take(self, row: int, length: int) -> ArraysCache:
@@ -50,5 +53,5 @@ class StateRows(ArraysCache):  # type: ignore[misc]
 
 
 def _replaced(array: mx.array, row: int, new: mx.array) -> mx.array:
-    parts = [array[:row], new, array[row + 1 :]]
+    parts = [array[:row], new, array[row + new.shape[0] :]]
     return mx.concatenate([part for part in parts if part.shape[0]])

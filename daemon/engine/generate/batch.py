@@ -92,11 +92,11 @@ class Batch:
     def nbytes(self) -> int:
         return self._forward.nbytes
 
-    def join(self, sequence: Sequence, caches: list[Any], source_row: int, shift: int = 0) -> None:
-        """Take a sequence whose tokens but the last one are in row `source_row` of `caches`. `shift`: what it adds to a
-        token's place to have its position."""
-        self._forward.join(caches, source_row, sequence.length - 1, shift)
-        self.sequences.append(sequence)
+    def join(self, caches: list[Any], joining: list[tuple[int, Sequence]], shift: int = 0) -> None:
+        """Take sequences whose tokens but the last one are in `caches`, each with its row there. `shift`: what they add
+        to a token's place to have its position."""
+        self._forward.join(caches, [(row, sequence.length - 1) for row, sequence in joining], shift)
+        self.sequences += [sequence for _, sequence in joining]
 
     def held(self, sequence: Sequence) -> tuple[list[Any], int]:
         """The caches that hold a sequence, one a layer, and its row in them."""

@@ -292,10 +292,15 @@ class Generator:
         self._begin_prefills()
         for prefill in self._prefills.complete:
             self._tell_scores(prefill)
-            for row, sequence in list(prefill.members()):
-                if not self._scheduler.may_join(sequence.length, self._occupancy):
+            joining, occupancy = [], self._occupancy
+            for row, sequence in prefill.members():
+                if not self._scheduler.may_join(sequence.length, occupancy):
                     break
-                self._batch.join(sequence, prefill.caches, row, prefill.shift)
+                occupancy = occupancy.and_rows([sequence.length])
+                joining.append((row, sequence))
+            if joining:
+                self._batch.join(prefill.caches, joining, prefill.shift)
+            for row, sequence in joining:
                 prefill.requests[row].waiting.remove(sequence)
             if prefill.abandoned and prefill in self._prefills.complete:
                 self._prefills.leave(prefill)

@@ -80,10 +80,11 @@ class Prefill:
         return -(-(self.total - self.done) // self._width(budget))
 
     def _width(self, budget: int) -> int:
+        """Of the next chunk, where it is not the last one; more than is left, where that is within the budget."""
         width, grain = min(budget // len(self.requests), self.allowance.tokens), self._shapes.grain
         if self._widest is not None:
             width = min(width, self._widest)
-        return max(1, width if width < grain else width // grain * grain)
+        return max(1, width if width < grain or width >= self.total - self.done else width // grain * grain)
 
     @property
     def rows(self) -> int:

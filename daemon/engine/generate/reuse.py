@@ -55,7 +55,8 @@ class Disk:
 class Reuse:
     """`limit` bytes are for what is kept: 0 keeps nothing, in memory or on `disk`. `caches`: empty plain ones of the
     network; `copied` says whether copies of them as a whole may stand for them, and is asked where they cannot be cut.
-    Prompts go on from multiples of `grain` tokens, where nothing else says where. `sort` as in Loaded."""
+    Prompts go on from multiples of `grain` tokens, where nothing else says where; where that is more than one, on a
+    device that takes long to begin an operation, the end of a prompt is kept with its answer. `sort` as in Loaded."""
 
     def __init__(
         self,
@@ -226,7 +227,8 @@ class Reuse:
                 sequence.cached = match.length
         chains = [request.chain if request.reusable else None for request in group]
         lengths = [request.length - 1 for request in group]
-        return matches, Recording(self.kept, chains, lengths, matches[0].length, group[0].places.before)
+        places = group[0].places.before
+        return matches, Recording(self.kept, chains, lengths, matches[0].length, places, ends=self._grain == 1)
 
     def _reread(self, request: Choices, options: object) -> Reread | None:
         """Why more of a request is read than what it begins with was read before; None where it is not."""

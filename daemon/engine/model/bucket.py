@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,13 +44,16 @@ class Bucket:
         """What a row adds to a token's place to have its position."""
         return self._positions.shifts[self.keys.index(key)]
 
-    def join(self, key: int, caches: list[Any], source_row: int, length: int, shift: int = 0) -> None:
+    def join(
+        self, keys: Sequence[int], caches: list[Any], source_row: int, lengths: Sequence[int], shift: int = 0
+    ) -> None:
+        """New last rows, one a key: those from `source_row` on of these caches, of so many tokens each."""
         row = self._positions.count
         for layer, cache in zip(self.layers, caches, strict=True):
-            layer.join(row, cache, source_row, length)
-        self.keys.append(key)
-        self._positions.lengths.append(length)
-        self._positions.shifts.append(shift)
+            layer.join(row, cache, source_row, lengths)
+        self.keys += keys
+        self._positions.lengths += lengths
+        self._positions.shifts += [shift] * len(keys)
         self._positions.begin()
 
     def take(self, key: int) -> list[Any]:

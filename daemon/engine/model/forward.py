@@ -6,7 +6,7 @@ Both sides of that choice look the same to the batch.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -26,9 +26,9 @@ from .inputs import Inputs
 class Forward(Protocol):
     """Rows are dense: a leaving row is replaced by the last one."""
 
-    def join(self, caches: list[Any], source_row: int, length: int, shift: int = 0) -> None:
-        """A new last row: `length` tokens of row `source_row` of these plain caches, which stay as they are. `shift`:
-        what it adds to a token's place to have its position."""
+    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0) -> None:
+        """New last rows: each a row of these plain caches, which stay as they are, and how many tokens of it. `shift`:
+        what they add to a token's place to have its position."""
 
     def take(self, row: int) -> list[Any]:
         """A copy of what a row has, as of the last call: plain caches of mlx-lm's own classes, one a layer, of one row.
@@ -76,7 +76,7 @@ def _trial(network: Any, *, ragged: bool) -> mx.array | None:
         for length in (1, 3):
             caches = make_prompt_cache(network)
             network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
-            forward.join(caches, 0, length)
+            forward.join(caches, [(0, length)])
         both = forward(Inputs(mx.zeros((2, 1), dtype=mx.int32)))
         forward.leave(0)
         logits = mx.concatenate([both, forward(Inputs(mx.zeros((1, 1), dtype=mx.int32)))]).astype(mx.float32)
@@ -109,15 +109,17 @@ class BatchedForward:
         self._places: list[mx.array] = []
         self._order: mx.array | None = None
 
-    def join(self, caches: list[Any], source_row: int, length: int, shift: int = 0) -> None:
-        if length and self._costs.row == UNKNOWN:
+    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0) -> None:
+        if self._costs.row == UNKNOWN and any(length for _, length in rows):
             self._costs = replace(self._costs, row=row_bytes(caches))
-        key = self._joined
-        self._joined += 1
-        self._keys.append(key)
-        groups = self._arrange({key: length})
-        bucket = next(one for one, group in zip(self._buckets, groups, strict=True) if key in group)
-        bucket.join(key, caches, source_row, length, shift)
+        joining = dict(enumerate(rows, self._joined))
+        self._joined += len(rows)
+        self._keys += joining
+        groups = self._arrange({key: length for key, (_, length) in joining.items()})
+        for bucket, group in zip(self._buckets, groups, strict=True):
+            for run in _neighbours([(key, row) for key, (row, _) in joining.items() if key in group]):
+                keys = [key for key, _ in run]
+                bucket.join(keys, caches, run[0][1], [joining[key][1] for key in keys], shift)
         self._index()
 
     def take(self, row: int) -> list[Any]:
@@ -165,7 +167,7 @@ class BatchedForward:
             for key in group:
                 source = next((one for one in [*self._buckets, *present] if key in one.keys), target)
                 if source is not target:
-                    target.join(key, source.take(key), 0, lengths[key], source.shift(key))
+                    target.join([key], source.take(key), 0, [lengths[key]], source.shift(key))
                     source.leave(key)
         return groups
 
@@ -191,6 +193,17 @@ class BatchedForward:
         self._order = mx.array([inner.index(key) for key in self._keys])
 
 
+def _neighbours(rows: Iterable[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Keys with the rows that they come from, parted where a row does not follow the one before."""
+    runs: list[list[tuple[int, int]]] = []
+    for key, row in rows:
+        if runs and runs[-1][-1][1] == row - 1:
+            runs[-1].append((key, row))
+        else:
+            runs.append([(key, row)])
+    return runs
+
+
 @dataclass
 class _Row:
     """A row by itself; `position` is its next token's, `shifted` whether that differs from its place."""
@@ -213,10 +226,11 @@ class SoloForward:
         self._network = network
         self._rows: list[_Row] = []
 
-    def join(self, caches: list[Any], source_row: int, length: int, shift: int = 0) -> None:
-        if source_row != 0:
-            raise ValueError("a model without batched caches is prefilled one sequence at a time")
-        self._rows.append(_Row(deepcopy(caches), length + shift, bool(shift)))
+    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0) -> None:
+        for row, length in rows:
+            if row != 0:
+                raise ValueError("a model without batched caches is prefilled one sequence at a time")
+            self._rows.append(_Row(deepcopy(caches), length + shift, bool(shift)))
 
     def take(self, row: int) -> list[Any]:
         return deepcopy(self._rows[row].caches)

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from .layers import Parts, Snapshots, arrays
+from .layers import Parts, Snapshots, arrays, columns, width
 
 BYTES = 4  # of a packed token
 _OWN = 1024  # bytes of Python's objects around a block, about
 
 
 class Block:
-    """`tokens`, packed, follow those of block `parent`. `parts`: their columns. `snapshots`: the other layers after the
-    last of them, where that is known. `whole`: the columns of several neighbours, from whose column `place` on the
-    parts are cut. `stored`: it is in a file as it is, or on its way there."""
+    """`tokens`, packed, follow those of block `parent`. Their columns are those from `place` on of `run`, which several
+    neighbours may share. `snapshots`: the other layers after the last of them, where that is known. `stored`: it is in
+    a file as it is, or on its way there."""
 
     def __init__(
         self,
         name: bytes,
         parent: bytes,
         tokens: bytes,
-        parts: Parts,
+        run: Parts,
         snapshots: Snapshots | None,
-        whole: Parts | None = None,
         place: int = 0,
     ) -> None:
         self.name = name
         self.parent = parent
         self.tokens = tokens
-        self.parts = parts
+        self.run = run
         self.snapshots = snapshots
-        self.whole = whole
         self.place = place
         self.stored = False
 
@@ -39,8 +37,14 @@ class Block:
         return len(self.tokens) // BYTES
 
     @property
+    def parts(self) -> Parts:
+        """Its columns."""
+        return columns(self.run, self.place, self.place + len(self))
+
+    @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self.arrays()) + len(self.tokens) + _OWN
+        held = sum(array.nbytes for array in arrays(self.run)) * len(self) // max(width(self.run), 1)
+        return held + sum(array.nbytes for array in arrays((), self.snapshots or ())) + len(self.tokens) + _OWN
 
     def arrays(self) -> list[mx.array]:
         return arrays(self.parts, self.snapshots or ())

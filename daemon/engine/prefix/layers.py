@@ -8,7 +8,7 @@ nothing is cut: the only snapshot is the state of all layers together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import mlx.core as mx
@@ -78,16 +78,15 @@ def cut(caches: Sequence[Any], row: int, start: int, stop: int, windows: Parts |
     return tuple(parts)
 
 
-def pieces(parts: Parts, width: int) -> Iterator[Parts]:
-    """Neighbouring columns in parts of `width` tokens, the last one of what is left. They share the memory of the
-    whole, which is free when none of them is left."""
-    length = next((part[0].shape[2] for part in parts if part is not None), 0)
-    for start in range(0, length, width):
-        yield columns(parts, start, start + width)
+def width(parts: Parts) -> int:
+    """How many columns there are."""
+    return next((part[0].shape[2] for part in parts if part is not None), 0)
 
 
 def columns(parts: Parts, start: int, stop: int) -> Parts:
     """Those from `start` to before `stop`, in the memory of all."""
+    if start == 0 and stop >= width(parts):
+        return parts
     places = slice(start, stop)
     return tuple(None if part is None else (part[0][:, :, places], part[1][:, :, places]) for part in parts)
 

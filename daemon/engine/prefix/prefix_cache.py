@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from .block import Block
 from .chain import BLOCK, Chain, end_name, packed
-from .layers import Parts, Snapshots, arrays, columns, pieces
+from .layers import Parts, Snapshots, arrays, columns
 from .siblings import Siblings
 
 _NONE = Siblings()
@@ -30,11 +30,11 @@ class Match:
         for block in self.blocks:
             width = min(len(block), left)
             left -= width
-            whole, place = (block.parts, 0) if block.whole is None else (block.whole, block.place)
-            if runs and runs[-1][0] is whole and runs[-1][2] == place:
-                runs[-1] = (whole, runs[-1][1], place + width)
+            end = block.place + width
+            if runs and runs[-1][0] is block.run and runs[-1][2] == block.place:
+                runs[-1] = (block.run, runs[-1][1], end)
             else:
-                runs.append((whole, place, place + width))
+                runs.append((block.run, block.place, end))
         return [columns(*run) for run in runs]
 
     def cut(self, length: int) -> Match:
@@ -139,15 +139,14 @@ class PrefixCache:
         chain: Chain,
         start: int,
         stop: int,
-        parts: Parts,
+        run: Parts,
         snapshots: Snapshots | None = None,
         *,
-        whole: Parts | None = None,
         place: int = 0,
         stored: bool = False,
     ) -> Block | None:
         """Keep the tokens from `start`, the beginning of a block, to before `stop`. None where what they follow is not
-        here any more, or they are already. `whole`, `place` and `stored` as in Block."""
+        here any more, or they are already. `run`, `place` and `stored` as in Block."""
         number = start // BLOCK
         names = chain.names(start)
         parent = chain.parent(number)
@@ -158,7 +157,7 @@ class PrefixCache:
         name = chain.names(stop)[-1] if full else end_name(parent, tokens)
         if name in self._blocks:
             return None
-        block = Block(name, parent, tokens, parts, snapshots, whole, place)
+        block = Block(name, parent, tokens, run, snapshots, place)
         block.stored = stored
         if block.nbytes > self.limit:
             return None
@@ -176,18 +175,15 @@ class PrefixCache:
         return block
 
     def add_run(
-        self, chain: Chain, start: int, stop: int, parts: Parts, snapshots: Snapshots | None = None
+        self, chain: Chain, start: int, stop: int, run: Parts, snapshots: Snapshots | None = None
     ) -> list[tuple[Block, int]]:
-        """As `add`, of tokens of several blocks, whose columns share the memory of `parts`; `snapshots` go to the last
-        one. Gives the blocks that are new, each with where it ends."""
+        """As `add`, of tokens of several blocks, whose columns are all in `run`; `snapshots` go to the last one. Gives
+        the blocks that are new, each with where it ends."""
         found = []
-        shared = any(parts) and stop - start > BLOCK
-        cuts = list(pieces(parts, BLOCK)) if shared else []
-        for place, first in enumerate(range(start, stop, BLOCK)):
+        for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
-            piece, whole = (cuts[place], parts) if shared else (parts, None)
             after = snapshots if last == stop else None
-            block = self.add(chain, first, last, piece, after, whole=whole, place=first - start if shared else 0)
+            block = self.add(chain, first, last, run, after, place=first - start)
             if block is not None:
                 found.append((block, last))
         return found

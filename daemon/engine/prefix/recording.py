@@ -17,8 +17,8 @@ TOGETHER = 8
 
 class Recording:
     """Row i of a group's caches is read from the tokens of `chains[i]`, its first `lengths[i]` of them; all rows begin
-    after `start` tokens. None: that row's are not kept. `before`: where these may be parted, the nearest place up to
-    another one."""
+    after `start` tokens. None: that row's are not kept. `ends`: those after the last whole block are, without anybody
+    else who goes on from there. `before`: where these may be parted, the nearest place up to another one."""
 
     def __init__(
         self,
@@ -27,6 +27,8 @@ class Recording:
         lengths: Sequence[int],
         start: int,
         before: Callable[[int], int] = lambda place: place,
+        *,
+        ends: bool = True,
     ) -> None:
         self._kept = kept
         self._before = before
@@ -39,7 +41,8 @@ class Recording:
         self.done = start
         self._wanted: set[int] = set()
         for chain, length in self.rows.values():
-            self.want(length)
+            if ends:
+                self.want(length)
             if kept.needs_snapshots and not kept.whole_turns:
                 self._wanted.update(map(before, range(SNAPSHOT_EVERY, length, SNAPSHOT_EVERY)))
             if kept.needs_snapshots:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 import mlx.core as mx
 
 from ..chain import BLOCK, Chain
-from ..layers import arrays, columns, pieces
+from ..layers import arrays, columns
 from ..prefix_cache import PrefixCache
 from ..recording import TOGETHER
 from .block_bytes import Landing, Restored
@@ -285,18 +285,15 @@ class ReadBack:
                 for pair in columns(parts, 0, covered)
             )
         computed = arrays(parts)
-        shared = pieces(parts, BLOCK) if any(parts) else iter([parts] * count)
-        inside = any(parts) and len(run.found) > 1
         for place, one in enumerate(run.restored):
             stop = reading.start + run.found[place].tokens
             block = self._kept.add(
                 reading.chain,
                 reading.start,
                 stop,
-                next(shared),
+                parts,
                 one.snapshots,
-                whole=parts if inside else None,
-                place=place * BLOCK if inside else 0,
+                place=place * BLOCK,
                 stored=True,
             )
             if self._kept.block(one.file.header.name) is None:

@@ -126,7 +126,7 @@ def test_capacity_is_what_the_buffers_take(name: str, loaded: Callable[[str], La
     for length in (700, 20, 255, 1, 600, 30):
         caches = make_prompt_cache(network)
         network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
-        forward.join(caches, 0, length)
+        forward.join(caches, [(0, length)])
         lengths.append(length)
         costs = Costs(row_bytes(caches), dear)
         assert forward.nbytes == capacity(lengths, costs)
@@ -144,7 +144,7 @@ def test_capacity_of_several_buckets(llama: LanguageModel) -> None:
     for length in lengths:
         caches = make_prompt_cache(network)
         network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
-        forward.join(caches, 0, length)
+        forward.join(caches, [(0, length)])
     costs = Costs(row_bytes(caches), llama.weight_bytes)
     assert forward.nbytes == capacity(lengths, costs) == (2 * 6912 + 4 * 512) * llama.costs.row.token
 

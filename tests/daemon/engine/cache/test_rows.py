@@ -39,7 +39,7 @@ def test_a_model_that_cannot_be_batched(llama: LanguageModel) -> None:
     """Row by row behind the same face."""
     play(Twins(llama, 5, SoloForward(llama.network)), moves=20, longest=20)
     with pytest.raises(ValueError, match="one sequence at a time"):
-        SoloForward(llama.network).join([], 1, 3)
+        SoloForward(llama.network).join([], [(1, 3)])
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_join_of_nothing(loaded: Callable[[str], LanguageModel]) -> None:
         twins = Twins(loaded(name), 1)
         empty = make_prompt_cache(twins.network)
         for row in range(2):
-            twins.forward.join(empty, 0, 0)
+            twins.forward.join(empty, [(0, 0)])
             twins.plain.append(make_prompt_cache(twins.network))
             twins.step()
             twins.join(7)
@@ -91,7 +91,7 @@ def test_a_join_of_nothing(loaded: Callable[[str], LanguageModel]) -> None:
             twins.leave(row)
             twins.step()
         twins.leave(0)
-        twins.forward.join(empty, 0, 0)
+        twins.forward.join(empty, [(0, 0)])
         twins.plain.append(make_prompt_cache(twins.network))
         twins.step()
 
@@ -107,6 +107,38 @@ def test_growth_past_the_first_buffers(llama: LanguageModel) -> None:
         if len(lengths) > 1:
             twins.leave(0)
             twins.step()
+
+
+@pytest.mark.parametrize(("name", "lengths"), [("llama", (9, 30, 4, 17)), ("qwen3_next", (9, 9, 9, 9))])
+@pytest.mark.parametrize("without", [None, 0, 1, 3])
+def test_most_of_a_group_joins(
+    name: str, lengths: tuple[int, ...], without: int | None, loaded: Callable[[str], LanguageModel]
+) -> None:
+    """Beside rows that are there; one of those that were prefilled together may have gone meanwhile."""
+    twins = Twins(loaded(name), 8)
+    twins.join(5)
+    twins.step()
+    twins.join(*lengths, without=without)
+    for _ in range(3):
+        twins.step()
+
+
+def test_a_group_joins_with_one_copy_a_layer(
+    loaded: Callable[[str], LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one for each of its rows, in the buffers of each length."""
+    copies: list[int] = []
+    join = AttentionRows.join
+
+    def counted(self: AttentionRows, row: int, source: Any, source_row: int, lengths: Any) -> None:
+        copies.append(len(lengths))
+        join(self, row, source, source_row, lengths)
+
+    monkeypatch.setattr(AttentionRows, "join", counted)
+    model = loaded("llama")
+    twins = Twins(model, 9)
+    twins.join(9, 3, 12, 30)
+    assert copies == [4] * len(model.network.layers)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +209,7 @@ def test_two_caches_in_one_layer() -> None:
         keys = mx.full((1, 2, 4, 3), value)
         source[0].update_and_fetch(keys, keys)
         source[1][0] = mx.full((1, 5), value)
-        layer.join(row, source, 0, 4)
+        layer.join(row, source, 0, [4])
         positions.lengths.append(4)
         positions.begin()
     layer.move(2, 0)

@@ -41,7 +41,7 @@ def prefilled(network: Any, prompt: list[int], chunk: int = 1000) -> list[Any]:
 def filled(network: Any, lengths: list[int], forward: Forward, seed: int = 0) -> None:
     for row, length in enumerate(lengths):
         prompt = tokens(length, 100 * seed + row)
-        forward.join(prefilled(network, prompt, chunk=7 if length % 2 else 1000), 0, length)
+        forward.join(prefilled(network, prompt, chunk=7 if length % 2 else 1000), [(0, length)])
 
 
 def steps(forward: Any, rows: int, count: int, seed: int = 0) -> Floats:
@@ -72,7 +72,7 @@ def test_rows_join_again_bit_for_bit(name: str, loaded: Callable[[str], Language
     again = BatchedForward(network, DEAR)
     lengths = list(forward._buckets[0].lengths)
     for row, length in enumerate(lengths):
-        again.join(forward.take(row), 0, length)
+        again.join(forward.take(row), [(0, length)])
     np.testing.assert_array_equal(steps(again, 6, 20, seed=2), steps(forward, 6, 20, seed=2))
 
 
@@ -85,13 +85,13 @@ def test_prefill_goes_on_bit_for_bit(name: str, length: int, loaded: Callable[[s
     prompt = tokens(length, 3)
     forward = BatchedForward(network, DEAR)
     filled(network, [5, 20], forward, seed=1)
-    forward.join(prefilled(network, prompt), 0, length)
+    forward.join(prefilled(network, prompt), [(0, length)])
     forward.leave(0)
     expected = more(network, prefilled(network, prompt))
     once = forward.take(0)
     twice = BatchedForward(network, DEAR)
     filled(network, [44], twice, seed=2)
-    twice.join(once, 0, length)
+    twice.join(once, [(0, length)])
     for caches in (forward.take(0), twice.take(1), once):
         np.testing.assert_array_equal(more(network, caches), expected)
 
@@ -145,7 +145,7 @@ def test_many_rows_of_one_prefill(
     forward: Forward = BatchedForward(network, DEAR) if batched else SoloForward(network)
     source = prefilled(network, prompt)
     for _ in range(3):
-        forward.join(source, 0, length)
+        forward.join(source, [(0, length)])
     together = steps(forward, 3, 8)
     for row in range(3):
         alone = prefilled(network, prompt)
@@ -161,7 +161,7 @@ def test_a_taken_row_holds_what_it_needs_and_no_more(name: str, loaded: Callable
     network = loaded(name).network
     forward = BatchedForward(network, DEAR)
     filled(network, [40, 6], forward)
-    forward.join(make_prompt_cache(network), 0, 0)
+    forward.join(make_prompt_cache(network), [(0, 0)])
     for row, length in enumerate((40, 6, 0)):
         caches = forward.take(row)
         assert [type(cache) for cache in caches] == [type(cache) for cache in make_prompt_cache(network)]
@@ -188,7 +188,7 @@ def test_a_list_of_caches_is_taken_whole() -> None:
         source[0].update_and_fetch(keys, keys)
         source[1].update_and_fetch(keys, -keys)
         source[2][0] = mx.full((1, 3), row + 1.0)
-        layer.join(row, source, 0, 6)
+        layer.join(row, source, 0, [6])
         positions.lengths.append(6)
         positions.begin()
     taken = layer.take(1, 6)
@@ -207,5 +207,5 @@ def test_a_row_of_a_model_without_batches(llama: LanguageModel) -> None:
     steps(forward, 2, 3)
     again = SoloForward(llama.network)
     for row, length in enumerate((7, 16)):
-        again.join(forward.take(row), 0, length)
+        again.join(forward.take(row), [(0, length)])
     np.testing.assert_array_equal(steps(again, 2, 5, seed=1), steps(forward, 2, 5, seed=1))

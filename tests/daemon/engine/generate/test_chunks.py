@@ -13,9 +13,9 @@ from mlx_serve.daemon.engine.shapes import Shapes
 
 
 def widths(
-    model: LanguageModel, length: int, shapes: Shapes, monkeypatch: pytest.MonkeyPatch
+    model: LanguageModel, length: int, shapes: Shapes, monkeypatch: pytest.MonkeyPatch, count: int = 1
 ) -> tuple[list[int], Wire]:
-    """Of the chunks of one prompt, on a device that takes all of it in one."""
+    """Of the chunks of so many prompts, on a device that takes all of one in one."""
     found: list[int] = []
     begin = Prefill.begin_chunk
 
@@ -26,10 +26,11 @@ def widths(
 
     monkeypatch.setattr(Prefill, "begin_chunk", noted)
     wire = Wire(model)
-    made = generator(model, wire, tokens_per_step=512)
+    made = generator(model, wire, tokens_per_step=512, max_batch=16)
     made._shapes = shapes
-    prompt = tuple(random.Random(length).choices(range(3, model.rows), k=length))
-    run((made, wire), iter([[ask(1, prompt, 4)]]))
+    tokens = random.Random(length)
+    prompts = [tuple(tokens.choices(range(3, model.rows), k=length)) for _ in range(count)]
+    run((made, wire), iter([[ask(number, prompt, 4) for number, prompt in enumerate(prompts, 1)]]))
     monkeypatch.undo()
     return found, wire
 
@@ -41,3 +42,12 @@ def test_a_prompt_that_fits_is_one_chunk(llama: LanguageModel, length: int, monk
     plain, exact = widths(llama, length, Shapes(), monkeypatch)
     assert found == plain == [length - 1]
     assert wire.tokens(1) == exact.tokens(1)
+
+
+def test_a_group_that_fits_is_one_chunk(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine prompts of 209 tokens, after the first one that came, are within four times 512; what they are padded to is
+    not, nor is the budget of each a multiple of what chunks are padded to."""
+    found, wire = widths(llama, 210, Shapes(few=True), monkeypatch, count=10)
+    assert found == [209, 209]
+    _, exact = widths(llama, 210, Shapes(), monkeypatch, count=10)
+    assert [wire.tokens(number) for number in range(1, 11)] == [exact.tokens(number) for number in range(1, 11)]

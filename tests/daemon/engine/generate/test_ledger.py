@@ -52,6 +52,6 @@ def test_the_ledger_tells_what_the_buffers_hold(name: str, loaded: object) -> No
     for length in lengths:
         caches = make_prompt_cache(model.network)
         Inputs(mx.zeros((1, length), dtype=mx.int32)).apply(model.network, caches)
-        forward.join(caches, 0, length)
+        forward.join(caches, [(0, length)])
     mx.eval(forward(Inputs(mx.zeros((3, 1), dtype=mx.int32))))
     assert forward.nbytes == book.needed(Occupancy(tuple(length + 1 for length in lengths)))

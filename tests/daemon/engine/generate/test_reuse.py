@@ -104,6 +104,30 @@ def test_turns_whose_answers_end_by_themselves(
     assert cached == len(prompt) + len(answer) + pipelined
 
 
+@pytest.mark.parametrize(("grain", "while_answered"), [(1, 69), (8, 64)])
+def test_the_end_of_a_prompt_where_copies_are_dear(
+    grain: int, while_answered: int, monkeypatch: pytest.MonkeyPatch, llama: LanguageModel
+) -> None:
+    """There it is kept with the answer, not before: an operation for each array is spared, and it is known in time."""
+    blocks_of(8, monkeypatch)
+    session, prompt = Session(llama), tokens(70, 3)
+    kept_by = session.engine._reuse
+    kept_by._grain = grain
+    known: list[int] = []
+    keep = kept_by.keep
+
+    def looked(sequence: Any, *where: Any) -> None:
+        assert kept_by.kept is not None
+        known.append(kept_by.kept.find(sequence.chain, 69).length)
+        keep(sequence, *where)
+
+    monkeypatch.setattr(kept_by, "keep", looked)
+    (first,), _ = session.round(prompt)
+    (again,), (cached,) = session.round(prompt)
+    assert known[0] == while_answered
+    assert first == again and cached == 69 // grain * grain
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_again(name: str, block: int, loaded: Loaded) -> None:
     """All but the last token is known."""

@@ -39,7 +39,7 @@ def steps(network: Any, lengths: tuple[int, ...], count: int = 5) -> np.ndarray[
     for length in lengths:
         caches = make_prompt_cache(network)
         network(mx.arange(length)[None] % 50, cache=caches)
-        forward.join(caches, 0, length)
+        forward.join(caches, [(0, length)])
     found = [forward(Inputs(mx.full((len(lengths), 1), step, dtype=mx.int32))) for step in range(count)]
     return np.array(mx.stack(found))
 
@@ -81,8 +81,8 @@ def test_a_layer_is_two_calls_and_then_one(apart: LanguageModel, monkeypatch: py
     caches = make_prompt_cache(apart.network)
     apart.network(mx.array([[1, 2, 3]]), cache=caches)
     assert calls == traced + len(apart.network.layers)
-    forward.join(caches, 0, 3)
-    forward.join(caches, 0, 2)
+    forward.join(caches, [(0, 3)])
+    forward.join(caches, [(0, 2)])
     for _ in range(3):
         mx.eval(forward(Inputs(mx.zeros((2, 1), dtype=mx.int32))))
     assert calls == traced + len(apart.network.layers)

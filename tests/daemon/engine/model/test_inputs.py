@@ -38,7 +38,7 @@ def test_embeddings_take_the_place_of_tokens(kind: str, llama: LanguageModel) ->
         for row, length in enumerate(LENGTHS):
             caches = make_prompt_cache(network)
             inputs((mx.arange(length)[None] * 7 + row) % 300).apply(network, caches)
-            forward.join(caches, 0, length)
+            forward.join(caches, [(0, length)])
         return np.array(forward(inputs(mx.array([[5], [6], [7], [8]]))))
 
     np.testing.assert_allclose(logits(embedded=True), logits(embedded=False), rtol=0, atol=1e-5)
@@ -68,7 +68,7 @@ def test_each_row_has_positions_of_its_own(kind: str, axes: int) -> None:
         caches = make_prompt_cache(network)
         places = mx.arange(length)[None]
         Inputs(mx.zeros((1, length), dtype=mx.int32), positions=places).apply(network, caches)
-        forward.join(caches, 0, length)
+        forward.join(caches, [(0, length)])
     forward.leave(0)
     places = mx.array([[length + delta] for length, delta in zip((700, 400, 9), (-50, 0, 11), strict=True)])
     positions = mx.stack([places + axis for axis in range(axes)]) if axes > 1 else places

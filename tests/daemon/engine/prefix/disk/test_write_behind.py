@@ -119,7 +119,7 @@ def test_what_would_be_refused_is_not_written(written: Written) -> None:
     """A block whose numbers are of another type than those of its network: a reader takes such a file for damaged."""
     blocks = list(written.kept._blocks.values())
     other = next(block for block in blocks if block.name == written.chain.names(3 * SIZE)[-1])
-    other.parts = tuple((pair[0].astype(mx.float32), pair[1]) for pair in other.parts if pair is not None)
+    other.run = tuple((pair[0].astype(mx.float32), pair[1]) for pair in other.parts if pair is not None)
     written.steps(40, rest=True)
     assert not written.behind.waiting and written.writer.flush(GUARD)
     assert written.there == [True, True, False, True, True, True]
