@@ -51,7 +51,8 @@ class Prefill:
         self.recording = recording
         self._shapes = shapes if view is None and model.paddable else EXACT
         if matches and self.start:
-            different = matches[:1] if all(match == matches[0] for match in matches) else self._shapes.filled(matches)
+            alike = all(match.same(matches[0]) for match in matches)
+            different = matches[:1] if alike else self._shapes.filled(matches)
             rows = [(match.parts(), match.snapshots) for match in different]
             times = self._shapes.rows(len(matches)) if len(different) == 1 else 1
             self.caches = rebuild(self.caches, rows, self.start, times=times)

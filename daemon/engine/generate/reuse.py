@@ -181,10 +181,9 @@ class Reuse:
             length = request.length - 1
             if request.searched or length <= LEAST_TOKENS or length - request.start < LEAST_GAIN or self._back.stuck:
                 return False
-            if self._back.has_another(request.chain, length):
-                return True
             request.searched = True
-            self._back.begin(request.id, request.chain, length)
+            if not self._back.begin(request.id, request.chain, length):
+                return False
             going = self._back.goes_on(request.id)
         if not going:
             self._find(request)

@@ -36,6 +36,10 @@ class Block:
         """Tokens."""
         return len(self.tokens) // BYTES
 
+    def beginning(self, count: int) -> bytes:
+        """Its first tokens, packed."""
+        return self.tokens[: count * BYTES]
+
     @property
     def parts(self) -> Parts:
         """Its columns."""

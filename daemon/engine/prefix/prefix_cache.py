@@ -37,6 +37,15 @@ class Match:
                 runs.append((block.run, block.place, end))
         return [columns(*run) for run in runs]
 
+    def same(self, other: Match) -> bool:
+        """Whether these are the same tokens after the same ones, be it in blocks that go on in different ways."""
+        if self.length != other.length or self.blocks[:-1] != other.blocks[:-1]:
+            return False
+        if not self.blocks or self.blocks[-1] is other.blocks[-1]:
+            return True
+        left = self.length - sum(map(len, self.blocks[:-1]))
+        return left < BLOCK and self.blocks[-1].beginning(left) == other.blocks[-1].beginning(left)
+
     def cut(self, length: int) -> Match:
         """The same of fewer tokens."""
         if length == self.length:

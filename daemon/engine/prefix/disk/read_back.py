@@ -52,9 +52,9 @@ class _Reading:
 
     def __init__(self, chain: Chain, number: int, found: Future[tuple[Found, ...]]) -> None:
         self.chain = chain
-        self.parent = chain.parent(number)
         self.start = number * BLOCK
         self.found: Future[tuple[Found, ...]] | None = found
+        self.names: frozenset[bytes] = frozenset()  # of what is read
         self.left: deque[Found] = deque()
         self.runs: deque[_Run] = deque()
         self.done = 0
@@ -138,8 +138,9 @@ class ReadBack:
         self.forget(number)
         return False
 
-    def begin(self, number: int, chain: Chain, length: int) -> None:
-        """Look for more of the first `length` tokens of this request's prompt."""
+    def begin(self, number: int, chain: Chain, length: int) -> bool:
+        """Look for more of the first `length` tokens of this request's prompt. False where less than a block is missing
+        that it can do without: to look for that takes longer than to compute it."""
         depth = self._kept.depth(chain, length)
         wanted = Wanted(
             names=tuple(chain.names(length)[depth:]),
@@ -147,12 +148,10 @@ class ReadBack:
             parent=chain.parent(depth),
             needs_ends=self._kept.needs_snapshots,
         )
+        if not (wanted.names or wanted.needs_ends):
+            return False
         self._readings[number] = _Reading(chain, depth, self._reader.find(wanted))
-
-    def has_another(self, chain: Chain, length: int) -> bool:
-        """Whether a prompt is being read that goes on from the same block as this one."""
-        parent = chain.parent(self._kept.depth(chain, length))
-        return any(one.parent == parent for one in self._readings.values())
+        return True
 
     @property
     def stuck(self) -> bool:
@@ -174,8 +173,11 @@ class ReadBack:
         if reading.found is not None:
             if not reading.found.done():
                 return self._is_patient(reading)
-            reading.left.extend(reading.found.result())
-            reading.found = None
+            found = reading.found.result()
+            if found and any(found[0].name in one.names for one in self._readings.values()):
+                reading.moved = time.monotonic()  # the other one is waited for, and brings these
+                return True
+            self._take_over(reading, found)
         began = time.perf_counter()
         until = began + (_BESIDE if self._decoding else _ALONE) - self._spent
         try:
@@ -191,6 +193,14 @@ class ReadBack:
             self._spent += time.perf_counter() - began
         over = reading.runs[0].over if reading.runs else not reading.left
         return not over and self._is_patient(reading)
+
+    def _take_over(self, reading: _Reading, found: tuple[Found, ...]) -> None:
+        """What was found is to be read, but for what another one has brought meanwhile."""
+        reading.found = None
+        reading.left.extend(found)
+        while reading.left and self._kept.block(reading.left[0].name) is not None:
+            reading.start += reading.left.popleft().tokens
+        reading.names = frozenset(one.name for one in reading.left)
 
     def _begin(self, reading: _Reading) -> bool:
         """A little of what comes before a run is read; whether there was anything to do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from support.disk_engine import PLENTY, Process, tokens
 from support.engine_wire import ask, run
 from support.small_blocks import blocks_of
 
+from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache
 from mlx_serve.daemon.engine.prefix.block import Block
 from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile
+from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader, Found, Wanted, find
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
 from mlx_serve.daemon.protocol import Cancel, Sampling
@@ -85,6 +88,43 @@ def test_many_that_arrive_together_read_the_files_once(loaded: Loaded, process: 
     answers, cached = new.answer(*prompts)
     assert answers == Process(model, None).answer(*prompts)[0]
     assert all(one >= 7 * SIZE for one in cached) and new.engine.gauges().prefix_disk_tokens <= 8 * SIZE
+
+
+@pytest.mark.parametrize("new", [SIZE - 5, 2 * SIZE + 3])
+def test_those_who_look_on_disk_do_not_wait_for_each_other(
+    new: int, loaded: Loaded, process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts that arrive together, of which memory has the beginning and files have no more, are read side by side;
+    where less than a block is missing, nobody looks."""
+    looked: list[tuple[Wanted, Future[tuple[Found, ...]]]] = []
+    groups: list[int] = []
+
+    def asked(reader: BlockReader, wanted: Wanted) -> Future[tuple[Found, ...]]:
+        looked.append((wanted, Future()))
+        return looked[-1][1]
+
+    def waited(reader: BlockReader, seconds: float) -> None:
+        """The disk answers all who asked."""
+        for wanted, future in looked:
+            if not future.done():
+                future.set_result(find(reader._store, wanted))
+
+    begin = Prefill.begin_chunk
+
+    def noted(prefill: Prefill, budget: int, step: int) -> Chunk:
+        if prefill.done == prefill.start:
+            groups.append(len(prefill.requests))
+        return begin(prefill, budget, step)
+
+    engine, beginning = process(loaded("llama"), tokens_per_step=400), tokens(8 * SIZE, 4)
+    engine.answer((*beginning, 1))
+    monkeypatch.setattr(BlockReader, "find", asked)
+    monkeypatch.setattr(BlockReader, "wait", waited)
+    monkeypatch.setattr(Prefill, "begin_chunk", noted)
+    prompts = [(*beginning, *tokens(new, 10 + place)) for place in range(4)]
+    answers, cached = engine.answer(*prompts)
+    assert groups == [4] and len(looked) == (4 if new > SIZE else 0)
+    assert cached == [8 * SIZE] * 4 and answers == Process(loaded("llama"), None).answer(*prompts)[0]
 
 
 def test_files_are_of_one_model(loaded: Loaded, process: Callable[..., Process]) -> None:

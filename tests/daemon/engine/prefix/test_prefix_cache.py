@@ -12,7 +12,7 @@ from mlx_serve.daemon.engine.prefix import chain as chains
 from mlx_serve.daemon.engine.prefix import prefix_cache
 from mlx_serve.daemon.engine.prefix.chain import Chain, packed
 from mlx_serve.daemon.engine.prefix.layers import Parts
-from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
+from mlx_serve.daemon.engine.prefix.prefix_cache import Match, PrefixCache
 
 SIZE = 4
 
@@ -54,6 +54,24 @@ def test_names_tell_beginnings_apart() -> None:
     first = grown.names(4)
     grown.tokens.extend([9, 9, 9, 9, 9])
     assert grown.names(9) == one.names(8) and grown.names(4) == first
+
+
+def test_the_same_beginning_of_different_blocks() -> None:
+    """Where each of several goes on from another sibling, what they have of it is the same; not behind other blocks,
+    nor where it differs."""
+    kept = PrefixCache(1 << 20, needs_snapshots=False)
+    for tokens in ([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 8], [9, 9, 9, 9, 5, 6, 7]):
+        fill(kept, tokens)
+
+    def found(*tokens: int) -> Match:
+        return kept.find(Chain(list(tokens)), len(tokens)).cut(6)
+
+    one, other = found(1, 2, 3, 4, 5, 6, 7, 0), found(1, 2, 3, 4, 5, 6, 8, 0)
+    assert one.blocks[-1] is not other.blocks[-1]
+    assert one.same(other) and one.same(one) and Match().same(Match())
+    assert not one.same(found(9, 9, 9, 9, 5, 6, 7, 0)) and not one.same(one.cut(5)) and not one.same(Match())
+    whole = [kept.find(Chain([1, 2, 3, 4, 5, 6, last]), 7) for last in (7, 8)]
+    assert [match.length for match in whole] == [7, 7] and not whole[0].same(whole[1])
 
 
 def test_the_longest_common_beginning_is_found() -> None:
