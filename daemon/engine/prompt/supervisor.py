@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
@@ -15,11 +16,11 @@ from .forked import Forked, Task
 from .prompt_frames import Drop, FromWorker, Note, PromptJob, body, receive, send
 from .worker import Preparer, grammar_refused, out_of_memory
 
-MOST_WORKERS = 4
+MOST_WORKERS = max(4, min(8, (os.cpu_count() or 1) // 2))
 MOST_LARGE = 2
 LARGE = 1 << 20
 """A job of so many bytes is large: two at once, so that there are workers for the others."""
-FORK_SECONDS = 0.05
+FORK_SECONDS = 0.02
 CANCEL_SECONDS = 0.1
 IDLE_SECONDS = 10.0
 LOOK_SECONDS = 0.05
