@@ -325,6 +325,7 @@ class Generator:
         """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be
         through before it; the others wait for a group, in which they cost less."""
         budget = self._pace.budget(len(self._batch))
+        at_once = self._pace.budget(len(self._batch), several=True)
         while True:
             self._reuse.look(
                 self._scheduler,
@@ -337,6 +338,7 @@ class Generator:
             group = self._scheduler.next_group(
                 self._occupancy.and_rows(coming),
                 min(budget, self._pace.fresh.tokens),
+                together=min(at_once, self._pace.fresh.tokens),
                 padded=self._model.paddable,
                 alone=not self._model.batchable,
                 below=None if shortest is None else shortest.total - shortest.done,
@@ -354,7 +356,16 @@ class Generator:
                     sequence.admitted = sequence.admitted or now
             view = self._views.view(group[0].pictures, group[0].length, matches[0].length)
             self._prefills.add(
-                Prefill(self._model, group, self._pace.fresh.tokens, view, matches, recording, self._shapes)
+                Prefill(
+                    self._model,
+                    group,
+                    self._pace.fresh.tokens,
+                    view,
+                    matches,
+                    recording,
+                    self._shapes,
+                    at_once=at_once if len(group) > 1 else 0,
+                )
             )
             self._bound_prefixes()
 

@@ -16,6 +16,7 @@ FEWEST_TOKENS = 4
 REMEMBERED = 4
 GROWTH = 4
 IDLE_FACTOR = 4
+GROUP_FACTOR = 2
 STALL_SECONDS = 0.025
 LONGEST_STRETCH = 16
 TRIAL_WAIT = 64
@@ -67,9 +68,11 @@ class Pace:
         self._wait = 0
         self._plain: float | None = None
 
-    def budget(self, decoding: int) -> int:
-        """The most tokens of prefill for the next step, whatever a prefill's own allowance is."""
-        return self._tokens_per_step * max(self.stretch, 1 if decoding else IDLE_FACTOR)
+    def budget(self, decoding: int, *, several: bool = False) -> int:
+        """The most tokens of prefill for the next step, whatever a prefill's own allowance is. `several`: of prompts
+        that are read to their ends in it, so that nobody waits for the rest of one."""
+        idle = IDLE_FACTOR * (GROUP_FACTOR if several else 1)
+        return self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
 
     def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int) -> None:
         """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows."""

@@ -39,9 +39,11 @@ class Prefill:
         matches: list[Match] | None = None,
         recording: Recording | None = None,
         shapes: Shapes = EXACT,
+        *,
+        at_once: int = 0,
     ) -> None:
         """`view`: the pictures of the only request. `matches`: what each request need not read, as long for all.
-        `recording` keeps what they read."""
+        `recording` keeps what they read. `at_once`: of all of them so many tokens may be read in a step in any case."""
         self._network = model.network
         self.requests = requests
         self._view = view
@@ -49,6 +51,7 @@ class Prefill:
         self.total = max(request.length for request in requests) - 1
         self.start = self.done = matches[0].length if matches else 0
         self.recording = recording
+        self._at_once = at_once
         self._shapes = shapes if view is None and model.paddable else EXACT
         if matches and self.start:
             alike = all(match.same(matches[0]) for match in matches)
@@ -82,7 +85,8 @@ class Prefill:
 
     def _width(self, budget: int) -> int:
         """Of the next chunk, where it is not the last one; more than is left, where that is within the budget."""
-        width, grain = min(budget // len(self.requests), self.allowance.tokens), self._shapes.grain
+        share, grain = max(budget, self._at_once) // len(self.requests), self._shapes.grain
+        width = min(share, self.allowance.tokens)
         if self._widest is not None:
             width = min(width, self._widest)
         return max(1, width if width < grain or width >= self.total - self.done else width // grain * grain)

@@ -69,15 +69,22 @@ class Scheduler(Generic[T]):
         return not self._ledger.ever_fits(Occupancy((length + 1,), ((1, length),)), more)
 
     def next_group(
-        self, present: Occupancy, budget: int, *, padded: bool, alone: bool = False, below: int | None = None
+        self,
+        present: Occupancy,
+        budget: int,
+        *,
+        together: int = 0,
+        padded: bool,
+        alone: bool = False,
+        below: int | None = None,
     ) -> list[T]:
         """Who starts prefill now, beside those who are `present`, prompts under way among them with the rows that they
         will have.
 
-        One long prompt goes alone, in chunks. Short ones go side by side while the whole group stays within the budget:
-        of any length when prompts may be padded, else of equal length only, or each by itself (`alone`). All of a group
-        begin to read at the same place. `below`: only prompts with fewer tokens to read, which pass the longer ones
-        before them.
+        One long prompt goes alone, in chunks. Those that are within the budget go side by side while the whole group is
+        too, or within `together` where that is more: of any length when prompts may be padded, else of equal length
+        only, or each by itself (`alone`). All of a group begin to read at the same place. `below`: only prompts with
+        fewer tokens to read, which pass the longer ones before them.
         """
         group: list[T] = []
         for head in [one for one in self._waiting if not one.deferred]:
@@ -89,7 +96,9 @@ class Scheduler(Generic[T]):
             if not joining:
                 break
             read = widest - head.start
-            if group and (read * (len(group) + 1) > budget or (not padded and head.length != group[0].length)):
+            if group and (read > budget or read * (len(group) + 1) > max(budget, together)):
+                break
+            if group and not padded and head.length != group[0].length:
                 break
             if group and head.start != group[0].start:
                 break

@@ -6,7 +6,7 @@ from array import array
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from .chain import BLOCK, Chain, common_beginning
+from .chain import BLOCK, Chain, common_beginning, packed
 
 _TOKENS = 1 << 20
 _TEXTS = 64
@@ -44,7 +44,7 @@ class KnownTexts:
         text = self._texts.setdefault(number, KnownText(array("i"), [], options))
         self._texts.move_to_end(number)
         self._held += max(0, length - len(text.tokens))
-        text.tokens.extend(chain.tokens[len(text.tokens) : length])
+        text.tokens.frombytes(packed(chain.tokens[len(text.tokens) : length]))
         text.names.extend(chain.names(length)[len(text.names) :])
         while len(self._texts) > 1 and (self._held > _TOKENS or len(self._texts) > _TEXTS):
             self._forget(next(iter(self._texts)))
@@ -56,7 +56,9 @@ class KnownTexts:
         for text in reversed(self._texts.values()):
             most = min(length, len(text.tokens))
             whole = min(best.tokens // BLOCK, most // BLOCK)
-            if most <= best.tokens or (whole and text.names[whole - 1] != names[whole - 1]):
+            if most <= best.tokens or text.tokens[best.tokens] != chain.tokens[best.tokens]:
+                continue  # it has no more in common than the best of the newer ones
+            if whole and text.names[whole - 1] != names[whole - 1]:
                 continue
             common = common_beginning((text.tokens, text.names), (chain.tokens, names), most)
             if common > best.tokens:

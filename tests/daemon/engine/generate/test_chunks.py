@@ -26,7 +26,7 @@ def widths(
 
     monkeypatch.setattr(Prefill, "begin_chunk", noted)
     wire = Wire(model)
-    made = generator(model, wire, tokens_per_step=512, max_batch=16)
+    made = generator(model, wire, tokens_per_step=256, max_batch=16)
     made._shapes = shapes
     tokens = random.Random(length)
     prompts = [tuple(tokens.choices(range(3, model.rows), k=length)) for _ in range(count)]
@@ -45,8 +45,8 @@ def test_a_prompt_that_fits_is_one_chunk(llama: LanguageModel, length: int, monk
 
 
 def test_a_group_that_fits_is_one_chunk(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nine prompts of 209 tokens, after the first one that came, are within four times 512; what they are padded to is
-    not, nor is the budget of each a multiple of what chunks are padded to."""
+    """Nine prompts of 209 tokens are within eight times 256; what they are padded to is not, nor is the budget of each a
+    multiple of what chunks are padded to."""
     found, wire = widths(llama, 210, Shapes(few=True), monkeypatch, count=10)
     assert set(found) == {209} and len(found) < 10
     _, exact = widths(llama, 210, Shapes(), monkeypatch, count=10)

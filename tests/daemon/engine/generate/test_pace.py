@@ -72,7 +72,8 @@ def test_nothing_is_known_before_a_plain_step() -> None:
 def test_more_is_taken_in_when_nobody_decodes() -> None:
     pace = Pace(64, 1000)
     assert pace.budget(1) == pace.budget(30) == 64
-    assert pace.budget(0) == 64 * IDLE_FACTOR
+    assert pace.budget(0) == 64 * IDLE_FACTOR and pace.budget(0, several=True) == 2 * 64 * IDLE_FACTOR
+    assert pace.budget(1, several=True) == 64
     pace.stretch = 16
     assert (pace.budget(3), pace.budget(0)) == (1024, 1024)
 

@@ -28,7 +28,7 @@ def clocked(made: Any, seconds: float) -> Any:
         return now[0]
 
     made[0]._prefills._clock = clock
-    made[0]._pace.budget = lambda decoding: 8
+    made[0]._pace.budget = lambda decoding, several=False: 8
     return made
 
 

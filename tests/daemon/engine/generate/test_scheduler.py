@@ -50,6 +50,13 @@ def test_first_come_first_served() -> None:
     assert start(scheduler) == []
 
 
+def test_a_group_may_be_larger_than_what_one_prompt_reads_in_a_step() -> None:
+    """Where nobody decodes; one that needs several steps goes alone all the same, and none joins it."""
+    assert start(waiting(30, 30, 30, 30, 30, 30, 30), together=200) == [0, 1, 2, 3, 4, 5]
+    assert start(waiting(101, 30, 30), together=300) == [0]
+    assert start(waiting(30, 101, 30), together=400) == [0]
+
+
 def test_a_padded_group_is_counted_with_its_padding() -> None:
     """10 and 40 side by side cost twice 40; a third of 10 would make it 120."""
     assert start(waiting(10, 40, 10)) == [0, 1]
