@@ -45,8 +45,8 @@ def test_a_prompt_that_fits_is_one_chunk(llama: LanguageModel, length: int, monk
 
 
 def test_a_group_that_fits_is_one_chunk(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nine prompts of 209 tokens are within eight times 256; what they are padded to is not, nor is the budget of each a
-    multiple of what chunks are padded to."""
+    """Nine prompts of 209 tokens are within eight times 256; what they are padded to is not, nor is the budget of each
+    a multiple of what chunks are padded to."""
     found, wire = widths(llama, 210, Shapes(few=True), monkeypatch, count=10)
     assert set(found) == {209} and len(found) < 10
     _, exact = widths(llama, 210, Shapes(), monkeypatch, count=10)
