@@ -10,6 +10,7 @@ import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
 from reference.architectures import VOCABULARY
 
+from mlx_serve.daemon.engine.model.bucket import without
 from mlx_serve.daemon.engine.model.forward import BatchedForward, Forward, SoloForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -46,10 +47,10 @@ class Twins:
             for start in range(0, len(prompt), chunk):
                 self.network(mx.array([prompt[start : start + chunk]]), cache=self.plain[-1])
 
-    def leave(self, row: int) -> None:
-        self.forward.leave(row)
-        self.plain[row] = self.plain[-1]
-        self.plain.pop()
+    def leave(self, *rows: int) -> None:
+        """All at once."""
+        self.forward.leave(rows)
+        self.plain = without(self.plain, rows)
 
     def step(self) -> None:
         """One token a row; the logits must be the twin's."""
@@ -74,7 +75,7 @@ def play(twins: Twins, moves: int, longest: int) -> None:
             else:
                 twins.join(lengths[0], chunk=chance.choice([5, 16, 1000]))
         elif kind < 0.5 and twins.plain:
-            twins.leave(chance.randrange(len(twins.plain)))
+            twins.leave(*chance.sample(range(len(twins.plain)), chance.randint(1, min(2, len(twins.plain)))))
         elif kind < 0.53:
             while twins.plain:
                 twins.leave(chance.randrange(len(twins.plain)))

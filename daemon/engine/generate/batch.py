@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from ...protocol import TokenLogprob
 from ..grammar.masks import allowed
+from ..model.bucket import without
 from ..model.forward import BatchedForward, Forward, SoloForward
 from ..model.inputs import Inputs
 from ..model.load import LanguageModel
@@ -102,11 +103,10 @@ class Batch:
         """The caches that hold a sequence, one a layer, and its row in them."""
         return self._forward.held(self.sequences.index(sequence))
 
-    def leave(self, sequence: Sequence) -> None:
-        row = self.sequences.index(sequence)
-        self._forward.leave(row)
-        self.sequences[row] = self.sequences[-1]
-        self.sequences.pop()
+    def leave(self, sequences: list[Sequence]) -> None:
+        rows = [self.sequences.index(sequence) for sequence in sequences]
+        self._forward.leave(rows)
+        self.sequences = without(self.sequences, rows)
 
     def launch(self, before: Launch | None) -> Launch:
         """Start the next step; `before` is the one whose tokens may not be read yet.

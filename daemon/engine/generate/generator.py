@@ -245,10 +245,11 @@ class Generator:
         self._ledger.held = self._views.held + self._reuse.copied
 
     def _leave_ended(self) -> None:
-        for sequence in reversed(list(self._batch.sequences)):  # so that none is moved that leaves as well
-            if sequence.reason is not None or sequence.stopping or sequence.exhausted:
-                self._reuse.keep(sequence, *self._batch.held(sequence))
-                self._batch.leave(sequence)
+        ended = [one for one in self._batch.sequences if one.reason is not None or one.stopping or one.exhausted]
+        for sequence in ended:
+            self._reuse.keep(sequence, *self._batch.held(sequence))
+        if ended:
+            self._batch.leave(ended)
 
     def _free_memory(self) -> None:
         """The caches have outgrown their memory: the newest prefill, or else the newest sequence, waits again and
@@ -264,7 +265,7 @@ class Generator:
             return
         newest = max(self._batch.sequences, key=lambda sequence: sequence.arrived)
         self._reuse.keep(newest, *self._batch.held(newest))
-        self._batch.leave(newest)
+        self._batch.leave([newest])
         newest.launched = newest.generated
         if self._batch.sequences:
             self._scheduler.put_back(Choices([newest]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
@@ -16,9 +16,20 @@ from ..cache.rows import rows_like
 from ..shapes import EXACT, Shapes
 from .inputs import Inputs
 
+T = TypeVar("T")
+
+
+def without(values: Iterable[T], rows: Iterable[int]) -> list[T]:
+    """What is left when the values in these rows leave, the last row first: each is replaced by the last one."""
+    left = list(values)
+    for row in sorted(rows, reverse=True):
+        left[row] = left[-1]
+        left.pop()
+    return left
+
 
 class Bucket:
-    """`keys` name the rows, dense and in the order of the buffers: a leaving row is replaced by the last one."""
+    """`keys` name the rows, dense and in the order of the buffers: leaving rows are replaced by the last ones."""
 
     def __init__(self, network: Any, *, ragged: bool = False, shapes: Shapes = EXACT) -> None:
         """`shapes`: how many rows a step computes; exactly those that there are where a layer has recurrent states."""
@@ -62,17 +73,18 @@ class Bucket:
         mx.async_eval([cache.state for cache in caches])
         return caches
 
-    def leave(self, key: int) -> None:
-        row, last = self.keys.index(key), self._positions.count - 1
-        if row != last:
-            for layer in self.layers:
-                layer.move(last, row)
+    def leave(self, keys: Sequence[int]) -> None:
+        """None of those that stay is copied more than once, and none that leaves."""
+        staying = without(range(self._positions.count), map(self.keys.index, keys))
+        moves = [(row, place) for place, row in enumerate(staying) if row != place]
+        for layer in self.layers:
+            for row, place in moves:
+                layer.move(row, place)
         for values in (self.keys, self._positions.lengths, self._positions.shifts):
-            values[row] = values[last]
-            values.pop()
+            values[:] = [values[row] for row in staying]
         self._positions.begin()
         for layer in self.layers:
-            layer.cut(last)
+            layer.cut(len(staying))
 
     def __call__(self, inputs: Inputs) -> mx.array:
         """One new token a row, a width of 1, to logits (rows, vocabulary)."""

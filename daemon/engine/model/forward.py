@@ -19,12 +19,12 @@ from ..cache.rows import row_bytes
 from ..shapes import EXACT, Shapes
 from . import compiled_layers
 from .blueprint import Uncompilable
-from .bucket import Bucket
+from .bucket import Bucket, without
 from .inputs import Inputs
 
 
 class Forward(Protocol):
-    """Rows are dense: a leaving row is replaced by the last one."""
+    """Rows are dense: those that leave are replaced by the last ones, as `without` does it."""
 
     def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0) -> None:
         """New last rows: each a row of these plain caches, which stay as they are, and how many tokens of it. `shift`:
@@ -37,7 +37,7 @@ class Forward(Protocol):
     def held(self, row: int) -> tuple[list[Any], int]:
         """The caches that hold a row, one a layer, and its place in them."""
 
-    def leave(self, row: int) -> None: ...
+    def leave(self, rows: Sequence[int]) -> None: ...
 
     def __call__(self, inputs: Inputs) -> mx.array:
         """One new token a row, a width of 1, to logits (rows, vocabulary)."""
@@ -78,7 +78,7 @@ def _trial(network: Any, *, ragged: bool) -> mx.array | None:
             network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
             forward.join(caches, [(0, length)])
         both = forward(Inputs(mx.zeros((2, 1), dtype=mx.int32)))
-        forward.leave(0)
+        forward.leave([0])
         logits = mx.concatenate([both, forward(Inputs(mx.zeros((1, 1), dtype=mx.int32)))]).astype(mx.float32)
         mx.eval(logits)
     except (TypeError, ValueError, AttributeError, RuntimeError, Uncompilable):
@@ -131,11 +131,12 @@ class BatchedForward:
         bucket = self._bucket_of(key)
         return bucket.layers, bucket.keys.index(key)
 
-    def leave(self, row: int) -> None:
-        key, last = self._keys[row], self._keys.pop()
-        if key != last:
-            self._keys[row] = last
-        self._bucket_of(key).leave(key)
+    def leave(self, rows: Sequence[int]) -> None:
+        leaving = [self._keys[row] for row in rows]
+        self._keys = without(self._keys, rows)
+        for bucket in self._buckets:
+            if keys := [key for key in leaving if key in bucket.keys]:
+                bucket.leave(keys)
         self._arrange()
         self._index()
 
@@ -168,7 +169,7 @@ class BatchedForward:
                 source = next((one for one in [*self._buckets, *present] if key in one.keys), target)
                 if source is not target:
                     target.join([key], source.take(key), 0, [lengths[key]], source.shift(key))
-                    source.leave(key)
+                    source.leave([key])
         return groups
 
     def _kept(self, group: list[int], present: list[Bucket]) -> Bucket:
@@ -238,9 +239,8 @@ class SoloForward:
     def held(self, row: int) -> tuple[list[Any], int]:
         return self._rows[row].caches, 0
 
-    def leave(self, row: int) -> None:
-        self._rows[row] = self._rows[-1]
-        self._rows.pop()
+    def leave(self, rows: Sequence[int]) -> None:
+        self._rows = without(self._rows, rows)
 
     def __call__(self, inputs: Inputs) -> mx.array:
         each = [inputs.rows(slice(row, row + 1)) for row in range(len(self._rows))]

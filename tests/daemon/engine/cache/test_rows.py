@@ -18,6 +18,7 @@ from mlx_serve.daemon.engine.cache.attention_rows import AttentionRows
 from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.ragged import Ragged
 from mlx_serve.daemon.engine.cache.rows import rows_like
+from mlx_serve.daemon.engine.model.bucket import without
 from mlx_serve.daemon.engine.model.forward import BatchedForward, SoloForward, ragged_works
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
 from mlx_serve.daemon.protocol import Load
@@ -121,6 +122,27 @@ def test_most_of_a_group_joins(
     twins.join(*lengths, without=without)
     for _ in range(3):
         twins.step()
+
+
+def test_who_stays_is_copied_once(loaded: Callable[[str], LanguageModel], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many leave at once, beside and behind them; and nobody who leaves is."""
+    assert without("abcdef", (1, 4)) == list("afcd") and without("abc", (0, 1, 2)) == []
+    moves: list[tuple[int, int]] = []
+    move = AttentionRows.move
+
+    def noted(self: AttentionRows, source: int, target: int) -> None:
+        moves.append((source, target))
+        move(self, source, target)
+
+    monkeypatch.setattr(AttentionRows, "move", noted)
+    model = loaded("llama")
+    twins = Twins(model, 11)
+    twins.join(4, 9, 3, 12, 30, 8)
+    twins.leave(1, 4)
+    assert set(moves) == {(5, 1)} and len(moves) == len(model.network.layers)
+    twins.step()
+    twins.leave(0, 1, 2, 3)
+    assert len(moves) == len(model.network.layers) and twins.forward.nbytes == 0
 
 
 def test_a_group_joins_with_one_copy_a_layer(

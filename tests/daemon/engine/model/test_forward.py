@@ -19,7 +19,7 @@ from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shapes import Shapes
 
-MOVES = [("llama", 0), ("llama", 1), ("qwen3", 2), ("gemma3", 3), ("gemma3", 4), ("qwen3_next", 5), ("qwen3_5", 6)]
+MOVES = [("llama", 0), ("llama", 1), ("qwen3", 2), ("gemma3", 23), ("gemma3", 4), ("qwen3_next", 5), ("qwen3_5", 6)]
 
 
 @pytest.fixture

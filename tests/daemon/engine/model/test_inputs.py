@@ -69,7 +69,7 @@ def test_each_row_has_positions_of_its_own(kind: str, axes: int) -> None:
         places = mx.arange(length)[None]
         Inputs(mx.zeros((1, length), dtype=mx.int32), positions=places).apply(network, caches)
         forward.join(caches, [(0, length)])
-    forward.leave(0)
+    forward.leave([0])
     places = mx.array([[length + delta] for length, delta in zip((700, 400, 9), (-50, 0, 11), strict=True)])
     positions = mx.stack([places + axis for axis in range(axes)]) if axes > 1 else places
     logits = np.array(forward(Inputs(mx.zeros((3, 1), dtype=mx.int32), positions=positions)))
