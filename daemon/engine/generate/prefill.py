@@ -110,9 +110,10 @@ class Prefill:
     def begin_chunk(self, budget: int, step: int) -> Chunk:
         """Start the next chunk, of at most `budget` tokens over the whole group, in this step of the engine. While a
         picture was not looked at, the next piece of that is the chunk, of no tokens."""
+        began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         if self._view is not None and self._view.pending:
             self._state = self._view.begin_piece()
-            return Chunk(self, 0, 0, step)
+            return Chunk(self, 0, 0, step, began)
         end = min(self.total, self.done + self._width(budget))
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))
@@ -134,7 +135,7 @@ class Prefill:
         mx.async_eval(self._state)
         if self.complete:
             self.release()
-        return Chunk(self, width, sum(map(len, rows)), step)
+        return Chunk(self, width, sum(map(len, rows)), step, began)
 
     def wait(self) -> None:
         """Until the chunk that was begun last is computed."""
@@ -154,11 +155,12 @@ class Prefill:
 
 
 class Chunk:
-    """A part of a prefill on the device: `width` tokens a row, `tokens` of prompt in all, begun in this step."""
+    """A part of a prefill on the device: `width` tokens a row, `tokens` of prompt in all, begun in this step, and then
+    by the clock."""
 
-    def __init__(self, prefill: Prefill, width: int, tokens: int, step: int) -> None:
+    def __init__(self, prefill: Prefill, width: int, tokens: int, step: int, begun: float) -> None:
         self.prefill = prefill
         self.width = width
         self.tokens = tokens
         self.step = step
-        self.begun = time.monotonic()
+        self.begun = begun

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
+from typing import Any
 
+import mlx.core as mx
 import pytest
 from support.engine_wire import Wire, ask, generator, run
 
+from mlx_serve.daemon.engine.generate import prefill, prefills
 from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shapes import Shapes
@@ -51,3 +55,26 @@ def test_a_group_that_fits_is_one_chunk(llama: LanguageModel, monkeypatch: pytes
     assert set(found) == {209} and len(found) < 10
     _, exact = widths(llama, 210, Shapes(), monkeypatch, count=10)
     assert [wire.tokens(number) for number in range(1, 11)] == [exact.tokens(number) for number in range(1, 11)]
+
+
+def test_what_a_chunk_takes_begins_with_its_operations(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLX's CPU backend computes most of it before the call that begins it returns: a clock that only goes on there."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    taken: list[float] = []
+    begin, note = mx.async_eval, Prefill.note
+
+    def slow(*arrays: Any) -> None:
+        clock.now += 3.0
+        begin(*arrays)
+
+    def noted(self: Prefill, chunk: Chunk, seconds: float) -> None:
+        taken.append(seconds)
+        note(self, chunk, seconds)
+
+    monkeypatch.setattr(prefill, "time", clock)
+    monkeypatch.setattr(prefills, "time", clock)
+    monkeypatch.setattr(mx, "async_eval", slow)
+    monkeypatch.setattr(Prefill, "note", noted)
+    wire = Wire(llama)
+    run((generator(llama, wire, tokens_per_step=16), wire), iter([[ask(1, tuple(range(200)), 2)]]))
+    assert taken[0] >= 3.0
