@@ -87,9 +87,10 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.grammar.call_shape",
     ),
     "daemon.engine.cache": ("daemon.engine.device", "daemon.engine.shapes"),
+    "daemon.engine.cpu": (),
     "daemon.engine.model": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.shapes"),
-        *("daemon.engine.cache", "daemon.engine.output", "daemon.engine.output.formats"),
+        *("daemon.engine.cache", "daemon.engine.cpu", "daemon.engine.output", "daemon.engine.output.formats"),
         *("daemon.engine.prompt.prompt_frames", "daemon.engine.prompt.insertion.markers"),
     ),
     "daemon.engine.vision": (

@@ -18,6 +18,7 @@ from ...protocol import Load, Loaded, Sampling
 from ..cache import attention
 from ..cache.capacity import Costs, RowBytes, pass_bytes
 from ..cache.rows import can_batch, paddable, row_bytes
+from ..cpu.few_rows import use_tiles
 from ..device import backend
 from ..output.detokenize import Vocabulary
 from ..output.formats.family import Family
@@ -109,6 +110,8 @@ def _network(
         if backend() != "cpu":  # there a product is cheap to begin, and taking its parts from one another is not
             join(network)
         mx.eval(network.parameters())
+        if backend() == "cpu":
+            use_tiles(network)
     return network, tokenizer, precision
 
 

@@ -1,0 +1,1 @@
+"""What is done otherwise where MLX computes on a processor."""
