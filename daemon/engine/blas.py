@@ -6,9 +6,10 @@ A library that is loaded globally before MLX wins the look-up of its symbols. No
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from pathlib import Path
+
+from .cpu.threads import adopt, prepare
 
 NAMES = ("libopenblas.so.0", "libopenblas.so")
 HINT = (
@@ -21,12 +22,10 @@ def prefer_openblas() -> str | None:
     """Load OpenBLAS where it helps; call before MLX is imported. Gives a sentence for the user when there is none."""
     if sys.platform != "linux" or _has_gpu():
         return None
-    # A worker thread of OpenBLAS spins while it waits: with one for every core, it takes the core that the daemon and
-    # MLX's own thread need, and everything gets slower.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) - 1)))
+    prepare()
     for name in NAMES:
         try:
-            ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
+            adopt(ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL))
         except OSError:
             continue
         return None

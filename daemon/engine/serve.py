@@ -13,6 +13,7 @@ import msgspec
 
 from .. import protocol
 from .cache import attention
+from .cpu.stand_ins import install_for_cpu
 from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
@@ -45,6 +46,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if not isinstance(request, protocol.Load):
         return
     attention.install()
+    install_for_cpu()
     if backend() == "cpu":  # where MLX would run the C++ compiler for what it fuses (model/replayed.py)
         mx.disable_compile()
     prompts = PromptProcess(mailbox.queue.put)

@@ -104,7 +104,8 @@ _OTHERS = {
     "a Mac yet)",
     "HF_HOME": "where the hub's own cache is; `HF_HUB_CACHE` names it directly. Files in it are not downloaded again",
     "NO_COLOR": "any value: the command prints no colours",
-    "OPENBLAS_NUM_THREADS": "threads of OpenBLAS in a model's process; by default one less than the cores",
+    "OPENBLAS_NUM_THREADS": "threads of OpenBLAS in a model's process, always; by default as many as cores "
+    "while only prompts are read, and one less else",
 }
 """Variables that are no settings."""
 

@@ -11,13 +11,13 @@ Whether that is faster is measured once a process: other processors and other li
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+
+from .stopwatch import faster
 
 LARGEST_OUTPUT = 1200
 """Rows times outputs of a product that OpenBLAS computes without a copy."""
@@ -32,7 +32,6 @@ SMALLEST_TILE = 8
 
 MEASURED_ROWS = (1, 4, 8, 16)
 MEASURED_SHAPE = (1024, 1024)
-MEASUREMENTS = 5
 PAYS = 0.9
 
 
@@ -109,14 +108,7 @@ def rows_that_pay() -> int:
         x = mx.ones((rows, MEASURED_SHAPE[1]))
         mx.eval(weight, x)
         plain, tiled = (partial(product, x, weight, most_rows) for most_rows in (0, rows))
-        times = [(_seconds(plain), _seconds(tiled)) for _ in range(MEASUREMENTS)]
-        if min(second for _, second in times) > PAYS * min(first for first, _ in times):
+        if not faster(tiled, plain, PAYS):
             break
         most = rows
     return most
-
-
-def _seconds(compute: Callable[[], mx.array]) -> float:
-    began = time.perf_counter()
-    mx.eval(compute())
-    return time.perf_counter() - began

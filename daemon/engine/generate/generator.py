@@ -11,6 +11,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ...protocol import Accepted, Ask, Counted, Detokenized, Event, Gauges, Rejected, Started
 from ...protocol import Reuse as ReuseSort
+from ..cpu.threads import use_all_cores
 from ..device import backend, bound_pool
 from ..model.load import LanguageModel
 from ..prefix.whole_state import copies_work
@@ -190,6 +191,7 @@ class Generator:
             self._note_stops(before)
         self._leave()
         self._join()
+        use_all_cores(not len(self._batch))
         for sequence in self._batch.sequences if self._reuse.grows else ():
             self._reuse.grow(sequence, *self._batch.held(sequence))
         self._launch, self._launched_at = (self._batch.launch(before) if len(self._batch) else None), self._steps

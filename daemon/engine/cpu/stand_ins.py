@@ -1,0 +1,17 @@
+"""What MLX has for the processor is exchanged for what is faster, by the names that models call."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from ..device import backend
+from .block_attention import Attention
+from .exponentials import Sigmoid, pay
+
+
+def install_for_cpu() -> None:
+    """In this process, once, where MLX computes on the processor and it pays on this one."""
+    if backend() != "cpu" or isinstance(mx.sigmoid, Sigmoid) or not pay():
+        return
+    mx.sigmoid = Sigmoid(mx.sigmoid)
+    mx.fast.scaled_dot_product_attention = Attention(mx.fast.scaled_dot_product_attention)

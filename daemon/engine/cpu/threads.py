@@ -1,0 +1,69 @@
+"""How many threads OpenBLAS multiplies with: all cores for prompts while nobody decodes, else one core stays free.
+
+The threads of OpenBLAS wait by spinning. With one for every core, a decode step takes the core that the daemon and the
+thread which builds the next step need. While only prompts are read nobody else has much to do.
+
+Changing the number is setting one integer, which a product reads once, before it begins: so it may be done while
+another thread multiplies, which goes on with the number that it has. That holds for threads of OpenBLAS's own
+(driver/others/blas_server.c), as long as there are never more than it began with. Where it is built for OpenMP the
+change frees buffers, and is not made.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+SPIN = "20"
+"""OPENBLAS_THREAD_TIMEOUT: a thread spins for 2^20 ticks of the processor's clock, half a millisecond, before it
+sleeps: between two products, but not from one chunk to the next. By itself OpenBLAS lets it spin up to a tenth of a
+second."""
+
+_OWN_THREADS = 1  # what openblas_get_parallel gives for them
+
+
+class Threads:
+    """The threads of a library that was just loaded: `library` is a ctypes.CDLL. Raises AttributeError where it cannot
+    be told how many."""
+
+    def __init__(self, library: Any) -> None:
+        self._set = library.openblas_set_num_threads
+        self._most = self._now = int(library.openblas_get_num_threads())
+        self._changes = library.openblas_get_parallel() == _OWN_THREADS
+        self._use(self._most - 1)
+
+    def use_all(self, wanted: bool) -> None:
+        """From the next product on: one for every core, or for every core but one."""
+        if self._changes:
+            self._use(self._most if wanted else self._most - 1)
+
+    def _use(self, number: int) -> None:
+        number = max(1, number)
+        if number != self._now:
+            self._set(number)
+            self._now = number
+
+
+_threads: Threads | None = None
+
+
+def prepare() -> None:
+    """To be called before OpenBLAS is loaded."""
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", SPIN)
+
+
+def adopt(library: Any) -> None:
+    """Choose the number of this library's threads from now on, unless the user has."""
+    global _threads
+    if "OPENBLAS_NUM_THREADS" in os.environ:
+        return
+    try:
+        _threads = Threads(library)
+    except AttributeError:
+        return
+
+
+def use_all_cores(wanted: bool) -> None:
+    """While nobody decodes. Does nothing where there is no OpenBLAS, or its threads are the user's to choose."""
+    if _threads is not None:
+        _threads.use_all(wanted)

@@ -1,0 +1,84 @@
+"""Exponentials by arithmetic are as exact as MLX's own, and stand in for them only where they pay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from mlx_serve.daemon.engine.cpu import stand_ins, stopwatch
+from mlx_serve.daemon.engine.cpu.block_attention import Attention
+from mlx_serve.daemon.engine.cpu.exponentials import WORTHWHILE, Sigmoid, exp2
+
+INFINITY = float("inf")
+
+
+def test_powers_of_two_are_exact_to_one_part_in_a_million() -> None:
+    x = np.concatenate([np.linspace(-126, 126, 200_001), np.linspace(-1, 1, 20_001)]).astype(np.float32)
+    expected = np.exp2(x.astype(np.float64))
+    assert np.max(np.abs(np.array(exp2(mx.array(x))) / expected - 1)) < 1e-6
+
+
+def test_integers_are_powers_to_the_bit() -> None:
+    x = np.arange(-126, 127, dtype=np.float32)
+    assert (np.array(exp2(mx.array(x))) == np.exp2(x)).all()
+
+
+def test_what_is_hidden_is_nothing_and_no_number_stays_none() -> None:
+    least, hidden, none = exp2(mx.array([-200.0, -INFINITY, float("nan")])).tolist()
+    assert least == hidden == 2.0**-126
+    assert none != none
+
+
+def test_the_sigmoid_is_that_of_mlx() -> None:
+    x = mx.concatenate([mx.linspace(-200, 200, WORTHWHILE), mx.array([INFINITY, -INFINITY, 0.0])])
+    plain = mx.sigmoid
+    found, expected = np.array(Sigmoid(plain)(x)), np.array(plain(x))
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-37)
+    assert found[-3:].tolist() == [1.0, pytest.approx(0.0, abs=1e-37), 0.5]
+    assert np.isnan(np.array(Sigmoid(plain)(mx.full((WORTHWHILE,), float("nan"))))).all()
+
+
+@pytest.mark.parametrize(
+    "x", [mx.zeros((WORTHWHILE - 1,)), mx.zeros((WORTHWHILE,), dtype=mx.bfloat16), mx.zeros((0,)), 0.5]
+)
+def test_few_numbers_and_other_types_are_mlx_s(x: mx.array | float) -> None:
+    asked = []
+    Sigmoid(lambda value: asked.append(value) or mx.sigmoid(value))(x)
+    assert len(asked) == 1
+
+
+def test_what_is_faster_is_measured_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best runs of both count: one that was disturbed does not."""
+    times = iter([9.0, 1.0, 0.5, 9.0, 9.0, 1.1, 9.0, 1.0, 0.6, 9.0] * 2)
+    monkeypatch.setattr(stopwatch, "_seconds", lambda way: next(times))
+    assert stopwatch.faster(lambda: mx.zeros(1), lambda: mx.zeros(1), 0.5)
+    assert not stopwatch.faster(lambda: mx.zeros(1), lambda: mx.zeros(1), 0.4)
+
+
+@pytest.fixture
+def names() -> Iterator[None]:
+    """The names that are exchanged have afterwards what they had before."""
+    sigmoid, attention = mx.sigmoid, mx.fast.scaled_dot_product_attention
+    yield
+    mx.sigmoid, mx.fast.scaled_dot_product_attention = sigmoid, attention
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize("pays", [False, True])
+def test_they_are_exchanged_once_and_where_it_pays(monkeypatch: pytest.MonkeyPatch, pays: bool) -> None:
+    monkeypatch.setattr(stand_ins, "pay", lambda: pays)
+    for _ in range(2):
+        stand_ins.install_for_cpu()
+        assert isinstance(mx.sigmoid, Sigmoid) is pays
+        assert isinstance(mx.fast.scaled_dot_product_attention, Attention) is pays
+        assert not pays or not isinstance(mx.sigmoid._plain, Sigmoid)
+
+
+@pytest.mark.usefixtures("names")
+def test_nothing_is_exchanged_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stand_ins, "backend", lambda: "metal")
+    monkeypatch.setattr(stand_ins, "pay", lambda: pytest.fail("nothing to measure"))
+    stand_ins.install_for_cpu()
