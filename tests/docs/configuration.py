@@ -105,7 +105,7 @@ _OTHERS = {
     "HF_HOME": "where the hub's own cache is; `HF_HUB_CACHE` names it directly. Files in it are not downloaded again",
     "NO_COLOR": "any value: the command prints no colours",
     "OPENBLAS_NUM_THREADS": "threads of OpenBLAS in a model's process, always; by default as many as cores "
-    "while only prompts are read, and one less else",
+    "while only prompts are read and no other program needs one, and one less else",
 }
 """Variables that are no settings."""
 

@@ -1,7 +1,8 @@
 """How many threads OpenBLAS multiplies with: all cores for prompts while nobody decodes, else one core stays free.
 
 The threads of OpenBLAS wait by spinning. With one for every core, a decode step takes the core that the daemon and the
-thread which builds the next step need. While only prompts are read nobody else has much to do.
+thread which builds the next step need. While only prompts are read nobody else of us has much to do. A program that has
+nothing to do with us may: then a thread more is a thread that the others wait for in every product.
 
 Changing the number is setting one integer, which a product reads once, before it begins: so it may be done while
 another thread multiplies, which goes on with the number that it has. That holds for threads of OpenBLAS's own
@@ -14,10 +15,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .others import Others
+
 SPIN = "20"
 """OPENBLAS_THREAD_TIMEOUT: a thread spins for 2^20 ticks of the processor's clock, half a millisecond, before it
 sleeps: between two products, but not from one chunk to the next. By itself OpenBLAS lets it spin up to a tenth of a
 second."""
+
+FREE = 0.5
+"""Cores: all are taken while other programs use less than that."""
 
 _OWN_THREADS = 1  # what openblas_get_parallel gives for them
 
@@ -26,16 +32,17 @@ class Threads:
     """The threads of a library that was just loaded: `library` is a ctypes.CDLL. Raises AttributeError where it cannot
     be told how many."""
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, others: Others | None = None) -> None:
+        self._others = others or Others()
         self._set = library.openblas_set_num_threads
         self._most = self._now = int(library.openblas_get_num_threads())
         self._changes = library.openblas_get_parallel() == _OWN_THREADS
         self._use(self._most - 1)
 
     def use_all(self, wanted: bool) -> None:
-        """From the next product on: one for every core, or for every core but one."""
+        """From the next product on: one for every core where they are free, or for every core but one."""
         if self._changes:
-            self._use(self._most if wanted else self._most - 1)
+            self._use(self._most if wanted and self._others.cores < FREE else self._most - 1)
 
     def _use(self, number: int) -> None:
         number = max(1, number)

@@ -14,6 +14,7 @@ import pytest
 
 from mlx_serve.daemon.engine.blas import NAMES
 from mlx_serve.daemon.engine.cpu import threads
+from mlx_serve.daemon.engine.cpu.others import Others
 from mlx_serve.daemon.engine.cpu.threads import Threads
 
 OWN_THREADS, OPENMP = 1, 2
@@ -37,18 +38,37 @@ class Library:
         self.set.append(number)
 
 
+class Idle(Others):
+    """So many cores are used by others."""
+
+    used = 0.0
+
+    @property
+    def cores(self) -> float:
+        return self.used
+
+
 def test_one_core_is_left_free_until_all_are_wanted() -> None:
     library = Library(4)
-    own = Threads(library)
+    own = Threads(library, Idle())
     assert library.set == [3]
     for wanted in (True, True, False, False, True):
         own.use_all(wanted)
     assert library.set == [3, 4, 3, 4]
 
 
+def test_what_others_use_is_not_taken() -> None:
+    """While another program keeps a core busy; all of them again when it has ended."""
+    library, others = Library(4), Idle()
+    own = Threads(library, others)
+    for others.used in (0.1, 0.9, 2.0, 0.2):
+        own.use_all(True)
+    assert library.set == [3, 4, 3, 4]
+
+
 def test_a_single_core_is_never_changed() -> None:
     library = Library(1)
-    own = Threads(library)
+    own = Threads(library, Idle())
     own.use_all(True)
     own.use_all(False)
     assert library.set == []
@@ -57,7 +77,7 @@ def test_a_single_core_is_never_changed() -> None:
 def test_threads_of_openmp_are_set_once() -> None:
     """Before anything is computed: later it would free buffers that a product may use."""
     library = Library(4, OPENMP)
-    own = Threads(library)
+    own = Threads(library, Idle())
     own.use_all(True)
     assert library.set == [3]
 
@@ -98,14 +118,15 @@ def test_a_child_begins_with_one_core_free() -> None:
     code = (
         "import ctypes, os\n"
         "from mlx_serve.daemon.engine.blas import NAMES, prefer_openblas\n"
-        "from mlx_serve.daemon.engine.cpu.threads import use_all_cores\n"
+        "from mlx_serve.daemon.engine.cpu import threads\n"
         "assert prefer_openblas() is None\n"
         "for name in NAMES:\n"
         "    try: library = ctypes.CDLL(name)\n"
         "    except OSError: continue\n"
         "    break\n"
         "print(library.openblas_get_num_threads())\n"
-        "use_all_cores(True)\n"
+        "threads.FREE = 1e9\n"  # whoever uses this machine
+        "threads.use_all_cores(True)\n"
         "print(library.openblas_get_num_threads(), library.openblas_get_parallel())\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS", "OMP"))}
