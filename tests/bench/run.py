@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import platform
 import statistics
 import subprocess
@@ -60,6 +61,9 @@ def load(server: servers.Server, streams: int, arguments: argparse.Namespace, se
     )
 
 
+NOTHING = {"tok_s": math.nan, "decode_tok_s": math.nan, "step_ms": math.nan}
+"""For a loop that did not run."""
+
 Rounds = dict[str, dict[int, list[Level]]]
 
 
@@ -99,7 +103,7 @@ def table(streams: list[int], results: dict[str, dict[int, dict[str, Any]]], bar
         f"{'mlx-serve':>10} {name:>8} | {'mlx-serve':>9} {name:>7} {'bare':>7}",
     ]
     for count in streams:
-        mine, other, loop = ours[count], theirs[count], bare[count]
+        mine, other, loop = ours[count], theirs[count], bare.get(count, NOTHING)
         against = f"{mine['tok_s'] / other['tok_s']:.2f}" if other["tok_s"] else "-"
         lines.append(
             f"{count:>7} | {mine['tok_s']:>10.1f} {other['tok_s']:>10.1f} {loop['tok_s']:>10.1f} | {against:>7} "
@@ -132,6 +136,7 @@ def main() -> int:
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--against", type=Path, help="another checkout of this project in place of mlx_lm.server")
+    parser.add_argument("--no-bare", action="store_true", help="no bare loop: it takes minutes with bfloat16 on a CPU")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
     streams = [int(count) for count in arguments.streams.split(",")]
@@ -171,8 +176,10 @@ def main() -> int:
                             measure(first, count, number, arguments, rounds)
                         measure(second, count, number, arguments, rounds)
         prompt_tokens = round(rounds["mlx-serve"][streams[0]][0].prompt_tokens)
-        print("bare decode loop", flush=True)
-        bare = ceiling.run(folder, arguments.streams, prompt_tokens, arguments.max_tokens)
+        bare: dict[int, dict[str, Any]] = {}
+        if not arguments.no_bare:
+            print("bare decode loop", flush=True)
+            bare = ceiling.run(folder, arguments.streams, prompt_tokens, arguments.max_tokens)
     results = {name: {count: medians(levels) for count, levels in found.items()} for name, found in rounds.items()}
     print(
         f"\nmedians of {arguments.rounds} rounds, prompts of {prompt_tokens} tokens, {arguments.max_tokens} new tokens"

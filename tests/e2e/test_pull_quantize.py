@@ -28,6 +28,10 @@ def test_a_model_is_fetched_quantized_and_answers(start_pulling: StartPulling, h
         "tokenizer_config.json",
     }
     assert pulling.daemon.chat("acme/spoken-4bit", HELLO.name).text == HELLO.text
+    (loaded,) = json.loads(pulling.command("ps", "--json").stdout)["models"]
+    if loaded["backend"] == "cpu":  # where packed weights are unpacked at load, and `ps` says so
+        assert loaded["precision"] == "float32"
+        assert "cpu float32" in pulling.command("ps").stdout
     assert pulling.complete()
 
 

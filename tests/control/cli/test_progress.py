@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,3 +62,13 @@ def test_ps_says_that_a_model_is_pinned(pinned: bool, until: str) -> None:
     )
     texts = {"name": "m", "id": "a", "backend": "cpu", "precision": None, "expires_at": None, "pinned": pinned}
     assert loaded_table([row | texts]).endswith(f"    {until}")
+
+
+@pytest.mark.parametrize(("precision", "shown"), [("float32", "cpu float32"), (None, "cpu")])
+def test_ps_says_in_which_precision_a_model_computes(precision: str | None, shown: str) -> None:
+    """Where that is not the one of its files: packed weights that were unpacked at load."""
+    row = dict.fromkeys(
+        ("memory", "prefix_memory", "prefix_disk", "context_length", "last_used", "running", "waiting"), 0
+    )
+    texts = {"name": "m", "id": "a", "backend": "cpu", "precision": precision, "expires_at": None}
+    assert re.search(rf"    {shown} +0    ", loaded_table([row | texts]))
