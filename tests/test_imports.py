@@ -52,6 +52,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.embed": (
         *(
             "daemon.protocol",
+            "daemon.engine.cpu",
             "daemon.engine.device",
             "daemon.engine.shapes",
             "daemon.engine.encode",
@@ -63,6 +64,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *(
             "daemon.protocol",
             "daemon.engine.cache",
+            "daemon.engine.cpu",
             "daemon.engine.device",
             "daemon.engine.shapes",
             "daemon.engine.encode",

@@ -40,17 +40,17 @@ class Attention:
     ) -> mx.array:
         """(rows, heads, queries, width) as MLX has it."""
         scores = q.size // max(1, q.shape[-1]) * k.shape[2]
-        known = all(array.dtype == mx.float32 for array in (q, k, v)) and _known(mask)
+        known = all(array.dtype == mx.float32 for array in (q, k, v)) and _known(mask, q.shape[2], k.shape[2])
         worthwhile = q.shape[2] >= SHORTEST and scores >= WORTHWHILE
         if not (known and worthwhile) or any(value is not None for value in options.values()):
             return self._plain(q, k, v, scale=scale, mask=mask, **options)
         return attend(q * (scale * LOG2_E), k, v, mask)
 
 
-def _known(mask: Any) -> bool:
+def _known(mask: Any, queries: int, keys: int) -> bool:
     if isinstance(mask, mx.array):
         return mask.dtype in (mx.bool_, mx.float32)
-    return mask is None or mask == "causal"
+    return mask is None or (mask == "causal" and queries <= keys)
 
 
 def attend(q: mx.array, k: mx.array, v: mx.array, mask: Any) -> mx.array:
@@ -85,13 +85,11 @@ def _joined(parts: list[mx.array], axis: int) -> mx.array:
 
 
 def _added(mask: mx.array, groups: int) -> mx.array:
-    """What is added to scores of (rows, groups, heads a group, queries, keys)."""
+    """What is added to scores of (rows, groups, heads a group, queries, keys), with as many axes."""
     added = mx.where(mask, 0.0, _HIDDEN) if mask.dtype == mx.bool_ else mask * LOG2_E
-    if mask.ndim < 3:
-        return added
-    heads = mask.shape[-3]
+    rows, heads, queries, keys = (1,) * (4 - mask.ndim) + mask.shape
     kinds = (1, 1) if heads == 1 else (groups, heads // groups)
-    return added.reshape(*mask.shape[:-3], *kinds, *mask.shape[-2:])
+    return added.reshape(rows, *kinds, queries, keys)
 
 
 @lru_cache(maxsize=32)

@@ -17,6 +17,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from ..device import backend
 from .stopwatch import faster
 
 LARGEST_OUTPUT = 1200
@@ -81,8 +82,10 @@ class TiledEmbedding(nn.Embedding):  # type: ignore[misc]
 
 
 def use_tiles(network: Any, most_rows: int | None = None) -> int:
-    """Let all plain layers of float32 take tiles, in place; gives how many do. `most_rows`: up to so many rows; None:
-    up to as many as are faster on this machine."""
+    """Let all plain layers of float32 take tiles where MLX computes on the processor, in place; gives how many do. The
+    weights have to be in memory. `most_rows`: up to so many rows; None: up to as many as are faster on this machine."""
+    if backend() != "cpu":
+        return 0
     most = rows_that_pay() if most_rows is None else most_rows
     if not most:
         return 0

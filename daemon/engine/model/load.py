@@ -110,8 +110,7 @@ def _network(
         if backend() != "cpu":  # there a product is cheap to begin, and taking its parts from one another is not
             join(network)
         mx.eval(network.parameters())
-        if backend() == "cpu":
-            use_tiles(network)
+        use_tiles(network)
     return network, tokenizer, precision
 
 

@@ -36,6 +36,9 @@ def masks(rows: int, heads: int, queries: int, keys: int) -> dict[str, Any]:
         "padded rows": padded,
         "both": padded & window,
         "by heads": mx.random.uniform(shape=(rows, heads, queries, keys)) > 0.3,
+        "of keys alone": mx.arange(keys) % 3 > 0,
+        "of heads": mx.random.uniform(shape=(heads, queries, keys)) > 0.3,
+        "the same for all keys": mx.random.normal((rows, heads, queries, 1)),
         "added": mx.random.normal((queries, keys)),
         "added by heads": mx.random.normal((1, heads, queries, keys)),
         "all hidden for a query": window & (mx.arange(queries) != 2)[:, None],
@@ -83,6 +86,7 @@ def test_large_scores_do_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (1, {}),  # a decode step
         (16, {}),  # few scores
+        (257, {"mask": "causal"}),  # more queries than keys
         (256, {"sinks": mx.zeros((4,))}),
         (256, {"mask": mx.zeros((256, 256), dtype=mx.bfloat16)}),
         (256, {"dtype": mx.bfloat16}),
@@ -91,7 +95,7 @@ def test_large_scores_do_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_rest_is_left_to_mlx(queries: int, options: dict[str, Any]) -> None:
     asked: list[Any] = []
     dtype = options.pop("dtype", mx.float32)
-    q, k, v = (array.astype(dtype) for array in inputs(1, 4, 2, queries, max(queries, 256)))
+    q, k, v = (array.astype(dtype) for array in inputs(1, 4, 2, queries, 256))
     Attention(lambda *arrays, **given: asked.append(given) or arrays[0])(q, k, v, scale=0.5, **options)
     assert asked == [{"scale": 0.5, "mask": None} | options]
 

@@ -69,6 +69,13 @@ def test_layers_take_tiles_and_keep_their_arrays(monkeypatch: pytest.MonkeyPatch
     assert seen == [256, 256]
 
 
+def test_nothing_changes_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_rows, "backend", lambda: "metal")
+    monkeypatch.setattr(few_rows, "rows_that_pay", lambda: pytest.fail("nothing to measure"))
+    network = nn.Sequential(nn.Linear(48, 2048))
+    assert use_tiles(network) == 0 and type(network.layers[0]) is nn.Linear
+
+
 def test_more_rows_than_pay_go_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(few_rows, "tile", lambda *_: pytest.fail("no tiles"))
     assert product(mx.ones((5, 48)), mx.ones((2048, 48)), 4).shape == (5, 2048)
