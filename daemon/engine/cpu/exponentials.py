@@ -22,6 +22,11 @@ LOG2_E = 1.4426950408889634
 WORTHWHILE = 1 << 14
 """So many numbers at least: an operation of MLX costs a few microseconds whatever its size is."""
 
+WHOLE = 1 << 19
+"""Up to so many numbers at once; more go in blocks, which stay in the processor's cache between two operations."""
+
+BLOCK = 1 << 16
+
 _ROUNDING = (
     12582912.0  # 1.5 * 2^23: what is added to it has no room for a fraction, and its lowest bits are the integer
 )
@@ -55,7 +60,15 @@ class Sigmoid:
     def __call__(self, x: mx.array, /, **options: Any) -> mx.array:
         if options or not isinstance(x, mx.array) or x.dtype != mx.float32 or x.size < WORTHWHILE:
             return self._plain(x, **options)
-        return 1.0 / (1.0 + exp2(mx.minimum(x * -LOG2_E, _MOST)))
+        if x.size <= WHOLE:
+            return _sigmoid(x)
+        flat = x.reshape(-1)
+        parts = [_sigmoid(flat[begin : begin + BLOCK]) for begin in range(0, x.size, BLOCK)]
+        return mx.concatenate(parts).reshape(x.shape)
+
+
+def _sigmoid(x: mx.array) -> mx.array:
+    return 1.0 / (1.0 + exp2(mx.minimum(x * -LOG2_E, _MOST)))
 
 
 def pay() -> bool:

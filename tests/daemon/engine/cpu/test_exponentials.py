@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlx_serve.daemon.engine.cpu import stand_ins, stopwatch
+from mlx_serve.daemon.engine.cpu import exponentials, stand_ins, stopwatch
 from mlx_serve.daemon.engine.cpu.block_attention import Attention
 from mlx_serve.daemon.engine.cpu.exponentials import WORTHWHILE, Sigmoid, exp2
 
@@ -39,6 +39,16 @@ def test_the_sigmoid_is_that_of_mlx() -> None:
     np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-37)
     assert found[-3:].tolist() == [1.0, pytest.approx(0.0, abs=1e-37), 0.5]
     assert np.isnan(np.array(Sigmoid(plain)(mx.full((WORTHWHILE,), float("nan"))))).all()
+
+
+def test_many_numbers_go_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their places, with a rest, and where they do not lie one after the other."""
+    monkeypatch.setattr(exponentials, "WHOLE", WORTHWHILE)
+    monkeypatch.setattr(exponentials, "BLOCK", 1000)
+    x = mx.random.normal((3, 101, 77)).swapaxes(0, 2)
+    found = Sigmoid(mx.sigmoid)(x)
+    assert found.shape == x.shape
+    np.testing.assert_allclose(np.array(found), np.array(mx.sigmoid(x)), rtol=2e-6)
 
 
 @pytest.mark.parametrize(
