@@ -1,4 +1,8 @@
-"""What MLX has for the processor is exchanged for what is faster, by the names that models call."""
+"""What MLX has for the processor is exchanged for what is faster, by the names that models call.
+
+They choose their way by an array's size, so a function that MLX compiles for all shapes (`shapeless`) cannot hold them;
+in a model's process on a CPU none is compiled so (`serve.live`).
+"""
 
 from __future__ import annotations
 
