@@ -46,10 +46,10 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if not isinstance(request, protocol.Load):
         return
     attention.install()
-    install_for_cpu()
     if backend() == "cpu":  # where MLX would run the C++ compiler for what it fuses (model/replayed.py)
         mx.disable_compile()
     prompts = PromptProcess(mailbox.queue.put)
+    install_for_cpu()
     with signs_of_life(mailbox):
         loaded = _load(request, mailbox, prompts)
     if loaded is None:
