@@ -27,6 +27,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.protocol",
         "daemon.engine.cache",
         "daemon.engine.cpu",
+        "daemon.engine.kernels",
         "daemon.engine.model",
         "daemon.engine.generate",
         "daemon.engine.grammar",
@@ -93,9 +94,11 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.cpu": ("daemon.engine.device",),
     "daemon.engine.model": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.shapes"),
-        *("daemon.engine.cache", "daemon.engine.cpu", "daemon.engine.output", "daemon.engine.output.formats"),
+        *("daemon.engine.cache", "daemon.engine.cpu", "daemon.engine.kernels"),
+        *("daemon.engine.output", "daemon.engine.output.formats"),
         *("daemon.engine.prompt.prompt_frames", "daemon.engine.prompt.insertion.markers"),
     ),
+    "daemon.engine.kernels": (),
     "daemon.engine.vision": (
         *("daemon.protocol", "daemon.engine.device", "daemon.engine.model", "daemon.engine.prompt.prompt_frames"),
         "daemon.engine.prompt.pictures",

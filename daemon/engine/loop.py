@@ -51,13 +51,14 @@ class Quitting(Exception):
 
 
 class Loop:
-    """Runs one worker until the parent says Quit. `rest` is called once when no work has come for REST_SECONDS."""
+    """Runs one worker until the parent says Quit. `rest` is called when no work has come for REST_SECONDS; it gives
+    after how many seconds without work it is called again, None: not in this rest."""
 
-    def __init__(self, worker: Worker, mailbox: Mailbox, rest: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, worker: Worker, mailbox: Mailbox, rest: Callable[[], float | None] = lambda: None) -> None:
         self._worker = worker
         self._mailbox = mailbox
         self._rest = rest
-        self._resting = False
+        self._patience: float | None = REST_SECONDS
         self._beat = time.monotonic()
         self._reported_idle = True
         self._audited = False
@@ -74,11 +75,11 @@ class Loop:
 
     def _take_inbox(self) -> None:
         idle = self._worker.idle
-        messages = self._mailbox.drain(wait=idle, seconds=None if self._resting else REST_SECONDS)
+        messages = self._mailbox.drain(wait=idle, seconds=self._patience)
+        self._patience = REST_SECONDS
         if idle and not messages:
-            self._rest()
+            self._patience = self._rest()
             self._mailbox.send(Step(gauges=self._worker.gauges()))
-        self._resting = idle and not messages
         for message in messages:
             match message:
                 case Ask():

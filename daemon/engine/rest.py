@@ -1,4 +1,5 @@
-"""What an engine does when no work has come for a while: memory goes back, and on NVIDIA GPUs plans are made.
+"""What an engine does when no work has come for a while: memory goes back, on NVIDIA GPUs plans are made, and on CPUs
+decode steps are fused.
 
 cuDNN and cuBLAS plan each shape that they meet, which takes 20 to 100 ms and holds up everybody in the batch. So once a
 model has been idle for a second, the shapes that its next requests are likely to have are computed with made-up ones:
@@ -27,22 +28,34 @@ MEMORY_PART = 4
 
 
 class Rest:
-    """Called with each rest of the engine. `busy`: whether work has come meanwhile. Only `plans` of shapes are made."""
+    """Called with each rest of the engine; gives when it wants to be called again, as in Loop. `busy`: whether work has
+    come meanwhile. Only `plans` of shapes are made. `fusing`: what is called then, as `Fusing` is."""
 
-    def __init__(self, model: LanguageModel | None, limits: Limits, busy: Callable[[], bool], *, plans: bool) -> None:
+    def __init__(
+        self,
+        model: LanguageModel | None,
+        limits: Limits,
+        busy: Callable[[], bool],
+        *,
+        plans: bool,
+        fusing: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._busy = busy
+        self._fusing = fusing
         self._left = shapes(model, limits) if plans and model is not None and model.batchable else iter(())
         self._model = model
         self._limits = limits
 
-    def __call__(self) -> None:
+    def __call__(self) -> float | None:
         release_pool()
         while not self._busy():
             shape = next(self._left, None)
             if shape is None:
                 break
             self._compute(*shape)
+        again = self._fusing()
         release_pool()
+        return again
 
     def _compute(self, rows: int, width: int, steps: int) -> None:
         """A group of so many prompts of so many tokens, and so many steps for all of them. What fails here fails in a

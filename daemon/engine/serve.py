@@ -6,7 +6,8 @@ import contextlib
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import mlx.core as mx
 import msgspec
@@ -20,8 +21,10 @@ from .encode.row_worker import RowWorker
 from .generate.disk import open_disk
 from .generate.generator import Generator, Limits
 from .grammar.compiler import GrammarCompiler
+from .kernels.fusing import Fusing
 from .loop import Loop, Worker
 from .mailbox import Mailbox
+from .model.compiled_layers import functions
 from .model.load import LanguageModel, load
 from .model.model_folder import BadModel, UnsupportedModel
 from .prompt.prompt_frames import ModelData
@@ -46,7 +49,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if not isinstance(request, protocol.Load):
         return
     attention.install()
-    if backend() == "cpu":  # where MLX would run the C++ compiler for what it fuses (model/replayed.py)
+    if backend() == "cpu":  # where MLX would run the C++ compiler for what it fuses (kernels/)
         mx.disable_compile()
     prompts = PromptProcess(mailbox.queue.put)
     install_for_cpu()
@@ -73,11 +76,16 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     if isinstance(worker, Generator):
         frame = msgspec.structs.replace(frame, reuse=worker.reuse, file_bits=worker.file_bits)
     mailbox.send(frame)
+
+    def busy() -> bool:
+        return not mailbox.queue.empty()
+
     rest = Rest(
         model if isinstance(model, LanguageModel) else None,
         limits,
-        lambda: not mailbox.queue.empty(),
+        busy,
         plans=backend() == "cuda",
+        fusing=_fusing(model, request, busy),
     )
     Loop(worker, mailbox, rest=rest).run()
     if isinstance(worker, Generator):
@@ -103,6 +111,13 @@ def _worker(
         _warm_up(model, limits)
     disk = None if request.files is None else open_disk(model, request.files, hello)
     return Generator(model, limits, prompts, disk)
+
+
+def _fusing(model: Model, request: protocol.Load, busy: Callable[[], bool]) -> Callable[[], float | None]:
+    """What a rest does about kernels for the processor."""
+    if request.kernels is None or backend() != "cpu" or not isinstance(model, LanguageModel) or not model.batchable:
+        return lambda: None
+    return Fusing(functions(model.network), request.max_batch, Path(request.kernels), busy)
 
 
 def _warm_up(model: LanguageModel, limits: Limits) -> None:

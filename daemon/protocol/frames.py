@@ -37,7 +37,8 @@ class Load(Value, frozen=True, tag="load"):
     """Load a model: `path` is a folder with the model's real file names; `memory_limit` bytes are for all that MLX
     holds in the process: weights, caches and free buffers. Metal keeps `wired` bytes of the weights resident. At most
     `prefixes` bytes of the caches are for what was read before, None: as many as the engine finds right; `files`: it is
-    kept on disk too."""
+    kept on disk too. `kernels`: the folder for what a CPU's C++ compiler makes while the model rests, None: nothing is
+    compiled."""
 
     path: str
     name: str
@@ -49,6 +50,7 @@ class Load(Value, frozen=True, tag="load"):
     wired: int = 0
     prefixes: int | None = None
     files: PrefixFiles | None = None
+    kernels: str | None = None
 
 
 class Ask(Value, frozen=True, tag="ask"):

@@ -131,4 +131,5 @@ class Loader:
             wired=slot.wired,
             prefixes=None if prefixes is None else prefixes << 20,
             files=None if on_disk == 0 else files,
+            kernels=str(self._settings.home / "cache" / "kernels"),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ import openblas
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
+KERNEL_SECONDS = 180.0
 MODEL = "local/bench"
 
 
@@ -64,6 +66,21 @@ def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]
     if done.returncode:
         raise RuntimeError(f"mlx-serve {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
     return done
+
+
+def rested(server: Server) -> str:
+    """Wait until our daemon's model, on a CPU, has the kernels that it wants; gives what it has said of them, so that a
+    figure tells what it was measured with. An earlier version says nothing."""
+    if server.home is None or " cpu" not in command(server, "ps").stdout:
+        return "nothing to compile"
+    began = time.monotonic()
+    while time.monotonic() - began < KERNEL_SECONDS:
+        lines = [line for path in server.home.glob("logs/*.log") for line in path.read_text("utf-8").splitlines()]
+        said = [line for line in lines if "fuse decode steps" in line or "compile kernels" in line]
+        if said:
+            return str(json.loads(said[-1])["message"])
+        time.sleep(0.2)
+    return f"no word of kernels in {KERNEL_SECONDS:.0f} s"
 
 
 @contextlib.contextmanager

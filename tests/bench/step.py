@@ -3,8 +3,10 @@
 usage: step.py [--shape tiny] [--bits 4] [--dtype float32] [--rows 1,8,32] [--steps 40] [--rounds 3] [--length 200]
 
 The step after the next is launched before a step's tokens are read, as the engine does it. `bare` is mlx-lm's network
-with mlx-lm's caches and rows of one length; the others are the engine's rows, whose lengths differ. `build` is what
-this process's thread does of it, which is where Python is. Medians of the rounds.
+with mlx-lm's caches and rows of one length; the others are the engine's rows, whose lengths differ. On a CPU `compiled`
+is what is replayed, `fused` what has its kernels, which are compiled here when they are first needed. `build` is what
+this process's thread does of it, which is where Python is. Medians of the rounds; the processor's time, of all threads,
+is what others on the machine change least.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from openblas import environment
 
 from mlx_serve.daemon.engine.cache import attention
 from mlx_serve.daemon.engine.cache.capacity import pass_bytes
-from mlx_serve.daemon.engine.model.compiled_layers import compile_layers, undo
+from mlx_serve.daemon.engine.model.compiled_layers import compile_layers, functions, undo
 from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.joined import join
@@ -77,13 +79,21 @@ def engine(model: Any, rows: int, length: int) -> Step:
     return lambda tokens: mx.argmax(forward(Inputs(tokens[:, None])), axis=-1)
 
 
-def measure(step: Step, rows: int, steps: int) -> tuple[float, float]:
-    """Milliseconds a step, and those of them that building its graph took."""
+def fuse(model: Any, rows: int) -> None:
+    """As the engine does while it rests."""
+    measure(engine(model, rows, 2), rows, 1)
+    for function in functions(model):
+        function.attempt(rows)
+        function.use_fused()
+
+
+def measure(step: Step, rows: int, steps: int) -> tuple[float, float, float]:
+    """Milliseconds a step, those of them that building its graph took, and the processor's."""
     current = mx.zeros((rows,), dtype=mx.int32)
     for _ in range(WARM):
         current = step(current)
         mx.eval(current)
-    built, began = 0.0, time.perf_counter()
+    built, began, used = 0.0, time.perf_counter(), time.process_time()
     for _ in range(steps):
         at = time.thread_time()
         following = step(current)
@@ -92,7 +102,8 @@ def measure(step: Step, rows: int, steps: int) -> tuple[float, float]:
         current.tolist()
         current = following
     mx.eval(current)
-    return (time.perf_counter() - began) / steps * 1e3, built / steps * 1e3
+    spent = (time.perf_counter() - began, built, time.process_time() - used)
+    return tuple(seconds / steps * 1e3 for seconds in spent)  # type: ignore[return-value]
 
 
 def main() -> None:
@@ -108,11 +119,15 @@ def main() -> None:
     if "LD_PRELOAD" not in os.environ and "LD_PRELOAD" in (wanted := environment()):
         os.execve(sys.executable, [sys.executable, *sys.argv], wanted)
     attention.install()
+    on_cpu = mx.default_device() == mx.Device(mx.DeviceType.cpu)
+    if on_cpu:
+        mx.disable_compile()  # as a child does
     plain, joined = (network(options.shape, options.bits, options.dtype) for _ in range(2))
     join(joined)
-    print(f"{options.shape}, {options.bits or options.dtype}, {mx.default_device()}: ms a step (build)")
+    print(f"{options.shape}, {options.bits or options.dtype}, {mx.default_device()}:")
+    print("ms a step (build), to plain, of the processor, to plain")
     for rows in map(int, options.rows.split(",")):
-        found: dict[str, list[tuple[float, float]]] = {}
+        found: dict[str, list[tuple[float, float, float]]] = {}
         for place in range(options.rounds + 1):
             for name, model, make in (
                 ("bare", plain, bare),
@@ -120,17 +135,21 @@ def main() -> None:
                 ("joined", joined, engine),
                 ("compiled", plain, engine),
                 ("both", joined, engine),
+                *[("fused", plain, engine)] * on_cpu,
             ):
-                if name in ("compiled", "both"):
+                if name in ("compiled", "both", "fused"):
                     compile_layers(model)
+                if name == "fused":
+                    fuse(model, rows)
                 times = measure(make(model, rows, options.length), rows, options.steps if place else 2)
                 undo(model)
                 if place:
                     found.setdefault(name, []).append(times)
-        first = statistics.median(step for step, _ in found["plain"])
-        for name, runs in found.items():
-            step, build = (statistics.median(run[part] for run in runs) for part in (0, 1))
-            print(f"  {rows:3} rows  {name:8}  {step:8.2f}  ({build:.2f})  {step / first:5.2f}", flush=True)
+        medians = {name: [statistics.median(part) for part in zip(*runs, strict=True)] for name, runs in found.items()}
+        first, _, least = medians["plain"]
+        for name, (step, build, used) in medians.items():
+            ratios = f"{step / first:5.2f}  {used:8.2f}  {used / least:5.2f}"
+            print(f"  {rows:3} rows  {name:8}  {step:8.2f}  ({build:.2f})  {ratios}", flush=True)
 
 
 if __name__ == "__main__":

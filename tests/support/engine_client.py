@@ -145,6 +145,7 @@ class Engine:
         context_length: int | None = None,
         memory_limit: int | None = None,
         kind: protocol.Kind = "llm",
+        kernels: Path | None = None,
     ) -> protocol.Loaded:
         """Wait for the first frame if it has not come, load the model, wait until it is there."""
         self.send(
@@ -156,6 +157,7 @@ class Engine:
                 prefill_tokens_per_step=prefill_tokens_per_step,
                 context_length=context_length,
                 memory_limit=memory_limit,
+                kernels=None if kernels is None else str(kernels),
             )
         )
         while not isinstance(message := self.receive(STARTUP_SECONDS), protocol.Loaded):

@@ -11,6 +11,7 @@ their arrays alone share what is traced, for it is traced anew for every number 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,6 +21,7 @@ from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 
 from ..cache.attention_rows import AttentionRows
 from .blueprint import Blueprint, kind_of, places
+from .replayed import Replayed
 
 
 @dataclass
@@ -39,6 +41,11 @@ class Pieces:
         self._next: Pieces | None = None
         self._after = blueprint.after(None)
         self._ahead: _Ahead | None = None
+
+    @property
+    def functions(self) -> tuple[Callable[..., Sequence[mx.array]], ...]:
+        """What is called in a step of this layer."""
+        return self._blueprint.before, self._after
 
     def precede(self, following: Pieces) -> None:
         """The output of this layer is the input of that one."""
@@ -94,6 +101,16 @@ def compile_layers(network: Any) -> int:
             layer.__class__ = _compiled(type(layer))  # type: ignore[arg-type]
             object.__setattr__(layer, _PIECES, pieces)
     return count
+
+
+def functions(network: Any) -> list[Replayed]:
+    """What compiled layers compute before and after attention on a CPU, each function once; those that are in use."""
+    found: dict[Replayed, None] = {}
+    for layer in getattr(network, "layers", ()):
+        pieces = vars(layer).get(_PIECES)
+        if pieces is not None:
+            found |= {one: None for one in pieces.functions if isinstance(one, Replayed) and one.used}
+    return list(found)
 
 
 def undo(network: Any) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from reference.architectures import END_OF_TURN
+from support.compilers import compiler
 from support.engine_client import Engine, Sequence
+from support.live_daemon import dead
+from support.waiting import wait_until
 
 from mlx_serve.daemon import protocol
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -326,12 +329,19 @@ def test_open_files_stay_allowed(engine: Engine) -> None:
     assert own == child
 
 
-def test_no_answer_waits_for_a_compiler(checkpoint: Callable[[str], Path]) -> None:
-    """On a CPU MLX would run the machine's C++ compiler for whatever it fuses, in half a minute for a first answer."""
-    with Engine() as child:
-        child.load(checkpoint("qwen3"), max_batch=4, prefill_tokens_per_step=16)
+def test_no_answer_waits_for_a_compiler(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """On a CPU MLX would run the machine's C++ compiler for whatever it fuses, in half a minute for a first answer. It
+    runs while the model rests, here for ever; answers come meanwhile, and the end of the model is its end."""
+    pid = tmp_path / "pid"
+    path = compiler(tmp_path / "machine", f"echo $$ >{pid}.part; mv {pid}.part {pid}; exec sleep 600")
+    with Engine({"PATH": path}) as child:
+        child.load(checkpoint("qwen3"), max_batch=4, prefill_tokens_per_step=16, kernels=tmp_path / "kernels")
         hot = Sampling(temperature=0.9, top_p=0.9)
-        asked = [ask(child, sampling=hot), ask(child)]
-        child.finish(asked)
-        assert all(one.finished is not None for one in asked)
-        assert not (Path(child._folder.name) / "mlx").exists()
+        for _ in range(2):
+            asked = [ask(child, sampling=hot), ask(child)]
+            child.finish(asked)
+            assert all(one.finished is not None for one in asked)
+            child.read_until(pid.exists)
+        assert not dead(int(pid.read_text()))
+        child.process.kill()
+        wait_until(lambda: dead(int(pid.read_text())), "the compiler has ended")

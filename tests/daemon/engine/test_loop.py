@@ -1,0 +1,69 @@
+"""When the engine's loop rests."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from mlx_serve.daemon.engine import loop
+from mlx_serve.daemon.engine.loop import Loop
+from mlx_serve.daemon.protocol import Ask, Cancel, Event, Gauges, Quit
+
+
+class Busy:
+    """A worker that has as many steps to do as it has been cancelled."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self.left
+
+    def cancel(self, number: int) -> None:
+        self.left += number
+
+    def step(self) -> None:
+        self.left = max(0, self.left - 1)
+
+    def admit(self, ask: Ask) -> None: ...
+    def receive(self, result: object) -> None: ...
+    def limit(self, memory: int, *, tight: bool) -> None: ...
+
+    def drain(self) -> list[Event]:
+        return []
+
+    def audit(self) -> str | None:
+        return None
+
+    def gauges(self) -> Gauges:
+        return Gauges()
+
+
+class Letters:
+    """A mailbox: each look takes the next batch of messages. `patience` is how long each look would have waited."""
+
+    def __init__(self, *batches: list[Any]) -> None:
+        self._batches = deque(batches)
+        self.patience: list[float | None] = []
+
+    def drain(self, *, wait: bool, seconds: float | None = None) -> list[Any]:
+        self.patience.append(seconds if wait else 0)
+        return self._batches.popleft()
+
+    def send(self, message: object) -> None: ...
+
+
+def test_a_rest_goes_on_as_long_as_it_wants_to_and_never_while_somebody_decodes() -> None:
+    worker, rests = Busy(), iter([0.25, 0.25, None, 0.5])
+    letters = Letters([], [], [], [Cancel(id=2)], [], [], [Quit()])
+    rested = []
+
+    def rest() -> float | None:
+        assert worker.idle
+        rested.append(len(letters.patience))
+        return next(rests)
+
+    Loop(worker, letters, rest=rest).run()  # type: ignore[arg-type]
+    assert letters.patience == [loop.REST_SECONDS, 0.25, 0.25, None, 0, loop.REST_SECONDS, 0.5]
+    assert rested == [1, 2, 3, 6]
