@@ -11,6 +11,7 @@ import queue
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,9 +20,11 @@ from .. import protocol
 
 
 class Mailbox:
-    """`queue` receives frames from the parent and whatever other threads of the child put in."""
+    """`queue` receives frames from the parent and whatever other threads of the child put in; work that is asked for
+    goes to `asked` instead, where there is one, by the thread that reads: it need not wait for the end of a step."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self.asked: Callable[[protocol.Ask], None] | None = None
         self._socket = sock
         self._sending = threading.Lock()
         self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -65,4 +68,8 @@ class Mailbox:
                 body = stream.read(length)
                 if len(body) < length:
                     break
-                self.queue.put(protocol.decode_to_child(body))
+                message = protocol.decode_to_child(body)
+                if self.asked is not None and isinstance(message, protocol.Ask):
+                    self.asked(message)
+                else:
+                    self.queue.put(message)

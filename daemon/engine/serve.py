@@ -75,10 +75,11 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
     release_pool()
     if isinstance(worker, Generator):
         frame = msgspec.structs.replace(frame, reuse=worker.reuse, file_bits=worker.file_bits)
+        mailbox.asked = worker.admit
     mailbox.send(frame)
 
     def busy() -> bool:
-        return not mailbox.queue.empty()
+        return bool(prompts.busy) or not mailbox.queue.empty()
 
     rest = Rest(
         model if isinstance(model, LanguageModel) else None,

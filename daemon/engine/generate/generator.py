@@ -84,6 +84,7 @@ class Generator:
     # what comes in
 
     def admit(self, ask: Ask) -> None:
+        """From any thread: its prompt is prepared while a step goes on."""
         self._prompts.put(ask)
 
     def receive(self, result: Ready | Counted | Detokenized | Rejected) -> None:

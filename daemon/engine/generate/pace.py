@@ -1,9 +1,11 @@
 """How many prompt tokens a step takes: plain arithmetic on the times that steps took.
 
-Two rules. A step of prefill, alone or beside decoding, takes at most what LONGEST_SECONDS allow on this device, so that
-a cancel, a ping or a newcomer waits no longer, however slow the device is. And beside decoding the configured tokens
-per step are stretched only while they make the others' steps longer by less than STALL_SECONDS. A GPU that waits for
-its launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
+Three rules. A step of prefill takes at most what LONGEST_SECONDS allow on this device, so that a cancel, a ping or a
+newcomer waits no longer, however slow the device is. Beside decoding it takes at most BESIDE_SECONDS, or as long as
+BESIDE_STEPS of those who decode where that is more, so that they go on at a third of their pace at least where a step
+takes long. And the configured tokens per step are stretched there only while they make the others' steps longer by
+less than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly more time than 400, so more is
+tried even where a stall is near.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from collections import deque
 
 LONGEST_SECONDS = 0.5
 AIM = 0.8  # of the longest: times scatter
+BESIDE_SECONDS = 0.05
+BESIDE_STEPS = 2
 FEWEST_TOKENS = 4
 REMEMBERED = 4
 GROWTH = 4
@@ -73,6 +77,12 @@ class Pace:
         that are read to their ends in it, so that nobody waits for the rest of one."""
         idle = IDLE_FACTOR * (GROUP_FACTOR if several else 1)
         return self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
+
+    def share(self, decoding: int) -> float:
+        """What of a prefill's own allowance the next step may take."""
+        if not decoding:
+            return 1.0
+        return min(1.0, max(BESIDE_SECONDS, BESIDE_STEPS * (self._plain or 0.0)) / (LONGEST_SECONDS * AIM))
 
     def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int) -> None:
         """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows."""

@@ -22,7 +22,7 @@ from ..prefix.recording import Recording
 from ..shapes import EXACT, Shapes
 from ..vision.view import View
 from .choices import Choices
-from .pace import Allowance
+from .pace import FEWEST_TOKENS, Allowance
 from .sampling.scores import widest
 from .sequence import Sequence as Generated
 
@@ -83,10 +83,11 @@ class Prefill:
         """How many chunks are left, if each may have this budget."""
         return -(-(self.total - self.done) // self._width(budget))
 
-    def _width(self, budget: int) -> int:
-        """Of the next chunk, where it is not the last one; more than is left, where that is within the budget."""
-        share, grain = max(budget, self._at_once) // len(self.requests), self._shapes.grain
-        width = min(share, self.allowance.tokens)
+    def _width(self, budget: int, share: float = 1.0) -> int:
+        """Of the next chunk, where it is not the last one; more than is left, where that is within the budget. `share`:
+        of its allowance."""
+        each, grain = max(budget, self._at_once) // len(self.requests), self._shapes.grain
+        width = min(each, max(FEWEST_TOKENS, int(self.allowance.tokens * share)))
         if self._widest is not None:
             width = min(width, self._widest)
         return max(1, width if width < grain or width >= self.total - self.done else width // grain * grain)
@@ -107,14 +108,14 @@ class Prefill:
     def abandoned(self) -> bool:
         return next(self.members(), None) is None
 
-    def begin_chunk(self, budget: int, step: int) -> Chunk:
-        """Start the next chunk, of at most `budget` tokens over the whole group, in this step of the engine. While a
-        picture was not looked at, the next piece of that is the chunk, of no tokens."""
+    def begin_chunk(self, budget: int, step: int, share: float = 1.0) -> Chunk:
+        """Start the next chunk in this step of the engine: at most `budget` tokens over the whole group, and that share
+        of its allowance. While a picture was not looked at, the next piece of that is the chunk, of no tokens."""
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         if self._view is not None and self._view.pending:
             self._state = self._view.begin_piece()
             return Chunk(self, 0, 0, step, began)
-        end = min(self.total, self.done + self._width(budget))
+        end = min(self.total, self.done + self._width(budget, share))
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))
         if self.recording is not None:

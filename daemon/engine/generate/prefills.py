@@ -116,7 +116,7 @@ class Prefills:
         if prefill is None:
             return
         try:
-            self._chunk = prefill.begin_chunk(budget, step)
+            self._chunk = prefill.begin_chunk(budget, step, self._pace.share(decoding))
         except (MemoryError, RuntimeError) as error:
             self._fail(prefill, error)
             return

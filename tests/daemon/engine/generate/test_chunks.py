@@ -23,8 +23,8 @@ def widths(
     found: list[int] = []
     begin = Prefill.begin_chunk
 
-    def noted(self: Prefill, budget: int, step: int) -> Chunk:
-        chunk = begin(self, budget, step)
+    def noted(self: Prefill, budget: int, step: int, share: float) -> Chunk:
+        chunk = begin(self, budget, step, share)
         found.append(chunk.width)
         return chunk
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from mlx_serve.daemon.engine.generate.pace import (
+    AIM,
+    BESIDE_SECONDS,
+    BESIDE_STEPS,
     FEWEST_TOKENS,
     IDLE_FACTOR,
     LONGEST_SECONDS,
@@ -76,6 +79,16 @@ def test_more_is_taken_in_when_nobody_decodes() -> None:
     assert pace.budget(1, several=True) == 64
     pace.stretch = 16
     assert (pace.budget(3), pace.budget(0)) == (1024, 1024)
+
+
+def test_those_who_decode_keep_a_third_of_their_pace() -> None:
+    """Beside them a chunk takes twice as long as their steps, or a twentieth of a second where that is more."""
+    pace = Pace(64, 1000)
+    assert pace.share(0) == 1.0 and pace.share(3) == BESIDE_SECONDS / (LONGEST_SECONDS * AIM)
+    pace.note_step(0.1, decoding=3, prefilled=0, budget=64)
+    assert pace.share(3) == BESIDE_STEPS * 0.1 / (LONGEST_SECONDS * AIM)
+    pace.note_step(60.0, decoding=3, prefilled=0, budget=64)
+    assert pace.share(3) == 1.0
 
 
 def test_a_chunk_fits_into_the_longest_step() -> None:
