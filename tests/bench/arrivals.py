@@ -5,9 +5,9 @@
 
 `behind`: the first token of a short request while a long prompt is read, and alone. `beside`: the time per token of
 four streams while long prompts come one after the other, and alone; and what a long prompt takes, with them and alone.
-`random`: prompts of 50 to 8,000 words that arrive as a Poisson process at a share of the rate that closed clients
-reach; the time per token, and that of the same requests one after the other. Times in milliseconds, one server at a
-time.
+`random`: prompts of 50 to 8,000 words, or of less, that arrive as a Poisson process at a share of the rate that closed
+clients reach; the time per token, and that of the same requests one after the other. Times in milliseconds, one server
+at a time.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ async def at_random(ask: Ask, source: random.Random, arguments: argparse.Namespa
     """The same mix of prompts from closed clients, one after the other, and as a Poisson process."""
 
     def mix(count: int) -> Iterator[str]:
-        lengths = [MIX[place % len(MIX)] for place in range(count)]
+        lengths = [MIX[place % len(MIX)] * arguments.longest // max(MIX) for place in range(count)]
         source.shuffle(lengths)
         return (text(source, length) for length in lengths)
 
@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=12000, help="words of a long prompt")
     parser.add_argument("--tokens", type=int, default=200, help="of each stream beside long prompts")
     parser.add_argument("--requests", type=int, default=40, help="that arrive at random")
+    parser.add_argument("--longest", type=int, default=max(MIX), help="words of the longest of them")
     parser.add_argument("--share", type=float, default=0.7, help="of the rate that closed clients reach")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
