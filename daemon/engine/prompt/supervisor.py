@@ -16,11 +16,12 @@ from .forked import Forked, Task
 from .prompt_frames import Drop, FromWorker, Note, PromptJob, body, receive, send
 from .worker import Preparer, grammar_refused, out_of_memory
 
-MOST_WORKERS = max(4, min(8, (os.cpu_count() or 1) // 2))
+_CORES = os.cpu_count() or 1
+MOST_WORKERS = max(4, min(8, _CORES // 2))
 MOST_LARGE = 2
 LARGE = 1 << 20
 """A job of so many bytes is large: two at once, so that there are workers for the others."""
-FORK_SECONDS = 0.02
+FORK_SECONDS = 0.02 if _CORES >= 8 else 0.05
 CANCEL_SECONDS = 0.1
 IDLE_SECONDS = 10.0
 LOOK_SECONDS = 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from support.engine_wire import Wire, ask, generator, run
 
 from mlx_serve.daemon.engine.generate import prefill, prefills
+from mlx_serve.daemon.engine.generate.pace import Allowance, Freshest, Pace
 from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shapes import Shapes
@@ -19,7 +21,7 @@ from mlx_serve.daemon.engine.shapes import Shapes
 def widths(
     model: LanguageModel, length: int, shapes: Shapes, monkeypatch: pytest.MonkeyPatch, count: int = 1
 ) -> tuple[list[int], Wire]:
-    """Of the chunks of so many prompts, on a device that takes all of one in one."""
+    """Of the chunks of so many prompts, on a device that is as fast as one may be, whatever the clock says."""
     found: list[int] = []
     begin = Prefill.begin_chunk
 
@@ -29,6 +31,10 @@ def widths(
         return chunk
 
     monkeypatch.setattr(Prefill, "begin_chunk", noted)
+    monkeypatch.setattr(Pace, "share", lambda pace, decoding: 1.0)
+    for one in (Allowance, Freshest):
+        monkeypatch.setattr(one, "note", lambda *_: None)
+    model = replace(model, prefill_rate=1e6)
     wire = Wire(model)
     made = generator(model, wire, tokens_per_step=256, max_batch=16)
     made._shapes = shapes
