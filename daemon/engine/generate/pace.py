@@ -33,13 +33,13 @@ class Allowance:
     def __init__(self, tokens: int) -> None:
         self.tokens = max(FEWEST_TOKENS, tokens)
 
-    def note(self, tokens: int, seconds: float) -> None:
-        """A chunk of so many tokens took so long."""
+    def note(self, tokens: int, seconds: float, share: float = 1.0) -> None:
+        """A chunk of so many tokens, that had this share of the allowance, took so long."""
         fitting = int(tokens * LONGEST_SECONDS * AIM / max(seconds, 1e-6))
         if fitting < self.tokens:
             # A GPU compiles kernels for a shape that it has not met: no chunk says more than that half is enough.
             self.tokens = max(FEWEST_TOKENS, fitting, self.tokens // 2)
-        elif 2 * tokens >= self.tokens:  # a small chunk says little of what a large one costs
+        elif 2 * tokens >= self.tokens * share:  # a small chunk says little of what a large one costs
             self.tokens = min(fitting, GROWTH * self.tokens)
 
 

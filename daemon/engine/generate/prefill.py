@@ -114,7 +114,7 @@ class Prefill:
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         if self._view is not None and self._view.pending:
             self._state = self._view.begin_piece()
-            return Chunk(self, 0, 0, step, began)
+            return Chunk(self, 0, 0, step, began, share)
         end = min(self.total, self.done + self._width(budget, share))
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))
@@ -136,7 +136,7 @@ class Prefill:
         mx.async_eval(self._state)
         if self.complete:
             self.release()
-        return Chunk(self, width, sum(map(len, rows)), step, began)
+        return Chunk(self, width, sum(map(len, rows)), step, began, share)
 
     def wait(self) -> None:
         """Until the chunk that was begun last is computed."""
@@ -145,7 +145,7 @@ class Prefill:
     def note(self, chunk: Chunk, seconds: float) -> None:
         """A chunk took so long."""
         if chunk.width:
-            self.allowance.note(chunk.width, seconds)
+            self.allowance.note(chunk.width, seconds, chunk.share)
         elif self._view is not None:
             self._view.note(seconds)
 
@@ -157,11 +157,12 @@ class Prefill:
 
 class Chunk:
     """A part of a prefill on the device: `width` tokens a row, `tokens` of prompt in all, begun in this step, and then
-    by the clock."""
+    by the clock, with that share of its allowance."""
 
-    def __init__(self, prefill: Prefill, width: int, tokens: int, step: int, begun: float) -> None:
+    def __init__(self, prefill: Prefill, width: int, tokens: int, step: int, begun: float, share: float) -> None:
         self.prefill = prefill
         self.width = width
         self.tokens = tokens
         self.step = step
         self.begun = begun
+        self.share = share

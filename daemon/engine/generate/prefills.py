@@ -143,7 +143,8 @@ class Prefills:
             return
         seconds = self._pace.without_decoding(time.monotonic() - chunk.begun, launches)
         chunk.prefill.note(chunk, seconds)
-        if 0 < chunk.width == chunk.prefill.done - chunk.prefill.start:  # its first: what the next newcomer may take
+        first = 0 < chunk.width == chunk.prefill.done - chunk.prefill.start
+        if first and (chunk.share == 1.0 or chunk.prefill.complete):  # what the next newcomer may take
             self._pace.fresh.note(chunk.width * len(chunk.prefill.requests), seconds)
 
     def rest(self) -> None:

@@ -81,6 +81,18 @@ def test_more_is_taken_in_when_nobody_decodes() -> None:
     assert (pace.budget(3), pace.budget(0)) == (1024, 1024)
 
 
+def test_a_share_of_an_allowance_grows_until_it_takes_its_time() -> None:
+    """A device that takes 20 ms for any chunk and 0.3 for a token: what is read beside others takes their 50 ms in the
+    end, though it began with far fewer tokens, or far more."""
+    share = Pace(64, 1000).share(1)
+    for tokens in (60, 5000):
+        allowance = Allowance(tokens)
+        for _ in range(30):
+            count = max(FEWEST_TOKENS, int(allowance.tokens * share))
+            allowance.note(count, 0.02 + 0.0003 * count, share)
+        assert 90 <= allowance.tokens * share <= 101
+
+
 def test_those_who_decode_keep_a_third_of_their_pace() -> None:
     """Beside them a chunk takes twice as long as their steps, or a twentieth of a second where that is more."""
     pace = Pace(64, 1000)
