@@ -1,11 +1,11 @@
 """How many prompt tokens a step takes: plain arithmetic on the times that steps took.
 
 Three rules. A step of prefill takes at most what LONGEST_SECONDS allow on this device, so that a cancel, a ping or a
-newcomer waits no longer, however slow the device is. Beside decoding it takes at most BESIDE_SECONDS, or as long as
-BESIDE_STEPS of those who decode where that is more, so that they go on at a third of their pace at least where a step
-takes long. And the configured tokens per step are stretched there only while they make the others' steps longer by
-less than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly more time than 400, so more is
-tried even where a stall is near.
+newcomer waits no longer, however slow the device is. Beside decoding, prompts that need several take at most
+BESIDE_SECONDS, or as long as BESIDE_STEPS of those who decode where that is more, so that they go on at a third of
+their pace at least where a step takes long. And the configured tokens per step are stretched there only while they
+make the others' steps longer by less than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly
+more time than 400, so more is tried even where a stall is near.
 """
 
 from __future__ import annotations

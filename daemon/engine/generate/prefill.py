@@ -92,6 +92,10 @@ class Prefill:
             width = min(width, self._widest)
         return max(1, width if width < grain or width >= self.total - self.done else width // grain * grain)
 
+    def _at_most(self, budget: int, share: float) -> float:
+        """All of its allowance for those that can be read to their ends at once, so that they cost one step."""
+        return 1.0 if self.done == self.start and self._width(budget) >= self.total - self.done else share
+
     @property
     def rows(self) -> int:
         """How many rows of the batch its sequences will take."""
@@ -110,11 +114,13 @@ class Prefill:
 
     def begin_chunk(self, budget: int, step: int, share: float = 1.0) -> Chunk:
         """Start the next chunk in this step of the engine: at most `budget` tokens over the whole group, and that share
-        of its allowance. While a picture was not looked at, the next piece of that is the chunk, of no tokens."""
+        of its allowance where it needs several. While a picture was not looked at, the next piece of that is the chunk,
+        of no tokens."""
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         if self._view is not None and self._view.pending:
             self._state = self._view.begin_piece()
             return Chunk(self, 0, 0, step, began, share)
+        share = self._at_most(budget, share)
         end = min(self.total, self.done + self._width(budget, share))
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))

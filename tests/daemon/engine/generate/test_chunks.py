@@ -12,7 +12,7 @@ import pytest
 from support.engine_wire import Wire, ask, generator, run
 
 from mlx_serve.daemon.engine.generate import prefill, prefills
-from mlx_serve.daemon.engine.generate.pace import Allowance, Freshest, Pace
+from mlx_serve.daemon.engine.generate.pace import AIM, LONGEST_SECONDS, Allowance, Freshest, Pace
 from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shapes import Shapes
@@ -84,3 +84,28 @@ def test_what_a_chunk_takes_begins_with_its_operations(llama: LanguageModel, mon
     wire = Wire(llama)
     run((generator(llama, wire, tokens_per_step=16), wire), iter([[ask(1, tuple(range(200)), 2)]]))
     assert taken[0] >= 3.0
+
+
+def test_only_prompts_of_several_steps_take_less_beside_others(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short one is read at once; of a long one each chunk has the share, the last one too."""
+    found: dict[int, list[int]] = {60: [], 299: []}
+    begin = Prefill.begin_chunk
+
+    def noted(self: Prefill, budget: int, step: int, share: float) -> Chunk:
+        chunk = begin(self, budget, step, share)
+        found.setdefault(self.total, []).append(chunk.width)
+        return chunk
+
+    monkeypatch.setattr(Prefill, "begin_chunk", noted)
+    monkeypatch.setattr(Pace, "share", lambda pace, decoding: 0.25 if decoding else 1.0)
+    for one in (Allowance, Freshest):
+        monkeypatch.setattr(one, "note", lambda *_: None)
+    model = replace(llama, prefill_rate=200 / (LONGEST_SECONDS * AIM))
+    wire = Wire(model)
+    made = generator(model, wire, tokens_per_step=512)
+    first, short, long = ((*range(3, 3 + length),) for length in (5, 61, 300))
+    run((made, wire), iter([[ask(1, first, 60)], [], [], [ask(2, short, 2)], [], [], [ask(3, long, 2)]]))
+    assert found[60] == [60]
+    assert found[299] == [50] * 5 + [49]
