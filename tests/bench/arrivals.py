@@ -20,12 +20,12 @@ import random
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import aiohttp
 import servers
 from load import Stream, stream, text
-from run import checkpoint
+from prefix import p95
+from run import checkpoint, checkpoint_options
 
 SHORT_WORDS = 50
 SHORT_TOKENS = 8
@@ -44,10 +44,6 @@ async def asking(server: servers.Server) -> AsyncIterator[Ask]:
         yield lambda prompt, tokens: asyncio.ensure_future(stream(session, server.url, server.model, prompt, tokens))
 
 
-def p95(times: list[float]) -> float:
-    return sorted(times)[min(len(times) - 1, int(len(times) * 0.95))]
-
-
 async def behind(ask: Ask, source: random.Random, arguments: argparse.Namespace) -> dict[str, float]:
     """Short requests one after the other, alone and as long as a long prompt is read."""
     alone = [1e3 * (await ask(text(source, SHORT_WORDS), SHORT_TOKENS)).first for _ in range(8)][3:]
@@ -63,7 +59,7 @@ async def behind(ask: Ask, source: random.Random, arguments: argparse.Namespace)
     return {
         "short alone": statistics.median(alone),
         "short behind p50": statistics.median(waited or [0.0]),
-        "short behind p95": p95(waited or [0.0]),
+        "short behind p95": p95(sorted(waited) or [0.0]),
         "ratio": ratio,
         "requests": len(waited),
         "long": 1e3 * (await long).first,
@@ -120,7 +116,7 @@ async def at_random(ask: Ask, source: random.Random, arguments: argparse.Namespa
         asked.append(ask(prompt, MIX_TOKENS))
         await asyncio.sleep(source.expovariate(rate))
     done = await asyncio.gather(*asked)
-    tokens = [1e3 * one.per_token for one in done]
+    tokens = sorted(1e3 * one.per_token for one in done)
     return {
         "requests/s": rate,
         "a token unloaded p50": statistics.median(unloaded),
@@ -128,7 +124,7 @@ async def at_random(ask: Ask, source: random.Random, arguments: argparse.Namespa
         "a token p95": p95(tokens),
         "ratio of p95": p95(tokens) / statistics.median(unloaded),
         "first token p50": 1e3 * statistics.median(one.first for one in done),
-        "first token p95": p95([1e3 * one.first for one in done]),
+        "first token p95": p95(sorted(1e3 * one.first for one in done)),
     }
 
 
@@ -147,10 +143,7 @@ async def measure(server: servers.Server, arguments: argparse.Namespace) -> None
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="tiny")
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--bits", type=int, default=0)
+    checkpoint_options(parser)
     parser.add_argument("--long", type=int, default=12000, help="words of a long prompt")
     parser.add_argument("--tokens", type=int, default=200, help="of each stream beside long prompts")
     parser.add_argument("--requests", type=int, default=40, help="that arrive at random")

@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 import servers
 from load import Stream, stream, text
-from run import checkpoint
+from run import checkpoint, checkpoint_options
 
 from mlx_serve.daemon import prefix_folder
 from mlx_serve.daemon.engine.blas import prefer_openblas
@@ -242,10 +242,7 @@ def shortened(value: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="tiny")
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--bits", type=int, default=0)
+    checkpoint_options(parser)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--shared", type=int, default=3000)

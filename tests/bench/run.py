@@ -32,6 +32,14 @@ from make_model import SHAPES
 from mlx_serve import __version__
 
 
+def checkpoint_options(parser: argparse.ArgumentParser) -> None:
+    """What `checkpoint` asks of a command line."""
+    parser.add_argument("--model", type=Path, help="a checkpoint folder instead of a made one")
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--bits", type=int, choices=(4, 8))
+    parser.add_argument("--dtype", default="float32", choices=("bfloat16", "float16", "float32"))
+
+
 @contextlib.contextmanager
 def checkpoint(arguments: argparse.Namespace) -> Iterator[Path]:
     """The folder that was given, or a checkpoint made for this run."""
@@ -125,10 +133,7 @@ def table(streams: list[int], results: dict[str, dict[int, dict[str, Any]]], bar
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a checkpoint folder instead of a made one")
-    parser.add_argument("--shape", choices=SHAPES, default="tiny")
-    parser.add_argument("--bits", type=int, choices=(4, 8))
-    parser.add_argument("--dtype", default="float32", choices=("bfloat16", "float16", "float32"))
+    checkpoint_options(parser)
     parser.add_argument("-c", "--streams", default="1,8,32")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--per", type=int, default=2, help="requests per stream in a round")
