@@ -77,7 +77,7 @@ class Generator:
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
-        self._prefills = Prefills(self._pace, self._fail_prompts)
+        self._prefills = Prefills(self._pace, self._fail_prompts, blocking=backend() == "cpu")
         self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
         self._steps = 0
 
@@ -185,35 +185,51 @@ class Generator:
         self._reuse.close(seconds)
 
     def _step(self) -> None:
+        """Read what was drawn, or after the launch where that is early; then a piece of a prompt, and the launch."""
         before, launched_at = self._launch, self._launched_at
         began, prefilled = time.monotonic(), self._prefills.tokens
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
-        if before is not None and not self.pipelining.early(len(self._batch), self._batch.nbytes):
+        first = before is not None and any(not sequence.generated for sequence in before.sequences)
+        early = before is None or self.pipelining.early(len(self._batch), self._batch.nbytes)
+        if before is not None and (not early or (first and self._prefills.blocking)):
             self._note_stops(before)
+            if first:  # tokens wait for no launch
+                self._take(before, launched_at)
+                return
         self._leave()
+        self._read_prompts(budget, awaited=first)
         self._join()
         use_all_cores(not len(self._batch))
         for sequence in self._batch.sequences if self._reuse.grows else ():
             self._reuse.grow(sequence, *self._batch.held(sequence))
         self._launch, self._launched_at = (self._batch.launch(before) if len(self._batch) else None), self._steps
-        self._prefills.begin_chunk(budget, self._steps, decoding=len(self._batch) > 0)
         if before is not None:
-            self._answers.take(before)
-            self._prefills.settle_before(launched_at, decoding=len(self._batch) > 0)
+            self._take(before, launched_at)
         seconds = time.monotonic() - began
         same = before is not None and self._launch is not None and before.sequences == self._launch.sequences
         self.pipelining.note(
-            seconds, plain=same and prefilled == self._prefills.tokens and not self._prefills.computing
+            seconds,
+            plain=same
+            and prefilled == self._prefills.tokens
+            and not (self._prefills.computing or self._prefills.pieces),
         )
         self._pace.note_step(
             seconds,
             decoding=decoding,
             prefilled=self._prefills.tokens - prefilled,
             budget=budget,
+            pieces=self._prefills.pieces,
         )
         self._steps += 1
         if self._at_rest:
             self._prefills.rest()
+
+    def _take(self, launch: Launch, launched_at: int) -> None:
+        """Tell what a step has drawn."""
+        self._answers.take(launch)
+        if self._launch is launch:
+            self._launch = None
+        self._prefills.settle_before(launched_at, decoding=len(self._batch) > 0)
 
     def _note_stops(self, launch: Launch) -> None:
         """See before the next launch who ends with the token just drawn, so that no step is spent on them."""
@@ -291,9 +307,14 @@ class Generator:
 
     # joining it
 
-    def _join(self) -> None:
+    def _read_prompts(self, budget: int, *, awaited: bool) -> None:
+        """`awaited`: the step under way gives first tokens."""
         self._prefills.drop_abandoned()
         self._begin_prefills()
+        use_all_cores(not len(self._batch))
+        self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)
+
+    def _join(self) -> None:
         for prefill in self._prefills.complete:
             self._tell_scores(prefill)
             joining, occupancy = [], self._occupancy
@@ -329,6 +350,7 @@ class Generator:
         """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be
         through before it; the others wait for a group, in which they cost less."""
         budget = self._pace.budget(len(self._batch))
+        brief = self._pace.brief(decoding=len(self._batch) > 0)
         at_once = self._pace.budget(len(self._batch), several=True)
         while True:
             self._reuse.look(
@@ -336,7 +358,7 @@ class Generator:
                 [one.recording for one in self._prefills if one.recording is not None and not one.complete],
             )
             shortest = self._prefills.shortest
-            if shortest is not None and shortest.chunks(budget) <= 1:
+            if shortest is not None and shortest.brief(budget, brief):
                 return
             coming = [sequence.length + 1 for sequence in self._prefills.sequences()]
             group = self._scheduler.next_group(

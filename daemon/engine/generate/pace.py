@@ -1,11 +1,12 @@
 """How many prompt tokens a step takes: plain arithmetic on the times that steps took.
 
-Three rules. A step of prefill takes at most what LONGEST_SECONDS allow on this device, so that a cancel, a ping or a
-newcomer waits no longer, however slow the device is. Beside decoding, prompts that need several take at most
-BESIDE_SECONDS, or as long as BESIDE_STEPS of those who decode where that is more, so that they go on at a third of
-their pace at least where a step takes long. And the configured tokens per step are stretched there only while they
-make the others' steps longer by less than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly
-more time than 400, so more is tried even where a stall is near.
+Three rules. A chunk of a prompt takes at most what LONGEST_SECONDS allow on this device, and is computed in pieces of
+PIECE_SECONDS, so that a cancel, a ping or a newcomer waits no longer, however slow the device is. Beside decoding a
+piece takes as long as a step of those who decode, and where it took longer the next one waits until they have had as
+much time as it: they go on at half their pace at least. Prompts that are read to their ends within BRIEF_SECONDS, or
+BRIEF_STEPS of theirs, are read at once. And the configured tokens per step are stretched there only while they make the
+others' steps longer by less than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly more
+time than 400, so more is tried even where a stall is near.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections import deque
 
 LONGEST_SECONDS = 0.5
 AIM = 0.8  # of the longest: times scatter
-BESIDE_SECONDS = 0.05
-BESIDE_STEPS = 2
+PIECE_SECONDS = 0.03
+BRIEF_SECONDS = 0.05
+BRIEF_STEPS = 2
 FEWEST_TOKENS = 4
 REMEMBERED = 4
 GROWTH = 4
@@ -33,13 +35,17 @@ class Allowance:
     def __init__(self, tokens: int) -> None:
         self.tokens = max(FEWEST_TOKENS, tokens)
 
-    def note(self, tokens: int, seconds: float, share: float = 1.0) -> None:
-        """A chunk of so many tokens, that had this share of the allowance, took so long."""
+    def seconds(self, tokens: int) -> float:
+        """What a chunk of so many tokens is expected to take."""
+        return tokens / self.tokens * LONGEST_SECONDS * AIM
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A chunk of so many tokens took so long."""
         fitting = int(tokens * LONGEST_SECONDS * AIM / max(seconds, 1e-6))
         if fitting < self.tokens:
             # A GPU compiles kernels for a shape that it has not met: no chunk says more than that half is enough.
             self.tokens = max(FEWEST_TOKENS, fitting, self.tokens // 2)
-        elif 2 * tokens >= self.tokens * share:  # a small chunk says little of what a large one costs
+        elif 2 * tokens >= self.tokens:  # a small chunk says little of what a large one costs
             self.tokens = min(fitting, GROWTH * self.tokens)
 
 
@@ -71,6 +77,7 @@ class Pace:
         self._stalled = False
         self._wait = 0
         self._plain: float | None = None
+        self._owed = 0.0
 
     def budget(self, decoding: int, *, several: bool = False) -> int:
         """The most tokens of prefill for the next step, whatever a prefill's own allowance is. `several`: of prompts
@@ -78,16 +85,32 @@ class Pace:
         idle = IDLE_FACTOR * (GROUP_FACTOR if several else 1)
         return self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
 
-    def share(self, decoding: int) -> float:
-        """What of a prefill's own allowance the next step may take."""
-        if not decoding:
-            return 1.0
-        return min(1.0, max(BESIDE_SECONDS, BESIDE_STEPS * (self._plain or 0.0)) / (LONGEST_SECONDS * AIM))
+    def piece(self, *, decoding: bool) -> float:
+        """Seconds that a piece of a chunk may take."""
+        if not decoding or self._plain is None:
+            return PIECE_SECONDS
+        return min(self._plain, LONGEST_SECONDS * AIM)
 
-    def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int) -> None:
-        """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows."""
+    def brief(self, *, decoding: bool) -> float:
+        """Seconds of what is left of a prompt that is read at once."""
+        return max(BRIEF_SECONDS, BRIEF_STEPS * (self._plain or 0.0)) if decoding else PIECE_SECONDS
+
+    @property
+    def owed(self) -> bool:
+        """Whether those who decode are to have the next step for themselves."""
+        return self._owed > 0
+
+    def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int, pieces: bool = False) -> None:
+        """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows; `pieces`: with
+        a part of a longer prompt."""
         self.longest = max(seconds, 0.9 * self.longest)
         if not decoding:
+            self._owed = 0.0
+            return
+        if self._plain is not None:
+            extra = seconds - self._plain if pieces else 0.0
+            self._owed = max(0.0, self._owed + min(extra, LONGEST_SECONDS) - self._plain)
+        if pieces:
             return
         if not prefilled:
             self._plain = seconds if self._plain is None else self._plain + SMOOTHING * (seconds - self._plain)

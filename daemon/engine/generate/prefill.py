@@ -3,6 +3,10 @@
 A group starts from empty caches of mlx-lm's own classes. All but the last token of each prompt go in; the last one is
 the first decode input. Shorter prompts of a group are padded on the right: with causal attention nothing before the
 padding sees it, and it is not copied into the batch.
+
+MLX computes nothing before it is asked to, and what a chunk leaves in the cache of one layer needs only the layers
+before it. So the graph of a chunk is built as a whole and computed a few layers at a time, and others have their turns
+in between: a chunk may be as large as the device likes it, and nobody waits longer than for a piece of it.
 """
 
 from __future__ import annotations
@@ -64,6 +68,11 @@ class Prefill:
         self._widest = widest(model.rows, len(self._scored)) if self._scored else None
         for _, scores in self._scored:
             scores.restart()
+        self.chunk: Chunk | None = None
+        self.computed = self.start
+        self._end = self.start
+        self._unbegun: list[Any] = []
+        self._scores_made: list[mx.array] = []
         self._state: list[Any] = []
 
     @property
@@ -79,22 +88,20 @@ class Prefill:
     def remaining(self) -> int:
         return (self.total - self.done) * len(self.requests)
 
-    def chunks(self, budget: int) -> int:
-        """How many chunks are left, if each may have this budget."""
-        return -(-(self.total - self.done) // self._width(budget))
+    def brief(self, budget: int, seconds: float) -> bool:
+        """Whether the next piece, of so many seconds at the most, is all that is left."""
+        if self.chunk is not None or (self._view is not None and self._view.pending):
+            return False
+        left = self.total - self.done
+        return self._width(budget) >= left and self.allowance.seconds(left) <= seconds
 
-    def _width(self, budget: int, share: float = 1.0) -> int:
-        """Of the next chunk, where it is not the last one; more than is left, where that is within the budget. `share`:
-        of its allowance."""
+    def _width(self, budget: int) -> int:
+        """Of the next chunk, where it is not the last one; more than is left, where that is within the budget."""
         each, grain = max(budget, self._at_once) // len(self.requests), self._shapes.grain
-        width = min(each, max(FEWEST_TOKENS, int(self.allowance.tokens * share)))
+        width = min(each, max(FEWEST_TOKENS, self.allowance.tokens))
         if self._widest is not None:
             width = min(width, self._widest)
         return max(1, width if width < grain or width >= self.total - self.done else width // grain * grain)
-
-    def _at_most(self, budget: int, share: float) -> float:
-        """All of its allowance for those that can be read to their ends at once, so that they cost one step."""
-        return 1.0 if self.done == self.start and self._width(budget) >= self.total - self.done else share
 
     @property
     def rows(self) -> int:
@@ -112,20 +119,20 @@ class Prefill:
     def abandoned(self) -> bool:
         return next(self.members(), None) is None
 
-    def begin_chunk(self, budget: int, step: int, share: float = 1.0) -> Chunk:
-        """Start the next chunk in this step of the engine: at most `budget` tokens over the whole group, and that share
-        of its allowance where it needs several. While a picture was not looked at, the next piece of that is the chunk,
-        of no tokens."""
+    def begin_chunk(self, budget: int) -> Chunk:
+        """Build the next chunk: at most `budget` tokens over the whole group. Nothing of it is computed before
+        `launch`. While a picture was not looked at, the next piece of that is the chunk, of no tokens, and under way.
+        """
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         if self._view is not None and self._view.pending:
             self._state = self._view.begin_piece()
-            return Chunk(self, 0, 0, step, began, share)
-        share = self._at_most(budget, share)
-        end = min(self.total, self.done + self._width(budget, share))
+            return Chunk(0, 0, 0, 0.0, began)
+        end = min(self.total, self.done + self._width(budget))
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))
         if self.recording is not None:
             end = self.recording.stop(self.done, end)
+            self.recording.reach(end)
         width = end - self.done
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
         grain = self._shapes.grain
@@ -133,27 +140,45 @@ class Prefill:
         tokens = mx.array(self._shapes.filled([row + [0] * (padded - len(row)) for row in rows]))
         inputs = Inputs(tokens) if self._view is None else self._view.inputs(tokens, self.done)
         logits = inputs.apply(self._network, self.caches)
-        self._state = [cache.state for cache in self.caches]
+        self._unbegun = [cache.state for cache in self.caches]
         for row, scores in self._scored:
-            self._state += scores.add(logits[row, : len(rows[row])])
-        self.done = end
-        if self.recording is not None:
-            self._state += self.recording.take(self.caches, end)
+            self._scores_made += scores.add(logits[row, : len(rows[row])])
+        self._end = end
+        expected = self.allowance.seconds(width) / len(self.caches)
+        self.chunk = Chunk(width, sum(map(len, rows)), len(self.caches), expected, began)
+        return self.chunk
+
+    def launch(self, seconds: float) -> int:
+        """Start to compute the next layers of the chunk, as many as take about so long; gives how many. With the last
+        ones the chunk is done."""
+        assert self.chunk is not None
+        count = self.chunk.layers(seconds)
+        self._state, self._unbegun = self._unbegun[:count], self._unbegun[count:]
+        if not self._unbegun:
+            self._state += self._scores_made
+            self.done, self._scores_made, self.chunk = self._end, [], None
+            if self.recording is not None:
+                self._state += self.recording.take(self.caches, self.done)
         mx.async_eval(self._state)
         if self.complete:
             self.release()
-        return Chunk(self, width, sum(map(len, rows)), step, began, share)
+        return count
 
     def wait(self) -> None:
-        """Until the chunk that was begun last is computed."""
+        """Until what was launched last is computed."""
         mx.eval(self._state)
 
-    def note(self, chunk: Chunk, seconds: float) -> None:
-        """A chunk took so long."""
-        if chunk.width:
-            self.allowance.note(chunk.width, seconds, chunk.share)
-        elif self._view is not None:
-            self._view.note(seconds)
+    def note(self, chunk: Chunk, layers: int, seconds: float) -> None:
+        """So many layers of a chunk took so long."""
+        chunk.note(layers, seconds)
+        if chunk.over:
+            self.computed = self.done
+            if chunk.width:
+                self.allowance.note(chunk.width, chunk.seconds)
+            elif self._view is not None:
+                self._view.note(seconds)
+        elif chunk is self.chunk:
+            self.computed = self.done + chunk.width * chunk.computed // chunk.count
 
     def release(self) -> None:
         """Let features of pictures go; the prefill is complete, or is given up."""
@@ -162,13 +187,31 @@ class Prefill:
 
 
 class Chunk:
-    """A part of a prefill on the device: `width` tokens a row, `tokens` of prompt in all, begun in this step, and then
-    by the clock, with that share of its allowance."""
+    """A part of a prefill: `width` tokens a row, `tokens` of prompt in all, begun at this time. It has `count` layers,
+    each of which is expected to take so many seconds; `computed` of them took `seconds`."""
 
-    def __init__(self, prefill: Prefill, width: int, tokens: int, step: int, begun: float, share: float) -> None:
-        self.prefill = prefill
+    def __init__(self, width: int, tokens: int, count: int, expected: float, begun: float) -> None:
         self.width = width
         self.tokens = tokens
-        self.step = step
+        self.count = count
         self.begun = begun
-        self.share = share
+        self.computed = 0
+        self.seconds = 0.0
+        self._each = expected
+
+    @property
+    def over(self) -> bool:
+        """Whether all of it is computed."""
+        return self.computed >= self.count
+
+    def layers(self, seconds: float) -> int:
+        """How many take about so long."""
+        return max(1, min(self.count, int(seconds / self._each) if self._each * self.count > seconds else self.count))
+
+    def note(self, layers: int, seconds: float) -> None:
+        """So many layers took so long. The next ones are like them, whatever was thought before: a GPU compiles kernels
+        in the first piece."""
+        self.computed += layers
+        self.seconds += seconds
+        if layers:
+            self._each = seconds / layers

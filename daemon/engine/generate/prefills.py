@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from ...protocol import Reading
 from ..device import out_of_memory
@@ -15,18 +16,40 @@ from .turns import Turns
 READING_SECONDS = 0.3
 
 
+@dataclass(frozen=True)
+class Piece:
+    """So many layers of a chunk on the device, launched in this step of the engine, by the clock at `begun`. `brief`:
+    all that was left of its prompts."""
+
+    prefill: Prefill
+    chunk: Chunk
+    layers: int
+    step: int
+    begun: float
+    brief: bool
+
+
 class Prefills:
-    """At most one chunk is on the device at a time. `failed` is called with the requests of a group that memory has run
-    out for, once the group is gone. `tokens` counts what was begun of all prompts."""
+    """At most one piece of a chunk is on the device at a time. `failed` is called with the requests of a group that
+    memory has run out for, once the group is gone. `blocking`: on this device most of a piece is computed when its
+    launch returns. `tokens` counts what was begun of all prompts; `pieces`: whether a part of a longer prompt was
+    computed since the last step, or in this one."""
 
     def __init__(
-        self, pace: Pace, failed: Callable[[set[int]], None], clock: Callable[[], float] = time.monotonic
+        self,
+        pace: Pace,
+        failed: Callable[[set[int]], None],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        blocking: bool = False,
     ) -> None:
         self._pace = pace
         self._failed = failed
         self._turns: Turns[Prefill] = Turns()
         self._complete: list[Prefill] = []
-        self._chunk: Chunk | None = None
+        self._piece: Piece | None = None
+        self.blocking = blocking
+        self.pieces = False
         self._clock = clock
         self._told: dict[int, int] = {}
         self._told_at = float("-inf")
@@ -49,8 +72,8 @@ class Prefills:
 
     @property
     def computing(self) -> bool:
-        """Whether a chunk is on the device that nobody has waited for."""
-        return self._chunk is not None
+        """Whether a piece is on the device that nobody has waited for."""
+        return self._piece is not None
 
     @property
     def occupied(self) -> tuple[tuple[int, int], ...]:
@@ -73,16 +96,17 @@ class Prefills:
             self._complete.remove(prefill)
         else:
             self._turns.remove(prefill)
-        if self._chunk is not None and self._chunk.prefill is prefill:
-            self._chunk = None
+        if self._piece is not None and self._piece.prefill is prefill:
+            self._piece = None
 
     def drop_abandoned(self) -> None:
+        """But a chunk that is begun is computed to its end where it is kept: whoever asks again goes on from there."""
         for prefill in list(self):
-            if prefill.abandoned:
+            if prefill.abandoned and (prefill.chunk is None or prefill.recording is None):
                 self.drop(prefill)
 
     def leave(self, prefill: Prefill) -> None:
-        """All sequences of a complete one have joined the batch. A chunk of it may still be waited for."""
+        """All sequences of a complete one have joined the batch. A piece of it may still be waited for."""
         self._complete.remove(prefill)
 
     def news(self) -> list[Reading]:
@@ -91,7 +115,9 @@ class Prefills:
         if not self._turns or self._clock() - self._told_at < READING_SECONDS:
             return []
         told = {
-            sequence.ask: self._computed(prefill, row) for prefill in self._turns for row, sequence in prefill.members()
+            sequence.ask: min(prefill.computed, prefill.requests[row].length)
+            for prefill in self._turns
+            for row, sequence in prefill.members()
         }
         found = [
             Reading(id=number, tokens=tokens) for number, tokens in told.items() if self._told.get(number) != tokens
@@ -101,55 +127,65 @@ class Prefills:
             self._told_at = self._clock()
         return found
 
-    def _computed(self, prefill: Prefill, row: int) -> int:
-        """Tokens of a prompt whose computation was waited for: the others of its group may be longer."""
-        under_way = self._chunk.width if self._chunk is not None and self._chunk.prefill is prefill else 0
-        return min(prefill.done - under_way, prefill.requests[row].length)
-
     # on the device
 
-    def begin_chunk(self, budget: int, step: int, *, decoding: bool) -> None:
-        """The next chunk of the group whose turn it is, in this step of the engine."""
-        if self._chunk is not None and any(self._turns):
+    def advance(self, budget: int, step: int, *, decoding: bool, awaited: bool = False) -> None:
+        """Compute a piece of the chunk of the group whose turn it is, in this step of the engine, before its launch.
+        `awaited`: nothing that takes long, for first tokens are about to come."""
+        self.pieces = self._piece is not None and not self._piece.brief
+        if self._piece is not None and any(self._turns):
             self.settle(int(decoding))
-        prefill = self._turns.next()
+        seconds, brief = self._pace.piece(decoding=decoding), self._pace.brief(decoding=decoding)
+        held = decoding and (awaited or self._pace.owed)
+        prefill = self._turns.next((lambda one: one.brief(budget, brief)) if held else None)
         if prefill is None:
             return
+        at_once = prefill.brief(budget, brief)
+        began = time.monotonic()
         try:
-            self._chunk = prefill.begin_chunk(budget, step, self._pace.share(decoding))
+            chunk, layers = prefill.chunk, 0
+            if chunk is None:
+                chunk = prefill.begin_chunk(budget)
+                self.tokens += chunk.tokens
+                began = chunk.begun
+            if chunk.width:
+                layers = prefill.launch(float("inf") if at_once else seconds)
         except (MemoryError, RuntimeError) as error:
             self._fail(prefill, error)
             return
-        self.tokens += self._chunk.tokens
+        self._piece = Piece(prefill, chunk, layers, step, began, at_once)
+        self.pieces = self.pieces or not at_once
         if prefill.complete:
             self._turns.remove(prefill)
             self._complete.append(prefill)
+        if self.blocking:
+            self.settle(0)
 
     def settle_before(self, launched_at: int, *, decoding: bool) -> None:
-        """A decode step that was launched at that step of the engine is done: with it what was begun before it."""
-        if self._chunk is not None and launched_at > self._chunk.step:
-            self.settle((launched_at - self._chunk.step + 1) * decoding)
+        """A decode step that was launched in that step of the engine is done: with it what was begun before it."""
+        if self._piece is not None and launched_at >= self._piece.step:
+            self.settle((launched_at - self._piece.step + 1) * decoding)
 
     def settle(self, launches: int) -> None:
-        """Wait for the chunk on the device, if there is one, and learn how long it took; up to so many decode steps ran
+        """Wait for the piece on the device, if there is one, and learn how long it took; up to so many decode steps ran
         meanwhile."""
-        if self._chunk is None:
+        if self._piece is None:
             return
-        chunk, self._chunk = self._chunk, None
+        piece, self._piece = self._piece, None
+        prefill, chunk = piece.prefill, piece.chunk
         try:
-            chunk.prefill.wait()
+            prefill.wait()
         except (MemoryError, RuntimeError) as error:
-            self._fail(chunk.prefill, error)
+            self._fail(prefill, error)
             return
-        seconds = self._pace.without_decoding(time.monotonic() - chunk.begun, launches)
-        chunk.prefill.note(chunk, seconds)
-        first = 0 < chunk.width == chunk.prefill.done - chunk.prefill.start
-        if first and (chunk.share == 1.0 or chunk.prefill.complete):  # what the next newcomer may take
-            self._pace.fresh.note(chunk.width * len(chunk.prefill.requests), seconds)
+        seconds = self._pace.without_decoding(time.monotonic() - piece.begun, launches)
+        prefill.note(chunk, piece.layers, seconds)
+        if chunk.over and 0 < chunk.width == prefill.done - prefill.start:  # what the next newcomer may take
+            self._pace.fresh.note(chunk.width * len(prefill.requests), chunk.seconds)
 
     def rest(self) -> None:
         """Nothing runs any more: nobody waits for what is on the device."""
-        self._chunk = None
+        self._piece = None
 
     def _fail(self, prefill: Prefill, error: Exception) -> None:
         """Memory that runs out ends this group and nobody else. Raises the error where it is another one, or where

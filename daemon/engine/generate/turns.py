@@ -6,7 +6,7 @@ a row has its turn, so that a long one gets at least every (PASSES + 1)-th step 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 PASSES = 3
@@ -39,15 +39,13 @@ class Turns(Generic[T]):
     def remove(self, one: T) -> None:
         del self._waited[one]
 
-    def next(self) -> T | None:
-        """Whose turn it is; the others have waited once more."""
-        if not self._waited:
+    def next(self, among: Callable[[T], bool] | None = None) -> T | None:
+        """Whose turn it is, of those `among` whom it may be; the others have waited once more. None: nobody's."""
+        there = [one for one in self._waited if among is None or among(one)]
+        if not there:
             return None
-        longest_wait = max(self._waited, key=lambda one: self._waited[one])
-        if self._waited[longest_wait] >= PASSES:
-            chosen = longest_wait
-        else:
-            chosen = min(self._waited, key=lambda one: one.remaining)
+        longest_wait = max(there, key=lambda one: self._waited[one])
+        chosen = longest_wait if self._waited[longest_wait] >= PASSES else min(there, key=lambda one: one.remaining)
         for one in self._waited:
             self._waited[one] += 1
         self._waited[chosen] = 0

@@ -38,7 +38,7 @@ class Recording:
             if chain is not None
         }
         self._next = {row: kept.depth(chain, length) for row, (chain, length) in self.rows.items()}
-        self.done = start
+        self.done = self._reached = start
         self._wanted: set[int] = set()
         for chain, length in self.rows.values():
             if ends:
@@ -51,11 +51,15 @@ class Recording:
 
     def want(self, tokens: int) -> bool:
         """Others go on from there, so that many tokens are kept whatever the place in a block. False where all rows
-        are past it."""
+        are past it, or will be with what is being read."""
         tokens = self._before(tokens)
-        if tokens > self.done:
+        if tokens > self.done and (tokens >= self._reached or not self._kept.needs_snapshots):
             self._wanted.add(tokens)
         return tokens in self._wanted
+
+    def reach(self, end: int) -> None:
+        """What is being read now ends after so many tokens."""
+        self._reached = end
 
     def stop(self, done: int, end: int) -> int:
         """Where a chunk from `done` to `end` had better end."""

@@ -31,8 +31,8 @@ def test_every_shape_is_computed_once_and_leaves_nothing(llama: LanguageModel, m
     model, computed = replace(llama, context_length=140), []
     begin = Prefill.begin_chunk
 
-    def noted(self: Prefill, budget: int, step: int, share: float) -> Chunk:
-        chunk = begin(self, budget, step, share)
+    def noted(self: Prefill, budget: int) -> Chunk:
+        chunk = begin(self, budget)
         computed.append((len(self.requests), chunk.width))
         return chunk
 

@@ -111,10 +111,10 @@ def test_those_who_look_on_disk_do_not_wait_for_each_other(
 
     begin = Prefill.begin_chunk
 
-    def noted(prefill: Prefill, budget: int, step: int, share: float) -> Chunk:
+    def noted(prefill: Prefill, budget: int) -> Chunk:
         if prefill.done == prefill.start:
             groups.append(len(prefill.requests))
-        return begin(prefill, budget, step, share)
+        return begin(prefill, budget)
 
     engine, beginning = process(loaded("llama"), tokens_per_step=400), tokens(8 * SIZE, 4)
     engine.answer((*beginning, 1))

@@ -16,6 +16,7 @@ from mlx_serve.daemon.engine.generate.pace import AIM, LONGEST_SECONDS, Allowanc
 from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shapes import Shapes
+from mlx_serve.daemon.protocol import Cancel
 
 
 def widths(
@@ -25,13 +26,12 @@ def widths(
     found: list[int] = []
     begin = Prefill.begin_chunk
 
-    def noted(self: Prefill, budget: int, step: int, share: float) -> Chunk:
-        chunk = begin(self, budget, step, share)
+    def noted(self: Prefill, budget: int) -> Chunk:
+        chunk = begin(self, budget)
         found.append(chunk.width)
         return chunk
 
     monkeypatch.setattr(Prefill, "begin_chunk", noted)
-    monkeypatch.setattr(Pace, "share", lambda pace, decoding: 1.0)
     for one in (Allowance, Freshest):
         monkeypatch.setattr(one, "note", lambda *_: None)
     model = replace(model, prefill_rate=1e6)
@@ -73,9 +73,9 @@ def test_what_a_chunk_takes_begins_with_its_operations(llama: LanguageModel, mon
         clock.now += 3.0
         begin(*arrays)
 
-    def noted(self: Prefill, chunk: Chunk, seconds: float) -> None:
+    def noted(self: Prefill, chunk: Chunk, layers: int, seconds: float) -> None:
         taken.append(seconds)
-        note(self, chunk, seconds)
+        note(self, chunk, layers, seconds)
 
     monkeypatch.setattr(prefill, "time", clock)
     monkeypatch.setattr(prefills, "time", clock)
@@ -86,26 +86,94 @@ def test_what_a_chunk_takes_begins_with_its_operations(llama: LanguageModel, mon
     assert taken[0] >= 3.0
 
 
-def test_only_prompts_of_several_steps_take_less_beside_others(
-    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A short one is read at once; of a long one each chunk has the share, the last one too."""
-    found: dict[int, list[int]] = {60: [], 299: []}
-    begin = Prefill.begin_chunk
+def pieces(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, *, layers: int, brief: float = 0.0
+) -> list[tuple[int, int]]:
+    """What is launched from now on, one a step: the tokens of its prompts, and how many layers of a chunk."""
+    found: list[tuple[int, int]] = []
+    launch = Prefill.launch
 
-    def noted(self: Prefill, budget: int, step: int, share: float) -> Chunk:
-        chunk = begin(self, budget, step, share)
-        found.setdefault(self.total, []).append(chunk.width)
-        return chunk
+    def noted(self: Prefill, seconds: float) -> int:
+        count = launch(self, seconds)
+        found.append((self.total, count))
+        return count
 
-    monkeypatch.setattr(Prefill, "begin_chunk", noted)
-    monkeypatch.setattr(Pace, "share", lambda pace, decoding: 0.25 if decoding else 1.0)
+    monkeypatch.setattr(Prefill, "launch", noted)
+    monkeypatch.setattr(Pace, "brief", lambda pace, decoding: brief)
+    monkeypatch.setattr(Pace, "owed", False)
+    monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds: layers if seconds < 9 else chunk.count)
     for one in (Allowance, Freshest):
         monkeypatch.setattr(one, "note", lambda *_: None)
-    model = replace(llama, prefill_rate=200 / (LONGEST_SECONDS * AIM))
+    return found
+
+
+def test_those_who_decode_go_on_between_the_layers_of_a_chunk(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt of one chunk is read in as many steps as it has pieces, and the others get a token in each."""
+    count = len(llama.network.layers)
+    found = pieces(llama, monkeypatch, layers=1)
+    wire = Wire(llama)
+    made = generator(llama, wire, tokens_per_step=512)
+    asked = [[ask(1, (5, 6, 7), 60)], *[[]] * 5, [ask(2, tuple(range(3, 303)), 2)]]
+    run((made, wire), iter(asked))
+    assert found == [(2, 1)] * count + [(299, 1)] * count
+    plain = run((generator(llama, wire := Wire(llama), tokens_per_step=512), wire), iter(asked))
+    assert [wire.tokens(number) for number in (1, 2)] == [plain.tokens(number) for number in (1, 2)]
+
+
+def test_a_shorter_prompt_passes_between_the_layers_of_a_chunk(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes while a chunk is computed waits for a piece of it. And what they say is what they say alone."""
+    found = pieces(llama, monkeypatch, layers=1, brief=1.0)
+    monkeypatch.setattr(Prefill, "brief", lambda prefill, budget, seconds: prefill.total < 99 and not prefill.chunk)
+    long, short = tuple(range(3, 303)), tuple(range(9, 30))
+    wire = Wire(llama)
+    run((generator(llama, wire, tokens_per_step=512), wire), iter([[ask(1, long, 4)], [ask(2, short, 4)]]))
+    count = len(llama.network.layers)
+    assert found == [(299, 1), (20, count), *[(299, 1)] * (count - 1)]
+    for number, prompt in ((1, long), (2, short)):
+        alone = Wire(llama)
+        run((generator(llama, alone, tokens_per_step=512), alone), iter([[ask(number, prompt, 4)]]))
+        assert wire.tokens(number) == alone.tokens(number)
+
+
+def test_what_is_short_is_read_at_once(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All layers in one step, where that is all that is left of it; of a long one no chunk is, the last one neither."""
+    seconds = LONGEST_SECONDS * AIM
+    found = pieces(llama, monkeypatch, layers=1, brief=0.35 * seconds)
+    count = len(llama.network.layers)
+    model = replace(llama, prefill_rate=200 / seconds)
     wire = Wire(model)
     made = generator(model, wire, tokens_per_step=512)
-    first, short, long = ((*range(3, 3 + length),) for length in (5, 61, 300))
+    first, short, long = ((*range(3, 3 + length),) for length in (5, 61, 290))
     run((made, wire), iter([[ask(1, first, 60)], [], [], [ask(2, short, 2)], [], [], [ask(3, long, 2)]]))
-    assert found[60] == [60]
-    assert found[299] == [50] * 5 + [49]
+    assert found == [(4, count), (60, count), *[(289, 1)] * (2 * count)]
+
+
+def test_a_chunk_that_is_kept_is_computed_to_its_end(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever hangs up in the middle of it and asks again reads it once; where nothing is kept it ends at once."""
+    count = len(llama.network.layers)
+    prompt = tuple(range(3, 303)) + tuple(range(3, 153))
+    for prefixes, launched in ((1 << 30, count), (0, 1)):
+        with monkeypatch.context() as patch:
+            found = pieces(llama, patch, layers=1)
+            wire = Wire(llama)
+            made = generator(llama, wire, tokens_per_step=600, prefixes=prefixes, memory=1 << 32)
+            run((made, wire), iter([[ask(1, prompt, 4)], [Cancel(id=1)], *[[]] * 9, [ask(2, prompt, 4)]]))
+            again = 0 if prefixes else count
+            assert found == [(449, 1)] * (launched + again)
+            assert wire.gauges.prompt_tokens == (449 if prefixes else 2 * 449)
+
+
+def test_a_new_chunk_of_a_fast_device_has_few_pieces(llama: LanguageModel) -> None:
+    """As many layers as take about so long, by what the last ones took."""
+    chunk = Chunk(100, 100, 28, 0.01, 0.0)
+    assert (chunk.layers(1.0), chunk.layers(0.1), chunk.layers(0.005)) == (28, 10, 1)
+    chunk.note(10, 0.9)
+    assert (chunk.layers(0.1), chunk.over) == (1, False)
+    chunk.note(1, 0.005)
+    assert chunk.layers(0.1) == 20
+    chunk.note(17, 0.1)
+    assert chunk.over and chunk.seconds == pytest.approx(1.005)

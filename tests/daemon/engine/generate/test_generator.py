@@ -18,6 +18,7 @@ import pytest
 from support.engine_wire import GREEDY, Wire, ask, generator, note_yields, run
 from support.hashing_network import ROWS, TABLE, Make, answer, follow
 
+from mlx_serve.daemon.engine.generate.pace import Pace
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shares import TIGHT_POOL, divide
 from mlx_serve.daemon.protocol import (
@@ -278,9 +279,13 @@ def test_a_short_prompt_overtakes_a_long_one(engine: Make) -> None:
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next", "qwen3_5"])
 @pytest.mark.usefixtures("short_steps")
-def test_real_caches_yield_and_come_back(name: str, loaded: Callable[[str], LanguageModel]) -> None:
+def test_real_caches_yield_and_come_back(
+    name: str, loaded: Callable[[str], LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Full attention, rings and recurrent states are prefilled anew with prompt and answer: the text goes on as if
     nothing had been."""
+    monkeypatch.setattr(Pace, "owed", False)  # whatever the clock says
+    monkeypatch.setattr(Pace, "piece", lambda pace, decoding: 9.0)
     chance = random.Random(name)
     prompts = [tuple(chance.randrange(256) for _ in range(length)) for length in (20, 5, 20)]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 from mlx_serve.daemon.engine.generate.pace import (
     AIM,
-    BESIDE_SECONDS,
-    BESIDE_STEPS,
+    BRIEF_SECONDS,
+    BRIEF_STEPS,
     FEWEST_TOKENS,
     IDLE_FACTOR,
     LONGEST_SECONDS,
     LONGEST_STRETCH,
+    PIECE_SECONDS,
     REMEMBERED,
     STALL_SECONDS,
     TRIAL_WAIT,
@@ -81,26 +84,46 @@ def test_more_is_taken_in_when_nobody_decodes() -> None:
     assert (pace.budget(3), pace.budget(0)) == (1024, 1024)
 
 
-def test_a_share_of_an_allowance_grows_until_it_takes_its_time() -> None:
-    """A device that takes 20 ms for any chunk and 0.3 for a token: what is read beside others takes their 50 ms in the
-    end, though it began with far fewer tokens, or far more."""
-    share = Pace(64, 1000).share(1)
-    for tokens in (60, 5000):
-        allowance = Allowance(tokens)
-        for _ in range(30):
-            count = max(FEWEST_TOKENS, int(allowance.tokens * share))
-            allowance.note(count, 0.02 + 0.0003 * count, share)
-        assert 90 <= allowance.tokens * share <= 101
+def test_those_who_decode_keep_half_of_their_pace() -> None:
+    """Whatever a piece takes, and however that scatters: in the end they had as many seconds as the pieces."""
+    pace, source = Pace(64, 1000), random.Random(1)
+    pace.note_step(PLAIN, decoding=3, prefilled=0, budget=64)
+    theirs = beside = 0.0
+    for _ in range(400):
+        pieces = not pace.owed
+        extra = source.choice((0.1, 0.7, 1.0, 9.0)) * pace.piece(decoding=True) if pieces else 0.0
+        pace.note_step(PLAIN + extra, decoding=3, prefilled=0, budget=64, pieces=pieces)
+        theirs, beside = theirs + PLAIN, beside + extra
+    assert 0.85 * theirs < beside <= theirs + 9 * PLAIN
+    for _ in range(9):
+        pace.note_step(PLAIN, decoding=3, prefilled=0, budget=64)
+    assert not pace.owed and pace.piece(decoding=True) == PLAIN
 
 
-def test_those_who_decode_keep_a_third_of_their_pace() -> None:
-    """Beside them a chunk takes twice as long as their steps, or a twentieth of a second where that is more."""
+def test_a_piece_takes_as_long_as_a_step() -> None:
+    """Where nobody decodes, or nobody has yet, it takes a fixed time; never more than a chunk may."""
     pace = Pace(64, 1000)
-    assert pace.share(0) == 1.0 and pace.share(3) == BESIDE_SECONDS / (LONGEST_SECONDS * AIM)
+    assert pace.piece(decoding=False) == pace.piece(decoding=True) == PIECE_SECONDS
     pace.note_step(0.1, decoding=3, prefilled=0, budget=64)
-    assert pace.share(3) == BESIDE_STEPS * 0.1 / (LONGEST_SECONDS * AIM)
+    assert (pace.piece(decoding=True), pace.piece(decoding=False)) == (0.1, PIECE_SECONDS)
     pace.note_step(60.0, decoding=3, prefilled=0, budget=64)
-    assert pace.share(3) == 1.0
+    assert pace.piece(decoding=True) == LONGEST_SECONDS * AIM
+
+
+def test_what_is_brief_is_read_at_once() -> None:
+    pace = Pace(64, 1000)
+    assert (pace.brief(decoding=False), pace.brief(decoding=True)) == (PIECE_SECONDS, BRIEF_SECONDS)
+    pace.note_step(0.1, decoding=3, prefilled=0, budget=64)
+    assert pace.brief(decoding=True) == BRIEF_STEPS * 0.1
+
+
+def test_nobody_is_owed_anything_once_nobody_decodes() -> None:
+    pace = Pace(64, 1000)
+    pace.note_step(PLAIN, decoding=1, prefilled=0, budget=64)
+    pace.note_step(1.0, decoding=1, prefilled=0, budget=64, pieces=True)
+    assert pace.owed
+    pace.note_step(0.01, decoding=0, prefilled=0, budget=64, pieces=True)
+    assert not pace.owed
 
 
 def test_a_chunk_fits_into_the_longest_step() -> None:

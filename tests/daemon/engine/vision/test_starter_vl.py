@@ -122,18 +122,18 @@ def test_it_is_warmed_as_others_are(starter: LanguageModel) -> None:
 
 
 def test_text_goes_on_between_the_pieces_of_a_picture(starter: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long its tower takes: every piece waits for a token of those that decode."""
+    """However long its tower takes: between two pieces there is a step of those that decode."""
     made, wire, rows = engine(starter)
     monkeypatch.setattr(made._views._glance, "note", lambda pieces, seconds: None)  # one layer a piece
-    generated: list[int] = []
+    launched: list[int] = []
     begin_piece = View.begin_piece
 
     def noted(self: View) -> Any:
-        generated.append(made._answers.tokens)
+        launched.append(sum(sequence.launched for sequence in made._batch.sequences))
         return begin_piece(self)
 
     monkeypatch.setattr(View, "begin_piece", noted)
     run((made, wire), iter([[ask(1, "none", ignore_eos=True)], [], [], [ask(2, "two")]]))
-    assert len(generated) == 2 * 5  # two pictures, a tower of five layers
-    assert all(after > before for before, after in pairwise(generated))
+    assert len(launched) == 2 * 5  # two pictures, a tower of five layers
+    assert all(after > before for before, after in pairwise(launched))
     check("two", 2, wire, rows)
