@@ -15,6 +15,7 @@ T = TypeVar("T")
 _STEPS = ((16, 16), (128, 16), (512, 64), (2048, 256))  # up to so many columns, in steps of so many
 _LONG = 512
 _GRAIN = 64
+_CHUNKS = ((512, _GRAIN), (1024, 128), (2048, 256))  # up to so many tokens, multiples of so many
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class Shapes:
             return width
         step = next((step for most, step in _STEPS if width <= most), _LONG)
         return min(self.longest, -(-width // step) * step)
+
+    def chunk(self, width: int) -> int:
+        """To how many tokens the last chunk of a prompt is padded: by an eighth to a quarter at most where it is not
+        short."""
+        if not self.few:
+            return width
+        grain = next((grain for most, grain in _CHUNKS if width <= most), _LONG)
+        return -(-width // grain) * grain
 
     def rows(self, count: int) -> int:
         """How many rows stand in a batch of so many: a power of two, or one and a half of one."""

@@ -187,7 +187,7 @@ class Generator:
     def _step(self) -> None:
         """Read what was drawn, or after the launch where that is early; then a piece of a prompt, and the launch."""
         before, launched_at = self._launch, self._launched_at
-        began, prefilled = time.monotonic(), self._prefills.tokens
+        began = time.monotonic()
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
         first = before is not None and any(not sequence.generated for sequence in before.sequences)
         early = before is None or self.pipelining.early(len(self._batch), self._batch.nbytes)
@@ -209,14 +209,12 @@ class Generator:
         same = before is not None and self._launch is not None and before.sequences == self._launch.sequences
         self.pipelining.note(
             seconds,
-            plain=same
-            and prefilled == self._prefills.tokens
-            and not (self._prefills.computing or self._prefills.pieces),
+            plain=same and not (self._prefills.launched or self._prefills.pieces or self._prefills.computing),
         )
         self._pace.note_step(
             seconds,
             decoding=decoding,
-            prefilled=self._prefills.tokens - prefilled,
+            prefilled=self._prefills.launched,
             budget=budget,
             pieces=self._prefills.pieces,
         )
@@ -350,7 +348,6 @@ class Generator:
         """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be
         through before it; the others wait for a group, in which they cost less."""
         budget = self._pace.budget(len(self._batch))
-        brief = self._pace.brief(decoding=len(self._batch) > 0)
         at_once = self._pace.budget(len(self._batch), several=True)
         while True:
             self._reuse.look(
@@ -358,7 +355,7 @@ class Generator:
                 [one.recording for one in self._prefills if one.recording is not None and not one.complete],
             )
             shortest = self._prefills.shortest
-            if shortest is not None and shortest.brief(budget, brief):
+            if shortest is not None and self._prefills.brief(shortest, budget, decoding=len(self._batch) > 0):
                 return
             coming = [sequence.length + 1 for sequence in self._prefills.sequences()]
             group = self._scheduler.next_group(

@@ -66,12 +66,30 @@ class Freshest:
             self._fitting.append(max(FEWEST_TOKENS, min(fitting, GROWTH * self.tokens)))
 
 
+class Timings:
+    """What chunks took, by their size: on a GPU one of 2,000 tokens may take as long as one of 200."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, deque[float]] = {}
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A chunk of so many tokens took so long."""
+        self._seconds.setdefault(tokens.bit_length(), deque(maxlen=REMEMBERED)).append(seconds)
+
+    def seconds(self, tokens: int) -> float:
+        """The best that was seen of chunks that are not much smaller; infinity where there were none. The best, for a
+        GPU compiles kernels for a shape that it has not met."""
+        alike = [min(seconds) for size, seconds in self._seconds.items() if size >= tokens.bit_length()]
+        return min(alike, default=float("inf"))
+
+
 class Pace:
     """`tokens_per_step` is configured; `fresh` is what a prefill may take that begins now."""
 
     def __init__(self, tokens_per_step: int, fresh: int) -> None:
         self._tokens_per_step = tokens_per_step
         self.fresh = Freshest(fresh)
+        self.timings = Timings()
         self.stretch = 1
         self.longest = 0.0
         self._stalled = False
@@ -102,7 +120,7 @@ class Pace:
 
     def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int, pieces: bool = False) -> None:
         """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows; `pieces`: with
-        a part of a longer prompt."""
+        a part of a longer prompt, of which so many layers count as so many tokens."""
         self.longest = max(seconds, 0.9 * self.longest)
         if not decoding:
             self._owed = 0.0
@@ -110,11 +128,9 @@ class Pace:
         if self._plain is not None:
             extra = seconds - self._plain if pieces else 0.0
             self._owed = max(0.0, self._owed + min(extra, LONGEST_SECONDS) - self._plain)
-        if pieces:
-            return
-        if not prefilled:
+        if not prefilled and not pieces:
             self._plain = seconds if self._plain is None else self._plain + SMOOTHING * (seconds - self._plain)
-        elif self._plain is not None:
+        elif prefilled and self._plain is not None:
             self._judge(seconds - self._plain, full=2 * prefilled >= budget)
 
     def _judge(self, extra: float, *, full: bool) -> None:

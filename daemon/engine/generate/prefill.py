@@ -88,12 +88,11 @@ class Prefill:
     def remaining(self) -> int:
         return (self.total - self.done) * len(self.requests)
 
-    def brief(self, budget: int, seconds: float) -> bool:
-        """Whether the next piece, of so many seconds at the most, is all that is left."""
-        if self.chunk is not None or (self._view is not None and self._view.pending):
-            return False
+    def last_width(self, budget: int) -> int | None:
+        """Tokens of the chunk that would be the next one and the last one; None where that is not so."""
         left = self.total - self.done
-        return self._width(budget) >= left and self.allowance.seconds(left) <= seconds
+        looks = self._view is not None and self._view.pending
+        return left if self.chunk is None and not looks and self._width(budget) >= left else None
 
     def _width(self, budget: int) -> int:
         """Of the next chunk, where it is not the last one; more than is left, where that is within the budget."""
@@ -126,7 +125,7 @@ class Prefill:
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         if self._view is not None and self._view.pending:
             self._state = self._view.begin_piece()
-            return Chunk(0, 0, 0, 0.0, began)
+            return Chunk(0, 0, 0, began)
         end = min(self.total, self.done + self._width(budget))
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))
@@ -135,8 +134,7 @@ class Prefill:
             self.recording.reach(end)
         width = end - self.done
         rows = [request.tokens[self.done : min(end, request.length - 1)] for request in self.requests]
-        grain = self._shapes.grain
-        padded = -(-width // grain) * grain if end == self.total else width
+        padded = self._shapes.chunk(width) if end == self.total else width
         tokens = mx.array(self._shapes.filled([row + [0] * (padded - len(row)) for row in rows]))
         inputs = Inputs(tokens) if self._view is None else self._view.inputs(tokens, self.done)
         logits = inputs.apply(self._network, self.caches)
@@ -144,16 +142,14 @@ class Prefill:
         for row, scores in self._scored:
             self._scores_made += scores.add(logits[row, : len(rows[row])])
         self._end = end
-        expected = self.allowance.seconds(width) / len(self.caches)
-        self.chunk = Chunk(width, sum(map(len, rows)), len(self.caches), expected, began)
+        self.chunk = Chunk(width, sum(map(len, rows)), len(self.caches), began)
         return self.chunk
 
-    def launch(self, seconds: float) -> int:
-        """Start to compute the next layers of the chunk, as many as take about so long; gives how many. With the last
-        ones the chunk is done."""
-        assert self.chunk is not None
-        count = self.chunk.layers(seconds)
-        self._state, self._unbegun = self._unbegun[:count], self._unbegun[count:]
+    def launch(self, layers: int) -> int:
+        """Start to compute so many more layers of the chunk, or all that are left; gives how many. With the last ones
+        the chunk is done."""
+        self._state, self._unbegun = self._unbegun[:layers], self._unbegun[layers:]
+        count = len(self._state)
         if not self._unbegun:
             self._state += self._scores_made
             self.done, self._scores_made, self.chunk = self._end, [], None
@@ -188,25 +184,25 @@ class Prefill:
 
 class Chunk:
     """A part of a prefill: `width` tokens a row, `tokens` of prompt in all, begun at this time. It has `count` layers,
-    each of which is expected to take so many seconds; `computed` of them took `seconds`."""
+    of which `computed` took `seconds`; `each` is what the next ones are expected to take."""
 
-    def __init__(self, width: int, tokens: int, count: int, expected: float, begun: float) -> None:
+    def __init__(self, width: int, tokens: int, count: int, begun: float) -> None:
         self.width = width
         self.tokens = tokens
         self.count = count
         self.begun = begun
         self.computed = 0
-        self.seconds = 0.0
-        self._each = expected
+        self.seconds = self.each = 0.0
 
     @property
     def over(self) -> bool:
         """Whether all of it is computed."""
         return self.computed >= self.count
 
-    def layers(self, seconds: float) -> int:
-        """How many take about so long."""
-        return max(1, min(self.count, int(seconds / self._each) if self._each * self.count > seconds else self.count))
+    def layers(self, seconds: float, tokens: int) -> int:
+        """How many take about so long, and count as no more than so many tokens; at least one."""
+        fitting = self.count if self.each * self.count <= seconds else int(seconds / self.each)
+        return max(1, min(self.count, fitting, self.count * tokens // max(1, self.tokens)))
 
     def note(self, layers: int, seconds: float) -> None:
         """So many layers took so long. The next ones are like them, whatever was thought before: a GPU compiles kernels
@@ -214,4 +210,4 @@ class Chunk:
         self.computed += layers
         self.seconds += seconds
         if layers:
-            self._each = seconds / layers
+            self.each = seconds / layers

@@ -33,7 +33,7 @@ class Prefills:
     """At most one piece of a chunk is on the device at a time. `failed` is called with the requests of a group that
     memory has run out for, once the group is gone. `blocking`: on this device most of a piece is computed when its
     launch returns. `tokens` counts what was begun of all prompts; `pieces`: whether a part of a longer prompt was
-    computed since the last step, or in this one."""
+    computed since the last step, or in this one, and `launched` how many tokens that was in this one."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Prefills:
         self._complete: list[Prefill] = []
         self._piece: Piece | None = None
         self.blocking = blocking
-        self.pieces = False
+        self.pieces, self.launched = False, 0
         self._clock = clock
         self._told: dict[int, int] = {}
         self._told_at = float("-inf")
@@ -132,34 +132,47 @@ class Prefills:
     def advance(self, budget: int, step: int, *, decoding: bool, awaited: bool = False) -> None:
         """Compute a piece of the chunk of the group whose turn it is, in this step of the engine, before its launch.
         `awaited`: nothing that takes long, for first tokens are about to come."""
-        self.pieces = self._piece is not None and not self._piece.brief
+        self.pieces, self.launched = self._piece is not None and not self._piece.brief, 0
         if self._piece is not None and any(self._turns):
             self.settle(int(decoding))
-        seconds, brief = self._pace.piece(decoding=decoding), self._pace.brief(decoding=decoding)
         held = decoding and (awaited or self._pace.owed)
-        prefill = self._turns.next((lambda one: one.brief(budget, brief)) if held else None)
+        prefill = self._turns.next((lambda one: self.brief(one, budget, decoding=decoding)) if held else None)
         if prefill is None:
             return
-        at_once = prefill.brief(budget, brief)
-        began = time.monotonic()
+        brief = self.brief(prefill, budget, decoding=decoding)
+        began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         try:
             chunk, layers = prefill.chunk, 0
             if chunk is None:
-                chunk = prefill.begin_chunk(budget)
+                most = budget if brief else min(self._pace.budget(0), budget * len(prefill.caches))
+                chunk = prefill.begin_chunk(most)
+                chunk.each = self._expected(prefill, chunk.width) / max(1, chunk.count)
                 self.tokens += chunk.tokens
-                began = chunk.begun
             if chunk.width:
-                layers = prefill.launch(float("inf") if at_once else seconds)
+                most = budget if decoding else chunk.tokens
+                layers = prefill.launch(
+                    chunk.count if brief else chunk.layers(self._pace.piece(decoding=decoding), most)
+                )
         except (MemoryError, RuntimeError) as error:
             self._fail(prefill, error)
             return
-        self._piece = Piece(prefill, chunk, layers, step, began, at_once)
-        self.pieces = self.pieces or not at_once
+        self._piece = Piece(prefill, chunk, layers, step, began, brief)
+        self.pieces = self.pieces or not brief
+        self.launched = chunk.tokens * layers // max(1, chunk.count)
         if prefill.complete:
             self._turns.remove(prefill)
             self._complete.append(prefill)
         if self.blocking:
             self.settle(0)
+
+    def brief(self, prefill: Prefill, budget: int, *, decoding: bool) -> bool:
+        """Whether all that is left of it is read at once, for it takes little of a step that has such a budget."""
+        width = prefill.last_width(budget)
+        return width is not None and self._expected(prefill, width) <= self._pace.brief(decoding=decoding)
+
+    def _expected(self, prefill: Prefill, width: int) -> float:
+        """Seconds of a chunk that has so many tokens a row."""
+        return min(prefill.allowance.seconds(width), self._pace.timings.seconds(width * len(prefill.requests)))
 
     def settle_before(self, launched_at: int, *, decoding: bool) -> None:
         """A decode step that was launched in that step of the engine is done: with it what was begun before it."""
@@ -180,8 +193,11 @@ class Prefills:
             return
         seconds = self._pace.without_decoding(time.monotonic() - piece.begun, launches)
         prefill.note(chunk, piece.layers, seconds)
-        if chunk.over and 0 < chunk.width == prefill.done - prefill.start:  # what the next newcomer may take
-            self._pace.fresh.note(chunk.width * len(prefill.requests), chunk.seconds)
+        if chunk.over and chunk.width:
+            tokens = chunk.width * len(prefill.requests)
+            self._pace.timings.note(tokens, chunk.seconds)
+            if chunk.width == prefill.done - prefill.start:  # what the next newcomer may take
+                self._pace.fresh.note(tokens, chunk.seconds)
 
     def rest(self) -> None:
         """Nothing runs any more: nobody waits for what is on the device."""

@@ -12,8 +12,9 @@ import pytest
 from support.engine_wire import Wire, ask, generator, run
 
 from mlx_serve.daemon.engine.generate import prefill, prefills
-from mlx_serve.daemon.engine.generate.pace import AIM, LONGEST_SECONDS, Allowance, Freshest, Pace
+from mlx_serve.daemon.engine.generate.pace import AIM, LONGEST_SECONDS, Allowance, Freshest, Pace, Timings
 from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
+from mlx_serve.daemon.engine.generate.prefills import Prefills
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shapes import Shapes
 from mlx_serve.daemon.protocol import Cancel
@@ -93,16 +94,16 @@ def pieces(
     found: list[tuple[int, int]] = []
     launch = Prefill.launch
 
-    def noted(self: Prefill, seconds: float) -> int:
-        count = launch(self, seconds)
+    def noted(self: Prefill, layers: int) -> int:
+        count = launch(self, layers)
         found.append((self.total, count))
         return count
 
     monkeypatch.setattr(Prefill, "launch", noted)
     monkeypatch.setattr(Pace, "brief", lambda pace, decoding: brief)
     monkeypatch.setattr(Pace, "owed", False)
-    monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds: layers if seconds < 9 else chunk.count)
-    for one in (Allowance, Freshest):
+    monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds, tokens: layers)
+    for one in (Allowance, Freshest, Timings):
         monkeypatch.setattr(one, "note", lambda *_: None)
     return found
 
@@ -126,8 +127,8 @@ def test_a_shorter_prompt_passes_between_the_layers_of_a_chunk(
     llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever comes while a chunk is computed waits for a piece of it. And what they say is what they say alone."""
-    found = pieces(llama, monkeypatch, layers=1, brief=1.0)
-    monkeypatch.setattr(Prefill, "brief", lambda prefill, budget, seconds: prefill.total < 99 and not prefill.chunk)
+    found = pieces(llama, monkeypatch, layers=1)
+    monkeypatch.setattr(Prefills, "brief", lambda prefills, one, budget, decoding: one.total < 99 and not one.chunk)
     long, short = tuple(range(3, 303)), tuple(range(9, 30))
     wire = Wire(llama)
     run((generator(llama, wire, tokens_per_step=512), wire), iter([[ask(1, long, 4)], [ask(2, short, 4)]]))
@@ -167,13 +168,15 @@ def test_a_chunk_that_is_kept_is_computed_to_its_end(llama: LanguageModel, monke
             assert wire.gauges.prompt_tokens == (449 if prefixes else 2 * 449)
 
 
-def test_a_new_chunk_of_a_fast_device_has_few_pieces(llama: LanguageModel) -> None:
-    """As many layers as take about so long, by what the last ones took."""
-    chunk = Chunk(100, 100, 28, 0.01, 0.0)
-    assert (chunk.layers(1.0), chunk.layers(0.1), chunk.layers(0.005)) == (28, 10, 1)
+def test_a_chunk_has_pieces_that_take_their_time() -> None:
+    """As many layers as take about so long by what the last ones took, and as count as no more than so many tokens."""
+    chunk = Chunk(100, 100, 28, 0.0)
+    chunk.each = 0.01
+    assert (chunk.layers(1.0, 100), chunk.layers(0.1, 100), chunk.layers(0.005, 100)) == (28, 10, 1)
+    assert (chunk.layers(1.0, 50), chunk.layers(0.1, 25), chunk.layers(1.0, 1)) == (14, 7, 1)
     chunk.note(10, 0.9)
-    assert (chunk.layers(0.1), chunk.over) == (1, False)
+    assert (chunk.layers(0.1, 100), chunk.over) == (1, False)
     chunk.note(1, 0.005)
-    assert chunk.layers(0.1) == 20
+    assert chunk.layers(0.1, 100) == 20
     chunk.note(17, 0.1)
     assert chunk.over and chunk.seconds == pytest.approx(1.005)
