@@ -21,8 +21,8 @@ from .warmup import made_up, run_all
 
 GROUPED = (64, 128, 192, 256)
 """Tokens of the prompts that come together."""
-ALONE = (320, 384, 448, 512, 640, 768, 896, 1024)
-"""Tokens of those that come alone, beyond the ones above."""
+ALONE = (320, 384, 448, 512, 640, 768, 896, *range(1024, 2048, 256), *range(2048, 8193, 512))
+"""Tokens of those that come alone, beyond the ones above: what `Shapes.chunk` pads them to."""
 MEMORY_PART = 4
 """Of the memory for caches, as what was kept takes the rest."""
 

@@ -32,6 +32,15 @@ class Shapes:
         step = next((step for most, step in _STEPS if width <= most), _LONG)
         return min(self.longest, -(-width // step) * step)
 
+    def whole(self, width: int) -> int:
+        """How many of so many tokens a chunk takes that is not the last one of its prompt: a power of two, or one and a
+        half of one."""
+        if not self.few or width < _GRAIN:
+            return width
+        power = 1 << (width.bit_length() - 1)
+        more = power * 3 // 2
+        return more if more <= width and not more % _GRAIN else power
+
     def chunk(self, width: int) -> int:
         """To how many tokens the last chunk of a prompt is padded: by an eighth to a quarter at most where it is not
         short."""
@@ -49,7 +58,7 @@ class Shapes:
 
     @property
     def grain(self) -> int:
-        """Of how many tokens the chunks of a prompt are multiples, and the places where they begin."""
+        """Of how many tokens the places are multiples where chunks of a prompt begin."""
         return _GRAIN if self.few else 1
 
     def filled(self, rows: list[T]) -> list[T]:

@@ -4,9 +4,9 @@ Three rules. A chunk of a prompt takes at most what LONGEST_SECONDS allow on thi
 PIECE_SECONDS, so that a cancel, a ping or a newcomer waits no longer, however slow the device is. Beside decoding a
 piece takes as long as a step of those who decode, and where it took longer the next one waits until they have had as
 much time as it: they go on at half their pace at least. Prompts that are read to their ends within BRIEF_SECONDS, or
-BRIEF_STEPS of theirs, are read at once. And the configured tokens per step are stretched there only while they make the
-others' steps longer by less than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly more
-time than 400, so more is tried even where a stall is near.
+BRIEF_STEPS of theirs, are read at once, and wait only where those who decode are owed OWED_SECONDS. And the configured
+tokens per step are stretched there only while they make the others' steps longer by less than STALL_SECONDS. A GPU that
+waits for its launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ AIM = 0.8  # of the longest: times scatter
 PIECE_SECONDS = 0.03
 BRIEF_SECONDS = 0.05
 BRIEF_STEPS = 2
+OWED_SECONDS = 0.1
 FEWEST_TOKENS = 4
 REMEMBERED = 4
 GROWTH = 4
@@ -103,6 +104,11 @@ class Pace:
         idle = IDLE_FACTOR * (GROUP_FACTOR if several else 1)
         return self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
 
+    @property
+    def whole(self) -> int:
+        """The most tokens of a chunk that is computed in pieces."""
+        return self._tokens_per_step * LONGEST_STRETCH
+
     def piece(self, *, decoding: bool) -> float:
         """Seconds that a piece of a chunk may take."""
         if not decoding or self._plain is None:
@@ -113,10 +119,9 @@ class Pace:
         """Seconds of what is left of a prompt that is read at once."""
         return max(BRIEF_SECONDS, BRIEF_STEPS * (self._plain or 0.0)) if decoding else PIECE_SECONDS
 
-    @property
-    def owed(self) -> bool:
-        """Whether those who decode are to have the next step for themselves."""
-        return self._owed > 0
+    def owed(self, *, brief: bool) -> bool:
+        """Whether those who decode are to have the next step for themselves, without such a prompt."""
+        return self._owed > (OWED_SECONDS if brief else 0.0)
 
     def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int, pieces: bool = False) -> None:
         """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows; `pieces`: with
@@ -126,7 +131,7 @@ class Pace:
             self._owed = 0.0
             return
         if self._plain is not None:
-            extra = seconds - self._plain if pieces else 0.0
+            extra = seconds - self._plain if pieces or prefilled else 0.0
             self._owed = max(0.0, self._owed + min(extra, LONGEST_SECONDS) - self._plain)
         if not prefilled and not pieces:
             self._plain = seconds if self._plain is None else self._plain + SMOOTHING * (seconds - self._plain)

@@ -96,11 +96,11 @@ class Prefill:
 
     def _width(self, budget: int) -> int:
         """Of the next chunk, where it is not the last one; more than is left, where that is within the budget."""
-        each, grain = max(budget, self._at_once) // len(self.requests), self._shapes.grain
+        each = max(budget, self._at_once) // len(self.requests)
         width = min(each, max(FEWEST_TOKENS, self.allowance.tokens))
         if self._widest is not None:
             width = min(width, self._widest)
-        return max(1, width if width < grain or width >= self.total - self.done else width // grain * grain)
+        return max(1, width if width >= self.total - self.done else self._shapes.whole(width))
 
     @property
     def rows(self) -> int:

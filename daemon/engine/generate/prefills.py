@@ -135,29 +135,30 @@ class Prefills:
         self.pieces, self.launched = self._piece is not None and not self._piece.brief, 0
         if self._piece is not None and any(self._turns):
             self.settle(int(decoding))
-        held = decoding and (awaited or self._pace.owed)
-        prefill = self._turns.next((lambda one: self.brief(one, budget, decoding=decoding)) if held else None)
+        brief = {one: self.brief(one, budget, decoding=decoding) for one in self._turns}
+        prefill = self._turns.next(
+            lambda one: not decoding or not (self._pace.owed(brief=brief[one]) or (awaited and not brief[one]))
+        )
         if prefill is None:
             return
-        brief = self.brief(prefill, budget, decoding=decoding)
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         try:
             chunk, layers = prefill.chunk, 0
             if chunk is None:
-                most = budget if brief else min(self._pace.budget(0), budget * len(prefill.caches))
-                chunk = prefill.begin_chunk(most)
+                longest = min(self._pace.whole, budget * len(prefill.caches))
+                chunk = prefill.begin_chunk(budget if brief[prefill] else max(budget, longest))
                 chunk.each = self._expected(prefill, chunk.width) / max(1, chunk.count)
                 self.tokens += chunk.tokens
             if chunk.width:
                 most = budget if decoding else chunk.tokens
                 layers = prefill.launch(
-                    chunk.count if brief else chunk.layers(self._pace.piece(decoding=decoding), most)
+                    chunk.count if brief[prefill] else chunk.layers(self._pace.piece(decoding=decoding), most)
                 )
         except (MemoryError, RuntimeError) as error:
             self._fail(prefill, error)
             return
-        self._piece = Piece(prefill, chunk, layers, step, began, brief)
-        self.pieces = self.pieces or not brief
+        self._piece = Piece(prefill, chunk, layers, step, began, brief[prefill])
+        self.pieces = self.pieces or not brief[prefill]
         self.launched = chunk.tokens * layers // max(1, chunk.count)
         if prefill.complete:
             self._turns.remove(prefill)

@@ -37,6 +37,19 @@ def test_there_are_few_shapes_and_none_is_much_larger_than_it_must_be() -> None:
         assert count <= FEW.rows(count) <= 1.5 * count
 
 
+def test_chunks_have_few_widths() -> None:
+    """The last one of a prompt is padded by a quarter at most where it is not short; those before it take what they may
+    have, or up to a third less."""
+    last = {FEW.chunk(width) for width in range(1, 8193)}
+    before = {FEW.whole(width) for width in range(64, 8193)}
+    assert len(last) <= 28 and len(before) <= 15
+    for width in range(257, 8193):
+        assert width <= FEW.chunk(width) <= 1.25 * width and FEW.chunk(width) % FEW.grain == 0
+    for width in range(64, 8193):
+        assert 2 * width / 3 < FEW.whole(width) + 64 and FEW.whole(width) <= width and FEW.whole(width) % FEW.grain == 0
+    assert [EXACT.chunk(width) for width in (1, 700)] == [EXACT.whole(width) for width in (1, 700)] == [1, 700]
+
+
 def test_no_batch_is_wider_than_the_model_allows() -> None:
     """A position table has no row for what lies past it."""
     odd = Shapes(few=True, longest=301)

@@ -13,6 +13,7 @@ from support.hashing_network import ROWS, Hashing, Make
 from mlx_serve.daemon.engine.cache import capacity
 from mlx_serve.daemon.engine.generate import ledger, pipelining
 from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.pace import Pace
 from mlx_serve.daemon.engine.model.load import LanguageModel
 
 
@@ -36,7 +37,9 @@ def engine(
     model: LanguageModel, short_steps: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Make:
     """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read, and
-    the third goes from one to the other all the time, as an engine does while it compares them."""
+    the third goes from one to the other all the time, as an engine does while it compares them. Whatever the clock
+    says, prompts are read in each step."""
+    monkeypatch.setattr(Pace, "owed", lambda pace, brief: False)
 
     def make(**limits: Any) -> tuple[Generator, Wire]:
         wire = Wire(model)
