@@ -22,7 +22,9 @@ from .http.listen import ListenError
 from .port_lock import AlreadyRunning
 from .reload.hang_up import HangUp
 from .reload.reload import Reload, warn_of_ineffective
-from .settings.schema import FLAGS, ConfigError, Settings, load_settings
+from .settings.effective_settings import load_settings
+from .settings.schema import FLAGS, Settings
+from .settings.value import ConfigError
 from .startup import Resources, StartError, acquire_resources
 
 if TYPE_CHECKING:

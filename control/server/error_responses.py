@@ -11,7 +11,7 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from ...daemon import errors as daemon
-from ...daemon.settings.schema import ConfigError
+from ...daemon.settings.value import ConfigError
 from ...daemon.tasks.pulls import downloadable
 from ...store import errors as store
 from .request_bodies import InvalidBody

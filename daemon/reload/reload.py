@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 from ...store.errors import StoreError
 from .. import store_threads
 from ..logs.line import LineStyle
+from ..settings.effective_settings import load_settings
 from ..settings.renewal import Renewal, renew
-from ..settings.schema import ConfigError, Settings, load_settings
+from ..settings.schema import Settings
+from ..settings.value import ConfigError
 from .model_defaults import defaults, ineffective
 
 if TYPE_CHECKING:

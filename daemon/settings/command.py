@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .effective_settings import config_path, load_settings
 from .one_model import KEY as ONE_MODEL
 from .one_model import SPECS, OneModel, key_of
-from .schema import SECTIONS, ConfigError, Settings, config_path, load_settings, settings_of
+from .schema import SECTIONS, Settings, settings_of
+from .value import ConfigError
 
 EX_CONFIG = 78
 _HEAD = """\

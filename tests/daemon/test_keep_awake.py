@@ -17,7 +17,7 @@ from support.waiting import GUARD, soon, until, wait_until
 
 from mlx_serve.daemon import keep_awake, main
 from mlx_serve.daemon.keep_awake import KeepAwake, assertion
-from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
 from mlx_serve.daemon.tasks.pulls import PullOrder, Pulls
 from mlx_serve.store.store import Store
 

@@ -18,7 +18,7 @@ from mlx_serve.daemon.errors import RequestRejected, RunnerDied
 from mlx_serve.daemon.http.app import build_app
 from mlx_serve.daemon.http.server import Server, serve
 from mlx_serve.daemon.protocol import Accepted, ChatPrompt, Delta, Event, Generate, Reading, Started
-from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
 from mlx_serve.handlers.routes import register
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

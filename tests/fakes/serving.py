@@ -23,7 +23,8 @@ from mlx_serve.daemon.http.app import build_app
 from mlx_serve.daemon.http.limits import ConnectionLimits
 from mlx_serve.daemon.http.server import serve
 from mlx_serve.daemon.metrics import Metrics
-from mlx_serve.daemon.settings.schema import Settings, load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
+from mlx_serve.daemon.settings.schema import Settings
 from mlx_serve.daemon.tasks.pulls import Pulls
 from mlx_serve.daemon.tasks.quantizing import QuantizeOrder
 from mlx_serve.handlers.health import sample

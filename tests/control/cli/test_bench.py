@@ -16,7 +16,7 @@ from fakes.control_daemon import FakeDaemon, Run
 from mlx_serve.control.cli.bench import last_run
 from mlx_serve.control.cli.bench.level import summed
 from mlx_serve.control.cli.bench.stream_timing import BenchFailed, Endpoint, Timing, stream
-from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
 
 KEY = "a-key-of-the-tests-own"
 

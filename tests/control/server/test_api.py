@@ -165,7 +165,7 @@ def test_gc_passes_dry_run_on(client: Client) -> None:
 
 
 def test_config_shows_origins_and_hides_keys(daemon: FakeDaemon, client: Client) -> None:
-    from mlx_serve.daemon.settings.schema import load_settings
+    from mlx_serve.daemon.settings.effective_settings import load_settings
 
     daemon.context.settings = load_settings(
         {}, {"MLX_SERVE_HOME": "/h", "MLX_SERVE_SERVER_API_KEYS": "open-sesame-open-sesame"}
@@ -179,7 +179,7 @@ def test_config_shows_origins_and_hides_keys(daemon: FakeDaemon, client: Client)
 
 def test_the_key_is_given_to_the_command_that_starts_programs(daemon: FakeDaemon, client: Client) -> None:
     """The first one; null where none is set."""
-    from mlx_serve.daemon.settings.schema import load_settings
+    from mlx_serve.daemon.settings.effective_settings import load_settings
 
     assert client.get("/control/v1/key") == {"key": None}
     environ = {"MLX_SERVE_HOME": "/h", "MLX_SERVE_SERVER_API_KEYS": "open-sesame-open-sesame,another-key-of-ours"}

@@ -13,8 +13,8 @@ from fakes.store import FakeStore
 from mlx_serve.daemon.logs.sink import Logs
 from mlx_serve.daemon.reload.model_defaults import ineffective
 from mlx_serve.daemon.reload.reload import Reload
+from mlx_serve.daemon.settings.effective_settings import load_settings
 from mlx_serve.daemon.settings.one_model import OneModel
-from mlx_serve.daemon.settings.schema import load_settings
 from mlx_serve.store.errors import StoreError
 
 

@@ -11,7 +11,7 @@ import pytest
 from support.residency_harness import Build, Clock, ResidencyHarness
 from support.waiting import GUARD
 
-from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mlx_serve.daemon.errors import PullStopped, QueueFull
 from mlx_serve.daemon.residency.residency import Residency
 from mlx_serve.daemon.residency.slot import Model
 from mlx_serve.daemon.residency.spare import Spare
-from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
 from mlx_serve.daemon.tasks.pulls import PullOrder, Pulls
 from mlx_serve.store.errors import RepositoryNotFound, UnknownModel
 

@@ -21,7 +21,7 @@ from mlx_serve.daemon.protocol import Generate, TextPrompt
 from mlx_serve.daemon.residency import backoff
 from mlx_serve.daemon.residency.residency import Residency
 from mlx_serve.daemon.residency.spare import Spare
-from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
 from mlx_serve.daemon.workers import runner
 from mlx_serve.daemon.workers.runner import Runner
 

@@ -18,7 +18,7 @@ from mlx_serve.daemon.errors import LoadError
 from mlx_serve.daemon.residency.remove import remove
 from mlx_serve.daemon.residency.residency import Residency
 from mlx_serve.daemon.residency.spare import Spare
-from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
 from mlx_serve.store.errors import DamagedModel, UnknownModel
 from mlx_serve.store.installed import Installed, Removed
 from mlx_serve.store.names import Name

@@ -24,7 +24,7 @@ from mlx_serve.daemon.residency.tokenizers import (
     PATIENCE_SECONDS,
     Tokenizers,
 )
-from mlx_serve.daemon.settings.schema import load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
 
 WORK = Count(prompts=(TextPrompt(text="a"),))
 

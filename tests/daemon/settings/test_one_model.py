@@ -13,9 +13,11 @@ import pytest
 from mlx_serve.daemon.parameters import TABLE
 from mlx_serve.daemon.reload.model_defaults import OPTIONS, defaults
 from mlx_serve.daemon.settings import command as config_command
+from mlx_serve.daemon.settings.effective_settings import load_settings
 from mlx_serve.daemon.settings.one_model import SPECS, OneModel
 from mlx_serve.daemon.settings.renewal import renew
-from mlx_serve.daemon.settings.schema import ConfigError, Settings, load_settings
+from mlx_serve.daemon.settings.schema import Settings
+from mlx_serve.daemon.settings.value import ConfigError
 from mlx_serve.handlers.model_options import options
 
 FILE = """\

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mlx_serve.daemon.settings.effective_settings import load_settings
 from mlx_serve.daemon.settings.renewal import LIVE, renew, restart_keys
-from mlx_serve.daemon.settings.schema import SECTIONS, ConfigError, load_settings, settings_of
+from mlx_serve.daemon.settings.schema import SECTIONS, settings_of
+from mlx_serve.daemon.settings.value import ConfigError
 
 KEY = "a-key-of-sixteen-or-more"
 

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from mlx_serve.daemon.settings import command as config_command
-from mlx_serve.daemon.settings.schema import SECTIONS, ConfigError, Settings, load_settings
+from mlx_serve.daemon.settings.effective_settings import load_settings
+from mlx_serve.daemon.settings.schema import SECTIONS, Settings
+from mlx_serve.daemon.settings.value import ConfigError
 
 
 @pytest.fixture
