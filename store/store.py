@@ -20,7 +20,7 @@ from .disk.pins import Pins
 from .disk.refs import Ref, Refs
 from .disk.verify import Verified, Verifier
 from .disk.views import Views
-from .errors import DamagedModel, NoSpace, ReadOnlyStore, StoreBusy, UnknownModel, translated
+from .errors import NoSpace, StoreBusy, UnknownModel
 from .ingest.adoption import Adoption, workspace
 from .ingest.creation import Creator
 from .ingest.intake import require_space
@@ -28,6 +28,7 @@ from .ingest.puller import Puller, PullOptions
 from .installed import Defaults, Installed, Removed
 from .names import Name
 from .progress import Report, silent
+from .store_access import StoreAccess
 
 __all__ = ["Defaults", "Installed", "Removed", "Store"]
 
@@ -48,6 +49,7 @@ class Store:
         self._aliases = Aliases(aliases)
         self._lock = Lock(layout.lock)
         self._blobs = Blobs(layout.blobs, layout.partial, disk)
+        self._access = StoreAccess(layout.directory, layout.read_only, disk, self._lock, self._blobs.fingerprints)
         self._manifests = Manifests(self._blobs)
         self._refs = Refs(layout.refs, layout.partial, disk)
         self._catalogue = Catalogue(self._manifests, self._refs, self._aliases)
@@ -82,22 +84,22 @@ class Store:
 
     def models(self) -> list[Installed]:
         """Every readable model, newest first. A damaged one is left out, with one warning."""
-        with translated("list the models", self.no_space):
+        with self._access.looking("list the models"):
             return self._catalogue.models()
 
     def find(self, text: str) -> Installed:
         """By full name, alias or short name. Raises InvalidName, UnknownModel, AmbiguousName, DamagedModel."""
-        with translated("look a model up", self.no_space):
+        with self._access.looking("look a model up"):
             return self._catalogue.find(text)
 
     def unmatched(self) -> dict[str, str]:
         """The names of the user's settings of single models that stand for no model of their own, with the reason."""
-        with translated("look models up", self.no_space):
+        with self._access.looking("look models up"):
             return self._catalogue.unmatched()
 
     def spellings(self) -> dict[Name, str]:
         """How listings call each installed model: `foo` for `local/foo` wherever `foo` finds it."""
-        with translated("list the models", self.no_space):
+        with self._access.looking("list the models"):
             return self._catalogue.spellings()
 
     def resolve(self, text: str) -> Name:
@@ -111,8 +113,9 @@ class Store:
         needed before the model is loaded.
         """
         if checked:
-            self._check(model)
-        with translated("make the model's folder", self.no_space), self._lock.shared():
+            with self._access.looking("check the model's files"):
+                self._verifier.check(model.name, model.manifest)
+        with self._access.reading("make the model's folder"):
             return self._views.get(model.digest, model.manifest, read_only=self.read_only)
 
     def verify(
@@ -122,37 +125,34 @@ class Store:
 
         `progress` gets the bytes done and the total, and may raise to cancel.
         """
-        with translated("verify the models", self.no_space):
+        with self._access.looking("verify the models"):
             chosen = None if name is None else [self._catalogue.ref(name)]
-            try:
-                yield from self._verifier.run(chosen, progress)
-            finally:
-                self._blobs.fingerprints.save()
+            yield from self._verifier.run(chosen, progress)
 
     def no_space(self) -> NoSpace:
         """The error for a write to the store that failed because the disk is full."""
-        return self._disk.full(self.directory)
+        return self._access.no_space()
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
     def copy(self, source: str, destination: str) -> Installed:
         """Give a model a second name, replacing any model of that name."""
         target = Name.parse(destination)
-        with self._changing("copy the model"):
+        with self._access.changing("copy the model"):
             model = self.find(source)
             return self._catalogue.installed(self._refs.set(target, model.digest))
 
     def create(self, source: str, destination: str, given: Overrides) -> Installed:
         """A model with another's files and other settings (see `manifests.inherited`)."""
         target = Name.parse(destination)
-        with self._changing("create the model"):
+        with self._access.changing("create the model"):
             model = self.find(source)
             return self._catalogue.installed(self._creator.variant(model.manifest, model.base, target, given))
 
     def create_from_files(self, files: Mapping[str, str], destination: str, overrides: Overrides) -> Installed:
         """A model of uploaded blobs (path -> digest). Raises SourceError, UnsupportedModel, DamagedModel."""
         target = Name.parse(destination)
-        with self._changing("create the model"):
+        with self._access.changing("create the model"):
             return self._catalogue.installed(self._creator.from_files(files, target, overrides))
 
     def remove(self, name: str, protect: Collection[str] = ()) -> Removed:
@@ -160,31 +160,26 @@ class Store:
 
         A damaged model can be removed as well. `protect`: manifests (hex) whose files are kept, for models in memory.
         """
-        self._writable()
-        with translated("remove the model", self.no_space):
-            with self._lock.shared():
-                ref = self._catalogue.ref(name)
-                if (repository := self._catalogue.sole_repository(ref)) is not None:
-                    # Also drop what an interrupted pull of it has stored: the user wants the space.
-                    self._pins.for_source(repository).release_all()
-                if not self._refs.remove(ref.name):
-                    raise UnknownModel(name)
-            try:
-                with self._lock.exclusive(_REMOVE_BUSY_SECONDS):
-                    self._collector.run(protect)
-            except StoreBusy:
-                log.info("keep files until the next gc model=%s reason=busy", ref.name.display())
+        self._access.require_writable()
+        with self._access.reading("remove the model"):
+            ref = self._catalogue.ref(name)
+            if (repository := self._catalogue.sole_repository(ref)) is not None:
+                # Also drop what an interrupted pull of it has stored: the user wants the space.
+                self._pins.for_source(repository).release_all()
+            if not self._refs.remove(ref.name):
+                raise UnknownModel(name)
+        try:
+            with self._access.sweeping("remove the model", _REMOVE_BUSY_SECONDS):
+                self._collector.run(protect)
+        except StoreBusy:
+            log.info("keep files until the next gc model=%s reason=busy", ref.name.display())
         return Removed(ref.name, ref.hex)
 
     def gc(self, dry_run: bool = False, protect: Collection[str] = ()) -> Collected:
         """Delete unused files. `protect`: manifests (hex) to keep with their files. Raises StoreBusy during a pull."""
-        with translated("delete unused files", self.no_space):
-            if dry_run:
-                with self._lock.shared():
-                    return self._collector.run(protect, dry_run=True)
-            self._writable()
-            with self._lock.exclusive(_BUSY_SECONDS):
-                return self._collector.run(protect)
+        action = "delete unused files"
+        with self._access.reading(action) if dry_run else self._access.sweeping(action, _BUSY_SECONDS):
+            return self._collector.run(protect, dry_run=dry_run)
 
     def claim(self, digest: str) -> bool:
         """Whether a file of that digest (`sha256:<hex>`) is stored; if so it is pinned for the model to be created.
@@ -192,7 +187,7 @@ class Store:
         Raises DamagedModel for an invalid digest.
         """
         hex_digest = hex_of(digest)
-        with translated("look for the file", self.no_space), self._lock.shared():
+        with self._access.reading("look for the file"):
             if not self._blobs.path(hex_digest).is_file():
                 return False
             if not self.read_only:
@@ -205,7 +200,7 @@ class Store:
 
         `size`: announced bytes, 0 if unknown. Raises NoSpace, ReadOnlyStore, DamagedModel.
         """
-        with self._changing("store the file"):
+        with self._access.changing("store the file"):
             require_space(self._blobs, size)
             self._pins.add(hex_of(digest))
             with self._blobs.incoming() as incoming:
@@ -269,7 +264,7 @@ class Store:
         token: str | None = None,
     ) -> Installed:
         options = PullOptions(kind, Name.parse(name) if name is not None else None, revision, token, progress)
-        with self._changing("store the model"):
+        with self._access.changing("store the model"):
             return self._catalogue.installed(work(options))
 
     # --- derived models -----------------------------------------------------------------------------------------------
@@ -286,7 +281,7 @@ class Store:
 
         Raises NoSpace, ReadOnlyStore.
         """
-        self._writable()
+        self._access.require_writable()
         with self._lock.shared(), workspace(self._layout.partial, self._disk, needed) as folder:
             yield folder
 
@@ -304,58 +299,18 @@ class Store:
         `report` gets the bytes stored so far. Raises SourceError, DamagedModel, NoSpace.
         """
         target = Name.parse(name)
-        with self._changing("store the model"):
+        with self._access.changing("store the model"):
             adoption = Adoption(self._blobs, self._manifests, self._refs, report)
             return self._catalogue.installed(adoption.run(folder, target, parent.manifest, parent.digest, reason))
 
     # --- internal -----------------------------------------------------------------------------------------------------
-
-    def _check(self, model: Installed) -> None:
-        """Hash the files that have changed; missing files are left to `Views.get` to report.
-
-        The lock is held for one file at a time, as in `verify`.
-        """
-        layers = model.manifest.layers
-        changed = [layer for layer in layers if not self._blobs.is_unchanged(layer.hex)]
-        if not changed or any(self._blobs.state(layer.hex, layer.size) for layer in changed):
-            return
-        log.info(
-            "hash files model=%s files=%d bytes=%d reason=not hashed yet, or changed since",
-            model.name.display(),
-            len(changed),
-            sum(layer.size for layer in changed),
-        )
-        with translated("check the model's files", self.no_space):
-            for layer in changed:
-                with self._lock.shared():
-                    problem = self._blobs.problem_if_changed(layer.hex, layer.size)
-                if problem is not None:
-                    raise DamagedModel(
-                        f"the model is damaged: {layer.path} {problem}",
-                        hint="pull the model again to repair it; `mlx-serve verify` names every damaged file",
-                    )
-            self._blobs.fingerprints.save()
-
-    @contextmanager
-    def _changing(self, action: str) -> Iterator[None]:
-        """Adding excludes only sweeps. `action` completes "could not …"."""
-        self._writable()
-        with translated(action, self.no_space), self._lock.shared():
-            try:
-                yield
-            finally:
-                self._blobs.fingerprints.save()
-
-    def _writable(self) -> None:
-        if self.read_only:
-            raise ReadOnlyStore
 
     def _clean_up(self) -> None:
         """Remove what a killed process left behind, unless the store is in use now."""
         if not self._lock.works():
             log.warning("file locks do not work on this file system; use the models folder from one daemon only")
         try:
-            with translated("clean up the model store", self.no_space), self._lock.exclusive(0):
+            with self._access.sweeping("clean up the model store", 0):
                 self._leftovers.remove(self._leftovers.abandoned())
         except StoreBusy:
             log.debug("skip cleanup reason=busy")

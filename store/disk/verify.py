@@ -1,17 +1,21 @@
-"""Reads every stored byte again and reports damage; deletes nothing."""
+"""Reads stored bytes again, all of them or those of files that have changed, and reports damage; deletes nothing."""
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from ..errors import DamagedModel
+from ..names import Name
 from .blobs import Blobs
 from .locks import Lock
-from .manifests import Manifests
+from .manifests import Manifest, Manifests
 from .refs import Ref, Refs
+
+log = logging.getLogger("mlx_serve.store")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,34 @@ class Verifier:
 
         `report` gets the bytes done and the total while a file is read.
         """
-        checks = list(self._checks(chosen))
+        try:
+            yield from self._run(list(self._checks(chosen)), report)
+        finally:
+            self.blobs.fingerprints.save()
+
+    def check(self, name: Name, manifest: Manifest) -> None:
+        """Hash those of a model's files that have changed since they were last hashed. Missing files are left to
+        `Views.get` to report. Raises DamagedModel."""
+        changed = [layer for layer in manifest.layers if not self.blobs.is_unchanged(layer.hex)]
+        if not changed or any(self.blobs.state(layer.hex, layer.size) for layer in changed):
+            return
+        log.info(
+            "hash files model=%s files=%d bytes=%d reason=not hashed yet, or changed since",
+            name.display(),
+            len(changed),
+            sum(layer.size for layer in changed),
+        )
+        for layer in changed:
+            with self.lock.shared():
+                problem = self.blobs.problem_if_changed(layer.hex, layer.size)
+            if problem is not None:
+                raise DamagedModel(
+                    f"the model is damaged: {layer.path} {problem}",
+                    hint="pull the model again to repair it; `mlx-serve verify` names every damaged file",
+                )
+        self.blobs.fingerprints.save()
+
+    def _run(self, checks: Sequence[_Check], report: Callable[[int, int], None]) -> Iterator[Verified]:
         total = sum(check.size for check in checks)
         done = 0
         for check in checks:
