@@ -1,8 +1,8 @@
 """JSON as models write it, read as it comes: each member is known when its value is complete.
 
-What has one reading is read: line feeds in strings, backslashes that escape nothing, single quotes, Python's True and
-None, keys without quotes, a comma too many, a brace that is missing. Everything else, and every value that JSON cannot
-hold (NaN, 1e999, a set), is an error: the text is then not JSON, and nothing is guessed. Time is linear in the text.
+What has one reading is read: strings of other kinds (see `LooseString`), Python's True and None, keys without quotes, a
+comma too many, a brace that is missing. Everything else, and every value that JSON cannot hold (NaN, 1e999, a set), is
+an error: the text is then not JSON, and nothing is guessed. Time is linear in the text.
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .json_values import scalar, whole
+from .json_values import scalar
+from .loose_string import BLANK, LooseString
 
 DEPTH = 128
 LONGEST_WORD = 1000
 """A number or a word that goes on for longer is none."""
-LONGEST_BLANK = 256
-"""Behind so many blanks nothing is awaited that decides whether a quote ended its string."""
-_BLANK = re.compile(r"[\s\ufeff]*")
 _WORD = re.compile(r"[A-Za-z_$][\w$.\-]*")
 _NUMBER = re.compile(r"[0-9+\-.][0-9.eE_+\-]*")
-_PLAIN = {quote: re.compile(rf"[^{quote}\\]*") for quote in "\"'"}
-_HEX = re.compile(r"[0-9a-fA-F]{4}")
-_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"} | {letter: letter for letter in "\"'\\/"}
 _CLOSES = {"{": "}", "[": "]", "(": ")"}
 
 Member = Callable[[Sequence["Frame"], str, Any], None]
@@ -42,6 +37,11 @@ class Frame:
     @property
     def named(self) -> bool:
         return self.closes != "]"
+
+    @property
+    def colon(self) -> str:
+        """What stands between a key and its value."""
+        return "=" if self.closes == ")" else ":"
 
 
 @dataclass
@@ -61,10 +61,7 @@ class LooseJson:
     expects: Expects = "value"
     _text: str = ""
     _at: int = 0
-    _quote: str = ""
-    _role: Expects = "value"
-    _inside: bool = False
-    _parts: list[str] = field(default_factory=list)
+    _string: LooseString | None = None
 
     def __post_init__(self) -> None:
         if self.python:
@@ -104,9 +101,9 @@ class LooseJson:
 
     def _step(self, final: bool) -> bool:
         """One token. False where more text is needed, or nothing can follow."""
-        if self.expects == "string":
-            return self._string(final)
-        match = _BLANK.match(self._text, self._at)
+        if self._string is not None:
+            return self._read_string(self._string, final)
+        match = BLANK.match(self._text, self._at)
         self._at = match.end() if match else self._at
         if self._at >= len(self._text):
             return False
@@ -128,7 +125,7 @@ class LooseJson:
         return self._value(letter, final)
 
     def _colon(self, letter: str) -> bool:
-        if letter != ("=" if self.frames[-1].closes == ")" else ":"):
+        if letter != self.frames[-1].colon:
             return self._fail()
         self._at += 1
         self.expects = "value"
@@ -206,100 +203,27 @@ class LooseJson:
         if not quote:
             return False
         self._at += len(quote)
-        self._quote, self._role, self._inside = quote, self.expects, False
+        colon = self.frames[-1].colon if self.expects == "key" else ""
+        self._string = LooseString(quote, colon, self.closers, alone=not self.frames)
         self.expects = "string"
+        return True
+
+    def _read_string(self, string: LooseString, final: bool) -> bool:
+        self._at = string.read(self._text, self._at, final=final)
+        if string.value is None:
+            return False
+        self._string = None
+        if string.colon:
+            self.frames[-1].key = string.value
+            self.expects = "colon"
+        else:
+            self._complete(string.value)
         return True
 
     def _waits_for_quote(self, final: bool) -> bool:
         """False where a quote may still become whole."""
         left = self._text[self._at :]
         return final or not any(len(left) < len(quote) and quote.startswith(left) for quote in self.quotes)
-
-    def _string(self, final: bool) -> bool:
-        text, quote = self._text, self._quote
-        if len(quote) > 1:
-            found = text.find(quote, self._at)
-            if found < 0:
-                keep = 0 if final else len(quote) - 1
-                end = max(self._at, len(text) - keep)
-                self._parts.append(text[self._at : end])
-                self._at = end
-                return False
-            self._parts.append(text[self._at : found])
-            self._at = found
-        else:
-            match = _PLAIN[quote].match(text, self._at)
-            if match is not None:
-                self._parts.append(match[0])
-                self._at = match.end()
-            if self._at >= len(text):
-                return False
-            if text[self._at] == "\\":
-                return self._escape(final)
-        ends = self._ends_string(self._at + len(quote), final)
-        if ends is None:
-            return False
-        inner = not ends and self._quotes_inside(self._at)
-        self._at += len(quote)
-        if inner:
-            self._parts.append(quote)
-            return True
-        string, self._parts = whole(self._parts), []
-        if self._role == "key":
-            self.frames[-1].key = string
-            self.expects = "colon"
-        else:
-            self._complete(string)
-        return True
-
-    def _ends_string(self, at: int, final: bool) -> bool | None:
-        """Whether a quote ends its string: something that can follow a string comes next. None: not known yet."""
-        match = _BLANK.match(self._text, at)
-        blanks = len(match[0]) if match else 0
-        left = self._text[at + blanks : at + blanks + 64]
-        if not left:
-            return True if final or not self.frames or blanks > LONGEST_BLANK else None
-        if self._role == "key":
-            return left[0] == ("=" if self.frames[-1].closes == ")" else ":")
-        if left[0] in ",)]}" or not self.frames or left.startswith(self.closers):
-            return True
-        if not final and any(closer.startswith(left) for closer in self.closers):
-            return None
-        return False
-
-    def _quotes_inside(self, at: int) -> bool:
-        """Whether a quote that does not end its string is part of it: one of a pair around words, or an apostrophe."""
-        before, after = self._before(), self._text[at + len(self._quote) : at + len(self._quote) + 1]
-        if len(self._quote) > 1 or (self._quote == "'" and before.isalnum() and after.isalnum()):
-            return True
-        if self._inside:
-            self._inside = False
-            return True
-        self._inside = bool(before) and not before.isalnum() and not after.isspace()
-        return self._inside
-
-    def _before(self) -> str:
-        """The last character of the string so far."""
-        return next((part[-1] for part in reversed(self._parts) if part), "")
-
-    def _escape(self, final: bool) -> bool:
-        text, at = self._text, self._at
-        if at + 1 >= len(text):
-            if final:
-                self._parts.append("\\")
-                self._at += 1
-            return final
-        letter = text[at + 1]
-        if letter == "u":
-            if len(text) < at + 6 and not final:
-                return False
-            match = _HEX.match(text, at + 2)
-            self._parts.append(chr(int(match[0], 16)) if match else "\\u")
-            self._at += 6 if match else 2
-        else:
-            self._parts.append(_ESCAPES.get(letter, "\\" + letter))
-            self._at += 2
-        return True
 
     def _complete(self, value: Any) -> None:
         """A value is there, at the place that waited for it."""
