@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from . import options
+from .arguments import options
+from .arguments.parser import Command
+from .arguments.usage_error import UsageError
 from .client import ApiError, ConnectionBroken, NoDaemon
 from .launch import StartFailed
 from .session import CommandFailed, Session, with_hint
-from .target import SettingsError, UsageError
+from .target import SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def _answer_directly(before: list[str], name: str | None) -> int | None:
     return None
 
 
-def _find(name: str | None) -> options.Command:
+def _find(name: str | None) -> Command:
     command = options.find(name or "")
     if command is None:
         raise UsageError(f"there is no command {name!r}{_nearest(name or '')} (see: mlx-serve --help)")
@@ -92,7 +94,7 @@ def _nearest(name: str) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _parse(command: options.Command, arguments: list[str]) -> Namespace:
+def _parse(command: Command, arguments: list[str]) -> Namespace:
     parser, rest = command.parser(), []
     if command.rest and "--" in arguments:
         place = arguments.index("--")
@@ -103,7 +105,7 @@ def _parse(command: options.Command, arguments: list[str]) -> Namespace:
     return parser.parse_intermixed_args(arguments) if command.name == "run" else parser.parse_args(arguments)
 
 
-def _run(command: options.Command, session: Session) -> int:
+def _run(command: Command, session: Session) -> int:
     from importlib import import_module
 
     module = import_module(f".commands.{command.module}", __package__)

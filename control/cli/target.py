@@ -6,16 +6,13 @@ import os
 from pathlib import Path
 
 from ..socket import MAX_PATH, alive, log_path, old_folders, running_socket, socket_folder
+from .arguments.usage_error import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 DEFAULT_PORT = 8000
-
-
-class UsageError(Exception):
-    """The command line or an environment variable is invalid; exit status 2."""
 
 
 class SettingsError(Exception):

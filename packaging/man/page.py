@@ -14,8 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 
 from mlx_serve import __version__
-from mlx_serve.control.cli.examples import EXAMPLES
-from mlx_serve.control.cli.options import COMMANDS, Command
+from mlx_serve.control.cli.arguments.examples import EXAMPLES
+from mlx_serve.control.cli.arguments.options import COMMANDS
+from mlx_serve.control.cli.arguments.parser import Command
 
 DESCRIPTION = (
     "mlx-serve serves MLX models on one machine over the HTTP APIs of OpenAI, Ollama and others. A daemon holds the "

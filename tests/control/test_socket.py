@@ -15,7 +15,8 @@ import pytest
 from support.waiting import GUARD
 
 from mlx_serve.control import socket as control
-from mlx_serve.control.cli.target import UsageError, find, running_sockets
+from mlx_serve.control.cli.arguments.usage_error import UsageError
+from mlx_serve.control.cli.target import find, running_sockets
 
 
 def test_socket_lies_in_the_homes_run_folder(home: Path) -> None:

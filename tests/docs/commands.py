@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from mlx_serve.control.cli.examples import EXAMPLES
-from mlx_serve.control.cli.options import COMMANDS, Command
+from mlx_serve.control.cli.arguments.examples import EXAMPLES
+from mlx_serve.control.cli.arguments.options import COMMANDS
+from mlx_serve.control.cli.arguments.parser import Command
 
 _HEAD = """\
-<!-- Written by `make docs` from control/cli/options.py; edit the texts there. -->
+<!-- Written by `make docs` from control/cli/arguments/options.py; edit the texts there. -->
 
 # Every command
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from docs.generate import DOCUMENTS, ROOT, architecture, difference
 
-from mlx_serve.control.cli.options import COMMANDS
+from mlx_serve.control.cli.arguments.options import COMMANDS
 from mlx_serve.daemon.settings.schema import FLAGS, SECTIONS, settings_of
 
 

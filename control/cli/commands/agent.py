@@ -12,11 +12,11 @@ from ..agents.config_file import UnreadableConfig, changed, difference, write
 from ..agents.known_agents import AGENTS, Agent, find
 from ..agents.model_choice import obvious, usable
 from ..agents.setup import PLACEHOLDER, Served, Setup, hidden
+from ..arguments.usage_error import UsageError
 from ..client import ApiError
 from ..display.tables import size, table
 from ..display.terminal import clean, is_terminal, note
 from ..session import CommandFailed, Session, path_of
-from ..target import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

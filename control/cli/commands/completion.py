@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..options import COMMANDS, Command
+from ..arguments.options import COMMANDS
+from ..arguments.parser import Command
 from ..session import Session
 
 _MODELS = "MLX_SERVE_NO_AUTOSTART=1 mlx-serve list 2>/dev/null | awk 'NR > 1 {print $1}'"

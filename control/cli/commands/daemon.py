@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...socket import alive
 from .. import firewall, launch, reachability, target
+from ..arguments.usage_error import UsageError
 from ..client import ApiError, Client, ConnectionBroken, NoDaemon
 from ..display.tables import size, span, table
 from ..display.terminal import note
@@ -99,9 +100,7 @@ def _start_target(session: Session) -> Target:
 
 def _refuse_socket(session: Session) -> None:
     if session.options.socket is not None:
-        raise target.UsageError(
-            "start does not take --socket: the socket's path comes from MLX_SERVE_HOME and the port"
-        )
+        raise UsageError("start does not take --socket: the socket's path comes from MLX_SERVE_HOME and the port")
 
 
 def _flags(session: Session) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from .. import quantization
+from ..arguments import quantization
+from ..arguments.usage_error import UsageError
 from ..client import ConnectionBroken
 from ..display.progress_bars import ProgressBars
 from ..display.tables import size
 from ..display.terminal import note
 from ..session import CommandFailed, Session
-from ..target import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

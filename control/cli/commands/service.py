@@ -11,9 +11,9 @@ from ...service.description import Description
 from ...service.manager import manager_of
 from ...service.service_error import FileChanged, ServiceError
 from .. import target
+from ..arguments.usage_error import UsageError
 from ..display.terminal import note
 from ..session import CommandFailed, Session
-from ..target import UsageError
 from . import service_report
 
 TYPE_CHECKING = False

@@ -14,8 +14,8 @@ from types import ModuleType
 import pytest
 from fakes.control_daemon import Run
 
-from mlx_serve.control.cli import options
-from mlx_serve.control.cli.examples import EXAMPLES
+from mlx_serve.control.cli.arguments import options
+from mlx_serve.control.cli.arguments.examples import EXAMPLES
 from mlx_serve.control.cli.main import _parse
 
 SCRIPT = Path(__file__).resolve().parents[3] / "packaging" / "man" / "page.py"

@@ -138,8 +138,8 @@ def test_homebrews_folder_of_a_version_becomes_the_one_of_the_newest(tmp_path: P
 
 
 def test_the_command_of_a_service_is_one_that_the_command_understands() -> None:
+    from mlx_serve.control.cli.arguments.options import find
     from mlx_serve.control.cli.main import _parse
-    from mlx_serve.control.cli.options import find
 
     for port in (None, 8001):
         words = program.command(port)

@@ -1,94 +1,17 @@
-"""The command line as data: every command, its options, and where its code is. Only the needed parser is built."""
+"""Every command, its options, and where its code is. Only the needed parser is built."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 
-from .display.terminal import width
-from .examples import EXAMPLES
+from .argument_types import line_count, streams, token_count, whole
+from .parser import Command
 from .quantization import BITS, GROUP_SIZES, MODES
-from .target import UsageError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
 
 KINDS = ("llm", "vlm", "embedding", "reranker")
 SHELLS = ("bash", "zsh", "fish")
 SERVICE_ACTIONS = ("install", "start", "stop", "status", "enable", "disable", "uninstall")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
-
-class Parser(argparse.ArgumentParser):
-    """Prints a usage error as one line that names the help."""
-
-    def __init__(self, prog: str, description: str, example: str) -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            epilog=f"example: {example}",
-            allow_abbrev=False,
-            # With a given width argparse does not import shutil.
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=min(width(sys.stdout), 100) - 2),
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see: {self.prog} --help)")
-
-
-class Command:
-    """`module` and `function` name the code in `control.cli.commands`, imported only when the command runs.
-    `rest`: what stands behind `--` is another program's."""
-
-    def __init__(
-        self,
-        name: str,
-        summary: str,
-        code: str,
-        add: Callable[[argparse.ArgumentParser], None] | None = None,
-        *,
-        alias: str | None = None,
-        models: bool = False,
-        rest: bool = False,
-    ) -> None:
-        self.name = name
-        self.summary = summary
-        self.module, _, self.function = code.partition(":")
-        self.add = add
-        self.alias = alias
-        self.models = models
-        self.rest = rest
-
-    def parser(self) -> Parser:
-        summary = self.summary[0].upper() + self.summary[1:] + "."
-        parser = Parser(f"mlx-serve {self.name}", summary, EXAMPLES[self.name])
-        if self.add is not None:
-            self.add(parser)
-        group = parser.add_argument_group("daemon and output")
-        group.add_argument("--port", type=port, metavar="P", help="the daemon on this port (default: MLX_SERVE_PORT)")
-        group.add_argument("--socket", metavar="PATH", help="the daemon with this control socket")
-        group.add_argument("--json", action="store_true", help="machine-readable output")
-        return parser
-
-
-def port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number between 1 and 65535")
-    return int(text)
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines")
-    return int(text)
 
 
 def _start(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +40,7 @@ def _pull(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="the name to store it under")
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the repository")
     parser.add_argument(
-        "--quantize", type=_whole, choices=BITS, metavar="BITS", help="quantize the weights to this many bits"
+        "--quantize", type=whole, choices=BITS, metavar="BITS", help="quantize the weights to this many bits"
     )
     _precision(parser)
     parser.add_argument("--keep-source", action="store_true", help="with --quantize, also keep the full model")
@@ -125,7 +48,7 @@ def _pull(parser: argparse.ArgumentParser) -> None:
 
 def _quantize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="an installed model that is not quantized yet")
-    parser.add_argument("--bits", type=_whole, choices=BITS, metavar="BITS", help="bits of each weight (default 4)")
+    parser.add_argument("--bits", type=whole, choices=BITS, metavar="BITS", help="bits of each weight (default 4)")
     _precision(parser)
     parser.add_argument(
         "--name", dest="target", metavar="NAME", help="name of the result (default: NAME-4bit for 4 bits)"
@@ -135,7 +58,7 @@ def _quantize(parser: argparse.ArgumentParser) -> None:
 def _precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=MODES, help="number format (default affine)")
     parser.add_argument(
-        "--group-size", type=_whole, choices=GROUP_SIZES, metavar="G", help="weights that share a scale (default 64)"
+        "--group-size", type=whole, choices=GROUP_SIZES, metavar="G", help="weights that share a scale (default 64)"
     )
 
 
@@ -176,7 +99,9 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 def _logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="keep printing new lines")
-    parser.add_argument("-n", "--lines", type=_count, default=100, metavar="N", help="number of lines (default 100)")
+    parser.add_argument(
+        "-n", "--lines", type=line_count, default=100, metavar="N", help="number of lines (default 100)"
+    )
 
 
 def _config(parser: argparse.ArgumentParser) -> None:
@@ -213,33 +138,20 @@ def _service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print", action="store_true", help="with install, print the file and change nothing")
 
 
-def _streams(text: str) -> tuple[int, ...]:
-    numbers = text.split(",")
-    if not all(each.isascii() and each.isdigit() and 0 < int(each) <= 1024 for each in numbers):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers of streams, such as 1,4,8")
-    return tuple(sorted({int(each) for each in numbers}))
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10_000_000):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens")
-    return int(text)
-
-
 def _bench(parser: argparse.ArgumentParser) -> None:
     _name(parser)
     parser.add_argument(
         *("-c", "--concurrency"),
-        type=_streams,
+        type=streams,
         default=(1, 4, 8),
         metavar="N,…",
         help="numbers of streams at once (default 1,4,8)",
     )
     parser.add_argument(
-        "--prompt", type=_positive, default=512, metavar="N", help="tokens of each prompt, about (default 512)"
+        "--prompt", type=token_count, default=512, metavar="N", help="tokens of each prompt, about (default 512)"
     )
     parser.add_argument(
-        "--tokens", type=_positive, default=128, metavar="N", help="tokens of each answer (default 128)"
+        "--tokens", type=token_count, default=128, metavar="N", help="tokens of each answer (default 128)"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .target import UsageError
+from .usage_error import UsageError
 
 MODES = {
     "affine": ((2, 3, 4, 5, 6, 8), (32, 64, 128)),

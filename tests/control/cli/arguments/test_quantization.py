@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from mlx_serve.control.cli import quantization as precision
+from mlx_serve.control.cli.arguments import quantization as precision
 from mlx_serve.daemon.errors import RequestRejected
 from mlx_serve.daemon.tasks import quantizing
 

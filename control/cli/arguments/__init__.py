@@ -1,0 +1,1 @@
+"""What can stand on the command line: commands, options, and the texts that become values."""
