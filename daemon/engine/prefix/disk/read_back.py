@@ -6,45 +6,24 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future
 
 import mlx.core as mx
 
 from ..chain import BLOCK, Chain
-from ..layers import arrays, columns
+from ..layers import arrays
 from ..prefix_cache import PrefixCache
 from ..recording import TOGETHER
-from .block_bytes import Landing, Restored
-from .block_file import BlockFile, DamagedBlock
+from .block_bytes import Landing
 from .block_reader import BlockReader, Found, Wanted
+from .block_run import BlockRun
 from .cache_layout import Layout
 
 _RUNS = 2
 _RUN_BYTES = 96 << 20
-_PIECES = 8  # of memory that are allocated at the same time
-_LATER = 2  # steps
 _BESIDE = 0.0015  # seconds a step where others decode, of all prompts together, and what one array takes
 _ALONE = 0.01
 _STUCK_SECONDS = 10.0
-
-
-class _Run:
-    """Neighbours that come together: whole blocks, or the end of a text."""
-
-    def __init__(self, found: Sequence[Found], landing: Landing) -> None:
-        self.found = found
-        self.landing = landing
-        self.begun: deque[int] = deque()  # the steps in which pieces of its memory were
-        self.files: list[Future[BlockFile | None]] = []
-        self.restored: list[Restored] = []
-        self.broken = False  # what follows `restored` is not what was looked for
-        self.over = False  # and nothing of it is to be done any more
-
-    @property
-    def busy(self) -> bool:
-        """Whether a thread may be writing into its memory."""
-        return not all(one.done() for one in self.files)
 
 
 class _Reading:
@@ -56,7 +35,7 @@ class _Reading:
         self.found: Future[tuple[Found, ...]] | None = found
         self.names: frozenset[bytes] = frozenset()  # of what is read
         self.left: deque[Found] = deque()
-        self.runs: deque[_Run] = deque()
+        self.runs: deque[BlockRun] = deque()
         self.done = 0
         self.moved = time.monotonic()
 
@@ -78,7 +57,7 @@ class ReadBack:
         self._stream = mx.new_stream(mx.cpu) if in_place else None
         self._readings: dict[int, _Reading] = {}
         self._stuck: list[Future[object]] = []
-        self._left: list[_Run] = []  # which nobody waits for, but threads still fill
+        self._left: list[BlockRun] = []  # which nobody waits for, but threads still fill
         self._left_at = 0.0
         self._hurried = self._decoding = False
         self._room: int | None = None
@@ -211,19 +190,9 @@ class ReadBack:
             found = self._next(reading)
             if not found:
                 return False
-            reading.runs.append(_Run(found, Landing(self._layout, [one.tokens for one in found], self._stream)))
-        elif run.landing.ready:
-            rooms = map(run.landing.room, range(len(run.found)))
-            run.files = [self._reader.read(one.name, room) for one, room in zip(run.found, rooms, strict=True)]
-        elif len(run.begun) < _PIECES and run.landing.begin():
-            run.begun.append(self._steps)
-        elif not (run.begun and self._decoding and run.begun[0] + _LATER > self._steps):
-            if run.begun:
-                run.begun.popleft()
-            run.landing.look()
-        else:
-            return False
-        return True
+            reading.runs.append(BlockRun(found, Landing(self._layout, [one.tokens for one in found], self._stream)))
+            return True
+        return run.prepare(self._reader, self._steps, decoding=self._decoding)
 
     def _next(self, reading: _Reading) -> list[Found]:
         """Those that come together, as many as there is memory for; where nothing else takes it and it is not even for
@@ -246,28 +215,14 @@ class ReadBack:
         run = reading.runs[0] if reading.runs else None
         if run is None or not run.files or run.over:
             return False
-        done = sum(one.done() for one in run.files)
+        done = run.arrived
         if done > reading.done:
             reading.done, reading.moved = done, time.monotonic()
-        if run.restored and not run.restored[-1].advance():
-            return True
-        if len(run.restored) < len(run.files) and not run.broken:
-            future = run.files[len(run.restored)]
-            if not future.done():
-                return False
-            file = _result(future)
-            if file is not None:
-                run.restored.append(Restored(file))
-                return True
-            run.broken = True
-            for one in run.files:
-                one.cancel()
-        if run.restored and not run.landing.settled:
-            run.landing.settle()
-            return True
-        return self._end(reading, run)
+        if not run.take():
+            return False
+        return self._end(reading, run) if run.complete else True
 
-    def _end(self, reading: _Reading, run: _Run) -> bool:
+    def _end(self, reading: _Reading, run: BlockRun) -> bool:
         """Keep what has come of a run."""
         whole = not run.restored or self._keep(reading, run)
         if run.broken or not whole:
@@ -284,16 +239,9 @@ class ReadBack:
         self._stuck += reading.futures
         return False
 
-    def _keep(self, reading: _Reading, run: _Run) -> bool:
+    def _keep(self, reading: _Reading, run: BlockRun) -> bool:
         """Take in what is ready, whole neighbours in one piece of memory. Whether all of it is kept."""
-        count = len(run.restored)
-        parts = run.landing.parts()
-        if count < len(run.found):
-            covered = sum(one.tokens for one in run.found[:count])
-            parts = tuple(
-                None if pair is None else (mx.contiguous(pair[0]), mx.contiguous(pair[1]))
-                for pair in columns(parts, 0, covered)
-            )
+        parts = run.parts()
         computed = arrays(parts)
         for place, one in enumerate(run.restored):
             stop = reading.start + run.found[place].tokens
@@ -313,10 +261,3 @@ class ReadBack:
             reading.start = stop
         mx.async_eval(computed)
         return True
-
-
-def _result(future: Future[BlockFile | None]) -> BlockFile | None:
-    try:
-        return future.result()
-    except (DamagedBlock, OSError, MemoryError):
-        return None

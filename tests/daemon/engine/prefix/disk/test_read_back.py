@@ -14,7 +14,7 @@ from support.small_blocks import blocks_of
 from support.waiting import GUARD, wait_until
 
 from mlx_serve.daemon.engine.prefix.chain import Chain
-from mlx_serve.daemon.engine.prefix.disk import read_back
+from mlx_serve.daemon.engine.prefix.disk import block_run, read_back
 from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
 from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
@@ -131,7 +131,7 @@ def test_a_step_of_others_is_not_held_up(files: Files, in_place: bool, monkeypat
     assert max(calls) <= 1 + read_back._BESIDE / 0.0001
     pieces = 2 * LAYERS * 3
     assert (len(looks), len(begun), len(settled)) == (pieces, pieces * in_place, pieces * (not in_place))
-    assert all(look >= begin + read_back._LATER for look, begin in zip(looks, begun, strict=False))
+    assert all(look >= begin + block_run._LATER for look, begin in zip(looks, begun, strict=False))
     assert len(held(kept, files.chain)) == BLOCKS
     back.close()
 
