@@ -89,8 +89,7 @@ class Admission:
         """Only for the first of those who are blocked: a later one could take its turn away for ever."""
         loop = asyncio.get_running_loop()
         staying = [slot for slot in self._with_memory() if slot.closing is None]
-        movable = [slot for slot in staying if not slot.pinned]
-        over = {slot.base: residence_end(slot) for slot in movable if slot.loaded is not None}
+        over = {slot.base: residence_end(slot) for slot in staying if slot.settled and not slot.pinned}
         now, waited = loop.time(), newcomer.since + WAIT_SECONDS
         going = ledger.victims(
             newcomer.slot.account,

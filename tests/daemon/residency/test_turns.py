@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from fakes.runner import FakeRunner
 from support.residency_harness import A, B, Build, C, Clock, LeaseHolder, ResidencyHarness
 from support.waiting import settle, soon, until
 
@@ -68,6 +69,30 @@ async def test_the_model_that_had_to_go_comes_back_by_the_same_rule(harness: Res
 def closing(harness: ResidencyHarness, name: str) -> bool:
     slot = harness.residency._slots[harness.store.find(name).base]
     return slot.closing is not None
+
+
+async def test_a_model_that_is_still_loading_is_not_put_out(
+    harness: ResidencyHarness, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process has the model already and is being measured: its time in memory has not even begun."""
+    gate = asyncio.Event()
+
+    async def measure(runner: FakeRunner, seconds: float = 0.0) -> int:
+        if runner.model == A and not seconds:
+            await gate.wait()
+        return 0
+
+    monkeypatch.setattr(FakeRunner, "measure", measure)
+    loading = LeaseHolder(harness, A)
+    await until(lambda: harness.fleet.loads == [A])
+    newcomer = LeaseHolder(harness, B)
+    await settle()
+    await clock.advance(3.1)
+    gate.set()
+    await loading.entered()
+    assert not newcomer.inside.is_set()
+    await loading.left()
+    await (await newcomer.entered()).left()
 
 
 async def test_the_queue_for_a_model_that_is_on_its_way_out_is_bounded(harness: ResidencyHarness, clock: Clock) -> None:
