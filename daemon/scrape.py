@@ -18,7 +18,8 @@ from . import process_memory
 from .memory_pressure import LEVELS, Level
 
 if TYPE_CHECKING:
-    from .residency.lease import Queue, Resident
+    from .residency.lease import Resident
+    from .residency.request_queue import Queue
 
 _DESCRIPTORS = Path("/dev/fd")
 

@@ -89,12 +89,3 @@ def resident(slot: Slot, max_batch: int) -> Resident:
         gauges=slot.runner.gauges,
         pinned=slot.pinned,
     )
-
-
-@dataclass(frozen=True)
-class Queue:
-    """Requests that run, that wait, and how many may wait for each model."""
-
-    running: int
-    waiting: int
-    limit: int

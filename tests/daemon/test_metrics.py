@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mlx_serve.daemon.metrics import Metrics
 from mlx_serve.daemon.protocol import Gauges
-from mlx_serve.daemon.residency.lease import Queue
+from mlx_serve.daemon.residency.request_queue import Queue
 from mlx_serve.daemon.scrape import Sample
 
 

@@ -25,7 +25,8 @@ from mlx_serve.daemon.protocol import (
     Loaded,
 )
 from mlx_serve.daemon.residency.backoff import Quarantine
-from mlx_serve.daemon.residency.lease import Queue, Resident
+from mlx_serve.daemon.residency.lease import Resident
+from mlx_serve.daemon.residency.request_queue import Queue
 from mlx_serve.daemon.settings.schema import Settings
 from mlx_serve.daemon.workers.runner import EventSink
 from mlx_serve.store.installed import Installed

@@ -14,7 +14,7 @@ from mlx_serve.daemon import main
 def without_spare(settings: Any, started: float) -> Any:
     context = main.compose(settings, started)
     context.residency.start = nothing
-    context.residency._prepare_spare = lambda: None
+    context.residency._slots.prepare_spare = lambda: None
     return context
 
 

@@ -114,7 +114,7 @@ async def test_a_load_that_hangs_is_unloaded_at_once(
     residency = real(store)
     model = await residency.find("acme/hangs")
     waiting = [asyncio.ensure_future(residency.load(model)) for _ in range(3)]
-    await until(lambda: any(slot.runner is not None and slot.runner.loading for slot in residency._slots.values()))
+    await until(lambda: any(slot.runner is not None and slot.runner.loading for slot in residency._slots))
     assert await soon(residency.unload(model))
     for answer in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(answer, LoadError) and "unloaded while it was loading" in str(answer)
@@ -129,7 +129,7 @@ async def test_stopping_during_a_load_ends_it_at_once(
     store.add("acme/hangs")
     residency = real(store)
     waiting = asyncio.ensure_future(residency.load(await residency.find("acme/hangs")))
-    await until(lambda: any(slot.runner is not None and slot.runner.loading for slot in residency._slots.values()))
+    await until(lambda: any(slot.runner is not None and slot.runner.loading for slot in residency._slots))
     await soon(residency.close())
     with pytest.raises(Draining):
         await waiting

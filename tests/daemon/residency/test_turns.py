@@ -67,8 +67,8 @@ async def test_the_model_that_had_to_go_comes_back_by_the_same_rule(harness: Res
 
 
 def closing(harness: ResidencyHarness, name: str) -> bool:
-    slot = harness.residency._slots[harness.store.find(name).base]
-    return slot.closing is not None
+    slot = harness.residency._slots.of(harness.store.find(name).base)
+    return slot is not None and slot.closing is not None
 
 
 async def test_a_model_that_is_still_loading_is_not_put_out(
