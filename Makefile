@@ -61,6 +61,9 @@ help: hint
 demo: $(READY) hint
 	PYTHON="$(CURDIR)/$(BIN)/python" sh packaging/demo.sh
 
+# Whatever the environment says of it: the tests start hundreds of processes, which need not compile the same modules again.
+test test-long test-mac-like: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(READY) hint
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
