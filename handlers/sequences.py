@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..daemon.residency.slot import Model
 
 Item: TypeAlias = tuple[int, Delta | Finished]
+Pass: TypeAlias = Callable[[list[Item]], bool]
 
 log = logging.getLogger("mlx_serve.handlers")
 
@@ -57,6 +58,7 @@ class Sequences:
         self._merge_at = _MERGE_EVERY
         self._failure: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._pass: Pass | None = None  # of who waits
         self._parts: list[_WorkSink] = []
         for work in works:
             first = self._parts[-1].first + self._parts[-1].work.choices if self._parts else 0
@@ -99,33 +101,40 @@ class Sequences:
                 return accepted
             await self._wait(None)
 
-    async def take(self, seconds: float | None = None) -> list[Item]:
-        """What has happened since the last call, merged; empty after `seconds` without an event."""
+    async def take(self, seconds: float | None = None, through: Pass | None = None) -> list[Item]:
+        """What has happened since the last call, merged; empty after `seconds` without an event.
+
+        While there is nothing to take, all that comes but the end is given to `through` as it comes, merged, which
+        says whether it has taken it; what it has not is taken here. What it raises is raised here."""
         if not self._items:
             if self._failure is not None:
                 raise self._failure
-            await self._wait(seconds)
+            await self._wait(seconds, through)
             if not self._items and self._failure is not None:
                 raise self._failure
         items, self._items, self._merge_at = self._items, [], _MERGE_EVERY
         return merged(items)
 
-    async def _wait(self, seconds: float | None) -> None:
+    async def _wait(self, seconds: float | None, through: Pass | None = None) -> None:
         loop = asyncio.get_running_loop()
         if self._deadline is not None:
             left = max(0.0, self._deadline - time.monotonic())
             seconds = left if seconds is None else min(seconds, left)
-        self._waiter = loop.create_future()
+        self._waiter, self._pass = loop.create_future(), through
         timer = loop.call_later(seconds, self._wake) if seconds is not None else None
         try:
             with self._request.cancellable():
                 await self._waiter
         finally:
-            self._waiter = None
+            self._waiter = self._pass = None
             if timer is not None:
                 timer.cancel()
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self._late:
             raise TimeoutError
+
+    @property
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -146,7 +155,24 @@ class Sequences:
         if len(self._items) >= self._merge_at:
             self._items = merged(self._items)
             self._merge_at = 2 * len(self._items) + _MERGE_EVERY
-        self._wake()
+
+    def flush(self) -> None:
+        """What was added since the last time came together."""
+        waiter = self._waiter
+        if not self._items or waiter is None or waiter.done():
+            return
+        if self._pass is None or self._finished == self.count or self._late:
+            self._wake()
+            return
+        items, self._items, self._merge_at = merged(self._items), [], _MERGE_EVERY
+        try:
+            passed = self._pass(items)
+        except Exception as error:
+            waiter.set_exception(error)
+            return
+        if not passed:
+            self._items = items
+            self._wake()
 
     def accept(self, prompt_tokens: int) -> None:
         self._request.prompt_tokens += prompt_tokens
@@ -201,6 +227,9 @@ class _WorkSink:
                 return
         if event.last and self._left:
             self.fail(Incomplete("the engine ended a request without the end of every choice"))
+
+    def flush(self) -> None:
+        self._whole.flush()
 
     def fail(self, error: Exception) -> None:
         self._whole.fail(error)

@@ -72,6 +72,15 @@ class Stream:
     async def send(self, data: bytes) -> None:
         await self._response.send(data, end_stream=False)
 
+    @property
+    def ready(self) -> bool:
+        """Whether `send_now` may be called: the client is there and not behind, and the answer has begun."""
+        return bool(cast(Any, self._request.stream).ready)
+
+    def send_now(self, data: bytes) -> None:
+        """As `send`, of data that is not empty, without a wait."""
+        cast(Any, self._request.stream).send_now(data)
+
     async def end(self, data: bytes) -> None:
         await self._response.send(data, end_stream=True)
 
@@ -91,12 +100,23 @@ async def relay(
     heartbeat: Heartbeat,
 ) -> None:
     """Send every batch of events as `frames` writes it, then `tail`; a failure ends the stream with its `record`. The
-    `heartbeat` goes where nothing else does."""
+    `heartbeat` goes where nothing else does. A batch that nothing is in the way of is written where it arrives, without
+    a turn of this task."""
     clock = asyncio.get_running_loop().time
     silent_until = clock() + PING_SECONDS
+
+    def written(items: list[Item]) -> bool:
+        nonlocal silent_until
+        if not out.ready:
+            return False
+        if data := frames(items):
+            out.send_now(data)
+            silent_until = clock() + PING_SECONDS
+        return True
+
     try:
         while sequences.running:
-            items = await sequences.take(max(0.0, silent_until - clock()))
+            items = await sequences.take(max(0.0, silent_until - clock()), written)
             data = frames(items) if items else b""
             if not data and clock() >= silent_until:
                 data = heartbeat.data()

@@ -152,6 +152,11 @@ class Connection(asyncio.Protocol):
 
     # --- for the exchange ---------------------------------------------------------------------------------------------
 
+    @property
+    def writable(self) -> bool:
+        """The client is there and not behind: what is written now need not wait."""
+        return not self._behind and not self.transport.is_closing()
+
     async def write(self, data: bytes) -> None:
         """Write, and wait while the client is behind. Raises RequestCancelled when it is gone or does not read."""
         if self._behind:

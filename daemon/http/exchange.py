@@ -50,6 +50,8 @@ class Peer(Protocol):
     transport: asyncio.Transport
     conn_info: ConnInfo
 
+    @property
+    def writable(self) -> bool: ...
     async def write(self, data: bytes) -> None: ...
 
 
@@ -149,6 +151,17 @@ class Exchange:
         """The body as it arrives, of any size, for what goes to disk. Raises RequestTimeout or BadRequest."""
         assert self._body is not None
         return self._body.parts()
+
+    @property
+    def ready(self) -> bool:
+        """Whether `send_now` may be called: the response is under way, has no announced length, and its client is
+        there and not behind."""
+        return self._writer is not None and self._writer.frame is not None and self._peer.writable
+
+    def send_now(self, data: bytes) -> None:
+        """Send the next part of the response, which is not empty, as its `send` does, without a wait."""
+        assert self._writer is not None and self._writer.frame is not None
+        self._peer.transport.write(self._writer.frame(data))
 
     def probe(self) -> bytes:
         """A byte to send early, to see whether the client is still there; b"" when there is none."""

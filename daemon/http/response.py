@@ -21,6 +21,7 @@ from sanic.http import Stage
 from sanic.response import BaseHTTPResponse
 
 Send = Callable[[bytes, bool], Awaitable[None]]
+Frame = Callable[[bytes], bytes]
 
 # Bytes that can be sent early: every status line begins with them, and zeros may precede the size of a chunk (clients
 # accept 16 digits; 8 are left for the size).
@@ -31,6 +32,14 @@ _BETWEEN_CHUNKS = b"0" * 8
 @lru_cache(maxsize=1)
 def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _bare(data: bytes) -> bytes:
+    return data
 
 
 def error_record(response: BaseHTTPResponse, path: str, document: bytes) -> bytes:
@@ -46,7 +55,8 @@ class ResponseWriter:
     """`stage` is HANDLER until the head is sent, RESPONSE until the end is, and then IDLE; `send` is then None.
 
     `reusable` is asked, when the head is written, whether the connection can take another request afterwards; what the
-    head then says is in `keep_alive`.
+    head then says is in `keep_alive`. While a body of any length is under way, `frame` makes of its next part, which
+    is not empty, the bytes that `send` writes; it is None otherwise.
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class ResponseWriter:
         self.stage = Stage.HANDLER
         self.keep_alive = False
         self.send: Send | None = self._begin
+        self.frame: Frame | None = None
         self._write = write
         self._reusable = reusable
         self._request_id = request_id
@@ -89,6 +100,7 @@ class ResponseWriter:
         if not isinstance(status, int) or status < 200:
             raise RuntimeError(f"{status!r} is not the status of a response")
         follow: Send | None = None
+        frame: Frame | None = None
         probes = b""
         keep_alive = self._reusable()
         if not has_message_body(status):
@@ -104,20 +116,20 @@ class ResponseWriter:
         elif self._version == "1.0":
             # A client of 1.0 knows no chunks: its response ends with the connection.
             keep_alive = False
-            follow = self._send_until_close
+            follow, frame = self._send_until_close, _bare
         else:
             headers["transfer-encoding"] = "chunked"
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            follow, probes = self._send_chunk, _BETWEEN_CHUNKS
+            data = _chunk(data) if data else b""
+            follow, frame, probes = self._send_chunk, _chunk, _BETWEEN_CHUNKS
         if self._head_only:
-            data, probes = b"", b""
+            data, frame, probes = b"", None, b""
             follow = None if end_stream else self._send_nothing
         self._set_headers(headers, keep_alive)
         self._probes = b""  # `_probed` stays as it is while the write waits
         await self._write(format_http1_response(status, response.processed_headers)[self._probed :] + data)
         self.keep_alive, self._probes = keep_alive, probes
         self.stage = Stage.IDLE if end_stream else Stage.RESPONSE
-        self.send = follow
+        self.send, self.frame = follow, frame
 
     def _set_headers(self, headers: Header, keep_alive: bool) -> None:
         headers.pop("server", None)
@@ -128,7 +140,7 @@ class ResponseWriter:
         headers["connection"] = "keep-alive" if keep_alive else "close"
 
     async def _send_chunk(self, data: bytes, end_stream: bool) -> None:
-        frame = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        frame = _chunk(data) if data else b""
         if end_stream:
             frame += b"0\r\n\r\n"
         if frame:
@@ -156,6 +168,6 @@ class ResponseWriter:
             self._end()
 
     def _end(self) -> None:
-        self.send = None
+        self.send = self.frame = None
         self.stage = Stage.IDLE
         self._probes = b""

@@ -13,21 +13,32 @@ from .. import protocol
 
 
 class Channel(asyncio.Protocol):
-    """`on_frame` is called for every frame; `on_close` once, with a sentence when the child broke the protocol."""
+    """`on_frame` is called for every frame, and `on_pause` after the last of those that came together; `on_close` once,
+    with a sentence when the child broke the protocol."""
 
-    def __init__(self, on_frame: Callable[[protocol.FromChild], None], on_close: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        on_frame: Callable[[protocol.FromChild], None],
+        on_close: Callable[[str | None], None],
+        on_pause: Callable[[], None] = lambda: None,
+    ) -> None:
         self._on_frame = on_frame
         self._on_close = on_close
+        self._on_pause = on_pause
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._problem: str | None = None
 
     @classmethod
     async def open(
-        cls, sock: socket.socket, on_frame: Callable[[protocol.FromChild], None], on_close: Callable[[str | None], None]
+        cls,
+        sock: socket.socket,
+        on_frame: Callable[[protocol.FromChild], None],
+        on_close: Callable[[str | None], None],
+        on_pause: Callable[[], None] = lambda: None,
     ) -> Channel:
         loop = asyncio.get_running_loop()
-        _, channel = await loop.create_unix_connection(lambda: cls(on_frame, on_close), sock=sock)
+        _, channel = await loop.create_unix_connection(lambda: cls(on_frame, on_close, on_pause), sock=sock)
         return channel
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -48,7 +59,9 @@ class Channel(asyncio.Protocol):
         except (protocol.FrameTooLarge, msgspec.DecodeError) as error:
             self._problem = f"it sent an invalid frame ({error})"
             self.abort()
-        del buffer[:start]
+        finally:
+            del buffer[:start]
+        self._on_pause()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._on_close(self._problem)

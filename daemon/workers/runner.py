@@ -27,10 +27,13 @@ QUIT_SECONDS = 5.0
 
 
 class EventSink(Protocol):
-    """Where the events of one piece of work go, on the event loop. Neither call may block or raise."""
+    """Where the events of one piece of work go, on the event loop. No call may block or raise."""
 
     def put(self, event: protocol.Event) -> None:
         """The next event; nothing follows the one that is `last`. Never a Rejected."""
+
+    def flush(self) -> None:
+        """What came together is all put: it may be acted upon."""
 
     def fail(self, error: Exception) -> None:
         """RequestRejected or RunnerDied; nothing follows."""
@@ -45,6 +48,7 @@ class Runner:
         self._channel: Channel | None = None
         self._ids = itertools.count(1)
         self._sinks: dict[int, EventSink] = {}
+        self._fed: dict[EventSink, None] = {}  # since the last pause between frames
         self._hello: asyncio.Future[protocol.Hello] = loop.create_future()
         self._loaded: asyncio.Future[protocol.Loaded] = loop.create_future()
         self._received_at = time.monotonic()
@@ -66,7 +70,7 @@ class Runner:
         """Start a child; it imports what it needs in the meantime. `cache` as in `Child.spawn`."""
         child, sock = await Child.spawn(command, cache)
         runner = cls(child, wedged_seconds=wedged_seconds)
-        runner._channel = await Channel.open(sock, runner._take, runner._closed)
+        runner._channel = await Channel.open(sock, runner._take, runner._closed, runner._flush)
         return runner
 
     @property
@@ -227,6 +231,14 @@ class Runner:
             sink.fail(RequestRejected(event.code, event.message, event.param, event.excess))
         else:
             sink.put(event)
+            self._fed[sink] = None
+
+    def _flush(self) -> None:
+        """No further frame is there: what the events of all of them have come to leaves at once."""
+        if self._fed:
+            fed, self._fed = self._fed, {}
+            for sink in fed:
+                sink.flush()
 
     def _accept_hello(self, hello: protocol.Hello) -> None:
         if hello.protocol != protocol.PROTOCOL:
@@ -307,6 +319,9 @@ class _Answer:
     def put(self, event: protocol.Event) -> None:
         if event.last and not self.event.done():
             self.event.set_result(event)
+
+    def flush(self) -> None:
+        """There was no need to wait."""
 
     def fail(self, error: Exception) -> None:
         if not self.event.done():

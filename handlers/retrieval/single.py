@@ -76,6 +76,9 @@ class _Answer:
         elif event.last and not self.event.done():
             self.event.set_result(event)
 
+    def flush(self) -> None:
+        """There was no need to wait."""
+
     def fail(self, error: Exception) -> None:
         if not self.event.done():
             self.event.set_exception(error)

@@ -1,10 +1,12 @@
 """The HTTP plane alone: a daemon whose engine emits at will, and clients that only read.
 
-usage: plane.py [--streams 1000] [--rate 20] [--seconds 10] [--idle 0] [--path openai|ollama]
+usage: plane.py [--streams 1000] [--rate 20] [--burst 1] [--seconds 10] [--idle 0] [--path openai|ollama]
 
-Every stream gets `rate` tokens a second. Prints what came of them, how late a token was at its client after the engine
-had emitted it (percentiles, ms), and what the daemon took of a processor and of memory. The reading process, the daemon
-and the engine share the machine's processors.
+Every stream gets `rate` tokens a second, `burst` of them at once. Prints what came of them, in how many records, how
+late a token was after the engine had emitted it (percentiles, ms), and what the daemon took of a processor and of
+memory. `late_ms` is what a client sees: until the reading process has the token in hand. `arrived_ms` is until the
+kernel had it in the client's socket, by its own clock: what is between the two is the reader's lateness. It is taken on
+Linux only. The reading process, the daemon and the engine share the machine's processors.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import os
 import re
 import selectors
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,17 +30,28 @@ from types import SimpleNamespace
 import psutil
 
 BENCH = Path(__file__).resolve().parent
-MOMENT = re.compile(rb'"content": ?"([0-9.]+) ')
+MOMENT = re.compile(rb"([0-9]+[.][0-9]{4}) ")
+RECORD = re.compile(rb'"content": ?"[0-9]')
+STAMPS = 35 if sys.platform == "linux" else None  # SO_TIMESTAMPNS and SCM_TIMESTAMPNS of Linux
 PATHS = {"openai": "/v1/chat/completions", "ollama": "/api/chat"}
 
 
-def daemon(flags: list[str], rate: str) -> None:
+@dataclass
+class Read:
+    """How late each token was at the reader and in its socket, in seconds; how many records they came in."""
+
+    late: list[float] = field(default_factory=list)
+    arrived: list[float] = field(default_factory=list)
+    records: int = 0
+
+
+def daemon(flags: list[str], rate: str, burst: str) -> None:
     """The daemon with that engine, in this process."""
     from mlx_serve.daemon import main
     from mlx_serve.daemon.residency import residency
     from mlx_serve.daemon.workers.runner import Runner
 
-    engine = (str(BENCH / "plane_engine.py"), rate)
+    engine = (str(BENCH / "plane_engine.py"), rate, burst)
     residency.Runner = SimpleNamespace(spawn=partial(Runner.spawn, engine))  # type: ignore[misc,assignment]
     sys.argv = ["mlx-serve-daemon", *flags]
     main.main()
@@ -59,35 +74,45 @@ def request(path: str, tokens: int) -> bytes:
     )
 
 
-def read(port: int, streams: int, tokens: int, path: str, seconds: float) -> list[float]:
-    """Open so many streams and read them to their ends; how late each token was, in seconds."""
-    late: list[float] = []
+def read(port: int, streams: int, tokens: int, path: str, seconds: float) -> Read:
+    """Open so many streams and read them to their ends."""
+    came = Read()
     ask = request(path, tokens)
+    ahead = time.time() - time.monotonic()
     with selectors.DefaultSelector() as ready:
         for _ in range(streams):
             connection = socket.create_connection(("127.0.0.1", port))
+            if STAMPS is not None:
+                connection.setsockopt(socket.SOL_SOCKET, STAMPS, 1)
             connection.sendall(ask)
             ready.register(connection, selectors.EVENT_READ)
         until = time.monotonic() + 3 * seconds + 20
         while ready.get_map() and time.monotonic() < until:
             for key, _ in ready.select(1.0):
                 connection = key.fileobj  # type: ignore[assignment]
-                data = connection.recv(1 << 16)
+                data, told, _, _ = connection.recvmsg(1 << 16, 64)
                 now = time.monotonic()
-                late += [now - float(moment) for moment in MOMENT.findall(data)]
+                moments = [float(moment) for moment in MOMENT.findall(data)]
+                came.late += [now - moment for moment in moments]
+                came.records += len(RECORD.findall(data))
+                if told:
+                    seconds_in, nanoseconds = struct.unpack("ll", told[0][2])
+                    in_socket = seconds_in + nanoseconds / 1e9 - ahead
+                    came.arrived += [in_socket - moment for moment in moments]
                 if not data or data.endswith(b"0\r\n\r\n"):
                     ready.unregister(connection)
                     connection.close()
-    return late
+    return came
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--daemon"]:
-        daemon(sys.argv[3:], sys.argv[2])
+        daemon(sys.argv[4:], *sys.argv[2:4])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=20)
+    parser.add_argument("--burst", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--idle", type=int, default=0)
     parser.add_argument("--path", choices=PATHS, default="openai")
@@ -101,12 +126,19 @@ def main() -> None:
         from mlx_serve.store.store import Store
 
         Store.open(Path(folder, "home", "models")).pull("starter")
-        command = [sys.executable, __file__, "--daemon", str(options.rate), "--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, __file__, "--daemon", str(options.rate), str(options.burst)]
+        command += ["--host", "127.0.0.1", "--port", str(port)]
         with subprocess.Popen(command, env=environ) as process:
             try:
                 measure(psutil.Process(process.pid), port, options)
             finally:
                 process.terminate()
+
+
+def shares(seconds: list[float]) -> dict[str, float]:
+    """Percentiles in milliseconds."""
+    ordered = sorted(seconds)
+    return {str(at): round(ordered[int(at * (len(ordered) - 1))] * 1e3, 1) for at in (0.5, 0.95, 0.99) if ordered}
 
 
 def measure(process: psutil.Process, port: int, options: argparse.Namespace) -> None:
@@ -118,22 +150,25 @@ def measure(process: psutil.Process, port: int, options: argparse.Namespace) -> 
             time.sleep(0.1)
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(options.idle)]
     tokens = int(options.rate * options.seconds)
-    before, began = process.cpu_times(), time.monotonic()
-    late = sorted(read(port, options.streams, tokens, PATHS[options.path], options.seconds))
-    took, after = time.monotonic() - began, process.cpu_times()
+    before, own, began = process.cpu_times(), time.process_time(), time.monotonic()
+    came = read(port, options.streams, tokens, PATHS[options.path], options.seconds)
+    took, own, after = time.monotonic() - began, time.process_time() - own, process.cpu_times()
     used = after.user + after.system - before.user - before.system
-    at = {share: late[int(share * (len(late) - 1))] * 1e3 for share in (0.5, 0.95, 0.99)} if late else {}
+    count = max(1, len(came.late))
     print(
         json.dumps(
             {
                 "streams": options.streams,
-                "tokens": len(late),
+                "tokens": len(came.late),
                 "wanted": options.streams * tokens,
                 "seconds": round(took, 2),
-                "tokens_s": round(len(late) / took),
-                "late_ms": {str(share): round(ms, 1) for share, ms in at.items()},
+                "tokens_s": round(len(came.late) / took),
+                "records": came.records,
+                "late_ms": shares(came.late),
+                "arrived_ms": shares(came.arrived),
                 "daemon_cpu": round(used / took, 2),
-                "us_a_token": round(used / max(1, len(late)) * 1e6, 1),
+                "us_a_token": round(used / count * 1e6, 1),
+                "reader_us_a_token": round(own / count * 1e6, 1),
                 "daemon_mb": round(process.memory_info().rss / 1e6),
             }
         )

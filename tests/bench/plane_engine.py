@@ -1,7 +1,8 @@
-"""A child process without a model that emits at will: a token every 1/RATE s for each request, with the time in it.
+"""A child process without a model that emits at will: RATE tokens a second for each request, with the time in them.
 
-Run by plane.py as `python plane_engine.py RATE --fd N`. Each delta's text is CLOCK_MONOTONIC in seconds; all requests
-have their tokens in the same frame, as a batch of an engine does.
+Run by plane.py as `python plane_engine.py RATE BURST --fd N`. Each delta's text is CLOCK_MONOTONIC in seconds; all
+requests have their tokens in the same frame, as a batch of an engine does, BURST of each request in frames that are
+sent together.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ ROOM = Loaded(weight_bytes=1 << 20, kv_bytes_per_token=16, context_length=4096, 
 
 
 class Emitter:
-    def __init__(self, sock: socket.socket, rate: float) -> None:
+    def __init__(self, sock: socket.socket, rate: float, burst: int) -> None:
         self._socket = sock
-        self._pause = 1 / rate
+        self._pause = burst / rate
+        self._burst = burst
         self._received = bytearray()
         self._left: dict[int, tuple[int, int]] = {}
         self._started: list[int] = []
@@ -51,7 +53,7 @@ class Emitter:
             if ready and not self._take():
                 return
             if time.monotonic() >= tick:
-                self._step()
+                self._socket.sendall(b"".join([self._step() for _ in range(self._burst)]))
                 tick = max(tick + self._pause, time.monotonic())
 
     def _send(self, frame: protocol.FromChild) -> None:
@@ -84,7 +86,8 @@ class Emitter:
     def _gauges(self) -> Gauges:
         return Gauges(running=len(self._left))
 
-    def _step(self) -> None:
+    def _step(self) -> bytes:
+        """The frame of one token of every request; b"" when there is none."""
         events: list[Event] = [Accepted(id=number, prompt_tokens=1) for number in self._started]
         self._started.clear()
         now = f"{time.monotonic():.4f} "
@@ -94,11 +97,10 @@ class Emitter:
             if done + 1 >= wanted:
                 del self._left[number]
                 events.append(Finished(id=number, reason="length", prompt_tokens=1, completion_tokens=done + 1))
-        if events:
-            self._send(Step(events=tuple(events), gauges=self._gauges))
+        return protocol.encode(Step(events=tuple(events), gauges=self._gauges)) if events else b""
 
 
 if __name__ == "__main__":
     place = sys.argv.index("--fd")
     with socket.socket(fileno=int(sys.argv[place + 1])) as own:
-        Emitter(own, float(sys.argv[1])).live()
+        Emitter(own, float(sys.argv[1]), int(sys.argv[2])).live()

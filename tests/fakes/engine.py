@@ -95,6 +95,7 @@ class FakeEngine:
                 elif choice:
                     continue
                 sink.put(event)
+                sink.flush()
                 await asyncio.sleep(self.pause)
 
 
