@@ -10,7 +10,7 @@ from typing import Any
 
 from llguidance import LLTokenizer
 
-from ..output.detokenize import Vocabulary
+from ..output.detokenize import Vocabulary, spelled_bytes
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _DECODERS = frozenset({"Sequence", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"})
@@ -47,7 +47,9 @@ def token_bytes(vocabulary: Vocabulary, rows: int) -> list[bytes]:
     """Of every row; nothing where there is no token. Raises UnknownVocabulary."""
     tokens = [b""] * rows
     if vocabulary.pieces is not None:
-        tokens[: len(vocabulary.pieces)] = vocabulary.pieces[:rows]
+        for text, token in vocabulary.tokenizer.get_vocab().items():
+            if token < rows:
+                tokens[token] = spelled_bytes(text)
     else:
         has_bytes = "ByteFallback" in _decoders(vocabulary)
         for text, token in vocabulary.tokenizer.get_vocab().items():

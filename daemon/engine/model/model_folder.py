@@ -64,6 +64,23 @@ def context_length(config: dict[str, Any]) -> int:
     return DEFAULT_CONTEXT
 
 
+def tokenizer_options(folder: Path) -> dict[str, Any]:
+    """Options for Transformers' `AutoTokenizer`: the chat template that it does not find by itself, beside a processor.
+    Raises ValueError where a file is not JSON."""
+    options: dict[str, Any] = {"trust_remote_code": False}
+    config = _object(folder / "tokenizer_config.json")
+    if not config.get("chat_template") and not (folder / "chat_template.jinja").exists():
+        # Vision models keep the template with their processor.
+        beside = _object(folder / "chat_template.json").get("chat_template")
+        options |= {"chat_template": beside} if beside else {}
+    return options
+
+
+def _object(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_bytes()) if path.exists() else {}
+    return value if isinstance(value, dict) else {}
+
+
 @contextmanager
 def reading(folder: Path, config: Mapping[str, Any]) -> Iterator[None]:
     """What the libraries raise while they read a model, as BadModel, UnsupportedModel, MemoryError; nothing is read of

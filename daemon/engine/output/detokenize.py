@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 REPLACEMENT = "\ufffd"
@@ -27,6 +28,32 @@ def byte_alphabet() -> dict[str, int]:
     return table | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
+_LETTERS = byte_alphabet()
+
+
+def spelled_bytes(text: str) -> bytes:
+    """What an entry of a byte-level vocabulary stands for; itself, where it is not spelled in those letters."""
+    try:
+        return bytes(map(_LETTERS.__getitem__, text))
+    except KeyError:
+        return text.encode()
+
+
+class BytePieces(dict[int, bytes]):
+    """The bytes of each token of a byte-level vocabulary, b"" where there is no such token. Found when they are first
+    asked for: large vocabularies have hundreds of thousands, of which answers use few."""
+
+    def __init__(self, backend: Any, known: Mapping[int, bytes]) -> None:
+        """`backend`: a tokenizer of the `tokenizers` library; `known` are the tokens that are no text of its own."""
+        super().__init__(known)
+        self._backend = backend
+
+    def __missing__(self, token: int) -> bytes:
+        text = self._backend.id_to_token(token)
+        piece = self[token] = b"" if text is None else spelled_bytes(text)
+        return piece
+
+
 class Vocabulary:
     """What each token id is as text or bytes. `hidden` leave no text: special tokens, but none that spells one of the
     model's markers (`shown`), wholly or in part. With `stops` only those and the ones that begin, end, fill or part
@@ -47,8 +74,12 @@ class Vocabulary:
             and (stops is None or int(token) in stops or str(entry) in silent)
             and not any(str(entry) in marker for marker in shown)
         )
-        self.size = 1 + max([*tokenizer.get_vocab().values(), *self.added], default=-1)
         self.pieces = self._byte_pieces() if self._byte_level() else None
+
+    @cached_property
+    def size(self) -> int:
+        """One more than the last token's id."""
+        return 1 + max([*self.tokenizer.get_vocab().values(), *self.added], default=-1)
 
     def _byte_level(self) -> bool:
         if self.backend is None or self.backend.decoder is None:
@@ -58,19 +89,9 @@ class Vocabulary:
         parts = decoder.get("decoders", [decoder])
         return [part.get("type") for part in parts] == ["ByteLevel"]
 
-    def _byte_pieces(self) -> list[bytes]:
-        letters = byte_alphabet()
-        pieces = [b""] * self.size
-        for text, token in self.tokenizer.get_vocab().items():
-            if token in self.added:
-                continue
-            if all(letter in letters for letter in text):
-                pieces[token] = bytes(letters[letter] for letter in text)
-            else:
-                pieces[token] = text.encode()
-        for token, text in self.added.items():
-            pieces[token] = b"" if token in self.hidden else text.encode()
-        return pieces
+    def _byte_pieces(self) -> BytePieces:
+        added = {token: b"" if token in self.hidden else text.encode() for token, text in self.added.items()}
+        return BytePieces(self.backend, added)
 
     def detokenizer(self, before: Sequence[int] = ()) -> Detokenizer:
         """For a text of its own, or for one that goes on after the tokens `before`."""
@@ -86,19 +107,20 @@ class Vocabulary:
         if token in self.added:
             return self.added[token].encode()
         if self.pieces is not None:
-            return self.pieces[token] if token < len(self.pieces) else b""
+            return self.pieces[token]
         return str(self.tokenizer.decode([token])).encode()
 
 
 class ByteDetokenizer:
     """Byte-level vocabularies: each token is some bytes; an incomplete character waits for the next token."""
 
-    def __init__(self, pieces: list[bytes]) -> None:
+    def __init__(self, pieces: BytePieces | Sequence[bytes]) -> None:
+        """`pieces`: the bytes of every token that will be added."""
         self._pieces = pieces
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, token: int) -> str:
-        return self._decoder.decode(self._pieces[token] if token < len(self._pieces) else b"")
+        return self._decoder.decode(self._pieces[token])
 
     def finish(self) -> str:
         return self._decoder.decode(b"", final=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 import transformers
 from reference.architectures import END_OF_TURN, VOCABULARY
 from reference.checkpoints import NAMES
+from support.waiting import GUARD
 
+from mlx_serve.daemon.engine.model import load as load_module
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
 from mlx_serve.daemon.engine.model.model_folder import BadModel, UnsupportedModel, context_length
 from mlx_serve.daemon.protocol import Load, Loaded, Sampling
@@ -171,6 +174,29 @@ def test_a_spoiled_folder_is_a_bad_model(folder: Path, what: str) -> None:
         bring_in(folder)
     assert str(caught.value)
     assert str(folder) not in str(caught.value)
+
+
+def test_a_tokenizer_is_opened_while_weights_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights are not done here before the tokenizer is: one after the other, that would never be."""
+    opened = threading.Event()
+    read = load_module._bring_in
+
+    def slowly(network: Any, memory: int | None) -> str:
+        assert opened.wait(GUARD)
+        return read(network, memory)
+
+    monkeypatch.setattr(load_module, "_bring_in", slowly)
+    request = Load(path=str(folder), name="x", kind="llm", max_batch=8, prefill_tokens_per_step=64)
+    model, _ = load(request, lambda *_: opened.set())
+    assert model.stop_tokens == {END_OF_TURN}
+
+
+def test_weights_that_cannot_be_read_beside_a_tokenizer(folder: Path) -> None:
+    """A load that fails has ended in whole: nothing of it goes on."""
+    SPOILED["weights are cut off"](folder)
+    with pytest.raises(BadModel):
+        bring_in(folder)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tokenizer")]
 
 
 # --- where templates and tokens stand

@@ -14,7 +14,13 @@ from reference.tokenizer_files import tokenizer as byte_level
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from mlx_serve.daemon.engine.output.detokenize import ByteDetokenizer, Detokenizer, Vocabulary, WindowDetokenizer
+from mlx_serve.daemon.engine.output.detokenize import (
+    ByteDetokenizer,
+    Detokenizer,
+    Vocabulary,
+    WindowDetokenizer,
+    byte_alphabet,
+)
 
 PIECES = ["▁", "▁hello", "▁the", "lo", "wor", "ld", "é", "日本", "▁😀", ",", "\n", "▁▁", "a", "<", "▁."]
 
@@ -185,3 +191,14 @@ def test_vocabulary_with_holes() -> None:
     vocabulary = Vocabulary(tokenizer)
     assert vocabulary.decode([900, 300, 901, 5000]) == " far"
     assert vocabulary.piece(300) == vocabulary.piece(5000) == b""
+
+
+def test_pieces_are_found_when_they_are_asked_for() -> None:
+    """Nothing is done for hundreds of thousands of tokens before the first one is said; each is then as its spelling
+    says, and stays."""
+    tokenizer = byte_tokenizer()
+    pieces = Vocabulary(tokenizer).pieces
+    assert pieces is not None and set(pieces) == set(tokenizer.added_tokens_decoder)
+    for text, token in tokenizer.get_vocab().items():
+        if token not in tokenizer.added_tokens_decoder:
+            assert pieces[token] == bytes(byte_alphabet()[letter] for letter in text) and token in pieces

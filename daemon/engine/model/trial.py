@@ -1,0 +1,93 @@
+"""What a network can do and what it costs, found by running it when its weights are in memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm.models.cache import make_prompt_cache
+
+from ..cache import attention
+from ..cache.capacity import Costs, RowBytes, pass_bytes
+from ..cache.rows import can_batch, paddable, row_bytes
+from ..device import backend
+from .forward import compiled_works, ragged_works
+
+TOKENS = (2, 32, 256)
+"""Of a run that is timed, on a GPU: it takes hundreds in the time of a few."""
+TOKENS_ON_CPU = (32, 256)
+"""A processor takes some dozens in about the time of two, and of two it would seem ten times slower than it is."""
+SECONDS = 0.03
+"""A run that takes longer is the last: it says enough."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """As in `LanguageModel`."""
+
+    rows: int
+    weight_bytes: int
+    costs: Costs
+    batchable: bool
+    paddable: bool
+    ragged: bool
+    prefill_rate: float
+
+
+def try_out(network: Any, longest: int) -> Trial:
+    """Each run serves several ends: the first one shows the caches and the logits, and begins the timing. Decode steps
+    are compiled, in place, where that works. `longest`: tokens that it may be run on."""
+    caches, logits, rate = _run(network, longest)
+    batchable = can_batch(caches)
+    counts = batchable and attention.pays(caches) and ragged_works(network)
+    if batchable:
+        compiled_works(network, ragged=counts)
+    weight_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
+    return Trial(
+        rows=int(logits.shape[-1]),
+        weight_bytes=weight_bytes,
+        costs=Costs(
+            row_bytes(caches) if batchable else _unbatched(caches),
+            pass_bytes(weight_bytes, ragged=counts and attention.skips_padding()),
+        ),
+        batchable=batchable,
+        paddable=paddable(make_prompt_cache(network)),
+        ragged=counts,
+        prefill_rate=rate,
+    )
+
+
+def _run(network: Any, longest: int) -> tuple[list[Any], mx.array, float]:
+    """The caches and the logits of one run, and about how many prompt tokens a second this device takes. On a GPU of
+    the second run of as many tokens, for the first one compiles kernels."""
+    on_cpu = backend() == "cpu"
+    sizes = [min(tokens, longest) for tokens in (TOKENS_ON_CPU if on_cpu else TOKENS)]
+    for tokens in sizes:
+        for _ in range(1 if on_cpu else 2):
+            began = time.monotonic()
+            caches = make_prompt_cache(network)
+            logits = network(mx.zeros((1, tokens), dtype=mx.int32), cache=caches)
+            mx.eval(logits)
+            seconds = time.monotonic() - began
+        if seconds > SECONDS:
+            break
+    return caches, logits, tokens / max(seconds, 1e-6)
+
+
+def _unbatched(caches: list[Any]) -> RowBytes:
+    """For caches of unknown classes: the width of every key and value row."""
+    arrays: list[Any] = []
+
+    def collect(cache: Any) -> None:
+        for inner in getattr(cache, "caches", ()):
+            collect(inner)
+        for name in ("keys", "values"):
+            if isinstance(array := getattr(cache, name, None), mx.array):
+                arrays.append(array)
+
+    for cache in caches:
+        collect(cache)
+    return RowBytes(sum(array.shape[1] * array.shape[3] * array.itemsize for array in arrays))
