@@ -1,12 +1,16 @@
 """Writes a random-weight checkpoint of a real Qwen3 shape: speed does not depend on the weights.
 
-usage: make_model.py FOLDER SHAPE [--bits 4|8] [--dtype bfloat16|float16|float32]
+usage: make_model.py FOLDER SHAPE [--bits 4|8] [--dtype bfloat16|float16|float32] [--merged]
+
+`--merged`: each entry of the vocabulary comes from a merge, 151,674 in all for that of Qwen3, which has 151,387 itself:
+what it takes to read a tokenizer depends on that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -42,8 +46,9 @@ SHAPES = {
 }
 
 
-def write_tokenizer(folder: Path, vocabulary: int) -> int:
-    """Byte-level BPE trained on the standard library's text, padded so that every id decodes; returns the stop id."""
+def write_tokenizer(folder: Path, vocabulary: int, *, merged: bool = False) -> int:
+    """Byte-level BPE trained on the standard library's text, padded so that every id decodes; returns the stop id.
+    `merged`: what it is padded with comes from merges too."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     trained = Tokenizer(models.BPE())
@@ -58,6 +63,8 @@ def write_tokenizer(folder: Path, vocabulary: int) -> int:
     trained.train(texts, trainer)
     content = json.loads(trained.to_str())
     vocab = content["model"]["vocab"]
+    if merged:
+        _merge_more(vocab, content["model"]["merges"], vocabulary - len(SPECIAL))
     while len(vocab) < vocabulary - len(SPECIAL):
         vocab[f"Ġfiller{len(vocab)}"] = len(vocab)
     tokenizer = Tokenizer.from_str(json.dumps(content))
@@ -77,7 +84,21 @@ def write_tokenizer(folder: Path, vocabulary: int) -> int:
     return stop
 
 
-def make_model(folder: Path, shape: str, *, bits: int | None = None, dtype: str = "bfloat16") -> int:
+def _merge_more(vocab: dict[str, int], merges: list[list[str]], entries: int) -> None:
+    """Entries that are two others each, until there are so many."""
+    source, words = random.Random(7), list(vocab)
+    while len(vocab) < entries:
+        pair = [source.choice(words), source.choice(words)]
+        word = "".join(pair)
+        if word not in vocab and len(word) <= 16:
+            vocab[word] = len(vocab)
+            words.append(word)
+            merges.append(pair)
+
+
+def make_model(
+    folder: Path, shape: str, *, bits: int | None = None, dtype: str = "bfloat16", merged: bool = False
+) -> int:
     """Write the checkpoint and return the size of its weights in bytes. Greedy by default, as no sampling is given."""
     import mlx.core as mx
     import mlx.nn as nn
@@ -85,7 +106,7 @@ def make_model(folder: Path, shape: str, *, bits: int | None = None, dtype: str 
     from mlx_lm.models import qwen3
 
     folder.mkdir(parents=True, exist_ok=True)
-    stop = write_tokenizer(folder, SHAPES[shape]["vocab_size"])
+    stop = write_tokenizer(folder, SHAPES[shape]["vocab_size"], merged=merged)
     config = SHAPES[shape] | {
         "model_type": "qwen3",
         "architectures": ["Qwen3ForCausalLM"],
@@ -115,8 +136,11 @@ def main() -> None:
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("--bits", type=int, choices=(4, 8))
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16", "float32"))
+    parser.add_argument("--merged", action="store_true", help="as many merges as a real tokenizer has")
     arguments = parser.parse_args()
-    size = make_model(arguments.folder, arguments.shape, bits=arguments.bits, dtype=arguments.dtype)
+    size = make_model(
+        arguments.folder, arguments.shape, bits=arguments.bits, dtype=arguments.dtype, merged=arguments.merged
+    )
     print(f"{arguments.folder}: {size / 1e6:.1f} MB of weights")
 
 

@@ -38,6 +38,7 @@ def checkpoint_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--bits", type=int, choices=(4, 8))
     parser.add_argument("--dtype", default="float32", choices=("bfloat16", "float16", "float32"))
+    parser.add_argument("--merged", action="store_true", help="a made one has as many merges as real ones")
 
 
 @contextlib.contextmanager
@@ -50,6 +51,7 @@ def checkpoint(arguments: argparse.Namespace) -> Iterator[Path]:
         # In a process of its own: a process that has once computed on a GPU slows the servers down by being there.
         make = [sys.executable, str(Path(__file__).with_name("make_model.py")), folder, arguments.shape]
         make += ["--dtype", arguments.dtype, *(["--bits", str(arguments.bits)] if arguments.bits else [])]
+        make += ["--merged"] * arguments.merged
         subprocess.run(make, check=True)
         yield Path(folder)
 
