@@ -31,15 +31,16 @@ def folder_name(version: str) -> str:
 
 
 class KernelFiles:
-    """`root` holds the kernels of all versions, `name` is the folder of this one's."""
+    """`root` holds the kernels of all versions, `name` is the folder of this one's. `suffix` of each file's name."""
 
-    def __init__(self, root: Path, name: str) -> None:
+    def __init__(self, root: Path, name: str, suffix: str = ".so") -> None:
         self._root = root
+        self._suffix = suffix
         self.folder = root / name
 
     def read(self, key: str) -> bytes | None:
         """The library with this key; None where there is none that is whole and nobody else can have written."""
-        path = self.folder / f"{key}.so"
+        path = self.folder / f"{key}{self._suffix}"
         try:
             if not (_private(self._root) and _private(self.folder)):
                 return None
@@ -67,7 +68,7 @@ class KernelFiles:
                 file.write(library + hashlib.sha256(library).digest())
                 file.flush()
                 os.fsync(descriptor)
-            unfinished.replace(self.folder / f"{key}.so")
+            unfinished.replace(self.folder / f"{key}{self._suffix}")
         except BaseException:
             unfinished.unlink()
             raise
@@ -102,7 +103,7 @@ class KernelFiles:
 
     def _bound(self) -> None:
         """Those that were not used for the longest time go."""
-        newest = sorted(self.folder.glob("*.so"), key=lambda path: -path.stat().st_mtime)
+        newest = sorted(self.folder.glob(f"*{self._suffix}"), key=lambda path: -path.stat().st_mtime)
         held = 0
         for count, path in enumerate(newest):
             held += path.stat().st_size

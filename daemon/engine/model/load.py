@@ -17,6 +17,7 @@ from ...protocol import Load, Loaded, Sampling
 from ..cache.capacity import Costs
 from ..cpu.few_rows import use_tiles
 from ..device import backend
+from ..kernels.trial_results import TrialResults
 from ..output.detokenize import Vocabulary
 from ..output.formats.family import Family
 from ..output.formats.table import capabilities, find_family, markers
@@ -71,6 +72,7 @@ def load(
     Raises BadModel, UnsupportedModel, MemoryError.
     """
     began = time.monotonic()
+    results = None if request.kernels is None else TrialResults(Path(request.kernels).with_name("trials"))
     folder = Path(request.path)
     config = read_json(folder / "config.json")
     with ThreadPoolExecutor(1, "tokenizer") as beside:
@@ -78,7 +80,7 @@ def load(
             network, _ = open_folder(folder, config)
             opening = beside.submit(_open_tokenizer, folder, use_tokenizer)
             precision = _bring_in(network, request.memory_limit)
-        tried = try_out(network, context_length(config))
+        tried = try_out(network, config, context_length(config), results)
         with reading(folder, config):
             tokenizer = opening.result()
     model = _describe(folder, config, network, tokenizer, request, tried)

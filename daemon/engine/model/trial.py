@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +17,10 @@ from ..cache import attention
 from ..cache.capacity import Costs, RowBytes, pass_bytes
 from ..cache.rows import can_batch, paddable, row_bytes
 from ..device import backend
-from .forward import compiled_works, ragged_works
+from ..kernels.trial_results import TrialResults, key
+from .compiled_layers import compile_layers
+from .forward import BatchedForward, compiled_works, ragged_works
+from .inputs import Inputs
 
 TOKENS = (2, 32, 256)
 """Of a run that is timed, on a GPU: it takes hundreds in the time of a few."""
@@ -22,6 +28,9 @@ TOKENS_ON_CPU = (32, 256)
 """A processor takes some dozens in about the time of two, and of two it would seem ten times slower than it is."""
 SECONDS = 0.03
 """A run that takes longer is the last: it says enough."""
+
+COUNTS, COMPILED = "counts", "compiled"
+"""What is found: rows of different lengths work by their counts, compiled layers give the same."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,13 @@ class Trial:
     prefill_rate: float
 
 
-def try_out(network: Any, longest: int) -> Trial:
+def try_out(network: Any, config: Mapping[str, Any], longest: int, results: TrialResults | None = None) -> Trial:
     """Each run serves several ends: the first one shows the caches and the logits, and begins the timing. Decode steps
-    are compiled, in place, where that works. `longest`: tokens that it may be run on."""
+    are compiled, in place, where that works; what `results` know is not tried again. `config`: that of its folder.
+    `longest`: tokens that it may be run on."""
     caches, logits, rate = _run(network, longest)
     batchable = can_batch(caches)
-    counts = batchable and attention.pays(caches) and ragged_works(network)
-    if batchable:
-        compiled_works(network, ragged=counts)
+    counts = batchable and _decode_steps(network, config, results, counts=attention.pays(caches))
     weight_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     return Trial(
         rows=int(logits.shape[-1]),
@@ -75,6 +83,42 @@ def _run(network: Any, longest: int) -> tuple[list[Any], mx.array, float]:
         if seconds > SECONDS:
             break
     return caches, logits, tokens / max(seconds, 1e-6)
+
+
+def _decode_steps(network: Any, config: Mapping[str, Any], results: TrialResults | None, *, counts: bool) -> bool:
+    """Compile what decode steps do, where that works; gives whether they take counts, where that would pay."""
+    name = "" if results is None else key(_facts(network, config))
+    known = frozenset[str]() if results is None else results.read(name)
+    counts = counts and (COUNTS in known or ragged_works(network))
+    if COMPILED in known and counts == (COUNTS in known):
+        if "MLX_DISABLE_COMPILE" not in os.environ:
+            _compile(network, counts=counts)
+        return counts
+    found = {COMPILED} if compiled_works(network, ragged=counts) else set()
+    found |= {COUNTS} if counts else set()
+    if found and results is not None:  # what did not work may have failed for a reason that goes away
+        results.keep(name, found)
+    return counts
+
+
+def _compile(network: Any, *, counts: bool) -> None:
+    """What `compiled_works` leaves, without a number computed: one step's graph is built, which nobody evaluates."""
+    compile_layers(network)
+    caches = make_prompt_cache(network)
+    network(mx.zeros((1, 1), dtype=mx.int32), cache=caches)
+    forward = BatchedForward(network, 0, ragged=counts)
+    forward.join(caches, [(0, 1)])
+    forward(Inputs(mx.zeros((1, 1), dtype=mx.int32)))
+
+
+def _facts(network: Any, config: Mapping[str, Any]) -> list[str]:
+    """What decode steps depend on: what is configured, the code and the arrays of every module, and the device."""
+    modules = (
+        f"{name} {type(module).__module__}.{type(module).__qualname__}" for name, module in network.named_modules()
+    )
+    arrays = (f"{name} {array.shape} {array.dtype}" for name, array in tree_flatten(network.parameters()))
+    device = str(mx.device_info().get("device_name"))
+    return [json.dumps(config, sort_keys=True), backend(), device, "\n".join(modules), "\n".join(arrays)]
 
 
 def _unbatched(caches: list[Any]) -> RowBytes:
