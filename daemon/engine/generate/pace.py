@@ -3,10 +3,10 @@
 Three rules. A chunk of a prompt takes at most what LONGEST_SECONDS allow on this device, and is computed in pieces of
 PIECE_SECONDS, so that a cancel, a ping or a newcomer waits no longer, however slow the device is. Beside decoding a
 piece takes as long as a step of those who decode, and where it took longer the next one waits until they have had as
-much time as it: they go on at half their pace at least. Prompts that are read to their ends within BRIEF_SECONDS, or
-BRIEF_STEPS of theirs, are read at once, and wait only where those who decode are owed OWED_SECONDS. And the configured
-tokens per step are stretched there only while they make the others' steps longer by less than STALL_SECONDS. A GPU that
-waits for its launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
+much time as it: they go on at half their pace at least. Prompts that are read to their ends within PIECE_SECONDS, or
+BRIEF_STEPS of theirs, are read at once. And the configured tokens per step are stretched there only while they make the
+others' steps longer by less than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly more
+time than 400, so more is tried even where a stall is near.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from collections import deque
 LONGEST_SECONDS = 0.5
 AIM = 0.8  # of the longest: times scatter
 PIECE_SECONDS = 0.03
-BRIEF_SECONDS = 0.05
 BRIEF_STEPS = 2
-OWED_SECONDS = 0.1
+OWED_STEPS = 5
 FEWEST_TOKENS = 4
 REMEMBERED = 4
 GROWTH = 4
@@ -117,11 +116,12 @@ class Pace:
 
     def brief(self, *, decoding: bool) -> float:
         """Seconds of what is left of a prompt that is read at once."""
-        return max(BRIEF_SECONDS, BRIEF_STEPS * (self._plain or 0.0)) if decoding else PIECE_SECONDS
+        return max(PIECE_SECONDS, BRIEF_STEPS * (self._plain or 0.0)) if decoding else PIECE_SECONDS
 
-    def owed(self, *, brief: bool) -> bool:
-        """Whether those who decode are to have the next step for themselves, without such a prompt."""
-        return self._owed > (OWED_SECONDS if brief else 0.0)
+    @property
+    def owed(self) -> bool:
+        """Whether those who decode are to have the next step for themselves."""
+        return self._owed > 0
 
     def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int, pieces: bool = False) -> None:
         """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows; `pieces`: with
@@ -131,8 +131,9 @@ class Pace:
             self._owed = 0.0
             return
         if self._plain is not None:
-            extra = seconds - self._plain if pieces or prefilled else 0.0
-            self._owed = max(0.0, self._owed + min(extra, LONGEST_SECONDS) - self._plain)
+            # What took longer than a piece and OWED_STEPS were kernels that a GPU compiled: not for them to wait for.
+            extra = min(seconds - self._plain, PIECE_SECONDS + OWED_STEPS * self._plain) if pieces else 0.0
+            self._owed = max(0.0, self._owed + extra - self._plain)
         if not prefilled and not pieces:
             self._plain = seconds if self._plain is None else self._plain + SMOOTHING * (seconds - self._plain)
         elif prefilled and self._plain is not None:

@@ -136,9 +136,8 @@ class Prefills:
         if self._piece is not None and any(self._turns):
             self.settle(int(decoding))
         brief = {one: self.brief(one, budget, decoding=decoding) for one in self._turns}
-        prefill = self._turns.next(
-            lambda one: not decoding or not (self._pace.owed(brief=brief[one]) or (awaited and not brief[one]))
-        )
+        held = decoding and (awaited or self._pace.owed)
+        prefill = self._turns.next(lambda one: brief[one] or not held)
         if prefill is None:
             return
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed

@@ -101,7 +101,7 @@ def pieces(
 
     monkeypatch.setattr(Prefill, "launch", noted)
     monkeypatch.setattr(Pace, "brief", lambda pace, decoding: brief)
-    monkeypatch.setattr(Pace, "owed", lambda pace, brief: False)
+    monkeypatch.setattr(Pace, "owed", False)
     monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds, tokens: layers)
     for one in (Allowance, Freshest, Timings):
         monkeypatch.setattr(one, "note", lambda *_: None)

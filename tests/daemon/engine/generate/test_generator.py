@@ -284,7 +284,7 @@ def test_real_caches_yield_and_come_back(
 ) -> None:
     """Full attention, rings and recurrent states are prefilled anew with prompt and answer: the text goes on as if
     nothing had been."""
-    monkeypatch.setattr(Pace, "owed", lambda pace, brief: False)  # whatever the clock says
+    monkeypatch.setattr(Pace, "owed", False)  # whatever the clock says
     monkeypatch.setattr(Pace, "piece", lambda pace, decoding: 9.0)
     chance = random.Random(name)
     prompts = [tuple(chance.randrange(256) for _ in range(length)) for length in (20, 5, 20)]
