@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from .device import release_pool
 from .generate.generator import Limits
+from .generate.pace import Timings
 from .model.load import LanguageModel
 from .shapes import Shapes
 from .warmup import made_up, run_all
@@ -29,7 +30,8 @@ MEMORY_PART = 4
 
 class Rest:
     """Called with each rest of the engine; gives when it wants to be called again, as in Loop. `busy`: whether work has
-    come meanwhile. Only `plans` of shapes are made. `fusing`: what is called then, as `Fusing` is."""
+    come meanwhile. Only with `plans` shapes are computed, and `timings` learn what they took. `fusing`: what is called
+    then, as `Fusing` is."""
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Rest:
         busy: Callable[[], bool],
         *,
         plans: bool,
+        timings: Timings | None = None,
         fusing: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._busy = busy
@@ -45,6 +48,7 @@ class Rest:
         self._left = shapes(model, limits) if plans and model is not None and model.batchable else iter(())
         self._model = model
         self._limits = limits
+        self._timings = timings
 
     def __call__(self) -> float | None:
         release_pool()
@@ -58,13 +62,14 @@ class Rest:
         return again
 
     def _compute(self, rows: int, width: int, steps: int) -> None:
-        """A group of so many prompts of so many tokens, and so many steps for all of them. What fails here fails in a
-        request too, and is told there; no more is tried."""
+        """A group of so many prompts of so many tokens, and so many steps for all of them; and once more, for what that
+        takes once its plan is made. What fails here fails in a request too, and is told there; no more is tried."""
         assert self._model is not None
         memory = None if self._limits.memory is None else self._limits.memory // MEMORY_PART
         limits = replace(self._limits, tokens_per_step=rows * width, memory=memory, prefixes=0)
         try:
-            run_all(self._model, limits, [made_up(width + 1, steps)] * rows)
+            for timings in (None, self._timings):
+                run_all(self._model, limits, [made_up(width + 1, steps)] * rows, timings=timings)
         except (RuntimeError, ValueError, MemoryError) as error:
             self._left = iter(())
             sys.stderr.write(f"plan shapes: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")

@@ -86,6 +86,7 @@ def live(sock: socket.socket, hello: protocol.Hello) -> None:
         limits,
         busy,
         plans=backend() == "cuda",
+        timings=worker.timings if isinstance(worker, Generator) else None,
         fusing=_fusing(model, request, busy),
     )
     Loop(worker, mailbox, rest=rest).run()

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..protocol import Ask, Generate, Sampling, TokenPrompt
 from .generate.generator import Generator, Limits
+from .generate.pace import Timings
 from .model.load import LanguageModel
 from .prompt.prompt_process import Ready
 from .prompt.render import Prepared
@@ -66,9 +67,17 @@ def warm_up(model: LanguageModel, limits: Limits, requests: Sequence[Generate] =
     run_all(model, limits, [*requests, *long], first_alone=True)
 
 
-def run_all(model: LanguageModel, limits: Limits, requests: Sequence[Generate], *, first_alone: bool = False) -> None:
-    """Run made-up requests to their ends, all at once. Raises what a step raises."""
-    worker = Generator(model, limits, _Prepared())
+def run_all(
+    model: LanguageModel,
+    limits: Limits,
+    requests: Sequence[Generate],
+    *,
+    first_alone: bool = False,
+    timings: Timings | None = None,
+) -> None:
+    """Run made-up requests to their ends, all at once; `timings` learn what their prompts took. Raises what a step
+    raises."""
+    worker = Generator(model, limits, _Prepared(), timings=timings)
     for number, request in enumerate(requests):
         worker.receive(Ready(number, _prepared(request)))
         while first_alone and not number and not worker.gauges().running:

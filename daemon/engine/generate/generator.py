@@ -24,7 +24,7 @@ from .answers import Answers
 from .batch import Batch, Launch
 from .choices import Choices
 from .ledger import CacheLedger, Occupancy
-from .pace import AIM, LONGEST_SECONDS, Pace
+from .pace import AIM, LONGEST_SECONDS, Pace, Timings
 from .pipelining import Pipelining
 from .prefill import Prefill
 from .prefills import Prefills
@@ -63,7 +63,15 @@ class Generator:
     text work overlaps the device.
     """
 
-    def __init__(self, model: LanguageModel, limits: Limits, prompts: Prompting, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        limits: Limits,
+        prompts: Prompting,
+        disk: Disk | None = None,
+        timings: Timings | None = None,
+    ) -> None:
+        """`timings`: what chunks of prompts took before, where that is known."""
         self._model = model
         self._ledger = CacheLedger(limits.memory, model.costs)
         self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
@@ -76,7 +84,7 @@ class Generator:
         self._launch: Launch | None = None
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
-        self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM))
+        self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM), timings)
         self._prefills = Prefills(self._pace, self._fail_prompts, blocking=backend() == "cpu")
         self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
         self._steps = 0
@@ -162,6 +170,11 @@ class Generator:
         self._reuse.write(decoding=len(self._batch) > 0, room=self._room_for_copies, rest=not self._computing)
         if not self._computing:
             self._reuse.wait(DISK_SECONDS)
+
+    @property
+    def timings(self) -> Timings:
+        """What chunks of prompts took."""
+        return self._pace.timings
 
     @property
     def reuse(self) -> ReuseSort:

@@ -86,10 +86,10 @@ class Timings:
 class Pace:
     """`tokens_per_step` is configured; `fresh` is what a prefill may take that begins now."""
 
-    def __init__(self, tokens_per_step: int, fresh: int) -> None:
+    def __init__(self, tokens_per_step: int, fresh: int, timings: Timings | None = None) -> None:
         self._tokens_per_step = tokens_per_step
         self.fresh = Freshest(fresh)
-        self.timings = Timings()
+        self.timings = timings or Timings()
         self.stretch = 1
         self.longest = 0.0
         self._stalled = False
