@@ -29,7 +29,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.cpu",
         "daemon.engine.kernels",
         "daemon.engine.model",
-        "daemon.engine.generate",
+        *("daemon.engine.generate", "daemon.engine.generate.prefilling"),
         "daemon.engine.grammar",
         "daemon.engine.prompt",
         "daemon.engine.encode",
@@ -44,8 +44,8 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.model"),
         *("daemon.engine.prompt", "daemon.engine.texts"),
         *(
-            "daemon.engine.generate.pace",
-            "daemon.engine.generate.turns",
+            "daemon.engine.generate.prefilling.pace",
+            "daemon.engine.generate.prefilling.turns",
             "daemon.engine.shapes",
             "daemon.engine.shares",
         ),
@@ -123,7 +123,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine",
         "daemon.engine.cache",
         "daemon.engine.cpu",
-        "daemon.engine.generate.sampling",
+        *("daemon.engine.generate.prefilling", "daemon.engine.generate.sampling"),
         "daemon.engine.grammar",
         "daemon.engine.model",
         "daemon.engine.output",
@@ -132,6 +132,10 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.prefix.disk",
         "daemon.engine.prompt",
         "daemon.engine.vision",
+    ),
+    "daemon.engine.generate.prefilling": (
+        *("daemon.protocol", "daemon.engine", "daemon.engine.generate", "daemon.engine.generate.sampling"),
+        *("daemon.engine.model", "daemon.engine.prefix", "daemon.engine.vision"),
     ),
     "daemon.engine.generate.sampling": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.output"),
@@ -340,10 +344,10 @@ def test_the_rules_notice_a_breach(tmp_path: Path) -> None:
     """The test of the tests: a relative import two levels up is resolved to its full name."""
     path = tmp_path / "x.py"
     path.write_text(
-        "def f():\n    from ..daemon.engine.generate import pace\n    from . import names\nimport mlx.core\n"
+        "def f():\n    from ..daemon.engine.generate.prefilling import pace\n    from . import names\nimport mlx.core\n"
     )
     found = set(imported("store.x", path, typing=False))
-    assert found == {"mlx_serve.daemon.engine.generate.pace", "mlx_serve.store.names", "mlx.core"}
+    assert found == {"mlx_serve.daemon.engine.generate.prefilling.pace", "mlx_serve.store.names", "mlx.core"}
 
 
 def test_no_test_imports_another_folder_of_tests_by_a_name_that_the_program_has() -> None:

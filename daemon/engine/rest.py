@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from .device import release_pool
 from .generate.generator import Limits
-from .generate.pace import Timings
+from .generate.prefilling.pace import Timings
 from .model.load import LanguageModel
 from .shapes import Shapes
 from .warmup import made_up, run_all

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..protocol import Ask, Generate, Sampling, TokenPrompt
 from .generate.generator import Generator, Limits
-from .generate.pace import Timings
+from .generate.prefilling.pace import Timings
 from .model.load import LanguageModel
 from .prompt.prompt_process import Ready
 from .prompt.render import Prepared

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ...protocol import Ask, Count, Counted, Detokenize, Detokenized, Event, Gauges, Rejected, Started
 from ..device import bound_pool, out_of_memory
-from ..generate.pace import AIM, LONGEST_SECONDS, Allowance
-from ..generate.turns import Turns
+from ..generate.prefilling.pace import AIM, LONGEST_SECONDS, Allowance
+from ..generate.prefilling.turns import Turns
 from ..prompt.prompt_process import PromptProcess, Ready
 from ..prompt.refused import Refused
 from ..shapes import Shapes

@@ -9,7 +9,7 @@ from functools import partial
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from ...protocol import Accepted, Ask, Counted, Detokenized, Event, Gauges, Rejected, Started
+from ...protocol import Accepted, Ask, Counted, Detokenized, Event, Gauges, Rejected
 from ...protocol import Reuse as ReuseSort
 from ..cpu.threads import use_all_cores
 from ..device import backend, bound_pool
@@ -22,12 +22,14 @@ from ..shares import divide
 from ..vision.viewing import Views
 from .answers import Answers
 from .batch import Batch, Launch
+from .cache_memory import CacheMemory
 from .choices import Choices
-from .ledger import CacheLedger, Occupancy
-from .pace import AIM, LONGEST_SECONDS, Pace, Timings
+from .ledger import CacheLedger
 from .pipelining import Pipelining
-from .prefill import Prefill
-from .prefills import Prefills
+from .prefill_admission import PrefillAdmission
+from .prefilling.pace import AIM, LONGEST_SECONDS, Pace, Timings
+from .prefilling.prefill import Prefill
+from .prefilling.prefills import Prefills
 from .reuse import Disk, Reuse
 from .sampling.draw import choice, resolve
 from .sampling.scores import Scores
@@ -73,19 +75,31 @@ class Generator:
     ) -> None:
         """`timings`: what chunks of prompts took before, where that is known."""
         self._model = model
-        self._ledger = CacheLedger(limits.memory, model.costs)
-        self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, self._ledger)
+        ledger = CacheLedger(limits.memory, model.costs)
+        self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, ledger)
         self._prompts = prompts
         self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
-        self._shapes = Shapes(few=backend() == "cuda")
-        self._batch = Batch(model, self._shapes)
+        shapes = Shapes(few=backend() == "cuda")
+        self._batch = Batch(model, shapes)
         copied = partial(copies_work, model.network)
-        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), self._shapes.grain, disk, copied)
+        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), shapes.grain, disk, copied)
         self._launch: Launch | None = None
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM), timings)
         self._prefills = Prefills(self._pace, self._fail_prompts, blocking=backend() == "cpu")
+        self._memory = CacheMemory(ledger, self._batch, self._prefills, self._views, self._reuse)
+        self._admission = PrefillAdmission(
+            model,
+            shapes,
+            self._scheduler,
+            self._prefills,
+            self._pace,
+            self._reuse,
+            self._views,
+            self._memory,
+            self._answers,
+        )
         self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
         self._steps = 0
 
@@ -167,7 +181,7 @@ class Generator:
     def step(self) -> None:
         if not self._at_rest:
             self._step()
-        self._reuse.write(decoding=len(self._batch) > 0, room=self._room_for_copies, rest=not self._computing)
+        self._reuse.write(decoding=len(self._batch) > 0, room=self._memory.room_for_copies, rest=not self._computing)
         if not self._computing:
             self._reuse.wait(DISK_SECONDS)
 
@@ -185,13 +199,6 @@ class Generator:
     def file_bits(self) -> int | None:
         """As in Loaded."""
         return self._reuse.file_bits
-
-    @property
-    def _room_for_copies(self) -> int | None:
-        """Bytes that nobody who runs needs; what is only kept makes room."""
-        if self._ledger.memory is None or not self._reuse.unwritten:
-            return None
-        return max(0, self._ledger.memory - self._views.held - self._ledger.needed(self._occupancy))
 
     def close(self, seconds: float) -> None:
         """What is to be written to disk is written, within so many seconds; the end."""
@@ -254,25 +261,11 @@ class Generator:
 
     def _leave(self) -> None:
         self._leave_ended()
-        self._count_held()
-        while self._scheduler.must_yield(self._occupancy):
-            if not self._forget_pictures():
+        self._memory.count()
+        while self._scheduler.must_yield(self._memory.occupancy):
+            if not self._memory.forget_pictures():
                 self._free_memory()
-        self._bound_prefixes()
-
-    def _bound_prefixes(self) -> None:
-        """What was read before has what those leave that run."""
-        if self._ledger.memory is not None:
-            self._reuse.limit(self._ledger.memory - self._ledger.held - self._ledger.needed(self._occupancy))
-
-    def _forget_pictures(self) -> bool:
-        """Features that nobody needs now make room; whether there were any."""
-        found = self._views.clear()
-        self._count_held()
-        return found
-
-    def _count_held(self) -> None:
-        self._ledger.held = self._views.held + self._reuse.copied
+        self._memory.bound_prefixes()
 
     def _leave_ended(self) -> None:
         ended = [one for one in self._batch.sequences if one.reason is not None or one.stopping or one.exhausted]
@@ -312,23 +305,19 @@ class Generator:
             if choices.waiting:
                 self._scheduler.put_back(choices)
 
-    @property
-    def _occupancy(self) -> Occupancy:
-        return Occupancy(self._batch.lengths, self._prefills.occupied)
-
     # joining it
 
     def _read_prompts(self, budget: int, *, awaited: bool) -> None:
         """`awaited`: the step under way gives first tokens."""
         self._prefills.drop_abandoned()
-        self._begin_prefills()
+        self._admission.begin(len(self._batch))
         use_all_cores(not len(self._batch))
         self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)
 
     def _join(self) -> None:
         for prefill in self._prefills.complete:
             self._tell_scores(prefill)
-            joining, occupancy = [], self._occupancy
+            joining, occupancy = [], self._memory.occupancy
             for row, sequence in prefill.members():
                 if not self._scheduler.may_join(sequence.length, occupancy):
                     break
@@ -356,54 +345,6 @@ class Generator:
                 if sequence.room < 1:
                     sequence.reason = "length"
                     self._answers.finish(sequence)
-
-    def _begin_prefills(self) -> None:
-        """The next ones in the queue, when nothing is being prefilled. While a long prompt is, those begin that will be
-        through before it; the others wait for a group, in which they cost less."""
-        budget = self._pace.budget(len(self._batch))
-        at_once = self._pace.budget(len(self._batch), several=True)
-        while True:
-            self._reuse.look(
-                self._scheduler,
-                [one.recording for one in self._prefills if one.recording is not None and not one.complete],
-            )
-            shortest = self._prefills.shortest
-            if shortest is not None and self._prefills.brief(shortest, budget, decoding=len(self._batch) > 0):
-                return
-            coming = [sequence.length + 1 for sequence in self._prefills.sequences()]
-            group = self._scheduler.next_group(
-                self._occupancy.and_rows(coming),
-                min(budget, self._pace.fresh.tokens),
-                together=min(at_once, self._pace.fresh.tokens),
-                padded=self._model.paddable,
-                alone=not self._model.batchable,
-                below=None if shortest is None else shortest.total - shortest.done,
-            )
-            if not group:
-                if any(not one.deferred for one in self._scheduler) and self._forget_pictures():
-                    continue
-                return
-            matches, recording = self._reuse.begin(group)
-            now = time.monotonic()
-            for request in group:
-                if request.waiting[0].admitted is None:
-                    self._answers.tell(Started(id=request.id, reread=request.reread))
-                for sequence in request.waiting:
-                    sequence.admitted = sequence.admitted or now
-            view = self._views.view(group[0].pictures, group[0].length, matches[0].length)
-            self._prefills.add(
-                Prefill(
-                    self._model,
-                    group,
-                    self._pace.fresh.tokens,
-                    view,
-                    matches,
-                    recording,
-                    self._shapes,
-                    at_once=at_once if len(group) > 1 else 0,
-                )
-            )
-            self._bound_prefixes()
 
     def _fail_prompts(self, numbers: set[int]) -> None:
         message = "the memory of this machine does not hold what this prompt needs; send a shorter one"
@@ -451,7 +392,6 @@ class Generator:
     def limit(self, memory: int, *, tight: bool) -> None:
         division = divide(memory, self._model.weight_bytes, tight=tight)
         bound_pool(division)
-        self._ledger.memory = division.caches
         if tight:
             self._reuse.clear()
-        self._views.limit(division.caches)
+        self._memory.limit(division.caches)

@@ -10,8 +10,8 @@ import pytest
 
 from mlx_serve.daemon.engine.generate import generator
 from mlx_serve.daemon.engine.generate.generator import Limits
-from mlx_serve.daemon.engine.generate.pace import Timings
-from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
+from mlx_serve.daemon.engine.generate.prefilling.pace import Timings
+from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.rest import Rest, shapes
 

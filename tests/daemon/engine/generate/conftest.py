@@ -13,7 +13,7 @@ from support.hashing_network import ROWS, Hashing, Make
 from mlx_serve.daemon.engine.cache import capacity
 from mlx_serve.daemon.engine.generate import ledger, pipelining
 from mlx_serve.daemon.engine.generate.generator import Generator
-from mlx_serve.daemon.engine.generate.pace import Pace
+from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
 from mlx_serve.daemon.engine.model.load import LanguageModel
 
 

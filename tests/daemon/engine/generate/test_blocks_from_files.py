@@ -14,7 +14,7 @@ from support.disk_engine import PLENTY, Process, tokens
 from support.engine_wire import ask, run
 from support.small_blocks import blocks_of
 
-from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
+from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache
 from mlx_serve.daemon.engine.prefix.block import Block

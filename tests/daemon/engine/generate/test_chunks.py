@@ -11,10 +11,10 @@ import mlx.core as mx
 import pytest
 from support.engine_wire import Wire, ask, generator, run
 
-from mlx_serve.daemon.engine.generate import prefill, prefills
-from mlx_serve.daemon.engine.generate.pace import AIM, LONGEST_SECONDS, Allowance, Freshest, Pace, Timings
-from mlx_serve.daemon.engine.generate.prefill import Chunk, Prefill
-from mlx_serve.daemon.engine.generate.prefills import Prefills
+from mlx_serve.daemon.engine.generate.prefilling import prefill, prefills
+from mlx_serve.daemon.engine.generate.prefilling.pace import AIM, LONGEST_SECONDS, Allowance, Freshest, Pace, Timings
+from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
+from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shapes import Shapes
 from mlx_serve.daemon.protocol import Cancel
@@ -38,7 +38,7 @@ def widths(
     model = replace(model, prefill_rate=1e6)
     wire = Wire(model)
     made = generator(model, wire, tokens_per_step=256, max_batch=16)
-    made._shapes = shapes
+    made._admission.shapes = shapes
     tokens = random.Random(length)
     prompts = [tuple(tokens.choices(range(3, model.rows), k=length)) for _ in range(count)]
     run((made, wire), iter([[ask(number, prompt, 4) for number, prompt in enumerate(prompts, 1)]]))

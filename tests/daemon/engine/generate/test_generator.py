@@ -18,7 +18,7 @@ import pytest
 from support.engine_wire import GREEDY, Wire, ask, generator, note_yields, run
 from support.hashing_network import ROWS, TABLE, Make, answer, follow
 
-from mlx_serve.daemon.engine.generate.pace import Pace
+from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shares import TIGHT_POOL, divide
 from mlx_serve.daemon.protocol import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from mlx_serve.daemon.engine.generate.pace import (
+from mlx_serve.daemon.engine.generate.prefilling.pace import (
     AIM,
     BRIEF_STEPS,
     FEWEST_TOKENS,

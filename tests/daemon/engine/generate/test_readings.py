@@ -9,7 +9,7 @@ import pytest
 from support.engine_wire import Wire, ask, run
 from support.hashing_network import Make, answer
 
-from mlx_serve.daemon.engine.generate.prefills import READING_SECONDS
+from mlx_serve.daemon.engine.generate.prefilling.prefills import READING_SECONDS
 from mlx_serve.daemon.protocol import Cancel, Reading
 
 LONG = tuple(range(60))

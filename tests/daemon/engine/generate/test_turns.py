@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from mlx_serve.daemon.engine.generate.turns import PASSES, Turns
+from mlx_serve.daemon.engine.generate.prefilling.turns import PASSES, Turns
 
 
 @dataclass(eq=False)

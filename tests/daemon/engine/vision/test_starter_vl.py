@@ -95,10 +95,10 @@ def test_a_sequence_that_yields_comes_back_with_its_picture(starter: LanguageMod
         while not yielded:
             sequences = made._batch.sequences
             newest = len(sequences) == 2 and min(sequence.generated for sequence in sequences) > 1
-            one = made._views.held + made._ledger.needed(Occupancy((200,)))
-            made._ledger.memory = one if newest else None
+            one = made._views.held + made._memory._ledger.needed(Occupancy((200,)))
+            made._memory._ledger.memory = one if newest else None
             yield []
-        made._ledger.memory = None
+        made._memory._ledger.memory = None
 
     run((made, wire), script())
     assert yielded == [2]

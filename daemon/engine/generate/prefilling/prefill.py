@@ -18,17 +18,17 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from ..model.inputs import Inputs
-from ..model.load import LanguageModel
-from ..prefix.layers import rebuild
-from ..prefix.prefix_cache import Match
-from ..prefix.recording import Recording
-from ..shapes import EXACT, Shapes
-from ..vision.view import View
-from .choices import Choices
+from ...model.inputs import Inputs
+from ...model.load import LanguageModel
+from ...prefix.layers import rebuild
+from ...prefix.prefix_cache import Match
+from ...prefix.recording import Recording
+from ...shapes import EXACT, Shapes
+from ...vision.view import View
+from ..choices import Choices
+from ..sampling.scores import widest
+from ..sequence import Sequence as Generated
 from .pace import FEWEST_TOKENS, Allowance
-from .sampling.scores import widest
-from .sequence import Sequence as Generated
 
 
 class Prefill:

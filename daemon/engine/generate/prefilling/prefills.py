@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ...protocol import Reading
-from ..device import out_of_memory
+from ....protocol import Reading
+from ...device import out_of_memory
+from ..sequence import Sequence
 from .pace import Pace
 from .prefill import Chunk, Prefill
-from .sequence import Sequence
 from .turns import Turns
 
 READING_SECONDS = 0.3
