@@ -19,10 +19,9 @@ from ..daemon.requests.open_request import OpenRequest
 from . import decode as body
 from .failure import describe
 from .jsontext import encode
-from .keepalive import kept_alive
 from .overrides import with_overrides
 from .sequences import Sequences
-from .stream import Heartbeat
+from .stream import Heartbeat, kept_alive
 
 if TYPE_CHECKING:
     from ..daemon.residency.slot import Model

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol
 
 from ..daemon.errors import RequestCancelled
 from ..daemon.protocol import (
@@ -27,18 +27,24 @@ from ..daemon.protocol import (
     ToolCall,
 )
 from .failure import Incomplete
+from .items import Item, merged
 
 if TYPE_CHECKING:
     from ..daemon.metrics import Metrics
     from ..daemon.requests.open_request import OpenRequest
     from ..daemon.residency.slot import Model
 
-Item: TypeAlias = tuple[int, Delta | Finished]
-Pass: TypeAlias = Callable[[list[Item]], bool]
 
 log = logging.getLogger("mlx_serve.handlers")
 
 _MERGE_EVERY = 512  # unsent items before they are merged in place
+
+
+class Through(Protocol):
+    """A way past the task that takes the items, for while it waits."""
+
+    def prepare(self, items: list[Item]) -> Callable[[], None] | None:
+        """The write of these; None when they are not taken. May raise; the write neither raises nor waits."""
 
 
 class Sequences:
@@ -48,6 +54,8 @@ class Sequences:
         self, model: Model, works: Sequence[Generate], metrics: Metrics, request: OpenRequest, limit: float = 0
     ) -> None:
         self.count = sum(work.choices for work in works)
+        self._counts = request.counts(self.count)
+        self._spoken = False
         self._finished = 0
         self._model = model
         self._metrics = metrics
@@ -58,7 +66,7 @@ class Sequences:
         self._merge_at = _MERGE_EVERY
         self._failure: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._pass: Pass | None = None  # of who waits
+        self._through: Through | None = None  # of who waits
         self._parts: list[_WorkSink] = []
         for work in works:
             first = self._parts[-1].first + self._parts[-1].work.choices if self._parts else 0
@@ -101,11 +109,11 @@ class Sequences:
                 return accepted
             await self._wait(None)
 
-    async def take(self, seconds: float | None = None, through: Pass | None = None) -> list[Item]:
+    async def take(self, seconds: float | None = None, through: Through | None = None) -> list[Item]:
         """What has happened since the last call, merged; empty after `seconds` without an event.
 
-        While there is nothing to take, all that comes but the end is given to `through` as it comes, merged, which
-        says whether it has taken it; what it has not is taken here. What it raises is raised here."""
+        While there is nothing to take, all that comes but the end goes `through` as it comes, merged; what cannot is
+        taken here. What `prepare` raises is raised here."""
         if not self._items:
             if self._failure is not None:
                 raise self._failure
@@ -115,18 +123,18 @@ class Sequences:
         items, self._items, self._merge_at = self._items, [], _MERGE_EVERY
         return merged(items)
 
-    async def _wait(self, seconds: float | None, through: Pass | None = None) -> None:
+    async def _wait(self, seconds: float | None, through: Through | None = None) -> None:
         loop = asyncio.get_running_loop()
         if self._deadline is not None:
             left = max(0.0, self._deadline - time.monotonic())
             seconds = left if seconds is None else min(seconds, left)
-        self._waiter, self._pass = loop.create_future(), through
+        self._waiter, self._through = loop.create_future(), through
         timer = loop.call_later(seconds, self._wake) if seconds is not None else None
         try:
             with self._request.cancellable():
                 await self._waiter
         finally:
-            self._waiter = self._pass = None
+            self._waiter = self._through = None
             if timer is not None:
                 timer.cancel()
         if self._late:
@@ -142,37 +150,48 @@ class Sequences:
 
     # called by the sinks
 
-    def add(self, item: Item) -> None:
-        choice, event = item
-        if type(event) is Finished:
-            self._finished += 1
-            prompt = event.prompt_tokens if event.choice == 0 else 0  # the choices share it
-            self._metrics.generated(self._label, prompt, event.completion_tokens, event.decode_seconds)
-            self._request.generate(choice, event.completion_tokens)
-        elif self._request.generate(choice, cast(Delta, event).tokens):
-            self._metrics.first_token(self._label, self._request.age)
+    def grow(self, choice: int, delta: Delta) -> None:
+        if delta.tokens > self._counts[choice]:
+            self._counts[choice] = delta.tokens
+        if not self._spoken:
+            self._spoken = True
+            if self._request.generate():
+                self._metrics.first_token(self._label, self._request.age)
+        self._add((choice, delta))
+
+    def finish(self, choice: int, end: Finished) -> None:
+        self._finished += 1
+        prompt = end.prompt_tokens if end.choice == 0 else 0  # the choices share it
+        self._metrics.generated(self._label, prompt, end.completion_tokens, end.decode_seconds)
+        self._counts[choice] = max(self._counts[choice], end.completion_tokens)
+        self._request.generate()
+        self._add((choice, end))
+
+    def _add(self, item: Item) -> None:
         self._items.append(item)
         if len(self._items) >= self._merge_at:
             self._items = merged(self._items)
             self._merge_at = 2 * len(self._items) + _MERGE_EVERY
 
-    def flush(self) -> None:
-        """What was added since the last time came together."""
-        waiter = self._waiter
+    def flush(self) -> Callable[[], None] | None:
+        """What was added since the last time came together. Gives the write that is left to do."""
+        waiter, through = self._waiter, self._through
         if not self._items or waiter is None or waiter.done():
-            return
-        if self._pass is None or self._finished == self.count or self._late:
-            self._wake()
-            return
-        items, self._items, self._merge_at = merged(self._items), [], _MERGE_EVERY
+            return None
+        if through is None or self._finished == self.count or self._late:
+            waiter.set_result(None)
+            return None
+        items, self._items = self._items, []
+        if len(items) > 1:
+            items, self._merge_at = merged(items), _MERGE_EVERY
         try:
-            passed = self._pass(items)
+            if (write := through.prepare(items)) is not None:
+                return write
+            self._items = items
+            waiter.set_result(None)
         except Exception as error:
             waiter.set_exception(error)
-            return
-        if not passed:
-            self._items = items
-            self._wake()
+        return None
 
     def accept(self, prompt_tokens: int) -> None:
         self._request.prompt_tokens += prompt_tokens
@@ -200,6 +219,8 @@ class Sequences:
 class _WorkSink:
     """The sink of one piece of work, whose choices are numbered from `first` on among all of the request."""
 
+    __slots__ = ("_left", "_whole", "accepted", "first", "flush", "number", "work")
+
     def __init__(self, whole: Sequences, work: Generate, first: int) -> None:
         self._whole = whole
         self.work = work
@@ -207,14 +228,15 @@ class _WorkSink:
         self.number: int | None = None
         self.accepted: Accepted | None = None
         self._left = work.choices
+        self.flush = whole.flush
 
     def put(self, event: Event) -> None:
         if type(event) is Delta:
-            self._whole.add((self.first + event.choice, event))
+            self._whole.grow(self.first + event.choice, event)
             return
         if type(event) is Finished:
             self._left -= 1
-            self._whole.add((self.first + event.choice, event))
+            self._whole.finish(self.first + event.choice, event)
         elif type(event) is Reading:
             self._whole.read(self.first, event.tokens)
             return
@@ -228,59 +250,8 @@ class _WorkSink:
         if event.last and self._left:
             self.fail(Incomplete("the engine ended a request without the end of every choice"))
 
-    def flush(self) -> None:
-        self._whole.flush()
-
     def fail(self, error: Exception) -> None:
         self._whole.fail(error)
-
-
-def merged(items: list[Item]) -> list[Item]:
-    """Neighbouring deltas of one choice as one, where that does not change the order of anything."""
-    if len(items) < 2:
-        return items
-    result: list[Item] = []
-    run: list[Delta] = []
-    run_index, run_sort = -1, ""
-
-    def close() -> None:
-        if run:
-            result.append((run_index, _joined(run)))
-            run.clear()
-
-    for index, event in items:
-        sort = _sort(event)
-        if sort is None:
-            close()
-            result.append((index, event))
-            continue
-        if run and (index != run_index or (sort and run_sort and sort != run_sort)):
-            close()
-        run_sort = sort or run_sort if run else sort
-        run_index = index
-        run.append(cast(Delta, event))
-    close()
-    return result
-
-
-def _sort(event: Delta | Finished) -> str | None:
-    """What a delta brings, "" for log-probabilities alone; None for what is never joined with another."""
-    if type(event) is not Delta or event.tool_calls or (event.text and event.reasoning):
-        return None
-    return "text" if event.text else "reasoning" if event.reasoning else ""
-
-
-def _joined(run: list[Delta]) -> Delta:
-    if len(run) == 1:
-        return run[0]
-    return Delta(
-        id=run[-1].id,
-        choice=run[-1].choice,
-        text="".join(delta.text for delta in run),
-        reasoning="".join(delta.reasoning for delta in run),
-        logprobs=tuple(logprob for delta in run for logprob in delta.logprobs),
-        tokens=run[-1].tokens,
-    )
 
 
 class Answer:

@@ -43,7 +43,8 @@ _BUSY = (
 
 
 class Connection(asyncio.Protocol):
-    """`connections` holds all that are open; `lost` is called when this one is gone from it."""
+    """`connections` holds all that are open; `lost` is called when this one is gone from it. `behind`: the client does
+    not read what is written."""
 
     transport: asyncio.Transport
     received: ReceiveBuffer
@@ -56,8 +57,8 @@ class Connection(asyncio.Protocol):
         self._lost = lost
         self._exchange: Exchange | None = None
         self._task: asyncio.Task[None] | None = None  # None also when the connection was refused
-        self._writable = asyncio.Event()  # only awaited; checking `_behind` for every chunk is cheaper
-        self._behind = False  # the client does not read what is written
+        self._writable = asyncio.Event()  # only awaited; checking `behind` for every chunk is cheaper
+        self.behind = False
         self._next_probe: asyncio.TimerHandle | None = None
 
     # --- the transport's calls ----------------------------------------------------------------------------------------
@@ -108,11 +109,11 @@ class Connection(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        self._behind = True
+        self.behind = True
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        self._behind = False
+        self.behind = False
         self._writable.set()
 
     # --- for the server -----------------------------------------------------------------------------------------------
@@ -152,14 +153,9 @@ class Connection(asyncio.Protocol):
 
     # --- for the exchange ---------------------------------------------------------------------------------------------
 
-    @property
-    def writable(self) -> bool:
-        """The client is there and not behind: what is written now need not wait."""
-        return not self._behind and not self.transport.is_closing()
-
     async def write(self, data: bytes) -> None:
         """Write, and wait while the client is behind. Raises RequestCancelled when it is gone or does not read."""
-        if self._behind:
+        if self.behind:
             try:
                 async with asyncio.timeout(self._limits.write_seconds):
                     await self._writable.wait()
@@ -206,6 +202,6 @@ class Connection(asyncio.Protocol):
     def _probe(self, waited: float) -> None:
         if self.transport.is_closing():
             return
-        if self._exchange is not None and not self._behind and (byte := self._exchange.probe()):
+        if self._exchange is not None and not self.behind and (byte := self._exchange.probe()):
             self.transport.write(byte)
         self._probe_in(min(2 * waited, _LAST_PROBE_SECONDS))

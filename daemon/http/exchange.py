@@ -36,6 +36,7 @@ from . import head as heads
 from .body import Body
 from .head import RefusedRequest
 from .limits import MIB, ConnectionLimits
+from .outlet import Outlet
 from .receive_buffer import EndOfInput, ReceiveBuffer
 from .response import ResponseWriter, Send, error_record
 
@@ -49,9 +50,8 @@ class Peer(Protocol):
     received: ReceiveBuffer
     transport: asyncio.Transport
     conn_info: ConnInfo
+    behind: bool
 
-    @property
-    def writable(self) -> bool: ...
     async def write(self, data: bytes) -> None: ...
 
 
@@ -152,16 +152,10 @@ class Exchange:
         assert self._body is not None
         return self._body.parts()
 
-    @property
-    def ready(self) -> bool:
-        """Whether `send_now` may be called: the response is under way, has no announced length, and its client is
-        there and not behind."""
-        return self._writer is not None and self._writer.frame is not None and self._peer.writable
-
-    def send_now(self, data: bytes) -> None:
-        """Send the next part of the response, which is not empty, as its `send` does, without a wait."""
-        assert self._writer is not None and self._writer.frame is not None
-        self._peer.transport.write(self._writer.frame(data))
+    def outlet(self) -> Outlet | None:
+        """Of the response that is under way; None where it is none whose parts may be written like this."""
+        frame = None if self._writer is None else self._writer.frame
+        return None if frame is None else Outlet(self._peer, frame)
 
     def probe(self) -> bytes:
         """A byte to send early, to see whether the client is still there; b"" when there is none."""

@@ -31,7 +31,7 @@ class OpenRequest:
         self.submitted: float | None = None
         self.started: float | None = None
         self.first_token: float | None = None
-        self._generated: dict[int, int] = {}
+        self._counts: list[list[int]] = []
         self._read: dict[int, int] = {}
         task = asyncio.current_task()
         assert task is not None
@@ -49,7 +49,7 @@ class OpenRequest:
     @property
     def generated_tokens(self) -> int:
         """Of all choices together, so far."""
-        return sum(self._generated.values())
+        return sum(map(sum, self._counts))
 
     @property
     def read_tokens(self) -> int:
@@ -82,9 +82,13 @@ class OpenRequest:
         """So many tokens of this prompt, by its number, are read by now."""
         self._read[prompt] = tokens
 
-    def generate(self, choice: int, tokens: int) -> bool:
-        """So many tokens of this choice have come by now. Whether these are the first of all."""
-        self._generated[choice] = max(tokens, self._generated.get(choice, 0))
+    def counts(self, choices: int) -> list[int]:
+        """How many tokens of each of so many further choices have come, which is for whoever receives them to note."""
+        self._counts.append([0] * choices)
+        return self._counts[-1]
+
+    def generate(self) -> bool:
+        """Something of an answer has come. Whether it is the first of all."""
         if self.first_token is not None:
             return False
         self.start()

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from .. import protocol
 from ..errors import InsufficientMemory, LoadError, RequestRejected, RunnerDied, UnsupportedByModel
 from .channel import Channel
 from .child import ENGINE, Child
+from .last_event import LastEvent
 
 LOG = logging.getLogger("mlx_serve.runner")
 
@@ -32,8 +33,10 @@ class EventSink(Protocol):
     def put(self, event: protocol.Event) -> None:
         """The next event; nothing follows the one that is `last`. Never a Rejected."""
 
-    def flush(self) -> None:
-        """What came together is all put: it may be acted upon."""
+    def flush(self) -> Callable[[], None] | None:
+        """What came together is all put: it may be acted upon. Gives what is to be called once all sinks are flushed,
+        for what leaves then: to prepare it for all of them, and then to write it for all, takes a processor a third
+        less time than to do both for each, whose instructions and data drive one another out of its caches."""
 
     def fail(self, error: Exception) -> None:
         """RequestRejected or RunnerDied; nothing follows."""
@@ -167,7 +170,7 @@ class Runner:
 
     async def ask(self, work: protocol.Work) -> protocol.Event:
         """The event of work that is answered with one. Leaving early cancels it. Raises RequestRejected, RunnerDied."""
-        answer = _Answer()
+        answer = LastEvent()
         number = self.submit(work, answer)
         try:
             return await answer.event
@@ -206,8 +209,7 @@ class Runner:
         match message:
             case protocol.Step():
                 self.gauges = message.gauges
-                for event in message.events:
-                    self._deliver(event)
+                self._deliver(message.events)
             case protocol.Pong():
                 self.gauges = message.gauges
             case protocol.Hello():
@@ -221,24 +223,26 @@ class Runner:
                 LOG.error("fail engine model=%s pid=%d reason=%s", self.model, self.pid, message.message)
                 self._end(message.message)
 
-    def _deliver(self, event: protocol.Event) -> None:
-        sink = self._sinks.get(event.id)
-        if sink is None:
-            return  # cancelled in the meantime
-        if event.last:
-            del self._sinks[event.id]
-        if isinstance(event, protocol.Rejected):
-            sink.fail(RequestRejected(event.code, event.message, event.param, event.excess))
-        else:
-            sink.put(event)
-            self._fed[sink] = None
+    def _deliver(self, events: Sequence[protocol.Event]) -> None:
+        sinks, fed = self._sinks, self._fed
+        for event in events:
+            sink = sinks.get(event.id)
+            if sink is None:
+                continue  # cancelled in the meantime
+            if event.last:
+                del sinks[event.id]
+            if type(event) is protocol.Rejected:
+                sink.fail(RequestRejected(event.code, event.message, event.param, event.excess))
+            else:
+                sink.put(event)
+                fed[sink] = None
 
     def _flush(self) -> None:
         """No further frame is there: what the events of all of them have come to leaves at once."""
         if self._fed:
             fed, self._fed = self._fed, {}
-            for sink in fed:
-                sink.flush()
+            for write in [write for sink in fed if (write := sink.flush()) is not None]:
+                write()
 
     def _accept_hello(self, hello: protocol.Hello) -> None:
         if hello.protocol != protocol.PROTOCOL:
@@ -308,21 +312,3 @@ class Runner:
             await self.dead.wait()
         if self._watch is not None:
             self._watch.cancel()
-
-
-class _Answer:
-    """The sink of one event."""
-
-    def __init__(self) -> None:
-        self.event: asyncio.Future[protocol.Event] = asyncio.get_running_loop().create_future()
-
-    def put(self, event: protocol.Event) -> None:
-        if event.last and not self.event.done():
-            self.event.set_result(event)
-
-    def flush(self) -> None:
-        """There was no need to wait."""
-
-    def fail(self, error: Exception) -> None:
-        if not self.event.done():
-            self.event.set_exception(error)

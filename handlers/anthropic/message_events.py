@@ -8,8 +8,8 @@ from typing import Any
 from ...daemon.protocol import Delta, Finished
 from .. import error_bodies as errors
 from ..failure import Failure, Incomplete
+from ..items import Item, merged
 from ..jsontext import encode
-from ..sequences import Item, merged
 from ..stream import SSE, Heartbeat
 from . import thoughts
 from .answer_blocks import AnswerBlocks, Begun, Grown, Step

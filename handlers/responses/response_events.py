@@ -8,8 +8,8 @@ from typing import Any, Literal
 from ...daemon.protocol import Accepted, Delta, Finished
 from ..error_bodies import openai_message
 from ..failure import Failure
+from ..items import Item
 from ..jsontext import encode
-from ..sequences import Item
 from .output_items import Event, OutputItems
 from .response_document import ResponseDocument, error_code
 

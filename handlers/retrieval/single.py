@@ -77,7 +77,7 @@ class _Answer:
             self.event.set_result(event)
 
     def flush(self) -> None:
-        """There was no need to wait."""
+        """Nothing is left to do."""
 
     def fail(self, error: Exception) -> None:
         if not self.event.done():

@@ -6,7 +6,8 @@ Every stream gets `rate` tokens a second, `burst` of them at once. Prints what c
 late a token was after the engine had emitted it (percentiles, ms), and what the daemon took of a processor and of
 memory. `late_ms` is what a client sees: until the reading process has the token in hand. `arrived_ms` is until the
 kernel had it in the client's socket, by its own clock: what is between the two is the reader's lateness. It is taken on
-Linux only. The reading process, the daemon and the engine share the machine's processors.
+Linux only. The reading process, the daemon and the engine share the machine's processors; `others_cpu` is what all
+other programs took of one meanwhile.
 """
 
 from __future__ import annotations
@@ -141,6 +142,14 @@ def shares(seconds: list[float]) -> dict[str, float]:
     return {str(at): round(ordered[int(at * (len(ordered) - 1))] * 1e3, 1) for at in (0.5, 0.95, 0.99) if ordered}
 
 
+def spent(process: psutil.Process) -> tuple[float, float, float, float]:
+    """Seconds of a processor so far: the daemon's, ours, its children's, and everybody's."""
+    every = psutil.cpu_times()
+    seconds = [sum(one.cpu_times()[:2]) for one in (process, psutil.Process())]
+    engines = sum(sum(one.cpu_times()[:2]) for one in process.children())
+    return seconds[0], seconds[1], engines, every.user + every.system + every.nice
+
+
 def measure(process: psutil.Process, port: int, options: argparse.Namespace) -> None:
     for _ in range(200):
         try:
@@ -150,10 +159,10 @@ def measure(process: psutil.Process, port: int, options: argparse.Namespace) -> 
             time.sleep(0.1)
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(options.idle)]
     tokens = int(options.rate * options.seconds)
-    before, own, began = process.cpu_times(), time.process_time(), time.monotonic()
+    before, began = spent(process), time.monotonic()
     came = read(port, options.streams, tokens, PATHS[options.path], options.seconds)
-    took, own, after = time.monotonic() - began, time.process_time() - own, process.cpu_times()
-    used = after.user + after.system - before.user - before.system
+    took = time.monotonic() - began
+    used, own, engines, busy = (now - then for now, then in zip(spent(process), before, strict=True))
     count = max(1, len(came.late))
     print(
         json.dumps(
@@ -169,6 +178,7 @@ def measure(process: psutil.Process, port: int, options: argparse.Namespace) -> 
                 "daemon_cpu": round(used / took, 2),
                 "us_a_token": round(used / count * 1e6, 1),
                 "reader_us_a_token": round(own / count * 1e6, 1),
+                "others_cpu": round(max(0.0, busy - used - own - engines) / took, 2),
                 "daemon_mb": round(process.memory_info().rss / 1e6),
             }
         )

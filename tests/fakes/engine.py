@@ -95,7 +95,8 @@ class FakeEngine:
                 elif choice:
                     continue
                 sink.put(event)
-                sink.flush()
+                if (write := sink.flush()) is not None:
+                    write()
                 await asyncio.sleep(self.pause)
 
 

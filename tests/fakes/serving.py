@@ -163,11 +163,12 @@ async def daemon(
 
 
 async def raw(
-    serving: Serving, path: str, document: dict[str, object]
+    serving: Serving, path: str, document: dict[str, object], *, version: bytes = b"1.1"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
     data = json.dumps(document).encode()
     writer.write(
-        b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(data), data)
+        b"POST %b HTTP/%b\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
+        % (path.encode(), version, len(data), data)
     )
     return reader, writer

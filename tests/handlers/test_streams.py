@@ -17,7 +17,7 @@ from mlx_serve.daemon.errors import RunnerDied
 from mlx_serve.daemon.http.limits import ConnectionLimits
 from mlx_serve.daemon.protocol import Delta
 from mlx_serve.handlers import stream as streams
-from mlx_serve.handlers.sequences import merged
+from mlx_serve.handlers.items import merged
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 PATHS = ["/v1/chat/completions", "/v1/completions", "/api/chat", "/api/generate"]

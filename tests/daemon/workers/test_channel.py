@@ -60,6 +60,17 @@ def step(number: int, size: int = 10) -> Step:
     return Step(events=(Delta(id=number, text="é" * size),))
 
 
+def test_a_pause_follows_the_last_of_what_came_together() -> None:
+    """Once for several frames, also where a piece of the next is there already, or what follows them is no frame."""
+    told: list[str] = []
+    channel = Channel(lambda frame: told.append("frame"), lambda problem: None, lambda: told.append("pause"))
+    one = protocol.encode(step(1))
+    channel.data_received(one + one + one[:5])
+    assert told == ["frame", "frame", "pause"]
+    channel.data_received(one[5:] + b"\xff\xff\xff\xff")
+    assert told[3:] == ["frame", "pause"]
+
+
 async def write(theirs: socket.socket, data: bytes) -> None:
     await asyncio.get_running_loop().sock_sendall(theirs, data)
 
