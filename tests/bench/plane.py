@@ -7,7 +7,8 @@ late a token was after the engine had emitted it (percentiles, ms), and what the
 memory. `late_ms` is what a client sees: until the reading process has the token in hand. `arrived_ms` is until the
 kernel had it in the client's socket, by its own clock: what is between the two is the reader's lateness. It is taken on
 Linux only. The reading process, the daemon and the engine share the machine's processors; `others_cpu` is what all
-other programs took of one meanwhile.
+other programs took of one meanwhile. `steady` is of the tokens that came while all streams were under way: before,
+the daemon takes in all requests at once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,11 +41,14 @@ PATHS = {"openai": "/v1/chat/completions", "ollama": "/api/chat"}
 
 @dataclass
 class Read:
-    """How late each token was at the reader and in its socket, in seconds; how many records they came in."""
+    """How late each token was at the reader and in its socket, in seconds; how many records they came in. `all_there`
+    and `one_gone`: how many tokens had come, and what `spent` said, when every stream had begun and when one ended."""
 
     late: list[float] = field(default_factory=list)
     arrived: list[float] = field(default_factory=list)
     records: int = 0
+    all_there: tuple[int, float] = (0, 0.0)
+    one_gone: tuple[int, float] = (0, 0.0)
 
 
 def daemon(flags: list[str], rate: str, burst: str) -> None:
@@ -75,9 +80,10 @@ def request(path: str, tokens: int) -> bytes:
     )
 
 
-def read(port: int, streams: int, tokens: int, path: str, seconds: float) -> Read:
-    """Open so many streams and read them to their ends."""
+def read(port: int, streams: int, tokens: int, path: str, seconds: float, spent: Callable[[], float]) -> Read:
+    """Open so many streams at once and read them to their ends. `spent`: seconds of the daemon's processor so far."""
     came = Read()
+    begun: set[int] = set()
     ask = request(path, tokens)
     ahead = time.time() - time.monotonic()
     with selectors.DefaultSelector() as ready:
@@ -85,8 +91,9 @@ def read(port: int, streams: int, tokens: int, path: str, seconds: float) -> Rea
             connection = socket.create_connection(("127.0.0.1", port))
             if STAMPS is not None:
                 connection.setsockopt(socket.SOL_SOCKET, STAMPS, 1)
-            connection.sendall(ask)
             ready.register(connection, selectors.EVENT_READ)
+        for key in ready.get_map().values():
+            key.fileobj.sendall(ask)  # type: ignore[union-attr]
         until = time.monotonic() + 3 * seconds + 20
         while ready.get_map() and time.monotonic() < until:
             for key, _ in ready.select(1.0):
@@ -95,12 +102,18 @@ def read(port: int, streams: int, tokens: int, path: str, seconds: float) -> Rea
                 now = time.monotonic()
                 moments = [float(moment) for moment in MOMENT.findall(data)]
                 came.late += [now - moment for moment in moments]
+                if moments and len(begun) < streams:
+                    begun.add(key.fd)
+                    if len(begun) == streams:
+                        came.all_there = len(came.late), spent()
                 came.records += len(RECORD.findall(data))
                 if told:
                     seconds_in, nanoseconds = struct.unpack("ll", told[0][2])
                     in_socket = seconds_in + nanoseconds / 1e9 - ahead
                     came.arrived += [in_socket - moment for moment in moments]
                 if not data or data.endswith(b"0\r\n\r\n"):
+                    if came.one_gone == (0, 0.0):
+                        came.one_gone = len(came.late), spent()
                     ready.unregister(connection)
                     connection.close()
     return came
@@ -153,17 +166,18 @@ def spent(process: psutil.Process) -> tuple[float, float, float, float]:
 def measure(process: psutil.Process, port: int, options: argparse.Namespace) -> None:
     for _ in range(200):
         try:
-            read(port, 1, 2, PATHS[options.path], 1)
+            read(port, 1, 2, PATHS[options.path], 1, lambda: 0.0)
             break
         except OSError:
             time.sleep(0.1)
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(options.idle)]
     tokens = int(options.rate * options.seconds)
     before, began = spent(process), time.monotonic()
-    came = read(port, options.streams, tokens, PATHS[options.path], options.seconds)
+    came = read(port, options.streams, tokens, PATHS[options.path], options.seconds, lambda: spent(process)[0])
     took = time.monotonic() - began
     used, own, engines, busy = (now - then for now, then in zip(spent(process), before, strict=True))
     count = max(1, len(came.late))
+    (first, then), (last, after) = came.all_there, came.one_gone
     print(
         json.dumps(
             {
@@ -175,6 +189,11 @@ def measure(process: psutil.Process, port: int, options: argparse.Namespace) -> 
                 "records": came.records,
                 "late_ms": shares(came.late),
                 "arrived_ms": shares(came.arrived),
+                "steady": {
+                    "late_ms": shares(came.late[first:last]),
+                    "arrived_ms": shares(came.arrived[first:last]),
+                    "us_a_token": round((after - then) / max(1, last - first) * 1e6, 1),
+                },
                 "daemon_cpu": round(used / took, 2),
                 "us_a_token": round(used / count * 1e6, 1),
                 "reader_us_a_token": round(own / count * 1e6, 1),

@@ -210,6 +210,12 @@ def test_preload_goes_on_after_a_failure_and_never_delays_the_start(daemons: Any
     assert "fail preload name=bad reason=no such model" in messages and "preload model name=a/b" in messages
 
 
+def test_a_full_collection_passes_over_what_stays_for_ever(daemons: Any) -> None:
+    """Modules and routes are tens of thousands of objects: every stream would wait while they are looked at."""
+    frozen, looked_at = map(int, daemons().ready().get("/test/frozen")[1].split())
+    assert frozen > 10 * looked_at
+
+
 def test_usr1_reopens_the_log(daemons: Any) -> None:
     daemon = daemons().ready()
     (path,) = (daemon.home / "logs").glob("*.log")

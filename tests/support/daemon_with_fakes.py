@@ -6,6 +6,7 @@ Run as a script with the daemon's flags. `PATHS` below are what tests may ask of
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -24,7 +25,7 @@ from mlx_serve.daemon.keep_awake import KeepAwake
 from mlx_serve.daemon.settings.schema import Settings
 from mlx_serve.store.installed import Installed
 
-PATHS = ("/test/stream?seconds=S", "/test/stuck", "/test/block?until=FIFO")
+PATHS = ("/test/stream?seconds=S", "/test/stuck", "/test/block?until=FIFO", "/test/frozen")
 
 
 class NotedResidency(FakeResidency):
@@ -69,9 +70,15 @@ def with_test_routes(build: Any) -> Any:
             app.add_route(stream, "/test/stream", methods=["GET"])
             app.add_route(stuck, "/test/stuck", methods=["GET"])
             app.add_route(block, "/test/block", methods=["GET"])
+            app.add_route(frozen, "/test/frozen", methods=["GET"])
         return public, control
 
     return built
+
+
+async def frozen(request: Any) -> Any:
+    """How many objects the collector passes over, and how many it looks at."""
+    return text(f"{gc.get_freeze_count()} {len(gc.get_objects())}")
 
 
 async def stream(request: Any) -> None:
