@@ -25,6 +25,7 @@ PING_SECONDS = 10.0
 WEDGED_SECONDS = 120.0
 WEDGED_STEPS = 10
 QUIT_SECONDS = 5.0
+TOGETHER = 32  # sinks that are flushed before the first of their writes
 
 
 class EventSink(Protocol):
@@ -34,9 +35,9 @@ class EventSink(Protocol):
         """The next event; nothing follows the one that is `last`. Never a Rejected."""
 
     def flush(self) -> Callable[[], None] | None:
-        """What came together is all put: it may be acted upon. Gives what is to be called once all sinks are flushed,
-        for what leaves then: to prepare it for all of them, and then to write it for all, takes a processor a third
-        less time than to do both for each, whose instructions and data drive one another out of its caches."""
+        """What came together is all put: it may be acted upon. Gives what is to be called soon after, for what leaves
+        then: to prepare that for some sinks, and then to write it for them, takes a processor a tenth less time than to
+        do both for each, whose instructions and data drive one another out of its caches."""
 
     def fail(self, error: Exception) -> None:
         """RequestRejected or RunnerDied; nothing follows."""
@@ -238,11 +239,14 @@ class Runner:
                 fed[sink] = None
 
     def _flush(self) -> None:
-        """No further frame is there: what the events of all of them have come to leaves at once."""
+        """No further frame is there: what the events of all of them have come to leaves."""
         if self._fed:
-            fed, self._fed = self._fed, {}
-            for write in [write for sink in fed if (write := sink.flush()) is not None]:
-                write()
+            fed = list(self._fed)
+            self._fed.clear()
+            for start in range(0, len(fed), TOGETHER):
+                sinks = fed[start : start + TOGETHER]
+                for write in [write for sink in sinks if (write := sink.flush()) is not None]:
+                    write()
 
     def _accept_hello(self, hello: protocol.Hello) -> None:
         if hello.protocol != protocol.PROTOCOL:

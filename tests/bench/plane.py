@@ -7,8 +7,8 @@ late a token was after the engine had emitted it (percentiles, ms), and what the
 memory. `late_ms` is what a client sees: until the reading process has the token in hand. `arrived_ms` is until the
 kernel had it in the client's socket, by its own clock: what is between the two is the reader's lateness. It is taken on
 Linux only. The reading process, the daemon and the engine share the machine's processors; `others_cpu` is what all
-other programs took of one meanwhile. `steady` is of the tokens that came while all streams were under way: before,
-the daemon takes in all requests at once.
+other programs took of one meanwhile. `steady` is of the tokens that came while all streams were under way (false: one
+ended before another began); before, the daemon takes in all requests at once.
 """
 
 from __future__ import annotations
@@ -189,10 +189,11 @@ def measure(process: psutil.Process, port: int, options: argparse.Namespace) -> 
                 "records": came.records,
                 "late_ms": shares(came.late),
                 "arrived_ms": shares(came.arrived),
-                "steady": {
+                "steady": last > first
+                and {
                     "late_ms": shares(came.late[first:last]),
                     "arrived_ms": shares(came.arrived[first:last]),
-                    "us_a_token": round((after - then) / max(1, last - first) * 1e6, 1),
+                    "us_a_token": round((after - then) / (last - first) * 1e6, 1),
                 },
                 "daemon_cpu": round(used / took, 2),
                 "us_a_token": round(used / count * 1e6, 1),
