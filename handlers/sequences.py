@@ -54,7 +54,7 @@ class Sequences:
         self, model: Model, works: Sequence[Generate], metrics: Metrics, request: OpenRequest, limit: float = 0
     ) -> None:
         self.count = sum(work.choices for work in works)
-        self._counts = request.counts(self.count)
+        self._counts = request.counts()
         self._spoken = False
         self._finished = 0
         self._model = model
@@ -151,7 +151,7 @@ class Sequences:
     # called by the sinks
 
     def grow(self, choice: int, delta: Delta) -> None:
-        if delta.tokens > self._counts[choice]:
+        if delta.tokens > self._counts.get(choice, 0):
             self._counts[choice] = delta.tokens
         if not self._spoken:
             self._spoken = True
@@ -163,7 +163,7 @@ class Sequences:
         self._finished += 1
         prompt = end.prompt_tokens if end.choice == 0 else 0  # the choices share it
         self._metrics.generated(self._label, prompt, end.completion_tokens, end.decode_seconds)
-        self._counts[choice] = max(self._counts[choice], end.completion_tokens)
+        self._counts[choice] = max(self._counts.get(choice, 0), end.completion_tokens)
         self._request.generate()
         self._add((choice, end))
 

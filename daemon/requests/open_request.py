@@ -31,7 +31,7 @@ class OpenRequest:
         self.submitted: float | None = None
         self.started: float | None = None
         self.first_token: float | None = None
-        self._counts: list[list[int]] = []
+        self._counts: list[dict[int, int]] = []
         self._read: dict[int, int] = {}
         task = asyncio.current_task()
         assert task is not None
@@ -49,7 +49,7 @@ class OpenRequest:
     @property
     def generated_tokens(self) -> int:
         """Of all choices together, so far."""
-        return sum(map(sum, self._counts))
+        return sum(sum(counts.values()) for counts in self._counts)
 
     @property
     def read_tokens(self) -> int:
@@ -82,9 +82,9 @@ class OpenRequest:
         """So many tokens of this prompt, by its number, are read by now."""
         self._read[prompt] = tokens
 
-    def counts(self, choices: int) -> list[int]:
-        """How many tokens of each of so many further choices have come, which is for whoever receives them to note."""
-        self._counts.append([0] * choices)
+    def counts(self) -> dict[int, int]:
+        """How many tokens of each of some further choices have come, for whoever receives them to note."""
+        self._counts.append({})
         return self._counts[-1]
 
     def generate(self) -> bool:

@@ -151,6 +151,16 @@ async def test_nothing_goes_through_once_the_task_is_cancelled_or_its_time_is_ov
     assert asked.way.taken == late.way.taken == []
 
 
+async def test_a_choice_that_nobody_asked_for_is_the_task_s_trouble() -> None:
+    """What carries the events of every request goes on: nothing is raised to it."""
+    asked = Asked()
+    async with asked.running:
+        task = await asked.wait()
+        asked.say((1, Delta(id=1, choice=7, text="odd", tokens=3)))
+        assert asked.way.taken == ["odd"] and asked.request.generated_tokens == 3
+        task.cancel()
+
+
 @pytest.mark.parametrize("path", BODIES)
 async def test_the_bytes_are_the_same(serving: Serving, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every dialect, to HTTP/1.1 and HTTP/1.0, with thoughts, probabilities and texts that have to be escaped."""
