@@ -10,6 +10,7 @@ import sys
 
 from ... import machine
 from .. import protocol
+from . import cudnn_files
 from .blas import prefer_openblas
 from .process import import_mlx_lm, inherit, watch_for_parent
 
@@ -23,6 +24,7 @@ def main() -> None:
     except Exception as error:
         sock.sendall(protocol.encode(protocol.Fatal(message=_cannot_start(error))))
         raise
+    cudnn_files.begin(hello.backend)
     from .serve import live
 
     live(sock, hello)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ...store.inspect import architectures
 from .. import prefix_folder, protocol, store_threads
 from ..errors import LoadError, RunnerDied, UnsupportedByModel
+from ..workers.read_ahead import read_ahead
 from .backoff import Failures
 from .budget import Ledger, after_load, wired_bound
 from .slot import Slot
@@ -87,7 +88,8 @@ class Loader:
         began = time.monotonic()
         slot.runner = await self._spare.take()
         try:
-            slot.hello = await slot.runner.hello()
+            with read_ahead(files):
+                slot.hello = await slot.runner.hello()
             slot.loaded = await slot.runner.load(self._request(slot, str(files)), deadline(slot.installed.size))
         except RunnerDied as error:
             self.failures.died(slot.base, slot.name, error.reason, loading=True)
