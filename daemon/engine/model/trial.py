@@ -29,8 +29,8 @@ TOKENS_ON_CPU = (32, 256)
 SECONDS = 0.03
 """A run that takes longer is the last: it says enough."""
 
-COUNTS, COMPILED = "counts", "compiled"
-"""What is found: rows of different lengths work by their counts, compiled layers give the same."""
+COUNTS, COMPILED, RATE = "counts", "compiled", "rate="
+"""What is found: rows of different lengths work by their counts, compiled layers give the same, the pace of prompts."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,21 @@ class Trial:
 
 def try_out(network: Any, config: Mapping[str, Any], longest: int, results: TrialResults | None = None) -> Trial:
     """Each run serves several ends: the first one shows the caches and the logits, and begins the timing. Decode steps
-    are compiled, in place, where that works; what `results` know is not tried again. `config`: that of its folder.
-    `longest`: tokens that it may be run on."""
-    caches, logits, rate = _run(network, longest)
+    are compiled, in place, where that works. What `results` know is not tried again: where they know all, nothing is
+    computed. `config`: that of its folder. `longest`: tokens that it may be run on."""
+    name = "" if results is None else key(_facts(network, config))
+    known = frozenset[str]() if results is None else results.read(name)
+    rate = next((float(word.removeprefix(RATE)) for word in known if word.startswith(RATE)), None)
+    if rate is None:
+        caches, logits, rate = _run(network, longest)
+    else:
+        caches, logits = _built(network)
     batchable = can_batch(caches)
-    counts = batchable and _decode_steps(network, config, results, counts=attention.pays(caches))
+    works = _decode_steps(network, known, counts=attention.pays(caches)) if batchable else frozenset[str]()
+    found = works | {f"{RATE}{rate:.4g}"}
+    if results is not None and not found <= known:
+        results.keep(name, found)
+    counts = COUNTS in works
     weight_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     return Trial(
         rows=int(logits.shape[-1]),
@@ -66,6 +76,12 @@ def try_out(network: Any, config: Mapping[str, Any], longest: int, results: Tria
         ragged=counts,
         prefill_rate=rate,
     )
+
+
+def _built(network: Any) -> tuple[list[Any], mx.array]:
+    """The caches and the logits of a run that nobody evaluates: their shapes."""
+    caches = make_prompt_cache(network)
+    return caches, network(mx.zeros((1, 2), dtype=mx.int32), cache=caches)
 
 
 def _run(network: Any, longest: int) -> tuple[list[Any], mx.array, float]:
@@ -85,20 +101,17 @@ def _run(network: Any, longest: int) -> tuple[list[Any], mx.array, float]:
     return caches, logits, tokens / max(seconds, 1e-6)
 
 
-def _decode_steps(network: Any, config: Mapping[str, Any], results: TrialResults | None, *, counts: bool) -> bool:
-    """Compile what decode steps do, where that works; gives whether they take counts, where that would pay."""
-    name = "" if results is None else key(_facts(network, config))
-    known = frozenset[str]() if results is None else results.read(name)
+def _decode_steps(network: Any, known: frozenset[str], *, counts: bool) -> frozenset[str]:
+    """Compile what decode steps do, where that works; gives what works. `counts`: whether they would pay. What did not
+    work is not known the next time: it may have failed for a reason that goes away."""
     counts = counts and (COUNTS in known or ragged_works(network))
     if COMPILED in known and counts == (COUNTS in known):
         if "MLX_DISABLE_COMPILE" not in os.environ:
             _compile(network, counts=counts)
-        return counts
-    found = {COMPILED} if compiled_works(network, ragged=counts) else set()
-    found |= {COUNTS} if counts else set()
-    if found and results is not None:  # what did not work may have failed for a reason that goes away
-        results.keep(name, found)
-    return counts
+        compiled = True
+    else:
+        compiled = compiled_works(network, ragged=counts)
+    return frozenset([COUNTS] * counts + [COMPILED] * compiled)
 
 
 def _compile(network: Any, *, counts: bool) -> None:
