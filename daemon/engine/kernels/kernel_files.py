@@ -75,8 +75,9 @@ class KernelFiles:
         self._bound()
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Make the folders and wait until no other process of this home compiles. Raises OSError."""
+    def alone(self, *, wait: bool = True) -> Iterator[None]:
+        """Make the folders and wait until no other process of this home compiles, or do not `wait` and raise
+        BlockingIOError. Raises OSError."""
         for folder in (self._root, self.folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _private(folder):
@@ -84,9 +85,12 @@ class KernelFiles:
         descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             while True:
-                with contextlib.suppress(BlockingIOError):
+                try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
+                except BlockingIOError:
+                    if not wait:
+                        raise
                 time.sleep(LOCK_SECONDS)
             yield
         finally:

@@ -31,8 +31,8 @@ class TrialResults:
         return frozenset((self._files.read(key) or b"").decode().split())
 
     def keep(self, key: str, words: Iterable[str]) -> None:
-        """Where the disk does not take it, the next load finds it out again."""
-        with contextlib.suppress(OSError), self._files.alone():
+        """Where the disk does not take it, or another process is at it, the next load finds it out again."""
+        with contextlib.suppress(OSError), self._files.alone(wait=False):
             self._files.publish(key, " ".join(sorted(words)).encode())
 
 

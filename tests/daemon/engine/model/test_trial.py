@@ -14,6 +14,7 @@ import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_serve.daemon.engine.kernels import trial_results
+from mlx_serve.daemon.engine.kernels.kernel_files import KernelFiles
 from mlx_serve.daemon.engine.kernels.trial_results import TrialResults
 from mlx_serve.daemon.engine.model import trial
 from mlx_serve.daemon.engine.model.compiled_layers import functions
@@ -113,11 +114,18 @@ def test_what_did_not_work_is_tried_at_the_next_load(
 
 
 def test_results_that_cannot_be_kept(tmp_path: Path) -> None:
-    """A full or a foreign disk costs the next load a trial, and this one nothing."""
+    """A full or a foreign disk costs the next load a trial, and this one nothing; nor does it wait for a process that
+    writes there and has stopped."""
     (tmp_path / "file").write_bytes(b"")
     kept = TrialResults(tmp_path / "file" / "trials")
     kept.keep("a", ["compiled"])
     assert kept.read("a") == frozenset()
+    kept = TrialResults(tmp_path / "trials")
+    with KernelFiles(tmp_path / "trials", "another").alone():
+        kept.keep("a", ["compiled"])
+    assert kept.read("a") == frozenset()
+    kept.keep("a", ["compiled"])
+    assert kept.read("a") == {"compiled"}
 
 
 def test_one_run_shows_the_caches_and_the_pace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
