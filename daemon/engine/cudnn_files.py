@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from importlib import metadata
@@ -38,8 +39,8 @@ def read_ahead(paths: Iterable[Path], advise: Callable[[int, int, int], None]) -
 
 
 def begin(backend: str) -> threading.Thread | None:
-    """On a thread, where MLX computes with CUDA and the system takes such advice; elsewhere nothing."""
-    if backend != "cuda" or not hasattr(os, "posix_fadvise"):
+    """On a thread, where MLX computes with CUDA; elsewhere nothing."""
+    if backend != "cuda" or sys.platform != "linux":
         return None
 
     def advise(descriptor: int, offset: int, length: int) -> None:

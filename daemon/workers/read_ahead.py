@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +19,14 @@ PART = 1 << 20
 Advise = Callable[[int, int, int], None]
 
 
-def _advise(descriptor: int, offset: int, length: int) -> None:
-    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_WILLNEED)
+ADVISE: Advise | None = None
+"""None where the system takes no such advice."""
+if sys.platform == "linux":
 
+    def _advise(descriptor: int, offset: int, length: int) -> None:
+        os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_WILLNEED)
 
-ADVISE: Advise | None = _advise if hasattr(os, "posix_fadvise") else None
-"""None where the system takes no such advice, as macOS."""
+    ADVISE = _advise
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from support.waiting import GUARD
 
 from mlx_serve.daemon.engine import cudnn_files
 
@@ -39,11 +41,12 @@ def test_nothing_elsewhere(backend: str) -> None:
     assert cudnn_files.begin(backend) is None
 
 
-def test_on_a_thread_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child goes on meanwhile; here are no such libraries."""
-    monkeypatch.setattr(cudnn_files.os, "posix_fadvise", lambda *_: None, raising=False)
-    monkeypatch.setattr(cudnn_files.os, "POSIX_FADV_WILLNEED", 3, raising=False)
+@pytest.mark.skipif(sys.platform != "linux", reason="CUDA is for Linux")
+def test_on_a_thread_with_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child goes on meanwhile."""
+    (tmp_path / "libcudnn.so.9").write_bytes(b"x")
+    monkeypatch.setattr(cudnn_files, "libraries", lambda: [tmp_path / "libcudnn.so.9"])
     thread = cudnn_files.begin("cuda")
     assert thread is not None
-    thread.join(30)
+    thread.join(GUARD)
     assert not thread.is_alive()
