@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mlx_serve.daemon.engine.blas import prefer_openblas
+
+prefer_openblas()  # before anybody imports MLX, as a model's process does: products take a fraction of the time
+
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:

@@ -7,14 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+_RUN = """
+import runpy, sys
+from mlx_serve.daemon.engine.blas import prefer_openblas
+prefer_openblas()
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 TESTS = Path(__file__).parents[1]
 SECONDS = 280  # until it counts as a hang; less than a test may take
 
 
 def run_module(name: str, *arguments: object) -> None:
-    """`python -m NAME ARGUMENTS` with the tests' folder as its own. Raises CalledProcessError."""
+    """`python -m NAME ARGUMENTS` with the tests' folder as its own, and the BLAS that a model's process has. Raises
+    CalledProcessError."""
     subprocess.run(
-        [sys.executable, "-m", name, *map(str, arguments)],
+        [sys.executable, "-c", _RUN, name, *map(str, arguments)],
         check=True,
         cwd=TESTS,
         env=os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
