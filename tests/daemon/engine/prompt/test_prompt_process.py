@@ -32,6 +32,13 @@ from mlx_serve.daemon.protocol import (
     TokenPrompt,
 )
 
+IMPATIENT = (
+    sys.executable,
+    "-c",
+    "from mlx_serve.daemon.engine.prompt import deadline; deadline.DEADLINE_SECONDS = 1.0; "
+    "from mlx_serve.daemon.engine.prompt.main import main; main()",
+)
+"""A prompt process whose requests have a second in place of five, all of which an endless template would take."""
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 
 
@@ -62,7 +69,7 @@ class Client:
     def process(self) -> psutil.Process:
         def found() -> list[psutil.Process]:
             mine = psutil.Process().children()
-            return [each for each in mine if "mlx_serve.daemon.engine.prompt.main" in cmdline(each)]
+            return [each for each in mine if any("engine.prompt.main" in word for word in cmdline(each))]
 
         return wait_until(found, "the prompt process is there")[0]
 
@@ -83,7 +90,7 @@ def chat(template: str, text: str = "x") -> ChatPrompt:
 
 @pytest.fixture(scope="module")
 def begun(llama: LanguageModel) -> Iterator[Client]:
-    client = Client()
+    client = Client(command=IMPATIENT)
     client.prompts.use_tokenizer(llama.tokenizer, "", {})
     client.prompts.use_model(model_data(llama))
     process = client.process
@@ -138,7 +145,7 @@ def test_who_hangs_holds_nobody_up(client: Client) -> None:
         assert client.prompts.claim(late.id)
         hanging.remove(late.id)
         assert (late.code, late.param) == ("template_error", "messages")
-        assert late.message == "the chat template took longer than 5 s on these messages"
+        assert late.message == "the chat template took longer than 1 s on these messages"
 
 
 def test_who_leaves_is_not_prepared_any_longer(client: Client) -> None:
