@@ -58,7 +58,7 @@ class Spare:
                 if fresh:
                     raise
                 continue  # a spare that failed earlier is no reason to refuse a request now
-            if runner.alive:
+            if runner.connected:
                 return runner
 
     async def hello(self) -> protocol.Hello:

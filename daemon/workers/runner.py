@@ -86,6 +86,11 @@ class Runner:
         return self._reason is None
 
     @property
+    def connected(self) -> bool:
+        """Its socket is open; that of a dead process closes before it is known what it died of."""
+        return self.alive and self._reaping is None
+
+    @property
     def resident_bytes(self) -> int:
         """Memory that is the process's own, not shared with others, a second or less before; 0 when it is gone. When
         nobody has asked for a while, that of the last time: `measure` first."""

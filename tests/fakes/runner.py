@@ -20,7 +20,7 @@ class FakeRunner:
         self.fleet = fleet
         self.pid = next(fleet.pids)
         self.model = ""
-        self.alive = True
+        self.alive = self.connected = True
         self.busy = 0
         self.closed = self.quitting = False
         self.dead = asyncio.Event()

@@ -24,3 +24,14 @@ async def test_a_dead_spare_is_not_used(build: Build) -> None:
     harness.fleet.runners[0].die("killed by SIGKILL")
     assert (await harness.use_once(A)).alive
     assert harness.fleet.loads == [A]
+
+
+async def test_a_spare_of_which_only_the_end_is_known_is_not_used(build: Build) -> None:
+    """Its socket is closed, and nobody has been told yet what it died of."""
+    harness = build()
+    await harness.residency.start()
+    await settle()
+    (spare,) = harness.fleet.runners
+    spare.connected = False
+    assert await harness.use_once(A) is not spare
+    spare.die("killed by SIGKILL")

@@ -132,5 +132,23 @@ async def test_an_idle_child_dies(child: Runner) -> None:
     """Nobody waits for it: the event is set all the same."""
     os.kill(child.pid, signal.SIGKILL)
     await asyncio.wait_for(child.dead.wait(), GUARD)
-    assert not child.alive
+    assert not (child.alive or child.connected)
     assert "SIGKILL" in child.death
+
+
+async def test_a_dead_child_is_not_connected_before_it_is_known_what_it_died_of(
+    child: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = asyncio.Event()
+    wait = child._child.wait
+
+    async def late() -> str:
+        await known.wait()
+        return await wait()
+
+    monkeypatch.setattr(child._child, "wait", late)
+    os.kill(child.pid, signal.SIGKILL)
+    await until(lambda: not child.connected)
+    assert child.alive
+    known.set()
+    await asyncio.wait_for(child.dead.wait(), GUARD)
