@@ -11,7 +11,7 @@ from ...device import out_of_memory
 from ..sequence import Sequence
 from .pace import Pace
 from .prefill import Chunk, Prefill
-from .turns import Turns
+from .turns import PASSES, Turns
 
 READING_SECONDS = 0.3
 
@@ -49,6 +49,7 @@ class Prefills:
         self._complete: list[Prefill] = []
         self._piece: Piece | None = None
         self.blocking = blocking
+        self._held = 0
         self.pieces, self.launched = False, 0
         self._clock = clock
         self._told: dict[int, int] = {}
@@ -131,12 +132,13 @@ class Prefills:
 
     def advance(self, budget: int, step: int, *, decoding: bool, awaited: bool = False) -> None:
         """Compute a piece of the chunk of the group whose turn it is, in this step of the engine, before its launch.
-        `awaited`: nothing that takes long, for first tokens are about to come."""
+        `awaited`: nothing that takes long, for first tokens are about to come; PASSES times in a row at the most."""
         self.pieces, self.launched = self._piece is not None and not self._piece.brief, 0
         if self._piece is not None and any(self._turns):
             self.settle(int(decoding))
         brief = {one: self.brief(one, budget, decoding=decoding) for one in self._turns}
-        held = decoding and (awaited or self._pace.owed)
+        held = decoding and (self._pace.owed or (awaited and self._held < PASSES))
+        self._held = self._held + 1 if held else 0
         prefill = self._turns.next(lambda one: brief[one] or not held)
         if prefill is None:
             return

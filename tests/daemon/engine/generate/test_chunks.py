@@ -17,7 +17,7 @@ from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shapes import Shapes
-from mlx_serve.daemon.protocol import Cancel
+from mlx_serve.daemon.protocol import Cancel, Finished, Step
 
 
 def widths(
@@ -151,6 +151,23 @@ def test_what_is_short_is_read_at_once(llama: LanguageModel, monkeypatch: pytest
     first, short, long = ((*range(3, 3 + length),) for length in (5, 61, 290))
     run((made, wire), iter([[ask(1, first, 60)], [], [], [ask(2, short, 2)], [], [], [ask(3, long, 2)]]))
     assert found == [(4, count), (60, count), *[(289, 1)] * (2 * count)]
+
+
+def test_a_long_prompt_ends_though_first_tokens_come_in_every_step(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for two tokens again and again holds its pieces up, but not for ever."""
+    found = pieces(llama, monkeypatch, layers=1)
+    monkeypatch.setattr(Prefills, "brief", lambda prefills, one, budget, decoding: one.total < 99 and not one.chunk)
+    wire = Wire(llama)
+    made = generator(llama, wire, tokens_per_step=512, max_batch=8)
+    made._prefills.blocking = False  # as on a GPU, where a step is launched before the last one is read
+    short = [[ask(number, (number % 99 + 3, 5, 6), 2)] for number in range(2, 120)]
+    run((made, wire), iter([[ask(2, (3, 5, 6), 9)], [], [ask(1, tuple(range(3, 303)), 2)], *short[1:]]))
+    events = [event for frame in wire.frames if isinstance(frame, Step) for event in frame.events]
+    ended = [event.id for event in events if isinstance(event, Finished)]
+    assert len(ended) == 119 and ended.index(1) < 60
+    assert found.count((299, 1)) == len(llama.network.layers)
 
 
 def test_a_chunk_that_is_kept_is_computed_to_its_end(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
