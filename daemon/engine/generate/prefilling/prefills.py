@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ....protocol import Reading
 from ...device import out_of_memory
 from ..sequence import Sequence
-from .pace import Pace
+from .pace import SHORT_SECONDS, Pace
 from .prefill import Chunk, Prefill
 from .turns import PASSES, Turns
 
@@ -18,15 +18,15 @@ READING_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class Piece:
-    """So many layers of a chunk on the device, launched in this step of the engine, by the clock at `begun`. `brief`:
-    all that was left of its prompts."""
+    """So many layers of a chunk on the device, launched in this step of the engine, by the clock at `begun`. `short`:
+    of prompts that are short."""
 
     prefill: Prefill
     chunk: Chunk
     layers: int
     step: int
     begun: float
-    brief: bool
+    short: bool
 
 
 class Prefills:
@@ -133,15 +133,17 @@ class Prefills:
     def advance(self, budget: int, step: int, *, decoding: bool, awaited: bool = False) -> None:
         """Compute a piece of the chunk of the group whose turn it is, in this step of the engine, before its launch.
         `awaited`: nothing that takes long, for first tokens are about to come; PASSES times in a row at the most."""
-        self.pieces, self.launched = self._piece is not None and not self._piece.brief, 0
+        self.pieces, self.launched = self._piece is not None and not self._piece.short, 0
         if self._piece is not None and any(self._turns):
             self.settle(int(decoding))
         brief = {one: self.brief(one, budget, decoding=decoding) for one in self._turns}
-        held = decoding and (self._pace.owed or (awaited and self._held < PASSES))
-        self._held = self._held + 1 if held else 0
-        prefill = self._turns.next(lambda one: brief[one] or not held)
+        awaited = decoding and awaited and self._held < PASSES
+        self._held = self._held + 1 if awaited else 0
+        owed = decoding and self._pace.owed
+        prefill = self._turns.next(lambda one: brief[one] or not (awaited or (owed and not self._short(one))))
         if prefill is None:
             return
+        short = brief[prefill] or self._short(prefill)
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         try:
             chunk, layers = prefill.chunk, 0
@@ -151,15 +153,14 @@ class Prefills:
                 chunk.each = self._expected(prefill, chunk.width) / max(1, chunk.count)
                 self.tokens += chunk.tokens
             if chunk.width:
+                seconds = self._pace.piece(decoding=decoding, short=short)
                 most = budget if decoding else chunk.tokens
-                layers = prefill.launch(
-                    chunk.count if brief[prefill] else chunk.layers(self._pace.piece(decoding=decoding), most)
-                )
+                layers = prefill.launch(chunk.count if brief[prefill] else chunk.layers(seconds, most))
         except (MemoryError, RuntimeError) as error:
             self._fail(prefill, error)
             return
-        self._piece = Piece(prefill, chunk, layers, step, began, brief[prefill])
-        self.pieces = self.pieces or not brief[prefill]
+        self._piece = Piece(prefill, chunk, layers, step, began, short)
+        self.pieces = self.pieces or not short
         self.launched = chunk.tokens * layers // max(1, chunk.count)
         if prefill.complete:
             self._turns.remove(prefill)
@@ -171,6 +172,10 @@ class Prefills:
         """Whether all that is left of it is read at once, for it takes little of a step that has such a budget."""
         width = prefill.last_width(budget)
         return width is not None and self._expected(prefill, width) <= self._pace.brief(decoding=decoding)
+
+    def _short(self, prefill: Prefill) -> bool:
+        """Whether its prompts take SHORT_SECONDS each at the most: those who decode give way to them."""
+        return self._expected(prefill, prefill.total - prefill.done) <= SHORT_SECONDS * len(prefill.requests)
 
     def _expected(self, prefill: Prefill, width: int) -> float:
         """Seconds of a chunk that has so many tokens a row."""

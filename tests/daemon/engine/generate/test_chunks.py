@@ -153,6 +153,24 @@ def test_what_is_short_is_read_at_once(llama: LanguageModel, monkeypatch: pytest
     assert found == [(4, count), (60, count), *[(289, 1)] * (2 * count)]
 
 
+def test_only_short_prompts_go_on_while_those_who_decode_are_owed_time(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long one waits for their end, for here they are always owed some; a group is short where each of it is."""
+    found = pieces(llama, monkeypatch, layers=1)
+    monkeypatch.setattr(Pace, "owed", True)
+    model = replace(llama, prefill_rate=1000.0)
+    wire = Wire(model)
+    made = generator(model, wire, tokens_per_step=512, max_batch=8)
+    first, long = (5, 6, 7), tuple(range(3, 303))
+    group = [ask(number, tuple(range(number, number + 100)), 2) for number in (2, 3, 4)]
+    run((made, wire), iter([[ask(1, first, 40)], *[[]] * 3, [ask(5, long, 2), *group]]))
+    events = [event for frame in wire.frames if isinstance(frame, Step) for event in frame.events]
+    assert [event.id for event in events if isinstance(event, Finished)] == [2, 3, 4, 1, 5]
+    count = len(llama.network.layers)
+    assert found.count((99, 1)) == count and found[-count:] == [(299, 1)] * count
+
+
 def test_a_long_prompt_ends_though_first_tokens_come_in_every_step(
     llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

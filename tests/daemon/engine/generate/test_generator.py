@@ -285,7 +285,7 @@ def test_real_caches_yield_and_come_back(
     """Full attention, rings and recurrent states are prefilled anew with prompt and answer: the text goes on as if
     nothing had been."""
     monkeypatch.setattr(Pace, "owed", False)  # whatever the clock says
-    monkeypatch.setattr(Pace, "piece", lambda pace, decoding: 9.0)
+    monkeypatch.setattr(Pace, "piece", lambda pace, decoding, short: 9.0)
     chance = random.Random(name)
     prompts = [tuple(chance.randrange(256) for _ in range(length)) for length in (20, 5, 20)]
 

@@ -13,6 +13,7 @@ from mlx_serve.daemon.engine.generate.prefilling.pace import (
     LONGEST_STRETCH,
     PIECE_SECONDS,
     REMEMBERED,
+    SHORT_STEPS,
     STALL_SECONDS,
     TRIAL_WAIT,
     Allowance,
@@ -106,8 +107,9 @@ def test_a_piece_takes_as_long_as_a_step() -> None:
     assert pace.piece(decoding=False) == pace.piece(decoding=True) == PIECE_SECONDS
     pace.note_step(0.1, decoding=3, prefilled=0, budget=64)
     assert (pace.piece(decoding=True), pace.piece(decoding=False)) == (0.1, PIECE_SECONDS)
+    assert pace.piece(decoding=True, short=True) == min(SHORT_STEPS * 0.1, LONGEST_SECONDS * AIM)
     pace.note_step(60.0, decoding=3, prefilled=0, budget=64)
-    assert pace.piece(decoding=True) == LONGEST_SECONDS * AIM
+    assert pace.piece(decoding=True) == pace.piece(decoding=True, short=True) == LONGEST_SECONDS * AIM
 
 
 def test_what_is_brief_is_read_at_once() -> None:
