@@ -85,11 +85,11 @@ def test_without_plans_only_memory_goes_back(llama: LanguageModel, monkeypatch: 
     monkeypatch.setattr(Prefill, "begin_chunk", fail)
     mx.clear_cache()
     mx.eval(mx.zeros(1 << 20))
-    assert mx.get_cache_memory()
+    assert mx.get_cache_memory() >= 4 << 20
     for rest in (
         Rest(llama, LIMITS, lambda: False, plans=False),
         Rest(replace(llama, batchable=False), LIMITS, lambda: False, plans=True),
         Rest(None, LIMITS, lambda: False, plans=True),
     ):
         rest()
-    assert not mx.get_cache_memory()
+    assert mx.get_cache_memory() < 4096  # what other tests' arrays let go of in the same moment
