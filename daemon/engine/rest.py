@@ -68,8 +68,9 @@ class Rest:
         memory = None if self._limits.memory is None else self._limits.memory // MEMORY_PART
         limits = replace(self._limits, tokens_per_step=rows * width, memory=memory, prefixes=0)
         try:
-            for timings in (None, self._timings):
-                run_all(self._model, limits, [made_up(width + 1, steps)] * rows, timings=timings)
+            run_all(self._model, limits, [made_up(width + 1, steps)] * rows)
+            if not self._busy():
+                run_all(self._model, limits, [made_up(width + 1, steps)] * rows, timings=self._timings)
         except (RuntimeError, ValueError, MemoryError) as error:
             self._left = iter(())
             sys.stderr.write(f"plan shapes: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")
