@@ -11,7 +11,6 @@ in between: a chunk may be as large as the device likes it, and nobody waits lon
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -122,10 +121,9 @@ class Prefill:
         """Build the next chunk: at most `budget` tokens over the whole group. Nothing of it is computed before
         `launch`. While a picture was not looked at, the next piece of that is the chunk, of no tokens, and under way.
         """
-        began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         if self._view is not None and self._view.pending:
             self._state = self._view.begin_piece()
-            return Chunk(0, 0, 0, began)
+            return Chunk(0, 0, 0)
         end = min(self.total, self.done + self._width(budget))
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))
@@ -142,7 +140,7 @@ class Prefill:
         for row, scores in self._scored:
             self._scores_made += scores.add(logits[row, : len(rows[row])])
         self._end = end
-        self.chunk = Chunk(width, sum(map(len, rows)), len(self.caches), began)
+        self.chunk = Chunk(width, sum(map(len, rows)), len(self.caches))
         return self.chunk
 
     def launch(self, layers: int) -> int:
@@ -183,14 +181,13 @@ class Prefill:
 
 
 class Chunk:
-    """A part of a prefill: `width` tokens a row, `tokens` of prompt in all, begun at this time. It has `count` layers,
-    of which `computed` took `seconds`; `each` is what the next ones are expected to take."""
+    """A part of a prefill: `width` tokens a row, `tokens` of prompt in all. It has `count` layers, of which `computed`
+    took `seconds`; `each` is what the next ones are expected to take."""
 
-    def __init__(self, width: int, tokens: int, count: int, begun: float) -> None:
+    def __init__(self, width: int, tokens: int, count: int) -> None:
         self.width = width
         self.tokens = tokens
         self.count = count
-        self.begun = begun
         self.computed = 0
         self.seconds = self.each = 0.0
 

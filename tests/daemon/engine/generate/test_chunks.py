@@ -11,7 +11,7 @@ import mlx.core as mx
 import pytest
 from support.engine_wire import Wire, ask, generator, run
 
-from mlx_serve.daemon.engine.generate.prefilling import prefill, prefills
+from mlx_serve.daemon.engine.generate.prefilling import prefills
 from mlx_serve.daemon.engine.generate.prefilling.pace import AIM, LONGEST_SECONDS, Allowance, Freshest, Pace, Timings
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
@@ -78,7 +78,6 @@ def test_what_a_chunk_takes_begins_with_its_operations(llama: LanguageModel, mon
         taken.append(seconds)
         note(self, chunk, layers, seconds)
 
-    monkeypatch.setattr(prefill, "time", clock)
     monkeypatch.setattr(prefills, "time", clock)
     monkeypatch.setattr(mx, "async_eval", slow)
     monkeypatch.setattr(Prefill, "note", noted)
@@ -205,7 +204,7 @@ def test_a_chunk_that_is_kept_is_computed_to_its_end(llama: LanguageModel, monke
 
 def test_a_chunk_has_pieces_that_take_their_time() -> None:
     """As many layers as take about so long by what the last ones took, and as count as no more than so many tokens."""
-    chunk = Chunk(100, 100, 28, 0.0)
+    chunk = Chunk(100, 100, 28)
     chunk.each = 0.01
     assert (chunk.layers(1.0, 100), chunk.layers(0.1, 100), chunk.layers(0.005, 100)) == (28, 10, 1)
     assert (chunk.layers(1.0, 50), chunk.layers(0.1, 25), chunk.layers(1.0, 1)) == (14, 7, 1)
