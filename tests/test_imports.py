@@ -92,9 +92,10 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.engine.cache": ("daemon.engine.device", "daemon.engine.shapes"),
     "daemon.engine.cpu": ("daemon.engine.device",),
+    "daemon.engine.cuda": (),
     "daemon.engine.model": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.shapes"),
-        *("daemon.engine.cache", "daemon.engine.cpu", "daemon.engine.kernels"),
+        *("daemon.engine.cache", "daemon.engine.cpu", "daemon.engine.cuda", "daemon.engine.kernels"),
         *("daemon.engine.output", "daemon.engine.output.formats"),
         *("daemon.engine.prompt.prompt_frames", "daemon.engine.prompt.insertion.markers"),
     ),

@@ -29,6 +29,7 @@ from openblas import environment
 
 from mlx_serve.daemon.engine.cache import attention
 from mlx_serve.daemon.engine.cache.capacity import pass_bytes
+from mlx_serve.daemon.engine.cuda.kernels import Kernels
 from mlx_serve.daemon.engine.model.compiled_layers import compile_layers, functions, undo
 from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
@@ -124,6 +125,13 @@ def main() -> None:
         mx.disable_compile()  # as a child does
     plain, joined = (network(options.shape, options.bits, options.dtype) for _ in range(2))
     join(joined)
+    on_cuda = not (on_cpu or mx.metal.is_available())
+    kernels = Kernels.found() if on_cuda else None
+    own = plain
+    if kernels is not None:
+        own = network(options.shape, options.bits, options.dtype)
+        join(own)
+        kernels.install(own)
     print(f"{options.shape}, {options.bits or options.dtype}, {mx.default_device()}:")
     print("ms a step (build), to plain, of the processor, to plain")
     for rows in map(int, options.rows.split(",")):
@@ -136,8 +144,9 @@ def main() -> None:
                 ("compiled", plain, engine),
                 ("both", joined, engine),
                 *[("fused", plain, engine)] * on_cpu,
+                *[("kernels", own, engine)] * (kernels is not None),
             ):
-                if name in ("compiled", "both", "fused"):
+                if name in ("compiled", "both", "fused", "kernels"):
                     compile_layers(model)
                 if name == "fused":
                     fuse(model, rows)

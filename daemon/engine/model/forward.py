@@ -16,6 +16,8 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ..cache.capacity import UNKNOWN, Costs, rearranged
 from ..cache.rows import row_bytes
+from ..cuda.kernels import Kernels
+from ..cuda.nvrtc import CompilerError
 from ..shapes import EXACT, Shapes
 from . import compiled_layers
 from .blueprint import Uncompilable
@@ -55,6 +57,19 @@ def ragged_works(network: Any) -> bool:
     return _close(_trial(network, ragged=False), _trial(network, ragged=True))
 
 
+def kernels_work(network: Any, kernels: Kernels, *, ragged: bool) -> bool:
+    """Let a network use these, in place, where that gives the same; else it stays as it is. Its weights are in
+    memory."""
+    plain = _trial(network, ragged=ragged)
+    if plain is None:
+        return False
+    kernels.install(network)
+    works = _close(plain, _trial(network, ragged=ragged))
+    if not works:
+        kernels.remove(network)
+    return works
+
+
 def compiled_works(network: Any, *, ragged: bool) -> bool:
     """Compile what decode steps do in layers, in place, where that gives the same; the weights are in memory. Where it
     does not, or MLX is told to compile nothing, the network stays as it is."""
@@ -81,7 +96,7 @@ def _trial(network: Any, *, ragged: bool) -> mx.array | None:
         forward.leave([0])
         logits = mx.concatenate([both, forward(Inputs(mx.zeros((1, 1), dtype=mx.int32)))]).astype(mx.float32)
         mx.eval(logits)
-    except (TypeError, ValueError, AttributeError, RuntimeError, Uncompilable):
+    except (TypeError, ValueError, AttributeError, RuntimeError, Uncompilable, CompilerError):
         return None
     return logits
 

@@ -16,10 +16,11 @@ from mlx_lm.models.cache import make_prompt_cache
 from ..cache import attention
 from ..cache.capacity import Costs, RowBytes, pass_bytes
 from ..cache.rows import can_batch, paddable, row_bytes
+from ..cuda.kernels import Kernels
 from ..device import backend
 from ..kernels.trial_results import TrialResults, key
 from .compiled_layers import compile_layers
-from .forward import BatchedForward, compiled_works, ragged_works
+from .forward import BatchedForward, compiled_works, kernels_work, ragged_works
 from .inputs import Inputs
 
 TOKENS = (2, 32, 256)
@@ -29,8 +30,9 @@ TOKENS_ON_CPU = (32, 256)
 SECONDS = 0.03
 """A run that takes longer is the last: it says enough."""
 
-COUNTS, COMPILED, RATE = "counts", "compiled", "rate="
-"""What is found: rows of different lengths work by their counts, compiled layers give the same, the pace of prompts."""
+COUNTS, COMPILED, KERNELS, RATE = "counts", "compiled", "kernels", "rate="
+"""What is found: rows of different lengths work by their counts, compiled layers give the same, our own kernels do, the
+pace of prompts."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,23 @@ def _decode_steps(network: Any, known: frozenset[str], *, counts: bool) -> froze
     """Compile what decode steps do, where that works; gives what works. `counts`: whether they would pay. What did not
     work is not known the next time: it may have failed for a reason that goes away."""
     counts = counts and (COUNTS in known or ragged_works(network))
+    kernels = Kernels.found() if backend() == "cuda" else None
+    own = kernels is not None and _use(kernels, network, known, counts=counts)
     if COMPILED in known and counts == (COUNTS in known):
         if "MLX_DISABLE_COMPILE" not in os.environ:
             _compile(network, counts=counts)
         compiled = True
     else:
         compiled = compiled_works(network, ragged=counts)
-    return frozenset([COUNTS] * counts + [COMPILED] * compiled)
+    return frozenset([COUNTS] * counts + [KERNELS] * own + [COMPILED] * compiled)
+
+
+def _use(kernels: Kernels, network: Any, known: frozenset[str], *, counts: bool) -> bool:
+    """Let a network use these where that works; gives whether it does."""
+    if KERNELS not in known or counts != (COUNTS in known):
+        return kernels_work(network, kernels, ragged=counts)
+    kernels.install(network)
+    return True
 
 
 def _compile(network: Any, *, counts: bool) -> None:
