@@ -112,7 +112,8 @@ class CacheSettings:
         "exact",
         "choice",
         "keys and values of prompts on disk; exact: as they were computed; 8: in 8 bits, which takes 0.28 (of float32) "
-        "or 0.56 of the space and changes the logits a little after a prompt was read back",
+        "or 0.56 of the space and changes the logits a little after a prompt was read back; not of models whose caches "
+        "cannot be cut, whose turns are kept as they are",
         choices=("exact", "8"),
     )
 

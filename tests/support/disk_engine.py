@@ -37,12 +37,14 @@ class Process:
         pipelined: bool = False,
         bits: int | None = None,
         tokens_per_step: int = 24,
+        budget: int = PLENTY,
+        prefixes: int = PLENTY,
     ) -> None:
         self.wire = Wire(model)
-        files = None if folder is None else PrefixFiles(str(folder), digest, PLENTY, bits)
+        files = None if folder is None else PrefixFiles(str(folder), digest, budget, bits)
         disk = None if files is None else open_disk(model, files, _HELLO)
         plain = generator(model, self.wire, prefixes=0)
-        limits = Limits(max_batch=4, tokens_per_step=tokens_per_step, prefixes=0 if disk is None else PLENTY)
+        limits = Limits(max_batch=4, tokens_per_step=tokens_per_step, prefixes=0 if disk is None else prefixes)
         self.engine = Generator(model, limits, plain._prompts, disk)
         self.engine.pipelining.certain = (1 << 40) if pipelined else 0
         self.number = 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
 from reference.architectures import VOCABULARY
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -34,6 +36,21 @@ CONFIGS = {
 
 def uncut(name: str, like: LanguageModel) -> LanguageModel:
     """A model with this network, random weights from a seed, and all else of another model."""
+    network = _network(name)
+    return replace(like, network=network, rows=VOCABULARY, batchable=False, paddable=False, ragged=False)
+
+
+def write_uncut(name: str, folder: Path, *, context: int) -> Path:
+    """The same with the tokenizer of the checkpoint in `folder`, in its place, for texts of so many tokens."""
+    (folder / "config.json").write_text(json.dumps({**CONFIGS[name], "max_position_embeddings": context}))
+    for path in folder.glob("*.safetensors*"):
+        path.unlink()
+    weights = dict(tree_flatten(_network(name).parameters()))
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
+    return folder
+
+
+def _network(name: str) -> Any:
     module = importlib.import_module(f"mlx_lm.models.{name}")
     network = module.Model(module.ModelArgs.from_dict(CONFIGS[name]))
     key = iter(mx.random.split(mx.random.key(5), 1000))
@@ -46,4 +63,4 @@ def uncut(name: str, like: LanguageModel) -> LanguageModel:
     network.update(tree_map(drawn, network.parameters()))
     network.eval()
     mx.eval(network.parameters())
-    return replace(like, network=network, rows=VOCABULARY, batchable=False, paddable=False, ragged=False)
+    return network

@@ -1,4 +1,4 @@
-"""Where the blocks of one loaded model are on disk."""
+"""Where the blocks of one loaded model are on disk, or its whole turns."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from mlx_lm.models.cache import make_prompt_cache
 from ...protocol import Hello, PrefixFiles
 from ..device import backend
 from ..model.load import LanguageModel
+from ..prefix.disk.block_bytes import whole_layout
 from ..prefix.disk.cache_layout import Layout
 from ..prefix.disk.disk_store import DiskStore, Numerics
 from ..prefix.disk.logit_change import measure, sample
+from ..prefix.disk.turn_store import TurnStore
 from ..prefix.layers import keepable, unknown
 from .reuse import Disk
 
@@ -23,26 +25,34 @@ _ROOM = 1 << 20  # bytes of a block's file beside its tensors
 
 
 def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | None:
-    """None where the caches of such a network cannot be cut, or the folder is not to be used, which the log says."""
+    """None where the caches of such a network can be neither cut nor written as they are, or the folder is not to be
+    used, which the log says."""
     caches = make_prompt_cache(model.network)
-    if not keepable(caches):
-        names = ", ".join(unknown(caches))
-        _report(f"keep no prompts on disk reason='the caches of this model cannot be cut into blocks ({names})'")
-        return None
-    mx.eval(model.network(mx.array([[0, 0]]), cache=caches))
-    layout = Layout.of(caches)
+    if keepable(caches):
+        mx.eval(model.network(mx.array([[0, 0]]), cache=caches))
+        layout = Layout.of(caches)
+    else:
+        layout = whole_layout(model.network)
+        if layout is None:
+            names = ", ".join(unknown(caches))
+            reason = f"the caches of this model can be neither cut into blocks nor written as they are ({names})"
+            _report(f"keep no prompts on disk reason={reason!r}")
     if layout is None:
         return None
+    packed = files.bits is not None and layout.whole is None
     numerics = Numerics(
         model=files.model,
         layout=repr(layout),
         libraries=tuple(f"{name} {_version(name)}" for name in _LIBRARIES),
         backend=hello.backend,
         device=hello.device,
-        bits=files.bits,
+        bits=files.bits if packed else None,
     )
-    packed = files.bits is not None
-    store = DiskStore(Path(files.folder), numerics.key(), files.budget, layout.largest + _ROOM, packed=packed)
+    folder, key = Path(files.folder), numerics.key()
+    if layout.whole is not None:
+        store: DiskStore = TurnStore(folder, key, files.budget)
+    else:
+        store = DiskStore(folder, key, files.budget, layout.largest + _ROOM, packed=packed)
     if not store.readable:
         _report(f"keep no prompts on disk reason='it is another user's, or open to others: chmod 700 {files.folder}'")
         return None

@@ -182,7 +182,7 @@ class Reuse:
             if request.searched or length <= LEAST_TOKENS or length - request.start < LEAST_GAIN or self._back.stuck:
                 return False
             request.searched = True
-            if not self._back.begin(request.id, request.chain, length):
+            if not self._back.begin(request.id, request.chain, length, request.start):
                 return False
             going = self._back.goes_on(request.id)
         if not going:

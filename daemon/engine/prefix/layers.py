@@ -120,7 +120,7 @@ def _columns(leaf: Any, row: int, start: int, stop: int) -> Columns | None:
 def snapshot(caches: Sequence[Any], row: int, length: int) -> Snapshots:
     """What a row has after all its `length` tokens, as far as it is not kept by columns; copies, not computed yet."""
     if not keepable(caches):
-        return (WholeState(caches),)
+        return (WholeState(caches, length),)
     return tuple(None if by_columns(leaf) else _snapshot(leaf, row, length) for leaf in leaves(caches))
 
 

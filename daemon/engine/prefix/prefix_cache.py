@@ -197,15 +197,22 @@ class PrefixCache:
                 found.append((block, last))
         return found
 
-    def attach(self, chain: Chain, length: int, snapshots: Snapshots) -> list[mx.array]:
+    def add_state(self, chain: Chain, start: int, stop: int, snapshots: Snapshots) -> None:
+        """Keep a state of all layers that came from a file; `start`, the beginning of a block: so much is here."""
+        whole = (stop - 1) // BLOCK * BLOCK
+        self.add_run(chain, start, whole, ())
+        if self.add(chain, whole, stop, (), snapshots, stored=True) is None:
+            self.attach(chain, stop, snapshots, stored=True)
+
+    def attach(self, chain: Chain, length: int, snapshots: Snapshots, *, stored: bool = False) -> list[mx.array]:
         """Snapshots after so many tokens, a multiple of a block, go to the block that ends there, if it is here. Gives
-        what is to be computed for that."""
-        block = self._blocks.get(chain.names(length)[-1])
+        what is to be computed for that. `stored` as in Block."""
+        block = self._blocks.get(chain.names(length)[-1]) if self.has(chain, length) else None
         if block is None or block.snapshots is not None:
             return []
         self.nbytes -= block.nbytes
         block.snapshots = snapshots
-        block.stored = False
+        block.stored = stored
         self.nbytes += block.nbytes
         self.version += 1
         self.shrink()

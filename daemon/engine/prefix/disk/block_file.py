@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import accumulate
 from typing import TypeAlias
 
 import msgspec
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..chain import end_name
+from ..state_graph import StateGraph
 from .checksum import SUM, checksum
 from .eight_bits import pack, packed_bytes, unpack
 from .tensor import WIDTHS, Tensor
@@ -34,7 +36,9 @@ _LENGTH = 4
 _START = len(MAGIC) + _DIGEST + _LENGTH
 _TOKEN = 4
 _HEAD = 1 << 16  # bytes that are read at once, in the hope that all before the tensors is in them
+_LARGEST_HEAD = 16 << 20
 _MOST_ROWS = 512  # in one call, of 1,024 that systems allow
+_MOST_BYTES = 256 << 20  # in one call, of 2 GiB that macOS refuses
 
 Buffer: TypeAlias = bytes | memoryview
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -59,15 +63,16 @@ class Window(msgspec.Struct, frozen=True, array_like=True, tag="window"):
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
     """`key`: the model and its numerics. `parts`: which layers have columns, keys and values each. Their tensors come
-    first, then those of the snapshots; a layer that is kept in the other way is false, or null. `groups`, in a file
-    alone: how many tokens of each column's tensor were packed together, 0 where it is as it was."""
+    first, then those of the snapshots; a layer that is kept in the other way is false, or null. Where no layer's caches
+    can be cut there are no parts, and one snapshot of all layers. `groups`, in a file alone: how many tokens of each
+    column's tensor were packed together, 0 where it is as it was."""
 
     key: str
     name: bytes
     parent: bytes
     tokens: int
     parts: tuple[bool, ...]
-    snapshots: tuple[States | Window | None, ...] | None
+    snapshots: tuple[States | Window | StateGraph | None, ...] | None
     tensors: tuple[Tensor, ...]
     groups: tuple[int, ...] = ()
 
@@ -79,10 +84,13 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     @property
     def expected(self) -> int:
         """Tensors that parts and snapshots need."""
-        of_snapshots = [
-            sum(one.present) if isinstance(one, States) else 2 for one in self.snapshots or () if one is not None
-        ]
-        return self.columns + sum(of_snapshots)
+        return self.columns + sum(map(_tensors, self.snapshots or ()))
+
+    @property
+    def whole(self) -> StateGraph | None:
+        """What all layers hold, where their caches cannot be cut."""
+        one = self.snapshots[0] if self.snapshots else None
+        return one if isinstance(one, StateGraph) else None
 
     def group(self, place: int) -> int:
         return self.groups[place] if place < len(self.groups) else 0
@@ -93,9 +101,16 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         return packed_bytes(tensor, group) if group else tensor.nbytes
 
 
+def _tensors(one: States | Window | StateGraph | None) -> int:
+    """How many a snapshot has."""
+    if one is None or isinstance(one, Window):
+        return 0 if one is None else 2
+    return sum(one.present) if isinstance(one, States) else len(one.leaves)
+
+
 @dataclass(frozen=True)
 class BlockFile:
-    """`tensors`: the bytes of each of the header's; where the columns were read into a Room, of the others."""
+    """`tensors`: the bytes of each of the header's; where the first ones were read into a Room, of the others."""
 
     header: Header
     tokens: Buffer
@@ -109,10 +124,11 @@ class BlockFile:
 
 @dataclass(frozen=True)
 class Room:
-    """Memory for the columns of one block: of each tensor one row of bytes for each head, which need not be neighbours.
-    `fits` says whether a block of such tokens, tensors and snapshots is one of this network."""
+    """Memory for a block's columns, or for all tensors of a state of all layers: of columns one row of bytes for each
+    head, which need not be neighbours. `fits` says whether a block of such tokens, tensors and snapshots is one of this
+    network."""
 
-    columns: tuple[Bytes, ...]
+    rows: tuple[Bytes, ...]
     fits: Callable[[Header], bool]
 
 
@@ -133,7 +149,8 @@ def encode(file: BlockFile, *, packed: bool = False) -> list[Buffer]:
 
 
 def read(descriptor: int, size: int, key: str, name: bytes, room: Room | None = None) -> BlockFile:
-    """The block of this name that a model of this key left, from a file of so many bytes; its columns go into the room.
+    """The block of this name that a model of this key left, from a file of so many bytes; what the room has memory for
+    goes there.
 
     Raises DamagedBlock for anything else; then what is in the room means nothing. Raises OSError.
     """
@@ -144,8 +161,8 @@ def read(descriptor: int, size: int, key: str, name: bytes, room: Room | None = 
     os.lseek(descriptor, start, os.SEEK_SET)
     tensors: list[Buffer] = []
     for place, tensor in enumerate(header.tensors):
-        inside = room is not None and place < header.columns
-        target = room.columns[place] if room is not None and inside else np.empty((1, tensor.nbytes), np.uint8)
+        inside = room is not None and place < len(room.rows)
+        target = room.rows[place] if room is not None and inside else np.empty((1, tensor.nbytes), np.uint8)
         group = header.group(place)
         stored = np.empty((1, header.stored(place)), np.uint8) if group else target
         _fill(descriptor, stored)
@@ -158,12 +175,19 @@ def read(descriptor: int, size: int, key: str, name: bytes, room: Room | None = 
     return BlockFile(found, tokens, tuple(tensors))
 
 
+def read_header(descriptor: int, size: int, key: str, name: bytes) -> Header:
+    """As `read`, without a look at the tensors."""
+    return _head(descriptor, size, key, name)[0]
+
+
 def _head(descriptor: int, size: int, key: str, name: bytes) -> tuple[Header, bytes, bytes, int]:
     """Header, sums, tokens, and where the tensors begin."""
     data = os.pread(descriptor, _HEAD, 0)
     if len(data) < _START or data[: len(MAGIC)] != MAGIC:
         raise DamagedBlock("it is no block of this version")
     end = _START + int.from_bytes(data[_START - _LENGTH : _START], "little")
+    if end > _LARGEST_HEAD:
+        raise DamagedBlock("its header is too long")
     data = _longer(descriptor, data, min(end, size))
     try:
         header = msgspec.msgpack.decode(memoryview(data)[_START:end], type=Header)
@@ -206,9 +230,10 @@ def _longer(descriptor: int, data: bytes, length: int) -> bytes:
 
 def _fill(descriptor: int, target: Bytes) -> None:
     """Read its rows, one after the other."""
-    rows = [memoryview(row) for row in target]
+    rows = [memoryview(row)[at : at + _MOST_BYTES] for row in target for at in range(0, len(row), _MOST_BYTES)]
     while rows:
-        count = os.readv(descriptor, rows[:_MOST_ROWS])
+        sums = accumulate(map(len, rows[:_MOST_ROWS]))
+        count = os.readv(descriptor, rows[: max(1, sum(one <= _MOST_BYTES for one in sums))])
         if not count:
             raise DamagedBlock("its length is wrong")
         while rows and count >= len(rows[0]):

@@ -11,6 +11,8 @@ from typing import TypeVar
 from ..chain import BLOCK, end_name, packed
 from .block_file import BlockFile, Room
 from .disk_store import DiskStore
+from .tensor import Tensor
+from .turn_store import TurnStore
 
 _T = TypeVar("_T")
 _THREADS = 4
@@ -19,21 +21,30 @@ _BACK = 16  # blocks before the last one where the end that a sequence can go on
 
 @dataclass(frozen=True)
 class Wanted:
-    """Of a prompt, what is not in memory: the names of its whole blocks, and its tokens from where they begin on.
-    `parent`: what the first one follows. `needs_ends` as PrefixCache's `needs_snapshots`."""
+    """Of a prompt, what is not in memory: the names of its whole blocks, and its tokens from where they begin on, after
+    `start` others. `parent`: what the first one follows. `needs_ends` as PrefixCache's `needs_snapshots`."""
 
     names: tuple[bytes, ...]
     tokens: tuple[int, ...]
     parent: bytes
     needs_ends: bool
+    start: int = 0
+
+    def name(self, count: int) -> bytes:
+        """Of the block that ends with so many of the tokens."""
+        whole = (count - 1) // BLOCK
+        if count % BLOCK == 0:
+            return self.names[whole]
+        return end_name(self.names[whole - 1] if whole else self.parent, packed(self.tokens[whole * BLOCK : count]))
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file: its block's name, and of how many tokens it is."""
+    """A file: its block's name, and how many tokens it adds; `tensors`: of a state of all layers."""
 
     name: bytes
     tokens: int
+    tensors: tuple[Tensor, ...] = ()
 
 
 class BlockReader:
@@ -44,7 +55,8 @@ class BlockReader:
 
     def find(self, wanted: Wanted) -> Future[tuple[Found, ...]]:
         """The files of the longest beginning from which a sequence can go on, in their order."""
-        return self._begin(lambda: find(self._store, wanted))
+        store = self._store
+        return self._begin(lambda: find_turn(store, wanted) if isinstance(store, TurnStore) else find(store, wanted))
 
     def read(self, name: bytes, room: Room) -> Future[BlockFile | None]:
         """None as DiskStore says. Nobody else may look at the room until it has ended."""
@@ -83,6 +95,17 @@ def find(store: DiskStore, wanted: Wanted) -> tuple[Found, ...]:
             return (*whole, last)
         if not wanted.needs_ends or (number and ends[number - 1]):
             return tuple(whole)
+    return ()
+
+
+def find_turn(store: TurnStore, wanted: Wanted) -> tuple[Found, ...]:
+    """The longest state that saves a block of tokens or more: less is sooner computed than read."""
+    for length, name in store.turns():
+        more = length - wanted.start
+        if BLOCK <= more <= len(wanted.tokens) and wanted.name(more) == name:
+            header = store.header(length, name)
+            if header is not None:
+                return (Found(name, more, header.tensors),)
     return ()
 
 

@@ -18,6 +18,7 @@ from .block_reader import BlockReader, Found
 
 _PIECES = 8  # of memory that are allocated at the same time
 _LATER = 2  # steps
+_STEP_BYTES = 16 << 20  # of large pieces that are allocated during a step
 
 
 class BlockRun:
@@ -32,7 +33,7 @@ class BlockRun:
         self.complete = False  # all that comes has come
         self.over = False  # and nothing of it is to be done any more
         self.files: list[Future[BlockFile | None]] = []
-        self._begun: deque[int] = deque()  # the steps in which pieces of its memory were
+        self._due: deque[int] = deque()  # the steps from which on pieces of its memory are there
 
     @property
     def busy(self) -> bool:
@@ -46,16 +47,16 @@ class BlockRun:
 
     def prepare(self, reader: BlockReader, step: int, *, decoding: bool) -> bool:
         """A little of what comes before it is read; whether there was anything to do. `step`: a number that grows;
-        where others are `decoding`, memory is looked at so many steps after it was begun, when it is there. Raises
+        where others are `decoding`, memory is looked at some steps after it was begun, when it is there. Raises
         RuntimeError or MemoryError where there is no memory."""
         if self.landing.ready:
             rooms = map(self.landing.room, range(len(self.found)))
             self.files = [reader.read(one.name, room) for one, room in zip(self.found, rooms, strict=True)]
-        elif len(self._begun) < _PIECES and self.landing.begin():
-            self._begun.append(step)
-        elif not (self._begun and decoding and self._begun[0] + _LATER > step):
-            if self._begun:
-                self._begun.popleft()
+        elif len(self._due) < _PIECES and self.landing.begin():
+            self._due.append(step + _LATER + self.landing.begun // _STEP_BYTES)
+        elif not (self._due and decoding and self._due[0] > step):
+            if self._due:
+                self._due.popleft()
             self.landing.look()
         else:
             return False
@@ -71,7 +72,7 @@ class BlockRun:
                 return False
             file = _result(future)
             if file is not None:
-                self.restored.append(Restored(file))
+                self.restored.append(Restored(file, self.landing.layout))
                 return True
             self.broken = True
             for one in self.files:

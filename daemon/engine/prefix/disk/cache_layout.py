@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -11,8 +11,9 @@ from mlx_lm.models.cache import ArraysCache
 
 from ..chain import BLOCK
 from ..layers import by_columns, leaves
+from ..state_graph import Described
 from .block_file import Header, States, Window
-from .tensor import Tensor
+from .tensor import WIDTHS, Tensor
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,26 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """States of all layers together: how many caches they are, and the `forms` of the arrays in them as far as a trial
+    has shown them, as in StateGraph."""
+
+    caches: int
+    forms: tuple[tuple[str, str, int], ...]
+
+    def fits(self, found: frozenset[tuple[str, str, int]]) -> bool:
+        """Some fields have an array only after many tokens; nothing is known of those."""
+        known = {place for place, _, _ in self.forms}
+        return all(one in self.forms for one in found if one[0] in known)
+
+
+@dataclass(frozen=True)
 class Layout:
+    """`whole`: where caches cannot be cut; then there are no layers, and `kinds` are the classes in them by name."""
+
     layers: tuple[Layer, ...]
+    whole: Whole | None = None
+    kinds: Mapping[str, type] = field(default_factory=dict)
 
     @classmethod
     def of(cls, caches: Sequence[Any]) -> Layout | None:
@@ -36,9 +55,15 @@ class Layout:
         found = leaves(caches)
         return cls(tuple(map(_layer, found))) if all(map(_holds, found)) else None
 
+    @classmethod
+    def of_state(cls, described: Described) -> Layout:
+        """Of caches that cannot be cut, by a state of theirs."""
+        graph, kinds = described.graph, dict(sorted(described.kinds.items()))
+        return cls((), Whole(graph.made_of(kinds, WIDTHS) or 0, tuple(sorted(graph.forms))), kinds)
+
     @property
     def largest(self) -> int:
-        """Bytes that a block does not exceed."""
+        """Bytes that a block does not exceed; of states nobody knows."""
         tokens = [BLOCK if one.columns else one.window for one in self.layers]
         pairs = zip(self.layers, tokens, strict=True)
         return sum(_bytes(tensor, count) for one, count in pairs for tensor in one.tensors if tensor is not None)
@@ -49,6 +74,8 @@ class Layout:
 
     def fits(self, header: Header) -> bool:
         """Whether its block is one of this network: columns first, and then what else there is of each layer."""
+        if self.whole is not None:
+            return self._is_state(header)
         wanted, snapshots = self.columns(header.tokens), header.snapshots
         if header.parts != tuple(one.columns for one in self.layers):
             return False
@@ -69,6 +96,13 @@ class Layout:
                         return False
                     wanted += [tensor for tensor in one.tensors if tensor is not None]
         return list(header.tensors) == wanted
+
+    def _is_state(self, header: Header) -> bool:
+        graph = header.whole
+        if self.whole is None or graph is None or header.parts or len(header.snapshots or ()) != 1:
+            return False
+        same = graph.made_of(self.kinds, WIDTHS) == self.whole.caches and self.whole.fits(graph.forms)
+        return same and header.tensors == tuple(Tensor(one.dtype, one.shape) for one in graph.leaves)
 
 
 def _holds(leaf: Any) -> bool:

@@ -10,10 +10,11 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +28,7 @@ APART = 1000
 """Nanoseconds by which a block is used before the one that it follows: so it goes first."""
 
 _LARGEST = 4 << 30
+_T = TypeVar("_T")
 
 
 class Numerics(msgspec.Struct, frozen=True):
@@ -78,12 +80,19 @@ class DiskStore:
         return self._read(name, room, end=True) or self._read(name, room, end=False)
 
     def _read(self, name: bytes, room: Room | None, *, end: bool) -> BlockFile | None:
-        path = self._path(name, end=end)
+        def look(descriptor: int, size: int) -> BlockFile:
+            file = read(descriptor, size, self.key, name, room)
+            if (file.header.snapshots is not None) != end:
+                raise DamagedBlock("it is of another kind")
+            return file
+
+        return self._look(self._path(name, end=end), look)
+
+    def _look(self, path: Path, look: Callable[[int, int], _T]) -> _T | None:
+        """At a file, by its descriptor and its size. None where it is not there, or is damaged; then it is gone."""
         try:
             with _opened(path, self._largest) as (descriptor, size):
-                file = read(descriptor, size, self.key, name, room)
-            if (file.header.snapshots is not None) == end:
-                return file
+                return look(descriptor, size)
         except DamagedBlock:
             pass
         except OSError as error:
@@ -99,6 +108,13 @@ class DiskStore:
         name, end = file.header.name, file.header.snapshots is not None
         if self.has(name, end=True) or (not end and self.has(name)):
             return False
+        published = self._publish(file, self._path(name, end=end), used)
+        if published and end:
+            remove(self._path(name, end=False))
+        return published
+
+    def _publish(self, file: BlockFile, path: Path, used: int | None) -> bool:
+        """As `write`, whatever is there."""
         pieces = encode(file, packed=self.packed)
         partial = self.files.reserve(self.key, sum(map(len, pieces)))
         if partial is None:
@@ -106,13 +122,10 @@ class DiskStore:
         try:
             for piece in pieces:
                 partial.write(piece)
-            published = partial.publish(self._path(name, end=end), time.time_ns() if used is None else used)
+            return partial.publish(path, time.time_ns() if used is None else used)
         except BaseException:
             partial.abandon()
             raise
-        if published and end:
-            remove(self._path(name, end=False))
-        return published
 
     def touch(self, names: Sequence[bytes]) -> list[tuple[bytes, int]]:
         """These blocks of one chain, from its beginning on, were used just now: what follows others goes before them.
@@ -120,7 +133,7 @@ class DiskStore:
         now, missing = time.time_ns(), []
         for place, name in enumerate(names):
             used = now - place * APART
-            if not any(_stamp(self._path(name, end=end), used) for end in (False, True)):
+            if not any(stamp(self._path(name, end=end), used) for end in (False, True)):
                 missing.append((name, used))
         return missing
 
@@ -132,8 +145,8 @@ class DiskStore:
         return self.folder / f"{name.hex()}{END if end else BLOCK}"
 
 
-def _stamp(path: Path, used: int) -> bool:
-    """False where it is not there."""
+def stamp(path: Path, used: int) -> bool:
+    """As used at that time, in nanoseconds. False where it is not there."""
     try:
         os.utime(path, ns=(used, used), follow_symlinks=False)
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import replace
 
 import mlx.core as mx
 
@@ -29,9 +30,10 @@ _STUCK_SECONDS = 10.0
 class _Reading:
     """One prompt's."""
 
-    def __init__(self, chain: Chain, number: int, found: Future[tuple[Found, ...]]) -> None:
+    def __init__(self, chain: Chain, wanted: Wanted, found: Future[tuple[Found, ...]]) -> None:
         self.chain = chain
-        self.start = number * BLOCK
+        self.wanted = wanted
+        self.start = wanted.start
         self.found: Future[tuple[Found, ...]] | None = found
         self.names: frozenset[bytes] = frozenset()  # of what is read
         self.left: deque[Found] = deque()
@@ -117,19 +119,22 @@ class ReadBack:
         self.forget(number)
         return False
 
-    def begin(self, number: int, chain: Chain, length: int) -> bool:
-        """Look for more of the first `length` tokens of this request's prompt. False where less than a block is missing
-        that it can do without: to look for that takes longer than to compute it."""
-        depth = self._kept.depth(chain, length)
+    def begin(self, number: int, chain: Chain, length: int, start: int = 0) -> bool:
+        """Look for more of the first `length` tokens of this request's prompt, which goes on from `start` as it is.
+        False where less than a block is missing that it can do without: to look for that takes longer than to compute
+        it."""
+        turns = self._kept.whole_turns
+        depth = start // BLOCK if turns else self._kept.depth(chain, length)
         wanted = Wanted(
             names=tuple(chain.names(length)[depth:]),
             tokens=tuple(chain.tokens[depth * BLOCK : length]),
             parent=chain.parent(depth),
             needs_ends=self._kept.needs_snapshots,
+            start=depth * BLOCK,
         )
-        if not (wanted.names or wanted.needs_ends):
+        if not (wanted.names or (wanted.needs_ends and not turns)):
             return False
-        self._readings[number] = _Reading(chain, depth, self._reader.find(wanted))
+        self._readings[number] = _Reading(chain, wanted, self._reader.find(wanted))
         return True
 
     @property
@@ -163,6 +168,8 @@ class ReadBack:
             while time.perf_counter() < until:
                 if not (self._begin(reading) or self._take(reading)):
                     break
+                if reading.found is not None:
+                    return True
                 if not (reading.runs or reading.left):
                     return False
             else:
@@ -173,11 +180,15 @@ class ReadBack:
         over = reading.runs[0].over if reading.runs else not reading.left
         return not over and self._is_patient(reading)
 
+    def _is_kept(self, found: Found) -> bool:
+        block = self._kept.block(found.name)
+        return block is not None and (block.snapshots is not None or not found.tensors)
+
     def _take_over(self, reading: _Reading, found: tuple[Found, ...]) -> None:
         """What was found is to be read, but for what another one has brought meanwhile."""
         reading.found = None
         reading.left.extend(found)
-        while reading.left and self._kept.block(reading.left[0].name) is not None:
+        while reading.left and self._is_kept(reading.left[0]):
             reading.start += reading.left.popleft().tokens
         reading.names = frozenset(one.name for one in reading.left)
 
@@ -190,7 +201,8 @@ class ReadBack:
             found = self._next(reading)
             if not found:
                 return False
-            reading.runs.append(BlockRun(found, Landing(self._layout, [one.tokens for one in found], self._stream)))
+            landing = Landing(self._layout, [one.tokens for one in found], self._stream, found[-1].tensors)
+            reading.runs.append(BlockRun(found, landing))
             return True
         return run.prepare(self._reader, self._steps, decoding=self._decoding)
 
@@ -198,7 +210,8 @@ class ReadBack:
         """Those that come together, as many as there is memory for; where nothing else takes it and it is not even for
         one, the rest is not read."""
         room = self._kept.limit if self._room is None else min(self._kept.limit, self._room)
-        size = max(1, sum(one.nbytes for one in self._layout.columns(BLOCK)))
+        tensors = (*self._layout.columns(BLOCK), *reading.left[0].tensors)
+        size = max(1, sum(one.nbytes for one in tensors))
         held = self.nbytes
         most = min(TOGETHER, max(1, _RUN_BYTES // size), (room - held) // size)
         if most < 1:
@@ -225,6 +238,9 @@ class ReadBack:
     def _end(self, reading: _Reading, run: BlockRun) -> bool:
         """Keep what has come of a run."""
         whole = not run.restored or self._keep(reading, run)
+        if run.broken and self._kept.whole_turns:
+            self._find_shorter(reading, run.found[0].tokens)
+            return True
         if run.broken or not whole:
             reading.left.clear()
             run.over = True
@@ -232,6 +248,13 @@ class ReadBack:
         reading.runs.popleft()
         reading.done = 0
         return True
+
+    def _find_shorter(self, reading: _Reading, tokens: int) -> None:
+        """A state is not what it should be; one after fewer tokens may be."""
+        reading.wanted = replace(reading.wanted, tokens=reading.wanted.tokens[: tokens - 1])
+        reading.found = self._reader.find(reading.wanted)
+        reading.runs.clear()
+        reading.done, reading.moved = 0, time.monotonic()
 
     def _is_patient(self, reading: _Reading) -> bool:
         if time.monotonic() - reading.moved < _STUCK_SECONDS:
@@ -245,18 +268,14 @@ class ReadBack:
         computed = arrays(parts)
         for place, one in enumerate(run.restored):
             stop = reading.start + run.found[place].tokens
-            block = self._kept.add(
-                reading.chain,
-                reading.start,
-                stop,
-                parts,
-                one.snapshots,
-                place=place * BLOCK,
-                stored=True,
-            )
-            if self._kept.block(one.file.header.name) is None:
+            snapshots = one.snapshots(run.landing.states())
+            if run.found[place].tensors:
+                self._kept.add_state(reading.chain, reading.start, stop, snapshots or ())
+            else:
+                self._kept.add(reading.chain, reading.start, stop, parts, snapshots, place=place * BLOCK, stored=True)
+            if not self._is_kept(run.found[place]):
                 return False
-            computed += [] if block is None else arrays((), block.snapshots or ())
+            computed += arrays((), snapshots or ())
             self.tokens += stop - reading.start
             reading.start = stop
         mx.async_eval(computed)

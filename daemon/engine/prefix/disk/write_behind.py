@@ -15,7 +15,8 @@ import mlx.core as mx
 from ..block import Block
 from ..chain import BLOCK, Chain
 from ..prefix_cache import PrefixCache
-from .block_bytes import flat, header, view
+from ..state_graph import Undescribed
+from .block_bytes import contents, flat, view
 from .block_file import BlockFile, Header
 from .block_writer import BlockWriter
 from .cache_layout import Layout
@@ -26,25 +27,27 @@ SHARE = 0.01
 _MOST_CREDIT = 0.002  # seconds
 _ALONE = 0.005  # seconds a step where nobody decodes
 _LATER = 2  # steps
+_STEP_BYTES = 16 << 20  # of large states that are copied during a step
 
 
 class _Outgoing:
     """A block of which copies are being made."""
 
-    def __init__(self, block: Block, told: Header, used: int) -> None:
+    def __init__(self, block: Block, told: Header, arrays: Sequence[mx.array], used: int) -> None:
         self.header = told
         self.tokens = block.tokens
         self.used = used
         self.nbytes = block.nbytes
-        self.sources: deque[mx.array] = deque(block.arrays())
+        self.sources: deque[mx.array] = deque(arrays)
         self.copies: list[mx.array] = []
         self.views: list[memoryview] = []
-        self.copied_at = 0
+        self.due = 0  # the step from which on its copies are there
 
 
 class WriteBehind:
     """Watches what `kept` is given. Blocks of texts of more than LEAST_TOKENS tokens are written, each after the one
-    that it follows; not those that are none of this layout, which nobody would read."""
+    that it follows, or of whole turns the states alone; not those that are none of this layout, which nobody would
+    read."""
 
     def __init__(
         self, kept: PrefixCache, writer: BlockWriter, key: str, layout: Layout, stream: mx.Stream | None = None
@@ -58,7 +61,7 @@ class WriteBehind:
         self._outgoing: deque[_Outgoing] = deque()
         self._written: dict[int, tuple[BlockFile, list[mx.array]]] = {}
         self._room: int | None = None
-        self._rest = False
+        self._rest = self._decoding = False
         self._steps = 0
         self._credit = 0.0
         self._credited = time.monotonic()
@@ -83,6 +86,11 @@ class WriteBehind:
     def note(self, block: Block, chain: Chain, stop: int) -> None:
         """This one, and those that it follows, are to be written."""
         if stop <= LEAST_TOKENS or block.stored or not self._writer.open:
+            return
+        if self._kept.whole_turns:
+            if block.snapshots is not None:  # the longer one of a text outlives the shorter one
+                block.stored = True
+                self._pending.append((block.name, chain.begun + stop))
             return
         number = (stop - 1) // BLOCK
         names = [*chain.names(number * BLOCK), block.name]
@@ -109,7 +117,7 @@ class WriteBehind:
         """After each step: SHARE of the time where others decode, more where nobody does. Copies take `room` bytes at
         most, None: as many as wait for the disk; where nothing else is computed (`rest`) what does not fit into that
         will not be written."""
-        self._room, self._rest = room, rest
+        self._room, self._rest, self._decoding = room, rest, decoding
         self._steps += 1
         self._let_go()
         now = time.monotonic()
@@ -153,10 +161,10 @@ class WriteBehind:
                 copy = flat(one.sources.popleft(), self._stream)
                 mx.async_eval(copy)
                 one.copies.append(copy)
-                one.copied_at = self._steps
+                one.due = self._steps + _LATER + (one.nbytes // _STEP_BYTES if self._decoding else 0)
                 return True
         oldest = self._outgoing[0] if self._outgoing else None
-        if oldest is not None and oldest.copied_at + _LATER <= self._steps:
+        if oldest is not None and oldest.due <= self._steps:
             if len(oldest.views) < len(oldest.copies):
                 oldest.views.append(view(oldest.copies[len(oldest.views)]))
                 return True
@@ -177,14 +185,22 @@ class WriteBehind:
                 fits = self._room is None or self.nbytes + block.nbytes <= self._room
                 if not fits and (self.nbytes or not self._rest):
                     return False
-                told = header(block, self._key)
-                fits = fits and self._layout.fits(told)
-                if fits:
-                    self._outgoing.append(_Outgoing(block, told, used))
+                fits = fits and self._begin(block, used)
             self._pending.popleft()
             if block is not None and fits:
                 return True
         return False
+
+    def _begin(self, block: Block, used: int) -> bool:
+        """False where it is not one that a file is for."""
+        try:
+            told, arrays = contents(block, self._key)
+        except Undescribed:
+            return False
+        if not self._layout.fits(told):
+            return False
+        self._outgoing.append(_Outgoing(block, told, arrays, used))
+        return True
 
     def _let_go(self) -> None:
         while self._writer.done:

@@ -116,20 +116,10 @@ def test_copies_share_memory_until_one_of_them_changes(made: Made) -> None:
     caches = network.make_cache()
     mx.eval(network(mx.array([list(range(100))]), cache=caches))
     before = mx.get_active_memory()
-    state = WholeState(caches)
+    state = WholeState(caches, 100)
     copies = [state.caches() for _ in range(8)]
     mx.eval([cache.state[:2] for one in copies for cache in one[:3]], state.arrays)
     assert sum(one.nbytes for one in state.arrays) > 100_000 > mx.get_active_memory() - before
-
-
-def test_they_are_not_on_disk_and_the_log_says_so(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = PrefixFiles(str(tmp_path), "model", PLENTY)
-    hello = Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=PLENTY)
-    assert open_disk(made("llama4"), files, hello) is None
-    said = "keep no prompts on disk reason='the caches of this model cannot be cut into blocks (ChunkedKVCache)'\n"
-    assert capsys.readouterr().err == said
 
 
 class Outside(KVCache):  # type: ignore[misc]
@@ -178,6 +168,29 @@ class Holding:
 def test_copies_that_do_not_work_are_found_by_a_trial(llama: LanguageModel, cache: Callable[[], Any]) -> None:
     assert not copies_work(Holding(llama.network, cache))
     assert copies_work(Holding(llama.network, ConcatenateKVCache))
+
+
+class Filed(ConcatenateKVCache):  # type: ignore[misc]
+    """One that a graph has no node for: it holds a set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = {1}
+
+
+def test_copies_that_cannot_be_written_are_kept_in_memory_alone(
+    llama: LanguageModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log says so at load."""
+    files = PrefixFiles(str(tmp_path), "model", PLENTY)
+    hello = Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=PLENTY)
+    network = Holding(llama.network, Filed)
+    model = replace(llama, network=network, batchable=False, paddable=False, ragged=False)
+    assert copies_work(network) and open_disk(model, files, hello) is None
+    reason = "the caches of this model can be neither cut into blocks nor written as they are (Filed)"
+    assert capsys.readouterr().err == f"keep no prompts on disk reason={reason!r}\n"
+    asked = Asked(model)
+    assert [asked.answer(PROMPT)[1], asked.answer(PROMPT)[1]] == [0, len(PROMPT) - 1]
 
 
 def test_caches_of_which_nothing_is_kept(llama: LanguageModel) -> None:
