@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -14,7 +15,8 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 
 from ..cache import attention
-from ..cache.capacity import Costs, RowBytes, pass_bytes
+from ..cache.capacity import Costs, pass_bytes
+from ..cache.row_growth import row_growth
 from ..cache.rows import can_batch, paddable, row_bytes
 from ..cuda.kernels import Kernels
 from ..device import backend
@@ -70,7 +72,7 @@ def try_out(network: Any, config: Mapping[str, Any], longest: int, results: Tria
         rows=int(logits.shape[-1]),
         weight_bytes=weight_bytes,
         costs=Costs(
-            row_bytes(caches) if batchable else _unbatched(caches),
+            row_bytes(caches) if batchable else row_growth(partial(_held, network)),
             pass_bytes(weight_bytes, ragged=counts and attention.skips_padding()),
         ),
         batchable=batchable,
@@ -84,6 +86,14 @@ def _built(network: Any) -> tuple[list[Any], mx.array]:
     """The caches and the logits of a run that nobody evaluates: their shapes."""
     caches = make_prompt_cache(network)
     return caches, network(mx.zeros((1, 2), dtype=mx.int32), cache=caches)
+
+
+def _held(network: Any, tokens: int) -> list[Any]:
+    """The caches after so many tokens and one more, which nobody evaluates."""
+    caches: list[Any] = make_prompt_cache(network)
+    for count in (tokens, 1):
+        network(mx.zeros((1, count), dtype=mx.int32), cache=caches)
+    return caches
 
 
 def _run(network: Any, longest: int) -> tuple[list[Any], mx.array, float]:
@@ -144,19 +154,3 @@ def _facts(network: Any, config: Mapping[str, Any]) -> list[str]:
     arrays = (f"{name} {array.shape} {array.dtype}" for name, array in tree_flatten(network.parameters()))
     device = str(mx.device_info().get("device_name"))
     return [json.dumps(config, sort_keys=True), backend(), device, "\n".join(modules), "\n".join(arrays)]
-
-
-def _unbatched(caches: list[Any]) -> RowBytes:
-    """For caches of unknown classes: the width of every key and value row."""
-    arrays: list[Any] = []
-
-    def collect(cache: Any) -> None:
-        for inner in getattr(cache, "caches", ()):
-            collect(inner)
-        for name in ("keys", "values"):
-            if isinstance(array := getattr(cache, name, None), mx.array):
-                arrays.append(array)
-
-    for cache in caches:
-        collect(cache)
-    return RowBytes(sum(array.shape[1] * array.shape[3] * array.itemsize for array in arrays))
