@@ -52,7 +52,8 @@ def model_detail(
     model: Installed, spellings: Mapping[Name, str], residents: Sequence[Resident], settings: tuple[SettingRow, ...]
 ) -> ModelDetail:
     manifest = model.manifest
-    info = next((one.info for one in residents if one.installed.base == model.base), None)
+    resident = next((one for one in residents if one.installed.base == model.base), None)
+    info = None if resident is None else resident.info
     return ModelDetail(
         model=model_row(model, spellings),
         kind_reason=manifest.kind_reason,
@@ -68,6 +69,7 @@ def model_detail(
         settings=settings,
         reuse=None if info is None else info.reuse,
         file_bits=None if info is None else info.file_bits,
+        prefix_disk=None if resident is None else resident.gauges.prefix_disk_bytes,
     )
 
 

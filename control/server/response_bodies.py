@@ -50,7 +50,8 @@ class SettingRow(ResponseBody, frozen=True):
 class ModelDetail(ResponseBody, frozen=True):
     """`system` and `options` (Ollama's names) are what requests get that say nothing; `settings` the same and more
     under the settings' names, with the origins. `reuse`: from where prompts that were read before go on; None while the
-    model is not in memory. `file_bits`: of their keys and values in files, where they are packed there."""
+    model is not in memory. `file_bits`: of their keys and values in files, where they are packed there, and
+    `prefix_disk`: bytes of these files."""
 
     model: ModelRow
     kind_reason: str
@@ -66,6 +67,7 @@ class ModelDetail(ResponseBody, frozen=True):
     settings: tuple[SettingRow, ...]
     reuse: Reuse | None
     file_bits: int | None
+    prefix_disk: int | None
 
 
 class LoadedRow(ResponseBody, frozen=True):

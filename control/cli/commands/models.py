@@ -56,6 +56,12 @@ _REUSE = {
 }
 
 
+def _on_disk(found: dict[str, Any]) -> str | None:
+    held = [size(found["prefix_disk"])] if found.get("prefix_disk") else []
+    packed = [f"in {found['file_bits']} bits"] if found.get("file_bits") else []
+    return " ".join(held + packed) or None
+
+
 def _described(found: dict[str, Any]) -> str:
     model = found["model"]
     optional = (
@@ -64,7 +70,7 @@ def _described(found: dict[str, Any]) -> str:
         ("context length", model["context_length"]),
         ("embedding length", found["embedding_length"]),
         ("prompts read before", _REUSE.get(found["reuse"])),
-        ("prompts on disk", f"in {found['file_bits']} bits" if found.get("file_bits") else None),
+        ("prompts on disk", _on_disk(found)),
     )
     parts = [
         section(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fakes.residency import FakeResidency
 from support.waiting import GUARD
 
 from mlx_serve.daemon import memory_pressure
+from mlx_serve.daemon.protocol import Gauges
 from mlx_serve.daemon.residency.backoff import Quarantine
 from mlx_serve.store.errors import DamagedModel
 
@@ -66,12 +68,16 @@ def test_port_and_socket_choose_the_daemon(starter: FakeDaemon, run: Run) -> Non
     ],
 )
 def test_show_says_from_where_prompts_go_on(starter: FakeDaemon, run: Run, reuse: Any, bits: Any, said: str) -> None:
-    """Of a model in memory, and whether they are packed on disk; of another one nobody knows."""
+    """Of a model in memory, how much of them is on disk and whether it is packed; of another one nobody knows."""
     assert "prompts " not in run("show", "starter").stdout
     starter.residency.info = msgspec.structs.replace(starter.residency.info, reuse=reuse, file_bits=bits)
     run("load", "starter")
     shown = run("show", "starter").stdout
     assert "prompts read before" in shown and ("prompts on disk" in shown) == (bits is not None) and said in shown
+    (row,) = starter.residency.resident()
+    starter.residency._rows[:] = [replace(row, gauges=Gauges(prefix_disk_bytes=7_000_000))]
+    on_disk = next(line for line in run("show", "starter").stdout.splitlines() if "prompts on disk" in line)
+    assert on_disk.split()[3:] == (["7.0", "MB", "in", "8", "bits"] if bits else ["7.0", "MB"])
 
 
 def test_load_ps_unload_remove(starter: FakeDaemon, run: Run) -> None:

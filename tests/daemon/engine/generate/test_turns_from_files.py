@@ -7,22 +7,25 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
 import pytest
 from support.disk_engine import PLENTY, Process, tokens
+from support.engine_wire import ask, run
 from support.small_blocks import blocks_of
 from support.uncut_models import CONFIGS, uncut
 from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prefix.disk import read_back
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile, encode
 from mlx_serve.daemon.engine.prefix.disk.tensor import Tensor
 from mlx_serve.daemon.engine.prefix.disk.turn_store import TurnStore
 from mlx_serve.daemon.engine.prefix.state_graph import Instance, Items, Leaf, Ref
 from mlx_serve.daemon.prefix_folder import Partial, PrefixFolder
-from mlx_serve.daemon.protocol import Sampling
+from mlx_serve.daemon.protocol import Cancel, Sampling
 
 NAMES = list(CONFIGS)
 SIZE = 8
@@ -346,3 +349,59 @@ def test_where_memory_is_copied(in_place: bool, made: Made, begin: Begin) -> Non
         back._stream = None
     turn = (*text, *tokens(9, 2))
     assert answer(new, turn) == (expected(made, turn), len(text) - 1)
+
+
+def test_what_comes_from_disk_holds_nobody_up(made: Made, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt whose turn takes its time waits; another one is answered meanwhile."""
+    _, text = written(begin)
+    slow, gate = begin(), Event()
+    real = TurnStore.read
+
+    def read(store: TurnStore, name: bytes, room: Any) -> Any:
+        gate.wait(GUARD)
+        return real(store, name, room)
+
+    monkeypatch.setattr(TurnStore, "read", read)
+    short, turn = tokens(8, 7), (*text, *tokens(9, 2))
+
+    def script() -> Iterator[list[Any]]:
+        yield [ask(1, turn, COUNT), ask(2, short, COUNT)]
+        while 2 not in slow.wire.events or not hasattr(slow.wire.events[2][-1], "reason"):
+            yield []
+        assert not [event for event in slow.wire.events.get(1, []) if hasattr(event, "reason")]
+        gate.set()
+
+    run((slow.engine, slow.wire), script())
+    assert slow.wire.tokens(2) == expected(made, short) and slow.wire.tokens(1) == expected(made, turn)
+    assert slow.wire.finished(1).cached_tokens == len(text) - 1
+
+
+def test_a_disk_that_does_not_answer(made: Made, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt waits for it so long, and the next one not at all."""
+    written(begin)
+    stuck, answered = begin(), Event()
+    real = TurnStore.header
+
+    def header(store: TurnStore, length: int, name: bytes) -> Any:
+        answered.wait(GUARD)
+        return real(store, length, name)
+
+    monkeypatch.setattr(read_back, "_STUCK_SECONDS", 0.05)
+    monkeypatch.setattr(TurnStore, "header", header)
+    assert answer(stuck, PROMPT) == (expected(made, PROMPT), 0)
+    back = stuck.engine._reuse._back
+    assert back is not None and back.stuck
+    other = tokens(7 * SIZE, 6)
+    assert answer(stuck, other) == (expected(made, other), 0)
+    answered.set()
+
+
+def test_a_prompt_that_is_cancelled_while_its_turn_is_read(made: Made, begin: Begin) -> None:
+    """Nothing is left of it, and others go on."""
+    _, text = written(begin)
+    new = begin()
+    run((new.engine, new.wire), iter([[ask(1, (*text, 1), COUNT), Cancel(id=1)]]))
+    back = new.engine._reuse._back
+    assert back is not None and not back.reading and new.engine.idle and new.engine.audit() is None
+    new.number = 1
+    assert answer(new, (*text, 1)) == (expected(made, (*text, 1)), len(text) - 1)
