@@ -39,6 +39,8 @@ def shapes_of(model: SeeingModel, folder: Path) -> tuple[Shapes, dict[str, Any]]
     made.save_pretrained(folder)
     with safe_open(folder / "model.safetensors", "np") as file:
         shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    if model.config["model_type"] == "qwen3_vl_moe":  # whose published files have them the other way round
+        shapes |= {name: [one[0], one[2], one[1]] for name, one in shapes.items() if ".experts." in name}
     return shapes, json.loads((folder / "config.json").read_text())
 
 

@@ -30,6 +30,8 @@ def how(name: str, shape: list[int], model: SeeingModel) -> Fill:
         return "decay" if last == "A_log" else "step"
     if last == "bias":
         return "zero"
+    if last in ("scale", "per_expert_scale"):
+        return "one"
     if "norm" in name or "ln_" in name or (len(shape) == 1 and last == "weight"):
         text = "vision" not in name and "visual" not in name
         # The norms of linear attention multiply, those around it multiply by one more.
@@ -37,6 +39,13 @@ def how(name: str, shape: list[int], model: SeeingModel) -> Fill:
     if "embed" in name and "patch" not in name:
         return "tied" if model.config.get("text_config", {}).get("tie_word_embeddings") else "embedding"
     return "matrix"
+
+
+def filled(source: Source, path: str, shape: list[int], model: SeeingModel) -> NDArray[np.float32]:
+    """The matrices of all experts of a layer may be in one tensor."""
+    if ".experts." in path and len(shape) == 3:
+        return np.stack([_fill(source, Tensor(tuple(shape[1:]), "matrix")) for _ in range(shape[0])])
+    return _fill(source, Tensor(tuple(shape), how(path, shape, model)))
 
 
 def write(name: str, parent: Path, shapes: Shapes | None = None, config: dict[str, Any] | None = None) -> str:
@@ -49,7 +58,7 @@ def write(name: str, parent: Path, shapes: Shapes | None = None, config: dict[st
     assert shapes is not None
     source, tensors, digest = Source(model.seed), {}, hashlib.sha256()
     for path in sorted(shapes):
-        tensors[path] = _fill(source, Tensor(tuple(shapes[path]), how(path, shapes[path], model)))
+        tensors[path] = filled(source, path, shapes[path], model)
         digest.update(f"{path} {shapes[path]}\n".encode() + tensors[path].astype("<f4").tobytes())
     folder = parent / name
     folder.mkdir(parents=True, exist_ok=True)

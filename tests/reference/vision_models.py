@@ -5,12 +5,15 @@ Names and shapes of weights are not written here: whoever records takes them fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reference.tokenizer_files import SPECIAL, tokenizer, tokenizer_config
 from reference.vision_settings import (
+    EXPERTS,
     GEMMA,
     GEMMA4,
+    GEMMA4_EXPERTS,
     GEMMA4_IMAGES,
     IDEFICS,
     PIXTRAL,
@@ -300,6 +303,21 @@ MODELS: dict[str, SeeingModel] = {
         PIXTRAL,
         sizes=((56, 84), (112, 60), (28, 56)),
     ),
+}
+
+
+def _of_experts(name: str, experts: Config, **more: Any) -> SeeingModel:
+    """The same with a mixture of experts in the part that reads text."""
+    model = MODELS[name]
+    config = dict(model.config)
+    config["text_config"] = config["text_config"] | experts
+    return replace(model, config=config | more)
+
+
+MODELS |= {
+    "qwen3_vl_moe": _of_experts("qwen3_vl", EXPERTS, model_type="qwen3_vl_moe"),
+    "qwen3_5_moe": _of_experts("qwen3_5", EXPERTS | {"shared_expert_intermediate_size": 32}, model_type="qwen3_5_moe"),
+    "gemma4_moe": _of_experts("gemma4_large", GEMMA4_EXPERTS),
 }
 
 # For each the numbers of its pictures, and the text, in which # stands for the place of a picture.

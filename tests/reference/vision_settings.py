@@ -27,6 +27,21 @@ TEXT: Config = {
 }
 
 
+EXPERTS: Config = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "norm_topk_prob": True,
+    "decoder_sparse_step": 1,
+}
+GEMMA4_EXPERTS: Config = {
+    "enable_moe_block": True,
+    "num_experts": 4,
+    "top_k_experts": 2,
+    "moe_intermediate_size": 24,
+}
+
+
 def image_id(count: int) -> int:
     return VOCABULARY - len(SPECIAL) - count
 

@@ -28,7 +28,7 @@ from ..model.model_folder import UseTokenizer, read_json
 from ..model.network import Unfollowed, check_layers, every_spelling, tensor_names
 from .axes import pair_axes
 from .families import family_of, sight_of
-from .reading import check_activations, readable, renamed, spelled_text, text_section
+from .reading import check_activations, readable, renamed, spelled_text, text_section, turned
 from .seeing import SeeingNetwork
 
 with warnings.catch_warnings():
@@ -92,7 +92,7 @@ def open_whole(folder: Path, config: Mapping[str, Any]) -> tuple[Any, dict[str, 
     def weights(path: str) -> dict[str, mx.array]:
         loaded: Any = mx.load(path)
         names = renamed(loaded, spelled)
-        return {names[name]: weight for name, weight in loaded.items()}
+        return {names[name]: turned(name, weight, spelled) for name, weight in loaded.items()}
 
     kept = vlm.load_config, vlm._load_safetensors
     vlm.load_config, vlm._load_safetensors = (lambda *_, **__: given), weights

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import mlx.core as mx
+
 from ..model.network import Unfollowed
 
 Config = Mapping[str, Any]
@@ -69,6 +71,18 @@ def _older(name: str, model_type: str) -> str:
     if name.startswith("vision_tower.") and not name.startswith("vision_tower.vision_model."):
         name = name.replace("vision_tower.", "vision_tower.vision_model.", 1)
     return name
+
+
+def turned(name: str, weight: mx.array, config: Config) -> mx.array:
+    """Matrices of Qwen3-VL's experts as they were published, (experts, in, out), which is what mlx-vlm reads: what
+    Transformers 5 has written has them as (experts, out, in). Their shapes tell, as they do in Transformers."""
+    text = config.get("text_config")
+    if config.get("model_type") != "qwen3_vl_moe" or not isinstance(text, Mapping) or weight.ndim != 3:
+        return weight
+    hidden, inner = text.get("hidden_size"), text.get("moe_intermediate_size")
+    written = {"gate_up_proj": (2 * inner if isinstance(inner, int) else None, hidden), "down_proj": (hidden, inner)}
+    one = name.rpartition(".experts.")[2]
+    return weight.swapaxes(1, 2) if weight.shape[1:] == written.get(one) else weight
 
 
 def check_activations(config: Config, activation: str) -> None:

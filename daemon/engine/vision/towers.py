@@ -76,6 +76,8 @@ class Qwen(Family):
     """Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5: patches in a grid, pictures of any size."""
 
     def __init__(self, model: Any, config: Any) -> None:
+        if config.model_type == "qwen3_vl_moe":
+            _exchange_activations(model.vision_tower)
         super().__init__(model, config)
         self.additions = len(getattr(model.vision_tower, "deepstack_visual_indexes", None) or ())
 
@@ -89,6 +91,15 @@ class Qwen(Family):
         given = tower(patches.reshape(pixels.shape[0], -1).astype(weight.dtype), arrays["grid"])
         hidden, additions = given if isinstance(given, tuple) else (given, [])
         return mx.stack([hidden, *additions])
+
+
+def _exchange_activations(tower: Any) -> None:
+    """mlx-vlm's tower of Qwen3-VL's mixtures of experts has the activations of its blocks and of its mergers the other
+    way round; Transformers has one tower for both."""
+    for block in tower.blocks:
+        block.mlp.act_fn = nn.GELU(approx="tanh")
+    for merger in (tower.merger, *tower.deepstack_merger_list):
+        merger.act_fn = nn.GELU()
 
 
 class Gemma3(Family):

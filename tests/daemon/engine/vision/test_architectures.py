@@ -80,9 +80,9 @@ def test_together(seeing: Loaded, name: str, budget: int) -> None:
     assert made.audit() is None
 
 
-RECURRENT = ["qwen3_5"]
-LIKE_OTHERS = ["gemma4", "smolvlm", "mistral3"]
-BOTH_WAYS = ["gemma3", "gemma4_large"]  # the tokens of a picture attend to all of it
+RECURRENT = ["qwen3_5", "qwen3_5_moe"]
+LIKE_OTHERS = ["gemma4", "smolvlm", "mistral3", "gemma4_moe"]
+BOTH_WAYS = ["gemma3", "gemma4_large", "gemma4_moe"]  # the tokens of a picture attend to all of it
 SAID = ["the system said # hello to the user", "hello the world", "and the # other one"]
 
 
@@ -118,7 +118,9 @@ def test_a_later_turn_reads_only_what_is_new(
     assert turns.engine.audit() is None and not turns.engine._views._features._pins
 
 
-@pytest.mark.parametrize("name", ["qwen2_vl", "qwen3_5", "gemma3", *["gemma4_large"] * LONG])
+@pytest.mark.parametrize(
+    "name", ["qwen2_vl", "qwen3_5", "gemma3", "qwen3_vl_moe", *["gemma4_large", "gemma4_moe", "qwen3_5_moe"] * LONG]
+)
 def test_an_answer_about_a_picture_is_not_read_again(
     seeing: Loaded, looks: list[int], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

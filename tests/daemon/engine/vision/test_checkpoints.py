@@ -84,6 +84,18 @@ def test_newer_names_of_weights(make: Make) -> None:
     np.testing.assert_allclose(found, recorded("llava")["none.logits"][0], rtol=0, atol=1e-3)
 
 
+def test_experts_as_transformers_5_writes_them(make: Make) -> None:
+    """The matrices of all experts of a layer are in one tensor, in published files the other way round."""
+    folder = make("qwen3_vl_moe")
+    path = folder / "model.safetensors"
+    weights: Any = mx.load(str(path))
+    experts = {name: weight.swapaxes(1, 2) for name, weight in weights.items() if ".experts." in name}
+    assert len(experts) == 8
+    mx.save_safetensors(str(path), weights | experts, metadata={"format": "pt"})
+    found = text_logits(bring_in(folder), "qwen3_vl_moe")
+    np.testing.assert_allclose(found, recorded("qwen3_vl_moe")["none.logits"][0], rtol=0, atol=1e-3)
+
+
 def test_older_names_of_towers(make: Make) -> None:
     folder = make("gemma3")
     renamed(folder, lambda name: name.replace("vision_tower.", "vision_tower.vision_model.", 1))
@@ -108,7 +120,7 @@ def test_older_spelling_of_settings(make: Make) -> None:
     np.testing.assert_allclose(found, recorded("qwen2_5_vl")["none.logits"][0], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "gemma3", "mistral3"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "gemma3", "mistral3", "qwen3_vl_moe"])
 def test_quantized(make: Make, tmp_path: Path, name: str) -> None:
     """With our own quantizer's eight bits: packed layers are unpacked, for this is a CPU, and logits move a little."""
     source, target = make(name), tmp_path / "quantized"
