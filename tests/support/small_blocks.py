@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from mlx_serve.daemon.engine.generate import reuse
-from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache, recording
+from mlx_serve.daemon.engine.prefix import chain, known_texts, layers, prefix_cache, recording
 from mlx_serve.daemon.engine.prefix.disk import block_reader, cache_layout, read_back, write_behind
 
-_MODULES = (block_reader, cache_layout, chain, layers, prefix_cache, read_back, recording, reuse, write_behind)
+_MODULES = (
+    *(block_reader, cache_layout, read_back, write_behind),
+    *(chain, known_texts, layers, prefix_cache, recording, reuse),
+)
 
 
 def blocks_of(size: int, monkeypatch: pytest.MonkeyPatch, *, least: int = 0) -> None:

@@ -299,7 +299,9 @@ class Generator:
         self._answers.finish(newest)
 
     def _put_back(self, prefill: Prefill) -> None:
+        prefill.leave_off()
         self._prefills.drop(prefill)
+        self._reuse.leave_off(prefill.requests, prefill.done)
         for choices in reversed(prefill.requests):
             choices.waiting[:] = [sequence for sequence in choices.waiting if sequence.reason is None]
             if choices.waiting:
@@ -309,7 +311,8 @@ class Generator:
 
     def _read_prompts(self, budget: int, *, awaited: bool) -> None:
         """`awaited`: the step under way gives first tokens."""
-        self._prefills.drop_abandoned()
+        for prefill in self._prefills.drop_abandoned():
+            self._reuse.leave_off(prefill.requests, prefill.done)
         self._admission.begin(len(self._batch))
         use_all_cores(not len(self._batch))
         self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)

@@ -219,10 +219,11 @@ class Reuse:
             self.kept.touch(match)
             if self._behind is not None:
                 self._behind.touch(match.blocks)
-            if match.length:
+            new = [sequence for sequence in request.waiting if sequence.admitted is None]
+            if match.length and new:
                 self.hits += 1
                 self.saved += match.length
-            for sequence in request.waiting:
+            for sequence in new:  # the others come back, and find what they have said themselves
                 sequence.cached = match.length
         chains = [request.chain if request.reusable else None for request in group]
         lengths = [request.length - 1 for request in group]
@@ -249,6 +250,13 @@ class Reuse:
         else:
             return None
         return Reread(known=known.length, common=known.tokens, reused=reused, reason=reason)
+
+    def leave_off(self, group: Sequence[Choices], done: int) -> None:
+        """Of the prompts of a group only so many tokens were read. What one was answered with was read with it."""
+        for request in group:
+            first = request.waiting[0]
+            if not first.generated:
+                self._known.cut(first.id, done)
 
     # in and after an answer
 

@@ -158,6 +158,11 @@ class Prefill:
             self.release()
         return count
 
+    def leave_off(self) -> None:
+        """Nobody waits for the rest now: what was read is kept to its last token, but within a chunk."""
+        if self.recording is not None and self.chunk is None and self.start < self.done < self.total:
+            mx.async_eval(self.recording.end(self.caches))
+
     def wait(self) -> None:
         """Until what was launched last is computed."""
         mx.eval(self._state)

@@ -100,11 +100,14 @@ class Prefills:
         if self._piece is not None and self._piece.prefill is prefill:
             self._piece = None
 
-    def drop_abandoned(self) -> None:
-        """But a chunk that is begun is computed to its end where it is kept: whoever asks again goes on from there."""
-        for prefill in list(self):
-            if prefill.abandoned and (prefill.chunk is None or prefill.recording is None):
-                self.drop(prefill)
+    def drop_abandoned(self) -> list[Prefill]:
+        """Gives those that are dropped. But a chunk that is begun is computed to its end where it is kept: whoever asks
+        again goes on from there."""
+        dropped = [one for one in self if one.abandoned and (one.chunk is None or one.recording is None)]
+        for prefill in dropped:
+            prefill.leave_off()
+            self.drop(prefill)
+        return dropped
 
     def leave(self, prefill: Prefill) -> None:
         """All sequences of a complete one have joined the batch. A piece of it may still be waited for."""

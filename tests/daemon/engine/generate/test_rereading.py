@@ -10,10 +10,11 @@ from support.engine_wire import Wire, ask, generator, run
 from support.small_blocks import blocks_of
 
 from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.prefilling.prefill import Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.known_texts import Beginning, KnownTexts
-from mlx_serve.daemon.protocol import Ask, ChatPrompt, Generate, Reread, Started
+from mlx_serve.daemon.protocol import Ask, Cancel, ChatPrompt, Generate, Reread, Started
 
 SIZE = 16
 PROMPT = tokens(5 * SIZE + 3, 1)
@@ -39,6 +40,12 @@ class Asked:
         (started,) = [event for event in self.wire.events[self.number] if isinstance(event, Started)]
         return started.reread
 
+    def cancelled(self, prompt: tuple[int, ...], steps: int) -> None:
+        """Ask, and hang up after so many steps."""
+        self.number += 1
+        script = [[ask(self.number, prompt, 4)], *[[]] * steps, [Cancel(id=self.number)]]
+        run((self.engine, self.wire), iter(script))
+
 
 def test_nothing_is_said_where_nothing_is_missed(loaded: Loaded) -> None:
     """A new prompt, the same again, one that goes on from it, and one that parts from it near its end."""
@@ -59,6 +66,23 @@ def test_what_was_dropped(loaded: Loaded) -> None:
     asked.reread(PROMPT)
     asked.engine._reuse.clear()
     assert asked.reread(PROMPT) == Reread(len(PROMPT) + 3, len(PROMPT) - 1, 0, "evicted")
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3_next"])
+def test_what_was_never_read_is_not_known(name: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client has hung up in the middle of its prompt: nobody has dropped the rest. When that is dropped which was
+    read, it is."""
+    monkeypatch.setattr(Prefill, "_width", lambda prefill, budget: 40)  # whatever the clock says
+    asked = Asked(loaded(name))
+    for steps in range(4):
+        prompt = tokens(15 * SIZE, 6 + steps)
+        asked.cancelled(prompt, steps=steps)
+        assert asked.reread(prompt) is None
+    prompt = tokens(15 * SIZE, 20)
+    asked.cancelled(prompt, steps=3)
+    asked.engine._reuse.clear()
+    reread = asked.reread(prompt)
+    assert reread is not None and reread.reason == "evicted" and 40 <= reread.known < 200
 
 
 def test_where_a_recurrent_layer_cannot_go_on(loaded: Loaded) -> None:

@@ -6,6 +6,7 @@ snapshots where blocks are of 16.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,13 +15,15 @@ from typing import Any
 import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache
 from reference.architectures import VOCABULARY
-from support.engine_wire import Wire, ask, generator, run
+from support.engine_wire import Wire, ask, generator, note_yields, run
 from support.extent import LONG
 from support.small_blocks import blocks_of
 
 from mlx_serve.daemon.engine.generate import reuse
 from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.prefilling.prefill import Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prefix import recording
 from mlx_serve.daemon.protocol import Cancel, Sampling
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"] if LONG else ["gemma3", "qwen3_next"]
@@ -175,6 +178,36 @@ def test_a_client_that_hung_up_and_comes_again(name: str, block: int, loaded: Lo
     session.number = 1
     (answer,), (cached,) = session.round(prompt)
     assert [answer] == session.fresh(prompt) and cached >= 32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_read_for_a_client_that_hung_up(name: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it did so: less than a block is read again, also where recurrent layers have no snapshot nearby."""
+    blocks_of(16, monkeypatch)
+    monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 1 << 20)
+    monkeypatch.setattr(Prefill, "_width", lambda prefill, budget: 40)  # whatever the clock says
+    for steps in range(2, 6):
+        session = Session(loaded(name))
+        prompt = tokens(400, steps)
+        run((session.engine, session.wire), iter([[ask(1, prompt)], *[[]] * steps, [Cancel(id=1)], []]))
+        read = session.engine._prefills.tokens
+        assert 0 < read < len(prompt) - 1
+        session.number = 1
+        (answer,), (cached,) = session.round(prompt)
+        assert read - 16 < cached <= read, steps
+        assert [answer] == session.fresh(prompt)
+
+
+def test_what_was_known_of_a_sequence_that_had_to_wait(loaded: Loaded, block: int) -> None:
+    """Its own prompt and answer, which it finds when it comes back, were not known of its prompt."""
+    session = Session(loaded("llama"))
+    session.round(tokens(20, 1), tokens(20, 2), count=40)
+    yields, calls = note_yields(session.engine), itertools.count()
+    session.engine._scheduler.must_yield = lambda present: next(calls) in (30, 31)  # type: ignore[method-assign]
+    _, cached = session.round(tokens(24, 1), tokens(24, 2), count=40)
+    assert yields and cached == [20, 20]
+    gauges = session.engine.gauges()
+    assert (gauges.prefix_hits, gauges.prefix_tokens) == (2, 40)
 
 
 @pytest.mark.parametrize("name", NAMES)
