@@ -301,18 +301,24 @@ class Generator:
     def _put_back(self, prefill: Prefill) -> None:
         prefill.leave_off()
         self._prefills.drop(prefill)
-        self._reuse.leave_off(prefill.requests, prefill.done)
+        self._note_read(prefill)
         for choices in reversed(prefill.requests):
             choices.waiting[:] = [sequence for sequence in choices.waiting if sequence.reason is None]
             if choices.waiting:
                 self._scheduler.put_back(choices)
+
+    def _note_read(self, prefill: Prefill) -> None:
+        """It goes no further for now."""
+        for request in prefill.requests:
+            for sequence in request.waiting[:1]:
+                self._reuse.note_read(sequence, min(prefill.done, request.length))
 
     # joining it
 
     def _read_prompts(self, budget: int, *, awaited: bool) -> None:
         """`awaited`: the step under way gives first tokens."""
         for prefill in self._prefills.drop_abandoned():
-            self._reuse.leave_off(prefill.requests, prefill.done)
+            self._note_read(prefill)
         self._admission.begin(len(self._batch))
         use_all_cores(not len(self._batch))
         self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)
@@ -329,6 +335,7 @@ class Generator:
             if joining:
                 self._batch.join(prefill.caches, joining, prefill.shift)
             for row, sequence in joining:
+                self._reuse.note_read(sequence, sequence.length)
                 prefill.requests[row].waiting.remove(sequence)
             if prefill.abandoned and prefill in self._prefills.complete:
                 self._prefills.leave(prefill)

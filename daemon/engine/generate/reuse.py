@@ -208,10 +208,7 @@ class Reuse:
         """What each request of a group need not read, as long for all of them, and who keeps what they read. Says of
         each why it is not more."""
         for request in group:
-            first = request.waiting[0]
-            options = options_of(first.request.prompt)
-            request.reread = self._reread(request, options)
-            self._known.remember(first.id, request.chain, request.length, options)
+            request.reread = self._reread(request, options_of(request.waiting[0].request.prompt))
         if self.kept is None:
             return [Match() for _ in group], None
         matches = [request.match for request in group]
@@ -251,12 +248,9 @@ class Reuse:
             return None
         return Reread(known=known.length, common=known.tokens, reused=reused, reason=reason)
 
-    def leave_off(self, group: Sequence[Choices], done: int) -> None:
-        """Of the prompts of a group only so many tokens were read. What one was answered with was read with it."""
-        for request in group:
-            first = request.waiting[0]
-            if not first.generated:
-                self._known.cut(first.id, done)
+    def note_read(self, sequence: Generated, tokens: int) -> None:
+        """So many tokens of it were read, and no more will be for now."""
+        self._known.remember(sequence.id, sequence.chain, tokens, options_of(sequence.request.prompt))
 
     # in and after an answer
 

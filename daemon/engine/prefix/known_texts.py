@@ -49,15 +49,6 @@ class KnownTexts:
         while len(self._texts) > 1 and (self._held > _TOKENS or len(self._texts) > _TEXTS):
             self._forget(next(iter(self._texts)))
 
-    def cut(self, number: int, length: int) -> None:
-        """No more than `length` tokens of what was remembered of sequence `number` were read."""
-        text = self._texts.get(number)
-        if text is None or length >= len(text.tokens):
-            return
-        self._held -= len(text.tokens) - length
-        del text.tokens[length:]
-        del text.names[length // BLOCK :]
-
     def longest(self, chain: Chain, length: int, options: object) -> Beginning:
         """Of all known texts that which the first `length` tokens have most in common with, the newest of these."""
         names = chain.names(length)

@@ -35,10 +35,17 @@ class Asked:
 
     def reread(self, prompt: tuple[int, ...]) -> Reread | None:
         """What is said of a prompt that is asked now."""
-        self.number += 1
-        run((self.engine, self.wire), iter([[ask(self.number, prompt, 4)]]))
-        (started,) = [event for event in self.wire.events[self.number] if isinstance(event, Started)]
-        return started.reread
+        (said,) = self.together(prompt)
+        return said
+
+    def together(self, *prompts: tuple[int, ...]) -> list[Reread | None]:
+        """The same of several that arrive together."""
+        numbers = range(self.number + 1, self.number + 1 + len(prompts))
+        self.number += len(prompts)
+        asks = [ask(number, prompt, 4) for number, prompt in zip(numbers, prompts, strict=True)]
+        run((self.engine, self.wire), iter([asks]))
+        events = [self.wire.events[number] for number in numbers]
+        return [one.reread for some in events for one in some if isinstance(one, Started)]
 
     def cancelled(self, prompt: tuple[int, ...], steps: int) -> None:
         """Ask, and hang up after so many steps."""
@@ -83,6 +90,15 @@ def test_what_was_never_read_is_not_known(name: str, loaded: Loaded, monkeypatch
     asked.engine._reuse.clear()
     reread = asked.reread(prompt)
     assert reread is not None and reread.reason == "evicted" and 40 <= reread.known < 200
+
+
+def test_prompts_that_are_read_at_the_same_time(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one has in common with a longer one that is still being read was not dropped: it was not read yet."""
+    monkeypatch.setattr(Prefill, "_width", lambda prefill, budget: 8)  # whatever the clock says
+    asked = Asked(loaded("llama"))
+    prompts = [(*tokens(SIZE - 4, 7), *tokens(count * SIZE, 30 + count)) for count in (12, 2, 1)]
+    said = asked.together(*prompts)
+    assert "evicted" not in [one.reason for one in said if one is not None]
 
 
 def test_where_a_recurrent_layer_cannot_go_on(loaded: Loaded) -> None:
