@@ -80,8 +80,8 @@ count_decoder = msgspec.json.Decoder(Conversation)
 _ABOUT_THE_ACCOUNT = ignored("there are no accounts here")
 CONVERSATION_FIELDS: Fields = {
     "system": partly(
-        "text, and blocks of type `text`; a first one that begins with `x-anthropic-billing-header:` is left out, for "
-        "it differs between conversations"
+        "text, and blocks of type `text`; a first line that begins with `x-anthropic-billing-header:` is left out, "
+        "for it differs between conversations"
     ),
     "tools": partly(
         "functions, for models whose chat template takes tools; others refuse them. Tools of other types, which "

@@ -66,10 +66,18 @@ def _system(given: str | list[Block] | None) -> str:
     if given is None:
         return ""
     if isinstance(given, str):
-        return given.partition("\n")[2] if given.startswith(BILLING) else given
-    if given and given[0].type == "text" and (given[0].text or "").startswith(BILLING):
-        return _texts(placed(given, "system")[1:])
-    return _text(given, "system")
+        return _without_billing(given)
+    blocks = placed(given, "system")
+    if blocks and blocks[0][1].type == "text":
+        (where, first), *others = blocks
+        left = _without_billing(first.text or "")
+        blocks = [(where, msgspec.structs.replace(first, text=left)), *others] if left else others
+    return _texts(blocks)
+
+
+def _without_billing(text: str) -> str:
+    """The first line is left out where it is the header."""
+    return text.partition("\n")[2] if text.startswith(BILLING) else text
 
 
 def _text(given: str | list[Block], where: str) -> str:

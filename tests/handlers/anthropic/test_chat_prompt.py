@@ -63,6 +63,8 @@ def test_system() -> None:
     assert shown(HI, system=[BILLING, text("a"), text("b")])[0] == {"role": "system", "content": "a\n\nb"}
     assert shown(HI, system=BILLING["text"] + "\nBe brief.")[0]["content"] == "Be brief."
     assert shown(HI, system=[BILLING]) == shown(HI, system=[]) == shown(HI, system="") == [HI]
+    one = BILLING | {"text": BILLING["text"] + "\nBe brief."}
+    assert shown(HI, system=[one, text("b")])[0]["content"] == "Be brief.\n\nb", "the rest of it is the author's"
     later = [text("a"), BILLING]
     assert "billing" in shown(HI, system=later)[0]["content"], "only the first block is not the author's"
 
