@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _MOST = 8 << 30
 _TENTH = 10
 _LARGEST_WRITE = 1 << 30  # macOS refuses two GiB and more in one call
 _SLACK = 16  # making room frees this part of the budget
+_AHEAD = 86400 * 10**9  # nanoseconds that a clock may be set back by
 _NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _numbers = count()
 
@@ -120,16 +122,17 @@ class PrefixFolder:
         with self._locked():
             self._recount(None)
 
-    def reserve(self, key: str, size: int) -> Partial | None:
-        """A file of so many bytes for this model, for which others have made room; None where it is larger than all of
-        the budget. Raises OSError where the disk does not take it, or the folder is not this user's alone."""
+    def reserve(self, key: str, size: int, used: int) -> Partial | None:
+        """A file of so many bytes for this model, used at that time in nanoseconds, for which what was used before has
+        made room; None where that is not enough: it would be the first to go. Raises OSError where the disk does not
+        take it, or the folder is not this user's alone."""
         with self._locked():
-            used = self._usage() if self._counted else self._recount(None)
-            budget = self._limit(used)
-            if used + size > budget:
-                used = self._recount(max(0, budget - max(size, budget // _SLACK)))
-            if used + size > budget:
-                self._note(used)
+            held = self._usage() if self._counted else self._recount(None)
+            budget = self._limit(held)
+            if held + size > budget:
+                held = self._recount(max(0, budget - max(size, budget // _SLACK)), before=used)
+            if held + size > budget:
+                self._note(held)
                 return None
             folder = self.root / key
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -138,7 +141,7 @@ class PrefixFolder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.truncate(descriptor, size)
-                self._note(used + size)
+                self._note(held + size)
             except BaseException:
                 Partial(path, descriptor).abandon()
                 raise
@@ -203,15 +206,18 @@ class PrefixFolder:
         with open(os.open(self.root / "usage", _NEW | os.O_TRUNC, 0o600), "w") as file:
             file.write(str(used))
 
-    def _recount(self, most: int | None, unwanted: Callable[[str], bool] | None = None) -> int:
-        """Make room, and count what is left."""
+    def _recount(
+        self, most: int | None, unwanted: Callable[[str], bool] | None = None, before: int | None = None
+    ) -> int:
+        """Make room, and count what is left. `before`: only what was used before that time makes room."""
         entries = sorted(self._entries(), key=lambda entry: entry.used)
         held = sum(entry.nbytes for entry in entries)
         most = self._limit(held) if most is None else most
         left = []
         for entry in entries:
             over = unwanted is not None and unwanted(entry.path.parent.name)
-            if (over or held > most) and entry.path.suffix != _PARTIAL and remove(entry.path):
+            over = over or (held > most and (before is None or entry.used < before))
+            if over and entry.path.suffix != _PARTIAL and remove(entry.path):
                 held -= entry.nbytes
             else:
                 left.append(entry)
@@ -228,13 +234,15 @@ class PrefixFolder:
 
     def _entries(self) -> Iterator[_Entry]:
         """The files of all models, those under way included; what the dead left half written goes."""
+        latest = time.time_ns() + _AHEAD
         for path in self.root.glob("*/*"):
             with suppress(OSError):
                 found = path.lstat()
+                used = found.st_mtime_ns if found.st_mtime_ns < latest else 0  # of a clock that was wrong
                 if path.suffix == _PARTIAL and _abandoned(path):
                     remove(path)
                 elif path.suffix in (BLOCK, END, _PARTIAL):
-                    yield _Entry(path, found.st_mtime_ns, found.st_size)
+                    yield _Entry(path, used, found.st_size)
 
 
 def remove(path: Path) -> bool:

@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from ....prefix_folder import BLOCK, END, PrefixFolder, remove
+from ..chain import ROOT
 from .block_file import MAGIC, BlockFile, DamagedBlock, Room, encode, read
 
 ARITHMETIC = 2
@@ -103,10 +104,12 @@ class DiskStore:
 
     def write(self, file: BlockFile, used: int | None = None) -> bool:
         """`used`: in nanoseconds, None for now; what it follows had better be used later than it. False where it is
-        here already, is larger than the budget, or something else stands in its place. Raises OSError where the disk
-        does not take it; then nothing of it is left."""
-        name, end = file.header.name, file.header.snapshots is not None
+        here already, what it follows is not, there is no room beside what was used later, or something else stands in
+        its place. Raises OSError where the disk does not take it; then nothing of it is left."""
+        name, parent, end = file.header.name, file.header.parent, file.header.snapshots is not None
         if self.has(name, end=True) or (not end and self.has(name)):
+            return False
+        if parent != ROOT and not (self.has(parent) or self.has(parent, end=True)):
             return False
         published = self._publish(file, self._path(name, end=end), used)
         if published and end:
@@ -115,14 +118,15 @@ class DiskStore:
 
     def _publish(self, file: BlockFile, path: Path, used: int | None) -> bool:
         """As `write`, whatever is there."""
+        used = time.time_ns() if used is None else used
         pieces = encode(file, packed=self.packed)
-        partial = self.files.reserve(self.key, sum(map(len, pieces)))
+        partial = self.files.reserve(self.key, sum(map(len, pieces)), used)
         if partial is None:
             return False
         try:
             for piece in pieces:
                 partial.write(piece)
-            return partial.publish(path, time.time_ns() if used is None else used)
+            return partial.publish(path, used)
         except BaseException:
             partial.abandon()
             raise

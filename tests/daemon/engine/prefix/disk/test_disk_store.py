@@ -271,6 +271,40 @@ def test_the_end_of_a_chain_goes_before_its_beginning(root: Path) -> None:
         assert [one.has(name) for name in names] == [True] * left + [False] * (8 - left)
 
 
+def test_a_text_that_is_longer_than_the_budget(root: Path) -> None:
+    """Its beginning is written and stays, for the rest would be the first to go; a later text takes the place of its
+    end."""
+    size = len(content(block(1)))
+    one, chains = store(root, 8 * size + size // 2), []
+    for first in (1, 101):
+        chain = [block(first)]
+        for number in range(first + 1, first + 20):
+            chain.append(block(number, chain[-1].header.name))
+        chains.append([file.header.name for file in chain])
+        count, begun = (20 if first == 1 else 3), time.time_ns()
+        written = [one.write(file, begun - place * APART) for place, file in enumerate(chain[:count])]
+        assert written == [place < (8 if first == 1 else 3) for place in range(count)]
+    assert [[one.has(name) for name in names].count(True) for names in chains] == [5, 3]
+    assert all(one.has(name) for names, count in zip(chains, (5, 3), strict=True) for name in names[:count])
+
+
+def test_a_block_that_follows_nothing_is_not_written(root: Path) -> None:
+    """Nobody would find it."""
+    one = store(root)
+    assert not one.write(block(2, block(1).header.name)) and not paths(root)
+    assert one.write(block(1)) and one.write(block(2, block(1).header.name))
+
+
+def test_files_of_a_clock_that_was_wrong_make_room(root: Path) -> None:
+    """They were not used a year from now."""
+    size = len(content(block(1)))
+    one = store(root, 3 * size)
+    for number in range(1, 4):
+        assert one.write(block(number), time.time_ns() + (365 * 86400 + number) * 10**9)
+    for number in range(4, 8):
+        assert one.write(block(number))
+
+
 def test_the_budget_is_never_exceeded(root: Path) -> None:
     """By one writer, not for a moment; and what is larger than all of it is not written."""
     size = len(content(block(1)))
