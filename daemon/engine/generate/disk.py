@@ -29,7 +29,7 @@ def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | 
     used, which the log says."""
     caches = make_prompt_cache(model.network)
     if keepable(caches):
-        mx.eval(model.network(mx.array([[0, 0]]), cache=caches))
+        model.network(mx.array([[0, 0]]), cache=caches)  # not evaluated: shapes and types are all that is asked for
         layout = Layout.of(caches)
     else:
         layout = whole_layout(model.network)
