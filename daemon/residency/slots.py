@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("mlx_serve.residency")
 
+SPARE_SECONDS = 10.0
+"""A first prompt has the processor to itself for so long; the next process's imports would take a core from it."""
+
 
 class Slots:
     """One for each model that is in memory, or on its way there or out. `draining`: no new ones are to come."""
@@ -89,8 +92,19 @@ class Slots:
         slot.ready.set_result(None)
         self._admission.share_out()
         self.wake()
-        self.prepare_spare()
+        self._background(self._prepare_later(slot, slot.runner))
         self.rest(slot)
+
+    async def _prepare_later(self, slot: Slot, runner: Runner | None) -> None:
+        """A process for the next model, when those for whom this one was loaded have a first token, or are gone."""
+        if runner is not None:
+            events = [asyncio.create_task(event.wait()) for event in (runner.answered, slot.idle, runner.dead)]
+            try:
+                await asyncio.wait(events, timeout=SPARE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for event in events:
+                    event.cancel()
+        self.prepare_spare()
 
     async def _load_failed(self, slot: Slot, error: BaseException) -> None:
         if isinstance(error, RunnerDied):  # before there was a process for this model

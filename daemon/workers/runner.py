@@ -44,7 +44,8 @@ class EventSink(Protocol):
 
 
 class Runner:
-    """One child process and the work in it. `gauges` are its newest; `process_bytes` it held before its model came."""
+    """One child process and the work in it. `gauges` are its newest; `process_bytes` it held before its model came.
+    `answered`: a first token or another answer has come."""
 
     def __init__(self, child: Child, *, wedged_seconds: float = WEDGED_SECONDS) -> None:
         loop = asyncio.get_running_loop()
@@ -63,6 +64,7 @@ class Runner:
         self._quitting = False
         self._reaping: asyncio.Task[None] | None = None
         self.dead = asyncio.Event()
+        self.answered = asyncio.Event()
         self.model = ""
         self.gauges = protocol.Gauges()
         self.process_bytes = 0
@@ -231,6 +233,8 @@ class Runner:
 
     def _deliver(self, events: Sequence[protocol.Event]) -> None:
         sinks, fed = self._sinks, self._fed
+        if not self.answered.is_set() and any(event.last or type(event) is protocol.Delta for event in events):
+            self.answered.set()
         for event in events:
             sink = sinks.get(event.id)
             if sink is None:

@@ -24,6 +24,7 @@ class FakeRunner:
         self.busy = 0
         self.closed = self.quitting = False
         self.dead = asyncio.Event()
+        self.answered = asyncio.Event()
         self.gauges = Gauges()
         self.death = "it is alive"
         self.request: Load | None = None

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from support.residency_harness import MB, A, B, Build, C, LeaseHolder, ResidencyHarness
-from support.waiting import until
+from support.waiting import settle, until
 
 from mlx_serve.daemon.errors import InsufficientMemory
 
@@ -74,7 +74,7 @@ async def test_two_loads_at_once_share_too(harness: ResidencyHarness) -> None:
     gates = [harness.fleet.hold(name) for name in (A, B)]
     holders = [LeaseHolder(harness, name) for name in (A, B)]
     await until(lambda: set(harness.fleet.loads) == {A, B})
-    shares = [told(harness, name) + PROCESS for name in (A, B)]
+    shares = sorted((told(harness, name) + PROCESS for name in (A, B)), reverse=True)  # either may come first
     assert shares[0] == LIMIT - PROCESS
     assert shares[0] // 2 + shares[1] <= LIMIT
     for gate in gates:
@@ -97,10 +97,11 @@ async def test_a_spare_process_is_kept_only_where_there_is_room(harness: Residen
     """Three models leave less than a process takes: none waits beside them; when one has gone there is room again."""
     for name in (A, B):
         await harness.use_once(name)
-    assert len(harness.fleet.left) == 3
+    await until(lambda: len(harness.fleet.left) == 3)
     harness.store.add(C, size=230 * MB)
     harness.fleet.outcomes[C] = 230 * MB
     await harness.use_once(C)
+    await settle()
     assert len(harness.names) == 3 and len(harness.fleet.left) == 3
     await harness.unload(A)
     await harness.use_once(B)

@@ -10,7 +10,7 @@ from support.runner_process import ask, begun, count, listen, words
 from support.streams import events_of
 
 from mlx_serve.daemon.errors import RequestRejected
-from mlx_serve.daemon.protocol import Accepted, Finished, Generate, TextPrompt, frames
+from mlx_serve.daemon.protocol import Accepted, Finished, Gauges, Generate, Reading, Started, Step, TextPrompt, frames
 from mlx_serve.daemon.workers.runner import Runner
 
 
@@ -29,6 +29,14 @@ async def test_events_come_in_order(child: Runner) -> None:
 async def test_two_at_once_get_their_own_events(child: Runner) -> None:
     one, two = (events_of(child, Generate(prompt=TextPrompt(text=text))) for text in ("a b", "c d"))
     assert [words(answer) for answer in await asyncio.gather(listen(one), listen(two))] == [["a", "b"], ["c", "d"]]
+
+
+async def test_an_answer_has_come_with_its_first_token(child: Runner) -> None:
+    """That a prompt waits, or is being read, is none."""
+    child._take(Step(events=(Accepted(id=7, prompt_tokens=5), Started(id=7), Reading(id=7, tokens=1)), gauges=Gauges()))
+    assert not child.answered.is_set()
+    await begun(child, "wait")
+    assert child.answered.is_set()
 
 
 async def test_a_slow_reader_holds_nobody_up(child: Runner) -> None:

@@ -26,7 +26,9 @@ def test_nothing_is_computed(name: str, loaded: Callable[[str], LanguageModel], 
     is what caches with tokens in them have."""
     files = PrefixFiles(str(tmp_path / "files"), "model", PLENTY)
     computed = loaded(name)
-    request = Load(path=str(make(name, tmp_path).folder), name=name, kind="llm", max_batch=8, prefill_tokens_per_step=64)
+    request = Load(
+        path=str(make(name, tmp_path).folder), name=name, kind="llm", max_batch=8, prefill_tokens_per_step=64
+    )
     model = load(request)[0]
     lost = tmp_path / "lost.safetensors"
     mx.save_safetensors(str(lost), {"nothing": mx.zeros(1)})
