@@ -1,6 +1,7 @@
 """The child process of one model: `python -m mlx_serve.daemon.engine.main --fd N`, N one end of a socketpair.
 
-It imports what a model needs, says Hello, waits for Load, and runs the engine until the parent sends Quit or ends.
+It imports what a model needs, has its prompt process do the same, says Hello, waits for Load, and runs the engine until
+the parent sends Quit or ends.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from ... import machine
 from .. import protocol
 from . import cudnn_files
 from .blas import prefer_openblas
+from .mailbox import Mailbox
 from .process import import_mlx_lm, inherit, watch_for_parent
+from .prompt.prompt_process import PromptProcess
 
 
 def main() -> None:
     sock = inherit()
     hint = prefer_openblas()
     watch_for_parent(sock)
+    mailbox = Mailbox(sock)
+    prompts = PromptProcess(mailbox.queue.put)  # its imports take as long as a small model's load
     try:
         hello = _import_engine(notes=(hint,) if hint else ())
     except Exception as error:
@@ -27,7 +32,7 @@ def main() -> None:
     cudnn_files.begin(hello.backend)
     from .serve import live
 
-    live(sock, hello)
+    live(mailbox, prompts, hello)
     sys.stdout.flush()
     os._exit(0)
 

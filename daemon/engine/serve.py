@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -40,19 +39,17 @@ CLOSE_SECONDS = 3.0  # less than the daemon waits for the process's end
 Model = LanguageModel | Embedder | Reranker
 
 
-def live(sock: socket.socket, hello: protocol.Hello) -> None:
-    """Returns when the parent says Quit or the model cannot be loaded."""
-    mailbox = Mailbox(sock)
+def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> None:
+    """Returns when the parent says Quit or the model cannot be loaded. `prompts` deliver to the mailbox."""
     mailbox.send(hello)
     mailbox.start()
-    request = mailbox.queue.get()
-    if not isinstance(request, protocol.Load):
-        return
     attention.install()
     if backend() == "cpu":  # where MLX would run the C++ compiler for what it fuses (kernels/)
         mx.disable_compile()
-    prompts = PromptProcess(mailbox.queue.put)
     install_for_cpu()
+    request = mailbox.queue.get()
+    if not isinstance(request, protocol.Load):
+        return
     with signs_of_life(mailbox):
         loaded = _load(request, mailbox, prompts)
     if loaded is None:
