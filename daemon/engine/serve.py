@@ -47,6 +47,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     if backend() == "cpu":  # where MLX would run the C++ compiler for what it fuses (kernels/)
         mx.disable_compile()
     install_for_cpu()
+    release_pool()  # of what was measured there
     request = mailbox.queue.get()
     if not isinstance(request, protocol.Load):
         return

@@ -5,7 +5,9 @@ usage: cold.py [--shape tiny | --model FOLDER] [--rounds 5] [--against CHECKOUT]
 Each round the model is unloaded and the next spare child is let finish its imports; then a request comes. `cold`: until
 its first token. `read`: its files, read from the page cache. `prefill`: until the first token of a prompt as long that
 comes to the loaded model. `ratio`: cold / (read + prefill). `cpu`: what all processes of the daemon took of the
-processor until the first token, in seconds, the next spare's imports not counted as far as they begin later.
+processor until the first token, in seconds, the next spare's imports not counted as far as they begin later;
+`cpu ratio`: that to the processor's seconds of the prefill and of reading the files, which others at work do not change
+as they do the clock.
 `--against`: the daemon of another checkout, in turns. `--swap`: two models in turns in a daemon that keeps one, so that
 each request puts the other out; tells the memory of all processes after each round.
 """
@@ -19,7 +21,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,20 +36,27 @@ OTHER = "local/other"
 
 @dataclass(frozen=True)
 class Cold:
-    """Seconds of one round; `cpu` of the processor."""
+    """Seconds of one round; `cpu` and `prefill_cpu` of the processor, and so is `read_cpu`."""
 
     cold: float
     cpu: float
     prefill: float
+    prefill_cpu: float
     read: float
+    read_cpu: float
 
     @property
     def ratio(self) -> float:
         return self.cold / (self.read + self.prefill)
 
+    @property
+    def cpu_ratio(self) -> float:
+        return self.cpu / (self.read_cpu + self.prefill_cpu)
 
-def first_token(server: servers.Server, model: str, prompt: str) -> float:
-    """Seconds until the first event with text of a streamed answer. Raises RuntimeError where it is refused."""
+
+def first_token(server: servers.Server, model: str, prompt: str, first: Callable[[], None] = lambda: None) -> float:
+    """Seconds until the first event with text of a streamed answer; `first` is called then. Raises RuntimeError where
+    it is refused."""
     body = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 2, "temperature": 0}
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
     began = time.perf_counter()
@@ -63,6 +72,7 @@ def first_token(server: servers.Server, model: str, prompt: str) -> float:
                 choices = json.loads(line[6:])["choices"]
                 if choices and choices[0]["delta"].get("content") is not None and choices[0]["delta"]["content"] != "":
                     seconds = time.perf_counter() - began
+                    first()
     return time.perf_counter() - began if seconds is None else seconds
 
 
@@ -112,18 +122,32 @@ def rest(server: servers.Server) -> None:
         before = now
 
 
+def timed(server: servers.Server, prompt: str) -> tuple[float, float]:
+    """Seconds until a first token, by the clock and of the processor."""
+    before, used = cpu(server), 0.0
+
+    def first() -> None:
+        nonlocal used
+        used = cpu(server) - before
+
+    return first_token(server, servers.MODEL, prompt, first), used
+
+
 def rounds(server: servers.Server, folder: Path, words: int) -> Iterator[Cold]:
     source = random.Random(1)
     while True:
         rest(server)
+        own = time.process_time()
         reading = read(folder)
-        before = cpu(server)
-        cold = first_token(server, servers.MODEL, text(source, words))
-        used = cpu(server) - before
-        rest(server)
-        prefill = statistics.median(first_token(server, servers.MODEL, text(source, words)) for _ in range(3))
+        own = time.process_time() - own
+        cold, used = timed(server, text(source, words))
+        warm = []
+        for _ in range(3):
+            rest(server)
+            warm.append(timed(server, text(source, words)))
+        prefill, prefill_cpu = (statistics.median(values) for values in zip(*warm, strict=True))
         servers.command(server, "unload", servers.MODEL)
-        yield Cold(cold, used, prefill, reading)
+        yield Cold(cold, used, prefill, prefill_cpu, reading, own)
 
 
 def swap(server: servers.Server, words: int, count: int) -> None:
@@ -164,13 +188,13 @@ def main() -> None:
                 seen[name].append(one)
                 print(
                     f"{name:12s} cold {one.cold:6.2f} s, cpu {one.cpu:6.2f} s, read {one.read:5.2f}, "
-                    f"prefill {one.prefill:5.2f}, ratio {one.ratio:5.2f}",
+                    f"prefill {one.prefill:5.2f}, ratio {one.ratio:5.2f}, cpu ratio {one.cpu_ratio:5.2f}",
                     flush=True,
                 )
     for name, all_ in seen.items():
         parts = {
             part: statistics.median(getattr(one, part) for one in all_)
-            for part in ("cold", "cpu", "read", "prefill", "ratio")
+            for part in ("cold", "cpu", "read", "prefill", "prefill_cpu", "ratio", "cpu_ratio")
         }
         print(f"{name}: medians " + ", ".join(f"{part} {value:.2f}" for part, value in parts.items()))
 

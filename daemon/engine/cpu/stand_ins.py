@@ -11,11 +11,16 @@ import mlx.core as mx
 from ..device import backend
 from .block_attention import Attention
 from .exponentials import Sigmoid, pay
+from .few_rows import rows_that_pay
 
 
 def install_for_cpu() -> None:
-    """In this process, once, where MLX computes on the processor and it pays on this one."""
-    if backend() != "cpu" or isinstance(mx.sigmoid, Sigmoid) or not pay():
+    """In this process, once, where MLX computes on the processor and it pays on this one. What layers of a model will
+    ask about this processor is measured here too, for nobody waits yet."""
+    if backend() != "cpu":
+        return
+    rows_that_pay()
+    if isinstance(mx.sigmoid, Sigmoid) or not pay():
         return
     mx.sigmoid = Sigmoid(mx.sigmoid)
     mx.fast.scaled_dot_product_attention = Attention(mx.fast.scaled_dot_product_attention)

@@ -21,7 +21,7 @@ from ..encode.padding import pad
 from ..encode.row_job import RowJob
 from ..encode.tokenizer import load_tokenizer
 from ..model.model_folder import UseTokenizer, read_json, reading
-from ..model.precision import widen
+from ..model.precision import read_weights, widen
 from ..prompt.prompt_frames import EmbedData
 from ..prompt.refused import Refused
 from ..shapes import Shapes
@@ -136,7 +136,7 @@ def load_embedder(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
         if decoder and "lm_head" in network:
             network.pop("lm_head")  # never read: vectors come from the states before it
         precision = widen(network, request.memory_limit)
-        mx.eval(network.parameters())
+        read_weights(network)
         use_tiles(network)
         encoder: Encoder = decoder_states(network, config) if decoder else network
         facts = Facts.of(network, config)

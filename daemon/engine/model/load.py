@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 from transformers import AutoTokenizer
 
 from ...parameters import TABLE
@@ -26,7 +25,7 @@ from ..prompt.prompt_frames import SightData
 from .joined import join
 from .model_folder import UseTokenizer, context_length, read_json, reading, tokenizer_options
 from .network import open_network
-from .precision import widen
+from .precision import read_weights, widen
 from .trial import Trial, try_out
 
 _LARGEST_NUMBER = 1e18  # JSON knows greater ones, infinity among them, and Python reads NaN
@@ -102,7 +101,7 @@ def _bring_in(network: Any, memory: int | None) -> str:
     precision = widen(network, memory)
     if backend() != "cpu":  # there a product is cheap to begin, and taking its parts from one another is not
         join(network)
-    mx.eval(network.parameters())
+    read_weights(network)
     use_tiles(network)
     return precision
 

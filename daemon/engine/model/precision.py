@@ -49,6 +49,16 @@ def widen(network: Any, memory: int | None) -> str:
     return "" if any(True for _ in _packed(network)) else "float32"
 
 
+def read_weights(network: Any) -> None:
+    """Bring the weights of a lazily loaded network into memory. On a CPU one after the other: of all at once, MLX would
+    hold many in half precision beside those in float32, for it allocates for the next ones while these are read."""
+    if backend() != "cpu":
+        mx.eval(network.parameters())
+        return
+    for _, array in tree_flatten(network.parameters()):
+        mx.eval(array)
+
+
 def _packed(network: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Each packed layer that has an unpacked counterpart: what holds it, under which name or number, and itself."""
     for _, module in network.named_modules():

@@ -18,7 +18,7 @@ from ..encode.open import open_classifier, open_decoder
 from ..encode.row_job import RowJob
 from ..encode.tokenizer import length_limit, load_tokenizer
 from ..model.model_folder import UnsupportedModel, UseTokenizer, read_json, reading
-from ..model.precision import widen
+from ..model.precision import read_weights, widen
 from ..prompt.prompt_frames import RerankData
 from ..shapes import Shapes
 from ..texts.row import Row
@@ -85,7 +85,7 @@ def load_reranker(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
         tokenizer = load_tokenizer(folder, use_tokenizer)
         network = open_decoder(folder, config) if decoder else open_classifier(folder, config)
         precision = widen(network, request.memory_limit)
-        mx.eval(network.parameters())
+        read_weights(network)
         use_tiles(network)
         facts = Facts.of(network, config)
         longest = length_limit(config, tokenizer, None, request.context_length)

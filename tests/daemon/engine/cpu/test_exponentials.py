@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
 
-from mlx_serve.daemon.engine.cpu import exponentials, stand_ins, stopwatch
+from mlx_serve.daemon.engine.cpu import exponentials, few_rows, stand_ins, stopwatch
 from mlx_serve.daemon.engine.cpu.block_attention import Attention
 from mlx_serve.daemon.engine.cpu.exponentials import WORTHWHILE, Sigmoid, exp2
 
@@ -85,6 +86,15 @@ def test_they_are_exchanged_once_and_where_it_pays(monkeypatch: pytest.MonkeyPat
         assert isinstance(mx.sigmoid, Sigmoid) is pays
         assert isinstance(mx.fast.scaled_dot_product_attention, Attention) is pays
         assert not pays or not isinstance(mx.sigmoid._plain, Sigmoid)
+
+
+@pytest.mark.usefixtures("names")
+def test_a_load_finds_measured_what_layers_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process does so while it waits for its model, once."""
+    few_rows.rows_that_pay.cache_clear()
+    stand_ins.install_for_cpu()
+    monkeypatch.setattr(few_rows, "faster", lambda *_: pytest.fail("it is measured now"))
+    few_rows.use_tiles(nn.Linear(8, 8))
 
 
 @pytest.mark.usefixtures("names")

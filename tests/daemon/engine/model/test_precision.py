@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 import pytest
 from mlx.utils import tree_flatten
 from mlx_lm.convert import convert
 from mlx_lm.utils import load_model, save_model
 
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
+from mlx_serve.daemon.engine.model.precision import read_weights, widen
 from mlx_serve.daemon.protocol import Load, Loaded
 
 
@@ -99,3 +101,20 @@ def test_experts_are_unpacked_too(checkpoint: Callable[[str], Path], tmp_path: P
     tokens = mx.array([[1, 2, 3, 4]])
     expected = original(tokens)
     assert mx.abs(model.network(tokens) - expected).max() <= 1e-4 * mx.abs(expected).max()
+
+
+def test_reading_takes_memory_for_one_weight_beside_those_that_are_wide(tmp_path: Path) -> None:
+    """Not for half of all weights again, which a machine that just has room for them would not have."""
+    layers, size = 32, 256
+    file, rows = str(tmp_path / "half.safetensors"), mx.ones((size, size), mx.bfloat16)
+    mx.save_safetensors(file, {f"layers.{place}.weight": rows for place in range(layers)})
+    network = nn.Sequential(*(nn.Linear(size, size, bias=False) for _ in range(layers)))
+    network.load_weights(file)
+    widen(network, None)
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    read_weights(network)
+    wide = 4 * size * size
+    assert mx.get_active_memory() - before >= layers * wide
+    assert mx.get_peak_memory() - before <= (layers + 2) * wide
