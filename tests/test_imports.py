@@ -91,7 +91,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.grammar.call_shape",
     ),
     "daemon.engine.cache": ("daemon.engine.device", "daemon.engine.shapes"),
-    "daemon.engine.cpu": ("daemon.engine.device",),
+    "daemon.engine.cpu": ("daemon.engine.device", "daemon.engine.instructions"),
     "daemon.engine.cuda": (),
     "daemon.engine.model": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.shapes"),
@@ -99,7 +99,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.output", "daemon.engine.output.formats"),
         *("daemon.engine.prompt.prompt_frames", "daemon.engine.prompt.insertion.markers"),
     ),
-    "daemon.engine.kernels": (),
+    "daemon.engine.kernels": ("daemon.engine.instructions",),
     "daemon.engine.vision": (
         *("daemon.protocol", "daemon.engine.device", "daemon.engine.model", "daemon.engine.prompt.prompt_frames"),
         "daemon.engine.prompt.pictures",

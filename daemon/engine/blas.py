@@ -5,10 +5,10 @@ A library that is loaded globally before MLX wins the look-up of its symbols. No
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from pathlib import Path
 
+from .cpu.core_type import load
 from .cpu.threads import adopt, prepare
 
 NAMES = ("libopenblas.so.0", "libopenblas.so")
@@ -25,7 +25,7 @@ def prefer_openblas() -> str | None:
     prepare()
     for name in NAMES:
         try:
-            adopt(ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL))
+            adopt(load(name))
         except OSError:
             continue
         return None
