@@ -11,10 +11,10 @@ COPIES = 'cp "$source" "$library"'
 
 
 def compiler(folder: Path, body: str) -> str:
-    """Make `folder` hold a g++ that runs this shell code, in which `$source` and `$library` are the paths; a PATH with
-    it in front."""
+    """Make `folder` hold a g++ that runs this shell code, in which `$source` and `$library` are the paths and
+    `$arguments` everything; a PATH with it in front."""
     folder.mkdir(exist_ok=True)
-    take = 'while [ "$#" -gt 3 ]; do shift; done\nsource=$1 library=$3\n'
+    take = 'arguments="$*"; while [ "$#" -gt 3 ]; do shift; done\nsource=$1 library=$3\n'
     (folder / "g++").write_text(f"#!/bin/sh\n{take}{body}\n")
     (folder / "g++").chmod(0o700)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"

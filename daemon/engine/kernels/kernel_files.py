@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..instructions import instruction_sets
+
 MOST_FILES = 512
 MOST_BYTES = 64 << 20
 LOCK_SECONDS = 0.2
@@ -26,8 +28,11 @@ _PART = ".part"
 
 
 def folder_name(version: str) -> str:
-    """For kernels that this version of MLX has compiled on this machine: a home may be on the network."""
-    return "-".join((version, platform.machine(), *platform.libc_ver())).replace("/", "_")
+    """For kernels that this version of MLX has compiled on this machine, for its processor: a home may be on the
+    network, and a virtual machine on another one tomorrow."""
+    made_for = " ".join(sorted(instruction_sets()))
+    digest = hashlib.sha256(made_for.encode()).hexdigest()[:8]
+    return "-".join((version, platform.machine(), digest, *platform.libc_ver())).replace("/", "_")
 
 
 class KernelFiles:

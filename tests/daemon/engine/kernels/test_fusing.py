@@ -115,23 +115,24 @@ def test_no_compiler_starts_while_somebody_waits(make: Make, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "said", "made"),
     [
-        ("echo 'x: fatal error: no space' >&2; exit 1", "(status 1): x: fatal error: no space"),
-        ("exit 0", "FileNotFoundError"),
-        (f"{COPIES}; kill -9 $PPID", "ended with status -9"),
+        ("echo 'x: fatal error: no space' >&2; exit 1", "(status 1): x: fatal error: no space", 2),
+        ("exit 0", "FileNotFoundError", 1),
+        (f"{COPIES}; kill -9 $PPID", "ended with status -9", 1),
     ],
 )
 def test_a_failure_is_told_once_and_changes_nothing(
-    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, said: str
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, said: str, made: int
 ) -> None:
+    """`made`: calls of the compiler, which is tried without the further flags too."""
     steps = Steps(tmp_path, "a")
     one = make(steps, body=body)
     rest(one)
     rest(one)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("compile kernels: ") and line.endswith("decode steps stay as they are") and said in line
-    assert not steps.fused and calls(tmp_path) == 1
+    assert not steps.fused and calls(tmp_path) == made
 
 
 def test_a_read_only_home_with_all_kernels_is_enough_and_without_them_it_is_told(

@@ -125,3 +125,11 @@ def test_one_waits_for_the_other(files: KernelFiles, monkeypatch: pytest.MonkeyP
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_kernels_are_for_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home may be on the network, and code for another processor would end the process."""
+    monkeypatch.setattr(kernel_files, "instruction_sets", lambda: frozenset({"avx2"}))
+    one = folder_name("0.0.2")
+    monkeypatch.setattr(kernel_files, "instruction_sets", lambda: frozenset({"avx2", "avx512f"}))
+    assert folder_name("0.0.2") != one

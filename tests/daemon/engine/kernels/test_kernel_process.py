@@ -92,6 +92,18 @@ def test_a_failure_is_told_in_a_sentence(start: Start, files: KernelFiles, body:
     assert process.returncode == 1 and files.read("one") is None
 
 
+def test_a_compiler_that_knows_none_of_the_further_flags_compiles_without_them(
+    start: Start, files: KernelFiles, tmp_path: Path
+) -> None:
+    """What goes by the name of g++ may be another one."""
+    process = start(COPIES, "one")
+    assert told(process) == ""
+    picky = f'case "$arguments" in *-march=native*) echo 1 >>{tmp_path}/refused; exit 1;; esac; {COPIES}'
+    process = start(picky, "two", wanted="more")
+    assert told(process) == "" and process.returncode == 0
+    assert (tmp_path / "refused").exists() and files.read("two") == b"source of two"
+
+
 def test_a_folder_that_cannot_be_written_is_told(start: Start, files: KernelFiles) -> None:
     files.folder.parent.write_text("a file where a folder should be")
     process = start(COPIES, "one")
