@@ -91,7 +91,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.grammar.call_shape",
     ),
     "daemon.engine.cache": ("daemon.engine.device", "daemon.engine.shapes"),
-    "daemon.engine.cpu": ("daemon.engine.device", "daemon.engine.instructions"),
+    "daemon.engine.cpu": ("daemon.engine.device", "daemon.engine.instructions", "daemon.engine.kernels"),
     "daemon.engine.cuda": (),
     "daemon.engine.model": (
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.shapes"),

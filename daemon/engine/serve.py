@@ -13,7 +13,7 @@ import msgspec
 
 from .. import protocol
 from .cache import attention
-from .cpu.stand_ins import install_for_cpu
+from .cpu import stand_ins
 from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
@@ -46,7 +46,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     attention.install()
     if backend() == "cpu":  # where MLX would run the C++ compiler for what it fuses (kernels/)
         mx.disable_compile()
-    install_for_cpu()
+    stand_ins.install_for_cpu()
     release_pool()  # of what was measured there
     request = mailbox.queue.get()
     if not isinstance(request, protocol.Load):
@@ -117,7 +117,8 @@ def _fusing(model: Model, request: protocol.Load, busy: Callable[[], bool]) -> C
     """What a rest does about kernels for the processor."""
     if request.kernels is None or backend() != "cpu" or not isinstance(model, LanguageModel) or not model.batchable:
         return lambda: None
-    return Fusing(functions(model.network), request.max_batch, Path(request.kernels), busy)
+    steps = functions(model.network)
+    return Fusing([*steps, *stand_ins.functions()], request.max_batch, Path(request.kernels), busy)
 
 
 def _warm_up(model: LanguageModel, limits: Limits) -> None:

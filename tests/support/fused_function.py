@@ -14,7 +14,9 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlx_serve.daemon.engine.cpu.exponentials import exp2
 from mlx_serve.daemon.engine.kernels import kernel_process
+from mlx_serve.daemon.engine.kernels.elementwise import Elementwise
 from mlx_serve.daemon.engine.kernels.fused import Fused
 from mlx_serve.daemon.engine.kernels.fusing import Fusing
 from mlx_serve.daemon.engine.model.replayed import Replayed
@@ -26,6 +28,14 @@ def gated(own: list[mx.array], x: mx.array) -> Sequence[mx.array]:
 
 def other(own: list[mx.array], x: mx.array) -> Sequence[mx.array]:
     return [mx.exp(x) * x - mx.sigmoid(x)]
+
+
+def power(x: mx.array) -> mx.array:
+    return mx.exp(x * 0.6931471805599453)
+
+
+def logistic(x: mx.array) -> mx.array:
+    return 1.0 / (1.0 + mx.exp(-x))
 
 
 def rest(fusing: Fusing) -> None:
@@ -48,18 +58,26 @@ def missing(outputs: Any) -> bool:
 
 
 def fuse_one(root: Path, compiled: int) -> None:
-    """One kernel for any number of rows, and for arrays that lie otherwise in memory."""
+    """One kernel for any number of rows, and for arrays that lie otherwise in memory; and what computes number by
+    number."""
     weights: list[mx.array] = []
     x, spread = mx.random.normal((2, 8)), mx.random.normal((2, 16))[:, ::2]
     replayed = Replayed(gated)
     plain = [replayed(weights, one)[0] for one in (x, spread)]
-    fusing = Fusing([replayed], 2, root, lambda: False)
+    numbers = [Elementwise(*ways, lambda *_: True) for ways in ((power, exp2), (logistic, mx.sigmoid))]
+    fusing = Fusing([replayed, *numbers], 2, root, lambda: False)
     rest(fusing)
     assert len(fusing.compiled) == compiled, fusing.compiled
     assert replayed.fused
     for one, expected in zip((x, spread), plain, strict=True):
         assert close(replayed(weights, one)[0], expected)
     assert replayed.fused, "and was not given up"
+    for one, plainly in zip(numbers, (exp2, mx.sigmoid), strict=True):
+        turned = mx.linspace(-80, 0, 30).reshape(3, 1, 10).swapaxes(0, 2)
+        for y in (-mx.abs(spread), turned, mx.array([-mx.inf, mx.nan])):
+            found = one(y)
+            assert found.shape == y.shape and mx.allclose(found, plainly(y), rtol=1e-5, atol=1e-30, equal_nan=True)
+        assert one.fused
     assert missing(lambda: Fused(other)(weights, x))
     mx.enable_compile()
     as_it_lies = mx.compile(lambda y: gated([], y))(spread)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import mlx.core as mx
 
 from ..device import backend
+from ..kernels.elementwise import Elementwise
 from .block_attention import Attention
-from .exponentials import Sigmoid, pay
+from .exponentials import LOGISTIC, POWER, Sigmoid, pay
 from .few_rows import rows_that_pay
 
 
@@ -24,3 +25,8 @@ def install_for_cpu() -> None:
         return
     mx.sigmoid = Sigmoid(mx.sigmoid)
     mx.fast.scaled_dot_product_attention = Attention(mx.fast.scaled_dot_product_attention)
+
+
+def functions() -> list[Elementwise]:
+    """Those of the exchanged that are faster once they are fused."""
+    return [POWER, LOGISTIC] if isinstance(mx.sigmoid, Sigmoid) else []

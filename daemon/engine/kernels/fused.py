@@ -17,11 +17,13 @@ class Fused:
     beside the lists, which are the same at each call, are made contiguous first, which they mostly are.
     """
 
-    def __init__(self, function: Callable[..., Sequence[mx.array]]) -> None:
+    def __init__(self, function: Callable[..., Sequence[mx.array]], *, shapeless: bool = False) -> None:
+        """`shapeless`: traced once for all shapes, which a function that computes number by number allows."""
+
         def contiguous(*arguments: Argument) -> list[mx.array]:
             return list(function(*(one if isinstance(one, list) else mx.contiguous(one) for one in arguments)))
 
-        self._compiled = mx.compile(contiguous)
+        self._compiled = mx.compile(contiguous, shapeless=shapeless)
         self.proven = False
 
     def __call__(self, *arguments: Argument) -> list[mx.array]:

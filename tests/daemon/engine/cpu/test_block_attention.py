@@ -16,6 +16,7 @@ from mlx_serve.daemon.engine.cpu import block_attention as attention
 from mlx_serve.daemon.engine.cpu import exponentials
 from mlx_serve.daemon.engine.cpu.block_attention import Attention
 from mlx_serve.daemon.engine.cpu.exponentials import Sigmoid
+from mlx_serve.daemon.engine.kernels.elementwise import Elementwise
 
 PLAIN = mx.fast.scaled_dot_product_attention
 
@@ -61,6 +62,39 @@ def test_it_gives_what_mlx_gives(
     expected = PLAIN(q, k, v, scale=0.25, mask=mask)
     assert found.shape == expected.shape
     np.testing.assert_allclose(np.array(found), np.array(expected), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", masks(1, 1, 1, 1))
+@pytest.mark.parametrize("sizes", [(1, 4, 2, 1, 48), (3, 6, 2, 1, 100), (2, 4, 4, 1, 33)])
+def test_a_decode_step_gives_what_mlx_gives(
+    monkeypatch: pytest.MonkeyPatch, kind: str, sizes: tuple[int, int, int, int, int]
+) -> None:
+    """Twice with one mask, as the layers of a step have it, and then with another one."""
+    monkeypatch.setattr(attention, "WORTHWHILE_STEP", 0)
+    monkeypatch.setattr(Elementwise, "fused", True)
+    rows, heads, _, queries, keys = sizes
+    q, k, v = inputs(*sizes)
+    own = Attention(lambda *_, **__: pytest.fail("not its own"))
+    mask = masks(rows, heads, queries, keys)[kind]
+    other = mx.arange(keys) % 2 > 0
+    for one in (mask, mask, other):
+        found, expected = (way(q, k, v, scale=0.25, mask=one) for way in (own, PLAIN))
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(np.array(found), np.array(expected), rtol=0, atol=1e-5)
+
+
+def test_a_decode_step_is_mlx_s_until_exponentials_are_fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where it has few scores."""
+    asked: list[int] = []
+    own = Attention(lambda *arrays, **_: asked.append(1) or arrays[0])
+    q, k, v = inputs(8, 4, 2, 1, 256)
+    own(q, k, v, scale=0.5)
+    assert asked == [1]
+    monkeypatch.setattr(Elementwise, "fused", True)
+    own(q, k, v, scale=0.5)
+    assert asked == [1]
+    own(*inputs(1, 4, 2, 1, 256), scale=0.5)
+    assert asked == [1, 1]
 
 
 def test_values_may_be_of_another_width(monkeypatch: pytest.MonkeyPatch) -> None:
