@@ -13,6 +13,7 @@ from ..kernels.elementwise import Elementwise
 from .block_attention import Attention
 from .exponentials import LOGISTIC, POWER, Sigmoid, pay
 from .few_rows import rows_that_pay
+from .rotation import Rotation
 
 
 def install_for_cpu() -> None:
@@ -25,6 +26,7 @@ def install_for_cpu() -> None:
         return
     mx.sigmoid = Sigmoid(mx.sigmoid)
     mx.fast.scaled_dot_product_attention = Attention(mx.fast.scaled_dot_product_attention)
+    mx.fast.rope = Rotation(mx.fast.rope)  # type: ignore[assignment]
 
 
 def functions() -> list[Elementwise]:

@@ -12,6 +12,7 @@ import pytest
 from mlx_serve.daemon.engine.cpu import exponentials, few_rows, stand_ins, stopwatch
 from mlx_serve.daemon.engine.cpu.block_attention import Attention
 from mlx_serve.daemon.engine.cpu.exponentials import WORTHWHILE, Sigmoid, exp2
+from mlx_serve.daemon.engine.cpu.rotation import Rotation
 
 INFINITY = float("inf")
 
@@ -72,9 +73,9 @@ def test_what_is_faster_is_measured_in_turns(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def names() -> Iterator[None]:
     """The names that are exchanged have afterwards what they had before."""
-    sigmoid, attention = mx.sigmoid, mx.fast.scaled_dot_product_attention
+    sigmoid, attention, rope = mx.sigmoid, mx.fast.scaled_dot_product_attention, mx.fast.rope
     yield
-    mx.sigmoid, mx.fast.scaled_dot_product_attention = sigmoid, attention
+    mx.sigmoid, mx.fast.scaled_dot_product_attention, mx.fast.rope = sigmoid, attention, rope
 
 
 @pytest.mark.usefixtures("names")
@@ -85,6 +86,7 @@ def test_they_are_exchanged_once_and_where_it_pays(monkeypatch: pytest.MonkeyPat
         stand_ins.install_for_cpu()
         assert isinstance(mx.sigmoid, Sigmoid) is pays
         assert isinstance(mx.fast.scaled_dot_product_attention, Attention) is pays
+        assert isinstance(mx.fast.rope, Rotation) is pays
         assert not pays or not isinstance(mx.sigmoid._plain, Sigmoid)
 
 
