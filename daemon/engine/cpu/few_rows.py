@@ -55,9 +55,9 @@ def product(x: mx.array, weight: mx.array, most_rows: int) -> mx.array:
         return x @ weight.T
     flat, whole = x.reshape(rows, inputs), outputs - outputs % size
     tiles = weight if whole == outputs else weight[:whole]
-    result = (flat @ tiles.reshape(-1, size, inputs).swapaxes(-1, -2)).swapaxes(0, 1).reshape(rows, whole)
+    result = (flat @ tiles.reshape(-1, size, inputs).swapaxes(-1, -2)).swapaxes(0, 1)
     if whole != outputs:
-        result = mx.concatenate([result, flat @ weight[whole:].T], axis=-1)
+        result = mx.concatenate([result.reshape(rows, whole), flat @ weight[whole:].T], axis=-1)
     return result.reshape(*x.shape[:-1], outputs)
 
 

@@ -93,6 +93,11 @@ class Batch:
     def nbytes(self) -> int:
         return self._forward.nbytes
 
+    @property
+    def waits(self) -> bool:
+        """Whether the next launch waits for what it computes, if the same rows are in it."""
+        return self._sampler.waits
+
     def join(self, caches: list[Any], joining: list[tuple[int, Sequence]], shift: int = 0) -> None:
         """Take sequences whose tokens but the last one are in `caches`, each with its row there. `shift`: what they add
         to a token's place to have its position."""

@@ -211,9 +211,10 @@ class Generator:
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
         first = before is not None and any(not sequence.generated for sequence in before.sequences)
         early = before is None or self.pipelining.early(len(self._batch), self._batch.nbytes)
-        if before is not None and (not early or (first and self._prefills.blocking)):
+        blocking = self._batch.waits or (first and self._prefills.blocking)
+        if before is not None and (blocking or not early):
             self._note_stops(before)
-            if first:  # tokens wait for no launch
+            if blocking or first:  # tokens wait for no launch
                 self._take(before, launched_at)
                 return
         self._leave()

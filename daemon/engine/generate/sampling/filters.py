@@ -6,16 +6,17 @@ row's result depends on which others are filtered beside it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 
 import mlx.core as mx
+import numpy as np
 
 from ...device import backend
 
 _NARROWEST, _WIDEST = 64, 1024
 _BLOCK = 32
-_SORTED = 1024
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Filter:
     min_p: float
 
     def width(self, vocabulary: int) -> int:
-        """How many of the row's largest logits have to be sorted; 0: none, for top-p alone needs no order.
+        """How many of the row's largest logits have to be sorted; 0: those that the host finds out.
 
         A power of two, so that rows of like top-k go together and what is summed depends on the row alone."""
         if self.top_k:
@@ -55,6 +56,11 @@ class Floors:
         least = {one.row: one.min_p for one in filters if one.min_p > 0}
         self._min_p = mx.array([[least.get(row, 0.0)] for row in range(rows)]) if least else None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the host reads the logits, and so waits for them."""
+        return any(group.by_host for group in self._groups)
+
     def apply(self, scaled: mx.array) -> mx.array:
         """Minus infinity in place of every logit of (rows, vocabulary), float32, that a filter excludes."""
         floor = None
@@ -76,9 +82,13 @@ class _Group:
         self._top_k = mx.array([[one.top_k or vocabulary] for one in filters])
         self._top_p = mx.array([[one.top_p] for one in filters])
 
+    @property
+    def by_host(self) -> bool:
+        return self._width == 0
+
     def floor(self, scaled: mx.array) -> mx.array:
         own = scaled if self._index is None else scaled[self._index]
-        if self._width == 0:
+        if self.by_host:
             return nucleus_floor(own, self._top_p)
         return sorted_floor(largest(own, self._width), self._top_k, self._top_p)
 
@@ -95,29 +105,26 @@ def sorted_floor(best: mx.array, top_k: mx.array, top_p: mx.array) -> mx.array:
 
 
 def nucleus_floor(logits: mx.array, top_p: mx.array) -> mx.array:
-    """The least logit that top-p keeps, (rows, 1), without sorting the row.
+    """The least logit that top-p keeps, (rows, 1), of float32 that the host may read: it waits for them.
 
-    Quickselect by weight, with shapes that do not depend on the values: the weights are parted into a larger and a
-    smaller half; where the larger half has the mass, the floor is in it, else in the other. So each round has half the
-    work of the last one, and what is left at the end is short enough to sort.
+    All that a row's smallest tokens have together is less than their number times the greatest of them: so those that
+    cannot be in the nucleus are left out by one comparison, and only the others are sorted.
     """
-    weights = mx.exp(logits - mx.max(logits, axis=-1, keepdims=True))
-    left = top_p * mx.sum(weights, axis=-1, keepdims=True)
-    rounds = max(0, (-(-logits.shape[1] // _SORTED) - 1).bit_length())
-    rest = _padded(weights, 1 << rounds, 0.0)
-    for _ in range(rounds):
-        half = rest.shape[1] // 2
-        rest = mx.partition(rest, half, axis=-1)
-        small, large = rest[:, :half], rest[:, half:]
-        mass = mx.sum(large, axis=-1, keepdims=True)
-        enough = mass >= left
-        rest = mx.where(enough, large, small)
-        left = mx.where(enough, left, left - mass)
-    rest = mx.sort(rest, axis=-1)[:, ::-1]
-    before = mx.cumsum(rest, axis=-1) - rest
-    kept = (before < left) | (mx.arange(rest.shape[1])[None] == 0)
-    least = mx.min(mx.where(kept, rest, mx.inf), axis=-1, keepdims=True)
-    return mx.min(mx.where(weights >= least, logits, mx.inf), axis=-1, keepdims=True)
+    wanted = np.asarray(top_p)[:, 0]
+    with np.errstate(invalid="ignore"):  # a row that is not finite is none to draw from
+        floors = [_row_floor(row, float(part)) for row, part in zip(np.asarray(logits), wanted, strict=True)]
+    return mx.array(floors)[:, None]
+
+
+def _row_floor(row: np.ndarray, top_p: float) -> float:
+    weights = np.exp(row - row.max())
+    total = float(weights.sum(dtype=np.float64))
+    if not math.isfinite(total):
+        return -math.inf
+    inside = np.sort(weights[weights >= (1.0 - top_p) * total / len(row)])[::-1]
+    before = np.cumsum(inside, dtype=np.float64) - inside
+    kept = max(1, int(np.searchsorted(before, top_p * total)))
+    return float(row[weights >= inside[kept - 1]].min())
 
 
 def largest(logits: mx.array, count: int) -> mx.array:

@@ -63,6 +63,11 @@ class Sampler:
         """Whether `count` needs to know which tokens leave the rows' penalty windows."""
         return self._penalties is not None and self._penalties.windowed
 
+    @property
+    def waits(self) -> bool:
+        """Whether `sample` waits for the logits."""
+        return bool(self._sampled) and self._floors.waits
+
     def count(self, tokens: mx.array, leaving: mx.array | None = None) -> None:
         """The rows drew `tokens`, (rows,); `leaving[i]` falls out of row i's window (negative: none)."""
         if self._penalties is not None:

@@ -10,9 +10,11 @@ import pytest
 from support.engine_wire import Wire, ask, generator, run
 from support.hashing_network import answer
 
+from mlx_serve.daemon.engine.device import backend
 from mlx_serve.daemon.engine.generate import generator as module
 from mlx_serve.daemon.engine.generate.pipelining import FIRST_WAIT, LONGEST_WAIT, STRETCH, Pipelining
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.protocol import Sampling
 
 LARGE = 1 << 30
 Cost = Callable[[bool], float]
@@ -107,6 +109,25 @@ def test_the_engine_settles_on_the_faster_way(
     run((made, wire), iter([[ask(1, (5, 6, 7), count=490)]]))
     assert wire.tokens(1) == answer((5, 6, 7), 490)
     assert clock.ways[100:].count(early) > 350
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_tokens_are_told_before_a_launch_that_waits(model: LanguageModel, top_p: float) -> None:
+    """Where the host finds the nucleus of a row it waits for the logits: who is told the last token then would be told
+    a step late. Other rows' launches do not wait, and are begun first."""
+    wire = Wire(model)
+    made = generator(model, wire, max_batch=4)
+    untold, launch = [], made._batch.launch
+
+    def launching(before: Any) -> Any:
+        untold.append(before is not None and not before.taken)
+        return launch(before)
+
+    made._batch.launch = launching  # type: ignore[method-assign]
+    sampling = Sampling(temperature=1.0, top_p=top_p, top_k=0, seed=7)
+    run((made, wire), iter([[ask(1, (5, 6, 7), count=20, sampling=sampling)]]))
+    assert len(wire.tokens(1)) == 20
+    assert any(untold[2:]) is (top_p == 1.0 or backend() != "cpu")
 
 
 class Clock:

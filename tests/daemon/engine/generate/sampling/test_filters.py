@@ -32,7 +32,7 @@ def mass_above(row: Floats, floor: float) -> tuple[float, float]:
 @pytest.mark.parametrize("scale", [0.01, 1.0, 6.0])
 def test_the_nucleus_is_the_least_set_with_the_mass(vocabulary: int, scale: float) -> None:
     """At every size around the lengths that are sorted, flat or peaked: all above the floor is short of top_p, and the
-    floor's own token brings it there. Sums of 32,000 float32 are good to 1e-4."""
+    floor's own token brings it there. On GPUs sums of 32,000 float32 are good to 1e-4."""
     wanted = [0.0, 0.05, 0.5, 0.9, 0.95, 0.999]
     logits = rows(len(wanted), vocabulary, seed=vocabulary, scale=scale)
     found = np.array(nucleus_floor(mx.array(logits), mx.array(wanted)[:, None]))
@@ -85,7 +85,7 @@ FILTERS = [
 
 @pytest.mark.parametrize("found_by", ["cpu", "cuda"])
 def test_a_rows_filter_does_not_depend_on_its_neighbours(found_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every kind of filter beside every other keeps bit for bit what it keeps alone, by halves and by sorting."""
+    """Every kind of filter beside every other keeps bit for bit what it keeps alone, by the host and by sorting."""
     monkeypatch.setattr(filters, "backend", lambda: found_by)
     logits = rows(len(FILTERS), 6000, seed=4)
 
@@ -103,13 +103,13 @@ def test_a_rows_filter_does_not_depend_on_its_neighbours(found_by: str, monkeypa
         np.testing.assert_array_equal(together[which], kept([which])[0])
 
 
-def test_halves_and_sorting_keep_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_and_sorting_keep_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """The two ways to a nucleus differ in what they cost. Peaked rows: a float's error decides nothing."""
     logits = mx.array(rows(6, 6000, seed=5, scale=4.0))
     wanted = [Filter(place, 0, top_p, 0.0) for place, top_p in enumerate([0.05, 0.3, 0.5, 0.8, 0.9, 0.95])]
-    by_halves = np.array(Floors(wanted, 6, 6000).apply(logits))
+    by_host = np.array(Floors(wanted, 6, 6000).apply(logits))
     monkeypatch.setattr(filters, "backend", lambda: "cuda")
-    np.testing.assert_array_equal(by_halves, np.array(Floors(wanted, 6, 6000).apply(logits)))
+    np.testing.assert_array_equal(by_host, np.array(Floors(wanted, 6, 6000).apply(logits)))
 
 
 def test_a_row_pays_for_what_it_asks_and_no_other_row_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,3 +157,16 @@ def test_numbers_that_are_none_harm_no_neighbour(bad: float) -> None:
     good = tokens()
     logits[0, ::7] = logits[1] = logits[3, ::7] = logits[4] = bad
     assert tokens() == [-1, -1, good[2], -1, -1, good[5]]
+
+
+def test_only_a_nucleus_that_the_host_finds_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(*draws: Draw) -> bool:
+        sampler = Sampler(6000)
+        sampler.place(draws, [[]] * len(draws))
+        return sampler.waits
+
+    nucleus, others = Draw(top_p=0.9), (Draw(temperature=0.0, top_p=0.9), Draw(), Draw(top_k=9, top_p=0.9))
+    monkeypatch.setattr(filters, "backend", lambda: "cpu")
+    assert waits(*others, nucleus) and not waits(*others) and not waits()
+    monkeypatch.setattr(filters, "backend", lambda: "cuda")
+    assert not waits(nucleus)
