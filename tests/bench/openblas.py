@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from mlx_serve.daemon.engine.cpu.core_type import load
+
 NAMES = ("libopenblas.so.0", "libopenblas.so")
 
 
@@ -22,7 +24,7 @@ def find() -> str | None:
         if name is None:
             continue
         try:
-            ctypes.CDLL(name)
+            load(name)  # whose choice of kernels goes into the environment, and so to all who are measured
         except OSError:
             continue
         return name

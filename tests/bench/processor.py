@@ -1,10 +1,12 @@
-"""What tiles, exponentials by arithmetic and all cores change on a CPU: prompts and decode steps in process, in turns.
+"""What tiles, exponentials, all cores and kernels change on a CPU: prompts and decode steps in process, in turns.
 
-usage: processor.py FOLDER [--prompts 64,256] [--rows 1,8] [--steps 6] [--rounds 3] [--json FILE]
+usage: processor.py FOLDER [--prompts 64,256] [--rows 1,8] [--steps 6] [--rounds 3] [--root FOLDER] [--json FILE]
 
 Milliseconds of the clock and of the processor, each the best of the rounds: where others use the machine as well, the
 processor's say more. `plain` is what the engine does without any of them; what comes after it adds one to the ways
-before. Rows have 150 tokens. The last way, all cores, is for prompts, and while other programs leave them free.
+before. Rows have 150 tokens. `all cores` is for prompts, and while other programs leave them free. `fused` comes last,
+after the others, for it cannot be undone: the kernels are compiled as they are while a model rests (`--root`: where
+they are kept), and exponentials and steps take them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,16 +28,19 @@ prefer_openblas()
 import mlx.core as mx  # noqa: E402
 from mlx_lm.models.cache import make_prompt_cache  # noqa: E402
 
+from mlx_serve.daemon.engine.cpu import stand_ins  # noqa: E402
 from mlx_serve.daemon.engine.cpu.block_attention import Attention  # noqa: E402
 from mlx_serve.daemon.engine.cpu.exponentials import Sigmoid  # noqa: E402
 from mlx_serve.daemon.engine.cpu.few_rows import rows_that_pay  # noqa: E402
-from mlx_serve.daemon.engine.model.compiled_layers import compile_layers, undo  # noqa: E402
+from mlx_serve.daemon.engine.cpu.rotation import Rotation  # noqa: E402
+from mlx_serve.daemon.engine.kernels.fusing import Fusing  # noqa: E402
+from mlx_serve.daemon.engine.model.compiled_layers import compile_layers, functions, undo  # noqa: E402
 from mlx_serve.daemon.engine.model.forward import BatchedForward  # noqa: E402
 from mlx_serve.daemon.engine.model.inputs import Inputs  # noqa: E402
 from mlx_serve.daemon.engine.model.load import LanguageModel, load  # noqa: E402
 from mlx_serve.daemon.protocol import Load  # noqa: E402
 
-SIGMOID, ATTENTION = mx.sigmoid, mx.fast.scaled_dot_product_attention
+SIGMOID, ATTENTION, ROPE = mx.sigmoid, mx.fast.scaled_dot_product_attention, mx.fast.rope
 LENGTH = 150
 
 Times = tuple[float, float]
@@ -90,7 +96,15 @@ def way(network: Any, tiles: int, exponentials: bool) -> None:
             module.most_rows = tiles
     mx.sigmoid = Sigmoid(SIGMOID) if exponentials else SIGMOID
     mx.fast.scaled_dot_product_attention = Attention(ATTENTION) if exponentials else ATTENTION
+    mx.fast.rope = Rotation(ROPE) if exponentials else ROPE  # type: ignore[assignment]
     compile_layers(network)
+
+
+def fuse(model: LanguageModel, rows: list[int], root: Path) -> None:
+    """As the engine does while it rests. The steps have to have been called."""
+    fusing = Fusing([*functions(model.network), *stand_ins.functions()], max(rows), root, lambda: False)
+    while (seconds := fusing()) is not None:
+        time.sleep(seconds)
 
 
 def main() -> None:
@@ -100,6 +114,7 @@ def main() -> None:
     parser.add_argument("--rows", default="1,8")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--root", type=Path, default=Path(tempfile.gettempdir(), "mlx-serve-bench-kernels"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     mx.disable_compile()  # type: ignore[no-untyped-call]
@@ -113,16 +128,25 @@ def main() -> None:
     ways = {"plain": (0, False, False), "tiles": (most, False, False), "exponentials": (most, True, False)}
     ways["all cores"] = (most, True, True)
     found: dict[str, dict[str, list[Times]]] = {}
+    rows = [int(count) for count in options.rows.split(",")]
+
+    def measure(name: str, *, steps: bool, counts: bool) -> None:
+        results = {f"prompt {tokens}": prompt(model.network, int(tokens)) for tokens in options.prompts.split(",")}
+        results |= {f"step of {count}": decode(model, count, options.steps) for count in rows if steps}
+        for what, times in results.items() if counts else ():
+            found.setdefault(what, {}).setdefault(name, []).append(times)
+
     for place in range(options.rounds + 1):
         for name, (tiles, exponentials, everything) in ways.items():
             way(model.network, tiles, exponentials)
             use_all_cores(everything)
-            results = {f"prompt {tokens}": prompt(model.network, int(tokens)) for tokens in options.prompts.split(",")}
-            if not everything:
-                for rows in options.rows.split(","):
-                    results[f"step of {rows}"] = decode(model, int(rows), options.steps)
-            for what, times in results.items() if place else ():
-                found.setdefault(what, {}).setdefault(name, []).append(times)
+            measure(name, steps=not everything, counts=place > 0)
+    use_all_cores(False)
+    way(model.network, most, True)
+    measure("fused", steps=True, counts=False)
+    fuse(model, rows, options.root)
+    for place in range(options.rounds + 1):
+        measure("fused", steps=True, counts=place > 0)
     for what, by_way in found.items():
         best = {name: tuple(min(run[part] for run in runs) for part in (0, 1)) for name, runs in by_way.items()}
         first = best["plain"]
