@@ -104,6 +104,8 @@ _OTHERS = {
     "a Mac yet)",
     "HF_HOME": "where the hub's own cache is; `HF_HUB_CACHE` names it directly. Files in it are not downloaded again",
     "NO_COLOR": "any value: the command prints no colours",
+    "OPENBLAS_CORETYPE": "the kernels that OpenBLAS takes in a model's process, such as `Haswell`; by default its own "
+    "choice, but none without AVX2 or AVX-512 where the processor has them",
     "OPENBLAS_NUM_THREADS": "threads of OpenBLAS in a model's process, always; by default as many as cores "
     "while only prompts are read and no other program needs one, and one less else",
 }

@@ -48,6 +48,7 @@ NEEDED = {
     "NVIDIA_VISIBLE_DEVICES": "all",
     "OMP_NUM_THREADS": "2",
     "OPENBLAS_NUM_THREADS": "2",
+    "OPENBLAS_CORETYPE": "Haswell",
     "MKL_NUM_THREADS": "2",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
