@@ -59,6 +59,7 @@ RereadReason = Literal[
     "another picture",
     "other template options",
     "evicted",
+    "computed sooner",
     "boundary not kept",
     "only whole turns are kept",
     "off",
@@ -70,9 +71,9 @@ class Reread(Value, frozen=True):
     """More of a prompt is read than would have to be: it begins like a text of `known` tokens that was read or said
     before, for `common` of them, and `reused` of these are not read again. `reason`: it parts from that text where
     what they have in common ends; the same, and there is another picture there; the same, and it was made with other
-    options of the template; what is missing had to make room; a sequence cannot go on from there; nor from anywhere
-    but the ends of prompts and answers, for the model's caches cannot be cut; nothing is kept of such requests; nothing
-    is kept of such caches."""
+    options of the template; what is missing had to make room; what is missing is on disk, and computed sooner; a
+    sequence cannot go on from there; nor from anywhere but the ends of prompts and answers, for the model's caches
+    cannot be cut; nothing is kept of such requests; nothing is kept of such caches."""
 
     known: int
     common: int

@@ -82,11 +82,12 @@ class Generator:
         shapes = Shapes(few=backend() == "cuda")
         self._batch = Batch(model, shapes)
         copied = partial(copies_work, model.network)
-        self._reuse = Reuse(limits.most_prefixes, make_prompt_cache(model.network), shapes.grain, disk, copied)
         self._launch: Launch | None = None
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM), timings)
+        empty = make_prompt_cache(model.network)
+        self._reuse = Reuse(limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate)
         self._prefills = Prefills(self._pace, self._fail_prompts, blocking=backend() == "cpu")
         self._memory = CacheMemory(ledger, self._batch, self._prefills, self._views, self._reuse)
         self._admission = PrefillAdmission(

@@ -65,6 +65,7 @@ class Reuse:
         grain: int = 1,
         disk: Disk | None = None,
         copied: Callable[[], bool] = lambda: False,
+        rate: Callable[[], float] = lambda: 0.0,
     ) -> None:
         known = keepable(caches)
         turns = not known and bool(limit) and copied()
@@ -88,7 +89,7 @@ class Reuse:
             self._store = disk.store
             writer = BlockWriter(disk.store, disk.report)
             self._behind = WriteBehind(self.kept, writer, disk.store.key, disk.layout, disk.stream)
-            self._back = ReadBack(self.kept, BlockReader(disk.store), disk.layout, in_place=disk.in_place)
+            self._back = ReadBack(self.kept, BlockReader(disk.store), disk.layout, in_place=disk.in_place, rate=rate)
 
     @property
     def nbytes(self) -> int:
@@ -240,7 +241,8 @@ class Reuse:
         elif missed >= max(LEAST_GAIN, self._grain) and self.kept is not None:
             there = self.kept.common(request.chain, length) >= known.tokens - LEAST_GAIN
             missing: RereadReason = "only whole turns are kept" if self.kept.whole_turns else "boundary not kept"
-            reason = missing if there else "evicted"
+            slow = self._back is not None and self._back.gave_up(request.id)
+            reason = missing if there else "computed sooner" if slow else "evicted"
         elif missed < LEAST_GAIN and known.tokens < length and known.length - known.tokens >= BLOCK:
             there_too: RereadReason = "another picture" if known.picture else "diverged"
             reason = there_too if known.same_options or known.picture else "other template options"

@@ -107,6 +107,11 @@ class Pace:
         return self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
 
     @property
+    def rate(self) -> float:
+        """About how many tokens a second of a prompt that begins now."""
+        return self.fresh.tokens / (LONGEST_SECONDS * AIM)
+
+    @property
     def whole(self) -> int:
         """The most tokens of a chunk that is computed in pieces."""
         return self._tokens_per_step * LONGEST_STRETCH

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import mlx.core as mx
 from ..chain import BLOCK, Chain
 from ..layers import arrays
 from ..prefix_cache import PrefixCache
+from ..read_or_compute import Coming
 from ..recording import TOGETHER
 from .block_bytes import Landing
 from .block_reader import BlockReader, Found, Wanted
@@ -30,7 +32,8 @@ _STUCK_SECONDS = 10.0
 class _Reading:
     """One prompt's."""
 
-    def __init__(self, chain: Chain, wanted: Wanted, found: Future[tuple[Found, ...]]) -> None:
+    def __init__(self, number: int, chain: Chain, wanted: Wanted, found: Future[tuple[Found, ...]]) -> None:
+        self.number = number
         self.chain = chain
         self.wanted = wanted
         self.start = wanted.start
@@ -40,6 +43,7 @@ class _Reading:
         self.runs: deque[BlockRun] = deque()
         self.done = 0
         self.moved = time.monotonic()
+        self.coming = Coming(self.moved)
 
     @property
     def futures(self) -> list[Future[object]]:
@@ -49,10 +53,19 @@ class _Reading:
 
 class ReadBack:
     """`tokens` counts those that came from the disk. `in_place`: threads write into MLX's own memory; else into
-    memory of which it makes copies."""
+    memory of which it makes copies. `rate`: how many tokens of a prompt this device computes in a second."""
 
-    def __init__(self, kept: PrefixCache, reader: BlockReader, layout: Layout, *, in_place: bool = True) -> None:
+    def __init__(
+        self,
+        kept: PrefixCache,
+        reader: BlockReader,
+        layout: Layout,
+        *,
+        in_place: bool = True,
+        rate: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._kept = kept
+        self._rate = rate
         self._reader = reader
         self._layout = layout
         # One of its own, so that nobody waits for this memory as long as a step takes.
@@ -65,6 +78,7 @@ class ReadBack:
         self._room: int | None = None
         self._spent = 0.0  # seconds in this step
         self._steps = 0
+        self._slow: set[int] = set()  # requests whose rest is computed, for that is sooner
         self.tokens = 0
 
     @property
@@ -85,6 +99,11 @@ class ReadBack:
         return sum(run.landing.nbytes for run in (*runs, *self._left))
 
     def forget(self, number: int) -> None:
+        """Nothing is wanted any more for this request."""
+        self._slow.discard(number)
+        self._end_reading(number)
+
+    def _end_reading(self, number: int) -> None:
         """The prompt of this request does not wait any more."""
         reading = self._readings.pop(number, None)
         if reading is not None:
@@ -116,7 +135,7 @@ class ReadBack:
                 return True
         except (RuntimeError, MemoryError):  # no memory for what comes
             pass
-        self.forget(number)
+        self._end_reading(number)
         return False
 
     def begin(self, number: int, chain: Chain, length: int, start: int = 0) -> bool:
@@ -134,8 +153,14 @@ class ReadBack:
         )
         if not (wanted.names or (wanted.needs_ends and not turns)):
             return False
-        self._readings[number] = _Reading(chain, wanted, self._reader.find(wanted))
+        self._readings[number] = _Reading(number, chain, wanted, self._reader.find(wanted))
         return True
+
+    def gave_up(self, number: int) -> bool:
+        """Whether the rest of this request's prompt is left on disk, for it is computed sooner; told once."""
+        gave_up = number in self._slow
+        self._slow.discard(number)
+        return gave_up
 
     @property
     def stuck(self) -> bool:
@@ -187,6 +212,7 @@ class ReadBack:
     def _take_over(self, reading: _Reading, found: tuple[Found, ...]) -> None:
         """What was found is to be read, but for what another one has brought meanwhile."""
         reading.found = None
+        reading.coming = Coming(time.monotonic())
         reading.left.extend(found)
         while reading.left and self._is_kept(reading.left[0]):
             reading.start += reading.left.popleft().tokens
@@ -247,6 +273,13 @@ class ReadBack:
             return False
         reading.runs.popleft()
         reading.done = 0
+        brought = sum(one.tokens for one in run.found)
+        size = sum(one.nbytes for one in self._layout.columns(BLOCK))
+        reading.coming.note(brought, brought * size // BLOCK, decoding=self._decoding)
+        anywhere = reading.left and not self._kept.needs_snapshots  # else what has come may be of no use
+        if anywhere and reading.coming.too_slow(time.monotonic(), self._rate()):
+            reading.left.clear()
+            self._slow.add(reading.number)
         return True
 
     def _find_shorter(self, reading: _Reading, tokens: int) -> None:

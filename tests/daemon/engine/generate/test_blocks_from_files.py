@@ -14,16 +14,18 @@ from support.disk_engine import PLENTY, Process, tokens
 from support.engine_wire import ask, run
 from support.small_blocks import blocks_of
 
+from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache
+from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache, read_or_compute
 from mlx_serve.daemon.engine.prefix.block import Block
+from mlx_serve.daemon.engine.prefix.disk import read_back
 from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile
 from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader, Found, Wanted, find
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
-from mlx_serve.daemon.protocol import Cancel, Sampling
+from mlx_serve.daemon.protocol import Cancel, Sampling, Started
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]
 SNAPSHOTS = ("gemma3", "qwen3_next", "qwen3_5")
@@ -238,3 +240,21 @@ def test_every_bit_comes_back(dtype: mx.Dtype, tmp_path: Path) -> None:
     assert file.header.parent == block.parent and file.header.snapshots is None
     pairs = zip(layers.arrays(found), block.arrays(), strict=True)
     assert all(one.dtype == dtype and mx.array_equal(one, other) for one, other in pairs)
+
+
+def test_what_is_computed_sooner_is_not_read(
+    loaded: Loaded, process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is the same, what has come is used, and the reason is said."""
+    monkeypatch.setattr(read_or_compute, "PROBE_BYTES", 1)
+    monkeypatch.setattr(read_back, "TOGETHER", 2)
+    model, prompt = loaded("llama"), tokens(9 * SIZE + 3, 1)
+    expected, _ = process(model).answer(prompt)
+    asked = process(model)
+    assert asked.answer(prompt) == (expected, [9 * SIZE])
+    asked.engine._reuse.clear()
+    monkeypatch.setattr(Pace, "rate", 1e12)
+    found, (cached,) = asked.answer(prompt)
+    assert found == expected and 0 < cached < 9 * SIZE
+    (started,) = [event for event in asked.wire.events[2] if isinstance(event, Started)]
+    assert started.reread is not None and started.reread.reason == "computed sooner"

@@ -13,6 +13,7 @@ from mlx_lm.models.cache import KVCache
 from support.small_blocks import blocks_of
 from support.waiting import GUARD, wait_until
 
+from mlx_serve.daemon.engine.prefix import read_or_compute
 from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.disk import block_run, read_back
 from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
@@ -62,9 +63,9 @@ class Files:
             self.store.write(to_file(block, "key"))
         self.size = source.nbytes // BLOCKS
 
-    def begin(self, limit: int = PLENTY, *, in_place: bool = True) -> tuple[ReadBack, PrefixCache]:
+    def begin(self, limit: int = PLENTY, *, in_place: bool = True, rate: float = 0.0) -> tuple[ReadBack, PrefixCache]:
         kept = PrefixCache(limit, needs_snapshots=False)
-        back = ReadBack(kept, BlockReader(self.store), self.layout, in_place=in_place)
+        back = ReadBack(kept, BlockReader(self.store), self.layout, in_place=in_place, rate=lambda: rate)
         back.begin(1, self.chain, LENGTH)
         return back, kept
 
@@ -262,4 +263,35 @@ def test_no_more_is_read_at_once_than_is_kept(files: Files) -> None:
         back.wait(0.01)
     assert 0 < most <= 3 * files.size
     assert held(kept, files.chain) == [(start + 1.0, start + 1.5) for start in range(0, 3 * SIZE, SIZE)]
+    back.close()
+
+
+@pytest.mark.parametrize(("rate", "decoding"), [(1e12, False), (1e12, True), (0.0, False)])
+def test_what_is_computed_sooner_stays_on_disk(
+    files: Files, monkeypatch: pytest.MonkeyPatch, rate: float, decoding: bool
+) -> None:
+    """What has come by then is kept; beside decoding, and where computing takes longer, all of it is read."""
+    monkeypatch.setattr(read_or_compute, "PROBE_BYTES", 1)
+    monkeypatch.setattr(read_back, "TOGETHER", 2)
+    back, kept = files.begin(rate=rate)
+    back.after_step(decoding=decoding)
+    while back.goes_on(1):
+        back.after_step(decoding=decoding)
+        back.wait(0.01)
+    sooner = rate > 0 and not decoding
+    came = held(kept, files.chain)
+    assert came == [(start + 1.0, start + 1.5) for start in range(0, LENGTH, SIZE)][: len(came)]
+    assert (0 < len(came) < BLOCKS) == sooner and back.tokens == len(came) * SIZE
+    assert [back.gave_up(1), back.gave_up(1)] == [sooner, False]
+    assert back.nbytes == 0 and not back.reading
+    back.close()
+
+
+def test_a_request_that_left_is_forgotten(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_or_compute, "PROBE_BYTES", 1)
+    monkeypatch.setattr(read_back, "TOGETHER", 2)
+    back, _ = files.begin(rate=1e12)
+    finish(back)
+    back.forget(1)
+    assert not back.gave_up(1)
     back.close()
