@@ -10,6 +10,11 @@ BYTES = 4  # of a packed token
 _OWN = 1024  # bytes of Python's objects around a block, about
 
 
+def run_bytes(run: Parts) -> int:
+    """Of the columns of neighbours, however many of them are left."""
+    return sum(array.nbytes for array in arrays(run))
+
+
 class Block:
     """`tokens`, packed, follow those of block `parent`. Their columns are those from `place` on of `run`, which several
     neighbours may share. `snapshots`: the other layers after the last of them, where that is known. `stored`: it is in
@@ -47,8 +52,13 @@ class Block:
 
     @property
     def nbytes(self) -> int:
-        held = sum(array.nbytes for array in arrays(self.run)) * len(self) // max(width(self.run), 1)
-        return held + sum(array.nbytes for array in arrays((), self.snapshots or ())) + len(self.tokens) + _OWN
+        """What it would take by itself."""
+        return run_bytes(self.run) * len(self) // max(width(self.run), 1) + self.own_bytes
+
+    @property
+    def own_bytes(self) -> int:
+        """Of what it does not share."""
+        return sum(array.nbytes for array in arrays((), self.snapshots or ())) + len(self.tokens) + _OWN
 
     def arrays(self) -> list[mx.array]:
         return arrays(self.parts, self.snapshots or ())

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from .block import Block
+from .block import Block, run_bytes
 from .chain import BLOCK, Chain, end_name, packed
-from .layers import Parts, Snapshots, arrays, columns
+from .layers import Parts, Snapshots, arrays, columns, width
 from .siblings import Siblings
 
 _NONE = Siblings()
+_LEAST_RUNS = 4  # pieces of memory that several blocks share, of which there must be room for so many
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class PrefixCache:
         self.watch: Callable[[Block, Chain, int], None] | None = None
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()  # each before the one that it follows
         self._children: dict[bytes, Siblings] = {}
+        self._live: dict[int, int] = {}  # tokens of each run of columns that blocks are left of, by its id
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -168,13 +170,14 @@ class PrefixCache:
             return None
         block = Block(name, parent, tokens, run, snapshots, place)
         block.stored = stored
-        if block.nbytes > self.limit:
+        if block.own_bytes + run_bytes(run) > self.limit:
             return None
         for other in [one for one in self._children.get(parent, _NONE).beginnings(tokens) if _superfluous(one)]:
             self._drop(other.name)
         self._children.setdefault(parent, Siblings()).add(block)
         self._blocks[name] = block
-        self.nbytes += block.nbytes
+        self.nbytes += block.own_bytes
+        self._share(block)
         for name in reversed(names):
             self._blocks.move_to_end(name)
         self.version += 1
@@ -187,12 +190,14 @@ class PrefixCache:
         self, chain: Chain, start: int, stop: int, run: Parts, snapshots: Snapshots | None = None
     ) -> list[tuple[Block, int]]:
         """As `add`, of tokens of several blocks, whose columns are all in `run`; `snapshots` go to the last one. Gives
-        the blocks that are new, each with where it ends."""
+        the blocks that are new, each with where it ends. What is large beside the limit has its memory by itself."""
         found = []
+        together = _LEAST_RUNS * run_bytes(run) <= self.limit
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
             after = snapshots if last == stop else None
-            block = self.add(chain, first, last, run, after, place=first - start)
+            parts, place = (run, first - start) if together else (_copied(run, first - start, last - start), 0)
+            block = self.add(chain, first, last, parts, after, place=place)
             if block is not None:
                 found.append((block, last))
         return found
@@ -210,10 +215,10 @@ class PrefixCache:
         block = self._blocks.get(chain.names(length)[-1]) if self.has(chain, length) else None
         if block is None or block.snapshots is not None:
             return []
-        self.nbytes -= block.nbytes
+        self.nbytes -= block.own_bytes
         block.snapshots = snapshots
         block.stored = stored
-        self.nbytes += block.nbytes
+        self.nbytes += block.own_bytes
         self.version += 1
         self.shrink()
         if self.watch is not None:
@@ -234,12 +239,55 @@ class PrefixCache:
 
     def _drop(self, name: bytes) -> None:
         block = self._blocks.pop(name)
-        self.nbytes -= block.nbytes
+        self.nbytes -= block.own_bytes
+        self._part(block)
         siblings = self._children[block.parent]
         siblings.remove(block)
         if not siblings:
             del self._children[block.parent]
         self.version += 1
+
+    # memory that neighbours share: it is there until the last of them goes, so all of it counts
+
+    def _share(self, block: Block) -> None:
+        if id(block.run) not in self._live:
+            self._live[id(block.run)] = 0
+            self.nbytes += run_bytes(block.run)
+        self._live[id(block.run)] += len(block)
+
+    def _part(self, block: Block) -> None:
+        """One is gone. Where half of the memory is not needed any more the others have it anew, so that a beginning
+        that is used again and again does not hold all that once followed it."""
+        run = block.run
+        self._live[id(run)] -= len(block)
+        if not self._live[id(run)]:
+            self._let_go(run)
+            return
+        if 2 * self._live[id(run)] > width(run):
+            return
+        left, name = [], block.parent  # those before it, for what follows a block goes first
+        while name in self._blocks and self._blocks[name].run is run:
+            left.append(self._blocks[name])
+            name = left[-1].parent
+        self._let_go(run)
+        start = left[-1].place
+        smaller = _copied(run, start, left[0].place + len(left[0]))
+        for one in left:
+            one.run, one.place = smaller, one.place - start
+            self._share(one)
+
+    def _let_go(self, run: Parts) -> None:
+        del self._live[id(run)]
+        self.nbytes -= run_bytes(run)
+
+
+def _copied(run: Parts, start: int, stop: int) -> Parts:
+    """Columns from `start` to before `stop` in memory of their own, which is begun to be computed."""
+    pairs = [
+        part and (mx.contiguous(part[0][:, :, start:stop]), mx.contiguous(part[1][:, :, start:stop])) for part in run
+    ]
+    mx.async_eval(arrays(tuple(pairs)))
+    return tuple(pairs)
 
 
 def _superfluous(block: Block) -> bool:

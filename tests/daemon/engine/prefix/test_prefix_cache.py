@@ -11,7 +11,7 @@ from mlx_lm.models.cache import ArraysCache
 from mlx_serve.daemon.engine.prefix import chain as chains
 from mlx_serve.daemon.engine.prefix import prefix_cache
 from mlx_serve.daemon.engine.prefix.chain import Chain, packed
-from mlx_serve.daemon.engine.prefix.layers import Parts
+from mlx_serve.daemon.engine.prefix.layers import Parts, arrays
 from mlx_serve.daemon.engine.prefix.prefix_cache import Match, PrefixCache
 
 SIZE = 4
@@ -106,6 +106,38 @@ def test_the_least_recently_used_leaf_goes_first() -> None:
     kept.clear()
     assert kept.nbytes == len(kept) == 0 and kept.evictions == 3
     assert kept_tokens(kept, one) == []
+
+
+def test_memory_that_neighbours_share_counts_until_it_is_let_go() -> None:
+    """Beginnings that are used again and again, of prompts of which the rest has gone: what they hold is within the
+    limit, and no more than twice what is needed. What is found is what was kept."""
+    width, many = 64, 8 * SIZE
+    kept = PrefixCache(40 * SIZE * width * 8 + (1 << 17), needs_snapshots=False)
+
+    def wide(tokens: list[int]) -> Parts:
+        keys = mx.broadcast_to(mx.array(tokens, dtype=mx.float32)[None, None, :, None], (1, 1, len(tokens), width))
+        return ((mx.contiguous(keys), mx.contiguous(-keys)),)
+
+    def held() -> int:
+        runs = {id(block.run): block.run for block in kept._blocks.values()}
+        return sum(array.nbytes for run in runs.values() for array in arrays(run))
+
+    for turn in range(4):
+        for place in range(16):
+            for other in range(16):
+                kept.touch(kept.find(Chain([other] * SIZE), SIZE))
+            tokens = [place] * SIZE + [100 + turn * 16 + place] * (many - SIZE)
+            chain = Chain(tokens)
+            start = kept.depth(chain, many) * SIZE
+            kept.add_run(chain, start, many, wide(tokens[start:]))
+            assert held() <= kept.nbytes <= kept.limit
+            match = kept.find(chain, many)
+            found = [int(one) for parts in match.parts() for part in parts if part for one in part[0][0, 0, :, 0]]
+            assert found == tokens[: match.length]
+    live = sum(len(block) for block in kept._blocks.values()) * width * 8
+    assert live > kept.limit // 3 and held() <= 2 * live
+    kept.clear()
+    assert kept.nbytes == 0 and not kept._live
 
 
 def test_what_follows_something_that_is_gone_is_not_kept() -> None:
