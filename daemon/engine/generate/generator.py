@@ -337,7 +337,8 @@ class Generator:
             if joining:
                 self._batch.join(prefill.caches, joining, prefill.shift)
             for row, sequence in joining:
-                self._reuse.note_read(sequence, sequence.length)
+                if not sequence.choice:  # the others have the same prompt
+                    self._reuse.note_read(sequence, sequence.length)
                 prefill.requests[row].waiting.remove(sequence)
             if prefill.abandoned and prefill in self._prefills.complete:
                 self._prefills.leave(prefill)
