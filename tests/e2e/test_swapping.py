@@ -13,8 +13,8 @@ from support.waiting import wait_until
 ROUNDS = 20
 WARM = 3
 MODELS = ("scripted", "llama")
-PROCESSES = 4
-"""The model's process, its prompt process and that one's worker, the spare."""
+PROCESSES = 5
+"""The model's process, its prompt process and that one's worker; the spare and its prompt process."""
 LOOK_SECONDS = 0.5
 
 
