@@ -89,11 +89,15 @@ def warm_up(server: servers.Server, streams: list[int], arguments: argparse.Name
 
 
 def measure(server: servers.Server, count: int, number: int, arguments: argparse.Namespace, rounds: Rounds) -> None:
+    before = servers.processor_seconds(server)
     result = load(server, count, arguments, seed=1000 * (number + 1) + count)
+    used = servers.processor_seconds(server)
+    costs = {kind: (used[kind] - before.get(kind, 0.0)) / max(1, result.tokens) * 1e3 for kind in used}
     rounds.setdefault(server.name, {}).setdefault(count, []).append(result)
     print(
         f"round {number + 1}, {count:>3} streams, {server.name:>13}: {result.tok_s:>9.1f} tok/s, "
-        f"first token {result.ttft_ms:.0f} ms, {result.errors} errors",
+        f"first token {result.ttft_ms:.0f} ms, {result.errors} errors, of the processor, ms a token: "
+        f"{', '.join(f'{kind} {cost:.2f}' for kind, cost in costs.items())}",
         flush=True,
     )
 

@@ -68,6 +68,26 @@ def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]
     return done
 
 
+def processor_seconds(server: Server) -> dict[str, float]:
+    """Of the server's process, of prompt processes, and of all others below it, so far; nothing but on Linux."""
+    ticks, parents, seconds, kinds = os.sysconf("SC_CLK_TCK"), {}, {}, {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            parents[int(path.name)] = int(fields[1])
+            seconds[int(path.name)] = (int(fields[11]) + int(fields[12])) / ticks
+            kinds[int(path.name)] = "prompts" if b"engine.prompt" in (path / "cmdline").read_bytes() else "models"
+    found: dict[str, float] = {}
+    for pid in seconds:
+        above = pid
+        while above in parents and above != server.process.pid:
+            above = parents[above]
+        if above == server.process.pid:
+            kind = "server" if pid == above else kinds[pid]
+            found[kind] = found.get(kind, 0.0) + seconds[pid]
+    return found
+
+
 def rested(server: Server) -> str:
     """Wait until our daemon's model, on a CPU, has the kernels that it wants; gives what it has said of them, so that a
     figure tells what it was measured with. An earlier version says nothing."""
