@@ -110,6 +110,7 @@ def nucleus_floor(logits: mx.array, top_p: mx.array) -> mx.array:
     All that a row's smallest tokens have together is less than their number times the greatest of them: so those that
     cannot be in the nucleus are left out by one comparison, and only the others are sorted.
     """
+    mx.eval(logits, top_p)
     wanted = np.asarray(top_p)[:, 0]
     with np.errstate(invalid="ignore"):  # a row that is not finite is none to draw from
         floors = [_row_floor(row, float(part)) for row, part in zip(np.asarray(logits), wanted, strict=True)]
