@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,17 +38,34 @@ class Kernels:
                 problem = "a product is not what MLX computes"
             except (CompilerError, RuntimeError, AttributeError) as error:
                 problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        sys.stderr.write(f"use own kernels: {problem}\n")
-        sys.stderr.flush()
+        _say(problem)
         return None
 
     def install(self, network: Any) -> int:
         """Let the layers of a network multiply few rows with them, in place; gives how many do."""
         return product_layers.use_products(network, self._products)
 
+    def prepare(self, network: Any) -> threading.Thread:
+        """On a thread, compile what its layers may ask for, once for a machine: so no answer waits for the compiler."""
+
+        def compile_all() -> None:
+            try:
+                product_layers.prepare(network, self._products)
+            except CompilerError as error:  # which a step that needs the kernel will meet too
+                _say(str(error))
+
+        thread = threading.Thread(target=compile_all, name="kernels", daemon=True)
+        thread.start()
+        return thread
+
     def remove(self, network: Any) -> None:
         """Make all its layers what they were."""
         product_layers.undo(network)
+
+
+def _say(problem: str) -> None:
+    sys.stderr.write(f"use own kernels: {problem}\n")
+    sys.stderr.flush()
 
 
 def _right(products: Products) -> bool:

@@ -58,6 +58,21 @@ def use_products(network: Any, products: Products) -> int:
     return count
 
 
+def prepare(network: Any, products: Products) -> None:
+    """Compile all that its layers may ask for; needs no device. Raises CompilerError."""
+    dense: set[mx.Dtype] = set()
+    quantized: set[tuple[mx.Dtype, int, int, int]] = set()
+    for _, module in network.named_modules():
+        if isinstance(module, FewRowsLinear):
+            dense.add(module.weight.dtype)
+        elif isinstance(module, FewRowsQuantizedLinear):
+            quantized.add((module.scales.dtype, module.weight.shape[0], module.bits, module.group_size))
+    for dtype in dense:
+        products.prepare_dense(dtype)
+    for form in quantized:
+        products.prepare_quantized(*form)
+
+
 def undo(network: Any) -> None:
     """Make all layers what they were."""
     for _, module in network.named_modules():

@@ -21,7 +21,6 @@ UNROLL = 2
 _HEADER = """
 typedef unsigned int u32;
 typedef unsigned short u16;
-struct __align__(8) Two { u32 x, y; };
 struct __align__(16) Four { u32 x, y, z, w; };
 
 __device__ __forceinline__ Four load_once(const void* at) {

@@ -18,7 +18,7 @@ MOST_ROWS = 64
 BITS = (4, 8)
 GROUPS = (32, 64, 128)
 
-_ROW_TILES = (1, 2, 3, 4, 6, 8)
+ROW_TILES = (1, 2, 3, 4, 6, 8)
 _MANY_TILES = 4
 _MANY_OUTPUTS = 16384
 
@@ -32,8 +32,7 @@ class Products:
 
     def dense(self, x: mx.array, weight: mx.array) -> mx.array:
         """`weight` (outputs, inputs) of x's type, a multiple of 8 inputs."""
-        code = self._cubins.get("product", dense, KINDS[weight.dtype], row_tiles(x), 1)
-        return _call(code, [x, weight], 1)
+        return _call(self._dense(weight.dtype, row_tiles(x)), [x, weight], 1)
 
     def quantized(
         self, x: mx.array, weight: mx.array, scales: mx.array, biases: mx.array, *, bits: int, group: int
@@ -41,14 +40,30 @@ class Products:
         """`weight`, `scales` and `biases` as MLX quantizes them, affinely; `bits` one of BITS, `group` of GROUPS."""
         tiles = row_tiles(x)
         wide = output_tiles(weight.shape[0], tiles)
-        code = self._cubins.get("quantized_product", quantized, KINDS[scales.dtype], tiles, wide, bits, group)
+        code = self._quantized(scales.dtype, tiles, wide, bits, group)
         return _call(code, [x, weight, scales, biases], wide)
+
+    def prepare_dense(self, dtype: mx.Dtype) -> None:
+        """Compile what products of such weights take, for any number of rows. From any thread: nothing is computed."""
+        for tiles in ROW_TILES:
+            self._dense(dtype, tiles)
+
+    def prepare_quantized(self, dtype: mx.Dtype, outputs: int, bits: int, group: int) -> None:
+        """The same for quantized weights with scales of `dtype`."""
+        for tiles in ROW_TILES:
+            self._quantized(dtype, tiles, output_tiles(outputs, tiles), bits, group)
+
+    def _dense(self, dtype: mx.Dtype, tiles: int) -> Code:
+        return self._cubins.get("product", dense, KINDS[dtype], tiles, 1)
+
+    def _quantized(self, dtype: mx.Dtype, tiles: int, wide: int, bits: int, group: int) -> Code:
+        return self._cubins.get("quantized_product", quantized, KINDS[dtype], tiles, wide, bits, group)
 
 
 def row_tiles(x: mx.array) -> int:
     """How many times 8 rows a block computes."""
     rows = x.size // x.shape[-1]
-    return next(size for size in _ROW_TILES if size * ROWS_AT_ONCE >= rows)
+    return next(size for size in ROW_TILES if size * ROWS_AT_ONCE >= rows)
 
 
 def output_tiles(outputs: int, rows: int) -> int:

@@ -130,9 +130,11 @@ def _decode_steps(network: Any, known: frozenset[str], *, counts: bool) -> froze
 
 def _use(kernels: Kernels, network: Any, known: frozenset[str], *, counts: bool) -> bool:
     """Let a network use these where that works; gives whether it does."""
-    if KERNELS not in known or counts != (COUNTS in known):
-        return kernels_work(network, kernels, ragged=counts)
-    kernels.install(network)
+    if KERNELS in known and counts == (COUNTS in known):
+        kernels.install(network)
+    elif not kernels_work(network, kernels, ragged=counts):
+        return False
+    kernels.prepare(network)
     return True
 
 

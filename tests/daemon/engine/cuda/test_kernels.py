@@ -15,11 +15,13 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_model
 
 from mlx_serve.daemon.engine.cuda import kernels as kernels_module
+from mlx_serve.daemon.engine.cuda import nvrtc
+from mlx_serve.daemon.engine.cuda.cubins import STAND_IN, Cubins
 from mlx_serve.daemon.engine.cuda.kernels import Kernels
 from mlx_serve.daemon.engine.cuda.nvrtc import CompilerError
 from mlx_serve.daemon.engine.cuda.product_layers import FewRowsLinear, FewRowsQuantizedLinear
 from mlx_serve.daemon.engine.cuda.product_source import dense, quantized
-from mlx_serve.daemon.engine.cuda.products import MOST_ROWS, Products, output_tiles, row_tiles
+from mlx_serve.daemon.engine.cuda.products import MOST_ROWS, ROW_TILES, Products, output_tiles, row_tiles
 from mlx_serve.daemon.engine.kernels.trial_results import TrialResults
 from mlx_serve.daemon.engine.model import compiled_layers, trial
 from mlx_serve.daemon.engine.model.forward import BatchedForward, compiled_works, kernels_work
@@ -42,6 +44,12 @@ class Computed(Products):
     ) -> mx.array:
         self.seen.append(x.size // x.shape[-1])
         return mx.quantized_matmul(x, weight, scales, biases, transpose=True, group_size=group, bits=bits) * self.factor
+
+    def prepare_dense(self, dtype: mx.Dtype) -> None:
+        pass
+
+    def prepare_quantized(self, dtype: mx.Dtype, outputs: int, bits: int, group: int) -> None:
+        pass
 
 
 def half(layer: nn.Module) -> Any:
@@ -97,6 +105,42 @@ def test_every_number_of_rows_has_a_kernel() -> None:
         assert output_tiles(1024, tiles) in (1, 2)
         for code in (dense("bf16", tiles, 1), quantized("f16", tiles, 2, 4, 64), quantized("bf16", tiles, 1, 8, 128)):
             assert code.count("{") == code.count("}") and "KIND" not in code.replace("KERNEL", "")
+
+
+def test_all_that_layers_may_ask_for_is_compiled_beside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """On a thread that computes nothing: each form of layer once for each number of rows, and no more when it comes. A
+    compiler that fails is told of, and nothing else fails."""
+    compiled: list[str] = []
+
+    def compile_source(source: str, architecture: str) -> bytes:
+        compiled.append(source)
+        return source.encode()
+
+    monkeypatch.setattr(nvrtc, "compile_source", compile_source)
+    monkeypatch.setattr(nvrtc, "version", lambda: "13.0")
+    layers = [half(nn.Linear(64, 48)), half(nn.Linear(64, 32)), *(half(nn.QuantizedLinear(64, 48)) for _ in range(2))]
+    network, products = nn.Sequential(*layers), Products(Cubins(tmp_path))
+    kernels = Kernels(products)
+    assert kernels.install(network) == 4
+    kernels.prepare(network).join()
+    assert len(compiled) == len(set(compiled)) == 2 * len(ROW_TILES)
+    calls: list[Any] = []
+    monkeypatch.setattr(mx.fast, "precompiled_cuda_kernel", lambda **call: calls.append(call) or [mx.zeros((1,))])
+    for rows in range(2, MOST_ROWS + 1):
+        for layer in layers[1:]:
+            layer(mx.zeros((rows, 64), dtype=mx.bfloat16))
+    assert len(compiled) == 2 * len(ROW_TILES) and len(calls) == 3 * (MOST_ROWS - 1)
+    assert {call["compiled_source"] for call in calls} == {STAND_IN}
+
+    def failing(source: str, architecture: str) -> bytes:
+        raise CompilerError("out of memory")
+
+    monkeypatch.setattr(nvrtc, "compile_source", failing)
+    failed = Kernels(Products(Cubins()))
+    failed.prepare(network).join()
+    assert capfd.readouterr().err == "use own kernels: out of memory\n"
 
 
 @pytest.fixture
