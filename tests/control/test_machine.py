@@ -44,7 +44,7 @@ class LibSystem:
 sys.platform = "darwin"
 system = LibSystem()
 ctypes.CDLL = lambda name: system
-os.uname = lambda: type("uname", (), dict(machine={machine!r}, sysname="Darwin"))
+os.uname = lambda: os.uname_result(("Darwin", "mac", "", "", {machine!r}))
 """
 
 
