@@ -26,6 +26,7 @@ from .cache_memory import CacheMemory
 from .choices import Choices
 from .ledger import CacheLedger
 from .pipelining import Pipelining
+from .preemption import Preemption
 from .prefill_admission import PrefillAdmission
 from .prefilling.pace import AIM, LONGEST_SECONDS, Pace, Timings
 from .prefilling.prefill import Prefill
@@ -90,6 +91,7 @@ class Generator:
         self._reuse = Reuse(limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate)
         self._prefills = Prefills(self._pace, self._fail_prompts, blocking=backend() == "cpu")
         self._memory = CacheMemory(ledger, self._batch, self._prefills, self._views, self._reuse)
+        self._preemption = Preemption(self._scheduler, self._batch, self._prefills, self._reuse, self._answers)
         self._admission = PrefillAdmission(
             model,
             shapes,
@@ -277,50 +279,23 @@ class Generator:
             self._batch.leave(ended)
 
     def _free_memory(self) -> None:
-        """The caches have outgrown their memory: the newest prefill, or else the newest sequence, waits again and
-        begins anew later; a sequence that is alone ends here. First the step under way is read, which may end some and
-        is part of what the newest takes along."""
-        if len(self._prefills):
-            self._put_back(list(self._prefills)[-1])
+        """The caches have outgrown their memory. Before a sequence is put back, the step under way is read, which may
+        end some and is part of what the newest takes along."""
+        if self._preemption.put_back_prompts():
             return
         if self._launch is not None:
             self._answers.take(self._launch)
             self._launch = None
             self._leave_ended()
             return
-        newest = max(self._batch.sequences, key=lambda sequence: sequence.arrived)
-        self._reuse.keep(newest, *self._batch.held(newest))
-        self._batch.leave([newest])
-        newest.launched = newest.generated
-        if self._batch.sequences:
-            self._scheduler.put_back(Choices([newest]))
-            return
-        rest = newest.cut()
-        if rest is not None:
-            self._answers.tell(rest)
-        self._answers.finish(newest)
-
-    def _put_back(self, prefill: Prefill) -> None:
-        prefill.leave_off()
-        self._prefills.drop(prefill)
-        self._note_read(prefill)
-        for choices in reversed(prefill.requests):
-            choices.waiting[:] = [sequence for sequence in choices.waiting if sequence.reason is None]
-            if choices.waiting:
-                self._scheduler.put_back(choices)
-
-    def _note_read(self, prefill: Prefill) -> None:
-        """It goes no further for now."""
-        for request in prefill.requests:
-            for sequence in request.waiting[:1]:
-                self._reuse.note_read(sequence, min(prefill.done, request.length))
+        self._preemption.put_back_sequence()
 
     # joining it
 
     def _read_prompts(self, budget: int, *, awaited: bool) -> None:
         """`awaited`: the step under way gives first tokens."""
         for prefill in self._prefills.drop_abandoned():
-            self._note_read(prefill)
+            self._preemption.note_read(prefill)
         self._admission.begin(len(self._batch))
         use_all_cores(not len(self._batch))
         self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)
