@@ -15,7 +15,6 @@ from . import cudnn_files
 from .blas import prefer_openblas
 from .mailbox import Mailbox
 from .process import import_mlx_lm, inherit, watch_for_parent
-from .prompt.prompt_process import PromptProcess
 
 
 def main() -> None:
@@ -23,8 +22,10 @@ def main() -> None:
     hint = prefer_openblas()
     watch_for_parent(sock)
     mailbox = Mailbox(sock)
-    prompts = PromptProcess(mailbox.queue.put)  # its imports take as long as a small model's load
     try:
+        from .prompt.prompt_process import PromptProcess
+
+        prompts = PromptProcess(mailbox.queue.put)  # its imports take as long as a small model's load
         hello = _import_engine(notes=(hint,) if hint else ())
     except Exception as error:
         sock.sendall(protocol.encode(protocol.Fatal(message=_cannot_start(error))))

@@ -122,7 +122,9 @@ class Slots:
             raise error
 
     def prepare_spare(self) -> None:
-        """A process for the next model, where there is room for one."""
+        """A process for the next model, where there is room for one and there will be one."""
+        if self.draining:
+            return
         if self._admission.spare_fits and self.pressure != "critical":
             self._spare.prepare()
 

@@ -146,3 +146,20 @@ async def test_a_child_that_cannot_import_mlx_says_why(tmp_path: Path) -> None:
     said = str(caught.value)
     assert "MLX cannot be used: dlopen(libmlx.dylib): incompatible architecture (have arm64, need x86_64)" in said
     assert "Tried" not in said and "is one for Intel Macs, which Rosetta translates" in said
+
+
+@pytest.mark.parametrize("library", ["numpy", "mlx_lm"])
+async def test_whichever_library_is_broken_it_is_said(library: str, tmp_path: Path) -> None:
+    """The prompt process needs some of them before MLX is imported."""
+    program = tmp_path / "child.py"
+    program.write_text(
+        "import sys\n"
+        f"sys.modules[{library!r}] = None\n"
+        "from mlx_serve.daemon.engine import main\n"
+        "main.prefer_openblas = lambda: None\n"
+        "main.main()\n"
+    )
+    runner = await Runner.spawn((str(program),))
+    with pytest.raises(RunnerDied, match=f"MLX cannot be used: .*{library}.*install mlx-serve anew"):
+        await runner.hello()
+    await runner.close()

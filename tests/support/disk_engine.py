@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,28 @@ from mlx_serve.daemon.engine.generate.disk import open_disk
 from mlx_serve.daemon.engine.generate.generator import Generator, Limits
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.block import Block
+from mlx_serve.daemon.prefix_folder import Partial, PrefixFolder
 from mlx_serve.daemon.protocol import Hello, PrefixFiles
 
 PLENTY = 1 << 30
 _HELLO = Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=PLENTY)
+
+
+REFUSALS = [
+    (Partial, "write", errno.ENOSPC),
+    (PrefixFolder, "reserve", errno.EROFS),
+    (Partial, "publish", errno.EDQUOT),
+]
+"""Where a disk takes no more, and what the system says then."""
+
+
+def failing(code: int) -> Callable[..., Any]:
+    """In place of a function whose disk does."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return fail
 
 
 def tokens(count: int, seed: int) -> tuple[int, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from support.residency_harness import A, B, Build, Clock, LeaseHolder
-from support.waiting import settle
+from support.waiting import GUARD, settle
 
 from mlx_serve.daemon.residency.slots import SPARE_SECONDS
 
@@ -83,3 +85,18 @@ async def test_nobody_waits_for_a_model_loaded_ahead(build: Build) -> None:
     await harness.load(A)
     await settle()
     assert [runner.model for runner in harness.fleet.runners] == [A, ""]
+
+
+async def test_none_begins_while_the_daemon_ends(build: Build) -> None:
+    """The last answer comes while the daemon waits for it: no model will follow."""
+    harness = build()
+    await harness.residency.start()
+    holder = await LeaseHolder(harness, A).entered()
+    ending = asyncio.create_task(harness.residency.close(GUARD))
+    await settle()
+    (runner,) = harness.fleet.runners
+    runner.answered.set()
+    await settle()
+    assert harness.fleet.runners == [runner]
+    await holder.left()
+    await ending

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from support.disk_engine import Process, tokens
+from support.disk_engine import REFUSALS, Process, failing, tokens
 from support.engine_wire import ask, run
 from support.small_blocks import blocks_of
 from support.waiting import GUARD
@@ -18,7 +17,6 @@ from support.waiting import GUARD
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.disk import read_back
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
-from mlx_serve.daemon.prefix_folder import Partial, PrefixFolder
 
 SIZE = 16
 PROMPT = tokens(9 * SIZE + 3, 1)
@@ -63,17 +61,7 @@ def written(begin: Callable[[], Process]) -> Process:
     return first
 
 
-def failing(code: int) -> Callable[..., Any]:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise OSError(code, os.strerror(code))
-
-    return fail
-
-
-@pytest.mark.parametrize(
-    ("place", "name", "code"),
-    [(Partial, "write", errno.ENOSPC), (PrefixFolder, "reserve", errno.EROFS), (Partial, "publish", errno.EDQUOT)],
-)
+@pytest.mark.parametrize(("place", "name", "code"), REFUSALS)
 def test_a_disk_that_takes_no_more(
     place: Any,
     name: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -12,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.disk_engine import PLENTY, Process, tokens
+from support.disk_engine import PLENTY, REFUSALS, Process, failing, tokens
 from support.engine_wire import ask, run
 from support.small_blocks import blocks_of
 from support.uncut_models import CONFIGS, uncut
@@ -24,7 +23,6 @@ from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile, encode
 from mlx_serve.daemon.engine.prefix.disk.tensor import Tensor
 from mlx_serve.daemon.engine.prefix.disk.turn_store import TurnStore
 from mlx_serve.daemon.engine.prefix.state_graph import Instance, Items, Leaf, Ref
-from mlx_serve.daemon.prefix_folder import Partial, PrefixFolder
 from mlx_serve.daemon.protocol import Cancel, Sampling
 
 NAMES = list(CONFIGS)
@@ -225,17 +223,7 @@ def test_a_state_of_another_network_is_a_miss(made: Made, begin: Begin) -> None:
         store.write(file)
 
 
-def failing(code: int) -> Callable[..., Any]:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise OSError(code, os.strerror(code))
-
-    return fail
-
-
-@pytest.mark.parametrize(
-    ("place", "name", "code"),
-    [(Partial, "write", errno.ENOSPC), (PrefixFolder, "reserve", errno.EROFS), (Partial, "publish", errno.EDQUOT)],
-)
+@pytest.mark.parametrize(("place", "name", "code"), REFUSALS)
 def test_a_disk_that_takes_no_more(
     place: Any,
     name: str,
