@@ -192,15 +192,16 @@ def test_a_request_cancelled_at_once(engine: Engine, whole: Sequence) -> None:
 
 
 def test_a_long_prompt_does_not_stop_the_others(engine: Engine) -> None:
-    """Between the newcomer's acceptance and its first token, the running one goes on."""
+    """Between the newcomers' acceptance and their first tokens, the running one goes on. There are several, for one that
+    is read in no time is read at once."""
     running = ask(engine, max_tokens=450)
     engine.read_until(lambda: len(running.deltas) >= 2)
-    late = ask(engine, TokenPrompt(ids=(7,) * 480), max_tokens=2)
-    engine.read_until(lambda: late.accepted is not None)
+    late = [ask(engine, TokenPrompt(ids=(number,) * 480), max_tokens=2) for number in range(7, 19)]
+    engine.read_until(lambda: all(one.accepted is not None for one in late))
     before = len(running.deltas)
-    engine.read_until(lambda: bool(late.deltas))
+    engine.read_until(lambda: all(one.deltas for one in late))
     assert len(running.deltas) > before + 2
-    engine.finish([running, late])
+    engine.finish([running, *late])
 
 
 def test_pings_are_answered_by_the_loop(engine: Engine) -> None:
