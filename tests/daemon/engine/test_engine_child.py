@@ -192,8 +192,8 @@ def test_a_request_cancelled_at_once(engine: Engine, whole: Sequence) -> None:
 
 
 def test_a_long_prompt_does_not_stop_the_others(engine: Engine) -> None:
-    """Between the newcomers' acceptance and their first tokens, the running one goes on. There are several, for one that
-    is read in no time is read at once."""
+    """Between the newcomers' acceptance and their first tokens, the running one goes on. There are several, for one
+    that is read in no time is read at once."""
     running = ask(engine, max_tokens=450)
     engine.read_until(lambda: len(running.deltas) >= 2)
     late = [ask(engine, TokenPrompt(ids=(number,) * 480), max_tokens=2) for number in range(7, 19)]
