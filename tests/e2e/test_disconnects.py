@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
 from e2e.scripted_model import HELLO
-from support.live_daemon import LiveDaemon, used, wait_until
+from support.live_daemon import LiveDaemon, wait_until
 from support.live_http import Streamed
+from support.process_use import resting, used
 from support.waiting import GUARD
 
 SAY_P = [{"role": "user", "content": "say P"}]
@@ -74,15 +74,7 @@ def same_process(narrow: LiveDaemon) -> Iterator[None]:
     yield
     narrow.wait_for_rest()
     assert narrow.runner("local/scripted") == pid
-    wait_until(lambda: resting(pid), "the engine is idle")
-
-
-def resting(pid: int) -> bool:
-    """Whether a process uses no processor time to speak of."""
-    process = psutil.Process(pid)
-    before = used(process)
-    time.sleep(0.1)
-    return used(process) - before <= 0.02
+    wait_until(lambda: resting([psutil.Process(pid)], 0.1, allowed=0.02), "the engine is idle")
 
 
 def running(daemon: LiveDaemon, count: int) -> None:
@@ -118,7 +110,7 @@ def test_an_answer_that_nobody_awaits_any_more_makes_room(narrow: LiveDaemon, ca
     running(narrow, 1)
     if case == "prefill":
         pid = narrow.runner("local/scripted")
-        wait_until(lambda: not resting(pid), "the prompt is being read")
+        wait_until(lambda: not resting([psutil.Process(pid)], 0.1, allowed=0.02), "the prompt is being read")
     engine = psutil.Process(narrow.runner("local/scripted"))
     before = used(engine)
     client.leave()

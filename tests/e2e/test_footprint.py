@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from e2e.scripted_model import HELLO
-from support.live_daemon import LiveDaemon, used, wait_until
+from support.live_daemon import LiveDaemon, wait_until
+from support.process_use import resting
 
 HEAVY = re.compile(r"/(?:mlx|mlx_lm|mlx_vlm|numpy|transformers|tokenizers|safetensors|torch|llguidance|PIL)/|libmlx")
 
 
 def still(daemon: LiveDaemon) -> bool:
     """The models' processes and a spare are there, and none has anything to do any more."""
-    children = daemon.family()
-    before = [used(child) for child in children]
-    time.sleep(0.2)
-    there = len(daemon.children()) == len(daemon.runners()) + 1
-    return there and all(used(child) - first <= 0.01 for child, first in zip(children, before, strict=True))
+    return len(daemon.children()) == len(daemon.runners()) + 1 and resting(daemon.family(), 0.2, allowed=0.01)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads /proc")
@@ -39,20 +36,14 @@ def test_the_daemon_never_maps_what_only_children_need(daemon: LiveDaemon) -> No
 
 def test_an_idle_daemon_uses_no_processor_time(daemon: LiveDaemon) -> None:
     """With models in memory and a connection kept alive; and its children neither."""
-    kept = daemon.connect()
-    kept.request("GET", "/healthz")
-    kept.getresponse().read()
-    assert daemon.chat("scripted", "say H").text == HELLO.text
-    wait_until(lambda: still(daemon), "the spare is there")
 
     def idle() -> bool:
         """For two seconds. On a busy machine a process may not have had its turn to end what it was at."""
-        family = [psutil.Process(daemon.pid), *daemon.family()]
-        before = [used(process) for process in family]
-        time.sleep(2)
-        return all(used(process) - first < 0.05 for process, first in zip(family, before, strict=True))
+        return resting([psutil.Process(daemon.pid), *daemon.family()], 2, allowed=0.05)
 
-    try:
+    with contextlib.closing(daemon.connect()) as kept:
+        kept.request("GET", "/healthz")
+        kept.getresponse().read()
+        assert daemon.chat("scripted", "say H").text == HELLO.text
+        wait_until(lambda: still(daemon), "the spare is there")
         assert any(idle() for _ in range(5))
-    finally:
-        kept.close()

@@ -13,6 +13,7 @@ import pytest
 from e2e.scripted_model import HELLO, write_scripted
 from support.extent import only_long
 from support.live_daemon import LiveDaemon, wait_until
+from support.process_use import memory
 
 from mlx_serve.store.store import Store
 
@@ -59,7 +60,7 @@ def test_a_template_that_never_ends_fails_who_uses_it(daemon: LiveDaemon) -> Non
 def at_work(daemon: LiveDaemon) -> list[int]:
     """The processes that are tokenizing megabytes."""
     family = psutil.Process(daemon.runner("local/endless")).children(recursive=True)
-    return [each.pid for each in family if each.memory_info().rss > 100 << 20]
+    return [each.pid for each in family if memory(each) > 100 << 20]
 
 
 def test_megabytes_end_with_their_client(daemon: LiveDaemon) -> None:

@@ -15,8 +15,9 @@ import pytest
 from e2e.conftest import Start
 from e2e.scripted_model import HELLO
 from support.extent import extent
-from support.live_daemon import LiveDaemon, dead, wait_until
+from support.live_daemon import LiveDaemon, wait_until
 from support.live_http import Answer, Streamed
+from support.process_use import dead
 
 MODEL = "local/scripted"
 ROUNDS = extent(3, 20)

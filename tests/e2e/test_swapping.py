@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import psutil
 from support.extent import only_long
-from support.live_daemon import LiveDaemon, used
+from support.live_daemon import LiveDaemon
+from support.process_use import resting
 from support.waiting import wait_until
 
 ROUNDS = 20
@@ -22,16 +22,15 @@ def held(daemon: LiveDaemon) -> tuple[int, int]:
     """Bytes of the daemon, and of its processes together, once all are there that belong there and none does anything
     more."""
     daemon.wait_for_rest()
-    wait_until(lambda: len(daemon.family()) == PROCESSES and _quiet(daemon), "one model and a spare that rest")
+    wait_until(
+        lambda: len(family := daemon.family()) == PROCESSES and _quiet(family), "one model and a spare that rest"
+    )
     sizes = [process.memory_full_info().uss for process in daemon.family()]
     return psutil.Process(daemon.pid).memory_full_info().uss, sum(sizes)
 
 
-def _quiet(daemon: LiveDaemon) -> bool:
-    family = daemon.family()
-    before = sum(map(used, family))
-    time.sleep(LOOK_SECONDS)
-    return sum(map(used, family)) - before < 0.03
+def _quiet(family: list[psutil.Process]) -> bool:
+    return len(family) == PROCESSES and resting(family, LOOK_SECONDS, allowed=0.01)
 
 
 @only_long

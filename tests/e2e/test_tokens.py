@@ -13,7 +13,8 @@ import psutil
 import pytest
 from e2e.scripted_model import write_scripted
 from support.extent import LONG, only_long
-from support.live_daemon import LiveDaemon, dead, together, used, wait_until
+from support.live_daemon import LiveDaemon, together, wait_until
+from support.process_use import dead, used
 from support.sent_pictures import data_url, drawn, part, png, text
 from transformers import AutoTokenizer
 

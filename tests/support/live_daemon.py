@@ -55,20 +55,6 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def dead(pid: int) -> bool:
-    """Whether a process has ended, be it that nobody has asked for its status yet."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def used(process: psutil.Process) -> float:
-    """Seconds of the processor that a process has had: what another's load does not change."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
 def has_ipv6() -> bool:
     try:
         with socket.socket(socket.AF_INET6) as sock:

@@ -11,7 +11,7 @@ import pytest
 from reference.architectures import END_OF_TURN
 from support.compilers import compiler
 from support.engine_client import Engine, Sequence
-from support.live_daemon import dead
+from support.process_use import dead
 from support.waiting import wait_until
 
 from mlx_serve.daemon import protocol

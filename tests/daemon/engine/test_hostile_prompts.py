@@ -13,6 +13,7 @@ import pytest
 from support.engine_client import Engine, Sequence
 from support.extent import LONG, only_long
 from support.live_daemon import wait_until
+from support.process_use import memory
 
 from mlx_serve.daemon.protocol import ChatPrompt, Sampling, TextPrompt
 
@@ -72,7 +73,7 @@ def workers(engine: Engine) -> set[int]:
 
 
 def large_workers(engine: Engine) -> set[int]:
-    return {pid for pid in workers(engine) if psutil.Process(pid).memory_info().rss > 100 << 20}
+    return {child.pid for child in prompt_process(engine).children() if memory(child) > 100 << 20}
 
 
 def hello(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.engine_client import Engine
-from support.live_daemon import dead
+from support.process_use import dead
 from support.waiting import wait_until
 
 from mlx_serve.daemon import protocol

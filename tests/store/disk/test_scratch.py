@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.live_daemon import dead
+from support.process_use import dead
 from support.waiting import wait_until
 
 from mlx_serve.store.disk import scratch

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.compilers import COPIES, FLAGS, compiler
-from support.live_daemon import dead
+from support.process_use import dead
 from support.waiting import GUARD, wait_until
 
 from mlx_serve.daemon.engine.kernels import kernel_process

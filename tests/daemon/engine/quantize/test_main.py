@@ -16,7 +16,7 @@ import mlx.core as mx
 import pytest
 from mlx_lm.utils import load_model
 from support.kind_checkpoints import encoder, seeing
-from support.live_daemon import dead
+from support.process_use import dead
 from support.quantized_files import quantized, restored, weights
 from support.waiting import GUARD, wait_until
 
