@@ -147,6 +147,12 @@ async def first_events(request: Request, running: Sequences, heartbeat: Heartbea
         return await running.accepted()
 
 
+async def known_tokens(request: Request, running: Sequences, heartbeat: Heartbeat | None) -> int:
+    """How many tokens of the prompts are known from before, however long they wait until they are read."""
+    async with kept_alive(request, heartbeat):
+        return await running.begun()
+
+
 def sequences(request: Request, model: Model, requests: Sequence[Generate]) -> Sequences:
     context = serving(request)
     limit = context.settings.server.request_timeout_seconds

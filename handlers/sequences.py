@@ -57,6 +57,7 @@ class Sequences:
         self._counts = request.counts()
         self._spoken = False
         self._finished = 0
+        self._cached = 0
         self._model = model
         self._metrics = metrics
         self._label = model.installed.name.display()
@@ -108,6 +109,15 @@ class Sequences:
             if len(accepted) == len(self._parts):
                 return accepted
             await self._wait(None)
+
+    async def begun(self) -> int:
+        """How many tokens of the prompts need not be read, once they are read or something is there to take. Raises
+        what the engine raised instead."""
+        while not (self._items or all(part.begun for part in self._parts)):
+            if self._failure is not None:
+                raise self._failure
+            await self._wait(None)
+        return self._cached
 
     async def take(self, seconds: float | None = None, through: Through | None = None) -> list[Item]:
         """What has happened since the last call, merged; empty after `seconds` without an event.
@@ -197,7 +207,9 @@ class Sequences:
         self._request.prompt_tokens += prompt_tokens
         self._wake()
 
-    def start(self, reread: Reread | None) -> None:
+    def start(self, cached: int, reread: Reread | None) -> None:
+        self._cached += cached
+        self._wake()
         if self._request.start():
             self._metrics.began(self._label, self._request.queue_seconds or 0.0)
         if reread is not None:
@@ -219,7 +231,7 @@ class Sequences:
 class _WorkSink:
     """The sink of one piece of work, whose choices are numbered from `first` on among all of the request."""
 
-    __slots__ = ("_left", "_whole", "accepted", "first", "flush", "number", "work")
+    __slots__ = ("_left", "_whole", "accepted", "begun", "first", "flush", "number", "work")
 
     def __init__(self, whole: Sequences, work: Generate, first: int) -> None:
         self._whole = whole
@@ -227,6 +239,7 @@ class _WorkSink:
         self.first = first
         self.number: int | None = None
         self.accepted: Accepted | None = None
+        self.begun = False
         self._left = work.choices
         self.flush = whole.flush
 
@@ -241,7 +254,8 @@ class _WorkSink:
             self._whole.read(self.first, event.tokens)
             return
         elif type(event) is Started:
-            self._whole.start(event.reread)
+            self.begun = True
+            self._whole.start(event.cached, event.reread)
         elif type(event) is Accepted:
             self.accepted = event
             self._whole.accept(event.prompt_tokens)

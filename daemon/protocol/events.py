@@ -82,9 +82,11 @@ class Reread(Value, frozen=True):
 
 
 class Started(Value, frozen=True, tag="started"):
-    """The work has left the queue: its prompt is being read, more of it than need be where there is a `reread`."""
+    """The work has left the queue: its prompt is being read but for `cached` tokens, which are known from before; more
+    of it than need be where there is a `reread`."""
 
     id: int
+    cached: int = 0
     reread: Reread | None = None
     last: Literal[False] = False
 

@@ -13,7 +13,7 @@ from ...daemon.errors import RequestRejected
 from ...daemon.protocol import ChatPrompt, Delta, Finished, Generate, Grammar, Sampling
 from .. import json_schema as schema
 from .. import ranges
-from ..endpoint import decoded, document, first_events, leased, sequences
+from ..endpoint import decoded, document, first_events, known_tokens, leased, sequences
 from ..failure import Incomplete
 from ..openai.bodies import FALLBACK, clamping
 from ..pictures.request_pictures import RequestPictures
@@ -61,8 +61,9 @@ async def create(request: Request) -> HTTPResponse | None:
                 answer = message(body.model, said, prompt_tokens, end, called=blocks.called)
                 return document(answer, headers=noticed(notice))
             events = MessageEvents(body.model, parallel=parallel, omitted=omitted)
+            cached = await known_tokens(request, running, heartbeat)
             out = await Stream.open(request, SSE, notice)
-            await out.send(events.opening(prompt_tokens))
+            await out.send(events.opening(prompt_tokens, cached))
             tail = partial(events.closing, prompt_tokens)
             failed = partial(record, request_id=str(request.id))
             await relay(out, running, events.frames, failed, tail, heartbeat=heartbeat)

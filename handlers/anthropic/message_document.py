@@ -17,9 +17,10 @@ def identity() -> str:
     return "msg_" + secrets.token_hex(12)
 
 
-def usage(prompt_tokens: int, end: Finished | None) -> dict[str, Any]:
-    """Anthropic counts tokens that were cached beside those that were not. `end` None: nothing has been generated."""
-    cached = 0 if end is None else min(prompt_tokens, end.cached_tokens)
+def usage(prompt_tokens: int, end: Finished | None, cached: int = 0) -> dict[str, Any]:
+    """Anthropic counts tokens that were cached beside those that were not. `end` None: nothing has been generated, and
+    so many tokens of the prompt are known from before."""
+    cached = min(prompt_tokens, cached if end is None else end.cached_tokens)
     counts: dict[str, Any] = {
         "input_tokens": prompt_tokens - cached,
         "cache_creation_input_tokens": 0,
@@ -44,9 +45,15 @@ def stopped(end: Finished, *, called: bool) -> dict[str, Any]:
 
 
 def message(
-    model: str, content: list[dict[str, Any]], prompt_tokens: int, end: Finished | None, *, called: bool = False
+    model: str,
+    content: list[dict[str, Any]],
+    prompt_tokens: int,
+    end: Finished | None,
+    *,
+    called: bool = False,
+    cached: int = 0,
 ) -> dict[str, Any]:
-    """`end` None: a stream begins."""
+    """`end` None: a stream begins, and so many tokens of the prompt are `cached`."""
     ending = {"stop_reason": None, "stop_sequence": None} if end is None else stopped(end, called=called)
     return {
         "id": identity(),
@@ -55,7 +62,7 @@ def message(
         "model": model,
         "content": content,
         **ending,
-        "usage": usage(prompt_tokens, end),
+        "usage": usage(prompt_tokens, end, cached),
     }
 
 

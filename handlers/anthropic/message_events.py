@@ -44,9 +44,10 @@ class MessageEvents:
         self._index = -1
         self._end: Finished | None = None
 
-    def opening(self, prompt_tokens: int) -> bytes:
+    def opening(self, prompt_tokens: int, cached: int) -> bytes:
         """The message without content, and a first `ping`, as Anthropic's API has it."""
-        return event("message_start", message=message(self._model, [], prompt_tokens, None)) + event("ping")
+        begun = message(self._model, [], prompt_tokens, None, cached=cached)
+        return event("message_start", message=begun) + event("ping")
 
     def frames(self, items: list[Item]) -> bytes:
         frames: list[bytes] = []

@@ -43,6 +43,8 @@ def test_each_dialect_says_how_much(daemon: LiveDaemon) -> None:
     assert (ollama["prompt_eval_count"], ollama["prompt_eval_cached_count"]) == (usage["prompt_tokens"], cached)
     anthropic = daemon.post("/v1/messages", **asked).json["usage"]
     assert (anthropic["cache_read_input_tokens"], anthropic["input_tokens"]) == (cached, 1)
+    started = daemon.stream("/v1/messages", **asked).rest().records[0]["message"]["usage"]
+    assert (started["cache_read_input_tokens"], started["input_tokens"]) == (cached, 1)
     responses = daemon.post("/v1/responses", model="scripted", input=words, max_output_tokens=16).json["usage"]
     assert responses["input_tokens_details"]["cached_tokens"] == cached
 

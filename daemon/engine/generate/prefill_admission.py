@@ -73,9 +73,9 @@ class PrefillAdmission:
     def _take(self, group: list[Choices], at_once: int) -> None:
         matches, recording = self._reuse.begin(group)
         now = time.monotonic()
-        for request in group:
+        for request, match in zip(group, matches, strict=True):
             if request.waiting[0].admitted is None:
-                self._answers.tell(Started(id=request.id, reread=request.reread))
+                self._answers.tell(Started(id=request.id, cached=match.length, reread=request.reread))
             for sequence in request.waiting:
                 sequence.admitted = sequence.admitted or now
         view = self._views.view(group[0].pictures, group[0].length, matches[0].length)

@@ -14,7 +14,7 @@ from fakes.serving import MODEL, Serving
 from support.message_stream import folded
 
 from mlx_serve.daemon.errors import InsufficientMemory, RequestRejected, RunnerDied
-from mlx_serve.daemon.protocol import Calling, ChatPrompt, Delta, Generate, ToolCall
+from mlx_serve.daemon.protocol import Calling, ChatPrompt, Delta, Generate, Started, ToolCall
 from mlx_serve.handlers import stream
 
 PATH = "/v1/messages"
@@ -105,6 +105,22 @@ async def test_thoughts_text_and_calls(serving: Serving, client: httpx.AsyncClie
     assert answer["stop_reason"] == "tool_use"
     usage = answer["usage"]
     assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]) == (4, 3, 9)
+
+
+async def test_a_stream_says_first_what_is_known(
+    serving: Serving, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`message_start` waits until the prompt leaves the queue; the head of the answer, and pings, do not."""
+    monkeypatch.setattr(stream, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "PING_SECONDS", 0.05)
+    serving.engine.script = says(Started(id=1, cached=3), *CALL)
+    serving.engine.hold, serving.engine.hold_at = asyncio.Event(), 1
+    asyncio.get_running_loop().call_later(0.3, serving.engine.hold.set)
+    found = events((await client.post(PATH, json=body(stream=True, tools=[TOOL]))).text)
+    (start,) = (document for name, document in found if name == "message_start")
+    usage = start["message"]["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]) == (4, 3, 0)
+    assert found[0][0] == "ping"
 
 
 async def test_one_call(serving: Serving, client: httpx.AsyncClient) -> None:
