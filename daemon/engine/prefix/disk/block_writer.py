@@ -12,27 +12,38 @@ from .block_file import BlockFile
 from .disk_store import DiskStore
 
 _QUEUED = 64 << 20
+_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0  # seconds; each is twice the one before until something is written
 
 
 class BlockWriter:
-    """`report` gets one sentence, from that thread, when the disk takes no more: nothing is written from then on.
+    """`report` gets one sentence, from that thread, when the disk takes no more: nothing is written then for a while,
+    by `clock`, in seconds.
 
     At most `queued` bytes wait, or one block; what comes when they are there is not written, so that nobody ever waits
     for the disk. `done` are the files that it has let go, written or not; `missing` the names that it was to touch, and
     that are not on disk, with the times of their use. Whoever takes from these two does so from the left.
     """
 
-    def __init__(self, store: DiskStore, report: Callable[[str], None], queued: int = _QUEUED) -> None:
+    def __init__(
+        self,
+        store: DiskStore,
+        report: Callable[[str], None],
+        queued: int = _QUEUED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._report = report
         self._most = queued
+        self._clock = clock
+        self._counted = False
+        self._pause = _PAUSE
+        self._paused_until: float | None = None
         self._queue: deque[tuple[BlockFile, int] | Sequence[bytes]] = deque()
         self.done: deque[BlockFile] = deque()
         self.missing: deque[tuple[bytes, int]] = deque()
         self._nbytes = 0  # of those that wait, and the one that is written
         self._changed = Condition()
         self._closed = False
-        self.stopped = False
         self._thread = Thread(target=self._run, name="prefix-writer", daemon=True)
         self._thread.start()
 
@@ -40,6 +51,11 @@ class BlockWriter:
     def nbytes(self) -> int:
         """Of what waits, and what is being written."""
         return self._nbytes
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the disk took no more the last time, which was not long ago."""
+        return self._paused_until is not None and self._clock() < self._paused_until
 
     @property
     def open(self) -> bool:
@@ -86,7 +102,7 @@ class BlockWriter:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        self._try(self._store.files.count)
+        self._try(self._count)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._closed)
@@ -103,16 +119,23 @@ class BlockWriter:
                 del work
                 self._changed.notify_all()
 
+    def _count(self) -> None:
+        self._store.files.count()
+        self._counted = True
+
     def _do(self, work: tuple[BlockFile, int] | Sequence[bytes]) -> None:
-        if isinstance(work, tuple):
-            self._store.write(*work)
-        else:
+        if not self._counted:
+            self._count()
+        if not isinstance(work, tuple):
             self.missing.extend(self._store.touch(work))
+        elif self._store.write(*work):
+            self._pause = _PAUSE
 
     def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
         except Exception as error:  # the engine must not wait for a thread that is gone
-            self.stopped = True
             reason = getattr(error, "strerror", None) or type(error).__name__
-            self._report(f"stop writing prompts to disk reason={reason!r}")
+            self._report(f"stop writing prompts to disk reason={reason!r} retry_seconds={self._pause:.0f}")
+            self._paused_until = self._clock() + self._pause
+            self._pause = min(_LONGEST_PAUSE, 2 * self._pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 from support.disk_engine import REFUSALS, Process, failing, tokens
 from support.engine_wire import ask, run
 from support.small_blocks import blocks_of
-from support.waiting import GUARD
+from support.waiting import GUARD, wait_until
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.prefix.disk import read_back
+from mlx_serve.daemon.engine.prefix.disk import block_writer, read_back
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
 
 SIZE = 16
@@ -83,6 +84,27 @@ def test_a_disk_that_takes_no_more(
     assert second.engine.idle and sorted(first.folder.iterdir()) == files
     said = capfd.readouterr().err
     assert said.count(STOPPED) == 1 and os.strerror(code) in said
+
+
+def test_a_disk_that_has_room_again(
+    model: LanguageModel,
+    begin: Callable[[], Process],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """What did not get there is written when it is used again, without a restart."""
+    monkeypatch.setattr(block_writer, "_PAUSE", 0.0)
+    one, more = begin(), (*PROMPT, *tokens(SIZE, 2))
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", failing(errno.ENOSPC))
+        one.answer(PROMPT)
+        one.answer(tokens(5 * SIZE, 3))
+        assert wait_until(lambda: STOPPED in capfd.readouterr().err, "the log says it")
+    one.answer(PROMPT)
+    one.answer(more)
+    one.end()
+    answers, (cached,) = begin().answer(more)
+    assert answers == expected(model, more) and cached >= 9 * SIZE
 
 
 def test_a_folder_that_is_open_to_others(

@@ -185,8 +185,30 @@ def test_a_full_disk_leaves_nothing_and_stops_the_writing(root: Path, monkeypatc
     assert writer.offer(block(2))
     assert writer.flush(GUARD) and writer.stopped and not writer.offer(block(3))
     writer.close(GUARD)
-    assert said == [f"stop writing prompts to disk reason={os.strerror(errno.ENOSPC)!r}"]
+    assert said == [f"stop writing prompts to disk reason={os.strerror(errno.ENOSPC)!r} retry_seconds=60"]
     assert len(paths(root)) == 1 and same(one.read(block(1).header.name), block(1))
+
+
+def test_a_disk_that_was_full_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a minute, then after two; once it has taken something the next failure is a first one."""
+    one, said, now = store(root), list[str](), [0.0]
+    writer = BlockWriter(one, said.append, clock=lambda: now[0])
+
+    def tried(number: int, at: float) -> bool:
+        now[0] = at
+        return writer.offer(block(number)) and writer.flush(GUARD)
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", failing(errno.ENOSPC, 50))
+        assert tried(1, 0) and not tried(1, 59) and tried(1, 60) and not tried(1, 179)
+        assert not paths(root)
+    assert tried(1, 180) and same(one.read(block(1).header.name), block(1))
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", failing(errno.ENOSPC, 50))
+        assert tried(2, 200) and not tried(2, 259)
+    assert tried(2, 260) and same(one.read(block(2).header.name), block(2))
+    writer.close(GUARD)
+    assert [line.rpartition("=")[2] for line in said] == ["60", "120", "60"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
