@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -114,8 +115,10 @@ def _worker(
 
 
 def _fusing(model: Model, request: protocol.Load, busy: Callable[[], bool]) -> Callable[[], float | None]:
-    """What a rest does about kernels for the processor."""
+    """What a rest does about kernels for the processor: nothing where MLX is told to compile nothing."""
     if request.kernels is None or backend() != "cpu" or not isinstance(model, LanguageModel) or not model.batchable:
+        return lambda: None
+    if "MLX_DISABLE_COMPILE" in os.environ:
         return lambda: None
     steps = functions(model.network)
     return Fusing([*steps, *stand_ins.functions()], request.max_batch, Path(request.kernels), busy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from support.process_use import dead
 from support.waiting import wait_until
 
 from mlx_serve.daemon import protocol
+from mlx_serve.daemon.engine.loop import REST_SECONDS
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shares import divide
 from mlx_serve.daemon.protocol import Sampling, TextPrompt, TokenPrompt
@@ -346,3 +348,15 @@ def test_no_answer_waits_for_a_compiler(checkpoint: Callable[[str], Path], tmp_p
         assert not dead(int(pid.read_text()))
         child.process.kill()
         wait_until(lambda: dead(int(pid.read_text())), "the compiler has ended")
+
+
+def test_nothing_is_compiled_where_mlx_is_told_so(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """With MLX_DISABLE_COMPILE no compiler runs while the model rests, and nothing is put on disk."""
+    ran = tmp_path / "ran"
+    path = compiler(tmp_path / "machine", f"touch {ran}; exit 1")
+    with Engine({"PATH": path, "MLX_DISABLE_COMPILE": "1"}) as child:
+        child.load(checkpoint("qwen3"), max_batch=2, kernels=tmp_path / "kernels")
+        child.finish([ask(child)])
+        time.sleep(2 * REST_SECONDS)
+        child.ping()
+    assert not ran.exists() and not (tmp_path / "kernels").exists()
