@@ -15,6 +15,7 @@ import msgspec
 from .. import protocol
 from .cache import attention
 from .cpu import stand_ins
+from .cpu.few_rows_sgemm import FewRowsSgemm
 from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
@@ -121,7 +122,7 @@ def _fusing(model: Model, request: protocol.Load, busy: Callable[[], bool]) -> C
     if "MLX_DISABLE_COMPILE" in os.environ:
         return lambda: None
     steps = functions(model.network)
-    return Fusing([*steps, *stand_ins.functions()], request.max_batch, Path(request.kernels), busy)
+    return Fusing([FewRowsSgemm(), *steps, *stand_ins.functions()], request.max_batch, Path(request.kernels), busy)
 
 
 def _warm_up(model: LanguageModel, limits: Limits) -> None:

@@ -36,6 +36,15 @@ MEASURED_SHAPE = (1024, 1024)
 PAYS = 0.9
 
 
+_whole_rows = 0
+
+
+def leave_whole(rows: int) -> None:
+    """Products of up to so many rows are no longer parted: they are fast as a whole now."""
+    global _whole_rows
+    _whole_rows = rows
+
+
 @cache
 def tile(rows: int, inputs: int, outputs: int) -> int | None:
     """Of how many outputs a tile is; None where the product is small enough as it is, or no tile would be."""
@@ -50,7 +59,7 @@ def product(x: mx.array, weight: mx.array, most_rows: int) -> mx.array:
     """`x` (…, inputs) by the transposed `weight` (outputs, inputs): (…, outputs). Up to `most_rows` rows in tiles."""
     outputs, inputs = weight.shape
     rows = x.size // inputs
-    size = tile(rows, inputs, outputs) if 0 < rows <= most_rows else None
+    size = tile(rows, inputs, outputs) if _whole_rows < rows <= most_rows else None
     if size is None:
         return x @ weight.T
     flat, whole = x.reshape(rows, inputs), outputs - outputs % size

@@ -1,0 +1,172 @@
+"""Products of few rows by our own kernel are those of the library, and are taken where they are faster."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from support.compilers import compiler
+
+from mlx_serve.daemon.engine.cpu import few_rows, few_rows_sgemm, jump_slot
+from mlx_serve.daemon.engine.cpu.few_rows_sgemm import LIBRARY, SYMBOL, FewRowsSgemm
+from mlx_serve.daemon.engine.kernels.compiler_call import FASTER
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or mx.default_device() != mx.Device(mx.DeviceType.cpu) or shutil.which("g++") is None,
+    reason="MLX on a processor of Linux, and a C++ compiler",
+)
+ALL = 64
+"""More rows than the kernel has a way for."""
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MLX multiplies with what it had; nothing is compiled for longer than it must be."""
+    mx.eval(mx.ones((2, 2)) @ mx.ones((2, 2)))
+    slot = jump_slot.find(LIBRARY, SYMBOL)
+    assert slot is not None
+    before = slot.target
+    monkeypatch.setattr(few_rows_sgemm, "FLAGS", (*few_rows_sgemm.FLAGS, *FASTER[:4]))
+    monkeypatch.setattr(few_rows_sgemm, "MEASURED_ROWS", (1, ALL))
+    yield
+    slot.target = before
+    few_rows.leave_whole(0)
+
+
+@pytest.fixture
+def faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is measured to be so."""
+    monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: True)
+
+
+def right(found: mx.array, expected: np.ndarray) -> bool:
+    wrong = np.abs(np.array(found, dtype=np.float64) - expected).max()
+    return bool(wrong <= 2e-6 * np.abs(expected).max())
+
+
+@pytest.mark.usefixtures("faster")
+def test_every_way_gives_the_product() -> None:
+    """Rows from one to more than it takes; inputs and outputs that fill vectors and that do not; weights as they are
+    and transposed; sums with what is there; several at once, as attention has them."""
+    own = FewRowsSgemm()
+    own.attempt(1)
+    assert own.most_rows == ALL
+    chance = np.random.default_rng(7)
+    for rows in (*range(1, 20), 31, 32, 33, 63, 64, 65):
+        for inputs, outputs in ((1, 1), (7, 5), (64, 96), (129, 66), (300, 256), (33, 272)):
+            x = chance.normal(size=(rows, inputs)).astype(np.float32)
+            weight = chance.normal(size=(outputs, inputs)).astype(np.float32)
+            bias = chance.normal(size=(rows, outputs)).astype(np.float32)
+            expected = x.astype(np.float64) @ weight.T.astype(np.float64)
+            one, two, three = mx.array(x), mx.array(weight), mx.array(bias)
+            assert right(one @ two.T, expected)
+            assert right(one @ mx.array(np.ascontiguousarray(weight.T)), expected)
+            assert right(mx.addmm(three, one, two.T, alpha=0.5, beta=-2.0), 0.5 * expected - 2.0 * bias)
+    queries, keys = (chance.normal(size=(3, 2, length, 64)).astype(np.float32) for length in (4, 50))
+    scores = queries.astype(np.float64) @ keys.swapaxes(-1, -2).astype(np.float64)
+    assert right(mx.array(queries) @ mx.array(keys).swapaxes(-1, -2), scores)
+    assert right(mx.array(scores.astype(np.float32)) @ mx.array(keys), scores @ keys.astype(np.float64))
+
+
+@pytest.mark.usefixtures("faster")
+def test_a_row_is_the_same_beside_others() -> None:
+    """To the bit, whatever the others are and in whichever place it stands."""
+    FewRowsSgemm().attempt(1)
+    weight = mx.random.normal((100, 70), key=mx.random.key(1))
+    row = mx.random.normal((1, 70), key=mx.random.key(2))
+    for rows in (2, 3, 8, 16):
+        found = []
+        for place in (0, rows - 1):
+            others = mx.random.normal((rows - 1, 70), key=mx.random.key(place))
+            beside = mx.concatenate([others[:place], row, others[place:]])
+            found.append((beside @ weight.T)[place].tolist())
+        assert found[0] == found[1]
+
+
+@pytest.mark.usefixtures("faster")
+def test_numbers_that_are_none_stay_so() -> None:
+    FewRowsSgemm().attempt(1)
+    x = mx.array([[float("nan"), 1.0], [float("inf"), 1.0], [1.0, 1.0], [-0.0, 0.0]])
+    found = (x @ mx.ones((3, 2)).T).tolist()
+    assert all(value != value for value in found[0])  # type: ignore[union-attr]
+    assert found[1:] == [[float("inf")] * 3, [2.0] * 3, [0.0] * 3]
+
+
+def test_it_is_missing_until_it_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what MLX fuses is: the compiler's stand-in says no, and nothing has changed. It is asked for once."""
+    monkeypatch.setenv("PATH", compiler(tmp_path / "machine", f"echo >>{tmp_path}/calls; exit 1"))
+    own = FewRowsSgemm()
+    with pytest.raises(RuntimeError, match="missing"):
+        own.attempt(1)
+    own.attempt(2)
+    assert own.most_rows == 0 and (tmp_path / "calls").read_text() == "\n"
+
+
+def test_a_library_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", compiler(tmp_path / "machine", 'echo nothing >"$library"'))
+    with pytest.raises(RuntimeError, match="cannot be loaded"):
+        FewRowsSgemm().attempt(1)
+
+
+@pytest.mark.usefixtures("faster")
+@pytest.mark.parametrize(
+    ("is_", "was"),
+    [
+        ("put(m, n + R - 1 - r, value)", "put(m, n + r, value)"),
+        ("2 * load(turned + (k * P + p) * W) *", "load(turned + (k * P + p) * W) *"),
+        ("V value = all(alpha) + sums[q][r]", "V value = all(alpha) * sums[q][r]"),
+    ],
+)
+def test_a_kernel_that_is_wrong_is_not_used(
+    is_: str, was: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In any of its ways; MLX's products stay right, and the log says so."""
+    assert was in few_rows_sgemm.SOURCE
+    monkeypatch.setattr(few_rows_sgemm, "SOURCE", few_rows_sgemm.SOURCE.replace(was, is_))
+    own = FewRowsSgemm()
+    own.attempt(1)
+    assert own.most_rows == 0 and "computes something else" in capsys.readouterr().err
+    for rows in (1, 8):
+        assert (mx.ones((rows, 67)) @ mx.ones((9, 67)).T == 67).all()
+
+
+def test_where_it_is_not_faster_all_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where it is for some rows, tiles are not made for those any more."""
+    own, whole = FewRowsSgemm(), []
+    monkeypatch.setattr(few_rows, "leave_whole", whole.append)
+    monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: False)
+    own.attempt(1)
+    assert own.most_rows == 0
+    answers = [True, False]
+    monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: answers.pop(0))
+    own.attempt(1)
+    assert own.most_rows == 1 and whole == [0, 1]
+
+
+def test_tiles_are_left_to_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Than are fast as a whole."""
+    asked, weight = list[int](), mx.ones((1024, 1024))
+    tile = few_rows.tile
+
+    def noted(rows: int, inputs: int, outputs: int) -> int | None:
+        asked.append(rows)
+        return tile(rows, inputs, outputs)
+
+    monkeypatch.setattr(few_rows, "tile", noted)
+    for whole in (0, 4):
+        few_rows.leave_whole(whole)
+        for rows in (4, 5):
+            assert (few_rows.product(mx.ones((rows, 1024)), weight, 16) == 1024).all()
+    assert asked == [4, 5, 5]
+
+
+def test_without_a_slot_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jump_slot, "find", lambda *_: None)
+    own = FewRowsSgemm()
+    own.attempt(1)
+    assert own.most_rows == 0
