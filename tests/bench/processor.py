@@ -4,9 +4,9 @@ usage: processor.py FOLDER [--prompts 64,256] [--rows 1,8] [--steps 6] [--rounds
 
 Milliseconds of the clock and of the processor, each the best of the rounds: where others use the machine as well, the
 processor's say more. `plain` is what the engine does without any of them; what comes after it adds one to the ways
-before. Rows have 150 tokens. `all cores` is for prompts, and while other programs leave them free. `fused` comes last,
-after the others, for it cannot be undone: the kernels are compiled as they are while a model rests (`--root`: where
-they are kept), and exponentials and steps take them.
+before. Rows have 150 tokens. `all cores` is for prompts, and while other programs leave them free. `fused` comes after
+the others, for it cannot be undone: the kernels are compiled as they are while a model rests (`--root`: where they are
+kept), and exponentials and steps take them. At last `products` adds the kernel for products of few rows.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from mlx_serve.daemon.engine.cpu import stand_ins  # noqa: E402
 from mlx_serve.daemon.engine.cpu.block_attention import Attention  # noqa: E402
 from mlx_serve.daemon.engine.cpu.exponentials import Sigmoid  # noqa: E402
 from mlx_serve.daemon.engine.cpu.few_rows import rows_that_pay  # noqa: E402
+from mlx_serve.daemon.engine.cpu.few_rows_sgemm import FewRowsSgemm  # noqa: E402
 from mlx_serve.daemon.engine.cpu.rotation import Rotation  # noqa: E402
-from mlx_serve.daemon.engine.kernels.fusing import Fusing  # noqa: E402
+from mlx_serve.daemon.engine.kernels.fusing import Function, Fusing  # noqa: E402
 from mlx_serve.daemon.engine.model.compiled_layers import compile_layers, functions, undo  # noqa: E402
 from mlx_serve.daemon.engine.model.forward import BatchedForward  # noqa: E402
 from mlx_serve.daemon.engine.model.inputs import Inputs  # noqa: E402
@@ -100,9 +102,9 @@ def way(network: Any, tiles: int, exponentials: bool) -> None:
     compile_layers(network)
 
 
-def fuse(model: LanguageModel, rows: list[int], root: Path) -> None:
+def fuse(functions: Sequence[Function], rows: list[int], root: Path) -> None:
     """As the engine does while it rests. The steps have to have been called."""
-    fusing = Fusing([*functions(model.network), *stand_ins.functions()], max(rows), root, lambda: False)
+    fusing = Fusing(functions, max(rows), root, lambda: False)
     while (seconds := fusing()) is not None:
         time.sleep(seconds)
 
@@ -144,9 +146,13 @@ def main() -> None:
     use_all_cores(False)
     way(model.network, most, True)
     measure("fused", steps=True, counts=False)
-    fuse(model, rows, options.root)
-    for place in range(options.rounds + 1):
-        measure("fused", steps=True, counts=place > 0)
+    path, products = os.environ["PATH"], FewRowsSgemm()
+    for name, kernels in (("fused", [*functions(model.network), *stand_ins.functions()]), ("products", [products])):
+        os.environ["PATH"] = path
+        fuse(kernels, rows, options.root)
+        for place in range(options.rounds + 1):
+            measure(name, steps=True, counts=place > 0)
+    print(f"products of up to {products.most_rows} rows by the kernel")
     for what, by_way in found.items():
         best = {name: tuple(min(run[part] for run in runs) for part in (0, 1)) for name, runs in by_way.items()}
         first = best["plain"]

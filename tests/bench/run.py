@@ -84,7 +84,7 @@ def warm_up(server: servers.Server, streams: list[int], arguments: argparse.Name
         warm = load(server, count, argparse.Namespace(**vars(arguments) | {"per": 1}), seed=count)
         if warm.errors:
             raise RuntimeError(f"{server.name} at {count} streams: {warm.error}")
-    if server.name == "mlx-serve":  # another checkout may know of no kernels, and would be waited for in vain
+    if server.name != "mlx_lm.server":
         print(f"{server.name}: {servers.rested(server)}", flush=True)
 
 
