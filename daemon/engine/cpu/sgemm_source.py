@@ -65,12 +65,20 @@ struct Product {
     *place = beta == 0 ? alpha * value : alpha * value + beta * *place;
   }
 
+  // What the next R outputs begin to need when these are done, a line of the cache at a time.
+  template <int R>
+  inline void fetch(long n, long k) const {
+    if (k % 16 == 0)
+      for (int r = 0; r < R; r++) __builtin_prefetch(b + (n + R + r) * ldb + k);
+  }
+
   // M rows, R outputs from n on.
   template <int M, int R>
   inline void along(long n) const {
     V sums[M][R] = {};
     long k = 0;
     for (; k + W <= K; k += W) {
+      if (M > 1) fetch<R>(n, k);
       V y[R];
       for (int r = 0; r < R; r++) y[r] = load(b + (n + r) * ldb + k);
       for (int m = 0; m < M; m++) {
@@ -100,7 +108,8 @@ struct Product {
     constexpr int U = 2 / P;
     V sums[U][R][P] = {};
     long k = 0;
-    for (; k + U <= K; k += U)
+    for (; k + U <= K; k += U) {
+      fetch<R>(n, k);
       for (int u = 0; u < U; u++) {
         V x[P];
         for (int p = 0; p < P; p++) x[p] = load(turned + ((k + u) * P + p) * W);
@@ -109,6 +118,7 @@ struct Product {
           for (int p = 0; p < P; p++) sums[u][r][p] += x[p] * y;
         }
       }
+    }
     for (; k < K; k++)
       for (int r = 0; r < R; r++)
         for (int p = 0; p < P; p++) sums[0][r][p] += load(turned + (k * P + p) * W) * all(b[(n + r) * ldb + k]);
