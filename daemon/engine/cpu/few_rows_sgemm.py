@@ -24,7 +24,7 @@ from .threads import use_all_cores
 
 LIBRARY, SYMBOL = "libmlx.so", "cblas_sgemm"
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared")
-MEASURED_ROWS = (1, 4, 8, 16, 32)
+MEASURED_ROWS = (1, 4, 8, 16, 32, 64)
 MEASURED_SHAPE = (4096, 1024)
 PAYS = 0.95
 CLOSE = 1e-5
@@ -90,8 +90,8 @@ def _install(library: ctypes.CDLL, slot: JumpSlot) -> ctypes.c_int:
 
 def _same(most: ctypes.c_int) -> bool:
     """Whether products are those of the library: of each way, with and without what is left over."""
-    for rows in (1, 2, 3, 4, 5, 8, 9, 16, 17, 32):
-        for inputs, outputs in ((64, 64), (67, 71), (1000, 32)):
+    for rows in (1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64):
+        for inputs, outputs in ((64, 64), (67, 71), (1000, 32), (515, 260)):
             x = mx.random.normal((rows, inputs), key=mx.random.key(rows))
             weight = mx.random.normal((outputs, inputs), key=mx.random.key(outputs))
             for other in (weight.T, mx.contiguous(weight.T)):

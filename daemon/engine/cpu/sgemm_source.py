@@ -27,7 +27,8 @@ constexpr int W = 8, MANY = 4;
 constexpr int W = 4, MANY = 4;
 #endif
 constexpr int ROW_MAJOR = 101, AS_IS = 111, TRANSPOSED = 112;  // as in cblas.h
-constexpr long MOST_INPUTS = 65536, MOST_COLUMNS = 256;
+constexpr long FEW_ROWS = 16, MANY_WEIGHTS = 1 << 17;  // more rows by fewer weights are the library's, as in attention
+constexpr long MOST_ROWS = 64, MOST_INPUTS = 65536, MOST_COLUMNS = 256;
 
 typedef float V __attribute__((vector_size(4 * W)));
 
@@ -129,16 +130,32 @@ struct Product {
       for (int r = 0; r < R; r++) put(m, n + r, values[r][m]);
   }
 
+  // In groups of as many rows, each of which finds the weights of some outputs in the cache.
   template <int P>
   inline void all_across() const {
     constexpr int R = 6;
+    constexpr long LANES = P * W;
     static thread_local std::vector<float> room;
-    if (room.size() < static_cast<std::size_t>(K * P * W)) room.resize(K * P * W);
-    for (long m = 0; m < P * W; m++)
-      for (long k = 0; k < K; k++) room[k * P * W + m] = m < M ? a[m * lda + k] : 0;
+    const long size = K * LANES, groups = (M + LANES - 1) / LANES;
+    if (room.size() < static_cast<std::size_t>(size * groups)) room.resize(size * groups);
+    for (long m = 0; m < groups * LANES; m++) {
+      float* lane = room.data() + m / LANES * size + m % LANES;
+      for (long k = 0; k < K; k++) lane[k * LANES] = m < M ? a[m * lda + k] : 0;
+    }
     long n = 0;
-    for (; n + R <= N; n += R) across<P, R>(room.data(), n);
-    for (; n < N; n++) across<P, 1>(room.data(), n);
+    const float* turned = room.data();
+    for (; n + R <= N; n += R)
+      for (long one = 0; one < groups; one++) group<LANES>(one).template across<P, R>(turned + one * size, n);
+    for (; n < N; n++)
+      for (long one = 0; one < groups; one++) group<LANES>(one).template across<P, 1>(turned + one * size, n);
+  }
+
+  template <long LANES>
+  inline Product group(long one) const {
+    Product part = *this;
+    part.c += one * LANES * ldc;
+    part.M = M - one * LANES < LANES ? M - one * LANES : LANES;
+    return part;
   }
 
   // Q rows from m on, R vectors of outputs from n on, of weights that are not transposed.
@@ -169,7 +186,7 @@ struct Product {
   }
 
   bool by_transposed() const {
-    if (K > MOST_INPUTS || M > 2 * W) return false;
+    if (K > MOST_INPUTS || M > MOST_ROWS || (M > FEW_ROWS && N * K < MANY_WEIGHTS)) return false;
     if (M == 1) all_along<1, 8>();
     else if (M == 2) all_along<2, MANY>();
     else if (M == 3) all_along<3, MANY>();
@@ -179,7 +196,7 @@ struct Product {
   }
 
   bool by_plain() const {
-    if (N % W || N > MOST_COLUMNS) return false;
+    if (N % W || N > MOST_COLUMNS || M > FEW_ROWS) return false;
     long n = 0;
     for (; n + 2 * W <= N; n += 2 * W) all_beside<2>(n);
     for (; n < N; n += W) all_beside<1>(n);

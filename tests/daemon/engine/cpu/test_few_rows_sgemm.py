@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or mx.default_device() != mx.Device(mx.DeviceType.cpu) or shutil.which("g++") is None,
     reason="MLX on a processor of Linux, and a C++ compiler",
 )
-ALL = 64
+PLAIN = few_rows_sgemm.FLAGS
+ALL = 80
 """More rows than the kernel has a way for."""
 
 
@@ -31,7 +32,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     slot = jump_slot.find(LIBRARY, SYMBOL)
     assert slot is not None
     before = slot.target
-    monkeypatch.setattr(few_rows_sgemm, "FLAGS", (*few_rows_sgemm.FLAGS, *FASTER[:4]))
+    monkeypatch.setattr(few_rows_sgemm, "FLAGS", (*PLAIN, *FASTER[:4]))
     monkeypatch.setattr(few_rows_sgemm, "MEASURED_ROWS", (1, ALL))
     yield
     slot.target = before
@@ -50,15 +51,17 @@ def right(found: mx.array, expected: np.ndarray) -> bool:
 
 
 @pytest.mark.usefixtures("faster")
-def test_every_way_gives_the_product() -> None:
+@pytest.mark.parametrize("flags", [(), FASTER[:4]], ids=["any processor", "this one"])
+def test_every_way_gives_the_product(flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows from one to more than it takes; inputs and outputs that fill vectors and that do not; weights as they are
     and transposed; sums with what is there; several at once, as attention has them."""
+    monkeypatch.setattr(few_rows_sgemm, "FLAGS", (*PLAIN, *flags))
     own = FewRowsSgemm()
     own.attempt(1)
     assert own.most_rows == ALL
     chance = np.random.default_rng(7)
-    for rows in (*range(1, 20), 31, 32, 33, 63, 64, 65):
-        for inputs, outputs in ((1, 1), (7, 5), (64, 96), (129, 66), (300, 256), (33, 272)):
+    for rows in (*range(1, 20), 31, 32, 33, 63, 64, 65, 80, 81):
+        for inputs, outputs in ((1, 1), (7, 5), (64, 96), (129, 66), (300, 256), (33, 272), (513, 259)):
             x = chance.normal(size=(rows, inputs)).astype(np.float32)
             weight = chance.normal(size=(outputs, inputs)).astype(np.float32)
             bias = chance.normal(size=(rows, outputs)).astype(np.float32)
