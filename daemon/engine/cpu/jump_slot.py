@@ -50,7 +50,8 @@ class JumpSlot:
 
 def find(library: str, symbol: str) -> JumpSlot | None:
     """How a library of this file name calls this function; None where it is not loaded, calls no such function or not
-    by way of a slot, or where the slot is closed or has not been used yet. Raises OSError."""
+    by way of a slot, or where the slot is closed, has not been used yet or holds anything but what the system's loader
+    knows by this name. Raises OSError."""
     parts = mappings()
     first = next((part for part in parts if Path(part.path).name == library and part.offset == 0), None)
     if first is None:
@@ -66,8 +67,20 @@ def find(library: str, symbol: str) -> JumpSlot | None:
     if not any(part.begin <= address < part.end and part.writable for part in parts):
         return None
     slot = JumpSlot(address)
-    holder = next((part for part in parts if part.begin <= slot.target < part.end), None)
-    return None if holder is None or holder.path == first.path else slot
+    return slot if slot.target in addresses(symbol, first.path) else None
+
+
+def addresses(symbol: str, library: str) -> set[int]:
+    """Of the function of this name that all of the process see, and of the one that this library and those that it
+    needs have."""
+    found = set()
+    for path in (None, library):
+        try:
+            function = ctypes.cast(getattr(ctypes.CDLL(path), symbol), ctypes.c_void_p).value
+        except (AttributeError, OSError):
+            continue
+        found |= set() if function is None else {function}
+    return found
 
 
 def mappings() -> list[Mapping]:

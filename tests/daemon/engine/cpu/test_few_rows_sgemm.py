@@ -138,17 +138,14 @@ def test_a_kernel_that_is_wrong_is_not_used(
         assert (mx.ones((rows, 67)) @ mx.ones((9, 67)).T == 67).all()
 
 
-def test_where_it_is_not_faster_all_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("answers", "most"), [([False], 0), ([True, False], 1), ([True, True], ALL)])
+def test_where_it_is_not_faster_all_stays(answers: list[bool], most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """And where it is for some rows, tiles are not made for those any more."""
-    own, whole = FewRowsSgemm(), []
+    own, whole = FewRowsSgemm(), list[int]()
     monkeypatch.setattr(few_rows, "leave_whole", whole.append)
-    monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: False)
+    monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: bool(answers.pop(0)))
     own.attempt(1)
-    assert own.most_rows == 0
-    answers = [True, False]
-    monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: answers.pop(0))
-    own.attempt(1)
-    assert own.most_rows == 1 and whole == [0, 1]
+    assert own.most_rows == most and whole == [most] and not answers
 
 
 def test_tiles_are_left_to_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
