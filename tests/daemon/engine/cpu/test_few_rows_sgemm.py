@@ -45,6 +45,14 @@ def faster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: True)
 
 
+def attempted() -> FewRowsSgemm:
+    """With all numbers of rows, as a rest does it."""
+    own = FewRowsSgemm()
+    for rows in range(1, ALL + 1):
+        own.attempt(rows)
+    return own
+
+
 def right(found: mx.array, expected: np.ndarray) -> bool:
     wrong = np.abs(np.array(found, dtype=np.float64) - expected).max()
     return bool(wrong <= 2e-6 * np.abs(expected).max())
@@ -56,9 +64,7 @@ def test_every_way_gives_the_product(flags: tuple[str, ...], monkeypatch: pytest
     """Rows from one to more than it takes; inputs and outputs that fill vectors and that do not; weights as they are
     and transposed; sums with what is there; several at once, as attention has them."""
     monkeypatch.setattr(few_rows_sgemm, "FLAGS", (*PLAIN, *flags))
-    own = FewRowsSgemm()
-    own.attempt(1)
-    assert own.most_rows == ALL
+    assert attempted().most_rows == ALL
     chance = np.random.default_rng(7)
     for rows in (*range(1, 20), 31, 32, 33, 63, 64, 65, 80, 81):
         for inputs, outputs in ((1, 1), (7, 5), (64, 96), (129, 66), (300, 256), (33, 272), (513, 259)):
@@ -79,7 +85,7 @@ def test_every_way_gives_the_product(flags: tuple[str, ...], monkeypatch: pytest
 @pytest.mark.usefixtures("faster")
 def test_a_row_is_the_same_beside_others() -> None:
     """To the bit, whatever the others are and in whichever place it stands."""
-    FewRowsSgemm().attempt(1)
+    attempted()
     weight = mx.random.normal((100, 70), key=mx.random.key(1))
     row = mx.random.normal((1, 70), key=mx.random.key(2))
     for rows in (2, 3, 8, 16):
@@ -93,7 +99,7 @@ def test_a_row_is_the_same_beside_others() -> None:
 
 @pytest.mark.usefixtures("faster")
 def test_numbers_that_are_none_stay_so() -> None:
-    FewRowsSgemm().attempt(1)
+    attempted()
     x = mx.array([[float("nan"), 1.0], [float("inf"), 1.0], [1.0, 1.0], [-0.0, 0.0]])
     found = (x @ mx.ones((3, 2)).T).tolist()
     assert all(value != value for value in found[0])  # type: ignore[union-attr]
@@ -131,8 +137,7 @@ def test_a_kernel_that_is_wrong_is_not_used(
     """In any of its ways; MLX's products stay right, and the log says so."""
     assert was in few_rows_sgemm.SOURCE
     monkeypatch.setattr(few_rows_sgemm, "SOURCE", few_rows_sgemm.SOURCE.replace(was, is_))
-    own = FewRowsSgemm()
-    own.attempt(1)
+    own = attempted()
     assert own.most_rows == 0 and "computes something else" in capsys.readouterr().err
     for rows in (1, 8):
         assert (mx.ones((rows, 67)) @ mx.ones((9, 67)).T == 67).all()
@@ -141,11 +146,10 @@ def test_a_kernel_that_is_wrong_is_not_used(
 @pytest.mark.parametrize(("answers", "most"), [([False], 0), ([True, False], 1), ([True, True], ALL)])
 def test_where_it_is_not_faster_all_stays(answers: list[bool], most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """And where it is for some rows, tiles are not made for those any more."""
-    own, whole = FewRowsSgemm(), list[int]()
+    whole = list[int]()
     monkeypatch.setattr(few_rows, "leave_whole", whole.append)
     monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: bool(answers.pop(0)))
-    own.attempt(1)
-    assert own.most_rows == most and whole == [most] and not answers
+    assert attempted().most_rows == most and whole[-1] == most and not answers
 
 
 def test_tiles_are_left_to_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
