@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, cast
 
-from ..daemon.protocol import Delta, Finished
+from ..daemon.protocol import Delta, Finished, TokenLogprob, ToolCall
 
 Item: TypeAlias = tuple[int, Delta | Finished]  # the number of the choice comes first
 
@@ -55,3 +55,38 @@ def _joined(run: list[Delta]) -> Delta:
         logprobs=tuple(logprob for delta in run for logprob in delta.logprobs),
         tokens=run[-1].tokens,
     )
+
+
+class Answer:
+    """One choice in full, for answers that are not streamed; `end` is there once the choice has ended."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self.tool_calls: list[ToolCall] = []
+        self.logprobs: list[TokenLogprob] = []
+        self.end = Finished(id=0, reason="stop", prompt_tokens=0, completion_tokens=0)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self._reasoning)
+
+    def add(self, event: Delta | Finished) -> None:
+        if isinstance(event, Finished):
+            self.end = event
+            return
+        self._text.append(event.text)
+        self._reasoning.append(event.reasoning)
+        for call in event.tool_calls:
+            if call.name or not self.tool_calls:
+                self.tool_calls.append(call)
+            else:
+                before = self.tool_calls[-1]
+                self.tool_calls[-1] = ToolCall(
+                    name=before.name, arguments=before.arguments + call.arguments, index=before.index
+                )
+        self.logprobs.extend(event.logprobs)

@@ -23,11 +23,9 @@ from ..daemon.protocol import (
     Reading,
     Reread,
     Started,
-    TokenLogprob,
-    ToolCall,
 )
 from .failure import Incomplete
-from .items import Item, merged
+from .items import Answer, Item, merged
 
 if TYPE_CHECKING:
     from ..daemon.metrics import Metrics
@@ -266,41 +264,6 @@ class _WorkSink:
 
     def fail(self, error: Exception) -> None:
         self._whole.fail(error)
-
-
-class Answer:
-    """One choice in full, for answers that are not streamed; `end` is there once the choice has ended."""
-
-    def __init__(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self.tool_calls: list[ToolCall] = []
-        self.logprobs: list[TokenLogprob] = []
-        self.end = Finished(id=0, reason="stop", prompt_tokens=0, completion_tokens=0)
-
-    @property
-    def text(self) -> str:
-        return "".join(self._text)
-
-    @property
-    def reasoning(self) -> str:
-        return "".join(self._reasoning)
-
-    def add(self, event: Delta | Finished) -> None:
-        if isinstance(event, Finished):
-            self.end = event
-            return
-        self._text.append(event.text)
-        self._reasoning.append(event.reasoning)
-        for call in event.tool_calls:
-            if call.name or not self.tool_calls:
-                self.tool_calls.append(call)
-            else:
-                before = self.tool_calls[-1]
-                self.tool_calls[-1] = ToolCall(
-                    name=before.name, arguments=before.arguments + call.arguments, index=before.index
-                )
-        self.logprobs.extend(event.logprobs)
 
 
 async def answers(sequences: Sequences) -> list[Answer]:

@@ -12,10 +12,9 @@ import orjson
 from ...daemon.protocol import Accepted, Delta, Finished, TokenLogprob, ToolCall
 from .. import error_bodies as errors
 from ..failure import Failure
-from ..items import Item, merged
+from ..items import Answer, Item, merged
 from ..jsontext import encode
 from ..openai.chat_answers import finite
-from ..sequences import Answer
 from ..stream import NDJSON, Heartbeat
 from .times import nanoseconds, now
 

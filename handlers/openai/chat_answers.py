@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...daemon.protocol import Delta, Finished, TokenLogprob, ToolCall
-from ..items import Item, merged
+from ..items import Answer, Item, merged
 from ..jsontext import HOLE, encode
-from ..sequences import Answer
 
 LEAST_LOGPROB = -9999.0  # OpenAI's value for minus infinity, which JSON does not have
 

@@ -16,12 +16,12 @@ from ..decode import unsupported
 from ..durations import keep_alive
 from ..endpoint import decoded, document, first_events, leased, sequences
 from ..failure import RequestError
-from ..items import Item, merged
+from ..items import Answer, Item, merged
 from ..jsontext import HOLE, encode
 from ..model_options import options
 from ..ranges import MAX_CHOICES as MAX_SEQUENCES
 from ..ranges import stops
-from ..sequences import Answer, answers
+from ..sequences import answers
 from ..stream import DONE, SSE, Heartbeat, Stream, noticed, relay
 from . import bodies
 from .bodies import CompletionBody
