@@ -61,17 +61,20 @@ help: hint
 demo: $(READY) hint
 	PYTHON="$(CURDIR)/$(BIN)/python" sh packaging/demo.sh
 
+# A process of tests that crashes fails the test it was at. No other takes its place: with `loadfile` the run would then never end.
+SPREAD := -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
 # Whatever the environment says of it: the tests start hundreds of processes, which need not compile the same modules again.
 test test-long test-mac-like: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(READY) hint
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest $(SPREAD) $(TESTS)
 
 test-long: $(READY) hint
-	MLX_SERVE_LONG=1 MLX_SERVE_HOSTILE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	MLX_SERVE_LONG=1 MLX_SERVE_HOSTILE=1 $(BIN)/python -m pytest $(SPREAD) $(TESTS)
 
 test-mac-like: $(READY) hint
-	$(BIN)/python tests/support/mac_like/run.py -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python tests/support/mac_like/run.py $(SPREAD) $(TESTS)
 
 mac-check: $(READY)
 	$(BIN)/python tests/mac/check.py $(MAC_CHECK)

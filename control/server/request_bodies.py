@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from sanic.request import Request
@@ -65,6 +65,9 @@ class ShutdownBody(RequestBody, frozen=True):
 
 
 B = TypeVar("B", bound=RequestBody)
+_decoders: dict[type[RequestBody], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in RequestBody.__subclasses__()
+}
 
 
 class InvalidBody(Exception):
@@ -74,6 +77,7 @@ class InvalidBody(Exception):
 def parse(request: Request, kind: type[B]) -> B:
     """The typed body; an empty one means all defaults. Raises InvalidBody."""
     try:
-        return msgspec.json.decode(request.body or b"{}", type=kind)
+        body: B = _decoders[kind].decode(request.body or b"{}")
+        return body
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidBody(f"the request body is not valid: {error}") from error

@@ -81,6 +81,10 @@ class _Kind(msgspec.Struct):
     type: str | None = None
 
 
+_tokenizers = msgspec.json.Decoder(_Tokenizer)
+_kinds = msgspec.json.Decoder(_TokenizerKind)
+
+
 def model_info(model: Installed, folder: Path, *, verbose: bool = False) -> dict[str, Any]:
     """Reads files of `folder`, the model's: not for the event loop. `verbose`: with the whole vocabulary."""
     manifest = model.manifest
@@ -164,10 +168,10 @@ def _tokenizer(folder: Path, config: Mapping[str, Any], *, verbose: bool) -> dic
             return ids
         data = path.read_bytes()
         if not verbose:
-            kind = msgspec.json.decode(data, type=_TokenizerKind).model.type
+            kind = _kinds.decode(data).model.type
             lists: dict[str, Any] = dict.fromkeys(("tokens", "token_type", "merges"))
         else:
-            decoded = msgspec.json.decode(data, type=_Tokenizer)
+            decoded = _tokenizers.decode(data)
             kind = decoded.model.type
             lists = _vocabulary(decoded)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

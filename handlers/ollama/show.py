@@ -28,6 +28,9 @@ class _TokenizerConfig(msgspec.Struct):
     chat_template: Any = None
 
 
+_configs = msgspec.json.Decoder(_TokenizerConfig)
+
+
 def details(model: Installed) -> dict[str, Any]:
     manifest = model.manifest
     result: dict[str, Any] = {
@@ -123,7 +126,7 @@ def _template(folder: Path, model: Installed) -> str | None:
     if not 0 < sizes.get("tokenizer_config.json", 0) <= MAX_TOKENIZER_CONFIG:
         return None
     try:
-        config = msgspec.json.decode((folder / "tokenizer_config.json").read_bytes(), type=_TokenizerConfig)
+        config = _configs.decode((folder / "tokenizer_config.json").read_bytes())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     template = config.chat_template

@@ -95,6 +95,7 @@ class ResponseBody(SamplingFields, kw_only=True):
 
 
 decoder = msgspec.json.Decoder(ResponseBody)
+_text_options = msgspec.json.Decoder(TextOptions)
 
 _ABOUT_THE_ACCOUNT = ignored("there are no accounts here; it is echoed")
 RESPONSE_FIELDS: Fields = {
@@ -190,7 +191,7 @@ def grammar(body: ResponseBody) -> Grammar | None:
     """What `text.format` says the answer must look like. Raises RequestError."""
     if body.text is None:
         return None
-    wanted = converted(body.text, TextOptions, "text").format
+    wanted = converted(body.text, _text_options, "text").format
     if wanted is None or wanted.type == "text":
         return None
     if wanted.type == "json_object":

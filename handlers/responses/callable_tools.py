@@ -53,6 +53,10 @@ class _Kind(msgspec.Struct):
     type: str
 
 
+_kinds, _namespaces = msgspec.json.Decoder(_Kind), msgspec.json.Decoder(_Namespace)
+_functions, _customs = msgspec.json.Decoder(_Function), msgspec.json.Decoder(_Custom)
+
+
 @dataclass(frozen=True)
 class CallableTool:
     """`name`, `namespace` and `custom` are the client's; `offered` is the model's name of it, `function` what its
@@ -107,7 +111,7 @@ def callable_tools(given: list[dict[str, Any]] | None) -> CallableTools:
     hosted: list[str] = []
     for index, tool in enumerate(given or ()):
         where = f"tools[{index}]"
-        kind = converted(echoed(tool, where), _Kind, where).type
+        kind = converted(echoed(tool, where), _kinds, where).type
         if kind == "namespace":
             found += _of_namespace(tool, where)
         elif kind in ("function", "custom"):
@@ -120,11 +124,11 @@ def callable_tools(given: list[dict[str, Any]] | None) -> CallableTools:
 
 
 def _of_namespace(tool: dict[str, Any], where: str) -> Iterator[tuple[str, str | None, dict[str, Any], str]]:
-    space = converted(tool, _Namespace, where)
+    space = converted(tool, _namespaces, where)
     _check_name(space.name, where)
     for index, inner in enumerate(space.tools):
         place = f"{where}.tools[{index}]"
-        kind = converted(inner, _Kind, place).type
+        kind = converted(inner, _kinds, place).type
         if kind not in ("function", "custom"):
             raise invalid(f"{place}.type", "a namespace has functions and custom tools")
         if not index and space.description:  # what is said of all of them is told with the first
@@ -154,7 +158,7 @@ def _named(found: list[tuple[str, str | None, dict[str, Any], str]]) -> Iterator
 
 
 def _function(tool: dict[str, Any], where: str) -> dict[str, Any]:
-    read = converted(tool, _Function, where)
+    read = converted(tool, _functions, where)
     _check_name(read.name, where)
     given = {"description": read.description, "parameters": read.parameters, "strict": read.strict}
     function = {"name": read.name} | {key: value for key, value in given.items() if value is not None}
@@ -162,7 +166,7 @@ def _function(tool: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _custom(tool: dict[str, Any], where: str) -> dict[str, Any]:
-    read = converted(tool, _Custom, where)
+    read = converted(tool, _customs, where)
     _check_name(read.name, where)
     text: dict[str, Any] = {"type": "string"}
     description = read.description or ""

@@ -24,10 +24,11 @@ def missing(param: str) -> RequestError:
     return RequestError(f"missing required field '{param}'", param=param, code="missing_field")
 
 
-def converted(value: Any, kind: type[T], param: str) -> T:
-    """A part of the body that was decoded as plain JSON, typed. Raises RequestError naming the field under `param`."""
+def converted(value: Any, decoder: msgspec.json.Decoder[T], param: str) -> T:
+    """A part of the body that was decoded as plain JSON, typed as the decoder has it. Raises RequestError naming the
+    field under `param`."""
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, decoder.type)
     except msgspec.ValidationError as error:
         raise misfit(str(error), param) from None
     except RecursionError:

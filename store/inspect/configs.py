@@ -26,6 +26,9 @@ class _Tokens(msgspec.Struct):
     added_tokens: list[_Token] = []
 
 
+_tokens = msgspec.json.Decoder(_Tokens)
+
+
 class ModelFiles:
     """The files of one model: path in the model -> real path. Reads each JSON file once."""
 
@@ -67,9 +70,7 @@ class ModelFiles:
         if "tokenizer.json" not in self.locations:
             return []
         try:
-            return [
-                token.content for token in msgspec.json.decode(self._read("tokenizer.json"), type=_Tokens).added_tokens
-            ]
+            return [token.content for token in _tokens.decode(self._read("tokenizer.json")).added_tokens]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -26,6 +26,10 @@ from .worker import Preparer
 if TYPE_CHECKING:
     from .pictures.sight import Sight
 
+T = TypeVar("T")
+_tokenizers = msgspec.msgpack.Decoder(TokenizerData)
+_models: msgspec.msgpack.Decoder[Model] = msgspec.msgpack.Decoder(Model)
+
 
 def main() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -40,13 +44,13 @@ def main() -> None:
 
 def _prompts(sock: socket.socket) -> Preparer | None:
     """None where the engine ends first."""
-    tokenizer = _receive(sock, TokenizerData)
+    tokenizer = _receive(sock, _tokenizers)
     if tokenizer is None:
         return None
     encoding = open_encoding(tokenizer)
     tokenizer = msgspec.structs.replace(tokenizer, backend=None)
     encoding.ids("a", special=True)
-    model = _receive(sock, Model)
+    model = _receive(sock, _models)
     return None if model is None else settled(tokenizer, model, encoding)
 
 
@@ -80,9 +84,9 @@ def _sight(model: ModelData) -> Sight | None:
     return Sight(model.sight)
 
 
-def _receive(sock: socket.socket, kind: Any) -> Any:
+def _receive(sock: socket.socket, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
     frame = receive(sock)
-    return None if frame is None else msgspec.msgpack.decode(frame, type=kind)
+    return None if frame is None else decoder.decode(frame)
 
 
 if __name__ == "__main__":

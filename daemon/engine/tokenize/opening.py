@@ -22,12 +22,14 @@ from ..process import inherit
 from ..prompt.encoding import tokenizer_data
 from ..prompt.prompt_frames import Model, ModelData, RerankData, SightData, TokenizerData, body, receive, send
 
+_loads = msgspec.msgpack.Decoder(Load)
+
 
 def main() -> None:
     sock = inherit()
     frame = receive(sock)
     if frame is not None:
-        for message in _answers(msgspec.msgpack.decode(frame, type=Load)):
+        for message in _answers(_loads.decode(frame)):
             send(sock, body(message))
     os._exit(0)
 

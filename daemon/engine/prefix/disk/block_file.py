@@ -101,6 +101,9 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
         return packed_bytes(tensor, group) if group else tensor.nbytes
 
 
+_headers = msgspec.msgpack.Decoder(Header)
+
+
 def _tensors(one: States | Window | StateGraph | None) -> int:
     """How many a snapshot has."""
     if one is None or isinstance(one, Window):
@@ -190,7 +193,7 @@ def _head(descriptor: int, size: int, key: str, name: bytes) -> tuple[Header, by
         raise DamagedBlock("its header is too long")
     data = _longer(descriptor, data, min(end, size))
     try:
-        header = msgspec.msgpack.decode(memoryview(data)[_START:end], type=Header)
+        header = _headers.decode(memoryview(data)[_START:end])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedBlock("its header cannot be read") from error
     if header.key != key or header.name != name:

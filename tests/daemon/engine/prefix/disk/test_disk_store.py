@@ -449,3 +449,37 @@ def test_kills_in_the_middle_of_writing(root: Path) -> None:
     one.sweep()
     assert {path.suffix for path in paths(root)} == {".block"} and one.nbytes == held(root)
     assert all(one.read(bytes.fromhex(path.stem)) is not None for path in paths(root))
+
+
+FIRST = """
+import sys, threading, time
+from pathlib import Path
+from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
+
+half_learned = threading.Event()
+
+def look(frame, event, argument):  # at who learns what a header is, in the midst of which the others come by
+    if frame.f_code.co_name == "get_class_annotations" and frame.f_locals["obj"].__name__ != "Header":
+        half_learned.set()
+        time.sleep(0.01)
+
+store, found = DiskStore(Path(sys.argv[1]), "key", 1 << 20), []
+threading.setprofile(look)
+readers = [threading.Thread(target=lambda: found.append(store.read(bytes.fromhex(sys.argv[2])))) for _ in range(4)]
+readers[0].start()
+half_learned.wait(1)
+for one in readers[1:]:
+    one.start()
+for one in readers:
+    one.join()
+assert len(found) == 4 and None not in found
+"""
+
+
+def test_the_first_that_a_process_reads_it_reads_with_several_threads(tmp_path: Path) -> None:
+    """As after a restart: what msgspec learns of a file's header it has learned before."""
+    file = block(1)
+    DiskStore(tmp_path / "files", "key", PLENTY).write(file)
+    arguments = [sys.executable, "-c", FIRST, str(tmp_path / "files"), file.header.name.hex()]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
