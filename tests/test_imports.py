@@ -26,7 +26,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "",
         "daemon.protocol",
         "daemon.engine.cache",
-        "daemon.engine.cpu",
+        *("daemon.engine.cpu", "daemon.engine.cuda.cudnn_files"),
         "daemon.engine.kernels",
         "daemon.engine.model",
         *("daemon.engine.generate", "daemon.engine.generate.prefilling"),

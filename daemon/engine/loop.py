@@ -52,12 +52,20 @@ class Quitting(Exception):
 
 class Loop:
     """Runs one worker until the parent says Quit. `rest` is called when no work has come for REST_SECONDS; it gives
-    after how many seconds without work it is called again, None: not in this rest."""
+    after how many seconds without work it is called again, None: not in this rest. `after_step` is called when the
+    events of a step are sent."""
 
-    def __init__(self, worker: Worker, mailbox: Mailbox, rest: Callable[[], float | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        mailbox: Mailbox,
+        rest: Callable[[], float | None] = lambda: None,
+        after_step: Callable[[], None] = lambda: None,
+    ) -> None:
         self._worker = worker
         self._mailbox = mailbox
         self._rest = rest
+        self._after_step = after_step
         self._patience: float | None = REST_SECONDS
         self._beat = time.monotonic()
         self._reported_idle = True
@@ -70,6 +78,7 @@ class Loop:
                 self._take_inbox()
                 self._step()
                 self._send_outbox()
+                self._after_step()
         except Quitting:
             return
 

@@ -11,8 +11,8 @@ import sys
 
 from ... import machine
 from .. import protocol
-from . import cudnn_files
 from .blas import prefer_openblas
+from .cuda import cudnn_files
 from .mailbox import Mailbox
 from .process import import_mlx_lm, inherit, watch_for_parent
 

@@ -1,5 +1,5 @@
-"""What an engine does when no work has come for a while: memory goes back, on NVIDIA GPUs plans are made, and on CPUs
-decode steps are fused.
+"""What an engine does when no work has come for a while: memory goes back, cycles are collected, on NVIDIA GPUs plans
+are made, and on CPUs decode steps are fused.
 
 cuDNN and cuBLAS plan each shape that they meet, which takes 20 to 100 ms and holds up everybody in the batch. So once a
 model has been idle for a second, the shapes that its next requests are likely to have are computed with made-up ones:
@@ -31,7 +31,7 @@ MEMORY_PART = 4
 class Rest:
     """Called with each rest of the engine; gives when it wants to be called again, as in Loop. `busy`: whether work has
     come meanwhile. Only with `plans` shapes are computed, and `timings` learn what they took. `fusing`: what is called
-    then, as `Fusing` is."""
+    then, as `Fusing` is. `collect`: what is called before all else."""
 
     def __init__(
         self,
@@ -42,15 +42,18 @@ class Rest:
         plans: bool,
         timings: Timings | None = None,
         fusing: Callable[[], float | None] = lambda: None,
+        collect: Callable[[], None] = lambda: None,
     ) -> None:
         self._busy = busy
         self._fusing = fusing
+        self._collect = collect
         self._left = shapes(model, limits) if plans and model is not None and model.batchable else iter(())
         self._model = model
         self._limits = limits
         self._timings = timings
 
     def __call__(self) -> float | None:
+        self._collect()
         release_pool()
         while not self._busy():
             shape = next(self._left, None)

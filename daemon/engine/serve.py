@@ -14,6 +14,7 @@ import msgspec
 
 from .. import protocol
 from .cache import attention
+from .collector import Collector
 from .cpu import stand_ins
 from .cpu.few_rows_sgemm import FewRowsSgemm
 from .device import backend, bound_pool, release_pool, wire
@@ -81,6 +82,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     def busy() -> bool:
         return bool(prompts.busy) or not mailbox.queue.empty()
 
+    collector = Collector()
     rest = Rest(
         model if isinstance(model, LanguageModel) else None,
         limits,
@@ -88,8 +90,9 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
         plans=backend() == "cuda",
         timings=worker.timings if isinstance(worker, Generator) else None,
         fusing=_fusing(model, request, busy),
+        collect=collector.rest,
     )
-    Loop(worker, mailbox, rest=rest).run()
+    Loop(worker, mailbox, rest=rest, after_step=collector.after_step).run()
     if isinstance(worker, Generator):
         worker.close(CLOSE_SECONDS)
     mx.clear_streams()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,6 +28,7 @@ class Thrower:
         self._together = together
         self._free: list[http.client.HTTPConnection] = []
         self.statuses: dict[int, int] = {}
+        self._counting = threading.Lock()
 
     def complaints(self, attacks: Iterable[Attack]) -> list[str]:
         """What is wrong with the answers."""
@@ -41,7 +43,8 @@ class Thrower:
             status, headers, body = self._exchange(attack)
         except (OSError, http.client.HTTPException) as error:
             return f"{attack.method} {attack.endpoint}: {attack.why}: {error!r}"
-        self.statuses[status] = self.statuses.get(status, 0) + 1
+        with self._counting:
+            self.statuses[status] = self.statuses.get(status, 0) + 1
         said = wrong_with(attack, status, headers, body)
         return f"{attack.method} {attack.endpoint}: {attack.why}: {said}: {status} {body[:200]!r}" if said else ""
 

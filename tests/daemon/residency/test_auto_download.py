@@ -12,7 +12,7 @@ import pytest
 from fakes.remote import RemoteStore
 from fakes.runner import Fleet
 from support.residency_harness import use
-from support.waiting import GUARD
+from support.waiting import GUARD, until
 
 from mlx_serve.daemon.errors import PullStopped, QueueFull
 from mlx_serve.daemon.residency.residency import Residency
@@ -86,6 +86,7 @@ async def test_all_who_wait_get_the_model(build: Callable[..., Setup]) -> None:
     setup = build()
     asked = [setup.ask(), setup.ask(), setup.ask(f"{NEW}:latest"), asyncio.create_task(setup.pulls.run(PullOrder(NEW)))]
     await setup.pulling()
+    await until(lambda: setup.residency._resolver._waiting == 3)
     setup.store.steps.put(None)
     async with asyncio.timeout(GUARD):
         names = await asyncio.gather(*asked[:3])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.waiting import GUARD
 
-from mlx_serve.daemon.engine import cudnn_files
+from mlx_serve.daemon.engine.cuda import cudnn_files
 
 
 @pytest.fixture
