@@ -2,20 +2,23 @@
 
 MLX knows one product for the processor, `cblas_sgemm`, which it calls by way of a jump slot. The kernel is compiled
 while a model rests, as those are that MLX fuses (`kernels.fusing`), is compared with the library, and takes what it
-multiplies faster on this machine.
+multiplies faster on this machine; with as many threads beside the one that computes as make it faster still.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import mlx.core as mx
 
 from . import few_rows, jump_slot
+from .cores import usable
 from .sgemm_source import SOURCE
 from .stopwatch import faster
 from .threads import use_all_cores
@@ -25,38 +28,48 @@ FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared")
 MEASURED_ROWS = (1, 4, 8, 16, 32, 64)
 MEASURED_SHAPE = (2048, 1024)
 PAYS = 0.95
+HELPERS = (1, 3, 7, 15)
+HELP_PAYS = 0.9
+"""Two threads take at most this share of one's time, and so on; else the power goes for nothing."""
+
 CLOSE = 1e-5
 """How far a product may be from the library's, as a part of the greatest number."""
 
 
 class FewRowsSgemm:
-    """`most_rows`: up to so many rows are multiplied by the kernel, once it is there; 0: none."""
+    """`most_rows`: up to so many rows are multiplied by the kernel, once it is there; 0: none. `helpers`: threads that
+    take a part of large products."""
 
     def __init__(self) -> None:
-        self.most_rows = 0
-        self._limit: ctypes.c_int | None = None  # the kernel's own
+        self.most_rows = self.helpers = 0
+        self._kernel: _Kernel | None = None
         self._pays = True
 
     def attempt(self, rows: int) -> None:
         """Called with one number of rows after the other, so that none holds up for long who comes meanwhile; what is
         faster is used at once. Raises RuntimeError where the kernel is missing."""
         if rows == 1:
-            self._limit = _install()
-        if self._limit is None or not self._pays:
+            self._kernel = _install()
+        kernel = self._kernel
+        if kernel is None or not self._pays:
             return
         use_all_cores(False)  # as decode steps have it
-        if not _same(self._limit, rows):
+        if rows == 1:
+            kernel.help_with(most_helpers())  # so that what they compute is compared too
+        if not _same(kernel.limit, rows):
             self._stop("the kernel for them computes something else")
         elif rows in MEASURED_ROWS:
-            self._pays = _faster(self._limit, rows)
+            if rows == 1:
+                self.helpers = _helpers_that_pay(kernel)
+            self._pays = _faster(kernel.limit, rows)
             self.most_rows = rows if self._pays else self.most_rows
-        self._limit.value = self.most_rows
+        kernel.limit.value = self.most_rows
         few_rows.leave_whole(self.most_rows)
 
     def use_fused(self) -> None:
         """It is used already."""
         if self.most_rows:
-            _tell(f"multiply few rows by a kernel of our own rows=1-{self.most_rows}")
+            _tell(f"multiply few rows by a kernel of our own rows=1-{self.most_rows} threads={1 + self.helpers}")
 
     def _stop(self, reason: str) -> None:
         self.most_rows, self._pays = 0, False
@@ -83,9 +96,27 @@ def _compiled() -> ctypes.CDLL:
             raise RuntimeError(f"the kernel for products of few rows cannot be loaded: {error}") from error
 
 
-def _install() -> ctypes.c_int | None:
-    """Put the kernel in front of what MLX calls. Gives the number of rows that it takes, which is 0; None where MLX
-    does not call by way of a slot."""
+class _Kernel:
+    """`limit`: the number of rows that it takes, which is 0 at first."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.limit = ctypes.c_int.in_dll(library, "most_rows")
+        self._help_with = library.help_with
+
+    def help_with(self, helpers: int) -> int:
+        """From now on; gives how many there are."""
+        return int(self._help_with(helpers))
+
+
+def most_helpers() -> int:
+    """With the thread that computes they are no more than the cores, nor than the user wants of OpenBLAS."""
+    wanted = os.environ.get("OPENBLAS_NUM_THREADS", "")
+    most = min(usable(), int(wanted)) if wanted.isdecimal() and int(wanted) else usable()
+    return min(most - 1, HELPERS[-1])
+
+
+def _install() -> _Kernel | None:
+    """Put the kernel in front of what MLX calls; None where MLX does not call by way of a slot."""
     library = _compiled()
     mx.eval(mx.ones((2, 2)) @ mx.ones((2, 2)))  # after its first call the slot has the function's address
     mx.synchronize()
@@ -96,7 +127,7 @@ def _install() -> ctypes.c_int | None:
     address = ctypes.cast(library.few_rows_sgemm, ctypes.c_void_p).value
     assert address is not None
     slot.target = address
-    return ctypes.c_int.in_dll(library, "most_rows")
+    return _Kernel(library)
 
 
 def _same(limit: ctypes.c_int, rows: int) -> bool:
@@ -113,6 +144,27 @@ def _same(limit: ctypes.c_int, rows: int) -> bool:
             if not mx.abs(products[0] - products[1]).max() <= CLOSE * mx.abs(products[0]).max():
                 return False
     return True
+
+
+def _helpers_that_pay(kernel: _Kernel) -> int:
+    """As many as make a product of one row faster, which is the hardest: it waits for memory."""
+    weight, x = mx.ones(MEASURED_SHAPE), mx.ones((1, MEASURED_SHAPE[1]))
+    mx.eval(weight, x)
+    kernel.limit.value = 1
+
+    def with_helpers(count: int) -> Callable[[], mx.array]:
+        def way() -> mx.array:
+            kernel.help_with(count)
+            return x @ weight.T
+
+        return way
+
+    found = 0
+    for count in HELPERS:
+        if count > most_helpers() or not faster(with_helpers(count), with_helpers(found), HELP_PAYS):
+            break
+        found = count
+    return kernel.help_with(found)
 
 
 def _faster(limit: ctypes.c_int, rows: int) -> bool:

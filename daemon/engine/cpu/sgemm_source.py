@@ -10,13 +10,23 @@ matrices whose first one is not transposed, M x K by K x N:
   around once, and each weight is multiplied with all of them;
 - by weights that are not transposed, which the values of attention are: some outputs at a time, in lanes.
 
-What a row comes to does not depend on what stands in the others. All else goes to the library whose place this takes.
+What a row comes to does not depend on what stands in the others, nor on who computes it: helpers take pieces of the
+outputs of large products, as many as they get round to, so that nobody waits for one that has no core. All else goes
+to the library whose place this takes.
 """
 
 from __future__ import annotations
 
 SOURCE = """
+#include <atomic>
+#include <climits>
 #include <cstddef>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <vector>
 
 #if defined(__AVX512F__)
@@ -28,6 +38,7 @@ constexpr int W = 4, MANY = 4;
 #endif
 constexpr int ROW_MAJOR = 101, AS_IS = 111, TRANSPOSED = 112;  // as in cblas.h
 constexpr long FEW_ROWS = 16, MANY_WEIGHTS = 1 << 17;  // more rows by fewer weights are the library's, as in attention
+constexpr long PIECE = 1 << 14;  // weights
 constexpr long MOST_ROWS = 64, MOST_INPUTS = 65536, MOST_COLUMNS = 256;
 
 typedef float V __attribute__((vector_size(4 * W)));
@@ -48,6 +59,73 @@ static inline float sum(V v) {
   for (int half = W / 2; half; half /= 2)
     for (int i = 0; i < half; i++) x[i] += x[i + half];
   return x[0];
+}
+
+// What the outputs of one product are made by: whoever computes it, and helpers that take pieces of it meanwhile.
+struct Work {
+  void (*piece)(const void*, long, long);
+  const void* with;
+  long end, size;
+  std::atomic<long> next;
+
+  void take() {
+    for (long from; (from = next.fetch_add(size, std::memory_order_relaxed)) < end;)
+      piece(with, from, from + size < end ? from + size : end);
+  }
+};
+
+static std::atomic<Work*> offered{nullptr};
+static std::atomic<int> inside{0};  // helpers that may be at what is, or was, offered
+static std::atomic<int> asleep{0};
+static std::atomic<int> turn{0};     // another number whenever something is offered
+static std::atomic<int> helpers{0};  // how many of them help
+static std::atomic_flag taken = ATOMIC_FLAG_INIT;
+constexpr int SPINS = 500;  // some 10 to 20 us that a helper waits for the next product before it sleeps
+
+static inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  __asm__ __volatile__("yield");
+#endif
+}
+
+static void* help(void* number) {
+  int seen = 0;
+  for (;;) {
+    for (int i = 0; i < SPINS && turn == seen; i++) relax();
+    while (turn == seen) {
+      asleep++;
+      syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+      asleep--;
+    }
+    seen = turn;
+    if (reinterpret_cast<long>(number) >= helpers) continue;
+    inside++;
+    if (Work* work = offered.load()) work->take();
+    inside--;
+  }
+}
+
+// Calls piece(from, to) until all outputs are done, of as many at a time.
+template <typename F>
+static inline void in_pieces(long end, long size, const F& piece) {
+  if (!helpers || end < 2 * size || taken.test_and_set(std::memory_order_acquire)) {
+    piece(0, end);
+    return;
+  }
+  auto call = [](const void* with, long from, long to) { (*static_cast<const F*>(with))(from, to); };
+  Work work{call, &piece, end, size, {0}};
+  offered = &work;
+  turn++;
+  if (asleep) syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+  work.take();
+  offered = nullptr;
+  for (int i = 0; inside; i++) {
+    if (i < 1000) relax();
+    else sched_yield();
+  }
+  taken.clear(std::memory_order_release);
 }
 
 struct Product {
@@ -97,10 +175,14 @@ struct Product {
 
   template <int M, int R>
   inline void all_along() const {
-    long n = 0;
-    for (; n + R <= N; n += R) along<M, R>(n);
-    for (; n < N; n++) along<M, 1>(n);
+    in_pieces(N, piece(R), [this](long n, long end) {
+      for (; n + R <= end; n += R) along<M, R>(n);
+      for (; n < end; n++) along<M, 1>(n);
+    });
   }
+
+  // How many outputs are worth another thread's while, of as many at a time.
+  long piece(long R) const { return (PIECE / K / R + 1) * R; }
 
   // Up to P vectors of rows, which lie turned around in `turned`; R outputs from n on. One vector takes two inputs
   // at a time, so that no sum waits for the last one.
@@ -142,12 +224,13 @@ struct Product {
       float* lane = room.data() + m / LANES * size + m % LANES;
       for (long k = 0; k < K; k++) lane[k * LANES] = m < M ? a[m * lda + k] : 0;
     }
-    long n = 0;
     const float* turned = room.data();
-    for (; n + R <= N; n += R)
-      for (long one = 0; one < groups; one++) group<LANES>(one).template across<P, R>(turned + one * size, n);
-    for (; n < N; n++)
-      for (long one = 0; one < groups; one++) group<LANES>(one).template across<P, 1>(turned + one * size, n);
+    in_pieces(N, piece(R), [=](long n, long end) {
+      for (; n + R <= end; n += R)
+        for (long one = 0; one < groups; one++) group<LANES>(one).template across<P, R>(turned + one * size, n);
+      for (; n < end; n++)
+        for (long one = 0; one < groups; one++) group<LANES>(one).template across<P, 1>(turned + one * size, n);
+    });
   }
 
   template <long LANES>
@@ -209,6 +292,22 @@ typedef void Sgemm(int, int, int, int, int, int, float, const float*, int, const
 extern "C" {
 Sgemm* library_sgemm = nullptr;
 volatile int most_rows = 0;
+
+// With so many helpers from now on; gives how many there are.
+int help_with(int count) {
+  static int begun = 0;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (pthread_t thread; begun < count; begun++) {
+    if (pthread_create(&thread, nullptr, help, reinterpret_cast<void*>(static_cast<long>(begun)))) break;
+    pthread_setname_np(thread, "few-rows");
+    pthread_detach(thread);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  helpers = count < begun ? count : begun;
+  return helpers;
+}
 
 void few_rows_sgemm(int order, int turn_a, int turn_b, int M, int N, int K, float alpha, const float* a, int lda,
                     const float* b, int ldb, float beta, float* c, int ldc) {

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .cores import usable
 from .others import Others
 
 SPIN = "20"
@@ -35,7 +36,8 @@ class Threads:
     def __init__(self, library: Any, others: Others | None = None) -> None:
         self._others = others or Others()
         self._set = library.openblas_set_num_threads
-        self._most = self._now = int(library.openblas_get_num_threads())
+        self._now = int(library.openblas_get_num_threads())
+        self._most = min(self._now, usable())
         self._changes = library.openblas_get_parallel() == _OWN_THREADS
         self._use(self._most - 1)
 

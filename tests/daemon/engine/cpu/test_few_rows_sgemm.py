@@ -34,6 +34,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = slot.target
     monkeypatch.setattr(few_rows_sgemm, "FLAGS", (*PLAIN, *FASTER[:4]))
     monkeypatch.setattr(few_rows_sgemm, "MEASURED_ROWS", (1, ALL))
+    monkeypatch.setattr(few_rows_sgemm, "most_helpers", lambda: 3)  # whatever machine this is
     yield
     slot.target = before
     few_rows.leave_whole(0)
@@ -148,8 +149,53 @@ def test_where_it_is_not_faster_all_stays(answers: list[bool], most: int, monkey
     """And where it is for some rows, tiles are not made for those any more."""
     whole = list[int]()
     monkeypatch.setattr(few_rows, "leave_whole", whole.append)
+    monkeypatch.setattr(few_rows_sgemm, "most_helpers", lambda: 0)
     monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: bool(answers.pop(0)))
     assert attempted().most_rows == most and whole[-1] == most and not answers
+
+
+@pytest.mark.parametrize(
+    ("most", "answers", "helpers"),
+    [(0, [], 0), (1, [True], 1), (3, [False], 0), (7, [True, False], 1), (6, [True, True], 3)],
+)
+def test_threads_help_where_that_is_faster(
+    most: int, answers: list[bool], helpers: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One, three, seven: as long as more of them are, and there are cores for them."""
+    monkeypatch.setattr(few_rows_sgemm, "most_helpers", lambda: most)
+    given = [*answers, True, True]
+    monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: given.pop(0))
+    own = attempted()
+    own.use_fused()
+    assert own.helpers == helpers and not given
+    assert f"threads={1 + helpers}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("faster")
+def test_products_at_the_same_time() -> None:
+    """Of two streams, only one of which can have the helpers: to the bit what each is alone."""
+    assert attempted().helpers == 3
+    x, weight = (mx.random.normal(shape, key=mx.random.key(1)) for shape in ((4, 512), (2048, 512)))
+    alone = (x @ weight.T).tolist()
+    for _ in range(20):
+        streams = [mx.new_stream(mx.cpu) for _ in range(2)]
+        both = [mx.matmul(x, weight.T, stream=stream) for stream in streams for _ in range(10)]
+        mx.eval(both)
+        assert all(one.tolist() == alone for one in both)
+
+
+@pytest.mark.parametrize(
+    ("cores", "wanted", "most"), [(8, None, 7), (8, "3", 2), (8, "1", 0), (2, "64", 1), (1, None, 0), (64, "all", 15)]
+)
+def test_there_are_no_more_threads_than_cores_or_than_the_user_wants(
+    cores: int, wanted: str | None, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(few_rows_sgemm, "usable", lambda: cores)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if wanted is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", wanted)
+    assert few_rows_sgemm.most_helpers() == most
 
 
 def test_tiles_are_left_to_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,11 @@ class Library:
         self.set.append(number)
 
 
+@pytest.fixture(autouse=True)
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "usable", lambda: 64)
+
+
 class Idle(Others):
     """So many cores are used by others."""
 
@@ -80,6 +85,15 @@ def test_threads_of_openmp_are_set_once() -> None:
     own = Threads(library, Idle())
     own.use_all(True)
     assert library.set == [3]
+
+
+def test_no_more_threads_than_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container that has two of a machine's 64."""
+    monkeypatch.setattr(threads, "usable", lambda: 2)
+    library = Library(64)
+    own = Threads(library, Idle())
+    own.use_all(True)
+    assert library.set == [1, 2]
 
 
 @pytest.fixture
