@@ -107,7 +107,8 @@ _OTHERS = {
     "OPENBLAS_CORETYPE": "the kernels that OpenBLAS takes in a model's process, such as `Haswell`; by default its own "
     "choice, but none without AVX2 or AVX-512 where the processor has them",
     "OPENBLAS_NUM_THREADS": "threads of OpenBLAS in a model's process, always; by default as many as cores "
-    "while only prompts are read and no other program needs one, and one less else",
+    "while only prompts are read and no other program needs one, and one less else; of a container's share of the "
+    "cores no more. Threads that help with products of few rows are no more either",
 }
 """Variables that are no settings."""
 
