@@ -124,7 +124,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine",
         "daemon.engine.cache",
         "daemon.engine.cpu",
-        *("daemon.engine.generate.prefilling", "daemon.engine.generate.sampling"),
+        *("daemon.engine.generate.memory", "daemon.engine.generate.prefilling", "daemon.engine.generate.sampling"),
         "daemon.engine.grammar",
         "daemon.engine.model",
         "daemon.engine.output",
@@ -133,6 +133,10 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.prefix.disk",
         "daemon.engine.prompt",
         "daemon.engine.vision",
+    ),
+    "daemon.engine.generate.memory": (
+        *("daemon.engine.cache", "daemon.engine.vision"),
+        *("daemon.engine.generate", "daemon.engine.generate.prefilling"),
     ),
     "daemon.engine.generate.prefilling": (
         *("daemon.protocol", "daemon.engine", "daemon.engine.generate", "daemon.engine.generate.sampling"),

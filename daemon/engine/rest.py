@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .device import release_pool
-from .generate.generator import Limits
+from .generate.engine_limits import Limits
 from .generate.prefilling.pace import Timings
 from .model.load import LanguageModel
 from .shapes import Shapes

@@ -21,7 +21,8 @@ from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.disk import open_disk
-from .generate.generator import Generator, Limits
+from .generate.engine_limits import Limits
+from .generate.generator import Generator
 from .grammar.compiler import GrammarCompiler
 from .kernels.fusing import Fusing
 from .loop import Loop, Worker

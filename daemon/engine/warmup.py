@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..protocol import Ask, Generate, Sampling, TokenPrompt
-from .generate.generator import Generator, Limits
+from .generate.engine_limits import Limits
+from .generate.generator import Generator
 from .generate.prefilling.pace import Timings
 from .model.load import LanguageModel
 from .prompt.prompt_process import Ready

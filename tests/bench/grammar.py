@@ -24,7 +24,8 @@ import mlx.core as mx
 import numpy as np
 from make_model import make_model
 
-from mlx_serve.daemon.engine.generate.generator import Generator, Limits
+from mlx_serve.daemon.engine.generate.engine_limits import Limits
+from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.grammar.answer_form import AnswerForm
 from mlx_serve.daemon.engine.grammar.compiler import GrammarCompiler
 from mlx_serve.daemon.engine.grammar.literals import Block

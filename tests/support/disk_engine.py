@@ -14,7 +14,8 @@ from support.engine_wire import Wire, ask, generator, run
 from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.generate.disk import open_disk
-from mlx_serve.daemon.engine.generate.generator import Generator, Limits
+from mlx_serve.daemon.engine.generate.engine_limits import Limits
+from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.block import Block
 from mlx_serve.daemon.prefix_folder import Partial, PrefixFolder

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
-from mlx_serve.daemon.engine.generate.generator import Generator, Limits
+from mlx_serve.daemon.engine.generate.engine_limits import Limits
+from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.grammar.compiler import GrammarCompiler
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel

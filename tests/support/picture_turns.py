@@ -14,7 +14,8 @@ from support.engine_wire import GREEDY, Wire, generator, run
 from support.watched_logits import watch
 
 from mlx_serve.daemon.engine.generate.disk import open_disk
-from mlx_serve.daemon.engine.generate.generator import Generator, Limits
+from mlx_serve.daemon.engine.generate.engine_limits import Limits
+from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prompt.prompt_process import Ready
 from mlx_serve.daemon.protocol import Ask, ChatPrompt, Generate, Hello, Picture, PrefixFiles, Reread, Started

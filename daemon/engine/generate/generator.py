@@ -3,59 +3,39 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from ...protocol import Accepted, Ask, Counted, Detokenized, Event, Gauges, Rejected
+from ...protocol import Ask, Counted, Detokenized, Event, Gauges, Rejected
 from ...protocol import Reuse as ReuseSort
 from ..cpu.threads import use_all_cores
 from ..device import backend, bound_pool
 from ..model.load import LanguageModel
 from ..prefix.whole_state import copies_work
 from ..prompt.prompt_process import Prompting, Ready
-from ..prompt.render import Prepared
 from ..shapes import Shapes
 from ..shares import divide
 from ..vision.viewing import Views
 from .answers import Answers
+from .arrivals import Arrivals
 from .batch import Batch, Launch
-from .cache_memory import CacheMemory
 from .choices import Choices
-from .ledger import CacheLedger
+from .engine_limits import Limits
+from .memory.cache_memory import CacheMemory
+from .memory.ledger import CacheLedger
+from .memory.preemption import Preemption
 from .pipelining import Pipelining
-from .preemption import Preemption
 from .prefill_admission import PrefillAdmission
 from .prefilling.pace import AIM, LONGEST_SECONDS, Pace, Timings
 from .prefilling.prefill import Prefill
 from .prefilling.prefills import Prefills
 from .reuse import Disk, Reuse
-from .sampling.draw import choice, resolve
-from .sampling.scores import Scores
 from .scheduler import Scheduler
-from .sequence import Sequence
 
 DISK_SECONDS = 0.02  # how long nobody looks into the mailbox while all wait for the disk
 PIPELINE_BYTES = {"cuda": 4 << 30, "metal": 128 << 20, "cpu": 8 << 20}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """`max_batch` sequences decode at once; `tokens_per_step` of prefill beside decoding; `memory` bytes for caches.
-    `prefixes` bytes of those for what was read before: None for half of them, or where `memory` is None for none."""
-
-    max_batch: int
-    tokens_per_step: int
-    memory: int | None = None
-    prefixes: int | None = None
-
-    @property
-    def most_prefixes(self) -> int:
-        """Bytes for what was read before."""
-        half = (self.memory or 0) // 2
-        return half if self.prefixes is None else self.prefixes if self.memory is None else min(self.prefixes, half)
 
 
 class Generator:
@@ -103,6 +83,7 @@ class Generator:
             self._memory,
             self._answers,
         )
+        self._arrivals = Arrivals(model, self._scheduler, self._views, self._answers)
         self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
         self._steps = 0
 
@@ -116,44 +97,9 @@ class Generator:
         if not self._prompts.claim(result.id):
             return
         if isinstance(result, Ready):
-            self._queue(result.id, result.prepared)
+            self._arrivals.take(result.id, result.prepared)
         else:
             self._answers.tell(result)
-
-    def _queue(self, number: int, prepared: Prepared) -> None:
-        request, model = prepared.request, self._model
-        tokens = len(prepared.tokens)
-        if request.render_only:
-            self._answers.tell(
-                Accepted(
-                    id=number,
-                    prompt_tokens=tokens,
-                    truncated=prepared.truncated,
-                    rendered=prepared.rendered,
-                    last=True,
-                )
-            )
-            return
-        if self._scheduler.never_fits(tokens, self._views.needed(prepared.pictures)):
-            message = f"a prompt of {tokens} tokens needs more cache memory than there is"
-            self._answers.tell(Rejected(id=number, code="insufficient_memory", message=message))
-            return
-        draw = resolve(request.sampling, model.defaults, request.fallback, model.rows, request.logprobs)
-        sequences = [Sequence(number, index, prepared, choice(draw, index), model) for index in range(request.choices)]
-        self._answers.begin(number, len(sequences))
-        self._views.admit(number, prepared.pictures)
-        self._answers.tell(Accepted(id=number, prompt_tokens=tokens, truncated=prepared.truncated))
-        scores = None
-        if request.echo and request.logprobs is not None:
-            scores = Scores(prepared.tokens, request.logprobs)
-        elif request.echo:
-            self._answers.echo(sequences)
-        if prepared.room > 0 or scores is not None:
-            self._scheduler.add(Choices(sequences, scores))
-            return
-        for sequence in sequences:
-            sequence.reason = "length"
-            self._answers.finish(sequence)
 
     def cancel(self, number: int) -> None:
         if self._prompts.cancel(number):

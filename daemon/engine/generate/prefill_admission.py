@@ -9,8 +9,8 @@ from ..model.load import LanguageModel
 from ..shapes import Shapes
 from ..vision.viewing import Views
 from .answers import Answers
-from .cache_memory import CacheMemory
 from .choices import Choices
+from .memory.cache_memory import CacheMemory
 from .prefilling.pace import Pace
 from .prefilling.prefill import Prefill
 from .prefilling.prefills import Prefills

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-from .ledger import CacheLedger, Occupancy
+from .memory.ledger import CacheLedger, Occupancy
 
 
 class Waiting(Protocol):

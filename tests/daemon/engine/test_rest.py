@@ -9,7 +9,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_serve.daemon.engine.generate import generator
-from mlx_serve.daemon.engine.generate.generator import Limits
+from mlx_serve.daemon.engine.generate.engine_limits import Limits
 from mlx_serve.daemon.engine.generate.prefilling.pace import Timings
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel

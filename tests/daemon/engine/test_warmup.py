@@ -13,7 +13,7 @@ from support.engine_wire import Wire, ask, generator, run
 
 from mlx_serve.daemon import protocol
 from mlx_serve.daemon.engine import serve
-from mlx_serve.daemon.engine.generate.generator import Limits
+from mlx_serve.daemon.engine.generate.engine_limits import Limits
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.warmup import PLAIN, REQUESTS, warm_up
 from mlx_serve.daemon.protocol import Sampling

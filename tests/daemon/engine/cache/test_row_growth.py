@@ -12,7 +12,7 @@ from support.uncut_models import CONFIGS, uncut
 
 from mlx_serve.daemon.engine.cache.capacity import STEP, RowBytes
 from mlx_serve.daemon.engine.cache.row_growth import row_growth
-from mlx_serve.daemon.engine.generate.ledger import CacheLedger, Occupancy
+from mlx_serve.daemon.engine.generate.memory.ledger import CacheLedger, Occupancy
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.model.trial import try_out
 

@@ -11,8 +11,9 @@ from support.engine_wire import Wire, generator
 from support.hashing_network import ROWS, Hashing, Make
 
 from mlx_serve.daemon.engine.cache import capacity
-from mlx_serve.daemon.engine.generate import ledger, pipelining
+from mlx_serve.daemon.engine.generate import pipelining
 from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.memory import ledger
 from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
 from mlx_serve.daemon.engine.model.load import LanguageModel
 

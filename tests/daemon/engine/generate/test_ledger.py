@@ -7,7 +7,7 @@ import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes, columns
-from mlx_serve.daemon.engine.generate.ledger import CacheLedger, Occupancy
+from mlx_serve.daemon.engine.generate.memory.ledger import CacheLedger, Occupancy
 from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
-from mlx_serve.daemon.engine.generate.ledger import CacheLedger, Occupancy
+from mlx_serve.daemon.engine.generate.memory.ledger import CacheLedger, Occupancy
 from mlx_serve.daemon.engine.generate.scheduler import Scheduler
 
 

@@ -14,8 +14,9 @@ from support.engine_wire import GREEDY, Wire, generator, note_yields, run
 from support.pictures import about, picture
 from support.watched_logits import Rows, watch
 
-from mlx_serve.daemon.engine.generate.generator import Generator, Limits
-from mlx_serve.daemon.engine.generate.ledger import Occupancy
+from mlx_serve.daemon.engine.generate.engine_limits import Limits
+from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.memory.ledger import Occupancy
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.vision.view import View
 from mlx_serve.daemon.engine.warmup import warm_up

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..vision.viewing import Views
-from .batch import Batch
+from ...vision.viewing import Views
+from ..batch import Batch
+from ..prefilling.prefills import Prefills
+from ..reuse import Reuse
 from .ledger import CacheLedger, Occupancy
-from .prefilling.prefills import Prefills
-from .reuse import Reuse
 
 
 class CacheMemory:

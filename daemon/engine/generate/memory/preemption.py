@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .answers import Answers
-from .batch import Batch
-from .choices import Choices
-from .prefilling.prefill import Prefill
-from .prefilling.prefills import Prefills
-from .reuse import Reuse
-from .scheduler import Scheduler
+from ..answers import Answers
+from ..batch import Batch
+from ..choices import Choices
+from ..prefilling.prefill import Prefill
+from ..prefilling.prefills import Prefills
+from ..reuse import Reuse
+from ..scheduler import Scheduler
 
 
 class Preemption:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..cache.capacity import STEP, Costs, capacity, columns
+from ...cache.capacity import STEP, Costs, capacity, columns
 
 _REMEMBERED = 64
 
