@@ -126,7 +126,8 @@ def _fusing(model: Model, request: protocol.Load, busy: Callable[[], bool]) -> C
     if "MLX_DISABLE_COMPILE" in os.environ:
         return lambda: None
     steps = functions(model.network)
-    return Fusing([FewRowsSgemm(), *steps, *stand_ins.functions()], request.max_batch, Path(request.kernels), busy)
+    products = [FewRowsSgemm()] if sys.platform == "linux" else []
+    return Fusing([*products, *steps, *stand_ins.functions()], request.max_batch, Path(request.kernels), busy)
 
 
 def _warm_up(model: LanguageModel, limits: Limits) -> None:

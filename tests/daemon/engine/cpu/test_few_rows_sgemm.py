@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 from support.compilers import compiler
 
+from mlx_serve.daemon.engine import serve
 from mlx_serve.daemon.engine.cpu import few_rows, few_rows_sgemm, jump_slot
 from mlx_serve.daemon.engine.cpu.few_rows_sgemm import LIBRARY, SYMBOL, FewRowsSgemm
 from mlx_serve.daemon.engine.kernels.compiler_call import FASTER
+from mlx_serve.daemon.engine.kernels.fusing import Fusing
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.protocol import Load
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or mx.default_device() != mx.Device(mx.DeviceType.cpu) or shutil.which("g++") is None,
@@ -220,3 +224,16 @@ def test_without_a_slot_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None
     own = FewRowsSgemm()
     own.attempt(1)
     assert own.most_rows == 0
+
+
+@pytest.mark.parametrize(("platform", "there"), [("linux", True), ("darwin", False)])
+def test_it_is_for_linux(
+    platform: str, there: bool, llama: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere nothing is tried that cannot be compiled, which would leave other kernels out too."""
+    monkeypatch.delenv("MLX_DISABLE_COMPILE", raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    order = Load(path="", name="x", kind="llm", max_batch=2, prefill_tokens_per_step=16, kernels=str(tmp_path))
+    fusing = serve._fusing(llama, order, lambda: False)
+    assert isinstance(fusing, Fusing) and fusing._functions
+    assert any(isinstance(one, FewRowsSgemm) for one in fusing._functions) == there
