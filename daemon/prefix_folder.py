@@ -1,6 +1,7 @@
 """The folder of prompts on disk: how many bytes all files in it may be, and who goes first. Daemons may share it.
 
-lock             flock, held for a moment by whoever makes room; writing and reading need no lock
+lock             flock, held for a moment by whoever makes room, or gives a file its name, for who counts is to meet
+                 each file once; writing and reading need no lock
 usage            bytes of all files together, in decimal, as far as the last one who held the lock knew
 KEY/NAME.block   of one model and its numerics: published by rename, 0600 in 0700
 KEY/NAME.end     the same for a block that a sequence can go on from where others cannot
@@ -147,6 +148,12 @@ class PrefixFolder:
                 raise
             self._keys[key] = self.held(key) + size
             return Partial(path, descriptor)
+
+    def publish(self, partial: Partial, path: Path, used: int) -> bool:
+        """As `Partial.publish`, while nobody counts: a file that changes its name meanwhile would be missed. Raises
+        OSError."""
+        with self._locked():
+            return partial.publish(path, used)
 
     def sweep(self, most: int | None = None, unwanted: Callable[[str], bool] | None = None) -> Swept:
         """Take away the files of models that are `unwanted` by their keys, and the least recently used until all

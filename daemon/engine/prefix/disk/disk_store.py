@@ -126,7 +126,7 @@ class DiskStore:
         try:
             for piece in pieces:
                 partial.write(piece)
-            return partial.publish(path, used)
+            return self.files.publish(partial, path, used)
         except BaseException:
             partial.abandon()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.skipif(
 PLAIN = few_rows_sgemm.FLAGS
 ALL = 80
 """More rows than the kernel has a way for."""
+LIBRARIES: dict[tuple[tuple[str, ...], str], ctypes.CDLL] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -51,10 +53,19 @@ def faster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def attempted() -> FewRowsSgemm:
-    """With all numbers of rows, as a rest does it."""
-    own = FewRowsSgemm()
-    for rows in range(1, ALL + 1):
-        own.attempt(rows)
+    """With all numbers of rows, as a rest does it. What other tests have compiled is not compiled again."""
+    own, compiled = FewRowsSgemm(), few_rows_sgemm._compiled
+
+    def once() -> ctypes.CDLL:
+        key = (few_rows_sgemm.FLAGS, few_rows_sgemm.SOURCE)
+        if key not in LIBRARIES:
+            LIBRARIES[key] = compiled()
+        return LIBRARIES[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(few_rows_sgemm, "_compiled", once)
+        for rows in range(1, ALL + 1):
+            own.attempt(rows)
     return own
 
 
