@@ -109,7 +109,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.prompt": (
         *("daemon.protocol", "daemon.engine.process", "daemon.engine.texts", "daemon.engine.prompt.pictures"),
         *("daemon.engine.grammar", "daemon.engine.output.formats", "daemon.engine.prompt.chat"),
-        "daemon.engine.prompt.insertion",
+        *("daemon.engine.prompt.insertion", "daemon.engine.cpu.cores"),
     ),
     "daemon.engine.prompt.chat": (
         *("daemon.protocol", "daemon.engine.grammar", "daemon.engine.output.formats"),
@@ -146,7 +146,8 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.protocol", "daemon.parameters", "daemon.engine.device", "daemon.engine.output"),
     ),
     "daemon.engine.quantize": (
-        *("daemon.protocol", "daemon.engine", "daemon.engine.encode", "daemon.engine.model", "daemon.engine.vision"),
+        *("daemon.protocol", "daemon.engine", "daemon.engine.cpu.cores", "daemon.engine.encode"),
+        *("daemon.engine.model", "daemon.engine.vision"),
     ),
     "daemon.protocol": (),
     "daemon.settings": (),

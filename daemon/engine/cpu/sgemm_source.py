@@ -17,16 +17,10 @@ to the library whose place this takes.
 
 from __future__ import annotations
 
-SOURCE = """
-#include <atomic>
-#include <climits>
+from .helper_threads_source import HELPER_THREADS
+
+_PRODUCTS = """
 #include <cstddef>
-#include <linux/futex.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #include <vector>
 
 #if defined(__AVX512F__)
@@ -59,73 +53,6 @@ static inline float sum(V v) {
   for (int half = W / 2; half; half /= 2)
     for (int i = 0; i < half; i++) x[i] += x[i + half];
   return x[0];
-}
-
-// What the outputs of one product are made by: whoever computes it, and helpers that take pieces of it meanwhile.
-struct Work {
-  void (*piece)(const void*, long, long);
-  const void* with;
-  long end, size;
-  std::atomic<long> next;
-
-  void take() {
-    for (long from; (from = next.fetch_add(size, std::memory_order_relaxed)) < end;)
-      piece(with, from, from + size < end ? from + size : end);
-  }
-};
-
-static std::atomic<Work*> offered{nullptr};
-static std::atomic<int> inside{0};  // helpers that may be at what is, or was, offered
-static std::atomic<int> asleep{0};
-static std::atomic<int> turn{0};     // another number whenever something is offered
-static std::atomic<int> helpers{0};  // how many of them help
-static std::atomic_flag taken = ATOMIC_FLAG_INIT;
-constexpr int SPINS = 500;  // some 10 to 20 us that a helper waits for the next product before it sleeps
-
-static inline void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  __asm__ __volatile__("yield");
-#endif
-}
-
-static void* help(void* number) {
-  int seen = 0;
-  for (;;) {
-    for (int i = 0; i < SPINS && turn == seen; i++) relax();
-    while (turn == seen) {
-      asleep++;
-      syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
-      asleep--;
-    }
-    seen = turn;
-    if (reinterpret_cast<long>(number) >= helpers) continue;
-    inside++;
-    if (Work* work = offered.load()) work->take();
-    inside--;
-  }
-}
-
-// Calls piece(from, to) until all outputs are done, of as many at a time.
-template <typename F>
-static inline void in_pieces(long end, long size, const F& piece) {
-  if (!helpers || end < 2 * size || taken.test_and_set(std::memory_order_acquire)) {
-    piece(0, end);
-    return;
-  }
-  auto call = [](const void* with, long from, long to) { (*static_cast<const F*>(with))(from, to); };
-  Work work{call, &piece, end, size, {0}};
-  offered = &work;
-  turn++;
-  if (asleep) syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
-  work.take();
-  offered = nullptr;
-  for (int i = 0; inside; i++) {
-    if (i < 1000) relax();
-    else sched_yield();
-  }
-  taken.clear(std::memory_order_release);
 }
 
 struct Product {
@@ -269,7 +196,7 @@ struct Product {
   }
 
   bool by_transposed() const {
-    if (K > MOST_INPUTS || M > MOST_ROWS || (M > FEW_ROWS && N * K < MANY_WEIGHTS)) return false;
+    if (K < 1 || K > MOST_INPUTS || M > MOST_ROWS || (M > FEW_ROWS && N * K < MANY_WEIGHTS)) return false;
     if (M == 1) all_along<1, 8>();
     else if (M == 2) all_along<2, MANY>();
     else if (M == 3) all_along<3, MANY>();
@@ -293,22 +220,6 @@ extern "C" {
 Sgemm* library_sgemm = nullptr;
 volatile int most_rows = 0;
 
-// With so many helpers from now on; gives how many there are.
-int help_with(int count) {
-  static int begun = 0;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (pthread_t thread; begun < count; begun++) {
-    if (pthread_create(&thread, nullptr, help, reinterpret_cast<void*>(static_cast<long>(begun)))) break;
-    pthread_setname_np(thread, "few-rows");
-    pthread_detach(thread);
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  helpers = count < begun ? count : begun;
-  return helpers;
-}
-
 void few_rows_sgemm(int order, int turn_a, int turn_b, int M, int N, int K, float alpha, const float* a, int lda,
                     const float* b, int ldb, float beta, float* c, int ldc) {
   if (M <= most_rows && order == ROW_MAJOR && turn_a == AS_IS) {
@@ -319,3 +230,5 @@ void few_rows_sgemm(int order, int turn_a, int turn_b, int M, int N, int K, floa
 }
 }
 """
+
+SOURCE = HELPER_THREADS + _PRODUCTS

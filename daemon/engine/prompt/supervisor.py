@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import time
@@ -12,11 +11,12 @@ from typing import Protocol
 import msgspec
 
 from ...protocol import RejectCode, Rejected
+from ..cpu.cores import usable
 from .forked import Forked, Task
 from .prompt_frames import Drop, FromWorker, Note, PromptJob, body, receive, send
 from .worker import Preparer, grammar_refused, out_of_memory
 
-_CORES = os.cpu_count() or 1
+_CORES = usable()
 MOST_WORKERS = max(4, min(8, _CORES // 2))
 MOST_LARGE = 2
 LARGE = 1 << 20

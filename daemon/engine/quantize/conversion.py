@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections
 import itertools
 import json
-import os
 import resource
 import sys
 import time
@@ -22,6 +21,7 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.utils import get_total_parameters
 
 from ...protocol import Quantize, Quantized
+from ..cpu.cores import usable
 from ..device import backend
 from ..model.model_folder import UnsupportedModel, read_json
 from .shards import Place, open_shards, write
@@ -40,7 +40,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._home = mx.default_stream(mx.default_device())
-        more = min(MAX_LANES, _cores()) - 1 if backend() == "cpu" else 0
+        more = min(MAX_LANES, usable()) - 1 if backend() == "cpu" else 0
         self._streams = [self._home, *(mx.new_stream(mx.default_device()) for _ in range(more))]
         self._next = itertools.cycle(self._streams)
         self._of: dict[str, mx.Stream] = {}
@@ -53,13 +53,6 @@ class Lanes:
 
     def leave(self) -> None:
         mx.set_default_stream(self._home)
-
-
-def _cores() -> int:
-    """Those that this process may use, where the system can say so."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass

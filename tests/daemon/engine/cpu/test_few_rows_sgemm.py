@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,46 @@ def test_every_way_gives_the_product(flags: tuple[str, ...], monkeypatch: pytest
     scores = queries.astype(np.float64) @ keys.swapaxes(-1, -2).astype(np.float64)
     assert right(mx.array(queries) @ mx.array(keys).swapaxes(-1, -2), scores)
     assert right(mx.array(scores.astype(np.float32)) @ mx.array(keys), scores @ keys.astype(np.float64))
+
+
+@pytest.mark.usefixtures("faster")
+def test_a_sum_of_nothing() -> None:
+    """Is the library's."""
+    attempted()
+    for rows in (1, 8):
+        assert (mx.ones((rows, 0)) @ mx.ones((5, 0)).T == 0).all()
+    library = LIBRARIES[few_rows_sgemm.FLAGS, few_rows_sgemm.SOURCE]
+    pointer, output = ctypes.POINTER(ctypes.c_float), (ctypes.c_float * 10)(*[7.0] * 10)
+    none = ctypes.cast(output, pointer)
+    for rows in (1, 2):
+        sizes = (101, 111, 112, rows, 5, 0)
+        library.few_rows_sgemm(*sizes, ctypes.c_float(1), none, 1, none, 1, ctypes.c_float(0), output, 5)
+        assert list(output) == [0.0] * 5 * rows + [7.0] * 5 * (2 - rows)
+
+
+@pytest.mark.usefixtures("faster")
+def test_those_who_do_not_help_sleep() -> None:
+    """Threads that were tried and did not pay are woken by no product."""
+    assert attempted().helpers == 3
+    LIBRARIES[few_rows_sgemm.FLAGS, few_rows_sgemm.SOURCE].help_with(0)
+    x, weight = mx.ones((4, 512)), mx.ones((2048, 512))
+    mx.eval(x @ weight.T)
+    time.sleep(0.05)
+    before = switches()
+    assert len(before) >= 3
+    for _ in range(50):
+        mx.eval(x @ weight.T)
+    assert switches() == before
+
+
+def switches() -> dict[str, str]:
+    """How often each helper went to sleep: thread -> what Linux counts."""
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        if (task / "comm").read_text() == "few-rows\n":
+            lines = (task / "status").read_text().splitlines()
+            found[task.name] = next(line for line in lines if line.startswith("voluntary"))
+    return found
 
 
 @pytest.mark.usefixtures("faster")
