@@ -17,7 +17,7 @@ from e2e.pulling_daemon import PullingDaemon, environment, kept
 from fakes.hub import faults
 from fakes.hub.server import Hub
 from support.forked_daemons import JOB, SYNCS, ForkedDaemons
-from support.live_daemon import free_port
+from support.ports import free_port
 
 SLACK = 2_400_000
 """Bytes that may be written when the kill comes and not yet noted: a buffer, and a little more."""

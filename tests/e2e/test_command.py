@@ -15,7 +15,8 @@ from typing import IO, Any
 
 import pytest
 from e2e.scripted_model import ENDLESS, HELLO, write_scripted
-from support.live_daemon import LiveDaemon, clean_environment, free_port, run_command, wait_until
+from support.live_daemon import LiveDaemon, clean_environment, run_command, wait_until
+from support.ports import free_port
 from support.process_use import dead
 from support.waiting import GUARD
 

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from e2e.conftest import Start
 from e2e.scripted_model import ENDLESS, HELLO
-from support.live_daemon import LiveDaemon, free_port, wait_until
+from support.live_daemon import LiveDaemon, wait_until
+from support.ports import free_port
 from support.process_use import dead
 
 ROUND = ENDLESS[0]

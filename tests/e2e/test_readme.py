@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from fakes.hub.server import Hub
 from support.documented_steps import Reader, Step, steps
-from support.live_daemon import clean_environment, free_port, run_command
+from support.live_daemon import clean_environment, run_command
+from support.ports import free_port
 
 from mlx_serve.control.server import api
 from mlx_serve.handlers.routes import ROUTES, label

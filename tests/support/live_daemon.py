@@ -64,12 +64,6 @@ def has_ipv6() -> bool:
     return True
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _with_owner(name: str) -> str:
     """Listings leave our own owners out."""
     if "/" in name:

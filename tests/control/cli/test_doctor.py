@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fakes.control_daemon import FakeDaemon, Run
-from support.live_daemon import free_port
+from support.ports import free_port
 
 from mlx_serve.control.cli.doctor import access, memory_limits, mlx_build, model_store, path_programs, running_daemon
 from mlx_serve.control.cli.doctor.access import Access, Shared

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.live_daemon import free_port
+from support.ports import free_port
 from support.waiting import GUARD, wait_until
 
 from mlx_serve.control.cli import main as cli

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 from fakes.control_daemon import FakeDaemon, Run
-from support.live_daemon import free_port, has_ipv6
+from support.live_daemon import has_ipv6
+from support.ports import free_port
 from support.waiting import GUARD
 
 from mlx_serve.control.cli import launch, reachability

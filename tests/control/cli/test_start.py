@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes.control_daemon import Run
-from support.live_daemon import free_port
+from support.ports import free_port
 from support.waiting import GUARD
 
 from mlx_serve.control.cli import launch

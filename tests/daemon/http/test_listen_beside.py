@@ -14,7 +14,8 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from support.live_daemon import free_port, has_ipv6
+from support.live_daemon import has_ipv6
+from support.ports import free_port
 from support.waiting import GUARD
 
 from mlx_serve.daemon.http import listen, port_holder
