@@ -1,4 +1,5 @@
-"""The engine: inbox, step, outbox. One thread, the only one that touches MLX. What a step does is the worker's."""
+"""The engine: inbox, step, outbox. One thread, the only one that touches MLX, but for one that it may hand steps to
+(`generate/dispatch.py`). What a step does is the worker's."""
 
 from __future__ import annotations
 

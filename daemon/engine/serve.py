@@ -21,6 +21,7 @@ from .device import backend, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.disk import open_disk
+from .generate.dispatch import Dispatch
 from .generate.engine_limits import Limits
 from .generate.generator import Generator
 from .grammar.compiler import GrammarCompiler
@@ -47,6 +48,8 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     """Returns when the parent says Quit or the model cannot be loaded. `prompts` deliver to the mailbox."""
     mailbox.send(hello)
     mailbox.start()
+    if backend() == "cuda":  # for those who dispatch (generate/dispatch.py)
+        mx.set_default_stream(mx.new_thread_unsafe_stream(mx.default_device()))
     attention.install()
     if backend() == "cpu":  # where MLX would run the C++ compiler for what it fuses (kernels/)
         mx.disable_compile()
@@ -116,7 +119,7 @@ def _worker(
     if backend() != "cpu":
         _warm_up(model, limits)
     disk = None if request.files is None else open_disk(model, request.files, hello)
-    return Generator(model, limits, prompts, disk)
+    return Generator(model, limits, prompts, disk, dispatch=Dispatch(threaded=backend() == "cuda"))
 
 
 def _fusing(model: Model, request: protocol.Load, busy: Callable[[], bool]) -> Callable[[], float | None]:

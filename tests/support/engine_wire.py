@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mlx_serve.daemon.engine.cache.capacity import Costs, RowBytes
+from mlx_serve.daemon.engine.generate.dispatch import Dispatch
 from mlx_serve.daemon.engine.generate.engine_limits import Limits
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.grammar.compiler import GrammarCompiler
@@ -101,12 +102,14 @@ def ask(number: int, prompt: tuple[int, ...], count: int = 12, **options: Any) -
     return Ask(id=number, work=Generate(prompt=TokenPrompt(ids=prompt), max_tokens=count, **given))
 
 
-def generator(model: LanguageModel, wire: Wire, *, row_bytes: int = 0, **limits: Any) -> Generator:
+def generator(
+    model: LanguageModel, wire: Wire, *, row_bytes: int = 0, dispatch: Dispatch | None = None, **limits: Any
+) -> Generator:
     """Over a scripted mailbox; `row_bytes` is what a token takes, in place of what the model's caches do."""
     if row_bytes:
         model = replace(model, costs=Costs(RowBytes(row_bytes), model.costs.forward))
     given: dict[str, Any] = {"max_batch": 4, "tokens_per_step": 8} | limits
-    return Generator(model, Limits(**given), NoProcess())
+    return Generator(model, Limits(**given), NoProcess(), dispatch=dispatch)
 
 
 def run(made: tuple[Generator, Wire], script: Iterator[list[Any]]) -> Wire:

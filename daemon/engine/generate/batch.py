@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
@@ -15,6 +16,7 @@ from ..model.inputs import Inputs
 from ..model.load import LanguageModel
 from ..output.detokenize import Vocabulary
 from ..shapes import EXACT, Shapes
+from .dispatch import Dispatch
 from .sampling.sampler import Drawn, Sampler
 from .sampling.scores import named
 from .sequence import Sequence
@@ -22,12 +24,13 @@ from .sequence import Sequence
 
 @dataclass
 class Launch:
-    """A step under way: row i of `drawn` belongs to `sequences[i]`. `taken`: its tokens are in the sequences;
-    `followed`: in their grammars."""
+    """A step under way: row i of `drawn` belongs to `sequences[i]`. `dispatched` is called before anything of it is
+    read. `taken`: its tokens are in the sequences; `followed`: in their grammars."""
 
     drawn: Drawn
     sequences: list[Sequence]
     asked: list[int]
+    dispatched: Callable[[], None]
     values: list[int] | None = None
     taken: bool = False
     followed: bool = False
@@ -35,6 +38,7 @@ class Launch:
     def read(self) -> list[int]:
         """The drawn tokens; waits for the device the first time."""
         if self.values is None:
+            self.dispatched()
             self.values = [int(token) for token in _host(self.drawn.tokens)]
         return self.values
 
@@ -52,10 +56,10 @@ class Launch:
         """By row, for the rows that asked."""
         if self.drawn.chosen is None:
             return {}
+        tokens = self.read()
         chosen = _host(self.drawn.chosen)
         ids = _host(self.drawn.top_ids) if self.drawn.top_ids is not None else [[] for _ in chosen]
         values = _host(self.drawn.top_values) if self.drawn.top_values is not None else [[] for _ in chosen]
-        tokens = self.read()
         result = {}
         for place, row in enumerate(self.asked):
             wanted = self.sequences[row].draw.logprobs or 0
@@ -70,7 +74,8 @@ def _host(array: mx.array) -> Any:
 
 
 class Batch:
-    def __init__(self, model: LanguageModel, shapes: Shapes = EXACT) -> None:
+    def __init__(self, model: LanguageModel, shapes: Shapes = EXACT, dispatch: Dispatch | None = None) -> None:
+        self._dispatch = dispatch or Dispatch()
         self._forward: Forward = (
             BatchedForward(model.network, model.costs.forward, ragged=model.ragged, shapes=shapes)
             if model.batchable
@@ -118,22 +123,28 @@ class Batch:
 
         Nothing is read back where no row has a grammar. Else the last tokens are read once the device is at the forward
         pass, and the masks are made while it computes; so the other rows wait for the masks, if they take longer."""
+        if self._forward.rearranges:
+            self._dispatch.settle()
         tokens = self._newest()
         logits = self._forward(Inputs(tokens[:, None]))
         mask = self._mask(logits, before)
+        if self._sampler.waits:
+            self._dispatch.settle()
         drawn = self._sampler.sample(logits, [sequence.launched for sequence in self.sequences], mask)
         self._drawn = drawn.tokens
-        self._sampler.count(drawn.tokens, self._leaving(tokens) if self._sampler.windowed else None)
-        mx.async_eval(drawn.arrays())
+        if self._dispatch.threaded:
+            drawn = replace(drawn, tokens=drawn.tokens + 0)  # of which no later step knows
+        self._sampler.count(self._drawn, self._leaving(tokens) if self._sampler.windowed else None)
+        dispatched = self._dispatch.launch([self._drawn, *drawn.arrays()])
         for sequence in self.sequences:
             sequence.launched += 1
-        return Launch(drawn, list(self.sequences), self._sampler.asked)
+        return Launch(drawn, list(self.sequences), self._sampler.asked, dispatched)
 
     def _mask(self, logits: mx.array, before: Launch | None) -> mx.array | None:
         constraints = [sequence.constraint for sequence in self.sequences]
         if not any(constraints):
             return None
-        mx.async_eval(logits)
+        self._dispatch.launch([logits])
         if before is not None:
             before.follow()
         return allowed(constraints, logits.shape[-1])

@@ -13,6 +13,7 @@ from ...protocol import Reuse as ReuseSort
 from ..cpu.threads import use_all_cores
 from ..device import backend, bound_pool
 from ..model.load import LanguageModel
+from ..prefix.layers import by_columns, leaves
 from ..prefix.whole_state import copies_work
 from ..prompt.prompt_process import Prompting, Ready
 from ..shapes import Shapes
@@ -22,6 +23,7 @@ from .answers import Answers
 from .arrivals import Arrivals
 from .batch import Batch, Launch
 from .choices import Choices
+from .dispatch import Dispatch
 from .engine_limits import Limits
 from .memory.cache_memory import CacheMemory
 from .memory.ledger import CacheLedger
@@ -53,21 +55,25 @@ class Generator:
         prompts: Prompting,
         disk: Disk | None = None,
         timings: Timings | None = None,
+        dispatch: Dispatch | None = None,
     ) -> None:
-        """`timings`: what chunks of prompts took before, where that is known."""
+        """`timings`: what chunks of prompts took before, where that is known. `dispatch`: by whom steps are handed to
+        the device, where the model's caches allow it."""
         self._model = model
         ledger = CacheLedger(limits.memory, model.costs)
         self._scheduler: Scheduler[Choices] = Scheduler(limits.max_batch, ledger)
         self._prompts = prompts
         self._views = Views(model.network if model.sight else None, LONGEST_SECONDS * AIM, limits.memory)
         shapes = Shapes(few=backend() == "cuda")
-        self._batch = Batch(model, shapes)
+        empty = make_prompt_cache(model.network)
+        columns_only = model.batchable and all(by_columns(leaf) for leaf in leaves(empty))
+        self._dispatch = dispatch if dispatch is not None and columns_only else Dispatch()
+        self._batch = Batch(model, shapes, self._dispatch)
         copied = partial(copies_work, model.network)
         self._launch: Launch | None = None
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM), timings)
-        empty = make_prompt_cache(model.network)
         self._reuse = Reuse(limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate)
         self._prefills = Prefills(self._pace, self._fail_prompts, blocking=backend() == "cpu")
         self._memory = CacheMemory(ledger, self._batch, self._prefills, self._views, self._reuse)
@@ -96,6 +102,7 @@ class Generator:
     def receive(self, result: Ready | Counted | Detokenized | Rejected) -> None:
         if not self._prompts.claim(result.id):
             return
+        self._dispatch.settle()  # pictures may be looked at
         if isinstance(result, Ready):
             self._arrivals.take(result.id, result.prepared)
         else:
@@ -104,6 +111,7 @@ class Generator:
     def cancel(self, number: int) -> None:
         if self._prompts.cancel(number):
             return
+        self._dispatch.settle()
         self._answers.forget(number)
         self._views.dismiss(number)
         self._scheduler.remove(number)
@@ -130,6 +138,8 @@ class Generator:
     def step(self) -> None:
         if not self._at_rest:
             self._step()
+        if self._reuse.unwritten or not self._computing:
+            self._dispatch.settle()
         self._reuse.write(decoding=len(self._batch) > 0, room=self._memory.room_for_copies, rest=not self._computing)
         if not self._computing:
             self._reuse.wait(DISK_SECONDS)
@@ -151,10 +161,13 @@ class Generator:
 
     def close(self, seconds: float) -> None:
         """What is to be written to disk is written, within so many seconds; the end."""
+        self._dispatch.close()
         self._reuse.close(seconds)
 
     def _step(self) -> None:
         """Read what was drawn, or after the launch where that is early; then a piece of a prompt, and the launch."""
+        if not self._only_decodes:
+            self._dispatch.settle()
         before, launched_at = self._launch, self._launched_at
         began = time.monotonic()
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
@@ -192,11 +205,20 @@ class Generator:
         if self._at_rest:
             self._prefills.rest()
 
+    @property
+    def _only_decodes(self) -> bool:
+        """Whether this step computes one more token of the same rows, and nothing else. What follows from tokens that
+        it reads itself begins with those that have been dispatched."""
+        over = any(one.reason is not None or one.exhausted for one in self._batch.sequences)
+        return not (over or len(self._prefills) or len(self._scheduler) or self._reuse.grows)
+
     def _take(self, launch: Launch, launched_at: int) -> None:
         """Tell what a step has drawn."""
         self._answers.take(launch)
         if self._launch is launch:
             self._launch = None
+        if self._prefills.computing:
+            self._dispatch.settle()
         self._prefills.settle_before(launched_at, decoding=len(self._batch) > 0)
 
     def _note_stops(self, launch: Launch) -> None:
@@ -227,6 +249,7 @@ class Generator:
     def _free_memory(self) -> None:
         """The caches have outgrown their memory. Before a sequence is put back, the step under way is read, which may
         end some and is part of what the newest takes along."""
+        self._dispatch.settle()
         if self._preemption.put_back_prompts():
             return
         if self._launch is not None:
@@ -324,6 +347,7 @@ class Generator:
         )
 
     def limit(self, memory: int, *, tight: bool) -> None:
+        self._dispatch.settle()
         division = divide(memory, self._model.weight_bytes, tight=tight)
         bound_pool(division)
         if tight:

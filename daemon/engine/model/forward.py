@@ -42,7 +42,11 @@ class Forward(Protocol):
     def leave(self, rows: Sequence[int]) -> None: ...
 
     def __call__(self, inputs: Inputs) -> mx.array:
-        """One new token a row, a width of 1, to logits (rows, vocabulary)."""
+        """One new token a row, a width of 1, to logits (rows, vocabulary). It only builds what is to be computed."""
+
+    @property
+    def rearranges(self) -> bool:
+        """Whether the next call moves rows between buffers, some of which it evaluates."""
 
     @property
     def nbytes(self) -> int: ...
@@ -156,13 +160,17 @@ class BatchedForward:
         self._index()
 
     def __call__(self, inputs: Inputs) -> mx.array:
-        if len(self._keys) > 1 and any(bucket.grows for bucket in self._buckets):
+        if self.rearranges:
             self._arrange()
             self._index()
         if self._order is None:
             return self._buckets[0](inputs)
         logits = [bucket(inputs.rows(places)) for bucket, places in zip(self._buckets, self._places, strict=True)]
         return mx.concatenate(logits)[self._order]
+
+    @property
+    def rearranges(self) -> bool:
+        return len(self._keys) > 1 and any(bucket.grows for bucket in self._buckets)
 
     @property
     def nbytes(self) -> int:
@@ -260,6 +268,10 @@ class SoloForward:
     def __call__(self, inputs: Inputs) -> mx.array:
         each = [inputs.rows(slice(row, row + 1)) for row in range(len(self._rows))]
         return mx.concatenate([row.apply(self._network, one) for one, row in zip(each, self._rows, strict=True)])
+
+    @property
+    def rearranges(self) -> bool:
+        return False
 
     @property
     def nbytes(self) -> int:

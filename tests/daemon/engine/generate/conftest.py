@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.dispatch_thread import dispatch_thread
 from support.engine_wire import Wire, generator
 from support.hashing_network import ROWS, Hashing, Make
 
@@ -33,23 +35,26 @@ def model(llama: LanguageModel) -> LanguageModel:
     return replace(llama, network=Hashing(), rows=ROWS, batchable=True, paddable=False, ragged=False)
 
 
-@pytest.fixture(params=["cpu", "pipelined", "changing"])
+@pytest.fixture(params=["cpu", "pipelined", "threaded", "changing"])
 def engine(
     model: LanguageModel, short_steps: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Make:
-    """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read, and
-    the third goes from one to the other all the time, as an engine does while it compares them. Whatever the clock
-    says, prompts are read in each step."""
+) -> Iterator[Make]:
+    """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read, in
+    the third a thread of its own does that, and the fourth goes from one to the other all the time, as an engine does
+    while it compares them. Whatever the clock says, prompts are read in each step."""
     monkeypatch.setattr(Pace, "owed", False)
+    threads = contextlib.ExitStack()
 
     def make(**limits: Any) -> tuple[Generator, Wire]:
         wire = Wire(model)
-        made = generator(model, wire, **limits)
-        made.pipelining.certain = (1 << 40) if request.param == "pipelined" else 0
+        dispatch = threads.enter_context(dispatch_thread(monkeypatch)) if request.param == "threaded" else None
+        made = generator(model, wire, dispatch=dispatch, **limits)
+        made.pipelining.certain = (1 << 40) if request.param in ("pipelined", "threaded") else 0
         if request.param == "changing":
             monkeypatch.setattr(pipelining, "STRETCH", 2)
             monkeypatch.setattr(pipelining, "LONGEST_WAIT", 1)
         monkeypatch.setattr(pipelining, "FIRST_WAIT", 1 if request.param == "changing" else 1 << 40)
         return made, wire
 
-    return make
+    with threads:
+        yield make

@@ -1,0 +1,100 @@
+"""Who hands a decode step's graph to the device: the engine's thread, or one of its own beside it.
+
+With launches as expensive as CUDA's, most of a step is MLX walking through the graph (`eval_impl`), which lets other
+threads run. So a second thread does that while the engine's tells the last step's tokens and builds the next graph.
+MLX has no locks for this; what two threads may do at the same time follows from its code (0.32):
+
+- Only one of them evaluates at a time: whoever else wants to calls `settle` first.
+- Arrays belong to a stream that any thread may use (`mx.new_thread_unsafe_stream`), the default one from the start.
+  What belongs to another stream and was never computed, the engine's thread computes.
+- What is read is no input of a later step: both threads would look at its event and let go of it, and reading moves its
+  memory. So tokens are told from a copy of those that go on.
+- An array with siblings, of a function with several results, looks at them when its last handle goes, while the
+  other thread forgets them: between its dispatch and the end of that no such handle may go. Caches of keys and
+  values have no siblings; recurrent states may.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+
+import mlx.core as mx
+
+_SWITCH_SECONDS = 0.0002  # after which Python lets the other thread run; by default 5 ms, longer than a step
+_FOREIGN = "There is no Stream"  # what MLX says of a stream that belongs to another thread
+
+
+class Dispatch:
+    """At most one graph is with the thread. `threaded`: there is one."""
+
+    def __init__(self, *, threaded: bool = False) -> None:
+        self.threaded = threaded
+        self._graphs: SimpleQueue[list[mx.array] | None] = SimpleQueue()
+        self._ends: SimpleQueue[Exception | None] = SimpleQueue()
+        self._graph: list[mx.array] = []
+        self._number = 0
+        self._under_way = False
+        if threaded:
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
+            self._thread.start()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the thread may be evaluating now."""
+        return self._under_way
+
+    def launch(self, arrays: list[mx.array]) -> Callable[[], None]:
+        """Begin to compute these, after what was launched before. Before any of them is read, the result is called:
+        it waits until they are dispatched, and raises what went wrong there."""
+        self.settle()
+        if not self.threaded:
+            mx.async_eval(arrays)
+            return _nothing
+        self._number += 1
+        self._graph, self._under_way = arrays, True
+        self._graphs.put(arrays)
+        return partial(self._settle_one, self._number)
+
+    def settle(self) -> None:
+        """Wait until the thread evaluates nothing. Raises what went wrong there."""
+        if self._under_way:
+            error = self._ends.get()
+            graph, self._graph, self._under_way = self._graph, [], False
+            if error is None:
+                return
+            if not (isinstance(error, RuntimeError) and _FOREIGN in str(error)):
+                raise error
+            mx.async_eval(graph)
+
+    def close(self) -> None:
+        """The end of the thread. Nobody waits any more for what it computes, nor for what goes wrong there."""
+        if self._under_way:
+            self._ends.get()
+            self._graph, self._under_way = [], False
+        if self.threaded:
+            self._graphs.put(None)
+            self._thread.join()
+            self.threaded = False
+
+    def _settle_one(self, number: int) -> None:
+        if number == self._number:
+            self.settle()
+
+    def _run(self) -> None:
+        while (arrays := self._graphs.get()) is not None:
+            error: Exception | None = None
+            try:
+                mx.async_eval(arrays)
+            except Exception as caught:
+                error = caught
+            del arrays  # before the other thread goes on
+            self._ends.put(error)
+
+
+def _nothing() -> None:
+    """They are dispatched."""

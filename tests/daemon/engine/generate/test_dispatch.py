@@ -1,0 +1,132 @@
+"""The thread that hands steps to the device: one graph at a time, errors come back, the same texts as without it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from support.dispatch_thread import dispatch_thread
+from support.engine_wire import Wire, ask, generator, run
+
+from mlx_serve.daemon.engine.generate import pipelining
+from mlx_serve.daemon.engine.generate.dispatch import Dispatch
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.protocol import Cancel, Grammar, Sampling
+
+
+@pytest.fixture
+def dispatch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dispatch]:
+    with dispatch_thread(monkeypatch) as made:
+        yield made
+
+
+def test_without_a_thread_a_launch_is_dispatched_when_it_returns() -> None:
+    dispatch = Dispatch()
+    array = mx.ones(3) + 1
+    dispatch.launch([array])()
+    assert not dispatch.under_way and array.tolist() == [2, 2, 2]
+
+
+def test_a_launch_waits_for_the_one_before(dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what the first one gave to wait with has nothing left to wait for."""
+    going, order = threading.Event(), []
+    real = mx.async_eval
+
+    def slow(arrays: list[mx.array]) -> None:
+        assert going.wait(30)
+        order.append(len(arrays))
+        real(arrays)
+
+    monkeypatch.setattr(mx, "async_eval", slow)
+    one = dispatch.launch([mx.ones(1) + 1])
+    assert dispatch.under_way and not order
+    going.set()
+    other = dispatch.launch([mx.ones(1) + 1, mx.ones(1) + 2])
+    assert order[0] == 1
+    one()
+    other()
+    assert order == [1, 2] and not dispatch.under_way
+
+
+def test_what_goes_wrong_there_is_raised_here_once(dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(arrays: list[mx.array]) -> None:
+        raise RuntimeError("[malloc] no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mx, "async_eval", full)
+        dispatched = dispatch.launch([mx.ones(1)])
+        with pytest.raises(RuntimeError, match="no memory"):
+            dispatched()
+    dispatched()
+    array = mx.ones(1) + 1
+    dispatch.launch([array])()
+    assert array.item() == 2
+
+
+def test_what_another_stream_owns_is_computed_here(dispatch: Dispatch) -> None:
+    """As a constant of the network that nobody has looked at yet; what was computed there before it is not lost."""
+    constant = mx.add(mx.ones(2), 1, stream=mx.new_stream(mx.default_device()))
+    one, other = mx.ones(2) + 5, constant * 2
+    dispatch.launch([one, other])()
+    assert one.tolist() == [6, 6] and other.tolist() == [4, 4]
+
+
+def test_its_thread_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in it last."""
+    before = set(threading.enumerate())
+    dispatch = Dispatch(threaded=True)
+    assert [one.name for one in set(threading.enumerate()) - before] == ["dispatch"]
+    monkeypatch.setattr(mx, "async_eval", lambda arrays: 1 // 0)
+    dispatch.launch([])
+    dispatch.close()
+    assert not set(threading.enumerate()) - before
+    dispatch.close()
+
+
+LENGTHS = (3, 40, 11, 24, 6, 17)
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"sampling": Sampling(temperature=0.9, top_p=0.8, seed=7)},
+    {"logprobs": 3},
+    {"sampling": Sampling(temperature=1.0, frequency_penalty=0.5, seed=3)},
+    {"grammar": Grammar(type="regex", source="[0-9]{40,60}")},
+    {"sampling": Sampling(temperature=0.0, logit_bias={5: 4.0})},
+)
+
+
+def answers(model: LanguageModel, dispatch: Dispatch | None, monkeypatch: pytest.MonkeyPatch) -> dict[int, list[int]]:
+    """Requests that come and go, more than there are rows; one is cancelled."""
+    monkeypatch.setattr(pipelining, "FIRST_WAIT", 1 << 40)
+    wire = Wire(model)
+    made = generator(model, wire, dispatch=dispatch, max_batch=3, tokens_per_step=16, prefixes=1 << 24)
+    made.pipelining.certain = 1 << 40
+    asks = [
+        ask(number, tuple(5 + (number * 7 + place) % 90 for place in range(length)), 20 + number, **options)
+        for number, (length, options) in enumerate(zip(LENGTHS, OPTIONS, strict=True), 1)
+    ]
+    again = ask(9, asks[1].work.prompt.ids, 30)  # type: ignore[union-attr]
+    run((made, wire), iter([asks[:2], [], asks[2:], [], [], [], [Cancel(id=4)], *[[]] * 60, [again]]))
+    assert made.audit() is None, wire.frames[-1]
+    return {number: wire.tokens(number) for number in (1, 2, 3, 5, 6, 9)}
+
+
+def test_texts_are_those_of_an_engine_without_it(
+    llama: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Greedy and drawn ones, with log-probabilities, penalties and a grammar, on a beginning that is known; and the
+    thread does take steps."""
+    launched = []
+    real = Dispatch.launch
+
+    def counted(self: Dispatch, arrays: list[mx.array]) -> Any:
+        launched.append(self.threaded)
+        return real(self, arrays)
+
+    monkeypatch.setattr(Dispatch, "launch", counted)
+    threaded = answers(llama, dispatch, monkeypatch)
+    assert len(launched) > 60 and all(launched)
+    assert threaded == answers(llama, None, monkeypatch)
+    assert len(set(map(tuple, threaded.values()))) == len(threaded)
