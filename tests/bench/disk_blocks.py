@@ -110,9 +110,9 @@ def written(
     began, spent, longest = time.perf_counter(), time.process_time(), 0.0
     while behind.waiting:
         call = time.thread_time()
-        behind.hand_over(decoding=True)
+        behind.hand_over(computing=True)
         longest = max(longest, time.thread_time() - call)
-        behind.hand_over(decoding=False)
+        behind.hand_over(computing=False)
         if behind.blocked:
             behind.wait(0.02)
     behind.finish(600)

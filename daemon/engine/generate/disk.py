@@ -60,7 +60,7 @@ def open_disk(model: LanguageModel, files: PrefixFiles, hello: Hello) -> Disk | 
         _tell_change(model)
     # The copies of a GPU are a matter of microseconds there; those of a CPU would hold up what it computes.
     stream = mx.new_stream(mx.cpu) if backend() == "cpu" else None
-    return Disk(store, layout, _report, stream, in_place=backend() != "cuda")
+    return Disk(store, layout, _report, stream, in_place=backend() != "cuda", staged=backend() == "cuda")
 
 
 def _tell_change(model: LanguageModel) -> None:

@@ -138,10 +138,12 @@ class Generator:
     def step(self) -> None:
         if not self._at_rest:
             self._step()
-        if self._reuse.unwritten or not self._computing:
+        rest = not self._computing
+        if rest:
             self._dispatch.settle()
-        self._reuse.write(decoding=len(self._batch) > 0, room=self._memory.room_for_copies, rest=not self._computing)
-        if not self._computing:
+        room, alone = self._memory.room_for_copies, self._dispatch.settle
+        self._reuse.write(decoding=len(self._batch) > 0, room=room, rest=rest, alone=alone)
+        if rest:
             self._reuse.wait(DISK_SECONDS)
 
     @property

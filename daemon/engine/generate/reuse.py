@@ -43,13 +43,15 @@ LEAST_GAIN = 64  # tokens that are worth waiting for
 @dataclass(frozen=True)
 class Disk:
     """Where blocks are kept beyond memory. `report` gets a sentence when no more is written; copies for the disk are
-    made on `stream`, None: on the one where everything is computed; `in_place` as in ReadBack."""
+    made on `stream`, None: on the one where everything is computed; `staged` as in WriteBehind, `in_place` as in
+    ReadBack."""
 
     store: DiskStore
     layout: Layout
     report: Callable[[str], None]
     stream: mx.Stream | None = None
     in_place: bool = True
+    staged: bool = False
 
 
 class Reuse:
@@ -88,7 +90,7 @@ class Reuse:
         if disk is not None and self.kept is not None:
             self._store = disk.store
             writer = BlockWriter(disk.store, disk.report)
-            self._behind = WriteBehind(self.kept, writer, disk.store.key, disk.layout, disk.stream)
+            self._behind = WriteBehind(self.kept, writer, disk.store.key, disk.layout, disk.stream, staged=disk.staged)
             self._back = ReadBack(self.kept, BlockReader(disk.store), disk.layout, in_place=disk.in_place, rate=rate)
 
     @property
@@ -116,8 +118,8 @@ class Reuse:
 
     @property
     def copied(self) -> int:
-        """Bytes of memory that hold what is to be written."""
-        return 0 if self._behind is None else self._behind.nbytes
+        """Bytes of memory that hold what is to be written, or will."""
+        return 0 if self._behind is None else self._behind.nbytes + self._behind.staging_bytes
 
     def limit(self, most: int | None) -> None:
         """What is kept, with what comes from files, may take so many bytes at the moment."""
@@ -307,13 +309,13 @@ class Reuse:
         """Whether `write` has something to do, or memory for files is to be let go."""
         return (self._behind is not None and self._behind.waiting) or (self._back is not None and self._back.leaving)
 
-    def write(self, *, decoding: bool, room: int | None, rest: bool) -> None:
-        """After each step: a little of what is to be written. `decoding`: others wait for the next one; `rest`: nobody
-        computes anything. Copies take no more than `room` bytes."""
+    def write(self, *, decoding: bool, room: int | None, rest: bool, alone: Callable[[], None]) -> None:
+        """After each step: a little of what is to be written. `decoding`: others wait for one; `rest`: nobody
+        computes anything. Copies take no more than `room` bytes; `alone` is called before anything is evaluated."""
         if self._back is not None:
             self._back.after_step(decoding=decoding)
         if self._behind is not None:
-            self._behind.hand_over(decoding=decoding, room=room, rest=rest)
+            self._behind.hand_over(computing=not rest, room=room, rest=rest, alone=alone)
 
     def wait(self, seconds: float) -> None:
         """Nothing is computed: until the disk has come on, or for so long; at once where nothing waits for it."""

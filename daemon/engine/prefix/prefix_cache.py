@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 import mlx.core as mx
 
@@ -174,6 +175,7 @@ class PrefixCache:
             return None
         for other in [one for one in self._children.get(parent, _NONE).beginnings(tokens) if _superfluous(one)]:
             self._drop(other.name)
+            self._part(other)
         self._children.setdefault(parent, Siblings()).add(block)
         self._blocks[name] = block
         self.nbytes += block.own_bytes
@@ -228,11 +230,21 @@ class PrefixCache:
     # making room
 
     def shrink(self, limit: int | None = None) -> None:
-        """Down to what it may hold, or to less for now."""
+        """Down to what it may hold, or to less for now. Blocks that share their memory and were used last at the same
+        time go together: the rest of them would be copied first."""
         most = self.limit if limit is None else min(self.limit, limit)
         while self.nbytes > most and self._blocks:
-            self._drop(next(iter(self._blocks)))
-            self.evictions += 1
+            together = self._oldest()
+            for block in together:
+                self._drop(block.name)
+            self.evictions += len(together)
+            self._part(*together)
+
+    def _oldest(self) -> list[Block]:
+        first = next(iter(self._blocks.values()))
+        if not first.run:
+            return [first]
+        return list(takewhile(lambda one: one.run is first.run, self._blocks.values()))
 
     def clear(self) -> None:
         self.shrink(0)
@@ -240,7 +252,6 @@ class PrefixCache:
     def _drop(self, name: bytes) -> None:
         block = self._blocks.pop(name)
         self.nbytes -= block.own_bytes
-        self._part(block)
         siblings = self._children[block.parent]
         siblings.remove(block)
         if not siblings:
@@ -255,11 +266,12 @@ class PrefixCache:
             self.nbytes += run_bytes(block.run)
         self._live[id(block.run)] += len(block)
 
-    def _part(self, block: Block) -> None:
-        """One is gone. Where half of the memory is not needed any more the others have it anew, so that a beginning
-        that is used again and again does not hold all that once followed it."""
+    def _part(self, *gone: Block) -> None:
+        """These of one memory are gone, the last ones of a text first. Where half of it is not needed any more the
+        others have it anew, so that a beginning that is used again and again does not hold all that once followed."""
+        block = gone[-1]
         run = block.run
-        self._live[id(run)] -= len(block)
+        self._live[id(run)] -= sum(map(len, gone))
         if not self._live[id(run)]:
             self._let_go(run)
             return

@@ -44,6 +44,22 @@ def flat(array: mx.array, stream: mx.Stream | None = None) -> mx.array:
     return mx.view(whole, mx.uint8, stream=stream)
 
 
+_MORE = 8  # bytes of a staging array after those that it holds: one that is overwritten as a whole is not the same
+
+
+def staging(nbytes: int) -> mx.array:
+    """Memory for so many bytes of copies, one after the other, not computed yet."""
+    return mx.zeros((nbytes + _MORE,), mx.uint8)
+
+
+def staged(array: mx.array, place: mx.array) -> mx.array:
+    """As `flat`, in the memory of `place`, which nobody else may hold, and which is of this size. MLX's CUDA backend
+    moves what the host reads to memory that both share, and letting such memory go waits for all that the device has to
+    do: so it is used again."""
+    place[: array.nbytes] = flat(array)
+    return place
+
+
 def view(copy: mx.array) -> memoryview:
     """What `flat` gave, in its own memory. Waits until it is computed."""
     return memoryview(copy)  # type: ignore[arg-type]  # of which its stub says nothing

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
@@ -16,7 +16,7 @@ from ..block import Block
 from ..chain import BLOCK, Chain
 from ..prefix_cache import PrefixCache
 from ..state_graph import Undescribed
-from .block_bytes import contents, flat, view
+from .block_bytes import contents, flat, staged, staging, view
 from .block_file import BlockFile, Header
 from .block_writer import BlockWriter
 from .cache_layout import Layout
@@ -25,7 +25,8 @@ from .disk_store import APART
 LEAST_TOKENS = 1024
 SHARE = 0.01
 _MOST_CREDIT = 0.002  # seconds
-_ALONE = 0.005  # seconds a step where nobody decodes
+_LEAST_CREDIT = 0.001  # less is saved up: whoever evaluates may have to wait for others first
+_ALONE = 0.005  # seconds a step where nothing is computed
 _LATER = 2  # steps
 _STEP_BYTES = 16 << 20  # of large states that are copied during a step
 
@@ -39,6 +40,7 @@ class _Outgoing:
         self.used = used
         self.nbytes = block.nbytes
         self.sources: deque[mx.array] = deque(arrays)
+        self.sizes = [one.nbytes for one in arrays]
         self.copies: list[mx.array] = []
         self.views: list[memoryview] = []
         self.due = 0  # the step from which on its copies are there
@@ -50,18 +52,27 @@ class WriteBehind:
     read."""
 
     def __init__(
-        self, kept: PrefixCache, writer: BlockWriter, key: str, layout: Layout, stream: mx.Stream | None = None
+        self,
+        kept: PrefixCache,
+        writer: BlockWriter,
+        key: str,
+        layout: Layout,
+        stream: mx.Stream | None = None,
+        *,
+        staged: bool = False,
     ) -> None:
+        """Copies are made on `stream`, None: on the default one; where they are `staged`, in memory that stays."""
         self._kept = kept
         self._layout = layout
         self._writer = writer
         self._key = key
         self._stream = stream
+        self._staging: dict[int, list[mx.array]] | None = {} if staged else None
         self._pending: deque[tuple[bytes, int]] = deque()  # names, and when they were used
         self._outgoing: deque[_Outgoing] = deque()
         self._written: dict[int, tuple[BlockFile, list[mx.array]]] = {}
         self._room: int | None = None
-        self._rest = self._decoding = False
+        self._rest = self._computing = False
         self._steps = 0
         self._credit = 0.0
         self._credited = time.monotonic()
@@ -76,6 +87,11 @@ class WriteBehind:
     def nbytes(self) -> int:
         """Of copies, in MLX's memory."""
         return self._writer.nbytes + sum(one.nbytes for one in self._outgoing)
+
+    @property
+    def staging_bytes(self) -> int:
+        """Of memory that waits for copies."""
+        return sum(one.nbytes for places in (self._staging or {}).values() for one in places)
 
     # what comes
 
@@ -110,36 +126,41 @@ class WriteBehind:
         """What memory does not keep any more is not written either."""
         self._pending.clear()
         self._outgoing.clear()
+        if self._staging:
+            self._staging.clear()
 
     # what goes
 
-    def hand_over(self, *, decoding: bool, room: int | None = None, rest: bool = False) -> None:
-        """After each step: SHARE of the time where others decode, more where nobody does. Copies take `room` bytes at
-        most, None: as many as wait for the disk; where nothing else is computed (`rest`) what does not fit into that
-        will not be written."""
-        self._room, self._rest, self._decoding = room, rest, decoding
+    def hand_over(
+        self, *, computing: bool, room: int | None = None, rest: bool = False, alone: Callable[[], None] = lambda: None
+    ) -> None:
+        """After each step: SHARE of the time where somebody waits for the next one (`computing`), else more. Copies
+        take `room` bytes at most, None: as many as wait for the disk; where nothing else is computed (`rest`) what does
+        not fit into that will not be written. `alone` is called before anything is evaluated."""
+        self._room, self._rest, self._computing = room, rest, computing
         self._steps += 1
         self._let_go()
         now = time.monotonic()
         self._credit = min(_MOST_CREDIT, self._credit + SHARE * (now - self._credited))
         self._credited = now
-        if not self.waiting:
+        if not self.waiting or (computing and self._credit < _LEAST_CREDIT):
             return
-        most = self._credit if decoding else _ALONE
+        alone()
+        most = self._credit if computing else _ALONE
         began = time.perf_counter()
         try:
             while time.perf_counter() - began < most and self._advance():
                 pass
         except (RuntimeError, MemoryError):  # no memory for the copies
             self.drop()
-        if decoding:
+        if computing:
             self._credit -= time.perf_counter() - began
 
     def finish(self, seconds: float) -> None:
         """Nothing runs any more: hand all of it over, and wait until it is written, for so long."""
         until = time.monotonic() + seconds
         while self.waiting and (left := until - time.monotonic()) > 0:
-            self.hand_over(decoding=False, rest=True)
+            self.hand_over(computing=False, rest=True)
             if self.blocked:
                 self._writer.wait(left)
         self._writer.close(max(0.0, until - time.monotonic()))
@@ -158,15 +179,15 @@ class WriteBehind:
         """One array of the oldest block that is ready, or of the next one; whether there was one."""
         for one in self._outgoing:
             if one.sources:
-                copy = flat(one.sources.popleft(), self._stream)
+                copy = self._copy(one.sources.popleft())
                 mx.async_eval(copy)
                 one.copies.append(copy)
-                one.due = self._steps + _LATER + (one.nbytes // _STEP_BYTES if self._decoding else 0)
+                one.due = self._steps + _LATER + (one.nbytes // _STEP_BYTES if self._computing else 0)
                 return True
         oldest = self._outgoing[0] if self._outgoing else None
         if oldest is not None and oldest.due <= self._steps:
-            if len(oldest.views) < len(oldest.copies):
-                oldest.views.append(view(oldest.copies[len(oldest.views)]))
+            if (place := len(oldest.views)) < len(oldest.copies):
+                oldest.views.append(view(oldest.copies[place])[: oldest.sizes[place]])
                 return True
             self._outgoing.popleft()
             file = BlockFile(oldest.header, oldest.tokens, tuple(oldest.views))
@@ -174,6 +195,18 @@ class WriteBehind:
                 self._written[id(file)] = (file, oldest.copies)
             return True
         return self._begin_next()
+
+    def _copy(self, array: mx.array) -> mx.array:
+        if self._staging is None:
+            return flat(array, self._stream)
+        place = staging(array.nbytes)
+        if places := self._places(place.nbytes):
+            place = places.pop()
+        return staged(array, place)
+
+    def _places(self, nbytes: int) -> list[mx.array]:
+        assert self._staging is not None
+        return self._staging.setdefault(nbytes, [])
 
     def _begin_next(self) -> bool:
         while self._pending:
@@ -204,7 +237,9 @@ class WriteBehind:
 
     def _let_go(self) -> None:
         while self._writer.done:
-            del self._written[id(self._writer.done.popleft())]
+            _, copies = self._written.pop(id(self._writer.done.popleft()))  # the views go, and then what they show
+            for copy in copies if self._staging is not None else ():
+                self._places(copy.nbytes).append(copy)
         while self._writer.missing:
             name, used = self._writer.missing.popleft()
             if self._kept.block(name) is not None:  # swept, and used again

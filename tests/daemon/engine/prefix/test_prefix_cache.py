@@ -140,6 +140,26 @@ def test_memory_that_neighbours_share_counts_until_it_is_let_go() -> None:
     assert kept.nbytes == 0 and not kept._live
 
 
+def test_neighbours_that_share_memory_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying what is about to go would hold everybody up. Where the first ones were used since, as the beginning
+    of another text, those stay, in memory of their own."""
+    copied: list[int] = []
+    real = prefix_cache._copied
+    monkeypatch.setattr(prefix_cache, "_copied", lambda *given: copied.append(given[2] - given[1]) or real(*given))
+    one, two = list(range(100, 100 + 8 * SIZE)), list(range(200, 200 + 8 * SIZE))
+    kept = PrefixCache(1 << 20, needs_snapshots=False)
+    for tokens in (one, two):
+        assert len(kept.add_run(Chain(tokens), 0, 8 * SIZE, columns(tokens))) == 8
+    kept.shrink(kept.nbytes - 1)
+    assert kept.evictions == len(kept) == 8 and not copied
+    assert kept_tokens(kept, one) == [] and kept_tokens(kept, two) == two
+    kept.add_run(Chain(one), 0, 8 * SIZE, columns(one))
+    kept.touch(kept.find(Chain(two[: 2 * SIZE]), 2 * SIZE))
+    kept.shrink(kept.nbytes - 1)
+    assert kept_tokens(kept, two) == two[: 2 * SIZE] and copied == [2 * SIZE]
+    assert kept_tokens(kept, one) == one
+
+
 def test_what_follows_something_that_is_gone_is_not_kept() -> None:
     kept = PrefixCache(1 << 20, needs_snapshots=False)
     chain = fill(kept, [1, 2, 3, 4])

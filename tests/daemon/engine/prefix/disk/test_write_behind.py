@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import pytest
 from mlx_lm.models.cache import KVCache
 from support.small_blocks import blocks_of
@@ -14,6 +15,7 @@ from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.disk import write_behind
+from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile
 from mlx_serve.daemon.engine.prefix.disk.block_writer import BlockWriter
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
@@ -42,7 +44,7 @@ class Clock:
 class Written:
     """A text of some blocks in memory, and the files that come of it."""
 
-    def __init__(self, root: Path, blocks: int) -> None:
+    def __init__(self, root: Path, blocks: int, *, staged: bool = False) -> None:
         self.kept = PrefixCache(PLENTY, needs_snapshots=False)
         self.store = DiskStore(root, "key", PLENTY)
         self.writer = BlockWriter(self.store, pytest.fail)
@@ -50,7 +52,7 @@ class Written:
         cache.update_and_fetch(*(mx.zeros((1, 2, 1, 4), mx.bfloat16) for _ in range(2)))
         layout = Layout.of([cache] * LAYERS)
         assert layout is not None
-        self.behind = WriteBehind(self.kept, self.writer, "key", layout, mx.new_stream(mx.cpu))
+        self.behind = WriteBehind(self.kept, self.writer, "key", layout, mx.new_stream(mx.cpu), staged=staged)
         self.chain = Chain(list(range(SIZE * blocks)))
         for start in range(0, SIZE * blocks, SIZE):
             columns = mx.full((1, 2, SIZE, 4), start, mx.bfloat16)
@@ -62,7 +64,7 @@ class Written:
 
     def steps(self, count: int, **how: Any) -> None:
         for _ in range(count):
-            self.behind.hand_over(**({"decoding": False} | how))
+            self.behind.hand_over(**({"computing": False} | how))
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_decoding_leaves_it_a_hundredth_of_the_time(written: Written, monkeypatc
     monkeypatch.setattr(written.behind, "_advance", lambda: calls.append(None) or real())
     for _ in range(100):
         clock.now += 0.01
-        written.steps(1, decoding=True)
+        written.steps(1, computing=True)
     assert 0 < len(calls) * 0.0001 < 1.5 * write_behind.SHARE
 
 
@@ -133,3 +135,46 @@ def test_what_memory_does_not_keep_is_not_written(written: Written) -> None:
         written.kept._drop(next(iter(written.kept._blocks)))
     written.steps(40, rest=True)
     assert written.writer.flush(GUARD) and written.there == [True] * 3 + [False] * 3
+
+
+def test_staged_copies_have_the_same_memory_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what a GPU shares with the host is neither asked for nor given back all the time; the files are right."""
+    blocks_of(SIZE, monkeypatch, least=2 * SIZE)
+    made = Written(tmp_path / "prompts", 12, staged=True)
+    places: set[int] = set()
+    real = made.writer.offer
+
+    def offer(file: BlockFile, used: int | None = None) -> bool:
+        places.update(np.frombuffer(tensor, np.uint8).ctypes.data for tensor in file.tensors)
+        return real(file, used)
+
+    monkeypatch.setattr(made.writer, "offer", offer)
+    while made.behind.waiting:
+        made.steps(1, rest=True, room=made.kept._blocks[made.chain.names(SIZE)[0]].nbytes)
+        assert made.writer.flush(GUARD)
+    made.steps(1)
+    assert len(places) == 2 * LAYERS
+    assert made.behind.nbytes == 0 and made.behind.staging_bytes > 0
+    for place, name in enumerate(made.chain.names(12 * SIZE)):
+        read = made.store.read(name)
+        assert read is not None
+        expected = mx.full((2 * SIZE * 4,), place * SIZE, mx.bfloat16)
+        assert bytes(read.tensors[0]) == bytes(memoryview(expected.view(mx.uint8)))  # type: ignore[arg-type]
+    made.behind.drop()
+    assert made.behind.staging_bytes == 0
+    made.writer.close(GUARD)
+
+
+def test_others_are_waited_for_before_anything_is_evaluated(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only then: whoever computes is not asked where there is no time for this."""
+    clock = Clock()
+    monkeypatch.setattr(write_behind, "time", clock)
+    written.behind._credited = 0.0
+    order: list[str] = []
+    real = written.behind._advance
+    monkeypatch.setattr(written.behind, "_advance", lambda: order.append("advance") or real())
+    for _ in range(200):
+        clock.now += 0.01
+        written.steps(1, computing=True, alone=lambda: order.append("alone"))
+    assert order[0] == "alone" and order.count("alone") <= 30 < order.count("advance") + 30
+    assert all("advance" in order[place : place + 2] for place, name in enumerate(order) if name == "alone")
