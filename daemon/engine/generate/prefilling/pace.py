@@ -5,9 +5,10 @@ PIECE_SECONDS, so that a cancel, a ping or a newcomer waits no longer, however s
 piece takes as long as a step of those who decode, and where it took longer the next one waits until they have had as
 much time as it: they go on at half their pace at least. Only to short prompts they give way, which take PIECE_SECONDS
 each or GIVEN_STEPS of theirs, and SHORT_SECONDS at the most, in pieces of SHORT_STEPS: rows that come soon are decoded
-together. What is read to its end within PIECE_SECONDS, or BRIEF_STEPS of theirs, is read at once. And the configured
-tokens per step are stretched there only while they make the others' steps longer by less than STALL_SECONDS. A GPU that
-waits for its launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
+together. What is read to its end within PIECE_SECONDS, or BRIEF_STEPS of theirs, is read at once, be it one prompt or
+many: where launches cost most, 32 short ones take no longer than four. And the configured tokens per step are
+stretched there only while they make the others' steps longer by less than STALL_SECONDS. A GPU that waits for its
+launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
 """
 
 from __future__ import annotations
@@ -74,17 +75,21 @@ class Timings:
     """What chunks took, by their size: on a GPU one of 2,000 tokens may take as long as one of 200."""
 
     def __init__(self) -> None:
-        self._seconds: dict[int, deque[float]] = {}
+        self._noted: dict[int, deque[tuple[float, int]]] = {}
 
     def note(self, tokens: int, seconds: float) -> None:
         """A chunk of so many tokens took so long."""
-        self._seconds.setdefault(tokens.bit_length(), deque(maxlen=REMEMBERED)).append(seconds)
+        self._noted.setdefault(tokens.bit_length(), deque(maxlen=REMEMBERED)).append((seconds, tokens))
 
     def seconds(self, tokens: int) -> float:
         """The best that was seen of chunks that are not much smaller; infinity where there were none. The best, for a
         GPU compiles kernels for a shape that it has not met."""
-        alike = [min(seconds) for size, seconds in self._seconds.items() if size >= tokens.bit_length()]
+        alike = [min(noted)[0] for size, noted in self._noted.items() if size >= tokens.bit_length()]
         return min(alike, default=float("inf"))
+
+    def within(self, seconds: float) -> int:
+        """The most tokens of a chunk that took no longer at its best; 0 where none was seen."""
+        return max((tokens for took, tokens in map(min, self._noted.values()) if took <= seconds), default=0)
 
 
 class Pace:
@@ -103,9 +108,12 @@ class Pace:
 
     def budget(self, decoding: int, *, several: bool = False) -> int:
         """The most tokens of prefill for the next step, whatever a prefill's own allowance is. `several`: of prompts
-        that are read to their ends in it, so that nobody waits for the rest of one."""
+        that are read to their ends in it, so that nobody waits for the rest of one; as many as are read at once."""
         idle = IDLE_FACTOR * (GROUP_FACTOR if several else 1)
-        return self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
+        least = self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
+        if not several:
+            return least
+        return max(least, min(self.whole, self.timings.within(self.brief(decoding=decoding > 0))))
 
     @property
     def rate(self) -> float:

@@ -137,6 +137,20 @@ def test_what_is_brief_is_read_at_once() -> None:
     assert pace.brief(decoding=True) == BRIEF_STEPS * 0.1
 
 
+def test_short_prompts_are_read_together_as_far_as_they_are_read_at_once() -> None:
+    """On a GPU that takes as long for many as for few; a slow chunk, or one of many more tokens than a step may have,
+    is no reason; nor does one long prompt get more for it."""
+    pace = Pace(512, 100_000)
+    pace.note_step(0.005, decoding=3, prefilled=0, budget=512)
+    assert pace.budget(3, several=True) == pace.budget(3) == 512
+    for tokens, seconds in ((400, 0.02), (3000, 0.9), (3000, 0.025), (7000, 0.031)):
+        pace.timings.note(tokens, seconds)
+    assert (pace.budget(3, several=True), pace.budget(3)) == (3000, 512)
+    assert pace.budget(0, several=True) == 4096
+    pace.timings.note(60_000, 0.02)
+    assert pace.budget(3, several=True) == pace.whole
+
+
 def test_nobody_is_owed_anything_once_nobody_decodes() -> None:
     pace = Pace(64, 1000)
     pace.note_step(PLAIN, decoding=1, prefilled=0, budget=64)
