@@ -3,10 +3,9 @@
 Three rules. A chunk of a prompt takes at most what LONGEST_SECONDS allow on this device, and is computed in pieces of
 PIECE_SECONDS, so that a cancel, a ping or a newcomer waits no longer, however slow the device is. Beside decoding a
 piece takes as long as a step of those who decode, and where it took longer the next one waits until they have had as
-much time as it: they go on at half their pace at least. Only to short prompts they give way, which take PIECE_SECONDS
-each or GIVEN_STEPS of theirs, and SHORT_SECONDS at the most, in pieces of SHORT_STEPS: rows that come soon are decoded
-together. What is read to its end within PIECE_SECONDS, or BRIEF_STEPS of theirs, is read at once, be it one prompt or
-many: where launches cost most, 32 short ones take no longer than four. And the configured tokens per step are
+much time as it: they go on at half their pace at least. Only to prompts of SHORT_SECONDS each they give way, in pieces
+of SHORT_STEPS of theirs: rows that come soon are decoded together. What is read to its end within PIECE_SECONDS, or
+BRIEF_STEPS of theirs, is read at once, be it one prompt or many: where launches cost most, 32 short ones take no longer than four. And the configured tokens per step are
 stretched there only while they make the others' steps longer by less than STALL_SECONDS. A GPU that waits for its
 launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
 """
@@ -21,7 +20,6 @@ PIECE_SECONDS = 0.03
 BRIEF_STEPS = 2
 SHORT_SECONDS = 0.15
 SHORT_STEPS = 4
-GIVEN_STEPS = 4
 OWED_STEPS = 5
 FEWEST_TOKENS = 4
 REMEMBERED = 4
@@ -130,11 +128,6 @@ class Pace:
         if not decoding or self._plain is None:
             return PIECE_SECONDS
         return min(max(PIECE_SECONDS, SHORT_STEPS * self._plain) if short else self._plain, LONGEST_SECONDS * AIM)
-
-    @property
-    def short(self) -> float:
-        """Seconds of a prompt to which those who decode give way."""
-        return max(PIECE_SECONDS, min(SHORT_SECONDS, GIVEN_STEPS * (self._plain or SHORT_SECONDS)))
 
     def brief(self, *, decoding: bool) -> float:
         """Seconds of what is left of a prompt that is read at once."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ....protocol import Reading
 from ...device import out_of_memory
 from ..sequence import Sequence
-from .pace import Pace
+from .pace import SHORT_SECONDS, Pace
 from .prefill import Chunk, Prefill
 from .turns import PASSES, Turns
 
@@ -177,8 +177,8 @@ class Prefills:
         return width is not None and self._expected(prefill, width) <= self._pace.brief(decoding=decoding)
 
     def _short(self, prefill: Prefill) -> bool:
-        """Whether its prompts take so little time each that those who decode give way to them."""
-        return self._expected(prefill, prefill.total - prefill.done) <= self._pace.short * len(prefill.requests)
+        """Whether its prompts take SHORT_SECONDS each at the most: those who decode give way to them."""
+        return self._expected(prefill, prefill.total - prefill.done) <= SHORT_SECONDS * len(prefill.requests)
 
     def _expected(self, prefill: Prefill, width: int) -> float:
         """Seconds of a chunk that has so many tokens a row."""

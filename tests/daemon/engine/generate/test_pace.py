@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from mlx_serve.daemon.engine.generate.prefilling.pace import (
     AIM,
     BRIEF_STEPS,
     FEWEST_TOKENS,
-    GIVEN_STEPS,
     IDLE_FACTOR,
     LONGEST_SECONDS,
     LONGEST_STRETCH,
     PIECE_SECONDS,
     REMEMBERED,
-    SHORT_SECONDS,
     SHORT_STEPS,
     STALL_SECONDS,
     TRIAL_WAIT,
@@ -114,20 +110,6 @@ def test_a_piece_takes_as_long_as_a_step() -> None:
     assert pace.piece(decoding=True, short=True) == min(SHORT_STEPS * 0.1, LONGEST_SECONDS * AIM)
     pace.note_step(60.0, decoding=3, prefilled=0, budget=64)
     assert pace.piece(decoding=True) == pace.piece(decoding=True, short=True) == LONGEST_SECONDS * AIM
-
-
-def test_prompts_are_short_beside_the_steps_of_those_who_decode() -> None:
-    """Within two bounds: what takes several of the steps of a GPU is no short prompt there, on a CPU it may be."""
-    pace = Pace(64, 1000)
-    assert pace.short == SHORT_SECONDS
-    pace.note_step(0.004, decoding=3, prefilled=0, budget=64)
-    assert pace.short == PIECE_SECONDS
-    for _ in range(60):
-        pace.note_step(0.02, decoding=3, prefilled=0, budget=64)
-    assert pace.short == pytest.approx(GIVEN_STEPS * 0.02, rel=0.01)
-    for _ in range(60):
-        pace.note_step(0.5, decoding=3, prefilled=0, budget=64)
-    assert pace.short == SHORT_SECONDS
 
 
 def test_what_is_brief_is_read_at_once() -> None:
