@@ -74,7 +74,8 @@ class Generator:
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM), timings)
-        self._reuse = Reuse(limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate)
+        alone = self._dispatch.settle
+        self._reuse = Reuse(limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate, alone)
         self._prefills = Prefills(self._pace, self._fail_prompts, blocking=backend() == "cpu")
         self._memory = CacheMemory(ledger, self._batch, self._prefills, self._views, self._reuse)
         self._preemption = Preemption(self._scheduler, self._batch, self._prefills, self._reuse, self._answers)
@@ -141,8 +142,7 @@ class Generator:
         rest = not self._computing
         if rest:
             self._dispatch.settle()
-        room, alone = self._memory.room_for_copies, self._dispatch.settle
-        self._reuse.write(decoding=len(self._batch) > 0, room=room, rest=rest, alone=alone)
+        self._reuse.write(decoding=len(self._batch) > 0, room=self._memory.room_for_copies, rest=rest)
         if rest:
             self._reuse.wait(DISK_SECONDS)
 
@@ -212,7 +212,7 @@ class Generator:
         """Whether this step computes one more token of the same rows, and nothing else. What follows from tokens that
         it reads itself begins with those that have been dispatched."""
         over = any(one.reason is not None or one.exhausted for one in self._batch.sequences)
-        return not (over or len(self._prefills) or len(self._scheduler) or self._reuse.grows)
+        return not (over or len(self._prefills) or len(self._scheduler))
 
     def _take(self, launch: Launch, launched_at: int) -> None:
         """Tell what a step has drawn."""

@@ -58,7 +58,8 @@ class Reuse:
     """`limit` bytes are for what is kept: 0 keeps nothing, in memory or on `disk`. `caches`: empty plain ones of the
     network; `copied` says whether copies of them as a whole may stand for them, and is asked where they cannot be cut.
     Prompts go on from multiples of `grain` tokens, where nothing else says where; where that is more than one, on a
-    device that takes long to begin an operation, the end of a prompt is kept with its answer. `sort` as in Loaded."""
+    device that takes long to begin an operation, the end of a prompt is kept with its answer. `sort` as in Loaded.
+    `alone` is called before anything is evaluated here."""
 
     def __init__(
         self,
@@ -68,7 +69,9 @@ class Reuse:
         disk: Disk | None = None,
         copied: Callable[[], bool] = lambda: False,
         rate: Callable[[], float] = lambda: 0.0,
+        alone: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alone = alone
         known = keepable(caches)
         turns = not known and bool(limit) and copied()
         needs_snapshots = turns or not all(by_columns(leaf) for leaf in leaves(caches))
@@ -128,9 +131,13 @@ class Reuse:
             if self._back is not None:
                 self._back.limit(most)
                 coming = self._back.nbytes
-            self.kept.shrink(max(0, most - coming))
+            room = max(0, most - coming)
+            if self.kept.nbytes > room:
+                self._alone()
+            self.kept.shrink(room)
 
     def clear(self) -> None:
+        self._alone()
         if self.kept is not None:
             self.kept.clear()
         if self._behind is not None:
@@ -149,6 +156,7 @@ class Reuse:
         queue = list(waiting)
         if self.kept is None or not queue:
             return
+        self._alone()
         coming: dict[bytes, tuple[Chain, int, Recording | None]] = {}
         for recording in recordings:
             for chain, length in recording.rows.values():
@@ -210,6 +218,7 @@ class Reuse:
     def begin(self, group: Sequence[Choices]) -> tuple[list[Match], Recording | None]:
         """What each request of a group need not read, as long for all of them, and who keeps what they read. Says of
         each why it is not more."""
+        self._alone()
         for request in group:
             request.reread = self._reread(request, options_of(request.waiting[0].request.prompt))
         if self.kept is None:
@@ -262,6 +271,7 @@ class Reuse:
         """Before each step of a sequence in row `row` of these caches: keep what windows will have moved past."""
         held = sequence.prompt_tokens + sequence.launched - 1
         if held % BLOCK == 0 and sequence.launched:
+            self._alone()
             parts = sequence.windows[held // BLOCK - 1] = cut_windows(layers, row, held - BLOCK, held)
             mx.async_eval(arrays(parts))
 
@@ -280,6 +290,7 @@ class Reuse:
         self._known.remember(sequence.id, chain, length, options_of(sequence.request.prompt))
         if self.kept is None:
             return
+        self._alone()
         added: list[mx.array] = []
         start = self.kept.depth(chain, length) * BLOCK
         at_once = BLOCK if self.kept.needs_snapshots or self._windows else TOGETHER * BLOCK
@@ -309,13 +320,13 @@ class Reuse:
         """Whether `write` has something to do, or memory for files is to be let go."""
         return (self._behind is not None and self._behind.waiting) or (self._back is not None and self._back.leaving)
 
-    def write(self, *, decoding: bool, room: int | None, rest: bool, alone: Callable[[], None]) -> None:
-        """After each step: a little of what is to be written. `decoding`: others wait for one; `rest`: nobody
-        computes anything. Copies take no more than `room` bytes; `alone` is called before anything is evaluated."""
+    def write(self, *, decoding: bool, room: int | None, rest: bool) -> None:
+        """After each step: a little of what is to be written. `decoding`: others wait for the next token; `rest`:
+        nobody computes anything. Copies take no more than `room` bytes."""
         if self._back is not None:
             self._back.after_step(decoding=decoding)
         if self._behind is not None:
-            self._behind.hand_over(computing=not rest, room=room, rest=rest, alone=alone)
+            self._behind.hand_over(computing=not rest, room=room, rest=rest, alone=self._alone)
 
     def wait(self, seconds: float) -> None:
         """Nothing is computed: until the disk has come on, or for so long; at once where nothing waits for it."""

@@ -10,10 +10,13 @@ import mlx.core as mx
 import pytest
 from support.dispatch_thread import dispatch_thread
 from support.engine_wire import Wire, ask, generator, run
+from support.small_blocks import blocks_of
 
 from mlx_serve.daemon.engine.generate import pipelining
 from mlx_serve.daemon.engine.generate.dispatch import Dispatch
+from mlx_serve.daemon.engine.generate.memory.ledger import Occupancy
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prefix import prefix_cache
 from mlx_serve.daemon.protocol import Cancel, Grammar, Sampling
 
 
@@ -130,3 +133,27 @@ def test_texts_are_those_of_an_engine_without_it(
     assert len(launched) > 60 and all(launched)
     assert threaded == answers(llama, None, monkeypatch)
     assert len(set(map(tuple, threaded.values()))) == len(threaded)
+
+
+def test_what_is_kept_makes_room_beside_nobody(
+    llama: LanguageModel, dispatch: Dispatch, short_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that grow take the memory of texts that are only kept, some of which are copied for that."""
+    blocks_of(8, monkeypatch)
+    monkeypatch.setattr(pipelining, "FIRST_WAIT", 1 << 40)
+    copied: list[int] = []
+    real = prefix_cache._copied
+    monkeypatch.setattr(prefix_cache, "_copied", lambda *given: copied.append(len(copied)) or real(*given))
+    wire = Wire(llama)
+    made = generator(llama, wire, dispatch=dispatch, max_batch=3, tokens_per_step=64, prefixes=1 << 30)
+    made.pipelining.certain = 1 << 40
+    row = made._memory._ledger.needed(Occupancy((300,), ())) // 300
+    made._memory.limit(560 * row)
+    long = tuple(5 + place % 90 for place in range(200))
+    other = tuple(7 + place % 80 for place in range(200))
+    beginning = long[:24]  # which is used again, so that what follows it goes first
+    asked = [ask(1, long, 2)], [ask(2, other, 2)], [ask(3, beginning, 150), ask(4, other[:24], 150)]
+    run((made, wire), iter([asked[0], *[[]] * 30, asked[1], *[[]] * 30, asked[2]]))
+    assert made._reuse.evictions > 3 and copied
+    assert [len(wire.tokens(number)) for number in (1, 2, 3, 4)] == [2, 2, 150, 150]
+    assert made.audit() is None
