@@ -124,7 +124,8 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine",
         "daemon.engine.cache",
         "daemon.engine.cpu",
-        *("daemon.engine.generate.memory", "daemon.engine.generate.prefilling", "daemon.engine.generate.sampling"),
+        *("daemon.engine.generate.admission", "daemon.engine.generate.memory"),
+        *("daemon.engine.generate.prefilling", "daemon.engine.generate.sampling"),
         "daemon.engine.grammar",
         "daemon.engine.model",
         "daemon.engine.output",
@@ -133,6 +134,11 @@ RULES: dict[str, tuple[str, ...]] = {
         "daemon.engine.prefix.disk",
         "daemon.engine.prompt",
         "daemon.engine.vision",
+    ),
+    "daemon.engine.generate.admission": (
+        *("daemon.protocol", "daemon.engine", "daemon.engine.model", "daemon.engine.output", "daemon.engine.prompt"),
+        *("daemon.engine.vision", "daemon.engine.generate", "daemon.engine.generate.memory"),
+        *("daemon.engine.generate.prefilling", "daemon.engine.generate.sampling"),
     ),
     "daemon.engine.generate.memory": (
         *("daemon.engine.cache", "daemon.engine.vision"),

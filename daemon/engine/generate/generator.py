@@ -19,19 +19,19 @@ from ..prompt.prompt_process import Prompting, Ready
 from ..shapes import Shapes
 from ..shares import divide
 from ..vision.viewing import Views
+from .admission.arrivals import Arrivals
+from .admission.joining import Joining
+from .admission.preemption import Preemption
+from .admission.prefill_admission import PrefillAdmission
 from .answers import Answers
-from .arrivals import Arrivals
 from .batch import Batch, Launch
 from .choices import Choices
 from .dispatch import Dispatch
 from .engine_limits import Limits
 from .memory.cache_memory import CacheMemory
 from .memory.ledger import CacheLedger
-from .memory.preemption import Preemption
 from .pipelining import Pipelining
-from .prefill_admission import PrefillAdmission
 from .prefilling.pace import AIM, LONGEST_SECONDS, Pace, Timings
-from .prefilling.prefill import Prefill
 from .prefilling.prefills import Prefills
 from .reuse import Disk, Reuse
 from .scheduler import Scheduler
@@ -89,6 +89,9 @@ class Generator:
             self._views,
             self._memory,
             self._answers,
+        )
+        self._joining = Joining(
+            self._scheduler, self._prefills, self._batch, self._reuse, self._memory, self._answers, model.vocabulary
         )
         self._arrivals = Arrivals(model, self._scheduler, self._views, self._answers)
         self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
@@ -183,7 +186,7 @@ class Generator:
                 return
         self._leave()
         self._read_prompts(budget, awaited=first)
-        self._join()
+        self._joining.join()
         use_all_cores(not len(self._batch))
         for sequence in self._batch.sequences if self._reuse.grows else ():
             self._reuse.grow(sequence, *self._batch.held(sequence))
@@ -270,40 +273,6 @@ class Generator:
         self._admission.begin(len(self._batch))
         use_all_cores(not len(self._batch))
         self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)
-
-    def _join(self) -> None:
-        for prefill in self._prefills.complete:
-            self._tell_scores(prefill)
-            joining, occupancy = [], self._memory.occupancy
-            for row, sequence in prefill.members():
-                if not self._scheduler.may_join(sequence.length, occupancy):
-                    break
-                occupancy = occupancy.and_rows([sequence.length])
-                joining.append((row, sequence))
-            if joining:
-                self._batch.join(prefill.caches, joining, prefill.shift)
-            for row, sequence in joining:
-                if not sequence.choice:  # the others have the same prompt
-                    self._reuse.note_read(sequence, sequence.length)
-                prefill.requests[row].waiting.remove(sequence)
-            if prefill.abandoned and prefill in self._prefills.complete:
-                self._prefills.leave(prefill)
-
-    def _tell_scores(self, prefill: Prefill) -> None:
-        """What the prompts' own tokens came to, before the first token of any answer; a request that wants no answer
-        ends with it."""
-        if any(request.scores is not None for request in prefill.requests):
-            self._prefills.settle(int(len(self._batch) > 0))
-        for request in prefill.requests if prefill in self._prefills.complete else ():
-            wanted = [sequence for sequence in request.waiting if sequence.reason is None]
-            if request.scores is None or not wanted:
-                continue
-            self._answers.echo(wanted, request.scores.read(self._model.vocabulary))
-            request.scores = None
-            for sequence in wanted:
-                if sequence.room < 1:
-                    sequence.reason = "length"
-                    self._answers.finish(sequence)
 
     def _fail_prompts(self, numbers: set[int]) -> None:
         message = "the memory of this machine does not hold what this prompt needs; send a shorter one"

@@ -1,1 +1,1 @@
-"""Memory for caches: what it is counted in, who holds it, and who gives way when it is full."""
+"""Memory for caches: what it is counted in, and who holds it."""

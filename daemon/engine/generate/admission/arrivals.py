@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ...protocol import Accepted, Rejected
-from ..model.load import LanguageModel
-from ..prompt.render import Prepared
-from ..vision.viewing import Views
-from .answers import Answers
-from .choices import Choices
-from .sampling.draw import choice, resolve
-from .sampling.scores import Scores
-from .scheduler import Scheduler
-from .sequence import Sequence
+from ....protocol import Accepted, Rejected
+from ...model.load import LanguageModel
+from ...prompt.render import Prepared
+from ...vision.viewing import Views
+from ..answers import Answers
+from ..choices import Choices
+from ..sampling.draw import choice, resolve
+from ..sampling.scores import Scores
+from ..scheduler import Scheduler
+from ..sequence import Sequence
 
 
 class Arrivals:

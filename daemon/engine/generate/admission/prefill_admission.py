@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 
-from ...protocol import Started
-from ..model.load import LanguageModel
-from ..shapes import Shapes
-from ..vision.viewing import Views
-from .answers import Answers
-from .choices import Choices
-from .memory.cache_memory import CacheMemory
-from .prefilling.pace import Pace
-from .prefilling.prefill import Prefill
-from .prefilling.prefills import Prefills
-from .reuse import Reuse
-from .scheduler import Scheduler
+from ....protocol import Started
+from ...model.load import LanguageModel
+from ...shapes import Shapes
+from ...vision.viewing import Views
+from ..answers import Answers
+from ..choices import Choices
+from ..memory.cache_memory import CacheMemory
+from ..prefilling.pace import Pace
+from ..prefilling.prefill import Prefill
+from ..prefilling.prefills import Prefills
+from ..reuse import Reuse
+from ..scheduler import Scheduler
 
 
 class PrefillAdmission:
