@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from mlx_serve.daemon.engine.generate import reuse
+from mlx_serve.daemon.engine.generate import rereading, reuse
 from mlx_serve.daemon.engine.prefix import chain, known_texts, layers, prefix_cache, recording
 from mlx_serve.daemon.engine.prefix.disk import block_reader, cache_layout, read_back, write_behind
 
 _MODULES = (
     *(block_reader, cache_layout, read_back, write_behind),
-    *(chain, known_texts, layers, prefix_cache, recording, reuse),
+    *(chain, known_texts, layers, prefix_cache, recording, rereading, reuse),
 )
 
 
@@ -21,4 +21,5 @@ def blocks_of(size: int, monkeypatch: pytest.MonkeyPatch, *, least: int = 0) -> 
     monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 4 * size)
     for module in (reuse, write_behind):
         monkeypatch.setattr(module, "LEAST_TOKENS", least)
-    monkeypatch.setattr(reuse, "LEAST_GAIN", 4)
+    for other in (rereading, reuse):
+        monkeypatch.setattr(other, "LEAST_GAIN", 4)

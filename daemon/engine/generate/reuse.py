@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
-import msgspec
 
-from ...protocol import ChatPrompt, Prompt, Reread, RereadReason
 from ...protocol import Reuse as Sort
 from ..prefix.chain import BLOCK, Chain
 from ..prefix.disk.block_reader import BlockReader
@@ -20,7 +18,6 @@ from ..prefix.disk.disk_store import DiskStore
 from ..prefix.disk.eight_bits import BITS
 from ..prefix.disk.read_back import ReadBack
 from ..prefix.disk.write_behind import LEAST_TOKENS, WriteBehind
-from ..prefix.known_texts import KnownTexts
 from ..prefix.layers import (
     arrays,
     by_columns,
@@ -34,10 +31,10 @@ from ..prefix.layers import (
 from ..prefix.prefix_cache import Match, PrefixCache
 from ..prefix.recording import TOGETHER, Recording
 from .choices import Choices
+from .rereading import LEAST_GAIN, Rereading
 from .sequence import Sequence as Generated
 
 FORESEEN = 64  # waiting requests that are looked at; those behind them wait
-LEAST_GAIN = 64  # tokens that are worth waiting for
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class Reuse:
         self._grain = 1 if needs_snapshots else grain
         self._windows = known and any(has_window(leaf) for leaf in leaves(caches))
         self.hits = self.saved = 0
-        self._known = KnownTexts()
+        self._rereading = Rereading(self.kept, self.sort, self._grain)
         self._store: DiskStore | None = None
         self._behind: WriteBehind | None = None
         self._back: ReadBack | None = None
@@ -220,7 +217,8 @@ class Reuse:
         each why it is not more."""
         self._alone()
         for request in group:
-            request.reread = self._reread(request, options_of(request.waiting[0].request.prompt))
+            slow = self._back is not None and self._back.gave_up(request.id)
+            request.reread = self._rereading.why(request, slow=slow)
         if self.kept is None:
             return [Match() for _ in group], None
         matches = [request.match for request in group]
@@ -239,31 +237,9 @@ class Reuse:
         places = group[0].places.before
         return matches, Recording(self.kept, chains, lengths, matches[0].length, places, ends=self._grain == 1)
 
-    def _reread(self, request: Choices, options: object) -> Reread | None:
-        """Why more of a request is read than what it begins with was read before; None where it is not."""
-        length = request.length - 1
-        known = self._known.longest(request.chain, length, options)
-        reused = request.start
-        missed = min(known.tokens, length) - reused
-        if known.tokens < LEAST_GAIN:
-            return None
-        if missed >= LEAST_GAIN and (self.kept is None or not request.reusable):
-            reason: RereadReason = "unknown caches" if self.sort == "unknown" else "off"
-        elif missed >= max(LEAST_GAIN, self._grain) and self.kept is not None:
-            there = self.kept.common(request.chain, length) >= known.tokens - LEAST_GAIN
-            missing: RereadReason = "only whole turns are kept" if self.kept.whole_turns else "boundary not kept"
-            slow = self._back is not None and self._back.gave_up(request.id)
-            reason = missing if there else "computed sooner" if slow else "evicted"
-        elif missed < LEAST_GAIN and known.tokens < length and known.length - known.tokens >= BLOCK:
-            there_too: RereadReason = "another picture" if known.picture else "diverged"
-            reason = there_too if known.same_options or known.picture else "other template options"
-        else:
-            return None
-        return Reread(known=known.length, common=known.tokens, reused=reused, reason=reason)
-
     def note_read(self, sequence: Generated, tokens: int) -> None:
         """So many tokens of it were read, and no more will be for now."""
-        self._known.remember(sequence.id, sequence.chain, tokens, options_of(sequence.request.prompt))
+        self._rereading.remember(sequence, sequence.chain, tokens)
 
     # in and after an answer
 
@@ -287,7 +263,7 @@ class Reuse:
         if held > whole and sequence.ended_by is not None:  # which a step begun before it was read has taken in
             chain, whole = chain.followed_by(sequence.ended_by), whole + 1
         length = min(held, whole)
-        self._known.remember(sequence.id, chain, length, options_of(sequence.request.prompt))
+        self._rereading.remember(sequence, chain, length)
         if self.kept is None:
             return
         self._alone()
@@ -341,10 +317,3 @@ class Reuse:
             self._behind.finish(seconds)
         if self._back is not None:
             self._back.close()
-
-
-def options_of(prompt: Prompt) -> object:
-    """What a chat template is given beside the messages."""
-    if not isinstance(prompt, ChatPrompt):
-        return None
-    return hash(msgspec.json.encode(msgspec.structs.replace(prompt, messages=(), pictures=())))
