@@ -29,7 +29,7 @@ _FOREIGN = "There is no Stream"  # what MLX says of a stream that belongs to ano
 
 
 class Dispatch:
-    """At most one graph is with the thread. `threaded`: there is one."""
+    """At most one graph is with the thread. `threaded`: there is one, from the first launch on."""
 
     def __init__(self, *, threaded: bool = False) -> None:
         self.threaded = threaded
@@ -38,10 +38,7 @@ class Dispatch:
         self._graph: list[mx.array] = []
         self._number = 0
         self._under_way = False
-        if threaded:
-            sys.setswitchinterval(_SWITCH_SECONDS)
-            self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
-            self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @property
     def under_way(self) -> bool:
@@ -55,6 +52,10 @@ class Dispatch:
         if not self.threaded:
             mx.async_eval(arrays)
             return _nothing
+        if self._thread is None:
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
+            self._thread.start()
         self._number += 1
         self._graph, self._under_way = arrays, True
         self._graphs.put(arrays)
@@ -76,10 +77,11 @@ class Dispatch:
         if self._under_way:
             self._ends.get()
             self._graph, self._under_way = [], False
-        if self.threaded:
+        self.threaded = False
+        if self._thread is not None:
             self._graphs.put(None)
             self._thread.join()
-            self.threaded = False
+            self._thread = None
 
     def _settle_one(self, number: int) -> None:
         if number == self._number:

@@ -78,9 +78,11 @@ def test_what_another_stream_owns_is_computed_here(dispatch: Dispatch) -> None:
 
 
 def test_its_thread_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever goes wrong in it last."""
+    """Whatever goes wrong in it last; and there is none before it has something to do."""
     before = set(threading.enumerate())
     dispatch = Dispatch(threaded=True)
+    assert not set(threading.enumerate()) - before
+    dispatch.launch([mx.ones(1)])()
     assert [one.name for one in set(threading.enumerate()) - before] == ["dispatch"]
     monkeypatch.setattr(mx, "async_eval", lambda arrays: 1 // 0)
     dispatch.launch([])
