@@ -90,7 +90,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.output", "daemon.engine.output.formats", "daemon.engine.output.formats.notation"),
         "daemon.engine.grammar.call_shape",
     ),
-    "daemon.engine.cache": ("daemon.engine.device", "daemon.engine.shapes"),
+    "daemon.engine.cache": ("daemon.engine.device", "daemon.engine.shapes", "daemon.engine.cuda"),
     "daemon.engine.cpu": ("daemon.engine.device", "daemon.engine.instructions", "daemon.engine.kernels"),
     "daemon.engine.cuda": (),
     "daemon.engine.model": (

@@ -1,10 +1,11 @@
 """What an engine does when no work has come for a while: memory goes back, cycles are collected, on NVIDIA GPUs plans
 are made, and on CPUs decode steps are fused.
 
-cuDNN and cuBLAS plan each shape that they meet, which takes 20 to 100 ms and holds up everybody in the batch. So once a
-model has been idle for a second, the shapes that its next requests are likely to have are computed with made-up ones:
-steps of few and of many rows, groups of short prompts, single longer ones. Nobody waits for it: before each shape the
-mailbox is looked at, and what is left goes on with the next rest.
+What a shape takes there when it is first met holds up everybody in the batch, and nobody knows yet what chunks of
+prompts take. So once a model has been idle for a second, the shapes that its next requests are likely to have are
+computed with made-up ones: steps of few and of many rows, groups of short prompts, single longer ones. Nobody waits for
+it: before each shape the mailbox is looked at, and what is left goes on with the next rest. At last what plans long
+prompts is loaded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from .cache import attention
 from .device import release_pool
 from .generate.engine_limits import Limits
 from .generate.prefilling.pace import Timings
@@ -47,6 +49,7 @@ class Rest:
         self._busy = busy
         self._fusing = fusing
         self._collect = collect
+        self._plans = plans
         self._left = shapes(model, limits) if plans and model is not None and model.batchable else iter(())
         self._model = model
         self._limits = limits
@@ -58,6 +61,8 @@ class Rest:
         while not self._busy():
             shape = next(self._left, None)
             if shape is None:
+                if self._plans:
+                    attention.load()
                 break
             self._compute(*shape)
         again = self._fusing()

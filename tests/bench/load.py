@@ -10,7 +10,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ WORDS = (
     "type", "name", "data", "object", "key", "index",
 )
 # fmt: on
-GREEDY: Mapping[str, float] = {"temperature": 0}
+GREEDY: Mapping[str, Any] = {"temperature": 0}
 
 
 class StreamFailed(Exception):
@@ -68,7 +68,7 @@ async def stream(
     model: str,
     prompt: str | list[dict[str, Any]],
     max_tokens: int,
-    sampling: Mapping[str, float] = GREEDY,
+    sampling: Mapping[str, Any] = GREEDY,
 ) -> Stream:
     """`prompt`: the content of one message. Raises StreamFailed."""
     body = {
@@ -115,11 +115,14 @@ async def level(
     prompt_words: int,
     max_tokens: int,
     seed: int,
-    sampling: Mapping[str, float] = GREEDY,
+    sampling: Sequence[Mapping[str, Any]] = (GREEDY,),
 ) -> Level:
-    """Keep `streams` requests in flight until `requests` prompts, all different, are answered."""
+    """Keep `streams` requests in flight until `requests` prompts, all different, are answered. They ask for
+    `sampling` in turns."""
     source = random.Random(seed)
-    waiting = [text(source, prompt_words) for _ in range(max(streams, requests))]
+    waiting = [
+        (text(source, prompt_words), sampling[number % len(sampling)]) for number in range(max(streams, requests))
+    ]
     done: list[Stream] = []
     errors: list[str] = []
     timeout = aiohttp.ClientTimeout(total=1800)
@@ -127,8 +130,9 @@ async def level(
 
         async def work() -> None:
             while waiting:
+                prompt, asked = waiting.pop()
                 try:
-                    done.append(await stream(session, url, model, waiting.pop(), max_tokens, sampling))
+                    done.append(await stream(session, url, model, prompt, max_tokens, asked))
                 except (StreamFailed, aiohttp.ClientError, TimeoutError, ValueError) as error:
                     errors.append(f"{type(error).__name__}: {error}"[:300])
 

@@ -66,7 +66,7 @@ def load(server: servers.Server, streams: int, arguments: argparse.Namespace, se
             prompt_words=arguments.prompt_words,
             max_tokens=arguments.max_tokens,
             seed=seed,
-            sampling={"temperature": arguments.temperature, "top_p": arguments.top_p},
+            sampling=[{"temperature": arguments.temperature, "top_p": arguments.top_p}],
         )
     )
 

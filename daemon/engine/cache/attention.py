@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 
 from ..device import backend
-from .ragged import RaggedAttention
+from .cuda_attention import CudaAttention
 from .wide_heads import WIDTH, WideAttention
 
 
@@ -18,18 +18,25 @@ def install() -> None:
     plain = mx.fast.scaled_dot_product_attention
     match backend():
         case "cuda":
-            mx.fast.scaled_dot_product_attention = RaggedAttention(plain)
+            mx.fast.scaled_dot_product_attention = CudaAttention(plain)
         case "metal":
             mx.fast.scaled_dot_product_attention = WideAttention(plain)
 
 
+def load() -> None:
+    """What attention of this process takes the time for that it has: a second or more on an NVIDIA GPU, once."""
+    attention = mx.fast.scaled_dot_product_attention
+    if isinstance(attention, CudaAttention):
+        attention.load()
+
+
 def installed() -> bool:
-    return isinstance(mx.fast.scaled_dot_product_attention, RaggedAttention | WideAttention)
+    return isinstance(mx.fast.scaled_dot_product_attention, CudaAttention | WideAttention)
 
 
 def skips_padding() -> bool:
     """Whether what is read of a row is as long as the row, whatever its heads are."""
-    return isinstance(mx.fast.scaled_dot_product_attention, RaggedAttention)
+    return isinstance(mx.fast.scaled_dot_product_attention, CudaAttention)
 
 
 def pays(caches: list[Any]) -> bool:

@@ -44,7 +44,8 @@ class AttentionRows:
         return self.positions.lengths[0] if self.positions.rows == 1 else self.positions.offsets
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """Write one token a row, (rows, heads, 1, width), and give what attention reads."""
+        """Write one token a row, (rows, heads, 1, width), and give what attention reads: the whole buffers where the
+        mask of this step is `Ragged`."""
         positions = self.positions
         columns = self._columns()
         self._reserve(positions.rows, columns, keys, values)
@@ -57,6 +58,8 @@ class AttentionRows:
         else:
             self.keys[positions.index(keys.shape[1], self.size)] = keys[:, :, 0]
             self.values[positions.index(values.shape[1], self.size)] = values[:, :, 0]
+        if positions.counted(self.size):  # attention reads no more of it than that
+            return self.keys, self.values
         if count == self.keys.shape[0]:
             return self.keys[..., :columns, :], self.values[..., :columns, :]
         return self.keys[:count, :, :columns], self.values[:count, :, :columns]
@@ -69,8 +72,6 @@ class AttentionRows:
         if self.size and (not window or window > self.size):
             window = self.size
         whole = not return_array and (not window or window >= columns)
-        if whole and self.positions.rows == 1:
-            return None
         if whole and self.positions.ragged:
             return self.positions.visible(columns, self.size)
         if whole and self.positions.even:  # MLX has more ways to compute attention without a mask

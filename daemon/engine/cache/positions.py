@@ -85,6 +85,10 @@ class Positions:
         lengths = tuple(min(length + 1, size) if size else length + 1 for length in self._computed)
         return Ragged(self._counts[size], lengths, lambda: self.mask(columns, size, 0))
 
+    def counted(self, size: int) -> bool:
+        """Whether attention of this step was told `visible` for caches of this `size`."""
+        return size in self._counts
+
     def mask(self, columns: int, size: int, window: int) -> mx.array:
         """Which columns each row's new token may see: bool of shape (rows, 1, 1, columns).
 

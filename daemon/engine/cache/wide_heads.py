@@ -37,6 +37,7 @@ class WideAttention:
     ) -> mx.array:
         if not isinstance(mask, Ragged):
             return self._plain(q, k, v, scale=scale, mask=mask, **options)
+        k, v = mask.cut(k), mask.cut(v)
         if len(set(mask.lengths)) == 1:
             return self._plain(q, k, v, scale=scale, **options)
         if options.get("sinks") is not None or not fused_alone(q.shape, k.shape, v.shape, min(mask.lengths)):

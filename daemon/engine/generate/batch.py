@@ -118,16 +118,19 @@ class Batch:
         self._forward.leave(rows)
         self.sequences = without(self.sequences, rows)
 
-    def launch(self, before: Launch | None) -> Launch:
+    def launch(self, before: Launch | None, tell: Callable[[Launch], None] | None = None) -> Launch:
         """Start the next step; `before` is the one whose tokens may not be read yet.
 
         Nothing is read back where no row has a grammar. Else the last tokens are read once the device is at the forward
-        pass, and the masks are made while it computes; so the other rows wait for the masks, if they take longer."""
+        pass, and the masks are made while it computes; so the other rows wait for the masks, if they take longer. What
+        is left of that time is for `tell`, which is called with the step before."""
         if self._forward.rearranges:
             self._dispatch.settle()
         tokens = self._newest()
         logits = self._forward(Inputs(tokens[:, None]))
         mask = self._mask(logits, before)
+        if mask is not None and before is not None and tell is not None:
+            tell(before)
         if self._sampler.waits:
             self._dispatch.settle()
         drawn = self._sampler.sample(logits, [sequence.launched for sequence in self.sequences], mask)

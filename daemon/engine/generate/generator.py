@@ -190,7 +190,8 @@ class Generator:
         use_all_cores(not len(self._batch))
         for sequence in self._batch.sequences if self._reuse.grows else ():
             self._reuse.grow(sequence, *self._batch.held(sequence))
-        self._launch, self._launched_at = (self._batch.launch(before) if len(self._batch) else None), self._steps
+        self._launch = self._batch.launch(before, self._answers.take) if len(self._batch) else None
+        self._launched_at = self._steps
         if before is not None:
             self._take(before, launched_at)
         seconds = time.monotonic() - began

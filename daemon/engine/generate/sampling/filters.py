@@ -129,18 +129,25 @@ def _row_floor(row: np.ndarray, top_p: float) -> float:
 
 
 def largest(logits: mx.array, count: int) -> mx.array:
-    """Each row's `count` largest values, (rows, count), in any order.
-
-    They lie in the `count` blocks with the largest maxima, so that only the maxima and these blocks are looked through.
-    """
+    """Each row's `count` largest values, (rows, count), in any order."""
     if count >= logits.shape[1]:
         return logits
-    if logits.shape[1] >= 2 * _BLOCK * count:
-        blocks = _padded(logits, _BLOCK, -mx.inf).reshape(logits.shape[0], -1, _BLOCK)
-        maxima = mx.max(blocks, axis=-1)
-        best = mx.argpartition(maxima, maxima.shape[1] - count, axis=-1)[:, -count:]
-        logits = mx.take_along_axis(blocks, best[:, :, None], axis=1).flatten(1)
-    return mx.topk(logits, count, axis=-1)
+    return mx.topk(candidates(logits, count)[0], count, axis=-1)
+
+
+def candidates(logits: mx.array, count: int) -> tuple[mx.array, mx.array]:
+    """Values and ids of some of each row's tokens, (rows, some), the `count` likeliest among them.
+
+    Those lie in the `count` blocks with the largest maxima: only the maxima and these blocks are looked through.
+    """
+    vocabulary = logits.shape[1]
+    if vocabulary < 2 * _BLOCK * count:
+        return logits, mx.broadcast_to(mx.arange(vocabulary, dtype=mx.uint32), logits.shape)
+    blocks = _padded(logits, _BLOCK, -mx.inf).reshape(logits.shape[0], -1, _BLOCK)
+    maxima = mx.max(blocks, axis=-1)
+    best = mx.argpartition(maxima, maxima.shape[1] - count, axis=-1)[:, -count:, None]
+    ids = best * _BLOCK + mx.arange(_BLOCK, dtype=best.dtype)
+    return mx.take_along_axis(blocks, best, axis=1).flatten(1), ids.flatten(1)
 
 
 def _padded(rows: mx.array, multiple: int, value: float) -> mx.array:

@@ -86,7 +86,8 @@ class Sampler:
         else:
             tokens = mx.argmax(adjusted, axis=-1).astype(mx.int32)
             tokens[self._sampled_index] = self._drawn(adjusted[self._sampled_index], indices)
-        tokens = mx.where(mx.isfinite(mx.max(logits, axis=-1)), tokens, -1)
+        highest = mx.max(logits, axis=-1)
+        tokens = mx.where(highest - highest == 0, tokens, -1)  # three operations, where `isfinite` has six
         return Drawn(tokens, *self._logprobs(logits, tokens))
 
     def _adjusted(self, logits: mx.array, mask: mx.array | None) -> mx.array:

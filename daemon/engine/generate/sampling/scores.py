@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from ....protocol import TokenLogprob
 from ...output.detokenize import Vocabulary
+from .filters import candidates
 
 LOGITS_BYTES = 128 << 20
 """What the logits of one chunk of a scored prompt may take, in float32."""
@@ -22,11 +23,12 @@ def widest(vocabulary: int, rows: int) -> int:
 def likeliest(logprobs: mx.array, count: int) -> tuple[mx.array, mx.array]:
     """Ids and values of the `count` largest of each row of (rows, vocabulary), unsorted, (rows, count)."""
     width = min(count, logprobs.shape[-1])
-    if width < logprobs.shape[-1]:
-        ids = mx.argpartition(-logprobs, width - 1, axis=-1)[:, :width]
-    else:
+    if width == logprobs.shape[-1]:
         ids = mx.argsort(-logprobs, axis=-1)
-    return ids, mx.take_along_axis(logprobs, ids, axis=-1)
+        return ids, mx.take_along_axis(logprobs, ids, axis=-1)
+    values, ids = candidates(logprobs, width)
+    best = mx.argpartition(-values, width - 1, axis=-1)[:, :width]
+    return mx.take_along_axis(ids, best, axis=-1), mx.take_along_axis(values, best, axis=-1)
 
 
 def named(

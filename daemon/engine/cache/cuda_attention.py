@@ -1,0 +1,77 @@
+"""What stands for MLX's attention on NVIDIA GPUs: our kernels where they know what is asked, else MLX's own.
+
+MLX's is cuDNN's there, which is two to three times as fast as ours for long prompts, but plans each shape first, 45 to
+75 ms of the processor on the H200s seen, and takes a second or more before its first plan. So a shape is computed with
+our kernel until that has cost as much as a plan would have: what never comes again costs no plan, and what does is soon
+as fast as it can be. And nothing is planned before `load`, for which a model takes the time when it rests.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from ..cuda.causal import CausalAttention
+from ..cuda.cubins import Cubins
+from ..cuda.row_attention import RowAttention
+from .ragged import Attention, Ragged
+
+PLAN_WORK = 2e13
+"""Operations that our kernel takes as much longer for as a plan takes: some 60 ms, at 200 and 600 TFLOPS on an H200."""
+PLANNED_WIDTH = 128
+"""cuDNN knows no wider heads, as MLX calls it."""
+SMALL = 64
+MOST_SHAPES = 256
+OLDEST = 80
+"""The least compute capability, times ten: that of the products (mma.m16n8k16 with bfloat16) and of cp.async."""
+
+
+class CudaAttention:
+    """Installed once in a child on CUDA, in place of `mx.fast.scaled_dot_product_attention`."""
+
+    def __init__(self, plain: Attention) -> None:
+        """Kernels are kept where the environment tells MLX to keep its own."""
+        folder = os.environ.get("MLX_PTX_CACHE_DIR")
+        self._plain = plain
+        self._rows = RowAttention(Cubins(Path(folder) if folder else None))
+        architecture = str(mx.device_info().get("architecture", "")).removeprefix("sm_").rstrip("af")
+        self._causal = CausalAttention(plain) if architecture.isdigit() and int(architecture) >= OLDEST else None
+        self._work: dict[tuple[Any, ...], float] = {}
+        self._loaded = False
+
+    def load(self) -> None:
+        """Have cuDNN's libraries loaded by a small attention. For the thread that computes prompts; once."""
+        if self._causal is not None and not self._loaded:
+            self._loaded = True
+            small = mx.zeros((1, 1, SMALL, PLANNED_WIDTH), dtype=mx.bfloat16)
+            mx.eval(self._plain(small, small, small, scale=1.0, mask="causal"))
+
+    def __call__(
+        self, q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None, **options: Any
+    ) -> mx.array:
+        own = options.get("sinks") is None
+        if isinstance(mask, Ragged):
+            if own and self._rows.fits(q, k, v):
+                return self._rows(q, k, v, scale, mask.counts, max(mask.lengths))
+            plain = None if len(set(mask.lengths)) == 1 else mask.mask()
+            return self._plain(q, mask.cut(k), mask.cut(v), scale=scale, mask=plain, **options)
+        if own and self._causal is not None and self._causal.fits(q, k, v, mask) and not self._planned(q, k, mask):
+            return self._causal(q, k, v, scale, causal=mask is not None)
+        return self._plain(q, k, v, scale=scale, mask=mask, **options)
+
+    def _planned(self, q: mx.array, k: mx.array, mask: Any) -> bool:
+        """Whether attention of these shapes has been computed so often that a plan pays; counts it in."""
+        rows, heads, queries, width = q.shape
+        if width > PLANNED_WIDTH:
+            return False
+        key = (*q.shape, *k.shape[1:3], mask)
+        work = self._work.pop(key, 0.0)
+        planned = self._loaded and work >= PLAN_WORK
+        unseen = queries * (queries - 1) / 2 if mask is not None else 0.0
+        self._work[key] = work if planned else work + 4.0 * rows * heads * width * (queries * k.shape[2] - unseen)
+        if len(self._work) > MOST_SHAPES:
+            del self._work[next(iter(self._work))]
+        return planned

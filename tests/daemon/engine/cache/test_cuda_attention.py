@@ -1,0 +1,130 @@
+"""Which attention is computed by what on NVIDIA GPUs: our kernels, and plans of cuDNN's where they pay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mlx.core as mx
+import pytest
+
+from mlx_serve.daemon.engine.cache import attention, cuda_attention
+from mlx_serve.daemon.engine.cache.cuda_attention import MOST_SHAPES, PLAN_WORK, CudaAttention
+from mlx_serve.daemon.engine.cache.ragged import Ragged
+from mlx_serve.daemon.engine.cuda.cubins import Cubins
+
+
+class Rows:
+    def __init__(self, cubins: Cubins) -> None:
+        self.knows = True
+
+    def fits(self, q: mx.array, k: mx.array, v: mx.array) -> bool:
+        return self.knows
+
+    def __call__(self, q: mx.array, k: mx.array, v: mx.array, scale: float, counts: mx.array, longest: int) -> Any:
+        return ("rows", k.shape[2], longest)
+
+
+class Prompts:
+    def __init__(self, plain: Any) -> None:
+        self.knows = True
+
+    def fits(self, q: mx.array, k: mx.array, v: mx.array, mask: Any) -> bool:
+        return self.knows and q.shape[2] > 1 and not isinstance(mask, mx.array)
+
+    def __call__(self, q: mx.array, k: mx.array, v: mx.array, scale: float, *, causal: bool) -> Any:
+        return ("prompts", causal)
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The attention of a process on a GPU of some architecture; what it computes says by what."""
+    monkeypatch.setattr(cuda_attention, "RowAttention", Rows)
+    monkeypatch.setattr(cuda_attention, "CausalAttention", Prompts)
+
+    def plain(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None, **options: Any) -> Any:
+        return mx.zeros(1) if q.shape[2] == cuda_attention.SMALL else ("mlx", k.shape[2], mask, options)
+
+    def made(architecture: str = "sm_90a") -> CudaAttention:
+        monkeypatch.setattr(mx, "device_info", lambda: {"architecture": architecture})
+        return CudaAttention(plain)
+
+    yield made
+
+
+def shaped(rows: int, queries: int, keys: int, width: int = 64) -> tuple[mx.array, mx.array, mx.array]:
+    """Never computed."""
+    return mx.zeros((rows, 4, queries, width)), *(mx.zeros((rows, 2, keys, width)) for _ in range(2))
+
+
+def counted(*lengths: int) -> Ragged:
+    return Ragged(mx.array(lengths), lengths, lambda: mx.ones((len(lengths), 1, 1, max(lengths))))
+
+
+def test_rows_are_counted(own: Any) -> None:
+    """Whole buffers go to the kernel. What it does not know is cut to what the mask is for, and where all rows are
+    as long MLX has no mask."""
+    cuda = own()
+    assert cuda(*shaped(4, 1, 256), scale=1.0, mask=counted(3, 9)) == ("rows", 256, 9)
+    for knows, options in ((False, {}), (True, {"sinks": mx.zeros(4)})):
+        cuda._rows.knows = knows
+        name, columns, mask, given = cuda(*shaped(4, 1, 256), scale=1.0, mask=counted(3, 9), **options)
+        assert (name, columns, mask.shape, given) == ("mlx", 9, (2, 1, 1, 9), options)
+        assert cuda(*shaped(4, 1, 256), scale=1.0, mask=counted(9, 9), **options)[:3] == ("mlx", 9, None)
+    assert cuda(*shaped(1, 1, 256), scale=1.0)[0] == "mlx", "nothing is known of how long the rows are"
+
+
+def test_prompts_whose_shapes_are_new_need_no_plan(own: Any) -> None:
+    """Ours, with an order of the keys or none; masks as arrays, sinks and what the kernel does not know are MLX's."""
+    cuda = own()
+    assert cuda(*shaped(2, 63, 300), scale=1.0, mask="causal") == ("prompts", True)
+    assert cuda(*shaped(2, 63, 300), scale=1.0) == ("prompts", False)
+    assert cuda(*shaped(2, 63, 300), scale=1.0, mask=mx.ones((63, 300)))[0] == "mlx"
+    assert cuda(*shaped(2, 63, 300), scale=1.0, mask="causal", sinks=mx.zeros(4))[0] == "mlx"
+    cuda._causal.knows = False
+    assert cuda(*shaped(2, 63, 300), scale=1.0, mask="causal")[0] == "mlx"
+    assert own("sm_75")(*shaped(2, 63, 300), scale=1.0, mask="causal")[0] == "mlx", "too old for the kernel"
+
+
+def test_a_shape_that_comes_often_has_a_plan(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once ours has taken as much longer as a plan takes, and what makes plans is loaded; wide heads have none."""
+    cuda = own()
+    long = shaped(1, 2048, 4096)
+    each = 4 * 4 * 64 * (2048 * 4096 - 2048 * 2047 / 2)
+    times = int(PLAN_WORK / each) + 1
+    monkeypatch.setattr(cuda_attention, "PLAN_WORK", PLAN_WORK / times * 3)
+    for _ in range(5):
+        assert cuda(*long, scale=1.0, mask="causal") == ("prompts", True)
+    cuda.load()
+    assert cuda(*long, scale=1.0, mask="causal")[0] == "mlx"
+    assert cuda(*long, scale=1.0) == ("prompts", False), "another plan"
+    cuda = own()
+    cuda.load()
+    found = [cuda(*long, scale=1.0, mask="causal")[0] for _ in range(6)]
+    assert found == ["prompts"] * 3 + ["mlx"] * 3
+    wide = shaped(1, 2048, 4096, 256)
+    assert {cuda(*wide, scale=1.0, mask="causal")[0] for _ in range(9)} == {"prompts"}
+
+
+def test_shapes_that_do_not_come_again_are_forgotten(own: Any) -> None:
+    """Their number is bounded; what is used stays."""
+    cuda = own()
+    for keys in range(70, 70 + 2 * MOST_SHAPES):
+        cuda(*shaped(1, 8, 69), scale=1.0, mask="causal")
+        cuda(*shaped(1, 8, keys), scale=1.0, mask="causal")
+    assert len(cuda._work) == MOST_SHAPES
+    assert (1, 4, 8, 64, 2, 69, "causal") in cuda._work
+
+
+def test_what_makes_plans_is_loaded_once(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one small attention; where no kernel of ours stands in its place it is loaded already, and elsewhere there is
+    none."""
+    cuda, asked = own(), []
+    plain = cuda._plain
+    monkeypatch.setattr(cuda, "_plain", lambda q, *rest, **options: asked.append(q.shape) or plain(q, *rest, **options))
+    monkeypatch.setattr(mx.fast, "scaled_dot_product_attention", cuda)
+    attention.load()
+    attention.load()
+    assert asked == [(1, 1, 64, 128)]
+    monkeypatch.undo()
+    attention.load()
