@@ -68,6 +68,14 @@ class Launch:
         return result
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A forward pass: the newest token of each row, (rows,), and the logits after it, (rows, vocabulary)."""
+
+    tokens: mx.array
+    logits: mx.array
+
+
 def _host(array: mx.array) -> Any:
     """The values, nested as the shape is; waits for the device."""
     return array.tolist()
@@ -85,6 +93,7 @@ class Batch:
         self.sequences: list[Sequence] = []
         self._placed: list[Sequence] = []
         self._drawn: mx.array | None = None
+        self._begun: Begun | None = None
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -106,6 +115,7 @@ class Batch:
     def join(self, caches: list[Any], joining: list[tuple[int, Sequence]], shift: int = 0) -> None:
         """Take sequences whose tokens but the last one are in `caches`, each with its row there. `shift`: what they add
         to a token's place to have its position."""
+        self._give_up()
         self._forward.join(caches, [(row, sequence.length - 1) for row, sequence in joining], shift)
         self.sequences += [sequence for _, sequence in joining]
 
@@ -114,40 +124,67 @@ class Batch:
         return self._forward.held(self.sequences.index(sequence))
 
     def leave(self, sequences: list[Sequence]) -> None:
+        self._give_up()
         rows = [self.sequences.index(sequence) for sequence in sequences]
         self._forward.leave(rows)
         self.sequences = without(self.sequences, rows)
 
-    def launch(self, before: Launch | None, tell: Callable[[Launch], None] | None = None) -> Launch:
+    def launch(
+        self, before: Launch | None, tell: Callable[[Launch], None] | None = None, *, begin_next: bool = False
+    ) -> Launch:
         """Start the next step; `before` is the one whose tokens may not be read yet.
 
         Nothing is read back where no row has a grammar. Else the last tokens are read once the device is at the forward
         pass, and the masks are made while it computes; so the other rows wait for the masks, if they take longer. What
-        is left of that time is for `tell`, which is called with the step before."""
-        if self._forward.rearranges:
-            self._dispatch.settle()
-        tokens = self._newest()
-        logits = self._forward(Inputs(tokens[:, None]))
-        mask = self._mask(logits, before)
+        is left of that time is for `tell`, which is called with the step before, and, with `begin_next`, for the
+        forward pass of the step after, which the device then goes on with while the masks of that are made."""
+        begun, self._begun = self._begun, None
+        forward = begun or self._pass()
+        mask = self._mask(forward.logits, before, launched=begun is not None)
         if mask is not None and before is not None and tell is not None:
             tell(before)
         if self._sampler.waits:
             self._dispatch.settle()
-        drawn = self._sampler.sample(logits, [sequence.launched for sequence in self.sequences], mask)
+        drawn = self._sampler.sample(forward.logits, [sequence.launched for sequence in self.sequences], mask)
         self._drawn = drawn.tokens
         if self._dispatch.threaded:
             drawn = replace(drawn, tokens=drawn.tokens + 0)  # of which no later step knows
-        self._sampler.count(self._drawn, self._leaving(tokens) if self._sampler.windowed else None)
-        dispatched = self._dispatch.launch([self._drawn, *drawn.arrays()])
+        self._sampler.count(self._drawn, self._leaving(forward.tokens) if self._sampler.windowed else None)
         for sequence in self.sequences:
             sequence.launched += 1
+        if begin_next and mask is not None and self._goes_on:
+            self._begun = self._pass()
+        dispatched = self._dispatch.launch([self._drawn, *drawn.arrays()])
+        if self._begun is not None:
+            self._dispatch.launch([self._begun.logits])
         return Launch(drawn, list(self.sequences), self._sampler.asked, dispatched)
 
-    def _mask(self, logits: mx.array, before: Launch | None) -> mx.array | None:
+    def _pass(self) -> Begun:
+        """Build the forward pass for the newest tokens."""
+        if self._forward.rearranges:
+            self._dispatch.settle()
+        tokens = self._newest()
+        return Begun(tokens, self._forward(Inputs(tokens[:, None])))
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the next step is likely to have the same rows, where it can be begun ahead and be given up."""
+        possible = self._dispatch.threaded and self._forward.rewinds and not self._forward.rearranges
+        return possible and not any(one.exhausted or one.reason is not None for one in self.sequences)
+
+    def _give_up(self) -> None:
+        """What was begun ahead is for other rows than there are now: it is computed again for those."""
+        if self._begun is not None:
+            self._dispatch.settle()
+            self._begun = None
+            self._forward.rewind()
+
+    def _mask(self, logits: mx.array, before: Launch | None, *, launched: bool) -> mx.array | None:
         constraints = [sequence.constraint for sequence in self.sequences]
         if not any(constraints):
             return None
-        self._dispatch.launch([logits])
+        if not launched:
+            self._dispatch.launch([logits])
         if before is not None:
             before.follow()
         return allowed(constraints, logits.shape[-1])

@@ -171,7 +171,8 @@ class Generator:
 
     def _step(self) -> None:
         """Read what was drawn, or after the launch where that is early; then a piece of a prompt, and the launch."""
-        if not self._only_decodes:
+        steady = self._only_decodes
+        if not steady:
             self._dispatch.settle()
         before, launched_at = self._launch, self._launched_at
         began = time.monotonic()
@@ -190,7 +191,9 @@ class Generator:
         use_all_cores(not len(self._batch))
         for sequence in self._batch.sequences if self._reuse.grows else ():
             self._reuse.grow(sequence, *self._batch.held(sequence))
-        self._launch = self._batch.launch(before, self._answers.take) if len(self._batch) else None
+        begin_next = steady and early
+        batch = self._batch
+        self._launch = batch.launch(before, self._answers.take, begin_next=begin_next) if len(batch) else None
         self._launched_at = self._steps
         if before is not None:
             self._take(before, launched_at)

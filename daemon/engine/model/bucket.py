@@ -51,6 +51,16 @@ class Bucket:
         longest = max(self.lengths)
         return columns(longest + 1) > columns(longest)
 
+    @property
+    def rewinds(self) -> bool:
+        """As in Forward."""
+        return all(type(layer) is AttentionRows and not layer.size for layer in self.layers)
+
+    def rewind(self) -> None:
+        """As in Forward."""
+        self.lengths[:] = [length - 1 for length in self.lengths]
+        self._positions.begin()
+
     def shift(self, key: int) -> int:
         """What a row adds to a token's place to have its position."""
         return self._positions.shifts[self.keys.index(key)]

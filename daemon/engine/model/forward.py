@@ -49,6 +49,13 @@ class Forward(Protocol):
         """Whether the next call moves rows between buffers, some of which it evaluates."""
 
     @property
+    def rewinds(self) -> bool:
+        """Whether a row's last token can be taken back: its caches are keys and values of every position."""
+
+    def rewind(self) -> None:
+        """Take the last token of every row back; the next one is written in its place. Only with `rewinds`."""
+
+    @property
     def nbytes(self) -> int: ...
 
 
@@ -173,6 +180,14 @@ class BatchedForward:
         return len(self._keys) > 1 and any(bucket.grows for bucket in self._buckets)
 
     @property
+    def rewinds(self) -> bool:
+        return all(bucket.rewinds for bucket in self._buckets)
+
+    def rewind(self) -> None:
+        for bucket in self._buckets:
+            bucket.rewind()
+
+    @property
     def nbytes(self) -> int:
         return sum(bucket.nbytes for bucket in self._buckets)
 
@@ -272,6 +287,13 @@ class SoloForward:
     @property
     def rearranges(self) -> bool:
         return False
+
+    @property
+    def rewinds(self) -> bool:
+        return False
+
+    def rewind(self) -> None:
+        raise ValueError("the caches of such a model keep no earlier state")
 
     @property
     def nbytes(self) -> int:

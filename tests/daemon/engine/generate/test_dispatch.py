@@ -13,8 +13,10 @@ from support.engine_wire import Wire, ask, generator, run
 from support.small_blocks import blocks_of
 
 from mlx_serve.daemon.engine.generate import pipelining
+from mlx_serve.daemon.engine.generate.batch import Batch
 from mlx_serve.daemon.engine.generate.dispatch import Dispatch
 from mlx_serve.daemon.engine.generate.memory.ledger import Occupancy
+from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import prefix_cache
 from mlx_serve.daemon.protocol import Cancel, Grammar, Sampling
@@ -135,6 +137,61 @@ def test_texts_are_those_of_an_engine_without_it(
     assert len(launched) > 60 and all(launched)
     assert threaded == answers(llama, None, monkeypatch)
     assert len(set(map(tuple, threaded.values()))) == len(threaded)
+
+
+def bound_texts(model: LanguageModel, dispatch: Dispatch | None, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Of rows that are all bound but one, end where their grammars or limits say, and come one after the other."""
+    monkeypatch.setattr(pipelining, "FIRST_WAIT", 1 << 40)
+    wire = Wire(model)
+    made = generator(model, wire, dispatch=dispatch, max_batch=4, tokens_per_step=16, prefixes=1 << 24)
+    made.pipelining.certain = 1 << 40
+    asks = [
+        ask(
+            number,
+            tuple(5 + (number * 11 + place) % 90 for place in range(3 + number)),
+            60 if number % 2 else 9 + number,
+            grammar=Grammar(type="regex", source=f"[0-9]{{{number},{20 + number}}}") if number != 3 else None,
+            sampling=Sampling(temperature=1.0, seed=number),
+            ignore_eos=False,
+        )
+        for number in range(1, 9)
+    ]
+    run((made, wire), iter([asks[:4], *[[]] * 7, asks[4:6], *[[]] * 9, [Cancel(id=3)], [], asks[6:]]))
+    assert made.audit() is None, wire.frames[-1]
+    return [wire.tokens(number) for number in (1, 2, 4, 5, 6, 7, 8)]
+
+
+def test_bound_rows_have_the_next_pass_begun(
+    llama: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the masks of a step are made, the device goes on with the forward pass after it; that is given up where a
+    row joins, ends or is cancelled. Nobody's text changes by that."""
+    counts = {"passes": 0, "rewound": 0, "begun": 0}
+    call, rewind = BatchedForward.__call__, BatchedForward.rewind
+    launch = Batch.launch
+
+    def counted(self: Batch, *arguments: Any, **options: Any) -> Any:
+        counts["begun"] += self._begun is not None
+        return launch(self, *arguments, **options)
+
+    def called(self: BatchedForward, inputs: Any) -> mx.array:
+        counts["passes"] += 1
+        return call(self, inputs)
+
+    def rewound(self: BatchedForward) -> None:
+        counts["rewound"] += 1
+        rewind(self)
+
+    monkeypatch.setattr(Batch, "launch", counted)
+    monkeypatch.setattr(BatchedForward, "__call__", called)
+    monkeypatch.setattr(BatchedForward, "rewind", rewound)
+    threaded = bound_texts(llama, dispatch, monkeypatch)
+    assert counts["begun"] > 20 and 0 < counts["rewound"] < counts["begun"] / 2
+    passes = counts["passes"]
+    assert threaded == bound_texts(llama, None, monkeypatch)
+    plain = counts["passes"] - passes
+    assert passes <= plain + counts["rewound"], "no pass but those is computed twice"
+    assert len(set(map(tuple, threaded))) == len(threaded)
 
 
 def test_what_is_kept_makes_room_beside_nobody(
