@@ -119,9 +119,9 @@ def test_tokens_are_told_before_a_launch_that_waits(model: LanguageModel, top_p:
     made = generator(model, wire, max_batch=4)
     untold, launch = [], made._batch.launch
 
-    def launching(before: Any) -> Any:
+    def launching(before: Any, *given: Any, **options: Any) -> Any:
         untold.append(before is not None and not before.taken)
-        return launch(before)
+        return launch(before, *given, **options)
 
     made._batch.launch = launching  # type: ignore[method-assign]
     sampling = Sampling(temperature=1.0, top_p=top_p, top_k=0, seed=7)
@@ -150,10 +150,10 @@ class Clock:
             self._read = True
             note_stops(before)
 
-        def launching(*given: Any) -> Any:
+        def launching(*given: Any, **options: Any) -> Any:
             self.ways.append(not self._read)
             self.now += self.step + (self.wait if self._read else self.copy)
             self._read = False
-            return launch(*given)
+            return launch(*given, **options)
 
         made._batch.launch, made._note_stops = launching, noting
