@@ -92,6 +92,7 @@ def build_apps(context: Context, stop: Stop) -> tuple[App, App]:
 
 def main(argv: Sequence[str] | None = None, *, make: Compose = compose) -> int:
     began, started = time.perf_counter(), time.time()
+    gc.disable()  # until it serves: what is made by then stays
     flags = _flags(argv)
     try:
         settings = load_settings(flags)
@@ -175,6 +176,7 @@ async def _run(context: Context, resources: Resources, began: float, reload: Rel
     control_app.ctx.reload = reload.run
     public, control = await serve(public_app, *resources.tcp), await serve(control_app, resources.unix)
     gc.freeze()  # a full collection would look at all that is here by now, for 50 ms in which no stream goes on
+    gc.enable()
     log.info(
         "serve requests address=%s pid=%d ready_ms=%d loop=%s",
         _address(resources.tcp[0]),

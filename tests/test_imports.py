@@ -117,7 +117,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.prompt", "daemon.engine.prompt.environment"),
     ),
     "daemon.engine.prompt.insertion": ("daemon.protocol", "daemon.engine.prompt"),
-    "daemon.engine.prompt.pictures": ("daemon.protocol", "daemon.engine.prompt"),
+    "daemon.engine.prompt.pictures": ("daemon.protocol", "daemon.engine.process", "daemon.engine.prompt"),
     "daemon.engine.generate": (
         "daemon.protocol",
         "daemon.parameters",

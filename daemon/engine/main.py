@@ -6,6 +6,7 @@ the parent sends Quit or ends.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -22,6 +23,7 @@ def main() -> None:
     hint = prefer_openblas()
     watch_for_parent(sock)
     mailbox = Mailbox(sock)
+    gc.disable()
     try:
         from .prompt.prompt_process import PromptProcess
 
@@ -33,6 +35,8 @@ def main() -> None:
     cudnn_files.begin(hello.backend)
     from .serve import live
 
+    gc.freeze()  # what modules make stays: no pass of the collector looks at it, neither during the imports nor later
+    gc.enable()
     live(mailbox, prompts, hello)
     sys.stdout.flush()
     os._exit(0)

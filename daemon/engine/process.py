@@ -1,4 +1,5 @@
-"""What every child process does first: it dies with its parent, leaves signals to it, and imports mlx_lm unharmed."""
+"""What every child process does first: it dies with its parent, leaves signals to it, and imports mlx_lm unharmed and
+soon."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ import signal
 import socket
 import sys
 import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 
 def inherit() -> socket.socket:
@@ -38,9 +42,8 @@ def watch_for_parent(sock: socket.socket) -> None:
 
 def import_mlx_lm() -> None:
     """Importing mlx_lm lowers the limit of open files for good, so it meets a setrlimit that does nothing."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import_transformers()
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -49,3 +52,24 @@ def import_mlx_lm() -> None:
 
     resource.setrlimit = original
     original(resource.RLIMIT_NOFILE, limits)
+
+
+@cache
+def import_transformers() -> None:
+    """It reads the 1,600 files of its models when it is imported, and again when the first of them is used, because
+    the folder has another name there; the second time takes as long as all else of this import."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    import transformers
+    from transformers.utils import import_utils
+
+    scan = getattr(import_utils, "create_import_structure_from_path", None)
+    if scan is None:  # a version that does otherwise
+        return
+    models = Path(transformers.__file__).parent / "models"
+    again = str(models / "__init__.py")
+
+    def scanned(module_path: Any) -> Any:
+        return scan(models if module_path == again else module_path)  # Transformers keeps its last results
+
+    import_utils.create_import_structure_from_path = scanned

@@ -19,6 +19,7 @@ def test_an_index_that_cannot_be_reached_is_said(tmp_path: Path) -> None:
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
         "PIP_EXTRA_INDEX_URL": "",
         "PIP_FIND_LINKS": str(tmp_path),
+        "PIP_RETRIES": "0",
     }
     script = Path(__file__).with_name("prepare.py")
     done = subprocess.run(

@@ -21,8 +21,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoin
 
 @pytest.fixture(scope="session")
 def mlx_logits(checkpoints: dict[str, Checkpoint], tmp_path_factory: pytest.TempPathFactory) -> Logits:
-    """For every architecture the rows that mlx-lm computes alone: `whole` and `cached`, each [8, STEPS + 1, V]."""
+    """For every architecture the rows that mlx-lm computes alone: `whole` and `cached`, each [8, STEPS + 1, V]. With
+    nothing fused, as in a model's process."""
     out = tmp_path_factory.mktemp("mlx_logits")
     folder = checkpoints[NAMES[0]].folder.parent
-    run_module("reference.mlx_logits", folder, out)
+    run_module("reference.mlx_logits", folder, out, fusing=False)
     return {name: dict(np.load(out / f"{name}.npz")) for name in NAMES}

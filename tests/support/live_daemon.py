@@ -25,12 +25,14 @@ from typing import Any, TypeVar
 
 import psutil
 from support.live_http import Answer, SocketConnection, Streamed, exchange, user
+from support.process_use import gone
 from support.waiting import GUARD, wait_until
 
 from mlx_serve.control.socket import log_path, socket_path
 from mlx_serve.store.ingest.builtin import BUILTINS
 
 T = TypeVar("T")
+ORPHANS_SECONDS = 5.0
 SPARELESS = Path(__file__).with_name("spareless_daemon.py")
 
 _GAUGE = re.compile(r"^(mlx_serve_\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
@@ -168,7 +170,11 @@ class LiveDaemon:
             self.signal(signal.SIGTERM)  # the second one means at once
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.3)
-        for orphan in psutil.wait_procs(family, 5)[1]:
+        deadline = time.monotonic() + ORPHANS_SECONDS
+        # Whoever inherits them may take seconds to ask for their status.
+        while (orphans := [one for one in family if not gone(one)]) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for orphan in orphans:
             with contextlib.suppress(psutil.NoSuchProcess):
                 orphan.kill()
         self._notices.close()

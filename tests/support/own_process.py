@@ -18,13 +18,14 @@ TESTS = Path(__file__).parents[1]
 SECONDS = 280  # until it counts as a hang; less than a test may take
 
 
-def run_module(name: str, *arguments: object) -> None:
-    """`python -m NAME ARGUMENTS` with the tests' folder as its own, and the BLAS that a model's process has. Raises
-    CalledProcessError."""
+def run_module(name: str, *arguments: object, fusing: bool = True) -> None:
+    """`python -m NAME ARGUMENTS` with the tests' folder as its own, and the BLAS that a model's process has. `fusing`:
+    MLX fuses operations, for which it runs a C++ compiler. Raises CalledProcessError."""
+    fused = {} if fusing else {"MLX_DISABLE_COMPILE": "1"}
     subprocess.run(
         [sys.executable, "-c", _RUN, name, *map(str, arguments)],
         check=True,
         cwd=TESTS,
-        env=os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
+        env=os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"} | fused,
         timeout=SECONDS,
     )

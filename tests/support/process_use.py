@@ -16,6 +16,14 @@ def dead(pid: int) -> bool:
         return True
 
 
+def gone(process: psutil.Process) -> bool:
+    """The same of one that was seen before, whose number may be another's by now."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def used(process: psutil.Process) -> float:
     """Seconds of the processor that a process has had: what another's load does not change."""
     times = process.cpu_times()

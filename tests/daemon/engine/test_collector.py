@@ -25,7 +25,6 @@ class Cycle:
 def as_before() -> Iterator[None]:
     gc.collect()
     yield
-    gc.unfreeze()
     gc.enable()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....protocol import Picture
+from ...process import import_transformers
 from ..prompt_frames import PackedArray, PackedPicture, SightData
 from ..refused import Refused
 from .arrangement import FAMILIES, Arrangement, Arrays
@@ -51,7 +51,7 @@ class Arranged:
 
 def open_image_processor(folder: str) -> Any:
     """Transformers' image processor of the model in this folder. Raises OSError, ValueError, ImportError."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    import_transformers()
     from transformers import AutoImageProcessor
 
     return AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)

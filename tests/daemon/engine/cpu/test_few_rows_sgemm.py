@@ -30,6 +30,8 @@ PLAIN = few_rows_sgemm.FLAGS
 ALL = 80
 """More rows than the kernel has a way for."""
 LIBRARIES: dict[tuple[tuple[str, ...], str], ctypes.CDLL] = {}
+COMPARED: dict[tuple[ctypes.CDLL, int], bool] = {}
+"""Whether a library's products of so many rows were those of MLX's."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +56,9 @@ def faster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def attempted() -> FewRowsSgemm:
-    """With all numbers of rows, as a rest does it. What other tests have compiled is not compiled again."""
-    own, compiled = FewRowsSgemm(), few_rows_sgemm._compiled
+    """With all numbers of rows, as a rest does it. What other tests have compiled and compared is not compiled and
+    compared again."""
+    own, compiled, same = FewRowsSgemm(), few_rows_sgemm._compiled, few_rows_sgemm._same
 
     def once() -> ctypes.CDLL:
         key = (few_rows_sgemm.FLAGS, few_rows_sgemm.SOURCE)
@@ -63,8 +66,15 @@ def attempted() -> FewRowsSgemm:
             LIBRARIES[key] = compiled()
         return LIBRARIES[key]
 
+    def compared(limit: ctypes.c_int, rows: int) -> bool:
+        key = (once(), rows)
+        if key not in COMPARED:
+            COMPARED[key] = same(limit, rows)
+        return COMPARED[key]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(few_rows_sgemm, "_compiled", once)
+        patch.setattr(few_rows_sgemm, "_same", compared)
         for rows in range(1, ALL + 1):
             own.attempt(rows)
     return own
