@@ -2,8 +2,9 @@
 
 MLX's is cuDNN's there, which is two to three times as fast as ours for long prompts, but plans each shape first, 45 to
 75 ms of the processor on the H200s seen, and takes a second or more before its first plan. So a shape is computed with
-our kernel until that has cost as much as a plan would have: what never comes again costs no plan, and what does is soon
-as fast as it can be. And nothing is planned before `load`, for which a model takes the time when it rests.
+our kernel until that and the layers to come have cost as much as a plan would have: what never comes again costs no
+plan, and what is large or comes often is as fast as it can be. And nothing is planned before `load`, for which a model
+takes the time when it rests.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .ragged import Attention, Ragged
 
 PLAN_WORK = 2e13
 """Operations that our kernel takes as much longer for as a plan takes: some 60 ms, at 200 and 600 TFLOPS on an H200."""
+LAYERS = 24
+"""Calls that are likely to come with a shape when it comes: a model has about so many layers."""
 PLANNED_WIDTH = 128
 """cuDNN knows no wider heads, as MLX calls it."""
 SMALL = 64
@@ -63,15 +66,16 @@ class CudaAttention:
         return self._plain(q, k, v, scale=scale, mask=mask, **options)
 
     def _planned(self, q: mx.array, k: mx.array, mask: Any) -> bool:
-        """Whether attention of these shapes has been computed so often that a plan pays; counts it in."""
+        """Whether a plan pays, by what was computed with these shapes and what is likely to come; counts it in."""
         rows, heads, queries, width = q.shape
         if width > PLANNED_WIDTH:
             return False
         key = (*q.shape, *k.shape[1:3], mask)
-        work = self._work.pop(key, 0.0)
-        planned = self._loaded and work >= PLAN_WORK
         unseen = queries * (queries - 1) / 2 if mask is not None else 0.0
-        self._work[key] = work if planned else work + 4.0 * rows * heads * width * (queries * k.shape[2] - unseen)
+        each = 4.0 * rows * heads * width * (queries * k.shape[2] - unseen)
+        work = self._work.pop(key, 0.0)
+        planned = self._loaded and work + LAYERS * each >= PLAN_WORK
+        self._work[key] = work if planned else work + each
         if len(self._work) > MOST_SHAPES:
             del self._work[next(iter(self._work))]
         return planned
