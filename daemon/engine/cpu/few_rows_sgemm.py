@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import mlx.core as mx
@@ -20,14 +21,18 @@ import mlx.core as mx
 from . import few_rows, jump_slot
 from .cores import usable
 from .sgemm_source import SOURCE
-from .stopwatch import faster
+from .stopwatch import faster, ratio
 from .threads import use_all_cores
 
 LIBRARY, SYMBOL = "libmlx.so", "cblas_sgemm"
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared")
 MEASURED_ROWS = (1, 4, 8, 16, 32, 64)
 MEASURED_SHAPE = (2048, 1024)
-PAYS = 0.95
+WEIGHTS = 4
+"""Matrices of that shape in turns: in a step no weight is in a cache, as it was last needed a step ago."""
+PAYS, HOPELESS = 0.95, 1.25
+"""At most this share of the library's time; and from which on more rows are not tried. In between a number of rows says
+nothing about larger ones."""
 HELPERS = (1, 3, 7, 15)
 HELP_PAYS = 0.9
 """Two threads take at most this share of one's time, and so on; else the power goes for nothing."""
@@ -61,8 +66,9 @@ class FewRowsSgemm:
         elif rows in MEASURED_ROWS:
             if rows == 1:
                 self.helpers = _helpers_that_pay(kernel)
-            self._pays = _faster(kernel.limit, rows)
-            self.most_rows = rows if self._pays else self.most_rows
+            share = _share(kernel.limit, rows)
+            self._pays = share <= HOPELESS
+            self.most_rows = rows if share <= PAYS else self.most_rows
         kernel.limit.value = self.most_rows
         few_rows.leave_whole(self.most_rows)
 
@@ -167,18 +173,22 @@ def _helpers_that_pay(kernel: _Kernel) -> int:
     return kernel.help_with(found)
 
 
-def _faster(limit: ctypes.c_int, rows: int) -> bool:
-    """Whether it is, for so many rows, with as many threads of the library's as decode steps have."""
-    weight, x = mx.ones(MEASURED_SHAPE), mx.ones((rows, MEASURED_SHAPE[1]))
-    mx.eval(weight, x)
+def _share(limit: ctypes.c_int, rows: int) -> float:
+    """Of the library's time, for so many rows, with as many threads of the library's as decode steps have."""
+    weights, x = (
+        [mx.full(MEASURED_SHAPE, 1.0 + number) for number in range(WEIGHTS)],
+        mx.ones((rows, MEASURED_SHAPE[1])),
+    )
+    mx.eval(weights, x)
+    turns = cycle(weights)
 
     def ours() -> mx.array:
         limit.value = rows
-        return x @ weight.T
+        return x @ next(turns).T
 
     def theirs() -> mx.array:
         limit.value = 0
         few_rows.leave_whole(0)
-        return few_rows.product(x, weight, few_rows.rows_that_pay())
+        return few_rows.product(x, next(turns), few_rows.rows_that_pay())
 
-    return faster(ours, theirs, PAYS)
+    return ratio(ours, theirs, PAYS)

@@ -16,15 +16,20 @@ Way = Callable[[], mx.array]
 
 
 def faster(one: Way, other: Way, share: float) -> bool:
-    """Whether one takes at most this share of the other's time: the best of some runs in turns, for others use the
-    processor too."""
+    """Whether one takes at most this share of the other's time."""
+    return ratio(one, other, share) <= share
+
+
+def ratio(one: Way, other: Way, share: float) -> float:
+    """Of one's time to the other's: the best of some runs in turns, for others use the processor too, and of more of
+    them while it is above `share`."""
     best = other_best = float("inf")
     for _ in range(REPEATS):
         for _ in range(MEASUREMENTS):
             best, other_best = min(best, _seconds(one)), min(other_best, _seconds(other))
         if best <= share * other_best:
-            return True
-    return False
+            break
+    return best / other_best
 
 
 def _seconds(way: Way) -> float:

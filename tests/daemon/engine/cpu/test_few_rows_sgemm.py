@@ -53,6 +53,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is measured to be so."""
     monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: True)
+    monkeypatch.setattr(few_rows_sgemm, "ratio", lambda *_: 0.5)
 
 
 def attempted() -> FewRowsSgemm:
@@ -210,14 +211,18 @@ def test_a_kernel_that_is_wrong_is_not_used(
         assert (mx.ones((rows, 67)) @ mx.ones((9, 67)).T == 67).all()
 
 
-@pytest.mark.parametrize(("answers", "most"), [([False], 0), ([True, False], 1), ([True, True], ALL)])
-def test_where_it_is_not_faster_all_stays(answers: list[bool], most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And where it is for some rows, tiles are not made for those any more."""
+@pytest.mark.parametrize(
+    ("shares", "most"),
+    [([1.3], 0), ([0.5, 1.3], 1), ([0.5, 0.9], ALL), ([0.5, 1.1], 1), ([1.1, 0.9], ALL)],
+)
+def test_where_it_is_not_faster_all_stays(shares: list[float], most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where it is for some rows, tiles are not made for those any more. A number of rows for which it is about as
+    fast as the library decides nothing about larger ones; one for which it is far slower does."""
     whole = list[int]()
     monkeypatch.setattr(few_rows, "leave_whole", whole.append)
     monkeypatch.setattr(few_rows_sgemm, "most_helpers", lambda: 0)
-    monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: bool(answers.pop(0)))
-    assert attempted().most_rows == most and whole[-1] == most and not answers
+    monkeypatch.setattr(few_rows_sgemm, "ratio", lambda *_: shares.pop(0))
+    assert attempted().most_rows == most and whole[-1] == most and not shares
 
 
 @pytest.mark.parametrize(
@@ -229,8 +234,9 @@ def test_threads_help_where_that_is_faster(
 ) -> None:
     """One, three, seven: as long as more of them are, and there are cores for them."""
     monkeypatch.setattr(few_rows_sgemm, "most_helpers", lambda: most)
-    given = [*answers, True, True]
+    given = [*answers]
     monkeypatch.setattr(few_rows_sgemm, "faster", lambda *_: given.pop(0))
+    monkeypatch.setattr(few_rows_sgemm, "ratio", lambda *_: 0.5)
     own = attempted()
     own.use_fused()
     assert own.helpers == helpers and not given
