@@ -100,7 +100,14 @@ def test_a_disk_that_has_room_again(
         one.answer(PROMPT)
         one.answer(tokens(5 * SIZE, 3))
         assert wait_until(lambda: STOPPED in capfd.readouterr().err, "the log says it")
-    one.answer(PROMPT)
+
+    def there() -> bool:
+        """The thread that writes has looked for what is used again, found that it is not on disk, and was given it."""
+        one.answer(PROMPT)
+        (cached,) = begin().answer(PROMPT)[1]
+        return cached >= 9 * SIZE
+
+    wait_until(there, "the blocks of the prompt are on disk")
     one.answer(more)
     one.end()
     answers, (cached,) = begin().answer(more)
