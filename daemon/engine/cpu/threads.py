@@ -1,8 +1,9 @@
-"""How many threads OpenBLAS multiplies with: all cores for prompts while nobody decodes, else one core stays free.
+"""How many threads OpenBLAS multiplies with: all cores for prompts, else one core stays free.
 
 The threads of OpenBLAS wait by spinning. With one for every core, a decode step takes the core that the daemon and the
-thread which builds the next step need. While only prompts are read nobody else of us has much to do. A program that has
-nothing to do with us may: then a thread more is a thread that the others wait for in every product.
+thread which builds the next step need. While a prompt is read nobody else of us has much to do, for decode steps wait
+for it. A program that has nothing to do with us may: then a thread more is a thread that the others wait for in every
+product.
 
 Changing the number is setting one integer, which a product reads once, before it begins: so it may be done while
 another thread multiplies, which goes on with the number that it has. That holds for threads of OpenBLAS's own
@@ -73,6 +74,6 @@ def adopt(library: Any) -> None:
 
 
 def use_all_cores(wanted: bool) -> None:
-    """While nobody decodes. Does nothing where there is no OpenBLAS, or its threads are the user's to choose."""
+    """While nothing is decoded. Does nothing where there is no OpenBLAS, or its threads are the user's to choose."""
     if _threads is not None:
         _threads.use_all(wanted)

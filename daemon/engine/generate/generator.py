@@ -275,7 +275,7 @@ class Generator:
         for prefill in self._prefills.drop_abandoned():
             self._preemption.note_read(prefill)
         self._admission.begin(len(self._batch))
-        use_all_cores(not len(self._batch))
+        use_all_cores(not len(self._batch) or (self._prefills.blocking and len(self._prefills) > 0))
         self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)
 
     def _fail_prompts(self, numbers: set[int]) -> None:
