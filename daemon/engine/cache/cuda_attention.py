@@ -10,6 +10,7 @@ takes the time when it rests.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,21 @@ class CudaAttention:
         architecture = str(mx.device_info().get("architecture", "")).removeprefix("sm_").rstrip("af")
         self._causal = CausalAttention(plain) if architecture.isdigit() and int(architecture) >= OLDEST else None
         self._work: dict[tuple[Any, ...], float] = {}
-        self._loaded = False
+        self._tried = self._loaded = False
 
     def load(self) -> None:
-        """Have cuDNN's libraries loaded by a small attention. For the thread that computes prompts; once."""
-        if self._causal is not None and not self._loaded:
-            self._loaded = True
-            small = mx.zeros((1, 1, SMALL, PLANNED_WIDTH), dtype=mx.bfloat16)
+        """Have cuDNN's libraries loaded by a small attention. For the thread that computes prompts; once. Where that
+        fails nothing is planned, and the log says so."""
+        if self._causal is None or self._tried:
+            return
+        self._tried = True
+        small = mx.zeros((1, 1, SMALL, PLANNED_WIDTH), dtype=mx.bfloat16)
+        try:
             mx.eval(self._plain(small, small, small, scale=1.0, mask="causal"))
+            self._loaded = True
+        except RuntimeError as error:
+            sys.stderr.write(f"plan attention: {' '.join(str(error).split())[:300]}\n")
+            sys.stderr.flush()
 
     def __call__(
         self, q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None, **options: Any

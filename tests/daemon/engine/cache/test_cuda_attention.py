@@ -143,3 +143,18 @@ def test_what_makes_plans_is_loaded_once(own: Any, monkeypatch: pytest.MonkeyPat
     assert asked == [(1, 1, 64, 128)]
     monkeypatch.undo()
     attention.load()
+
+
+def test_what_cannot_be_loaded_plans_nothing(own: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is tried once, told of, and prompts go on with our kernel."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no libcudnn")
+
+    cuda = own()
+    cuda._plain = fail
+    cuda.load()
+    cuda.load()
+    assert capfd.readouterr().err.count("plan attention: no libcudnn") == 1
+    large = mx.zeros((1, 16, 8192, 128)), *(mx.zeros((1, 8, 32768, 128)) for _ in range(2))
+    assert {cuda(*large, scale=1.0, mask="causal")[0] for _ in range(40)} == {"prompts"}
