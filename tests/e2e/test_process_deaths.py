@@ -122,7 +122,7 @@ def test_a_killed_runner_costs_its_requests_and_nothing_else(mortal: LiveDaemon)
     assert len(pids) == ROUNDS
     assert {answer.status for answer in health.answers} == {200}
     assert len(health.answers) > ROUNDS, "the daemon never stood still"
-    assert len(daemon.log("end child")) == ROUNDS
+    assert len(daemon.logged("end child", ROUNDS)) == ROUNDS
 
 
 def spare(daemon: LiveDaemon) -> psutil.Process:

@@ -91,8 +91,11 @@ def test_prompts_in_eight_bits_outlive_their_process(home: Path, packing: LiveDa
     sizes = [sum(path.stat().st_size for path in some) for some in (packed, exact)]
     assert sizes[0] < 0.4 * sizes[1]
     assert answer(packing, PROMPT)[1] == BLOCKS
-    told = [line for line in packing.log("log child") if "line=keep prompts on disk in 8 bits logits_most=" in line]
-    assert len(told) == 2  # one a load
+
+    def told() -> list[str]:
+        return [line for line in packing.log("log child") if "line=keep prompts on disk in 8 bits logits_most=" in line]
+
+    wait_until(lambda: len(told()) == 2, "the log has a line for each load")
 
 
 def test_gc_takes_prompts_of_models_that_are_gone(home: Path, packing: LiveDaemon) -> None:

@@ -49,7 +49,7 @@ def test_fifty_first_requests_are_one_load(lone: LiveDaemon) -> None:
         return lone.post("/api/generate", model="scripted", prompt="say H", stream=False).text
 
     assert together([partial(client, number) for number in range(CLIENTS)]) == [HELLO.text] * CLIENTS
-    assert len(lone.log("load model name=local/scripted")) == 1
+    assert len(lone.logged("load model name=local/scripted")) == 1
 
 
 def test_the_idle_model_makes_room(lone: LiveDaemon) -> None:
@@ -59,6 +59,11 @@ def test_the_idle_model_makes_room(lone: LiveDaemon) -> None:
     assert ask(lone, "llama").status == 200
     assert set(lone.runners()) == {"local/llama"}
     assert evicted not in [child.pid for child in lone.children()], "its process is gone, and its memory with it"
+
+
+def loads(daemon: LiveDaemon) -> list[str]:
+    """Which models were loaded, one after the other, as far as the log has it."""
+    return [line.split()[2] for line in daemon.log("load model")]
 
 
 def test_a_busy_model_is_not_put_out_and_those_who_wait_take_turns(lone: LiveDaemon) -> None:
@@ -77,8 +82,7 @@ def test_a_busy_model_is_not_put_out_and_those_who_wait_take_turns(lone: LiveDae
         assert busy.text == script.beginning(busy.text.count(" "))
         busy.drop()
         assert second.result().status == third.result().status == 200
-    loads = [line.split()[2] for line in lone.log("load model")]
-    assert loads[-2:] == ["name=local/llama", "name=local/qwen3"]
+    wait_until(lambda: loads(lone)[-2:] == ["name=local/llama", "name=local/qwen3"], "they were loaded in this order")
 
 
 @only_long
@@ -102,8 +106,8 @@ def test_a_model_that_is_always_busy_lets_another_in_and_comes_back(lone: LiveDa
         finally:
             stop.set()
         assert {status for one in clients for status in one.result()} == {200}
-    loads = [line.split()[2] for line in lone.log("load model")[before:]]
-    assert loads[-2:] == ["name=local/llama", "name=local/scripted"]
+    names = ["name=local/llama", "name=local/scripted"]
+    wait_until(lambda: loads(lone)[before:][-2:] == names, "they were loaded in this order")
 
 
 def test_keep_alive_counts_from_the_last_use(lone: LiveDaemon) -> None:
@@ -132,8 +136,8 @@ def test_preload_brings_models_in_before_anybody_asks(start: Start) -> None:
     daemon = start("--preload", "nobody", "--preload", "scripted", models_preload="starter")
     wait_until(lambda: "local/scripted" in daemon.runners(), "the model is there")
     assert daemon.chat("scripted", "say H").text == HELLO.text
-    assert len(daemon.log("load model")) == 1, "the flag wins over the environment"
-    assert daemon.log("fail preload name=nobody")
+    assert len(daemon.logged("load model")) == 1, "the flag wins over the environment"
+    assert daemon.logged("fail preload name=nobody")
 
 
 def test_memory_that_is_not_there_is_a_503_with_the_numbers(start: Start) -> None:

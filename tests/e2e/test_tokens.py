@@ -369,7 +369,7 @@ def test_endless_templates_and_megabytes_hold_nobody_up(daemon: LiveDaemon) -> N
 def test_a_client_that_hangs_up_ends_its_work(daemon: LiveDaemon) -> None:
     """The worker that renders its endless template is ended, and the process that it belongs to goes on."""
     _tokenize(daemon, "endless", "hello")
-    process = psutil.Process(int(daemon.log("open tokenizer name=local/endless")[-1].rpartition("pid=")[2]))
+    process = psutil.Process(int(daemon.logged("open tokenizer name=local/endless")[-1].rpartition("pid=")[2]))
     before = {worker.pid: used(worker) for worker in process.children()}
     connection = daemon.connect()
     body = json.dumps({"model": "endless", "messages": [{"role": "user", "content": "x"}]})

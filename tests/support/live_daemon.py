@@ -213,6 +213,10 @@ class LiveDaemon:
         messages = [json.loads(line)["message"] for line in text.splitlines() if line.startswith("{")]
         return [message for message in messages if message.startswith(begins)]
 
+    def logged(self, begins: str, count: int = 1) -> list[str]:
+        """The same once there are so many: the thread that writes them may be behind."""
+        return wait_until(lambda: found if len(found := self.log(begins)) >= count else None, f"{count} x {begins!r}")
+
     # its processes
 
     def children(self) -> list[psutil.Process]:

@@ -100,11 +100,11 @@ def written(begin: Begin, name: str = "llama4") -> tuple[Process, tuple[int, ...
     first = begin(name)
     if name in WRITTEN:
         said, files = WRITTEN[name]
+        first.end()  # its thread removes folders without files
         for folder in (first.folder.parent, first.folder):
             folder.mkdir(mode=0o700, exist_ok=True)
         for file, content in files.items():
             (first.folder / file).write_bytes(content)
-        first.end()
         first = begin(name)
     else:
         said, _ = answer(first, PROMPT)
