@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.kill_sweep import KillSweep, seed_of_the_day
+from e2e.kill_sweep import SLACK, KillSweep, seed_of_the_day
 from e2e.operations import PulledRepository
 from e2e.pulling_daemon import model
 from e2e.scripted_model import write_scripted
@@ -45,8 +45,8 @@ def test_nothing_is_lost_whenever_the_daemon_is_killed(hub: Hub, home: Path, for
     sweep.run(ROUNDS)
     # Some got through, and most were cut short.
     assert 0 < sweep.finished < ROUNDS
-    # Of what had been begun, most was used.
-    assert sweep.twice <= 0.4 * sweep.begun, (sweep.twice, sweep.begun)
+    # Of what had been begun, most was used, where more was begun than what one kill may cost.
+    assert sweep.twice <= max(SLACK, 0.4 * sweep.begun), (sweep.twice, sweep.begun)
 
 
 @pytest.mark.timeout(300)
