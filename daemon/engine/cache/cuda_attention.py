@@ -66,7 +66,7 @@ class CudaAttention:
         own = options.get("sinks") is None
         if isinstance(mask, Ragged):
             if own and self._rows.fits(q, k, v):
-                return self._rows(q, k, v, scale, mask.counts, max(mask.lengths))
+                return self._rows(q, k, v, scale, mask.counts, mask.longest)
             plain = None if len(set(mask.lengths)) == 1 else mask.mask()
             return self._plain(q, mask.cut(k), mask.cut(v), scale=scale, mask=plain, **options)
         if own and self._causal is not None and self._causal.fits(q, k, v, mask) and not self._planned(q, k, mask):

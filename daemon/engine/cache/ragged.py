@@ -16,6 +16,7 @@ class Ragged:
     def __init__(self, counts: mx.array, lengths: tuple[int, ...], mask: Callable[[], mx.array]) -> None:
         self.counts = counts
         self.lengths = lengths
+        self.longest = max(lengths)
         self._mask = mask
 
     def mask(self) -> mx.array:
@@ -24,7 +25,7 @@ class Ragged:
 
     def cut(self, buffer: mx.array) -> mx.array:
         """What the mask is for of keys or values of shape (rows, heads, columns, width)."""
-        rows, columns = len(self.lengths), max(self.lengths)
+        rows, columns = len(self.lengths), self.longest
         if buffer.shape[0] == rows and buffer.shape[2] == columns:
             return buffer
         return buffer[:rows, :, :columns]

@@ -263,6 +263,7 @@ class RowAttention:
         return self._made[key]
 
 
+@cache
 def _at_once(group: int, width: int) -> int:
     """How many heads of a group a block computes."""
     return next(size for size in (4, 3, 2, 1) if group % size == 0 and size * width <= 512)
