@@ -4,8 +4,8 @@ are made, and on CPUs decode steps are fused.
 What a shape takes there when it is first met holds up everybody in the batch, and nobody knows yet what chunks of
 prompts take. So once a model has been idle for a second, the shapes that its next requests are likely to have are
 computed with made-up ones: steps of few and of many rows, groups of short prompts, single longer ones. Nobody waits for
-it: before each shape the mailbox is looked at, and what is left goes on with the next rest. At last what plans long
-prompts is loaded.
+it: before each shape the mailbox is looked at, and what is left goes on with the next rest. At last come the plans of
+whole chunks of long prompts.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from .device import release_pool
 from .generate.engine_limits import Limits
 from .generate.prefilling.pace import Timings
 from .model.load import LanguageModel
-from .shapes import Shapes
+from .shapes import CHUNK, Shapes
 from .warmup import made_up, run_all
 
 GROUPED = (64, 128, 192, 256)
 """Tokens of the prompts that come together."""
-ALONE = (320, 384, 448, 512, 640, 768, 896, *range(1024, 2048, 256), *range(2048, 8193, 512))
+ALONE = (320, 384, 448, 512, 640, 768, 896, *range(1024, 2048, 256), *range(2048, 7169, 512), CHUNK)
 """Tokens of those that come alone, beyond the ones above: what `Shapes.chunk` pads them to."""
+LONGEST = 1 << 17
+"""Tokens up to which long prompts are planned."""
 MEMORY_PART = 4
 """Of the memory for caches, as what was kept takes the rest."""
+_OVER = object()
 
 
 class Rest:
@@ -49,8 +52,10 @@ class Rest:
         self._busy = busy
         self._fusing = fusing
         self._collect = collect
-        self._plans = plans
         self._left = shapes(model, limits) if plans and model is not None and model.batchable else iter(())
+        self._memory = None if limits.memory is None else limits.memory // MEMORY_PART
+        longest = 0 if model is None else min(model.context_length, LONGEST)
+        self._long = attention.plans(CHUNK, longest, self._memory) if plans else iter(())
         self._model = model
         self._limits = limits
         self._timings = timings
@@ -60,11 +65,10 @@ class Rest:
         release_pool()
         while not self._busy():
             shape = next(self._left, None)
-            if shape is None:
-                if self._plans:
-                    attention.load()
+            if shape is not None:
+                self._compute(*shape)
+            elif next(self._long, _OVER) is _OVER:
                 break
-            self._compute(*shape)
         again = self._fusing()
         release_pool()
         return again
@@ -73,8 +77,7 @@ class Rest:
         """A group of so many prompts of so many tokens, and so many steps for all of them; and once more, for what that
         takes once its plan is made. What fails here fails in a request too, and is told there; no more is tried."""
         assert self._model is not None
-        memory = None if self._limits.memory is None else self._limits.memory // MEMORY_PART
-        limits = replace(self._limits, tokens_per_step=rows * width, memory=memory, prefixes=0)
+        limits = replace(self._limits, tokens_per_step=rows * width, memory=self._memory, prefixes=0)
         try:
             run_all(self._model, limits, [made_up(width + 1, steps)] * rows)
             if not self._busy():

@@ -15,7 +15,10 @@ T = TypeVar("T")
 _STEPS = ((16, 16), (128, 16), (512, 64), (2048, 256))  # up to so many columns, in steps of so many
 _LONG = 512
 _GRAIN = 64
-_CHUNKS = ((512, _GRAIN), (1024, 128), (2048, 256))  # up to so many tokens, multiples of so many
+_CHUNKS = ((512, _GRAIN), (1024, 128), (2048, 256), (7168, 512), (1 << 31, 1024))  # up to so many tokens, multiples
+CHUNK = 8192
+"""Tokens of the longest chunks of prompts, with the usual settings. Where there are few shapes those begin at multiples
+of it."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,13 @@ class Shapes:
         short."""
         if not self.few:
             return width
-        grain = next((grain for most, grain in _CHUNKS if width <= most), _LONG)
+        grain = next(grain for most, grain in _CHUNKS if width <= most)
         return -(-width // grain) * grain
+
+    def end(self, start: int, end: int) -> int:
+        """Where a chunk that is not the last one of its prompt ends, which begins at `start` and may go to `end`."""
+        border = end // CHUNK * CHUNK
+        return border if self.few and border > start else end
 
     def rows(self, count: int) -> int:
         """How many rows stand in a batch of so many: a power of two, or one and a half of one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
@@ -23,11 +24,12 @@ def install() -> None:
             mx.fast.scaled_dot_product_attention = WideAttention(plain)
 
 
-def load() -> None:
-    """What attention of this process takes the time for that it has: a second or more on an NVIDIA GPU, once."""
+def plans(chunk: int, longest: int, memory: int | None) -> Iterator[None]:
+    """What attention of this process takes time for that it has, one plan a step: as `CudaAttention.plans`, and nothing
+    elsewhere."""
     attention = mx.fast.scaled_dot_product_attention
     if isinstance(attention, CudaAttention):
-        attention.load()
+        yield from attention.plans(chunk, longest, memory)
 
 
 def installed() -> bool:

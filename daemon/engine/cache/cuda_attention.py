@@ -3,14 +3,15 @@
 MLX's is cuDNN's there, which is two to three times as fast as ours for long prompts, but plans each shape first, 45 to
 75 ms of the processor on the H200s seen, and takes a second or more before its first plan. So a shape is computed with
 our kernel until that and the layers to come have cost as much as a plan would have: what never comes again costs no
-plan, and what is large or comes often is as fast as it can be. And nothing is planned before `load`, for which a model
-takes the time when it rests.
+plan, and what is large or comes often is as fast as it can be. And nothing is planned before `plans`, for which a model
+takes the time when it rests: with it come the plans of whole chunks, which every long prompt is read in.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,21 +45,37 @@ class CudaAttention:
         architecture = str(mx.device_info().get("architecture", "")).removeprefix("sm_").rstrip("af")
         self._causal = CausalAttention(plain) if architecture.isdigit() and int(architecture) >= OLDEST else None
         self._work: dict[tuple[Any, ...], float] = {}
+        self._heads: set[tuple[int, int, int, mx.Dtype]] = set()
+        self._chunks: set[tuple[Any, ...]] = set()
         self._tried = self._loaded = False
 
-    def load(self) -> None:
-        """Have cuDNN's libraries loaded by a small attention. For the thread that computes prompts; once. Where that
-        fails nothing is planned, and the log says so."""
+    def plans(self, chunk: int, longest: int, memory: int | None) -> Iterator[None]:
+        """Have cuDNN's libraries loaded by a small attention, and whole chunks of prompts planned: of `chunk` tokens
+        behind none, one, two and more others, up to `longest` tokens, for the heads that prompts have had here, as far
+        as keys and values fit into so many bytes. For the thread that computes prompts, one plan a step; once. Where
+        that fails no more is planned, and the log says so."""
         if self._causal is None or self._tried:
             return
         self._tried = True
-        small = mx.zeros((1, 1, SMALL, PLANNED_WIDTH), dtype=mx.bfloat16)
         try:
-            mx.eval(self._plain(small, small, small, scale=1.0, mask="causal"))
+            self._plan(1, 1, SMALL, SMALL, PLANNED_WIDTH, mx.bfloat16)
             self._loaded = True
+            yield
+            for heads, key_heads, width, dtype in self._heads:
+                for keys in range(chunk, longest + 1, chunk):
+                    if memory is not None and 2 * key_heads * keys * width * dtype.size > memory:
+                        break
+                    self._plan(heads, key_heads, chunk, keys, width, dtype)
+                    self._chunks.add((1, heads, chunk, width, key_heads, keys, dtype))
+                    yield
         except RuntimeError as error:
             sys.stderr.write(f"plan attention: {' '.join(str(error).split())[:300]}\n")
             sys.stderr.flush()
+
+    def _plan(self, heads: int, key_heads: int, queries: int, keys: int, width: int, dtype: mx.Dtype) -> None:
+        q = mx.zeros((1, heads, queries, width), dtype=dtype)
+        k, v = (mx.zeros((1, key_heads, keys, width), dtype=dtype) for _ in range(2))
+        mx.eval(self._plain(q, k, v, scale=1.0, mask="causal"))
 
     def __call__(
         self, q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None, **options: Any
@@ -69,8 +86,11 @@ class CudaAttention:
                 return self._rows(q, k, v, scale, mask.counts, mask.longest)
             plain = None if len(set(mask.lengths)) == 1 else mask.mask()
             return self._plain(q, mask.cut(k), mask.cut(v), scale=scale, mask=plain, **options)
-        if own and self._causal is not None and self._causal.fits(q, k, v, mask) and not self._planned(q, k, mask):
-            return self._causal(q, k, v, scale, causal=mask is not None)
+        if own and self._causal is not None and self._causal.fits(q, k, v, mask):
+            if mask is not None and (*q.shape, *k.shape[1:3], q.dtype) in self._chunks:  # in the layout of the plan
+                q, k, v = (mx.contiguous(part) for part in (q, k, v))
+            elif not self._planned(q, k, mask):
+                return self._causal(q, k, v, scale, causal=mask is not None)
         return self._plain(q, k, v, scale=scale, mask=mask, **options)
 
     def _planned(self, q: mx.array, k: mx.array, mask: Any) -> bool:
@@ -78,6 +98,8 @@ class CudaAttention:
         rows, heads, queries, width = q.shape
         if width > PLANNED_WIDTH:
             return False
+        if not self._tried and mask is not None:
+            self._heads.add((heads, k.shape[1], width, q.dtype))
         key = (*q.shape, *k.shape[1:3], mask)
         unseen = queries * (queries - 1) / 2 if mask is not None else 0.0
         each = 4.0 * rows * heads * width * (queries * k.shape[2] - unseen)

@@ -3,8 +3,9 @@
 Three rules. A chunk of a prompt takes at most what LONGEST_SECONDS allow on this device, and is computed in pieces of
 PIECE_SECONDS, so that a cancel, a ping or a newcomer waits no longer, however slow the device is. Beside decoding a
 piece takes as long as a step of those who decode, and where it took longer the next one waits until they have had as
-much time as it: they go on at half their pace at least. Only to prompts of SHORT_SECONDS each they give way, in pieces
-of SHORT_STEPS of theirs: rows that come soon are decoded together. What is read to its end within PIECE_SECONDS, or
+much time as it: they go on at half their pace at least. Only prompts of SHORT_SECONDS each do not wait, and where
+a device computes in the time of its launches those who decode give way to them, in pieces of SHORT_STEPS of theirs:
+rows that come soon are decoded together. What is read to its end within PIECE_SECONDS, or
 BRIEF_STEPS of theirs, is read at once, be it one prompt or many: where launches cost most, 32 short ones take no longer
 than four. And the configured tokens per step are stretched there only while they make the others' steps longer by less
 than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly more time than 400, so more is tried

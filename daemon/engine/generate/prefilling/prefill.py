@@ -125,6 +125,8 @@ class Prefill:
             self._state = self._view.begin_piece()
             return Chunk(0, 0, 0)
         end = min(self.total, self.done + self._width(budget))
+        if end < self.total:
+            end = self._shapes.end(self.done, end)
         if self._view is not None:
             end = min(self.total, self._view.end(self.done, end))
         if self.recording is not None:

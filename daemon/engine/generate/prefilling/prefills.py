@@ -156,7 +156,7 @@ class Prefills:
                 chunk.each = self._expected(prefill, chunk.width) / max(1, chunk.count)
                 self.tokens += chunk.tokens
             if chunk.width:
-                seconds = self._pace.piece(decoding=decoding, short=short)
+                seconds = self._pace.piece(decoding=decoding, short=short and self.blocking)
                 most = budget if decoding else chunk.tokens
                 layers = prefill.launch(chunk.count if brief[prefill] else chunk.layers(seconds, most))
         except (MemoryError, RuntimeError) as error:

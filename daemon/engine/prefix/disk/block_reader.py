@@ -116,6 +116,6 @@ def _end(store: DiskStore, wanted: Wanted, number: int) -> Found | None:
     content = packed(tokens)
     for count in range(min(len(tokens), BLOCK - 1), 0, -1):
         name = end_name(parent, content[: count * len(content) // len(tokens)])
-        if store.has(name, end=True) or (not wanted.needs_ends and store.has(name)):
+        if store.has(name, end=wanted.needs_ends):
             return Found(name, count)
     return None

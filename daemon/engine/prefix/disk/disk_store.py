@@ -60,6 +60,7 @@ class DiskStore:
         self.packed = packed
         self.files = PrefixFolder(root, budget)
         self.folder = root / key
+        self._beginning = f"{self.folder}{os.sep}"
         self._largest = largest
         self.readable = self.files.private
 
@@ -69,9 +70,10 @@ class DiskStore:
         return self.files.held(self.key)
 
     def has(self, name: bytes, *, end: bool = False) -> bool:
-        """Whether there is a file of that name, of an `end`; reading it may still be a miss."""
+        """Whether there is a file of that name, of an `end`; reading it may still be a miss. Asked hundreds of times
+        for one prompt, beside those who decode."""
         try:
-            return stat.S_ISREG(os.lstat(self._path(name, end=end)).st_mode)
+            return stat.S_ISREG(os.lstat(f"{self._beginning}{name.hex()}{END if end else BLOCK}").st_mode)
         except OSError:
             return False
 

@@ -57,6 +57,11 @@ def shaped(rows: int, queries: int, keys: int, width: int = 64) -> tuple[mx.arra
     return mx.zeros((rows, 4, queries, width)), *(mx.zeros((rows, 2, keys, width)) for _ in range(2))
 
 
+def load(cuda: CudaAttention) -> None:
+    """And plan nothing, for no prompt is as long as a chunk."""
+    list(cuda.plans(8, 0, None))
+
+
 def counted(*lengths: int) -> Ragged:
     return Ragged(mx.array(lengths), lengths, lambda: mx.ones((len(lengths), 1, 1, max(lengths))))
 
@@ -95,11 +100,11 @@ def test_a_shape_that_comes_often_has_a_plan(own: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(cuda_attention, "PLAN_WORK", (LAYERS + 3) * each)
     for _ in range(5):
         assert cuda(*long, scale=1.0, mask="causal") == ("prompts", True)
-    cuda.load()
+    load(cuda)
     assert cuda(*long, scale=1.0, mask="causal")[0] == "mlx"
     assert cuda(*long, scale=1.0)[0] == "mlx", "without an order it is more to compute"
     cuda = own()
-    cuda.load()
+    load(cuda)
     found = [cuda(*long, scale=1.0, mask="causal")[0] for _ in range(6)]
     assert found == ["prompts"] * 3 + ["mlx"] * 3
     wide = shaped(1, 2048, 4096, 256)
@@ -114,7 +119,7 @@ def test_what_is_large_is_planned_at_once(own: Any) -> None:
         return mx.zeros((1, 16, queries, 128)), *(mx.zeros((1, 8, keys, 128)) for _ in range(2))
 
     cuda = own()
-    cuda.load()
+    load(cuda)
     assert cuda(*heads(8192, 32768), scale=1.0, mask="causal")[0] == "mlx"
     assert cuda(*heads(500, 24576), scale=1.0, mask="causal")[0] == "prompts"
     found = [[cuda(*heads(8192, 8192), scale=1.0, mask="causal")[0] for _ in range(28)] for _ in range(4)]
@@ -138,11 +143,50 @@ def test_what_makes_plans_is_loaded_once(own: Any, monkeypatch: pytest.MonkeyPat
     plain = cuda._plain
     monkeypatch.setattr(cuda, "_plain", lambda q, *rest, **options: asked.append(q.shape) or plain(q, *rest, **options))
     monkeypatch.setattr(mx.fast, "scaled_dot_product_attention", cuda)
-    attention.load()
-    attention.load()
+    assert len(list(attention.plans(8192, 4096, None))) == 1
+    assert not list(attention.plans(8192, 4096, None))
     assert asked == [(1, 1, 64, 128)]
     monkeypatch.undo()
-    attention.load()
+    assert not list(attention.plans(8192, 4096, None))
+
+
+def test_whole_chunks_of_long_prompts_are_planned(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the heads that prompts have had, one after the other, up to the longest prompt; a prompt finds them, and its
+    keys as they were planned. Others of its lengths are ours: of other heads, in another order, of two rows."""
+    cuda, asked = own(), []
+
+    def plain(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None) -> Any:
+        asked.append((*q.shape, *k.shape, q.dtype))
+        assert all(memoryview(part.view(mx.uint16)).c_contiguous for part in (q, k, v)) and mask == "causal"
+        return mx.zeros(1)
+
+    cuda._plain = plain
+    half = [part.astype(mx.bfloat16) for part in shaped(1, 16, 16)]
+    cuda(*half, scale=1.0, mask="causal")
+    for number, _ in enumerate(cuda.plans(16, 50, None)):
+        assert len(asked) == number + 1
+    planned = [(1, 4, 16, 64, 1, 2, keys, 64, mx.bfloat16) for keys in (16, 32, 48)]
+    assert asked[1:] == planned
+    wide = mx.zeros((1, 2, 64, 64), dtype=mx.bfloat16)[..., :48, :]
+    turned = mx.zeros((1, 16, 4, 64), dtype=mx.bfloat16).transpose(0, 2, 1, 3)
+    cuda(turned, wide, wide, scale=1.0, mask="causal")
+    assert asked[4:] == planned[-1:]
+    others = (
+        shaped(1, 16, 48),
+        (turned, wide[:, :1], wide[:, :1]),
+        (mx.repeat(turned, 2, 0), *2 * [mx.repeat(wide, 2, 0)]),
+    )
+    assert {cuda(*other, scale=1.0, mask="causal") for other in others} == {("prompts", True)}
+    assert cuda(turned, wide, wide, scale=1.0) == ("prompts", False)
+    assert cuda(half[0][:, :, :15], *half[1:], scale=1.0, mask="causal") == ("prompts", True)
+
+
+def test_plans_need_no_more_memory_than_there_is(own: Any) -> None:
+    """Keys and values of 32 tokens fit, those of 48 do not."""
+    cuda = own()
+    cuda._plain = lambda *_, **__: mx.zeros(1)
+    cuda(*shaped(1, 16, 16), scale=1.0, mask="causal")
+    assert len(list(cuda.plans(16, 64, 2 * 2 * 32 * 64 * 4))) == 1 + 2
 
 
 def test_what_cannot_be_loaded_plans_nothing(own: Any, capfd: pytest.CaptureFixture[str]) -> None:
@@ -153,8 +197,8 @@ def test_what_cannot_be_loaded_plans_nothing(own: Any, capfd: pytest.CaptureFixt
 
     cuda = own()
     cuda._plain = fail
-    cuda.load()
-    cuda.load()
+    load(cuda)
+    load(cuda)
     assert capfd.readouterr().err.count("plan attention: no libcudnn") == 1
     large = mx.zeros((1, 16, 8192, 128)), *(mx.zeros((1, 8, 32768, 128)) for _ in range(2))
     assert {cuda(*large, scale=1.0, mask="causal")[0] for _ in range(40)} == {"prompts"}

@@ -50,6 +50,15 @@ def test_chunks_have_few_widths() -> None:
     assert [EXACT.chunk(width) for width in (1, 700)] == [EXACT.whole(width) for width in (1, 700)] == [1, 700]
 
 
+def test_long_prompts_have_the_same_chunks() -> None:
+    """Wherever one begins, the chunk that is not its last one ends at a multiple of the longest, if it comes so far."""
+    assert [FEW.end(0, 8192), FEW.end(3000, 11192), FEW.end(8192, 16384), FEW.end(3000, 20000)] == [8192] * 2 + [
+        16384
+    ] * 2
+    assert [FEW.end(0, 4096), FEW.end(8192, 12000), EXACT.end(3000, 11192)] == [4096, 12000, 11192]
+    assert FEW.chunk(7434) == 8192, "as wide as those before it"
+
+
 def test_no_batch_is_wider_than_the_model_allows() -> None:
     """A position table has no row for what lies past it."""
     odd = Shapes(few=True, longest=301)

@@ -11,6 +11,7 @@ import mlx.core as mx
 import pytest
 from support.engine_wire import Wire, ask, generator, run
 
+from mlx_serve.daemon.engine import shapes as engine_shapes
 from mlx_serve.daemon.engine.generate.prefilling import prefills
 from mlx_serve.daemon.engine.generate.prefilling.pace import AIM, LONGEST_SECONDS, Allowance, Freshest, Pace, Timings
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
@@ -21,7 +22,7 @@ from mlx_serve.daemon.protocol import Cancel, Finished, Step
 
 
 def widths(
-    model: LanguageModel, length: int, shapes: Shapes, monkeypatch: pytest.MonkeyPatch, count: int = 1
+    model: LanguageModel, length: int, shapes: Shapes, monkeypatch: pytest.MonkeyPatch, count: int = 1, step: int = 256
 ) -> tuple[list[int], Wire]:
     """Of the chunks of so many prompts, on a device that is as fast as one may be, whatever the clock says."""
     found: list[int] = []
@@ -37,7 +38,7 @@ def widths(
         monkeypatch.setattr(one, "note", lambda *_: None)
     model = replace(model, prefill_rate=1e6)
     wire = Wire(model)
-    made = generator(model, wire, tokens_per_step=256, max_batch=16)
+    made = generator(model, wire, tokens_per_step=step, max_batch=16)
     made._admission.shapes = shapes
     tokens = random.Random(length)
     prompts = [tuple(tokens.choices(range(3, model.rows), k=length)) for _ in range(count)]
@@ -120,6 +121,30 @@ def test_those_who_decode_go_on_between_the_layers_of_a_chunk(
     assert found == [(2, 1)] * count + [(299, 1)] * count
     plain = run((generator(llama, wire := Wire(llama), tokens_per_step=512), wire), iter(asked))
     assert [wire.tokens(number) for number in (1, 2)] == [plain.tokens(number) for number in (1, 2)]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_those_who_decode_give_way_to_short_prompts_on_a_cpu_alone(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch, blocking: bool
+) -> None:
+    """A GPU computes pieces that are as long as a step of theirs while the next one is built, so both go on."""
+    pieces(llama, monkeypatch, layers=1)
+    asked: list[bool] = []
+    monkeypatch.setattr(Pace, "piece", lambda pace, decoding, short=False: asked.append(short) or 0.01)
+    wire = Wire(llama)
+    made = generator(llama, wire, tokens_per_step=512)
+    made._prefills.blocking = blocking
+    run((made, wire), iter([[ask(1, (5, 6, 7), 60)], *[[]] * 5, [ask(2, tuple(range(3, 303)), 2)]]))
+    assert set(asked) == {blocking}
+
+
+def test_chunks_of_long_prompts_end_at_the_same_places(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are few shapes, whatever a chunk may have; what is said is the same."""
+    monkeypatch.setattr(engine_shapes, "CHUNK", 128)
+    found, wire = widths(llama, 500, Shapes(few=True), monkeypatch, step=16)
+    plain, exact = widths(llama, 500, Shapes(), monkeypatch, step=16)
+    assert found == [128, 128, 128, 115] and plain == [192, 192, 115]
+    assert wire.tokens(1) == exact.tokens(1)
 
 
 def test_a_shorter_prompt_passes_between_the_layers_of_a_chunk(
