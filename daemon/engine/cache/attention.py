@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
+from mlx_lm.models.cache import KVCache
 
 from ..device import backend
-from .cuda_attention import CudaAttention
+from .cuda_attention import CudaAttention, knows_pages
 from .wide_heads import WIDTH, WideAttention
 
 
@@ -39,6 +40,13 @@ def installed() -> bool:
 def skips_padding() -> bool:
     """Whether what is read of a row is as long as the row, whatever its heads are."""
     return isinstance(mx.fast.scaled_dot_product_attention, CudaAttention)
+
+
+def pageable(caches: list[Any]) -> bool:
+    """Whether rows may have pages of their own, by plain caches that hold a token: every layer keeps every token, and
+    has heads that the kernel knows."""
+    plain = skips_padding() and all(type(cache) is KVCache for cache in caches)
+    return plain and all(knows_pages(cache.keys, cache.values) for cache in caches)
 
 
 def pays(caches: list[Any]) -> bool:

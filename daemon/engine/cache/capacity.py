@@ -12,7 +12,11 @@ from functools import cache
 from itertools import combinations, pairwise
 
 STEP = 256
+PAGE = 256
+"""Columns of a page, as many as a block of kept tokens has."""
+FEWEST_PAGES = 8
 MOST_GROWTH = 4096
+MOST_MORE_PAGES = 256
 MOST_BUCKETS = 3
 MARGIN = 0.5
 RAGGED = 4
@@ -27,6 +31,21 @@ def columns(tokens: int) -> int:
     while width < tokens:
         width += min(-(-width // (2 * STEP)) * STEP, MOST_GROWTH)
     return width
+
+
+def needed_pages(tokens: int) -> int:
+    """How many pages so many tokens of a row take."""
+    return -(-tokens // PAGE)
+
+
+@cache
+def pages(needed: int) -> int:
+    """How many pages buffers have of which rows need so many, and one is nobody's: 8, 12, 18, 27, …, each a half more
+    than the one before, but never more than MOST_MORE_PAGES more."""
+    total = FEWEST_PAGES
+    while total < needed + 1:
+        total += min(total // 2, MOST_MORE_PAGES)
+    return total
 
 
 def rows(count: int) -> int:
@@ -71,10 +90,15 @@ def pass_bytes(weight_bytes: int, *, ragged: bool) -> int:
 
 @dataclass(frozen=True)
 class Costs:
-    """`row`: the caches of one row; `forward`: `pass_bytes`."""
+    """`row`: the caches of one row; `forward`: `pass_bytes`. `paged`: rows have pages of their own."""
 
     row: RowBytes
     forward: int
+    paged: bool = False
+
+    def width(self, tokens: int) -> int:
+        """Columns that a row of so many tokens takes."""
+        return needed_pages(tokens) * PAGE if self.paged else columns(tokens)
 
     def step(self, lengths: Iterable[int]) -> int:
         """The bytes that a bucket with rows of so many tokens stands for: its columns, padding too, and its pass."""
@@ -88,6 +112,8 @@ def buckets(lengths: Mapping[int, int], costs: Costs) -> list[list[int]]:
     if not lengths:
         return []
     order = sorted(lengths, key=lambda key: -lengths[key])
+    if costs.paged:
+        return [order]
     # Only where the width changes is there anything to win.
     widths = [columns(lengths[key] + 1) for key in order]
     edges = [place for place in range(1, len(order)) if widths[place] != widths[place - 1]]
@@ -127,6 +153,9 @@ def capacity(lengths: Iterable[int], costs: Costs) -> int:
     while parting them would save little, and buffers shrink only when half of a dimension is free.
     """
     known = dict(enumerate(lengths))
+    if costs.paged:
+        needed = sum(needed_pages(length + 1) for length in known.values())
+        return costs.row.column * PAGE * pages(needed) if needed else 0
     return sum(
         costs.row.buffers(len(group), columns(max(known[key] for key in group) + 1)) for group in buckets(known, costs)
     )

@@ -19,7 +19,7 @@ import mlx.core as mx
 
 from ..cuda.causal import CausalAttention
 from ..cuda.cubins import Cubins
-from ..cuda.row_attention import RowAttention
+from ..cuda.row_attention import KINDS, WIDTHS, RowAttention
 from .ragged import Attention, Ragged
 
 PLAN_WORK = 2e13
@@ -32,6 +32,11 @@ SMALL = 64
 MOST_SHAPES = 256
 OLDEST = 80
 """The least compute capability, times ten: that of the products (mma.m16n8k16 with bfloat16) and of cp.async."""
+
+
+def knows_pages(keys: mx.array, values: mx.array) -> bool:
+    """Whether attention of one token a row reads such keys and values page by page: (rows, heads, columns, width)."""
+    return keys.shape[3] == values.shape[3] and keys.shape[3] in WIDTHS and keys.dtype == values.dtype in KINDS
 
 
 class CudaAttention:
@@ -82,8 +87,8 @@ class CudaAttention:
     ) -> mx.array:
         own = options.get("sinks") is None
         if isinstance(mask, Ragged):
-            if own and self._rows.fits(q, k, v):
-                return self._rows(q, k, v, scale, mask.counts, mask.longest)
+            if own and self._rows.fits(q, k, v, paged=mask.table is not None):
+                return self._rows(q, k, v, scale, mask.counts, mask.longest, mask.table)
             plain = None if len(set(mask.lengths)) == 1 else mask.mask()
             return self._plain(q, mask.cut(k), mask.cut(v), scale=scale, mask=plain, **options)
         if own and self._causal is not None and self._causal.fits(q, k, v, mask):

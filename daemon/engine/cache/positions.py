@@ -5,6 +5,8 @@ from __future__ import annotations
 import mlx.core as mx
 
 from ..shapes import EXACT, Shapes
+from . import capacity
+from .pages import Pages
 from .ragged import Ragged
 
 
@@ -13,11 +15,13 @@ class Positions:
     `shifts[i]` is what row i adds to a token's place to have its position, 0 before any picture; `moved`: some do.
 
     `ragged`: attention takes `Ragged` counts in place of masks. `shapes`: how many rows a step computes, `rows` of
-    them; those beyond the `count` that there are hold nothing, and have their new token in the first column.
+    them; those beyond the `count` that there are hold nothing, and have their new token in the first column. `pages`:
+    those of the rows, None where buffers have rows.
     """
 
-    def __init__(self, *, ragged: bool = False, shapes: Shapes = EXACT) -> None:
+    def __init__(self, *, ragged: bool = False, shapes: Shapes = EXACT, pages: Pages | None = None) -> None:
         self.ragged = ragged
+        self.pages = pages
         self.shapes = shapes
         self.lengths: list[int] = []
         self.shifts: list[int] = []
@@ -29,6 +33,8 @@ class Positions:
         self._indices: dict[tuple[int, int], tuple[mx.array, mx.array, mx.array]] = {}
         self._masks: dict[tuple[int, int, int], mx.array] = {}
         self._counts: dict[int, mx.array] = {}
+        if self.pages is not None:
+            self.pages.hold(self.lengths)
         self.span = max(self.lengths, default=0) + 1
         self._computed = [*self.lengths, *[0] * (self.shapes.rows(self.count) - self.count)]
         self.moved = any(self.shifts)
@@ -63,13 +69,15 @@ class Positions:
         return (self.offsets + mx.array(shifts, dtype=mx.int32))[:, None]
 
     def index(self, heads: int, size: int) -> tuple[mx.array, mx.array, mx.array]:
-        """Where each row's new token goes in a buffer of shape (rows, heads, columns, width); `size` as in `mask`."""
+        """Where each row's new token goes in a buffer of shape (rows, heads, columns, width), or of pages in place of
+        rows; `size` as in `mask`."""
         key = (heads, size)
         if key not in self._indices:
-            column = self.offsets % size if size else self.offsets
-            row, head, column = mx.broadcast_arrays(
-                mx.arange(self.rows)[:, None], mx.arange(heads)[None], column[:, None]
-            )
+            if self.pages is not None:
+                row, column = self.pages.places(self.lengths, self.rows), self.offsets % capacity.PAGE
+            else:
+                row, column = mx.arange(self.rows), self.offsets % size if size else self.offsets
+            row, head, column = mx.broadcast_arrays(row[:, None], mx.arange(heads)[None], column[:, None])
             self._indices[key] = (row, head, column)
         return self._indices[key]
 
@@ -83,7 +91,8 @@ class Positions:
         if size not in self._counts:
             self._counts[size] = mx.minimum(self.offsets + 1, size) if size else self.offsets + 1
         lengths = tuple(min(length + 1, size) if size else length + 1 for length in self._computed)
-        return Ragged(self._counts[size], lengths, lambda: self.mask(columns, size, 0))
+        table = None if self.pages is None else self.pages.table(self.rows)
+        return Ragged(self._counts[size], lengths, lambda: self.mask(columns, size, 0), table)
 
     def counted(self, size: int) -> bool:
         """Whether attention of this step was told `visible` for caches of this `size`."""

@@ -15,6 +15,7 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from .attention_rows import AttentionRows
 from .capacity import RowBytes
+from .paged_rows import PagedRows
 from .positions import Positions
 from .state_rows import StateRows
 
@@ -57,7 +58,7 @@ class ListRows(CacheList):  # type: ignore[misc]
 def rows_like(cache: Any, positions: Positions) -> Any:
     """The rows that match one layer's plain cache, or None when that class cannot be batched."""
     if type(cache) is KVCache:
-        return AttentionRows(positions)
+        return AttentionRows(positions) if positions.pages is None else PagedRows(positions)
     if type(cache) is RotatingKVCache and cache.keep == 0:
         return AttentionRows(positions, cache.max_size)
     if type(cache) is ArraysCache:

@@ -2,9 +2,9 @@
 
 MLX's CUDA backend has no fused attention with an array mask: a masked step takes six operations a layer, not one. And
 without a mask cuDNN makes a plan for each capacity of the caches, for each thread anew. This kernel reads each row's
-own number of columns of a cache's whole buffers. Where the columns are many, several blocks share a row's, and a second
-kernel adds up what they found. The arithmetic is online softmax in float32 (Milakov and Gimelshein 2018;
-FlashAttention's decode form, and its split over keys, "Flash-Decoding").
+own number of columns of a cache's whole buffers, or of a row's pages. Where the columns are many, several blocks share
+a row's, and a second kernel adds up what they found. The arithmetic is online softmax in float32 (Milakov and
+Gimelshein 2018; FlashAttention's decode form, and its split over keys, "Flash-Decoding").
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __device__ __forceinline__ ITEM narrowed(float value) { NARROW }
 """
 _ROWS = """
 extern "C" __global__ void __launch_bounds__(32 * WARPS) KERNEL(
-    const ITEM* queries, const ITEM* keys, const ITEM* values, const int* counts, OUT* attended,
+    const ITEM* queries, const ITEM* keys, const ITEM* values, const int* counts, TABLE OUT* attended,
     int columns, int group, int per, int factor) {
   constexpr int LANES = 8, PER = D / LANES, AT_ONCE = WARPS * 4, WORDS = PER * sizeof(ITEM) / 8;
   __shared__ float shared_out[WARPS][Q][D];
@@ -77,12 +77,25 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) KERNEL(
       out_part[g][j] = 0.f;
     }
   }
-  const long long first = ((long long)row * (heads / group) + key_head) * columns * D + member * PER;
-  const ITEM* const k_at = keys + first;
-  const ITEM* const v_at = values + first;
-
+  const int key_heads = heads / group;
   union Chunk { Two words[WORDS]; ITEM items[PER]; };
-  for (int i = begin + warp * 4 + team; i < end; i += AT_ONCE) {
+#ifdef PAGE
+  int page = begin < end ? pages[row * columns + begin / PAGE] : 0;
+#else
+  #define PAGE (end - begin)
+  #define WHOLE
+#endif
+  for (int first = begin; first < end; first += PAGE) {
+#ifdef WHOLE
+  const long long at = ((long long)row * key_heads + key_head) * columns + begin;
+#else
+  const long long at = ((long long)page * key_heads + key_head) * PAGE;
+  if (first + PAGE < end) page = pages[row * columns + first / PAGE + 1];
+#endif
+  const int last = min(PAGE, end - first);
+  const ITEM* const k_at = keys + at * D + member * PER;
+  const ITEM* const v_at = values + at * D + member * PER;
+  for (int i = warp * 4 + team; i < last; i += AT_ONCE) {
     Chunk k, v;
     const Two* k_words = (const Two*)(k_at + (long long)i * D);
     const Two* v_words = (const Two*)(v_at + (long long)i * D);
@@ -104,6 +117,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) KERNEL(
       #pragma unroll
       for (int j = 0; j < PER; j++) out_part[g][j] = out_part[g][j] * old_share + share * widened(v.items[j]);
     }
+  }
   }
   __syncwarp();
   #pragma unroll
@@ -168,13 +182,16 @@ extern "C" __global__ void __launch_bounds__(D) KERNEL(const float* parts, ITEM*
 """
 
 
-def rows_source(kind: Kind, width: int, at_once: int, warps: int, *, shared: bool) -> str:
+def rows_source(kind: Kind, width: int, at_once: int, page: int, warps: int, *, shared: bool) -> str:
     """queries (rows, heads, width), keys and values (rows or more, key heads, columns, width) of `kind`, int32 counts
     (rows,), and the output: (rows, heads, width) of `kind`, or with `shared`, float32 (rows, heads, blocks, width + 2),
     sums of a block's values, then the highest score and the sum of the weights. Then the numbers of columns, of query
     heads a key head, and of columns a block, int32, and the bits of what scores are multiplied with, a float32, for MLX
-    hands on no float. A block has `at_once` heads."""
+    hands on no float. A block has `at_once` heads. With a `page` of so many columns, 0 for none, keys and values are
+    (pages, key heads, page, width), after the counts comes an int32 (rows, pages of the longest row), the first number
+    is that of these, and that of columns a block a multiple of `page`."""
     own = [f"#define Q {at_once}", f"#define WARPS {warps}", f"#define OUT {'float' if shared else 'ITEM'}"]
+    own += [f"#define PAGE {page}", "#define TABLE const int* pages,"] if page else ["#define TABLE"]
     kernel = _ROWS.replace("FINISH", _PART if shared else _WHOLE)
     return "\n".join([*_lines(kind, width), *own, _header(kind), kernel])
 
@@ -193,37 +210,52 @@ def _header(kind: Kind) -> str:
 
 
 class RowAttention:
-    """q (rows, heads, 1, width), k and v (rows or more, key heads, columns, width)."""
+    """q (rows, heads, 1, width), k and v (rows or more, key heads, columns, width), or (pages, key heads, columns of a
+    page, width) with a table of the rows' pages."""
 
     def __init__(self, cubins: Cubins) -> None:
         self._cubins = cubins
-        self._made: dict[tuple[Kind, int, int], tuple[Code, Code, Code, Code] | None] = {}
+        self._made: dict[tuple[Kind, int, int, int], tuple[Code, Code, Code, Code] | None] = {}
 
-    def fits(self, q: mx.array, k: mx.array, v: mx.array) -> bool:
+    def fits(self, q: mx.array, k: mx.array, v: mx.array, *, paged: bool = False) -> bool:
         """Whether there is a kernel for these."""
         known = q.shape[-1] == k.shape[-1] == v.shape[-1] and q.shape[-1] in WIDTHS
         same = q.dtype == k.dtype == v.dtype and q.dtype in KINDS
-        return known and same and q.shape[2] == 1 and self._codes(q, k) is not None
+        return known and same and q.shape[2] == 1 and self._codes(q, k, k.shape[2] if paged else 0) is not None
 
-    def __call__(self, q: mx.array, k: mx.array, v: mx.array, scale: float, counts: mx.array, longest: int) -> mx.array:
+    def __call__(
+        self,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        scale: float,
+        counts: mx.array,
+        longest: int,
+        table: mx.array | None = None,
+    ) -> mx.array:
         """What `mx.fast.scaled_dot_product_attention` gives, (rows, heads, 1, width). Row i sees its first `counts[i]`
-        columns, int32 of shape (rows,), `longest` at most."""
+        columns, int32 of shape (rows,), `longest` at most; with a `table`, int32 (rows, pages), those of its pages."""
         rows, heads, _, width = q.shape
-        codes = self._codes(q, k)
+        page = 0 if table is None else k.shape[2]
+        codes = self._codes(q, k, page)
         assert codes is not None
         group = heads // k.shape[1]
         at_once = _at_once(group, width)
         few = rows * heads // at_once <= FEW_BLOCKS
         blocks = 1 if longest <= (FEW_UNSHARED if few else UNSHARED) else min(MOST_BLOCKS, -(-longest // PER_BLOCK))
+        per = -(-longest // blocks)
+        if page:
+            per = -(-per // page) * page
+            blocks = -(-longest // per)
         warps = FEW_WARPS if blocks == 1 and few else WARPS
         code = codes[2] if blocks > 1 else codes[1] if few else codes[0]
         attended: mx.array = mx.fast.precompiled_cuda_kernel(
             name=code.name,
             compiled_source=code.image,
-            inputs=[q, k, v, counts],
+            inputs=[q, k, v, counts] if table is None else [q, k, v, counts, table],
             output_shapes=[q.shape if blocks == 1 else (rows, heads, blocks, width + 2)],
             output_dtypes=[q.dtype if blocks == 1 else mx.float32],
-            scalars=[k.shape[2], group, -(-longest // blocks), _bits(scale)],
+            scalars=[k.shape[2] if table is None else table.shape[1], group, per, _bits(scale)],
             grid=(32 * warps * blocks, heads // at_once, rows),
             threadgroup=(32 * warps, 1, 1),
             ensure_row_contiguous=True,
@@ -243,11 +275,11 @@ class RowAttention:
         )[0]
         return whole
 
-    def _codes(self, q: mx.array, k: mx.array) -> tuple[Code, Code, Code, Code] | None:
+    def _codes(self, q: mx.array, k: mx.array, page: int) -> tuple[Code, Code, Code, Code] | None:
         """For many blocks, for few, for shared rows, and the sum of these; None where the compiler fails. All at once,
         so that no long row waits for a compiler later."""
         kind, width = KINDS[q.dtype], q.shape[-1]
-        key = (kind, width, _at_once(q.shape[1] // k.shape[1], width))
+        key = (kind, width, _at_once(q.shape[1] // k.shape[1], width), page)
         if key not in self._made:
             try:
                 self._made[key] = (

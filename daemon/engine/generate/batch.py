@@ -85,7 +85,9 @@ class Batch:
     def __init__(self, model: LanguageModel, shapes: Shapes = EXACT, dispatch: Dispatch | None = None) -> None:
         self._dispatch = dispatch or Dispatch()
         self._forward: Forward = (
-            BatchedForward(model.network, model.costs.forward, ragged=model.ragged, shapes=shapes)
+            BatchedForward(
+                model.network, model.costs.forward, ragged=model.ragged, shapes=shapes, paged=model.costs.paged
+            )
             if model.batchable
             else SoloForward(model.network)
         )

@@ -11,6 +11,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ..cache.attention_rows import AttentionRows
 from ..cache.capacity import columns
+from ..cache.pages import Pages
 from ..cache.positions import Positions
 from ..cache.rows import rows_like
 from ..shapes import EXACT, Shapes
@@ -31,12 +32,13 @@ def without(values: Iterable[T], rows: Iterable[int]) -> list[T]:
 class Bucket:
     """`keys` name the rows, dense and in the order of the buffers: leaving rows are replaced by the last ones."""
 
-    def __init__(self, network: Any, *, ragged: bool = False, shapes: Shapes = EXACT) -> None:
-        """`shapes`: how many rows a step computes; exactly those that there are where a layer has recurrent states."""
+    def __init__(self, network: Any, *, ragged: bool = False, shapes: Shapes = EXACT, paged: bool = False) -> None:
+        """`shapes`: how many rows a step computes; exactly those that there are where a layer has recurrent states.
+        `paged`: rows have pages of their own, where every layer keeps every token."""
         self._network = network
-        self._positions = Positions(ragged=ragged)
+        self._positions = Positions(ragged=ragged, pages=Pages() if paged else None)
         self.layers = [rows_like(cache, self._positions) for cache in make_prompt_cache(network)]
-        if all(type(layer) is AttentionRows for layer in self.layers):
+        if all(isinstance(layer, AttentionRows) for layer in self.layers):
             self._positions.shapes = shapes
         self.keys: list[int] = []
 
@@ -48,13 +50,15 @@ class Bucket:
     @property
     def grows(self) -> bool:
         """Whether the next token of the longest row needs wider buffers than its last one did."""
+        if self._positions.pages is not None:
+            return False
         longest = max(self.lengths)
         return columns(longest + 1) > columns(longest)
 
     @property
     def rewinds(self) -> bool:
         """As in Forward."""
-        return all(type(layer) is AttentionRows and not layer.size for layer in self.layers)
+        return all(isinstance(layer, AttentionRows) and not layer.size for layer in self.layers)
 
     def rewind(self) -> None:
         """As in Forward."""
@@ -70,6 +74,8 @@ class Bucket:
     ) -> None:
         """New last rows, one a key: those from `source_row` on of these caches, of so many tokens each."""
         row = self._positions.count
+        if self._positions.pages is not None:
+            self._positions.pages.join(lengths)
         for layer, cache in zip(self.layers, caches, strict=True):
             layer.join(row, cache, source_row, lengths)
         self.keys += keys
@@ -84,12 +90,14 @@ class Bucket:
         return caches
 
     def leave(self, keys: Sequence[int]) -> None:
-        """None of those that stay is copied more than once, and none that leaves."""
+        """None of those that stay is copied more than once, and none that leaves; with pages mostly none at all."""
         staying = without(range(self._positions.count), map(self.keys.index, keys))
         moves = [(row, place) for place, row in enumerate(staying) if row != place]
         for layer in self.layers:
             for row, place in moves:
                 layer.move(row, place)
+        if self._positions.pages is not None:
+            self._positions.pages.leave(staying)
         for values in (self.keys, self._positions.lengths, self._positions.shifts):
             values[:] = [values[row] for row in staying]
         self._positions.begin()

@@ -129,7 +129,7 @@ def _compiled(plain: type) -> type:
     """The class of layers with these parts; a layer's class is looked up by whoever calls it."""
 
     def call(self: Any, x: mx.array, mask: Any = None, cache: Any = None, *more: Any, **options: Any) -> mx.array:
-        if type(cache) is AttentionRows and not cache.positions.moved and not more and not options:
+        if isinstance(cache, AttentionRows) and not cache.positions.moved and not more and not options:
             return vars(self)[_PIECES](x, mask, cache)  # type: ignore[no-any-return]
         output: mx.array = plain.__call__(self, x, mask, cache, *more, **options)
         return output

@@ -63,9 +63,10 @@ CLOSE = 0.05
 """How far logits may be apart, as a part of the greatest of them: what half precision makes of another order."""
 
 
-def ragged_works(network: Any) -> bool:
-    """Whether this architecture hands masks through to attention untouched, so that `Ragged` may stand in for them."""
-    return _close(_trial(network, ragged=False), _trial(network, ragged=True))
+def ragged_works(network: Any, *, paged: bool = False) -> bool:
+    """Whether this architecture hands masks through to attention untouched, so that `Ragged` may stand in for them, be
+    it with pages."""
+    return _close(_trial(network, ragged=False), _trial(network, ragged=True, paged=paged))
 
 
 def kernels_work(network: Any, kernels: Kernels, *, ragged: bool) -> bool:
@@ -95,9 +96,9 @@ def compiled_works(network: Any, *, ragged: bool) -> bool:
     return works
 
 
-def _trial(network: Any, *, ragged: bool) -> mx.array | None:
+def _trial(network: Any, *, ragged: bool, paged: bool = False) -> mx.array | None:
     """The logits of a step of two rows, and of one of one; None where the network cannot do that."""
-    forward = BatchedForward(network, 0, ragged=ragged)
+    forward = BatchedForward(network, 0, ragged=ragged, paged=paged)
     try:
         for length in (1, 3):
             caches = make_prompt_cache(network)
@@ -117,18 +118,20 @@ def _close(one: mx.array | None, other: mx.array | None) -> bool:
 
 
 class BatchedForward:
-    """Rows in up to three buckets (`cache.capacity`), one forward pass a step for each.
+    """Rows in up to three buckets (`cache.capacity`), one forward pass a step for each; with pages in one.
 
     Rows of like length share a bucket, so that a long one does not make the others as wide as itself; mostly there is
     one bucket. Which rows sit where is looked at again whenever one joins or leaves or a buffer would have to grow.
     """
 
-    def __init__(self, network: Any, pass_bytes: int, *, ragged: bool = False, shapes: Shapes = EXACT) -> None:
-        """`pass_bytes` as in `cache.capacity`; `shapes` as in Bucket."""
+    def __init__(
+        self, network: Any, pass_bytes: int, *, ragged: bool = False, shapes: Shapes = EXACT, paged: bool = False
+    ) -> None:
+        """`pass_bytes` as in `cache.capacity`; `shapes` and `paged` as in Bucket."""
         self._network = network
         self._ragged = ragged
         self._shapes = shapes
-        self._costs = Costs(UNKNOWN, pass_bytes)
+        self._costs = Costs(UNKNOWN, pass_bytes, paged)
         self._buckets: list[Bucket] = []
         self._keys: list[int] = []
         self._joined = 0
@@ -218,7 +221,7 @@ class BatchedForward:
             if any(key in group for key in one.keys)
         }
         if not common:
-            return Bucket(self._network, ragged=self._ragged, shapes=self._shapes)
+            return Bucket(self._network, ragged=self._ragged, shapes=self._shapes, paged=self._costs.paged)
         return present.pop(max(common, key=lambda place: common[place]))
 
     def _index(self) -> None:

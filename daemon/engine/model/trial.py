@@ -32,9 +32,9 @@ TOKENS_ON_CPU = (32, 256)
 SECONDS = 0.03
 """A run that takes longer is the last: it says enough."""
 
-COUNTS, COMPILED, KERNELS, RATE = "counts", "compiled", "kernels", "rate="
-"""What is found: rows of different lengths work by their counts, compiled layers give the same, our own kernels do, the
-pace of prompts."""
+COUNTS, PAGES, COMPILED, KERNELS, RATE = "counts", "pages", "compiled", "kernels", "rate="
+"""What is found: rows of different lengths work by their counts, and with pages of their own, compiled layers give the
+same, our own kernels do, the pace of prompts."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ def try_out(network: Any, config: Mapping[str, Any], longest: int, results: Tria
         caches, logits = _built(network)
     batchable = can_batch(caches)
     works = _decode_steps(network, known, counts=attention.pays(caches)) if batchable else frozenset[str]()
+    if COUNTS in works and attention.pageable(caches) and (PAGES in known or ragged_works(network, paged=True)):
+        works |= {PAGES}
     found = works | {f"{RATE}{rate:.4g}"}
     if results is not None and not found <= known:
         results.keep(name, found)
@@ -74,6 +76,7 @@ def try_out(network: Any, config: Mapping[str, Any], longest: int, results: Tria
         costs=Costs(
             row_bytes(caches) if batchable else row_growth(partial(_held, network)),
             pass_bytes(weight_bytes, ragged=counts and attention.skips_padding()),
+            paged=PAGES in works,
         ),
         batchable=batchable,
         paddable=paddable(make_prompt_cache(network)),

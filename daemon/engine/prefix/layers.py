@@ -15,6 +15,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from ..cache.attention_rows import AttentionRows
+from ..cache.paged_rows import PagedRows
 from ..cache.state_rows import StateRows
 from .chain import BLOCK
 from .whole_state import WholeState
@@ -102,6 +103,8 @@ def cut_windows(caches: Sequence[Any], row: int, start: int, stop: int) -> Parts
 
 
 def _columns(leaf: Any, row: int, start: int, stop: int) -> Columns | None:
+    if isinstance(leaf, PagedRows):
+        return leaf.columns(row, start, stop)
     keys, values = leaf.keys, leaf.values
     if isinstance(leaf, AttentionRows) and leaf.size:
         if start < leaf.positions.lengths[row] - leaf.size:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...cache.capacity import STEP, Costs, capacity, columns
+from ...cache.capacity import STEP, Costs, capacity
 
 _REMEMBERED = 64
 
@@ -51,7 +51,7 @@ class CacheLedger:
 
     def _batch(self, rows: tuple[int, ...]) -> int:
         """The same until a row needs a wider buffer, so a step costs a look-up."""
-        widths = tuple(sorted(map(columns, rows)))
+        widths = tuple(sorted(map(self._costs.width, rows)))
         if widths not in self._capacities:
             if len(self._capacities) >= _REMEMBERED:
                 self._capacities.clear()

@@ -18,11 +18,12 @@ class Rows:
     def __init__(self, cubins: Cubins) -> None:
         self.knows = True
 
-    def fits(self, q: mx.array, k: mx.array, v: mx.array) -> bool:
+    def fits(self, q: mx.array, k: mx.array, v: mx.array, *, paged: bool) -> bool:
         return self.knows
 
-    def __call__(self, q: mx.array, k: mx.array, v: mx.array, scale: float, counts: mx.array, longest: int) -> Any:
-        return ("rows", k.shape[2], longest)
+    def __call__(self, q: mx.array, k: mx.array, *_: Any) -> Any:
+        *_, longest, table = _
+        return ("rows", k.shape[2], longest) if table is None else ("pages", table.shape[1], longest)
 
 
 class Prompts:

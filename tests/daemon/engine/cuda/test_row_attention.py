@@ -42,8 +42,16 @@ class Device:
         return [mx.array(compute(numbers, arrays, asked).reshape(shape)).astype(dtype)]
 
     def _rows(self, numbers: dict[str, int], arrays: list[np.ndarray], asked: dict[str, Any]) -> np.ndarray:
-        queries, keys, values, counts = arrays
+        queries, keys, values, counts, *table = arrays
         columns, group, per, bits = asked["scalars"]
+        if table:
+            pages, page = table[0].astype(int), numbers["PAGE"]
+            assert pages.shape == (asked["grid"][2], columns) and page == keys.shape[2] and per % page == 0
+            keys, values = (
+                buffer[pages].transpose(0, 2, 1, 3, 4).reshape(len(pages), keys.shape[1], columns * page, -1)
+                for buffer in (keys, values)
+            )
+            columns *= page
         assert all(type(one) is int and -(2**31) <= one < 2**31 for one in asked["scalars"]), "MLX takes no other"
         scale = float(np.array(bits, np.int32).view(np.float32))
         width, warps = numbers["D"], numbers["WARPS"]
@@ -121,6 +129,24 @@ def test_rows_see_their_own_columns(
     assert threads == blocks * 32 * (FEW_WARPS if blocks == 1 else WARPS)
 
 
+@pytest.mark.parametrize(("lengths", "blocks"), [((3, 64, 1), 1), ((1500, 1, 1025, 700), 3), ((9000, 20), 18)])
+def test_rows_see_their_own_pages(device: Device, lengths: tuple[int, ...], blocks: int) -> None:
+    """Wherever these are; a block has whole pages, and a table may be wider than its longest row's."""
+    page, most = 256, -(-max(lengths) // 256) + 1
+    chance = np.random.default_rng(1)
+    table = mx.array(chance.permutation(len(lengths) * most).reshape(len(lengths), most).astype(np.int32))
+    q = mx.random.normal((len(lengths), 4, 1, 64), key=mx.random.key(1))
+    k, v = (mx.random.normal((len(lengths) * most, 2, page, 64), key=mx.random.key(seed)) for seed in (2, 3))
+    attention, counts = RowAttention(Cubins()), mx.array(lengths)
+    assert attention.fits(q, k, v, paged=True)
+    found = attention(q, k, v, 0.125, counts, max(lengths), table)
+    whole = [buffer[table].transpose(0, 2, 1, 3, 4).reshape(len(lengths), 2, most * page, 64) for buffer in (k, v)]
+    mask = (mx.arange(most * page)[None] < counts[:, None])[:, None, None]
+    expected = mx.fast.scaled_dot_product_attention(q, *whole, scale=0.125, mask=mask)
+    np.testing.assert_allclose(np.array(found), np.array(expected), atol=1e-5)
+    assert device.calls[0][0] == blocks * 32 * (FEW_WARPS if blocks == 1 else WARPS)
+
+
 def test_many_rows_take_small_blocks_and_share_later(device: Device) -> None:
     """With blocks enough for a GPU, a row of a thousand columns is one block's."""
     q, k, v = arrays(40, 2, 2, 1024, 64)
@@ -172,7 +198,7 @@ def test_all_that_a_model_needs_is_compiled_at_once(device: Device, monkeypatch:
 def test_sources_are_whole(width: int) -> None:
     """Every name that stands for something has been replaced, and every bracket is closed."""
     for kind in ("bf16", "f16", "f32"):
-        for code in (rows_source(kind, width, 1, 4, shared=True), rows_source(kind, width, 2, 8, shared=False)):
+        for code in (rows_source(kind, width, 1, 0, 4, shared=True), rows_source(kind, width, 2, 256, 8, shared=False)):
             assert code.count("{") == code.count("}") and not re.search(r"\b(WIDEN|NARROW|FINISH)\b", code)
         code = sum_source(kind, width)
         assert code.count("{") == code.count("}") and not re.search(r"\b(WIDEN|NARROW)\b", code)

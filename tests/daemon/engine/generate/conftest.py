@@ -25,6 +25,7 @@ def short_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Buffers grow by steps of eight tokens, so that short texts show what memory does."""
     for module in (capacity, ledger):
         monkeypatch.setattr(module, "STEP", 8)
+    monkeypatch.setattr(capacity, "PAGE", 8)
     capacity.columns.cache_clear()
     yield
     capacity.columns.cache_clear()
@@ -40,15 +41,16 @@ def engine(
     model: LanguageModel, short_steps: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Make]:
     """An engine and its wire; the second way is the one of GPUs, where a step is launched before the last is read, in
-    the third a thread of its own does that, and the fourth goes from one to the other all the time, as an engine does
-    while it compares them. Whatever the clock says, prompts are read in each step."""
+    the third a thread of its own does that and rows have pages of their own, and the fourth goes from one to the other
+    all the time, as an engine does while it compares them. Whatever the clock says, prompts are read in each step."""
     monkeypatch.setattr(Pace, "owed", False)
     threads = contextlib.ExitStack()
 
     def make(**limits: Any) -> tuple[Generator, Wire]:
-        wire = Wire(model)
+        own = replace(model, costs=replace(model.costs, paged=True)) if request.param == "threaded" else model
+        wire = Wire(own)
         dispatch = threads.enter_context(dispatch_thread(monkeypatch)) if request.param == "threaded" else None
-        made = generator(model, wire, dispatch=dispatch, **limits)
+        made = generator(own, wire, dispatch=dispatch, **limits)
         made.pipelining.certain = (1 << 40) if request.param in ("pipelined", "threaded") else 0
         if request.param == "changing":
             monkeypatch.setattr(pipelining, "STRETCH", 2)

@@ -1,0 +1,116 @@
+"""Which pages of a batch's buffers each row has: lists of numbers.
+
+Where attention finds a row's columns page by page, a layer's buffers are so many pages of PAGE columns each, the same
+ones in all layers of a batch, and a row has as many as its tokens need, wherever they are (Kwon et al. 2023, "Efficient
+Memory Management for Large Language Model Serving with PagedAttention"). So no row is copied because another one joins,
+is long, or leaves; only when the pages run out all are copied into more of them. Page NOBODYS is no row's: what only
+fills a batch up writes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import mlx.core as mx
+
+from . import capacity
+from .capacity import needed_pages
+
+NOBODYS = 0
+
+
+class Pages:
+    """`rows[i]` are the pages of row i, in the order of its columns; buffers have `total` of them. `moves` counts how
+    often they were moved together; `kept`: which ones of the buffers as they were before the last time stand there now.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[list[int]] = []
+        self.total = self.moves = 0
+        self.kept: list[int] = []
+        self._free: list[int] = []
+        self._arrays: dict[tuple[int, ...], mx.array] = {}
+        self._places: tuple[tuple[int, ...], mx.array] | None = None
+
+    def join(self, lengths: Sequence[int]) -> None:
+        """New last rows of so many tokens."""
+        self.rows += [[] for _ in lengths]
+        self.hold([*[0] * (len(self.rows) - len(lengths)), *lengths])
+
+    def hold(self, lengths: Iterable[int]) -> None:
+        """Each row has room for so many tokens and the next one, and keeps what it has."""
+        missing = [needed_pages(length + 1) - len(row) for length, row in zip(lengths, self.rows, strict=True)]
+        more = sum(count for count in missing if count > 0)
+        if not more:
+            return
+        if more > len(self._free):
+            total = capacity.pages(sum(map(len, self.rows)) + more)
+            self._free = [*range(total - 1, max(self.total, NOBODYS + 1) - 1, -1), *self._free]
+            self.total = total
+        for row, count in zip(self.rows, missing, strict=True):
+            row += [self._free.pop() for _ in range(count)]
+        self._arrays.clear()
+
+    def leave(self, staying: Sequence[int]) -> None:
+        """Only these rows are left, in this order. Where half of the pages are free then, the others move together."""
+        left = [self.rows[row] for row in staying]
+        for row in set(range(len(self.rows))) - set(staying):
+            self._free += self.rows[row]
+        self.rows = left
+        self._arrays.clear()
+        used = sum(map(len, left))
+        total = capacity.pages(used) if used else 0
+        if 2 * total <= self.total:
+            self.moves += 1
+            self.kept = [NOBODYS, *(page for row in left for page in row)]
+            numbers = iter(range(NOBODYS + 1, total))
+            self.rows = [[next(numbers) for _ in row] for row in left]
+            self._free = list(numbers)[::-1]
+            self.kept += [NOBODYS] * (total - len(self.kept))
+            self.total = total
+
+    def table(self, rows: int) -> mx.array:
+        """Of `rows` rows or more than there are: int32 (rows, pages of the longest), which end with NOBODYS."""
+        if (rows,) not in self._arrays:
+            most = max(map(len, self.rows))
+            filled = [row + [NOBODYS] * (most - len(row)) for row in self.rows]
+            filled += [[NOBODYS] * most] * (rows - len(filled))
+            self._arrays[rows,] = mx.array(filled, dtype=mx.int32)
+        return self._arrays[rows,]
+
+    def first(self, row: int, lengths: Sequence[int]) -> mx.array:
+        """Of rows of so many tokens, from `row` on, the pages that hold them: int32 (rows * pages of the longest,),
+        NOBODYS where a shorter one has no more."""
+        key = (row, *lengths, -1)
+        if key not in self._arrays:
+            taken = [own[: needed_pages(length)] for own, length in zip(self.rows[row:], lengths, strict=False)]
+            most = max(map(len, taken))
+            places = [page for own in taken for page in own + [NOBODYS] * (most - len(own))]
+            self._arrays[key] = mx.array(places, dtype=mx.int32)
+        return self._arrays[key]
+
+    def part(self, row: int, start: int, stop: int) -> mx.array:
+        """The pages of a row from number `start` to before `stop`, int32 (1, pages)."""
+        key = (row, start, stop, -2)
+        if key not in self._arrays:
+            self._arrays[key] = mx.array([self.rows[row][start:stop]], dtype=mx.int32)
+        return self._arrays[key]
+
+    def place(self, row: int, length: int) -> int:
+        """The page of a row's next token after so many."""
+        return self.rows[row][length // capacity.PAGE]
+
+    def places(self, lengths: Sequence[int], rows: int) -> mx.array:
+        """The same of every row, int32 (rows,), NOBODYS for those beyond."""
+        found = (*(self.place(row, length) for row, length in enumerate(lengths)), *[NOBODYS] * (rows - len(lengths)))
+        if self._places is None or self._places[0] != found:
+            self._places = found, mx.array(found, dtype=mx.int32)
+        return self._places[1]
+
+
+def gathered(buffer: mx.array, table: mx.array, columns: int) -> mx.array:
+    """The first columns of rows with these pages, (rows, heads, columns, width), of a buffer of pages (pages, heads,
+    PAGE, width)."""
+    rows, count = table.shape[0], needed_pages(columns)
+    found = buffer[table[:, :count]].transpose(0, 2, 1, 3, 4)
+    return found.reshape(rows, buffer.shape[1], count * capacity.PAGE, buffer.shape[3])[:, :, :columns]
