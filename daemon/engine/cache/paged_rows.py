@@ -10,7 +10,7 @@ from mlx_lm.models.cache import KVCache
 from . import capacity
 from .attention_rows import AttentionRows
 from .capacity import needed_pages
-from .pages import NOBODYS, Pages, gathered
+from .pages import NOBODYS, Pages, gathered, joined
 from .positions import Positions
 
 
@@ -70,12 +70,8 @@ class PagedRows(AttentionRows):
         assert self.keys is not None and self.values is not None
         first, last = start // capacity.PAGE, needed_pages(stop)
         places = slice(start - first * capacity.PAGE, stop - first * capacity.PAGE)
-        if last == first + 1:
-            own = self._pages.rows[row][first]
-            page = slice(own, own + 1)
-            return mx.contiguous(self.keys[page, :, places]), mx.contiguous(self.values[page, :, places])
-        table, end = self._pages.part(row, first, last), stop - first * capacity.PAGE
-        keys, values = (gathered(buffer, table, end)[:, :, places] for buffer in (self.keys, self.values))
+        part, end = self._pages.part(row, first, last), stop - first * capacity.PAGE
+        keys, values = (joined(buffer[part], end)[:, :, places] for buffer in (self.keys, self.values))
         return mx.contiguous(keys), mx.contiguous(values)
 
     def take(self, row: int, length: int) -> KVCache:

@@ -8,11 +8,15 @@ from typing import Any
 import mlx.core as mx
 
 from .chain import BLOCK, Chain
-from .layers import arrays, cut, snapshot
+from .layers import arrays, by_columns, cut, keepable, leaves, snapshot
 from .prefix_cache import PrefixCache
 
 SNAPSHOT_EVERY = 8 * BLOCK
 TOGETHER = 8
+"""Blocks that share memory where that is much beside what may be kept."""
+MOST_TOGETHER = 64
+PART = 64
+"""Of what may be kept, as which more blocks than that share memory: each copy costs a launch a layer."""
 
 
 class Recording:
@@ -39,6 +43,7 @@ class Recording:
         }
         self._next = {row: kept.depth(chain, length) for row, (chain, length) in self.rows.items()}
         self.done = self._reached = start
+        self._together = 0
         self._wanted: set[int] = set()
         for chain, length in self.rows.values():
             if ends:
@@ -93,8 +98,9 @@ class Recording:
     def _keep_blocks(self, caches: list[Any], row: int, chain: Chain, end: int) -> list[mx.array]:
         """Of a row the whole blocks that are new, before block number `end`; several in one piece of memory."""
         found: list[mx.array] = []
+        self._together = self._together or together(caches, self._kept.limit)
         while (first := self._next[row]) < end:
-            last = min(end, first + TOGETHER)
+            last = min(end, first + self._together)
             parts = cut(caches, row, first * BLOCK, last * BLOCK)
             if parts is None:
                 del self.rows[row]
@@ -118,3 +124,16 @@ class Recording:
             return []
         block = self._kept.add(chain, start, stop, parts, after)
         return [] if block is None else block.arrays()
+
+
+def together(caches: Sequence[Any], limit: int) -> int:
+    """How many blocks of plain caches that hold a token share memory, where so many bytes may be kept."""
+    if not keepable(caches):
+        return TOGETHER
+    size: int = sum(
+        array.shape[1] * array.shape[3] * array.itemsize * BLOCK
+        for leaf in leaves(caches)
+        if by_columns(leaf)
+        for array in (leaf.keys, leaf.values)
+    )
+    return max(TOGETHER, min(MOST_TOGETHER, limit // PART // max(1, size)))

@@ -93,6 +93,20 @@ def test_every_row_has_pages_of_its_own(seed: int) -> None:
     assert found.moves
 
 
+def test_neighbours_are_taken_as_such() -> None:
+    """Pages of a row in a row are a slice; scattered ones, and those of rows of unlike lengths, are numbers. What was
+    left comes back in order."""
+    found = Pages()
+    found.join([20, 5, 12])
+    assert found.rows == [[1, 2, 3], [4], [5, 6]]
+    assert found.first(0, [20]) == slice(1, 4) and found.part(0, 1, 3) == slice(2, 4)
+    assert found.first(1, [5, 12]).tolist() == [4, NOBODYS, 5, 6]
+    found.leave([1])
+    found.join([39])
+    assert found.rows == [[4], [1, 2, 3, 5, 6]]
+    assert found.first(1, [39]).tolist() == [1, 2, 3, 5, 6] and found.part(1, 0, 3) == slice(1, 4)
+
+
 def test_buffers_grow_seldom() -> None:
     """By half, or by what 256 pages are."""
     sizes = [pages(needed) for needed in range(1, 4000)]
