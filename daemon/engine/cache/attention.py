@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
 from ..device import backend
-from .cuda_attention import CudaAttention, knows_pages
+from .cuda_attention import CudaAttention
 from .wide_heads import WIDTH, WideAttention
 
 
@@ -45,8 +45,10 @@ def skips_padding() -> bool:
 def pageable(caches: list[Any]) -> bool:
     """Whether rows may have pages of their own, by plain caches that hold a token: every layer keeps every token, and
     has heads that the kernel knows."""
-    plain = skips_padding() and all(type(cache) is KVCache for cache in caches)
-    return plain and all(knows_pages(cache.keys, cache.values) for cache in caches)
+    attention = mx.fast.scaled_dot_product_attention
+    if not isinstance(attention, CudaAttention) or any(type(cache) is not KVCache for cache in caches):
+        return False
+    return all(attention.reads_pages(cache.keys, cache.values) for cache in caches)
 
 
 def pays(caches: list[Any]) -> bool:

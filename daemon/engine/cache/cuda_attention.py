@@ -34,11 +34,6 @@ OLDEST = 80
 """The least compute capability, times ten: that of the products (mma.m16n8k16 with bfloat16) and of cp.async."""
 
 
-def knows_pages(keys: mx.array, values: mx.array) -> bool:
-    """Whether attention of one token a row reads such keys and values page by page: (rows, heads, columns, width)."""
-    return keys.shape[3] == values.shape[3] and keys.shape[3] in WIDTHS and keys.dtype == values.dtype in KINDS
-
-
 class CudaAttention:
     """Installed once in a child on CUDA, in place of `mx.fast.scaled_dot_product_attention`."""
 
@@ -53,6 +48,12 @@ class CudaAttention:
         self._heads: set[tuple[int, int, int, mx.Dtype]] = set()
         self._chunks: set[tuple[Any, ...]] = set()
         self._tried = self._loaded = False
+
+    def reads_pages(self, keys: mx.array, values: mx.array) -> bool:
+        """Whether attention of one token a row has a kernel for such keys and values, (rows, heads, columns, width), as
+        far as is known before it is asked for."""
+        alike = keys.shape[3] == values.shape[3] and keys.dtype == values.dtype
+        return alike and keys.shape[3] in WIDTHS and keys.dtype in KINDS and not self._rows.broken
 
     def plans(self, chunk: int, longest: int, memory: int | None) -> Iterator[None]:
         """Have cuDNN's libraries loaded by a small attention, and whole chunks of prompts planned: of `chunk` tokens

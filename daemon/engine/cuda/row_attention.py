@@ -217,6 +217,11 @@ class RowAttention:
         self._cubins = cubins
         self._made: dict[tuple[Kind, int, int, int], tuple[Code, Code, Code, Code] | None] = {}
 
+    @property
+    def broken(self) -> bool:
+        """Whether the compiler has failed."""
+        return None in self._made.values()
+
     def fits(self, q: mx.array, k: mx.array, v: mx.array, *, paged: bool = False) -> bool:
         """Whether there is a kernel for these."""
         known = q.shape[-1] == k.shape[-1] == v.shape[-1] and q.shape[-1] in WIDTHS

@@ -7,6 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx_lm.models.cache import KVCache, RotatingKVCache
 
 from mlx_serve.daemon.engine.cache import attention, cuda_attention
 from mlx_serve.daemon.engine.cache.cuda_attention import LAYERS, MOST_SHAPES, CudaAttention
@@ -16,7 +17,7 @@ from mlx_serve.daemon.engine.cuda.cubins import Cubins
 
 class Rows:
     def __init__(self, cubins: Cubins) -> None:
-        self.knows = True
+        self.knows, self.broken = True, False
 
     def fits(self, q: mx.array, k: mx.array, v: mx.array, *, paged: bool) -> bool:
         return self.knows
@@ -78,6 +79,41 @@ def test_rows_are_counted(own: Any) -> None:
         assert (name, columns, mask.shape, given) == ("mlx", 9, (2, 1, 1, 9), options)
         assert cuda(*shaped(4, 1, 256), scale=1.0, mask=counted(9, 9), **options)[:3] == ("mlx", 9, None)
     assert cuda(*shaped(1, 1, 256), scale=1.0)[0] == "mlx", "nothing is known of how long the rows are"
+
+
+def test_rows_have_pages_where_the_kernel_reads_them(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On NVIDIA GPUs, where every layer keeps every token in heads that it knows, and the compiler works."""
+
+    def held(width: int = 64, kind: type = KVCache) -> Any:
+        cache = kind() if kind is KVCache else kind(max_size=8)
+        cache.keys, cache.values, cache.offset = mx.zeros((1, 2, 4, width)), mx.zeros((1, 2, 4, width)), 4
+        return cache
+
+    assert not attention.pageable([held()]), "no GPU"
+    cuda = own()
+    monkeypatch.setattr(mx.fast, "scaled_dot_product_attention", cuda)
+    assert attention.pageable([held(), held(128)])
+    assert not attention.pageable([held(), held(kind=RotatingKVCache)])
+    assert not attention.pageable([held(), held(80)])
+    table = mx.array([[1, 2], [3, 0]], dtype=mx.int32)
+    mask = Ragged(mx.array([300, 5]), (300, 5), lambda: mx.ones((2, 1, 1, 300)), table)
+    assert cuda(*shaped(2, 1, 256), scale=1.0, mask=mask) == ("pages", 2, 300)
+    cuda._rows.broken = True
+    assert not attention.pageable([held()])
+
+
+def test_what_no_kernel_reads_is_gathered(own: Any) -> None:
+    """Sinks, for one: keys and values of each row as they stand in its pages, with the mask."""
+    cuda = own()
+    q, *_ = shaped(2, 1, 8)
+    pages = mx.broadcast_to(mx.arange(4.0)[:, None, None, None], (4, 2, 256, 64))
+    mask = Ragged(mx.array([300, 5]), (300, 5), lambda: mx.ones((2, 1, 1, 300)), mx.array([[1, 3], [2, 0]]))
+    seen = []
+    cuda._plain = lambda q, k, v, **options: seen.extend([k, v, options["mask"]])
+    cuda(q, pages, pages, scale=1.0, mask=mask, sinks=mx.zeros(4))
+    keys, values, given = seen
+    assert keys.shape == values.shape == (2, 2, 300, 64) and given.shape == (2, 1, 1, 300)
+    assert keys[0, 0, :, 0].tolist() == [1.0] * 256 + [3.0] * 44 and set(keys[1, 1, :256, 5].tolist()) == {2.0}
 
 
 def test_prompts_whose_shapes_are_new_need_no_plan(own: Any) -> None:

@@ -71,6 +71,22 @@ def test_what_was_found_out_once_is_not_tried_again(folder: Path, tries: list[bo
     np.testing.assert_array_equal(step(second), step(first))
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_rows_have_pages_where_that_gives_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
+    """Tried where attention reads them, and what works is not tried again."""
+    asked: list[bool] = []
+    monkeypatch.setattr(trial.attention, "pays", lambda caches: True)
+    monkeypatch.setattr(trial.attention, "pageable", lambda caches: True)
+
+    def tried(network: Any, *, paged: bool = False) -> bool:
+        asked.append(paged)
+        return works or not paged
+
+    monkeypatch.setattr(trial, "ragged_works", tried)
+    assert [bring_in(folder).costs.paged for _ in range(2)] == [works, works]
+    assert asked == ([False, True] if works else [False, True, True])
+
+
 @pytest.mark.parametrize("damage", [b"", b"compiled", b"compiled" + bytes(32)], ids=["empty", "cut", "changed"])
 def test_a_damaged_result_is_none(folder: Path, tries: list[bool], damage: bytes) -> None:
     bring_in(folder)
