@@ -20,6 +20,7 @@ import mlx.core as mx
 from ..cuda.causal import CausalAttention
 from ..cuda.cubins import Cubins
 from ..cuda.row_attention import KINDS, WIDTHS, RowAttention
+from .pages import scatter
 from .ragged import Attention, Ragged
 
 PLAN_WORK = 2e13
@@ -58,8 +59,8 @@ class CudaAttention:
     def plans(self, chunk: int, longest: int, memory: int | None) -> Iterator[None]:
         """Have cuDNN's libraries loaded by a small attention, and whole chunks of prompts planned: of `chunk` tokens
         behind none, one, two and more others, up to `longest` tokens, for the heads that prompts have had here, as far
-        as keys and values fit into so many bytes. For the thread that computes prompts, one plan a step; once. Where
-        that fails no more is planned, and the log says so."""
+        as keys and values fit into so many bytes; and the kernels loaded that copy scattered pages. For the thread that
+        computes prompts, one a step; once. Where that fails no more is planned, and the log says so."""
         if self._causal is None or self._tried:
             return
         self._tried = True
@@ -68,6 +69,8 @@ class CudaAttention:
             self._loaded = True
             yield
             for heads, key_heads, width, dtype in self._heads:
+                scatter(key_heads, width, dtype)
+                yield
                 for keys in range(chunk, longest + 1, chunk):
                     if memory is not None and 2 * key_heads * keys * width * dtype.size > memory:
                         break
