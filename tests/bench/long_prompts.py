@@ -13,7 +13,6 @@ import asyncio
 import json
 import random
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import aiohttp
 import run
 import servers
+from figures import Figures
 from load import Stream, stream, text
 from openblas import preload
 
@@ -103,12 +103,7 @@ def main() -> int:
     if arguments.bare:
         print(json.dumps(bare(str(arguments.model), arguments.bare, arguments.tokens, arguments.short)))
         return 0
-    found: dict[str, list[dict[str, float]]] = {}
-
-    def note(name: str, figures: dict[str, float]) -> None:
-        found.setdefault(name, []).append(figures)
-        print(f"{name}: " + ", ".join(f"{kind} {figure:.2f}" for kind, figure in figures.items()), flush=True)
-
+    found = Figures()
     with run.checkpoint(arguments) as folder:
         prompt = 0
         for number in range(arguments.rounds):
@@ -125,15 +120,14 @@ def main() -> int:
                         together = asyncio.run(beside(server, arguments.words, arguments.tokens, arguments.short, seed))
                         figures = {"prompt": prompt / one.first, "token": one.per_token * 1e3}
                         batch = statistics.median(each.per_token for each in together) * 1e3
-                        note(f"{server.name}, {'first' if not part else 'again'}", figures | {"batch": batch})
-            command = [sys.executable, __file__, "--model", str(folder), "--bare", str(prompt)]
-            command += ["--tokens", str(arguments.tokens), "--short", str(arguments.short)]
-            note("mlx-lm", json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+                        found.note(f"{server.name}, {'first' if not part else 'again'}", figures | {"batch": batch})
+            options = ["--bare", str(prompt), "--tokens", str(arguments.tokens), "--short", str(arguments.short)]
+            found.note_process("mlx-lm", __file__, folder, *options)
     print(
         f"prompts of {prompt} tokens: prompt tokens/s, ms a token alone, ms a token with {arguments.short} short rows"
     )
-    for name, runs in found.items():
-        print(f"{name:>20}: " + ", ".join(f"{statistics.median(run[kind] for run in runs):.2f}" for kind in runs[0]))
+    for name, medians in found.medians():
+        print(f"{name:>20}: " + ", ".join(f"{median:.2f}" for median in medians.values()))
     return 0
 
 

@@ -12,7 +12,6 @@ import asyncio
 import json
 import random
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import aiohttp
 import run
 import servers
+from figures import Figures
 from load import stream, text
 from openblas import preload
 
@@ -76,12 +76,7 @@ def main() -> int:
     if arguments.bare:
         print(json.dumps(bare(str(arguments.model), arguments.bare, arguments)))
         return 0
-    found: dict[str, list[dict[str, float]]] = {}
-
-    def note(name: str, figures: dict[str, float]) -> None:
-        found.setdefault(name, []).append(figures)
-        print(f"{name}: " + ", ".join(f"{kind} {figure:.2f}" for kind, figure in figures.items()), flush=True)
-
+    found = Figures()
     with run.checkpoint(arguments) as folder:
         prompt = 0
         for number in range(arguments.rounds):
@@ -92,14 +87,13 @@ def main() -> int:
                     time.sleep(arguments.rest)
                     figures = asyncio.run(ours(server, 10 + number, arguments))
                     prompt = int(figures["prompt"])
-                    note(server.name, figures)
+                    found.note(server.name, figures)
             options = ["--tokens", str(arguments.tokens), "--answers", str(arguments.answers), "--bare", str(prompt)]
             options += ["--temperature", str(arguments.temperature), "--top-p", str(arguments.top_p)]
-            command = [sys.executable, __file__, "--model", str(folder), *options]
-            note("mlx-lm", json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
-    peer = statistics.median(figures["token"] for figures in found["mlx-lm"])
-    for name, runs in found.items():
-        token, first = (statistics.median(figures[kind] for figures in runs) for kind in ("token", "first"))
+            found.note_process("mlx-lm", __file__, folder, *options)
+    peer = dict(found.medians())["mlx-lm"]["token"]
+    for name, medians in found.medians():
+        token, first = medians["token"], medians["first"]
         print(f"{name:>20}: {token:.2f} ms a token, {token / peer:.2f} of mlx-lm's; first {first:.1f} ms")
     return 0
 
