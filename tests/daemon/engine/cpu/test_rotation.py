@@ -1,4 +1,4 @@
-"""Rotary positions of decode steps are those of MLX, to the bit, in fewer operations."""
+"""Rotary positions of decode steps and prompts are those of MLX, to the bit, in fewer operations."""
 
 from __future__ import annotations
 
@@ -30,6 +30,24 @@ def test_it_gives_what_mlx_gives(width: int, kind: str) -> None:
     x, offset = mx.random.normal((len(OFFSETS), 4, 1, width)), mx.array(OFFSETS, dtype=mx.int32)
     found, expected = (way(x, width, traditional=False, offset=offset, **options) for way in (own(), PLAIN))
     assert mx.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize("kind", ["base", "scaled", "frequencies"])
+def test_prompts_are_turned_as_mlx_turns_them(offset: int, kind: str) -> None:
+    """Of one row or more, whatever way they lie in memory; and what comes next has angles of its own."""
+    options: dict[str, Any] = {
+        "base": {"base": 1e6, "scale": 1.0},
+        "scaled": {"base": 1e4, "scale": 0.25},
+        "frequencies": {"base": None, "scale": 1.0, "freqs": mx.random.uniform(1, 1e5, (8,))},
+    }[kind]
+    rotate = own()
+    queries, keys = mx.random.normal((2, 37, 4, 16)).transpose(0, 2, 1, 3), mx.random.normal((2, 1, 37, 16))
+    for x, begin in ((queries, offset), (keys, offset), (keys, offset + 1), (keys[:, :, :2], offset + 1)):
+        given = options | {"traditional": False, "offset": begin}
+        assert mx.array_equal(rotate(x, 16, **given), PLAIN(x, 16, **given))
+    again = {"freqs": mx.random.uniform(1, 1e5, (8,)), "base": None, "scale": 1.0, "traditional": False}
+    assert mx.array_equal(rotate(keys, 16, offset=offset, **again), PLAIN(keys, 16, offset=offset, **again))
 
 
 def test_angles_are_those_of_the_positions_at_hand() -> None:
