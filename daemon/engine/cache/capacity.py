@@ -14,7 +14,7 @@ from itertools import combinations, pairwise
 STEP = 256
 PAGE = 256
 """Columns of a page, as many as a block of kept tokens has."""
-FEWEST_PAGES = 8
+FEWEST_PAGES = 2
 MOST_GROWTH = 4096
 MOST_MORE_PAGES = 256
 MOST_BUCKETS = 3
@@ -40,8 +40,8 @@ def needed_pages(tokens: int) -> int:
 
 @cache
 def pages(needed: int) -> int:
-    """How many pages buffers have of which rows need so many, and one is nobody's: 8, 12, 18, 27, …, each a half more
-    than the one before, but never more than MOST_MORE_PAGES more."""
+    """How many pages buffers have of which rows need so many, and one is nobody's: 2, 3, 4, 6, 9, 13, 19, …, each a
+    half more than the one before, but never more than MOST_MORE_PAGES more."""
     total = FEWEST_PAGES
     while total < needed + 1:
         total += min(total // 2, MOST_MORE_PAGES)

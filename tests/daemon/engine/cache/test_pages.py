@@ -97,21 +97,21 @@ def test_neighbours_are_taken_as_such() -> None:
     """Pages of a row in a row are a slice; scattered ones, and those of rows of unlike lengths, are numbers. What was
     left comes back in order."""
     found = Pages()
-    found.join([20, 5, 12])
-    assert found.rows == [[1, 2, 3], [4], [5, 6]]
+    found.join([20, 5, 12, 70])
+    assert found.rows[:3] == [[1, 2, 3], [4], [5, 6]]
     assert found.first(0, [20]) == slice(1, 4) and found.part(0, 1, 3) == slice(2, 4)
     assert found.first(1, [5, 12]).tolist() == [4, NOBODYS, 5, 6]
-    found.leave([1])
+    found.leave([1, 2, 3])
     found.join([39])
-    assert found.rows == [[4], [1, 2, 3, 5, 6]]
-    assert found.first(1, [39]).tolist() == [1, 2, 3, 5, 6] and found.part(1, 0, 3) == slice(1, 4)
+    assert found.rows[3] == [1, 2, 3, 16, 17]
+    assert found.first(3, [39]).tolist() == [1, 2, 3, 16, 17] and found.part(3, 0, 3) == slice(1, 4)
 
 
 def test_buffers_grow_seldom() -> None:
     """By half, or by what 256 pages are."""
     sizes = [pages(needed) for needed in range(1, 4000)]
     assert all(needed < size <= max(FEWEST_PAGES, 1.5 * needed + 2) for needed, size in enumerate(sizes, 1))
-    assert sizes == sorted(sizes) and len(set(sizes)) <= 25
+    assert sizes == sorted(sizes) and len(set(sizes)) <= 30
     assert max(after - before for before, after in pairwise(sizes)) == MOST_MORE_PAGES
 
 
@@ -137,14 +137,14 @@ def test_nobody_is_copied_for_another_row(llama: LanguageModel) -> None:
     others where they are. What is taken never exceeds what was promised."""
     twins = Twins(llama, 4, paged(llama))
     promised = Costs(RowBytes(_column(twins)), 0, paged=True)
-    for length in (300, 5, 9):
+    for length in (330, 5, 9):
         twins.join(length)
     buffers, places = _buffers(twins), [list(row) for row in _pages(twins).rows]
     twins.leave(1)
     twins.join(40, 3)
     twins.step()
     assert _buffers(twins) == buffers and _pages(twins).rows[:2] == [places[0], places[2]]
-    assert twins.forward.nbytes <= capacity.capacity([300, 5, 9], promised)
+    assert twins.forward.nbytes <= capacity.capacity([330, 5, 9], promised)
     while len(twins.plain) > 1:
         twins.leave(0)
     assert twins.forward.nbytes < capacity.capacity([100], promised), "memory goes back once half of it is free"
