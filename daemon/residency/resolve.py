@@ -32,13 +32,17 @@ class Resolver:
 
     async def find(self, name: str) -> Installed:
         """Raises what `store.find` and a pull raise, and QueueFull when too many wait for pulls already."""
-        try:
-            return await store_threads.look(self._look, name)
-        except UnknownModel:
-            models = self._settings.models
-            source = downloadable(name, models.aliases) if models.auto_download else None
-            if source is None or self._pulls is None:
-                raise
+        while True:
+            ended = 0 if self._pulls is None else self._pulls.ended
+            try:
+                return await store_threads.look(self._look, name)
+            except UnknownModel:
+                models = self._settings.models
+                source = downloadable(name, models.aliases) if models.auto_download else None
+                if source is None or self._pulls is None:
+                    raise
+            if self._pulls.ended == ended:  # else it may have come since the look began
+                break
         if self._waiting >= self._settings.engine.max_batch + self._settings.server.max_queue:
             raise QueueFull(_RETRY_SECONDS)
         self._waiting += 1

@@ -56,7 +56,8 @@ Order: TypeAlias = PullOrder | QuantizeOrder
 
 
 class Pulls:
-    """`in_memory` returns the manifests (hex) whose files a model's process may read now; they are kept."""
+    """`in_memory` returns the manifests (hex) whose files a model's process may read now; they are kept. `ended` counts
+    what has ended: what was not installed before one did may be now."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Pulls:
         self._unwanted: set[Name] = set()
         self._closed = False
         self._bytes = ByteCounter()
+        self.ended = 0
 
     @property
     def fetched(self) -> int:
@@ -134,6 +136,12 @@ class Pulls:
         return work
 
     async def _work(self, order: Order, report: Report) -> Installed:
+        try:
+            return await self._do(order, report)
+        finally:
+            self.ended += 1
+
+    async def _do(self, order: Order, report: Report) -> Installed:
         report = self._bytes.counting(report)
 
         def forward(progress: Progress) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.residency_harness import MB, A, B, Build, C, Clock, LeaseHolder, runner_of
 from support.waiting import soon, until
 
+from mlx_serve.daemon import store_threads
 from mlx_serve.store.errors import UnknownModel
 
 
@@ -112,6 +114,30 @@ async def test_a_missing_model_is_pulled_once(build: Build) -> None:
     await asyncio.gather(*(harness.use_once("acme/new") for _ in range(10)))
     assert harness.store.pulls == ["acme/new"]
     assert harness.fleet.loads == ["acme/new"]
+
+
+async def test_what_came_while_it_was_looked_for_is_not_pulled_again(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another request's pull ends after the store was read, and before this one hears of that."""
+    harness = build(models={"auto_download": True})
+    look, looked, go_on = store_threads.look, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> Any:
+        try:
+            return await look(*arguments)
+        finally:
+            if not looked.is_set():
+                looked.set()
+                await go_on.wait()
+
+    monkeypatch.setattr(store_threads, "look", slow)
+    late = asyncio.ensure_future(harness.use_once("acme/new"))
+    await asyncio.wait_for(looked.wait(), 10)
+    await harness.use_once("acme/new")
+    go_on.set()
+    await late
+    assert harness.store.pulls == ["acme/new"]
 
 
 async def test_preloading(build: Build) -> None:
