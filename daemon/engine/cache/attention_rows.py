@@ -133,6 +133,18 @@ class AttentionRows:
             cache._idx = kept
         return cache
 
+    def columns(self, row: int, start: int, stop: int) -> tuple[mx.array, mx.array] | None:
+        """Copies of a row's keys and values of the tokens from `start` to before `stop`, (1, heads, tokens, width);
+        None where a window has moved past some of them."""
+        assert self.keys is not None and self.values is not None
+        keys, values = self.keys[row : row + 1], self.values[row : row + 1]
+        if not self.size:
+            return mx.contiguous(keys[:, :, start:stop]), mx.contiguous(values[:, :, start:stop])
+        if start < self.positions.lengths[row] - self.size:
+            return None
+        places = mx.arange(start, stop) % self.size
+        return mx.take(keys, places, 2), mx.take(values, places, 2)
+
     def move(self, source: int, target: int) -> None:
         if self.keys is None or self.values is None:
             return

@@ -15,7 +15,6 @@ import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from ..cache.attention_rows import AttentionRows
-from ..cache.paged_rows import PagedRows
 from ..cache.state_rows import StateRows
 from .chain import BLOCK
 from .whole_state import WholeState
@@ -103,14 +102,9 @@ def cut_windows(caches: Sequence[Any], row: int, start: int, stop: int) -> Parts
 
 
 def _columns(leaf: Any, row: int, start: int, stop: int) -> Columns | None:
-    if isinstance(leaf, PagedRows):
+    if isinstance(leaf, AttentionRows):
         return leaf.columns(row, start, stop)
     keys, values = leaf.keys, leaf.values
-    if isinstance(leaf, AttentionRows) and leaf.size:
-        if start < leaf.positions.lengths[row] - leaf.size:
-            return None
-        places = mx.arange(start, stop) % leaf.size
-        return mx.take(keys[row : row + 1], places, 2), mx.take(values[row : row + 1], places, 2)
     if plain(leaf) is RotatingKVCache:
         keys, values = leaf._temporal_order(keys), leaf._temporal_order(values)
         first = leaf.offset - keys.shape[2]

@@ -21,9 +21,8 @@ from mlx_serve.daemon.engine.cuda.row_attention import (
     WARPS,
     WIDTHS,
     RowAttention,
-    rows_source,
-    sum_source,
 )
+from mlx_serve.daemon.engine.cuda.row_attention_source import rows_source, sum_source
 
 
 class Device:
