@@ -20,6 +20,7 @@ import random
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import aiohttp
 import servers
@@ -135,6 +136,7 @@ async def measure(server: servers.Server, arguments: argparse.Namespace) -> None
     source = random.Random(arguments.seed)
     async with asking(server) as ask:
         await asyncio.gather(*(ask(text(source, SHORT_WORDS), SHORT_TOKENS) for _ in range(STREAMS)))
+        await asyncio.sleep(arguments.rest)
         for name in arguments.parts:
             found = await PARTS[name](ask, source, arguments)
             rounded = {key: round(value, 2) for key, value in found.items()}
@@ -151,11 +153,14 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.7, help="of the rate that closed clients reach")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--rest", type=float, default=0.0, help="seconds of rest after a load: a GPU's plans are made")
+    parser.add_argument("--against", type=Path, help="another checkout as well")
     parser.add_argument("--peer", action="store_true", help="mlx_lm.server afterwards")
     arguments = parser.parse_args()
     with checkpoint(arguments) as folder:
-        with servers.ours(folder) as server:
-            asyncio.run(measure(server, arguments))
+        for tree in (None, arguments.against) if arguments.against else (None,):
+            with servers.ours(folder, tree=tree) as server:
+                asyncio.run(measure(server, arguments))
         if arguments.peer:
             with servers.peer(folder) as server:
                 asyncio.run(measure(server, arguments))

@@ -4,7 +4,8 @@ With launches as expensive as CUDA's, most of a step is MLX walking through the 
 threads run. So a second thread does that while the engine's tells the last step's tokens and builds the next graph.
 MLX has no locks for this; what two threads may do at the same time follows from its code (0.32):
 
-- Only one of them evaluates at a time: whoever else wants to calls `settle` first.
+- Only one of them evaluates at a time: whoever else wants to calls `settle` first, or has `ahead` do it between two
+  graphs, which nobody waits for.
 - Arrays belong to a stream that any thread may use (`mx.new_thread_unsafe_stream`), the default one from the start.
   What belongs to another stream and was never computed, the engine's thread computes.
 - What is read is no input of a later step: both threads would look at its event and let go of it, and reading moves its
@@ -38,6 +39,7 @@ class Dispatch:
         self._graph: list[mx.array] = []
         self._number = 0
         self._under_way = False
+        self._ahead: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
 
     @property
@@ -61,8 +63,26 @@ class Dispatch:
         self._graphs.put(arrays)
         return partial(self._settle_one, self._number)
 
+    def ahead(self, launch: Callable[[], None]) -> None:
+        """Call this, which evaluates, before the next graph is handed over: now, or as soon as the thread is waited for
+        where it may be evaluating. What it raises is raised there."""
+        if self._under_way:
+            self._ahead.append(launch)
+        else:
+            launch()
+
+    def begin(self, arrays: list[mx.array]) -> None:
+        """Begin to compute these, likewise."""
+        self.ahead(partial(mx.async_eval, arrays))
+
     def settle(self) -> None:
-        """Wait until the thread evaluates nothing. Raises what went wrong there."""
+        """Wait until the thread evaluates nothing, and call what is to be `ahead` of what comes next. Raises what went
+        wrong there."""
+        self._wait()
+        while self._ahead:
+            self._ahead.pop(0)()
+
+    def _wait(self) -> None:
         if self._under_way:
             error = self._ends.get()
             graph, self._graph, self._under_way = self._graph, [], False
@@ -77,6 +97,7 @@ class Dispatch:
         if self._under_way:
             self._ends.get()
             self._graph, self._under_way = [], False
+        self._ahead.clear()
         self.threaded = False
         if self._thread is not None:
             self._graphs.put(None)

@@ -69,14 +69,16 @@ class Generator:
         columns_only = model.batchable and all(by_columns(leaf) for leaf in leaves(empty))
         self._dispatch = dispatch if dispatch is not None and columns_only else Dispatch()
         self._batch = Batch(model, shapes, self._dispatch)
+        self._builds_only = model.batchable and model.costs.paged and model.sight is None
         copied = partial(copies_work, model.network)
         self._launch: Launch | None = None
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
         self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM), timings)
-        alone = self._dispatch.settle
-        self._reuse = Reuse(limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate, alone)
-        self._prefills = Prefills(self._pace, self._fail_prompts, blocking=backend() == "cpu")
+        self._reuse = Reuse(
+            limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate, self._dispatch
+        )
+        self._prefills = Prefills(self._pace, self._fail_prompts, self._dispatch, blocking=backend() == "cpu")
         self._memory = CacheMemory(ledger, self._batch, self._prefills, self._views, self._reuse)
         self._preemption = Preemption(self._scheduler, self._batch, self._prefills, self._reuse, self._answers)
         self._admission = PrefillAdmission(
@@ -106,7 +108,8 @@ class Generator:
     def receive(self, result: Ready | Counted | Detokenized | Rejected) -> None:
         if not self._prompts.claim(result.id):
             return
-        self._dispatch.settle()  # pictures may be looked at
+        if not self._overlaps:
+            self._dispatch.settle()
         if isinstance(result, Ready):
             self._arrivals.take(result.id, result.prepared)
         else:
@@ -172,10 +175,10 @@ class Generator:
     def _step(self) -> None:
         """Read what was drawn, or after the launch where that is early; then a piece of a prompt, and the launch."""
         steady = self._only_decodes
-        if not steady:
+        if not (steady or self._overlaps):
             self._dispatch.settle()
         before, launched_at = self._launch, self._launched_at
-        began = time.monotonic()
+        began, computing = time.monotonic(), self._prefills.computing
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
         first = before is not None and any(not sequence.generated for sequence in before.sequences)
         early = before is None or self.pipelining.early(len(self._batch), self._batch.nbytes)
@@ -195,24 +198,31 @@ class Generator:
         batch = self._batch
         self._launch = batch.launch(before, self._answers.take, begin_next=begin_next) if len(batch) else None
         self._launched_at = self._steps
+        if self._launch is None:
+            self._dispatch.settle()
         if before is not None:
             self._take(before, launched_at)
         seconds = time.monotonic() - began
         same = before is not None and self._launch is not None and before.sequences == self._launch.sequences
-        self.pipelining.note(
-            seconds,
-            plain=same and not (self._prefills.launched or self._prefills.pieces or self._prefills.computing),
-        )
+        beside = bool(computing or self._prefills.launched or self._prefills.pieces or self._prefills.computing)
+        self.pipelining.note(seconds, plain=same and not beside)
         self._pace.note_step(
             seconds,
             decoding=decoding,
             prefilled=self._prefills.launched,
             budget=budget,
             pieces=self._prefills.pieces,
+            beside=beside,
         )
         self._steps += 1
         if self._at_rest:
             self._prefills.rest()
+
+    @property
+    def _overlaps(self) -> bool:
+        """Whether this step is built while the one before is dispatched, be it with prompts: rows join and leave pages,
+        and no pictures are looked at. What is evaluated for that goes ahead of the step."""
+        return self._dispatch.threaded and self._builds_only and len(self._batch) > 0
 
     @property
     def _only_decodes(self) -> bool:
@@ -226,8 +236,6 @@ class Generator:
         self._answers.take(launch)
         if self._launch is launch:
             self._launch = None
-        if self._prefills.computing:
-            self._dispatch.settle()
         self._prefills.settle_before(launched_at, decoding=len(self._batch) > 0)
 
     def _note_stops(self, launch: Launch) -> None:
@@ -252,6 +260,8 @@ class Generator:
         ended = [one for one in self._batch.sequences if one.reason is not None or one.stopping or one.exhausted]
         for sequence in ended:
             self._reuse.keep(sequence, *self._batch.held(sequence))
+        if len(ended) == len(self._batch):
+            self._dispatch.settle()
         if ended:
             self._batch.leave(ended)
 

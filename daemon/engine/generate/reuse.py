@@ -31,6 +31,7 @@ from ..prefix.layers import (
 from ..prefix.prefix_cache import Match, PrefixCache
 from ..prefix.recording import TOGETHER, Recording
 from .choices import Choices
+from .dispatch import Dispatch
 from .rereading import LEAST_GAIN, Rereading
 from .sequence import Sequence as Generated
 
@@ -56,7 +57,7 @@ class Reuse:
     network; `copied` says whether copies of them as a whole may stand for them, and is asked where they cannot be cut.
     Prompts go on from multiples of `grain` tokens, where nothing else says where; where that is more than one, on a
     device that takes long to begin an operation, the end of a prompt is kept with its answer. `sort` as in Loaded.
-    `alone` is called before anything is evaluated here."""
+    What is kept is begun to be computed by `dispatch`; whatever else is evaluated here waits for it."""
 
     def __init__(
         self,
@@ -66,15 +67,16 @@ class Reuse:
         disk: Disk | None = None,
         copied: Callable[[], bool] = lambda: False,
         rate: Callable[[], float] = lambda: 0.0,
-        alone: Callable[[], None] = lambda: None,
+        dispatch: Dispatch | None = None,
     ) -> None:
-        self._alone = alone
+        self._dispatch = dispatch or Dispatch()
         known = keepable(caches)
         turns = not known and bool(limit) and copied()
         needs_snapshots = turns or not all(by_columns(leaf) for leaf in leaves(caches))
         self.kept: PrefixCache | None = None
         if limit and (known or turns):
-            self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots, whole_turns=turns)
+            begin = self._dispatch.begin
+            self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots, whole_turns=turns, begin=begin)
         self.sort: Sort = "some" if needs_snapshots else "any"
         if not known:
             self.sort = "turns" if turns else "unknown"
@@ -128,13 +130,10 @@ class Reuse:
             if self._back is not None:
                 self._back.limit(most)
                 coming = self._back.nbytes
-            room = max(0, most - coming)
-            if self.kept.nbytes > room:
-                self._alone()
-            self.kept.shrink(room)
+            self.kept.shrink(max(0, most - coming))
 
     def clear(self) -> None:
-        self._alone()
+        self._dispatch.settle()
         if self.kept is not None:
             self.kept.clear()
         if self._behind is not None:
@@ -153,7 +152,6 @@ class Reuse:
         queue = list(waiting)
         if self.kept is None or not queue:
             return
-        self._alone()
         coming: dict[bytes, tuple[Chain, int, Recording | None]] = {}
         for recording in recordings:
             for chain, length in recording.rows.values():
@@ -184,12 +182,15 @@ class Reuse:
         """Whether blocks of it, or what it may begin with, are being read from files."""
         if self._back is None:
             return False
+        if self._back.reading:
+            self._dispatch.settle()
         going = self._back.goes_on(request.id)
         if going is None:
             length = request.length - 1
             if request.searched or length <= LEAST_TOKENS or length - request.start < LEAST_GAIN or self._back.stuck:
                 return False
             request.searched = True
+            self._dispatch.settle()
             if not self._back.begin(request.id, request.chain, length, request.start):
                 return False
             going = self._back.goes_on(request.id)
@@ -215,7 +216,6 @@ class Reuse:
     def begin(self, group: Sequence[Choices]) -> tuple[list[Match], Recording | None]:
         """What each request of a group need not read, as long for all of them, and who keeps what they read. Says of
         each why it is not more."""
-        self._alone()
         for request in group:
             slow = self._back is not None and self._back.gave_up(request.id)
             request.reread = self._rereading.why(request, slow=slow)
@@ -247,9 +247,8 @@ class Reuse:
         """Before each step of a sequence in row `row` of these caches: keep what windows will have moved past."""
         held = sequence.prompt_tokens + sequence.launched - 1
         if held % BLOCK == 0 and sequence.launched:
-            self._alone()
             parts = sequence.windows[held // BLOCK - 1] = cut_windows(layers, row, held - BLOCK, held)
-            mx.async_eval(arrays(parts))
+            self._dispatch.begin(arrays(parts))
 
     @property
     def grows(self) -> bool:
@@ -266,7 +265,6 @@ class Reuse:
         self._rereading.remember(sequence, chain, length)
         if self.kept is None:
             return
-        self._alone()
         added: list[mx.array] = []
         start = self.kept.depth(chain, length) * BLOCK
         at_once = BLOCK if self.kept.needs_snapshots or self._windows else TOGETHER * BLOCK
@@ -287,7 +285,7 @@ class Reuse:
                     self._behind.note(block, chain, end)
             start = stop
         if added:
-            mx.async_eval(added)
+            self._dispatch.begin(added)
 
     # to the disk, and from it
 
@@ -302,7 +300,7 @@ class Reuse:
         if self._back is not None:
             self._back.after_step(decoding=decoding)
         if self._behind is not None:
-            self._behind.hand_over(computing=not rest, room=room, rest=rest, alone=self._alone)
+            self._behind.hand_over(computing=not rest, room=room, rest=rest, alone=self._dispatch.settle)
 
     def wait(self, seconds: float) -> None:
         """Nothing is computed: until the disk has come on, or for so long; at once where nothing waits for it."""

@@ -66,13 +66,21 @@ class Match:
 class PrefixCache:
     """`needs_snapshots`: a sequence can only go on from where all layers that are not kept by columns were.
     `whole_turns`: all that is kept are states of all layers together, each as large as the cache of all before it, so
-    that there are none within prompts but where others go on.
+    that there are none within prompts but where others go on. `begin` begins to compute copies.
 
     A block is there only while the one that it follows is; what is used is used with all that it follows. `watch` is
     called with each block that comes, or is given snapshots, its chain, and where it ends.
     """
 
-    def __init__(self, limit: int, *, needs_snapshots: bool, whole_turns: bool = False) -> None:
+    def __init__(
+        self,
+        limit: int,
+        *,
+        needs_snapshots: bool,
+        whole_turns: bool = False,
+        begin: Callable[[list[mx.array]], None] = mx.async_eval,
+    ) -> None:
+        self._begin = begin
         self.limit = limit
         self.whole_turns = whole_turns
         self.needs_snapshots = needs_snapshots
@@ -198,7 +206,9 @@ class PrefixCache:
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
             after = snapshots if last == stop else None
-            parts, place = (run, first - start) if together else (_copied(run, first - start, last - start), 0)
+            parts, place = (
+                (run, first - start) if together else (_copied(run, first - start, last - start, self._begin), 0)
+            )
             block = self.add(chain, first, last, parts, after, place=place)
             if block is not None:
                 found.append((block, last))
@@ -283,7 +293,7 @@ class PrefixCache:
             name = left[-1].parent
         self._let_go(run)
         start = left[-1].place
-        smaller = _copied(run, start, left[0].place + len(left[0]))
+        smaller = _copied(run, start, left[0].place + len(left[0]), self._begin)
         for one in left:
             one.run, one.place = smaller, one.place - start
             self._share(one)
@@ -293,12 +303,12 @@ class PrefixCache:
         self.nbytes -= run_bytes(run)
 
 
-def _copied(run: Parts, start: int, stop: int) -> Parts:
+def _copied(run: Parts, start: int, stop: int, begin: Callable[[list[mx.array]], None]) -> Parts:
     """Columns from `start` to before `stop` in memory of their own, which is begun to be computed."""
     pairs = [
         part and (mx.contiguous(part[0][:, :, start:stop]), mx.contiguous(part[1][:, :, start:stop])) for part in run
     ]
-    mx.async_eval(arrays(tuple(pairs)))
+    begin(arrays(tuple(pairs)))
     return tuple(pairs)
 
 

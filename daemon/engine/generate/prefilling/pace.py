@@ -140,9 +140,19 @@ class Pace:
         """Whether those who decode are to have the next step for themselves."""
         return self._owed > 0
 
-    def note_step(self, seconds: float, *, decoding: int, prefilled: int, budget: int, pieces: bool = False) -> None:
+    def note_step(
+        self,
+        seconds: float,
+        *,
+        decoding: int,
+        prefilled: int,
+        budget: int,
+        pieces: bool = False,
+        beside: bool = False,
+    ) -> None:
         """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows; `pieces`: with
-        a part of a longer prompt, of which so many layers count as so many tokens."""
+        a part of a longer prompt, of which so many layers count as so many tokens. `beside`: whether any prompt was on
+        the device meanwhile."""
         self.longest = max(seconds, 0.9 * self.longest)
         if not decoding:
             self._owed = 0.0
@@ -151,7 +161,7 @@ class Pace:
             # What took longer than a piece and OWED_STEPS were kernels that a GPU compiled: not for them to wait for.
             extra = min(seconds - self._plain, PIECE_SECONDS + OWED_STEPS * self._plain) if pieces else 0.0
             self._owed = max(0.0, self._owed + extra - self._plain)
-        if not prefilled and not pieces:
+        if not (prefilled or pieces or beside):
             self._plain = seconds if self._plain is None else self._plain + SMOOTHING * (seconds - self._plain)
         elif prefilled and self._plain is not None:
             self._judge(seconds - self._plain, full=2 * prefilled >= budget)

@@ -145,11 +145,14 @@ class Prefill:
         self.chunk = Chunk(width, sum(map(len, rows)), len(self.caches))
         return self.chunk
 
-    def launch(self, layers: int) -> int:
-        """Start to compute so many more layers of the chunk, or all that are left; gives how many. With the last ones
-        the chunk is done."""
+    @property
+    def left(self) -> int:
+        """Layers of the chunk that nobody has begun to compute."""
+        return len(self._unbegun)
+
+    def launch(self, layers: int) -> None:
+        """Start to compute so many more layers of the chunk. With the last ones the chunk is done."""
         self._state, self._unbegun = self._unbegun[:layers], self._unbegun[layers:]
-        count = len(self._state)
         if not self._unbegun:
             self._state += self._scores_made
             self.done, self._scores_made, self.chunk = self._end, [], None
@@ -158,7 +161,6 @@ class Prefill:
         mx.async_eval(self._state)
         if self.complete:
             self.release()
-        return count
 
     def leave_off(self) -> None:
         """Nobody waits for the rest now: what was read is kept to its last token, but within a chunk."""

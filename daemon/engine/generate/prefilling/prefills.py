@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ....protocol import Reading
 from ...device import out_of_memory
+from ..dispatch import Dispatch
 from ..sequence import Sequence
 from .pace import SHORT_SECONDS, Pace
 from .prefill import Chunk, Prefill
@@ -30,21 +32,25 @@ class Piece:
 
 
 class Prefills:
-    """At most one piece of a chunk is on the device at a time. `failed` is called with the requests of a group that
-    memory has run out for, once the group is gone. `blocking`: on this device most of a piece is computed when its
-    launch returns. `tokens` counts what was begun of all prompts; `pieces`: whether a part of a longer prompt was
-    computed since the last step, or in this one, and `launched` how many tokens that was in this one."""
+    """At most one piece of a chunk is on the device at a time. `dispatch` launches it: where that is evaluating another
+    graph, ahead of the next one, and when the piece is over is told by the tokens of that one. `failed` is called with
+    the requests of a group that memory has run out for, once the group is gone. `blocking`: on this device most of a
+    piece is computed when its launch returns. `tokens` counts what was begun of all prompts; `pieces`: whether a part
+    of a longer prompt was computed since the last step, or in this one, and `launched` how many tokens that was in this
+    one."""
 
     def __init__(
         self,
         pace: Pace,
         failed: Callable[[set[int]], None],
+        dispatch: Dispatch,
         clock: Callable[[], float] = time.monotonic,
         *,
         blocking: bool = False,
     ) -> None:
         self._pace = pace
         self._failed = failed
+        self._dispatch = dispatch
         self._turns: Turns[Prefill] = Turns()
         self._complete: list[Prefill] = []
         self._piece: Piece | None = None
@@ -105,6 +111,7 @@ class Prefills:
         again goes on from there."""
         dropped = [one for one in self if one.abandoned and (one.chunk is None or one.recording is None)]
         for prefill in dropped:
+            self._dispatch.settle()
             prefill.leave_off()
             self.drop(prefill)
         return dropped
@@ -138,6 +145,8 @@ class Prefills:
         `awaited`: nothing that takes long, for first tokens are about to come; PASSES times in a row at the most."""
         self.pieces, self.launched = self._piece is not None and not self._piece.short, 0
         if self._piece is not None and any(self._turns):
+            if self._dispatch.under_way:
+                return
             self.settle(int(decoding))
         brief = {one: self.brief(one, budget, decoding=decoding) for one in self._turns}
         awaited = decoding and awaited and self._held < PASSES
@@ -158,18 +167,34 @@ class Prefills:
             if chunk.width:
                 seconds = self._pace.piece(decoding=decoding, short=short and self.blocking)
                 most = budget if decoding else chunk.tokens
-                layers = prefill.launch(chunk.count if brief[prefill] else chunk.layers(seconds, most))
+                layers = min(prefill.left, chunk.count if brief[prefill] else chunk.layers(seconds, most))
         except (MemoryError, RuntimeError) as error:
             self._fail(prefill, error)
             return
-        self._piece = Piece(prefill, chunk, layers, step, began, short)
         self.pieces = self.pieces or not short
         self.launched = chunk.tokens * layers // max(1, chunk.count)
+        piece = Piece(prefill, chunk, layers, step, began, short)
+        self._dispatch.ahead(partial(self._launch, piece, late=self._dispatch.under_way))
+        if self.blocking:
+            self.settle(0)
+
+    def _launch(self, piece: Piece, *, late: bool) -> None:
+        """`late`: another graph was on its way when it was made."""
+        prefill = piece.prefill
+        if prefill not in list(self._turns):
+            return
+        if late:
+            piece = replace(piece, begun=time.monotonic())
+        try:
+            if piece.layers:
+                prefill.launch(piece.layers)
+        except (MemoryError, RuntimeError) as error:
+            self._fail(prefill, error)
+            return
+        self._piece = piece
         if prefill.complete:
             self._turns.remove(prefill)
             self._complete.append(prefill)
-        if self.blocking:
-            self.settle(0)
 
     def brief(self, prefill: Prefill, budget: int, *, decoding: bool) -> bool:
         """Whether all that is left of it is read at once, for it takes little of a step that has such a budget."""
@@ -186,21 +211,31 @@ class Prefills:
 
     def settle_before(self, launched_at: int, *, decoding: bool) -> None:
         """A decode step that was launched in that step of the engine is done: with it what was begun before it."""
-        if self._piece is not None and launched_at >= self._piece.step:
-            self.settle((launched_at - self._piece.step + 1) * decoding)
+        if self._piece is None or launched_at < self._piece.step:
+            return
+        launches = (launched_at - self._piece.step + 1) * decoding
+        if self._dispatch.under_way:
+            self._end(self._piece, launches)
+        else:
+            self.settle(launches)
 
     def settle(self, launches: int) -> None:
         """Wait for the piece on the device, if there is one, and learn how long it took; up to so many decode steps ran
         meanwhile."""
+        self._dispatch.settle()
         if self._piece is None:
             return
         piece, self._piece = self._piece, None
-        prefill, chunk = piece.prefill, piece.chunk
         try:
-            prefill.wait()
+            piece.prefill.wait()
         except (MemoryError, RuntimeError) as error:
-            self._fail(prefill, error)
+            self._fail(piece.prefill, error)
             return
+        self._end(piece, launches)
+
+    def _end(self, piece: Piece, launches: int) -> None:
+        """It is over."""
+        self._piece, prefill, chunk = None, piece.prefill, piece.chunk
         seconds = self._pace.without_decoding(time.monotonic() - piece.begun, launches)
         prefill.note(chunk, piece.layers, seconds)
         if chunk.over and chunk.width:

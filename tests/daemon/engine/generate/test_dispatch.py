@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -120,8 +121,9 @@ def answers(model: LanguageModel, dispatch: Dispatch | None, monkeypatch: pytest
     return {number: wire.tokens(number) for number in (1, 2, 3, 5, 6, 9)}
 
 
+@pytest.mark.parametrize("paged", [False, True])
 def test_texts_are_those_of_an_engine_without_it(
-    llama: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+    llama: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch, paged: bool
 ) -> None:
     """Greedy and drawn ones, with log-probabilities, penalties and a grammar, on a beginning that is known; and the
     thread does take steps."""
@@ -133,7 +135,7 @@ def test_texts_are_those_of_an_engine_without_it(
         return real(self, arrays)
 
     monkeypatch.setattr(Dispatch, "launch", counted)
-    threaded = answers(llama, dispatch, monkeypatch)
+    threaded = answers(replace(llama, costs=replace(llama.costs, paged=paged)), dispatch, monkeypatch)
     assert len(launched) > 60 and all(launched)
     assert threaded == answers(llama, None, monkeypatch)
     assert len(set(map(tuple, threaded.values()))) == len(threaded)
@@ -161,8 +163,9 @@ def bound_texts(model: LanguageModel, dispatch: Dispatch | None, monkeypatch: py
     return [wire.tokens(number) for number in (1, 2, 4, 5, 6, 7, 8)]
 
 
+@pytest.mark.parametrize("paged", [False, True])
 def test_bound_rows_have_the_next_pass_begun(
-    llama: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+    llama: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch, paged: bool
 ) -> None:
     """While the masks of a step are made, the device goes on with the forward pass after it; that is given up where a
     row joins, ends or is cancelled. Nobody's text changes by that."""
@@ -185,7 +188,7 @@ def test_bound_rows_have_the_next_pass_begun(
     monkeypatch.setattr(Batch, "launch", counted)
     monkeypatch.setattr(BatchedForward, "__call__", called)
     monkeypatch.setattr(BatchedForward, "rewind", rewound)
-    threaded = bound_texts(llama, dispatch, monkeypatch)
+    threaded = bound_texts(replace(llama, costs=replace(llama.costs, paged=paged)), dispatch, monkeypatch)
     assert counts["begun"] > 20 and 0 < counts["rewound"] < counts["begun"] / 2
     passes = counts["passes"]
     assert threaded == bound_texts(llama, None, monkeypatch)
@@ -194,8 +197,9 @@ def test_bound_rows_have_the_next_pass_begun(
     assert len(set(map(tuple, threaded))) == len(threaded)
 
 
+@pytest.mark.parametrize("paged", [False, True])
 def test_what_is_kept_makes_room_beside_nobody(
-    llama: LanguageModel, dispatch: Dispatch, short_steps: None, monkeypatch: pytest.MonkeyPatch
+    llama: LanguageModel, dispatch: Dispatch, short_steps: None, monkeypatch: pytest.MonkeyPatch, paged: bool
 ) -> None:
     """Rows that grow take the memory of texts that are only kept, some of which are copied for that."""
     blocks_of(8, monkeypatch)
@@ -203,8 +207,9 @@ def test_what_is_kept_makes_room_beside_nobody(
     copied: list[int] = []
     real = prefix_cache._copied
     monkeypatch.setattr(prefix_cache, "_copied", lambda *given: copied.append(len(copied)) or real(*given))
-    wire = Wire(llama)
-    made = generator(llama, wire, dispatch=dispatch, max_batch=3, tokens_per_step=64, prefixes=1 << 30)
+    own = replace(llama, costs=replace(llama.costs, paged=paged))
+    wire = Wire(own)
+    made = generator(own, wire, dispatch=dispatch, max_batch=3, tokens_per_step=64, prefixes=1 << 30)
     made.pipelining.certain = 1 << 40
     row = made._memory._ledger.needed(Occupancy((300,), ())) // 300
     made._memory.limit(560 * row)

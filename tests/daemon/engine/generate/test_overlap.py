@@ -1,0 +1,165 @@
+"""With rows in pages, steps with prompts are built while the one before is dispatched; what is evaluated for them goes
+ahead of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from support.dispatch_thread import dispatch_thread
+from support.engine_wire import Wire, ask, generator, run
+from support.small_blocks import blocks_of
+
+from mlx_serve.daemon.engine.generate import pipelining
+from mlx_serve.daemon.engine.generate.batch import Batch
+from mlx_serve.daemon.engine.generate.dispatch import Dispatch
+from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
+from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
+from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.protocol import Cancel, Rejected
+
+
+@pytest.fixture
+def dispatch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dispatch]:
+    with dispatch_thread(monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def model(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> LanguageModel:
+    """Each step is launched before the last one is read, and prompts are read whatever the clock says."""
+    monkeypatch.setattr(pipelining, "FIRST_WAIT", 1 << 40)
+    monkeypatch.setattr(Pace, "owed", False)
+    return replace(llama, costs=replace(llama.costs, paged=True))
+
+
+def engine(model: LanguageModel, dispatch: Dispatch | None, **limits: Any) -> tuple[Generator, Wire]:
+    wire = Wire(model)
+    made = generator(model, wire, dispatch=dispatch, **{"tokens_per_step": 512, "max_batch": 4, **limits})
+    made.pipelining.certain = 1 << 40
+    made._prefills.blocking = False
+    return made, wire
+
+
+LONG = tuple(3 + place % 90 for place in range(300))
+
+
+def told(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, dispatch: Dispatch) -> list[bool]:
+    """Of each call from now on: whether the thread may be evaluating when it begins."""
+    found: list[bool] = []
+    real = getattr(owner, name)
+
+    def noted(self: Any, *arguments: Any, **options: Any) -> Any:
+        found.append(dispatch.under_way)
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(owner, name, noted)
+    return found
+
+
+def test_prompts_are_built_beside_the_thread_and_launched_without_it(
+    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks, rows that join and rows that leave, what is kept of them too; and the texts are what they are else."""
+    blocks_of(8, monkeypatch)
+    names = ("begin_chunk", "launch")
+    chunks, launches = (told(monkeypatch, Prefill, name, dispatch) for name in names)
+    joins, leaves = (told(monkeypatch, Batch, name, dispatch) for name in ("join", "leave"))
+    asked = [[ask(1, (5, 6, 7), 90)], *[[]] * 5, [ask(2, LONG, 4)], *[[]] * 9, [ask(3, (9, 8, 7), 5), ask(4, LONG, 6)]]
+    made, wire = run_with(model, dispatch, asked, prefixes=1 << 24)
+    assert made.audit() is None
+    assert chunks.count(True) >= 2 and not any(launches)
+    assert joins.count(True) >= 2 and leaves.count(True) >= 2
+    _, plain = run_with(model, None, asked, prefixes=1 << 24)
+    assert [wire.tokens(number) for number in (1, 2, 3, 4)] == [plain.tokens(number) for number in (1, 2, 3, 4)]
+
+
+def run_with(
+    model: LanguageModel, dispatch: Dispatch | None, asked: list[Any], **limits: Any
+) -> tuple[Generator, Wire]:
+    made, wire = engine(model, dispatch, **limits)
+    run((made, wire), iter(asked))
+    return made, wire
+
+
+def test_one_piece_at_a_time_and_a_step_between_two(
+    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece is known to be over by the tokens of the step that followed it: only then the next one is launched, and
+    those who decode have got a token in between."""
+    monkeypatch.setattr(Prefills, "brief", lambda prefills, one, budget, decoding: one.total < 99 and not one.chunk)
+    monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds, tokens: 1)
+    steps: list[tuple[int, int]] = []
+    launch = Prefill.launch
+
+    def noted(self: Prefill, layers: int) -> None:
+        assert self.total < 99 or made._prefills._piece is None
+        steps.append((self.total, made._steps))
+        launch(self, layers)
+
+    monkeypatch.setattr(Prefill, "launch", noted)
+    made, wire = engine(model, dispatch)
+    run((made, wire), iter([[ask(1, (5, 6, 7), 60)], *[[]] * 5, [ask(2, LONG, 2)]]))
+    pieces = [step for total, step in steps if total == 299]
+    assert len(pieces) == len(model.network.layers)
+    assert all(later - earlier == 2 for earlier, later in itertools.pairwise(pieces))
+    assert len(wire.tokens(1)) == 60 and len(wire.tokens(2)) == 2
+
+
+def test_memory_that_runs_out_ahead_of_a_step_ends_that_prompt(
+    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody else, be it one that is read at once: no row has joined before its prompt is launched."""
+    launch = Prefill.launch
+
+    def full(self: Prefill, layers: int) -> None:
+        if self.total == 299:
+            raise RuntimeError("[malloc] Unable to allocate 4096 bytes")
+        launch(self, layers)
+
+    monkeypatch.setattr(Prefill, "launch", full)
+    asked = [[ask(1, (5, 6, 7), 60)], *[[]] * 5, [ask(2, LONG, 2)], *[[]] * 4, [ask(3, (5, 6, 7), 60)]]
+    made, wire = run_with(model, dispatch, asked)
+    last = wire.events[2][-1]
+    assert isinstance(last, Rejected) and last.code == "insufficient_memory"
+    assert wire.tokens(1) == wire.tokens(3) and len(wire.tokens(1)) == 60
+    assert made.audit() is None
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_whoever_hangs_up_between_two_pieces_leaves_nothing(
+    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Wherever its prompt is just then; the row beside it goes on, and the prompt can be asked for again."""
+    blocks_of(8, monkeypatch)
+    monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds, tokens: 1)
+    again = [ask(1, (5, 6, 7), 60)], *[[]] * 5, [ask(2, LONG, 9)], *[[]] * steps, [Cancel(id=2)], [ask(3, LONG, 9)]
+    made, wire = run_with(model, dispatch, list(again), prefixes=1 << 24)
+    _, plain = run_with(model, None, [[ask(1, (5, 6, 7), 60)], [ask(3, LONG, 9)]])
+    assert [wire.tokens(number) for number in (1, 3)] == [plain.tokens(number) for number in (1, 3)]
+    assert made.audit() is None
+
+
+def test_what_is_begun_goes_ahead_in_its_order(dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once where the thread has nothing; else when it is waited for, before the next graph is handed over."""
+    order: list[int] = []
+    real = mx.async_eval
+
+    def noted(arrays: list[mx.array]) -> None:
+        order.append(len(arrays))
+        real(arrays)
+
+    monkeypatch.setattr(mx, "async_eval", noted)
+    dispatch.begin([mx.ones(1)] * 5)
+    assert order == [5]
+    dispatch.launch([mx.ones(1)])
+    dispatch.begin([mx.ones(1)] * 2)
+    dispatch.begin([mx.ones(1)] * 3)
+    dispatch.launch([mx.ones(1)] * 4)()
+    assert order == [5, 1, 2, 3, 4]
