@@ -74,7 +74,7 @@ class Generator:
         self._launch: Launch | None = None
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
-        self._pace = Pace(limits.tokens_per_step, int(model.prefill_rate * LONGEST_SECONDS * AIM), timings)
+        self._pace = Pace(limits.tokens_per_step, model.prefill_rate, len(empty), timings)
         self._reuse = Reuse(
             limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate, self._dispatch
         )

@@ -1,7 +1,8 @@
 """How many prompt tokens a step takes: plain arithmetic on the times that steps took.
 
 Three rules. A chunk of a prompt takes at most what LONGEST_SECONDS allow on this device, and is computed in pieces of
-PIECE_SECONDS, so that a cancel, a ping or a newcomer waits no longer, however slow the device is. Beside decoding a
+PIECE_SECONDS, so that a cancel, a ping or a newcomer waits no longer, however slow the device is: with few layers, of
+which a piece has one at least, it is shorter. Beside decoding a
 piece takes as long as a step of those who decode, and where it took longer the next one waits until they have had as
 much time as it: they go on at half their pace at least. Only prompts of SHORT_SECONDS each do not wait, and where
 a device computes in the time of its launches those who decode give way to them, in pieces of SHORT_STEPS of theirs:
@@ -34,19 +35,26 @@ TRIAL_WAIT = 64
 SMOOTHING = 0.2
 
 
-class Allowance:
-    """How many tokens of one prefill fit into the longest step; later tokens of a prefill cost more than early ones."""
+def chunk_seconds(layers: int) -> float:
+    """What a chunk may take through so many layers."""
+    return min(LONGEST_SECONDS * AIM, PIECE_SECONDS * layers)
 
-    def __init__(self, tokens: int) -> None:
+
+class Allowance:
+    """How many tokens of one prefill fit into a chunk of so many seconds; later tokens of a prefill cost more than
+    early ones."""
+
+    def __init__(self, tokens: int, seconds: float = LONGEST_SECONDS * AIM) -> None:
         self.tokens = max(FEWEST_TOKENS, tokens)
+        self._seconds = seconds
 
     def seconds(self, tokens: int) -> float:
         """What a chunk of so many tokens is expected to take."""
-        return tokens / self.tokens * LONGEST_SECONDS * AIM
+        return tokens / self.tokens * self._seconds
 
     def note(self, tokens: int, seconds: float) -> None:
         """A chunk of so many tokens took so long."""
-        fitting = int(tokens * LONGEST_SECONDS * AIM / max(seconds, 1e-6))
+        fitting = int(tokens * self._seconds / max(seconds, 1e-6))
         if fitting < self.tokens:
             # A GPU compiles kernels for a shape that it has not met: no chunk says more than that half is enough.
             self.tokens = max(FEWEST_TOKENS, fitting, self.tokens // 2)
@@ -55,9 +63,11 @@ class Allowance:
 
 
 class Freshest:
-    """How many tokens of a prefill that begins now fit into the longest step: the best of what the last ones showed."""
+    """How many tokens of a prefill that begins now fit into a chunk of so many seconds: the best of what the last ones
+    showed."""
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, seconds: float = LONGEST_SECONDS * AIM) -> None:
+        self.seconds = seconds
         self._fitting: deque[int] = deque([max(FEWEST_TOKENS, tokens)], maxlen=REMEMBERED)
 
     @property
@@ -66,7 +76,7 @@ class Freshest:
 
     def note(self, tokens: int, seconds: float) -> None:
         """A first chunk of so many tokens took so long."""
-        fitting = int(tokens * LONGEST_SECONDS * AIM / max(seconds, 1e-6))
+        fitting = int(tokens * self.seconds / max(seconds, 1e-6))
         if fitting < self.tokens or 2 * tokens >= self.tokens:
             self._fitting.append(max(FEWEST_TOKENS, min(fitting, GROWTH * self.tokens)))
 
@@ -93,11 +103,13 @@ class Timings:
 
 
 class Pace:
-    """`tokens_per_step` is configured; `fresh` is what a prefill may take that begins now."""
+    """`tokens_per_step` is configured; `fresh` is what a prefill may take that begins now, by the `rate` of tokens a
+    second at first, through so many `layers`."""
 
-    def __init__(self, tokens_per_step: int, fresh: int, timings: Timings | None = None) -> None:
+    def __init__(self, tokens_per_step: int, rate: float, layers: int, timings: Timings | None = None) -> None:
         self._tokens_per_step = tokens_per_step
-        self.fresh = Freshest(fresh)
+        seconds = chunk_seconds(layers)
+        self.fresh = Freshest(int(rate * seconds), seconds)
         self.timings = timings or Timings()
         self.stretch = 1
         self.longest = 0.0
@@ -118,7 +130,7 @@ class Pace:
     @property
     def rate(self) -> float:
         """About how many tokens a second of a prompt that begins now."""
-        return self.fresh.tokens / (LONGEST_SECONDS * AIM)
+        return self.fresh.tokens / self.fresh.seconds
 
     @property
     def whole(self) -> int:

@@ -27,7 +27,7 @@ from ...vision.view import View
 from ..choices import Choices
 from ..sampling.scores import widest
 from ..sequence import Sequence as Generated
-from .pace import FEWEST_TOKENS, Allowance
+from .pace import FEWEST_TOKENS, Allowance, chunk_seconds
 
 
 class Prefill:
@@ -62,7 +62,7 @@ class Prefill:
             rows = [(match.parts(), match.snapshots) for match in different]
             times = self._shapes.rows(len(matches)) if len(different) == 1 else 1
             self.caches = rebuild(self.caches, rows, self.start, times=times)
-        self.allowance = Allowance(allowance // len(requests))
+        self.allowance = Allowance(allowance // len(requests), chunk_seconds(len(self.caches)))
         self._scored = [(row, request.scores) for row, request in enumerate(requests) if request.scores is not None]
         self._widest = widest(model.rows, len(self._scored)) if self._scored else None
         for _, scores in self._scored:
@@ -191,7 +191,8 @@ class Prefill:
 
 class Chunk:
     """A part of a prefill: `width` tokens a row, `tokens` of prompt in all. It has `count` layers, of which `computed`
-    took `seconds`; `each` is what the next ones are expected to take."""
+    took `seconds`; `each` is what the next ones are expected to take. What the first one leaves in its cache follows
+    from the tokens themselves, almost at once: so the first piece has one layer more, which is not counted."""
 
     def __init__(self, width: int, tokens: int, count: int) -> None:
         self.width = width
@@ -208,12 +209,14 @@ class Chunk:
     def layers(self, seconds: float, tokens: int) -> int:
         """How many take about so long, and count as no more than so many tokens; at least one."""
         fitting = self.count if self.each * self.count <= seconds else int(seconds / self.each)
-        return max(1, min(self.count, fitting, self.count * tokens // max(1, self.tokens)))
+        fitting = max(1, min(fitting, self.count * tokens // max(1, self.tokens)))
+        return min(self.count, fitting + (not self.computed))
 
     def note(self, layers: int, seconds: float) -> None:
         """So many layers took so long. The next ones are like them, whatever was thought before: a GPU compiles kernels
         in the first piece."""
+        counted = layers - (not self.computed)
         self.computed += layers
         self.seconds += seconds
-        if layers:
-            self.each = seconds / layers
+        if counted > 0:
+            self.each = seconds / counted

@@ -162,7 +162,9 @@ class Prefills:
             if chunk is None:
                 longest = min(self._pace.whole, budget * len(prefill.caches))
                 chunk = prefill.begin_chunk(budget if brief[prefill] else max(budget, longest))
-                chunk.each = self._expected(prefill, chunk.width) / max(1, chunk.count)
+                behind = prefill.done > prefill.start  # where attention takes longer than in the first chunk
+                expected = prefill.allowance.seconds if behind else partial(self._expected, prefill)
+                chunk.each = expected(chunk.width) / max(1, chunk.count - 1)
                 self.tokens += chunk.tokens
             if chunk.width:
                 seconds = self._pace.piece(decoding=decoding, short=short and self.blocking)

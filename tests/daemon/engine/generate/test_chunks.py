@@ -13,7 +13,7 @@ from support.engine_wire import Wire, ask, generator, run
 
 from mlx_serve.daemon.engine import shapes as engine_shapes
 from mlx_serve.daemon.engine.generate.prefilling import prefills
-from mlx_serve.daemon.engine.generate.prefilling.pace import AIM, LONGEST_SECONDS, Allowance, Freshest, Pace, Timings
+from mlx_serve.daemon.engine.generate.prefilling.pace import Allowance, Freshest, Pace, Timings, chunk_seconds
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -165,9 +165,9 @@ def test_a_shorter_prompt_passes_between_the_layers_of_a_chunk(
 
 def test_what_is_short_is_read_at_once(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """All layers in one step, where that is all that is left of it; of a long one no chunk is, the last one neither."""
-    seconds = LONGEST_SECONDS * AIM
-    found = pieces(llama, monkeypatch, layers=1, brief=0.35 * seconds)
     count = len(llama.network.layers)
+    seconds = chunk_seconds(count)
+    found = pieces(llama, monkeypatch, layers=1, brief=0.35 * seconds)
     model = replace(llama, prefill_rate=200 / seconds)
     wire = Wire(model)
     made = generator(model, wire, tokens_per_step=512)
@@ -182,16 +182,16 @@ def test_only_short_prompts_go_on_while_those_who_decode_are_owed_time(
     """A long one waits for their end, for here they are always owed some; a group is short where each of it is."""
     found = pieces(llama, monkeypatch, layers=1)
     monkeypatch.setattr(Pace, "owed", True)
-    model = replace(llama, prefill_rate=1000.0)
+    model = replace(llama, prefill_rate=2500.0)
     wire = Wire(model)
     made = generator(model, wire, tokens_per_step=512, max_batch=8)
-    first, long = (5, 6, 7), tuple(range(3, 303))
-    group = [ask(number, tuple(range(number, number + 100)), 2) for number in (2, 3, 4)]
+    first, long = (5, 6, 7), (*range(3, 303), *range(3, 203))
+    group = [ask(number, tuple(range(number, number + 70)), 2) for number in (2, 3, 4)]
     run((made, wire), iter([[ask(1, first, 40)], *[[]] * 3, [ask(5, long, 2), *group]]))
     events = [event for frame in wire.frames if isinstance(frame, Step) for event in frame.events]
     assert [event.id for event in events if isinstance(event, Finished)] == [2, 3, 4, 1, 5]
     count = len(llama.network.layers)
-    assert found.count((99, 1)) == count and found[-count:] == [(299, 1)] * count
+    assert found.count((69, 1)) == count and found[-3 * count :] == [(499, 1)] * (3 * count)  # in three chunks
 
 
 def test_a_long_prompt_ends_though_first_tokens_come_in_every_step(
@@ -227,12 +227,15 @@ def test_a_chunk_that_is_kept_is_computed_to_its_end(llama: LanguageModel, monke
 
 
 def test_a_chunk_has_pieces_that_take_their_time() -> None:
-    """As many layers as take about so long by what the last ones took, and as count as no more than so many tokens."""
+    """As many layers as take about so long by what the last ones took, and as count as no more than so many tokens. The
+    first one is had for nothing, for what it leaves in its cache needs no attention, and says nothing of the others."""
     chunk = Chunk(100, 100, 28)
     chunk.each = 0.01
-    assert (chunk.layers(1.0, 100), chunk.layers(0.1, 100), chunk.layers(0.005, 100)) == (28, 10, 1)
-    assert (chunk.layers(1.0, 50), chunk.layers(0.1, 25), chunk.layers(1.0, 1)) == (14, 7, 1)
-    chunk.note(10, 0.9)
+    assert (chunk.layers(1.0, 100), chunk.layers(0.1, 100), chunk.layers(0.005, 100)) == (28, 11, 2)
+    assert (chunk.layers(1.0, 50), chunk.layers(0.1, 25), chunk.layers(1.0, 1)) == (15, 8, 2)
+    chunk.note(1, 0.001)
+    assert (chunk.layers(0.1, 100), chunk.layers(1.0, 50)) == (10, 14)
+    chunk.note(9, 0.899)
     assert (chunk.layers(0.1, 100), chunk.over) == (1, False)
     chunk.note(1, 0.005)
     assert chunk.layers(0.1, 100) == 20

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from mlx_serve.daemon.engine.generate.prefilling.pace import (
     AIM,
     BRIEF_STEPS,
@@ -20,6 +22,7 @@ from mlx_serve.daemon.engine.generate.prefilling.pace import (
     Freshest,
     Pace,
     Timings,
+    chunk_seconds,
 )
 
 PLAIN = 0.010
@@ -27,7 +30,7 @@ PLAIN = 0.010
 
 def paced(*steps: tuple[float, int], budget: int = 100) -> int:
     """The stretch after these steps: seconds beyond a plain decode step, and tokens of prefill beside it."""
-    pace = Pace(budget, 1000)
+    pace = Pace(budget, 2500, 99)
     pace.note_step(PLAIN, decoding=1, prefilled=0, budget=budget)
     for extra, prefilled in steps:
         pace.note_step(PLAIN + extra, decoding=1, prefilled=prefilled, budget=budget)
@@ -71,13 +74,13 @@ def test_a_small_chunk_proves_nothing() -> None:
 
 
 def test_nothing_is_known_before_a_plain_step() -> None:
-    pace = Pace(100, 1000)
+    pace = Pace(100, 2500, 99)
     pace.note_step(0.001, decoding=1, prefilled=100, budget=100)
     assert pace.stretch == 1
 
 
 def test_more_is_taken_in_when_nobody_decodes() -> None:
-    pace = Pace(64, 1000)
+    pace = Pace(64, 2500, 99)
     assert pace.budget(1) == pace.budget(30) == 64
     assert pace.budget(0) == 64 * IDLE_FACTOR and pace.budget(0, several=True) == 2 * 64 * IDLE_FACTOR
     assert pace.budget(1, several=True) == 64
@@ -87,7 +90,7 @@ def test_more_is_taken_in_when_nobody_decodes() -> None:
 
 def test_those_who_decode_keep_half_of_their_pace() -> None:
     """Whatever a piece takes, and however that scatters: in the end they had as many seconds as the pieces."""
-    pace, source = Pace(64, 1000), random.Random(1)
+    pace, source = Pace(64, 2500, 99), random.Random(1)
     pace.note_step(PLAIN, decoding=3, prefilled=0, budget=64)
     theirs = beside = 0.0
     for _ in range(400):
@@ -103,7 +106,7 @@ def test_those_who_decode_keep_half_of_their_pace() -> None:
 
 def test_a_piece_takes_as_long_as_a_step() -> None:
     """Where nobody decodes, or nobody has yet, it takes a fixed time; never more than a chunk may."""
-    pace = Pace(64, 1000)
+    pace = Pace(64, 2500, 99)
     assert pace.piece(decoding=False) == pace.piece(decoding=True) == PIECE_SECONDS
     pace.note_step(0.1, decoding=3, prefilled=0, budget=64)
     assert (pace.piece(decoding=True), pace.piece(decoding=False)) == (0.1, PIECE_SECONDS)
@@ -113,7 +116,7 @@ def test_a_piece_takes_as_long_as_a_step() -> None:
 
 
 def test_what_is_brief_is_read_at_once() -> None:
-    pace = Pace(64, 1000)
+    pace = Pace(64, 2500, 99)
     assert (pace.brief(decoding=False), pace.brief(decoding=True)) == (PIECE_SECONDS, PIECE_SECONDS)
     pace.note_step(0.1, decoding=3, prefilled=0, budget=64)
     assert pace.brief(decoding=True) == BRIEF_STEPS * 0.1
@@ -122,7 +125,7 @@ def test_what_is_brief_is_read_at_once() -> None:
 def test_short_prompts_are_read_together_as_far_as_they_are_read_at_once() -> None:
     """On a GPU that takes as long for many as for few; a slow chunk, or one of many more tokens than a step may have,
     is no reason; nor does one long prompt get more for it."""
-    pace = Pace(512, 100_000)
+    pace = Pace(512, 250_000, 99)
     pace.note_step(0.005, decoding=3, prefilled=0, budget=512)
     assert pace.budget(3, several=True) == pace.budget(3) == 512
     for tokens, seconds in ((400, 0.02), (3000, 0.9), (3000, 0.025), (7000, 0.031)):
@@ -134,7 +137,7 @@ def test_short_prompts_are_read_together_as_far_as_they_are_read_at_once() -> No
 
 
 def test_nobody_is_owed_anything_once_nobody_decodes() -> None:
-    pace = Pace(64, 1000)
+    pace = Pace(64, 2500, 99)
     pace.note_step(PLAIN, decoding=1, prefilled=0, budget=64)
     pace.note_step(1.0, decoding=1, prefilled=0, budget=64, pieces=True)
     assert pace.owed
@@ -144,7 +147,7 @@ def test_nobody_is_owed_anything_once_nobody_decodes() -> None:
 
 def test_a_kernel_that_is_compiled_is_not_repaid() -> None:
     """A piece that takes a hundred times as long as it was meant to: the next one comes some steps later."""
-    pace = Pace(64, 1000)
+    pace = Pace(64, 2500, 99)
     pace.note_step(PLAIN, decoding=1, prefilled=0, budget=64)
     pace.note_step(100 * PLAIN, decoding=1, prefilled=0, budget=64, pieces=True)
     for _ in range(8):
@@ -172,6 +175,21 @@ def test_a_chunk_fits_into_the_longest_step() -> None:
         for _ in range(12):
             allowance.note(allowance.tokens, allowance.tokens * cost)
         assert allowance.tokens * cost <= LONGEST_SECONDS or allowance.tokens == FEWEST_TOKENS
+
+
+@pytest.mark.parametrize("layers", [1, 4, 8, 30, 100])
+def test_a_layer_of_a_chunk_fits_into_a_piece(layers: int) -> None:
+    """Of which it is the least that can be: a model of few layers has shorter chunks, from the first one on."""
+    longest = chunk_seconds(layers)
+    assert longest <= LONGEST_SECONDS and longest / layers <= PIECE_SECONDS
+    pace = Pace(64, 2000.0, layers)
+    assert pace.fresh.tokens == int(2000 * longest) and abs(pace.rate - 2000) < 100
+    allowance, cost = Allowance(pace.fresh.tokens, longest), 1 / 1000  # it takes twice as long as was thought
+    for _ in range(3):
+        allowance.note(allowance.tokens, allowance.tokens * cost)
+        pace.fresh.note(pace.fresh.tokens, pace.fresh.tokens * cost)
+    assert allowance.tokens * cost <= longest * 1.001
+    assert allowance.seconds(allowance.tokens) == longest
 
 
 def test_an_allowance_follows_the_cost_of_later_tokens() -> None:
@@ -215,7 +233,7 @@ def test_a_newcomer_gets_the_best_of_the_last_first_chunks() -> None:
 
 
 def test_the_longest_step_is_remembered_and_fades() -> None:
-    pace = Pace(64, 1000)
+    pace = Pace(64, 2500, 99)
     pace.note_step(3.0, decoding=0, prefilled=64, budget=64)
     assert pace.longest == 3.0
     for _ in range(50):
@@ -225,7 +243,7 @@ def test_the_longest_step_is_remembered_and_fades() -> None:
 
 def test_a_decode_step_is_taken_off_a_chunks_time() -> None:
     """But never more than three quarters of it: the estimate may be off."""
-    pace = Pace(64, 1000)
+    pace = Pace(64, 2500, 99)
     pace.note_step(0.1, decoding=1, prefilled=0, budget=64)
     assert pace.without_decoding(0.5, 1) == 0.4
     assert pace.without_decoding(0.5, 0) == 0.5
