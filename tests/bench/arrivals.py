@@ -20,13 +20,12 @@ import random
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import aiohttp
 import servers
 from load import Stream, stream, text
 from prefix import p95
-from run import checkpoint, checkpoint_options
+from run import checkpoint, checkpoint_options, trees, turn_options
 
 SHORT_WORDS = 50
 SHORT_TOKENS = 8
@@ -153,12 +152,11 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.7, help="of the rate that closed clients reach")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--rest", type=float, default=0.0, help="seconds of rest after a load: a GPU's plans are made")
-    parser.add_argument("--against", type=Path, help="another checkout as well")
+    turn_options(parser, 0.0)
     parser.add_argument("--peer", action="store_true", help="mlx_lm.server afterwards")
     arguments = parser.parse_args()
     with checkpoint(arguments) as folder:
-        for tree in (None, arguments.against) if arguments.against else (None,):
+        for tree in trees(arguments):
             with servers.ours(folder, tree=tree) as server:
                 asyncio.run(measure(server, arguments))
         if arguments.peer:

@@ -28,7 +28,7 @@ from pathlib import Path
 import psutil
 import servers
 from load import text
-from run import checkpoint, checkpoint_options
+from run import checkpoint, checkpoint_options, trees
 
 QUIET_SECONDS = 1.0
 OTHER = "local/other"
@@ -178,8 +178,7 @@ def main() -> None:
             servers.command(server, "pull", str(arguments.swap), "--name", OTHER)
             swap(server, arguments.words, arguments.rounds)
             return
-        trees = [None] if arguments.against is None else [None, arguments.against]
-        running = [stack.enter_context(servers.ours(folder, tree=tree)) for tree in trees]
+        running = [stack.enter_context(servers.ours(folder, tree=tree)) for tree in trees(arguments)]
         each = [(server.name, rounds(server, folder, arguments.words)) for server in running]
         seen: dict[str, list[Cold]] = {name: [] for name, _ in each}
         for _ in range(arguments.rounds):

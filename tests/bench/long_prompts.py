@@ -15,7 +15,6 @@ import random
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -96,8 +95,7 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--short", type=int, default=7)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--rest", type=float, default=15.0, help="seconds of rest after the first request")
-    parser.add_argument("--against", type=Path, help="another checkout as well")
+    run.turn_options(parser, 15.0)
     parser.add_argument("--bare", type=int, metavar="TOKENS", help="only the loop, in this process")
     arguments = parser.parse_args()
     if arguments.bare:
@@ -107,7 +105,7 @@ def main() -> int:
     with run.checkpoint(arguments) as folder:
         prompt = 0
         for number in range(arguments.rounds):
-            for tree in (None, arguments.against) if arguments.against else (None,):
+            for tree in run.trees(arguments):
                 with servers.ours(folder, tree=tree) as server:
                     asyncio.run(alone(server, 20, 2, 1))
                     servers.rested(server)

@@ -14,7 +14,6 @@ import random
 import statistics
 import sys
 import time
-from pathlib import Path
 
 import aiohttp
 import run
@@ -67,10 +66,9 @@ def main() -> int:
     parser.add_argument("--words", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--answers", type=int, default=6)
-    parser.add_argument("--rest", type=float, default=2.0, help="seconds of rest after a load")
+    run.turn_options(parser, 2.0)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument("--against", type=Path, help="another checkout as well")
     parser.add_argument("--bare", type=int, metavar="TOKENS", help="only mlx-lm, in this process")
     arguments = parser.parse_args()
     if arguments.bare:
@@ -80,7 +78,7 @@ def main() -> int:
     with run.checkpoint(arguments) as folder:
         prompt = 0
         for number in range(arguments.rounds):
-            for tree in (None, arguments.against) if arguments.against else (None,):
+            for tree in run.trees(arguments):
                 with servers.ours(folder, tree=tree) as server:
                     asyncio.run(ours(server, 1, argparse.Namespace(**vars(arguments) | {"answers": 1})))
                     servers.rested(server)

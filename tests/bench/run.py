@@ -41,6 +41,17 @@ def checkpoint_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--merged", action="store_true", help="a made one has as many merges as real ones")
 
 
+def turn_options(parser: argparse.ArgumentParser, rest: float) -> None:
+    """Of benches that measure one daemon after the other: what `trees` asks, and `rest` where nothing else is said."""
+    parser.add_argument("--rest", type=float, default=rest, help="seconds of rest after a load: a GPU's plans are made")
+    parser.add_argument("--against", type=Path, help="another checkout, whose daemon is measured in turns")
+
+
+def trees(arguments: argparse.Namespace) -> list[Path | None]:
+    """As `servers.ours` takes them: this checkout, and the other one where it is given."""
+    return [None] if arguments.against is None else [None, arguments.against]
+
+
 @contextlib.contextmanager
 def checkpoint(arguments: argparse.Namespace) -> Iterator[Path]:
     """The folder that was given, or a checkpoint made for this run."""
