@@ -1,4 +1,5 @@
-"""Linear layers that multiply few rows by kernels of our own, on NVIDIA GPUs."""
+"""Linear layers, and quantized embeddings that are output layers too, that multiply few rows by kernels of our own, on
+NVIDIA GPUs."""
 
 from __future__ import annotations
 
@@ -34,12 +35,31 @@ class FewRowsQuantizedLinear(nn.QuantizedLinear):  # type: ignore[misc]
     products: Products
 
     def __call__(self, x: mx.array) -> mx.array:
-        weight, scales, biases = self["weight"], self["scales"], self["biases"]
-        if not _few(x, scales.dtype):
+        if not _few(x, self["scales"].dtype):
             plain: mx.array = super().__call__(x)
             return plain
-        result = self.products.quantized(x, weight, scales, biases, bits=self.bits, group=self.group_size)
+        result = _quantized(self, x)
         return result + self["bias"] if "bias" in self else result
+
+
+class FewRowsQuantizedEmbedding(nn.QuantizedEmbedding):  # type: ignore[misc]
+    """An embedding that MLX has quantized affinely, where it is the output layer as well. Of eight rows or more MLX
+    reads all of it for each row, and has its kernel compiled for that, which takes 17 s and more."""
+
+    products: Products
+
+    def as_linear(self, x: mx.array) -> mx.array:
+        """(…, width) to (…, entries)."""
+        if not _few(x, self["scales"].dtype):
+            plain: mx.array = super().as_linear(x)
+            return plain
+        return _quantized(self, x)
+
+
+def _quantized(layer: Any, x: mx.array) -> mx.array:
+    weight, scales, biases = layer["weight"], layer["scales"], layer["biases"]
+    products: Products = layer.products
+    return products.quantized(x, weight, scales, biases, bits=layer.bits, group=layer.group_size)
 
 
 def _few(x: mx.array, dtype: mx.Dtype) -> bool:
@@ -65,7 +85,7 @@ def prepare(network: Any, products: Products) -> None:
     for _, module in network.named_modules():
         if isinstance(module, FewRowsLinear):
             dense.add(module.weight.dtype)
-        elif isinstance(module, FewRowsQuantizedLinear):
+        elif isinstance(module, FewRowsQuantizedLinear | FewRowsQuantizedEmbedding):
             quantized.add((module.scales.dtype, module.weight.shape[0], module.bits, module.group_size))
     for dtype in dense:
         products.prepare_dense(dtype)
@@ -81,7 +101,11 @@ def undo(network: Any) -> None:
             del module.products
 
 
-_KINDS: dict[type, Any] = {nn.Linear: FewRowsLinear, nn.QuantizedLinear: FewRowsQuantizedLinear}
+_KINDS: dict[type, Any] = {
+    nn.Linear: FewRowsLinear,
+    nn.QuantizedLinear: FewRowsQuantizedLinear,
+    nn.QuantizedEmbedding: FewRowsQuantizedEmbedding,
+}
 
 
 def _fits(module: Any) -> bool:

@@ -19,7 +19,11 @@ from mlx_serve.daemon.engine.cuda import nvrtc
 from mlx_serve.daemon.engine.cuda.cubins import STAND_IN, Cubins
 from mlx_serve.daemon.engine.cuda.kernels import Kernels
 from mlx_serve.daemon.engine.cuda.nvrtc import CompilerError
-from mlx_serve.daemon.engine.cuda.product_layers import FewRowsLinear, FewRowsQuantizedLinear
+from mlx_serve.daemon.engine.cuda.product_layers import (
+    FewRowsLinear,
+    FewRowsQuantizedEmbedding,
+    FewRowsQuantizedLinear,
+)
 from mlx_serve.daemon.engine.cuda.product_source import dense, quantized
 from mlx_serve.daemon.engine.cuda.products import MOST_ROWS, ROW_TILES, Products, output_tiles, row_tiles
 from mlx_serve.daemon.engine.kernels.trial_results import TrialResults
@@ -81,6 +85,27 @@ def test_layers_take_them_for_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("products" in vars(layer) for layer in plain)
 
 
+def test_a_quantized_embedding_takes_them_where_it_is_the_output_layer() -> None:
+    """Many models have one array for both; looking tokens up stays as it is, and so do prompts and single rows."""
+    products, embedding = Computed(factor=2.0), half(nn.QuantizedEmbedding(48, 64, bits=4))
+    before = mx.array([3, 1])
+    rows, looked_up = embedding(before), embedding.as_linear(mx.eye(64, dtype=mx.bfloat16)[:3])
+    assert Kernels(products).install(nn.Sequential(embedding)) == 1
+    assert type(embedding) is FewRowsQuantizedEmbedding
+    assert mx.array_equal(embedding(before), rows)
+    for shape, factor in (((1, 1, 64), 1), ((2, 1, 64), 2), ((3, 64), 2), ((1, MOST_ROWS, 64), 2), ((1, 65, 64), 1)):
+        x = mx.broadcast_to(mx.eye(64, dtype=mx.bfloat16)[:1], shape)
+        expected = looked_up[0].astype(mx.float32) * factor
+        np.testing.assert_allclose(
+            np.array(embedding.as_linear(x).astype(mx.float32)[..., -1, :]).reshape(-1, 48)[0],
+            np.array(expected),
+            atol=0.02,
+        )
+    assert products.seen == [2, 3, MOST_ROWS]
+    Kernels(products).remove(nn.Sequential(embedding))
+    assert type(embedding) is nn.QuantizedEmbedding and "products" not in vars(embedding)
+
+
 def test_layers_that_no_kernel_can_compute_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     large = nn.Linear(64, 48, bias=False)
     large.weight = mx.zeros((5000, 4096), dtype=mx.bfloat16)
@@ -92,6 +117,8 @@ def test_layers_that_no_kernel_can_compute_stay(monkeypatch: pytest.MonkeyPatch)
         nn.QuantizedLinear(64, 48),  # scales of float32
         nn.QuantizedLinear(64, 48, group_size=32, bits=4, mode="mxfp4"),
         half(nn.Embedding(64, 48)),
+        nn.QuantizedEmbedding(64, 64),  # scales of float32
+        half(nn.QuantizedEmbedding(64, 64, bits=3)),
     ]
     kinds = [type(layer) for layer in layers]
     assert Kernels(Computed()).install(nn.Sequential(*layers)) == 0

@@ -151,7 +151,7 @@ def test_one_run_shows_the_caches_and_the_pace(folder: Path, monkeypatch: pytest
     runs: list[int] = []
     monkeypatch.setattr("mlx_lm.models.qwen3.Model.__call__", _counted(runs))
     first = bring_in(folder)
-    assert runs[0] == trial.TOKENS_ON_CPU[0] and max(runs[1:]) < 4
+    assert runs[0] == trial.TOKENS["cpu"][0] and max(runs[1:]) < 4
     monkeypatch.delattr(trial, "_run")
     second = bring_in(folder)
     for fact in ("rows", "costs", "weight_bytes", "batchable", "paddable", "ragged"):
