@@ -215,7 +215,8 @@ def help_text() -> str:
     widest = max(len(_label(command)) for command in COMMANDS)
     rows = "\n".join(f"  {_label(command).ljust(widest)}  {command.summary}" for command in COMMANDS)
     return (
-        "usage: mlx-serve COMMAND [OPTION]…\n\nServes MLX models over the HTTP APIs of OpenAI, Ollama and Anthropic.\n\n"
+        "usage: mlx-serve COMMAND [OPTION]…\n\n"
+        "Serves MLX models over the HTTP APIs of OpenAI, Ollama and Anthropic.\n\n"
         f"{rows}\n\n"
         "Every command takes --port P or --socket PATH (which daemon), --json, and --help.\n"
         "First steps: mlx-serve start, mlx-serve pull starter, mlx-serve run starter"

@@ -158,14 +158,7 @@ class Prefills:
         short = brief[prefill] or self._short(prefill)
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         try:
-            chunk, layers = prefill.chunk, 0
-            if chunk is None:
-                longest = min(self._pace.whole, budget * len(prefill.caches))
-                chunk = prefill.begin_chunk(budget if brief[prefill] else max(budget, longest))
-                behind = prefill.done > prefill.start  # where attention takes longer than in the first chunk
-                expected = prefill.allowance.seconds if behind else partial(self._expected, prefill)
-                chunk.each = expected(chunk.width) / max(1, chunk.count - 1)
-                self.tokens += chunk.tokens
+            chunk, layers = prefill.chunk or self._begin_chunk(prefill, budget, brief=brief[prefill]), 0
             if chunk.width:
                 seconds = self._pace.piece(decoding=decoding, short=short and self.blocking)
                 most = budget if decoding else chunk.tokens
@@ -179,6 +172,15 @@ class Prefills:
         self._dispatch.ahead(partial(self._launch, piece, late=self._dispatch.under_way))
         if self.blocking:
             self.settle(0)
+
+    def _begin_chunk(self, prefill: Prefill, budget: int, *, brief: bool) -> Chunk:
+        longest = min(self._pace.whole, budget * len(prefill.caches))
+        chunk = prefill.begin_chunk(budget if brief else max(budget, longest))
+        behind = prefill.done > prefill.start  # where attention takes longer than in the first chunk
+        expected = prefill.allowance.seconds(chunk.width) if behind else self._expected(prefill, chunk.width)
+        chunk.each = expected / max(1, chunk.count - 1)
+        self.tokens += chunk.tokens
+        return chunk
 
     def _launch(self, piece: Piece, *, late: bool) -> None:
         """`late`: another graph was on its way when it was made."""
