@@ -5,22 +5,16 @@ Both sides of that choice look the same to the batch.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import mlx.core as mx
-from mlx_lm.models.cache import make_prompt_cache
 
 from ..cache.capacity import UNKNOWN, Costs, rearranged
 from ..cache.rows import row_bytes
-from ..cuda.kernels import Kernels
-from ..cuda.nvrtc import CompilerError
 from ..shapes import EXACT, Shapes
-from . import compiled_layers
-from .blueprint import Uncompilable
 from .bucket import Bucket, without
 from .inputs import Inputs
 
@@ -57,64 +51,6 @@ class Forward(Protocol):
 
     @property
     def nbytes(self) -> int: ...
-
-
-CLOSE = 0.05
-"""How far logits may be apart, as a part of the greatest of them: what half precision makes of another order."""
-
-
-def ragged_works(network: Any, *, paged: bool = False) -> bool:
-    """Whether this architecture hands masks through to attention untouched, so that `Ragged` may stand in for them, be
-    it with pages."""
-    return _close(_trial(network, ragged=False), _trial(network, ragged=True, paged=paged))
-
-
-def kernels_work(network: Any, kernels: Kernels, *, ragged: bool) -> bool:
-    """Let a network use these, in place, where that gives the same; else it stays as it is. Its weights are in
-    memory."""
-    plain = _trial(network, ragged=ragged)
-    if plain is None:
-        return False
-    kernels.install(network)
-    works = _close(plain, _trial(network, ragged=ragged))
-    if not works:
-        kernels.remove(network)
-    return works
-
-
-def compiled_works(network: Any, *, ragged: bool) -> bool:
-    """Compile what decode steps do in layers, in place, where that gives the same; the weights are in memory. Where it
-    does not, or MLX is told to compile nothing, the network stays as it is."""
-    if "MLX_DISABLE_COMPILE" in os.environ:
-        return False
-    plain = _trial(network, ragged=ragged)
-    if plain is None or not compiled_layers.compile_layers(network):
-        return False
-    works = _close(plain, _trial(network, ragged=ragged))
-    if not works:
-        compiled_layers.undo(network)
-    return works
-
-
-def _trial(network: Any, *, ragged: bool, paged: bool = False) -> mx.array | None:
-    """The logits of a step of two rows, and of one of one; None where the network cannot do that."""
-    forward = BatchedForward(network, 0, ragged=ragged, paged=paged)
-    try:
-        for length in (1, 3):
-            caches = make_prompt_cache(network)
-            network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
-            forward.join(caches, [(0, length)])
-        both = forward(Inputs(mx.zeros((2, 1), dtype=mx.int32)))
-        forward.leave([0])
-        logits = mx.concatenate([both, forward(Inputs(mx.zeros((1, 1), dtype=mx.int32)))]).astype(mx.float32)
-        mx.eval(logits)
-    except (TypeError, ValueError, AttributeError, RuntimeError, Uncompilable, CompilerError):
-        return None
-    return logits
-
-
-def _close(one: mx.array | None, other: mx.array | None) -> bool:
-    return one is not None and other is not None and bool(mx.abs(one - other).max() <= CLOSE * mx.abs(one).max())
 
 
 class BatchedForward:

@@ -19,10 +19,12 @@ from ..cache.capacity import Costs, pass_bytes
 from ..cache.row_growth import row_growth
 from ..cache.rows import can_batch, paddable, row_bytes
 from ..cuda.kernels import Kernels
+from ..cuda.nvrtc import CompilerError
 from ..device import backend
 from ..kernels.trial_results import TrialResults, key
-from .compiled_layers import compile_layers
-from .forward import BatchedForward, compiled_works, kernels_work, ragged_works
+from . import compiled_layers
+from .blueprint import Uncompilable
+from .forward import BatchedForward
 from .inputs import Inputs
 
 TOKENS = {"cpu": (32, 256), "cuda": (2, 256), "metal": (2, 32, 256)}
@@ -31,6 +33,9 @@ two, and of two it would seem ten times slower than it is. On NVIDIA GPUs MLX co
 32 rows, for 33 and more, and for fewer: 17 to 27 s each, and the first of these would be for this run alone."""
 SECONDS = 0.03
 """A run that takes longer is the last: it says enough."""
+
+CLOSE = 0.05
+"""How far logits may be apart, as a part of the greatest of them: what half precision makes of another order."""
 
 COUNTS, PAGES, COMPILED, KERNELS, RATE = "counts", "pages", "compiled", "products", "rate="
 """What is found: rows of different lengths work by their counts, and with pages of their own, compiled layers give the
@@ -143,7 +148,7 @@ def _use(kernels: Kernels, network: Any, known: frozenset[str], *, counts: bool)
 
 def _compile(network: Any, *, counts: bool) -> None:
     """What `compiled_works` leaves, without a number computed: one step's graph is built, which nobody evaluates."""
-    compile_layers(network)
+    compiled_layers.compile_layers(network)
     caches = make_prompt_cache(network)
     network(mx.zeros((1, 1), dtype=mx.int32), cache=caches)
     forward = BatchedForward(network, 0, ragged=counts)
@@ -159,3 +164,60 @@ def _facts(network: Any, config: Mapping[str, Any]) -> list[str]:
     arrays = (f"{name} {array.shape} {array.dtype}" for name, array in tree_flatten(network.parameters()))
     device = str(mx.device_info().get("device_name"))
     return [json.dumps(config, sort_keys=True), backend(), device, "\n".join(modules), "\n".join(arrays)]
+
+
+# what decode steps work with
+
+
+def ragged_works(network: Any, *, paged: bool = False) -> bool:
+    """Whether this architecture hands masks through to attention untouched, so that `Ragged` may stand in for them, be
+    it with pages."""
+    return _close(_trial(network, ragged=False), _trial(network, ragged=True, paged=paged))
+
+
+def kernels_work(network: Any, kernels: Kernels, *, ragged: bool) -> bool:
+    """Let a network use these, in place, where that gives the same; else it stays as it is. Its weights are in
+    memory."""
+    plain = _trial(network, ragged=ragged)
+    if plain is None:
+        return False
+    kernels.install(network)
+    works = _close(plain, _trial(network, ragged=ragged))
+    if not works:
+        kernels.remove(network)
+    return works
+
+
+def compiled_works(network: Any, *, ragged: bool) -> bool:
+    """Compile what decode steps do in layers, in place, where that gives the same; the weights are in memory. Where it
+    does not, or MLX is told to compile nothing, the network stays as it is."""
+    if "MLX_DISABLE_COMPILE" in os.environ:
+        return False
+    plain = _trial(network, ragged=ragged)
+    if plain is None or not compiled_layers.compile_layers(network):
+        return False
+    works = _close(plain, _trial(network, ragged=ragged))
+    if not works:
+        compiled_layers.undo(network)
+    return works
+
+
+def _trial(network: Any, *, ragged: bool, paged: bool = False) -> mx.array | None:
+    """The logits of a step of two rows, and of one of one; None where the network cannot do that."""
+    forward = BatchedForward(network, 0, ragged=ragged, paged=paged)
+    try:
+        for length in (1, 3):
+            caches = make_prompt_cache(network)
+            network(mx.zeros((1, length), dtype=mx.int32), cache=caches)
+            forward.join(caches, [(0, length)])
+        both = forward(Inputs(mx.zeros((2, 1), dtype=mx.int32)))
+        forward.leave([0])
+        logits = mx.concatenate([both, forward(Inputs(mx.zeros((1, 1), dtype=mx.int32)))]).astype(mx.float32)
+        mx.eval(logits)
+    except (TypeError, ValueError, AttributeError, RuntimeError, Uncompilable, CompilerError):
+        return None
+    return logits
+
+
+def _close(one: mx.array | None, other: mx.array | None) -> bool:
+    return one is not None and other is not None and bool(mx.abs(one - other).max() <= CLOSE * mx.abs(one).max())

@@ -18,9 +18,10 @@ from mlx_serve.daemon.engine.cache.capacity import FEWEST_PAGES, MOST_MORE_PAGES
 from mlx_serve.daemon.engine.cache.paged_rows import PagedRows
 from mlx_serve.daemon.engine.cache.pages import NOBODYS, Pages
 from mlx_serve.daemon.engine.cache.ragged import Ragged
-from mlx_serve.daemon.engine.model.forward import BatchedForward, ragged_works
+from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.model.trial import ragged_works
 from mlx_serve.daemon.engine.prefix import layers
 from mlx_serve.daemon.engine.shapes import Shapes
 

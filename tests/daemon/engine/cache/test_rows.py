@@ -19,8 +19,9 @@ from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.ragged import Ragged
 from mlx_serve.daemon.engine.cache.rows import rows_like
 from mlx_serve.daemon.engine.model.bucket import without
-from mlx_serve.daemon.engine.model.forward import BatchedForward, SoloForward, ragged_works
+from mlx_serve.daemon.engine.model.forward import BatchedForward, SoloForward
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
+from mlx_serve.daemon.engine.model.trial import ragged_works
 from mlx_serve.daemon.protocol import Load
 
 MOVES = [("llama", 0), ("llama", 1), ("qwen3", 2), ("gemma3", 3), ("gemma3", 4), ("qwen3_next", 5), ("qwen3_5", 6)]

@@ -17,9 +17,10 @@ from mlx_serve.daemon.engine.cache import attention, wide_heads
 from mlx_serve.daemon.engine.cache.attention_rows import AttentionRows
 from mlx_serve.daemon.engine.cache.positions import Positions
 from mlx_serve.daemon.engine.cache.wide_heads import WideAttention, fused_alone
-from mlx_serve.daemon.engine.model.forward import BatchedForward, ragged_works
+from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.model.trial import ragged_works
 
 
 class Calls(list[tuple[int, int, bool]]):

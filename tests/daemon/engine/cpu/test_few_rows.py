@@ -16,8 +16,9 @@ from mlx_lm.utils import load_model
 from mlx_serve.daemon.engine.cpu import few_rows
 from mlx_serve.daemon.engine.cpu.few_rows import TiledEmbedding, TiledLinear, product, tile, use_tiles
 from mlx_serve.daemon.engine.model import compiled_layers
-from mlx_serve.daemon.engine.model.forward import BatchedForward, compiled_works
+from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
+from mlx_serve.daemon.engine.model.trial import compiled_works
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 8, 12, 16])

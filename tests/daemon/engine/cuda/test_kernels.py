@@ -28,8 +28,9 @@ from mlx_serve.daemon.engine.cuda.product_source import dense, quantized
 from mlx_serve.daemon.engine.cuda.products import MOST_ROWS, ROW_TILES, Products, output_tiles, row_tiles
 from mlx_serve.daemon.engine.kernels.trial_results import TrialResults
 from mlx_serve.daemon.engine.model import compiled_layers, trial
-from mlx_serve.daemon.engine.model.forward import BatchedForward, compiled_works, kernels_work
+from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
+from mlx_serve.daemon.engine.model.trial import compiled_works, kernels_work
 
 
 class Computed(Products):

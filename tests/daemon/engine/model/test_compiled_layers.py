@@ -13,9 +13,10 @@ from reference.checkpoints import NAMES
 from support.twin_rows import Twins, play
 
 from mlx_serve.daemon.engine.model import blueprint, compiled_layers
-from mlx_serve.daemon.engine.model.forward import BatchedForward, compiled_works
+from mlx_serve.daemon.engine.model.forward import BatchedForward
 from mlx_serve.daemon.engine.model.inputs import Inputs
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.model.trial import compiled_works
 
 
 @pytest.fixture
