@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mlx_serve.daemon.engine.generate import rereading, reuse
-from mlx_serve.daemon.engine.prefix import chain, known_texts, layers, prefix_cache, recording
+from mlx_serve.daemon.engine.prefix import chain, known_texts, layers, match, prefix_cache, recording
 from mlx_serve.daemon.engine.prefix.disk import block_reader, cache_layout, read_back, write_behind
 
 _MODULES = (
     *(block_reader, cache_layout, read_back, write_behind),
-    *(chain, known_texts, layers, prefix_cache, recording, rereading, reuse),
+    *(chain, known_texts, layers, match, prefix_cache, recording, rereading, reuse),
 )
 
 

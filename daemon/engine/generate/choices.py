@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...protocol import Reread
 from ..prefix.chain import Chain
-from ..prefix.prefix_cache import Match
+from ..prefix.match import Match
 from ..prompt.prompt_frames import PackedPicture
 from ..vision.picture_places import PicturePlaces
 from .sampling.scores import Scores

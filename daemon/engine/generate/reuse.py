@@ -28,7 +28,8 @@ from ..prefix.layers import (
     leaves,
     snapshot,
 )
-from ..prefix.prefix_cache import Match, PrefixCache
+from ..prefix.match import Match
+from ..prefix.prefix_cache import PrefixCache
 from ..prefix.recording import TOGETHER, Recording
 from .choices import Choices
 from .dispatch import Dispatch

@@ -4,63 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import takewhile
 
 import mlx.core as mx
 
 from .block import Block, run_bytes
 from .chain import BLOCK, Chain, end_name, packed
-from .layers import Parts, Snapshots, arrays, columns, width
+from .layers import Parts, Snapshots, arrays, width
+from .match import Match
 from .siblings import Siblings
 
 _NONE = Siblings()
 _LEAST_RUNS = 4  # pieces of memory that several blocks share, of which there must be room for so many
-
-
-@dataclass(frozen=True)
-class Match:
-    """The first `length` tokens of a sequence are in these blocks, the last of which may be used in part."""
-
-    blocks: tuple[Block, ...] = ()
-    length: int = 0
-
-    def parts(self) -> list[Parts]:
-        """The columns of `length` tokens, those of neighbours that were kept together in one part."""
-        runs: list[tuple[Parts, int, int]] = []
-        left = self.length
-        for block in self.blocks:
-            width = min(len(block), left)
-            left -= width
-            end = block.place + width
-            if runs and runs[-1][0] is block.run and runs[-1][2] == block.place:
-                runs[-1] = (block.run, runs[-1][1], end)
-            else:
-                runs.append((block.run, block.place, end))
-        return [columns(*run) for run in runs]
-
-    def same(self, other: Match) -> bool:
-        """Whether these are the same tokens after the same ones, be it in blocks that go on in different ways."""
-        if self.length != other.length or self.blocks[:-1] != other.blocks[:-1]:
-            return False
-        if not self.blocks or self.blocks[-1] is other.blocks[-1]:
-            return True
-        left = self.length - sum(map(len, self.blocks[:-1]))
-        return left < BLOCK and self.blocks[-1].beginning(left) == other.blocks[-1].beginning(left)
-
-    def cut(self, length: int) -> Match:
-        """The same of fewer tokens."""
-        if length == self.length:
-            return self
-        count, covered = 0, 0
-        while covered < length:
-            covered += len(self.blocks[count])
-            count += 1
-        return Match(self.blocks[:count], length)
-
-    @property
-    def snapshots(self) -> Snapshots:
-        return (self.blocks[-1].snapshots or ()) if self.blocks else ()
 
 
 class PrefixCache:

@@ -20,7 +20,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from ...model.inputs import Inputs
 from ...model.load import LanguageModel
 from ...prefix.layers import rebuild
-from ...prefix.prefix_cache import Match
+from ...prefix.match import Match
 from ...prefix.recording import Recording
 from ...shapes import EXACT, Shapes
 from ...vision.view import View

@@ -9,10 +9,11 @@ import pytest
 from mlx_lm.models.cache import ArraysCache
 
 from mlx_serve.daemon.engine.prefix import chain as chains
-from mlx_serve.daemon.engine.prefix import prefix_cache
+from mlx_serve.daemon.engine.prefix import match, prefix_cache
 from mlx_serve.daemon.engine.prefix.chain import Chain, packed
 from mlx_serve.daemon.engine.prefix.layers import Parts, arrays
-from mlx_serve.daemon.engine.prefix.prefix_cache import Match, PrefixCache
+from mlx_serve.daemon.engine.prefix.match import Match
+from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
 
 SIZE = 4
 
@@ -21,6 +22,7 @@ SIZE = 4
 def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chains, "BLOCK", SIZE)
     monkeypatch.setattr(prefix_cache, "BLOCK", SIZE)
+    monkeypatch.setattr(match, "BLOCK", SIZE)
 
 
 def columns(tokens: list[int]) -> Parts:
