@@ -8,6 +8,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from .dequantizing_layers import DequantizingEmbedding, DequantizingLinear
 from .products import BITS, GROUPS, KINDS, MOST_ROWS, Products
 
 MOST_BYTES = 32 << 20
@@ -29,30 +30,27 @@ class FewRowsLinear(nn.Linear):  # type: ignore[misc]
         return result + self["bias"] if "bias" in self else result
 
 
-class FewRowsQuantizedLinear(nn.QuantizedLinear):  # type: ignore[misc]
+class FewRowsQuantizedLinear(DequantizingLinear):
     """A linear layer that MLX has quantized affinely."""
 
     products: Products
 
     def __call__(self, x: mx.array) -> mx.array:
         if not _few(x, self["scales"].dtype):
-            plain: mx.array = super().__call__(x)
-            return plain
+            return super().__call__(x)
         result = _quantized(self, x)
         return result + self["bias"] if "bias" in self else result
 
 
-class FewRowsQuantizedEmbedding(nn.QuantizedEmbedding):  # type: ignore[misc]
-    """An embedding that MLX has quantized affinely, where it is the output layer as well. Of eight rows or more MLX
-    reads all of it for each row, and has its kernel compiled for that, which takes 17 s and more."""
+class FewRowsQuantizedEmbedding(DequantizingEmbedding):
+    """An embedding that MLX has quantized affinely, where it is the output layer as well."""
 
     products: Products
 
     def as_linear(self, x: mx.array) -> mx.array:
         """(…, width) to (…, entries)."""
         if not _few(x, self["scales"].dtype):
-            plain: mx.array = super().as_linear(x)
-            return plain
+            return super().as_linear(x)
         return _quantized(self, x)
 
 
@@ -67,7 +65,8 @@ def _few(x: mx.array, dtype: mx.Dtype) -> bool:
 
 
 def use_products(network: Any, products: Products) -> int:
-    """Let all layers take these products that can, in place; gives how many do. The weights have to be in memory."""
+    """Let all layers take these products that can, in place; gives how many do. The weights have to be in memory, and
+    quantized layers be of those that unpack them (`use_dequantized`)."""
     count = 0
     for _, module in network.named_modules():
         kind = _KINDS.get(type(module))
@@ -103,8 +102,8 @@ def undo(network: Any) -> None:
 
 _KINDS: dict[type, Any] = {
     nn.Linear: FewRowsLinear,
-    nn.QuantizedLinear: FewRowsQuantizedLinear,
-    nn.QuantizedEmbedding: FewRowsQuantizedEmbedding,
+    DequantizingLinear: FewRowsQuantizedLinear,
+    DequantizingEmbedding: FewRowsQuantizedEmbedding,
 }
 
 

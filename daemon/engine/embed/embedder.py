@@ -11,7 +11,6 @@ import mlx.core as mx
 import msgspec
 
 from ...protocol import Embed, Embedded, Load, Loaded
-from ..cpu.few_rows import use_tiles
 from ..device import backend
 from ..encode.decoder import CausalStates
 from ..encode.encoders import is_encoder
@@ -137,7 +136,6 @@ def load_embedder(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
             network.pop("lm_head")  # never read: vectors come from the states before it
         precision = widen(network, request.memory_limit)
         read_weights(network)
-        use_tiles(network)
         encoder: Encoder = decoder_states(network, config) if decoder else network
         facts = Facts.of(network, config)
         texts = embed_data(config, recipe, tokenizer, request.context_length)

@@ -49,7 +49,7 @@ def _code() -> bytes:
     """A digest of the engine's own modules that a decode step goes through."""
     engine = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for folder in ("cache", "cpu", "kernels", "model", "vision"):
+    for folder in ("cache", "cpu", "cuda", "kernels", "model", "vision"):
         for path in sorted(engine.joinpath(folder).glob("*.py")):
             digest.update(path.read_bytes())
     return digest.digest()

@@ -14,7 +14,6 @@ from transformers import AutoTokenizer
 from ...parameters import TABLE
 from ...protocol import Load, Loaded, Sampling
 from ..cache.capacity import Costs
-from ..cpu.few_rows import use_tiles
 from ..device import backend
 from ..kernels.trial_results import TrialResults
 from ..output.detokenize import Vocabulary
@@ -102,7 +101,6 @@ def _bring_in(network: Any, memory: int | None) -> str:
     if backend() != "cpu":  # there a product is cheap to begin, and taking its parts from one another is not
         join(network)
     read_weights(network)
-    use_tiles(network)
     return precision
 
 

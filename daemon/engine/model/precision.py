@@ -11,6 +11,8 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 
+from ..cpu.few_rows import use_tiles
+from ..cuda.dequantizing_layers import use_dequantized
 from ..device import backend
 
 _HALF = (mx.bfloat16, mx.float16)
@@ -50,13 +52,17 @@ def widen(network: Any, memory: int | None) -> str:
 
 
 def read_weights(network: Any) -> None:
-    """Bring the weights of a lazily loaded network into memory. On a CPU one after the other: of all at once, MLX would
-    hold many in half precision beside those in float32, for it allocates for the next ones while these are read."""
-    if backend() != "cpu":
-        mx.eval(network.parameters())
+    """Bring the weights of a lazily loaded network into memory, and let its layers multiply with them in the way that
+    is fastest on this device. On a CPU they are read one after the other: of all at once, MLX would hold many in half
+    precision beside those in float32, for it allocates for the next ones while these are read."""
+    if backend() == "cpu":
+        for _, array in tree_flatten(network.parameters()):
+            mx.eval(array)
+        use_tiles(network)
         return
-    for _, array in tree_flatten(network.parameters()):
-        mx.eval(array)
+    mx.eval(network.parameters())
+    if backend() == "cuda":
+        use_dequantized(network)
 
 
 def _packed(network: Any) -> Iterator[tuple[Any, Any, Any]]:

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import mlx.core as mx
 
 from ...protocol import Load, Loaded, Ranked, Rerank
-from ..cpu.few_rows import use_tiles
 from ..device import backend
 from ..encode.encoders import is_encoder
 from ..encode.facts import Facts, measured
@@ -86,7 +85,6 @@ def load_reranker(request: Load, use_tokenizer: UseTokenizer | None = None) -> t
         network = open_decoder(folder, config) if decoder else open_classifier(folder, config)
         precision = widen(network, request.memory_limit)
         read_weights(network)
-        use_tiles(network)
         facts = Facts.of(network, config)
         longest = length_limit(config, tokenizer, None, request.context_length)
         if decoder:

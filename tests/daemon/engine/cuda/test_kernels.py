@@ -17,6 +17,11 @@ from mlx_lm.utils import load_model
 from mlx_serve.daemon.engine.cuda import kernels as kernels_module
 from mlx_serve.daemon.engine.cuda import nvrtc
 from mlx_serve.daemon.engine.cuda.cubins import STAND_IN, Cubins
+from mlx_serve.daemon.engine.cuda.dequantizing_layers import (
+    DequantizingEmbedding,
+    DequantizingLinear,
+    use_dequantized,
+)
 from mlx_serve.daemon.engine.cuda.kernels import Kernels
 from mlx_serve.daemon.engine.cuda.nvrtc import CompilerError
 from mlx_serve.daemon.engine.cuda.product_layers import (
@@ -58,7 +63,9 @@ class Computed(Products):
 
 
 def half(layer: nn.Module) -> Any:
+    """As it is once a network's weights are in memory."""
     layer.set_dtype(mx.bfloat16)
+    use_dequantized(layer)
     return layer
 
 
@@ -82,7 +89,7 @@ def test_layers_take_them_for_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     plain[0](xs[1].astype(mx.float32))
     assert len(products.seen) == 6
     Kernels(products).remove(network)
-    assert [type(layer) for layer in plain] == [nn.Linear, nn.Linear, nn.QuantizedLinear]
+    assert [type(layer) for layer in plain] == [nn.Linear, nn.Linear, DequantizingLinear]
     assert not any("products" in vars(layer) for layer in plain)
 
 
@@ -104,7 +111,7 @@ def test_a_quantized_embedding_takes_them_where_it_is_the_output_layer() -> None
         )
     assert products.seen == [2, 3, MOST_ROWS]
     Kernels(products).remove(nn.Sequential(embedding))
-    assert type(embedding) is nn.QuantizedEmbedding and "products" not in vars(embedding)
+    assert type(embedding) is DequantizingEmbedding and "products" not in vars(embedding)
 
 
 def test_layers_that_no_kernel_can_compute_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +128,7 @@ def test_layers_that_no_kernel_can_compute_stay(monkeypatch: pytest.MonkeyPatch)
         nn.QuantizedEmbedding(64, 64),  # scales of float32
         half(nn.QuantizedEmbedding(64, 64, bits=3)),
     ]
+    use_dequantized(nn.Sequential(*layers))
     kinds = [type(layer) for layer in layers]
     assert Kernels(Computed()).install(nn.Sequential(*layers)) == 0
     assert [type(layer) for layer in layers] == kinds
