@@ -17,7 +17,7 @@ from .cache import attention
 from .collector import Collector
 from .cpu import stand_ins
 from .cpu.few_rows_sgemm import FewRowsSgemm
-from .device import backend, bound_pool, release_pool, wire
+from .device import backend, bound_memory, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.disk import open_disk
@@ -58,12 +58,13 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     request = mailbox.queue.get()
     if not isinstance(request, protocol.Load):
         return
+    memory = hello.device_memory if request.memory_limit is None else request.memory_limit
+    bound_memory(memory)
     with signs_of_life(mailbox):
         loaded = _load(request, mailbox, prompts)
     if loaded is None:
         return
     model, frame = loaded
-    memory = hello.device_memory if request.memory_limit is None else request.memory_limit
     if model.weight_bytes > memory:
         mailbox.send(_too_large(model.weight_bytes, memory))
         return

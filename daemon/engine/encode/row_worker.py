@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol import Ask, Count, Counted, Detokenize, Detokenized, Event, Gauges, Rejected, Started
-from ..device import bound_pool, out_of_memory
+from ..device import bound_memory, bound_pool, out_of_memory
 from ..generate.prefilling.pace import AIM, LONGEST_SECONDS, Allowance
 from ..generate.prefilling.turns import Turns
 from ..prompt.prompt_process import PromptProcess, Ready
@@ -283,6 +283,7 @@ class RowWorker:
     def limit(self, memory: int, *, tight: bool) -> None:
         """So many bytes for the weights and everything else from now on."""
         division = divide(memory, self._task.weight_bytes, tight=tight)
+        bound_memory(memory)
         bound_pool(division)
         self._memory = division.caches
 

@@ -11,7 +11,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from ...protocol import Ask, Counted, Detokenized, Event, Gauges, Rejected
 from ...protocol import Reuse as ReuseSort
 from ..cpu.threads import use_all_cores
-from ..device import backend, bound_pool
+from ..device import backend, bound_memory, bound_pool
 from ..model.load import LanguageModel
 from ..prefix.layers import by_columns, leaves
 from ..prefix.whole_state import copies_work
@@ -334,6 +334,7 @@ class Generator:
     def limit(self, memory: int, *, tight: bool) -> None:
         self._dispatch.settle()
         division = divide(memory, self._model.weight_bytes, tight=tight)
+        bound_memory(memory)
         bound_pool(division)
         if tight:
             self._reuse.clear()

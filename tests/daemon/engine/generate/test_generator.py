@@ -18,6 +18,7 @@ import pytest
 from support.engine_wire import GREEDY, Wire, ask, generator, note_yields, run
 from support.hashing_network import ROWS, TABLE, Make, answer, follow
 
+from mlx_serve.daemon.engine import device
 from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.shares import TIGHT_POOL, divide
@@ -47,6 +48,17 @@ def test_where_memory_is_tight_little_is_kept_for_later(
     wire = run(engine(), iter([[frame] for frame in limits]))
     assert calls == ["clear", TIGHT_POOL, "clear", divide(8 << 30, model.weight_bytes).pool]
     assert wire.tokens(1) == answer((5, 6, 7), 12)
+
+
+def test_mlx_holds_no_more_than_the_model_may(engine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CUDA, where it would hold all that is under way; elsewhere its own limit stays."""
+    bounds: list[int] = []
+    monkeypatch.setattr(mx, "set_memory_limit", bounds.append)
+    run(engine(), iter([[Limit(memory_limit=8 << 30)]]))
+    assert not bounds
+    monkeypatch.setattr(device, "backend", lambda: "cuda")
+    run(engine(), iter([[Limit(memory_limit=8 << 30), ask(1, (5, 6, 7))], [Limit(memory_limit=4 << 30)]]))
+    assert bounds == [8 << 30, 4 << 30]
 
 
 def test_one_request(engine: Make) -> None:
