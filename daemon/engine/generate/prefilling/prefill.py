@@ -118,8 +118,8 @@ class Prefill:
         return next(self.members(), None) is None
 
     def begin_chunk(self, budget: int) -> Chunk:
-        """Build the next chunk: at most `budget` tokens over the whole group. Nothing of it is computed before
-        `launch`. While a picture was not looked at, the next piece of that is the chunk, of no tokens, and under way.
+        """Build the next chunk: at most `budget` tokens over the whole group. Nothing of it is computed before it is
+        taken. While a picture was not looked at, the next piece of that is the chunk, of no tokens, and under way.
         """
         if self._view is not None and self._view.pending:
             self._state = self._view.begin_piece()
@@ -147,20 +147,18 @@ class Prefill:
 
     @property
     def left(self) -> int:
-        """Layers of the chunk that nobody has begun to compute."""
+        """Layers of the chunk that nobody has taken to compute them."""
         return len(self._unbegun)
 
-    def launch(self, layers: int) -> None:
-        """Start to compute so many more layers of the chunk. With the last ones the chunk is done."""
+    def take(self, layers: int) -> list[mx.array]:
+        """What is to be computed for so many more layers of the chunk. With the last ones the chunk is done."""
         self._state, self._unbegun = self._unbegun[:layers], self._unbegun[layers:]
         if not self._unbegun:
             self._state += self._scores_made
             self.done, self._scores_made, self.chunk = self._end, [], None
             if self.recording is not None:
                 self._state += self.recording.take(self.caches, self.done)
-        mx.async_eval(self._state)
-        if self.complete:
-            self.release()
+        return self._state
 
     def leave_off(self) -> None:
         """Nobody waits for the rest now: what was read is kept to its last token, but within a chunk."""

@@ -32,7 +32,7 @@ class Piece:
 
 
 class Prefills:
-    """At most one piece of a chunk is on the device at a time. `dispatch` launches it: where that is evaluating another
+    """At most one piece of a chunk is on the device at a time. `dispatch` begins it: where that is evaluating another
     graph, ahead of the next one, and when the piece is over is told by the tokens of that one. `failed` is called with
     the requests of a group that memory has run out for, once the group is gone. `blocking`: on this device most of a
     piece is computed when its launch returns. `tokens` counts what was begun of all prompts; `pieces`: whether a part
@@ -52,6 +52,7 @@ class Prefills:
         self._failed = failed
         self._dispatch = dispatch
         self._turns: Turns[Prefill] = Turns()
+        self._ending: list[Prefill] = []  # whose last piece is not known to be dispatched
         self._complete: list[Prefill] = []
         self._piece: Piece | None = None
         self.blocking = blocking
@@ -63,7 +64,7 @@ class Prefills:
         self.tokens = 0
 
     def __iter__(self) -> Iterator[Prefill]:
-        yield from [*self._turns, *self._complete]
+        yield from [*self._turns, *self._ending, *self._complete]
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -99,10 +100,10 @@ class Prefills:
 
     def drop(self, prefill: Prefill) -> None:
         prefill.release()
-        if prefill in self._complete:
-            self._complete.remove(prefill)
-        else:
+        if prefill in self._turns:
             self._turns.remove(prefill)
+        else:
+            (self._complete if prefill in self._complete else self._ending).remove(prefill)
         if self._piece is not None and self._piece.prefill is prefill:
             self._piece = None
 
@@ -163,13 +164,19 @@ class Prefills:
                 seconds = self._pace.piece(decoding=decoding, short=short and self.blocking)
                 most = budget if decoding else chunk.tokens
                 layers = min(prefill.left, chunk.count if brief[prefill] else chunk.layers(seconds, most))
+            arrays = prefill.take(layers) if layers else []
         except (MemoryError, RuntimeError) as error:
             self._fail(prefill, error)
             return
         self.pieces = self.pieces or not short
         self.launched = chunk.tokens * layers // max(1, chunk.count)
-        piece = Piece(prefill, chunk, layers, step, began, short)
-        self._dispatch.ahead(partial(self._launch, piece, late=self._dispatch.under_way))
+        self._piece = Piece(prefill, chunk, layers, step, began, short)
+        if prefill.complete:
+            self._turns.remove(prefill)
+            self._ending.append(prefill)
+        if arrays:
+            late = self._dispatch.under_way
+            self._dispatch.ahead(arrays, partial(self._begun, self._piece, late=late))
         if self.blocking:
             self.settle(0)
 
@@ -182,23 +189,23 @@ class Prefills:
         self.tokens += chunk.tokens
         return chunk
 
-    def _launch(self, piece: Piece, *, late: bool) -> None:
-        """`late`: another graph was on its way when it was made."""
+    def _begun(self, piece: Piece, began: float, error: Exception | None, *, late: bool) -> None:
+        """It is dispatched, which began at that time; or memory has run out for it. `late`: another graph was on its
+        way when it was made."""
         prefill = piece.prefill
-        if prefill not in list(self._turns):
+        if prefill not in list(self):  # it was given up meanwhile
+            if error is not None and not out_of_memory(error):
+                raise error
             return
-        if late:
-            piece = replace(piece, begun=time.monotonic())
-        try:
-            if piece.layers:
-                prefill.launch(piece.layers)
-        except (MemoryError, RuntimeError) as error:
+        if error is not None:
             self._fail(prefill, error)
             return
-        self._piece = piece
-        if prefill.complete:
-            self._turns.remove(prefill)
+        if late and self._piece is piece:
+            self._piece = replace(piece, begun=began)
+        if prefill in self._ending:
+            self._ending.remove(prefill)
             self._complete.append(prefill)
+            prefill.release()
 
     def brief(self, prefill: Prefill, budget: int, *, decoding: bool) -> bool:
         """Whether all that is left of it is read at once, for it takes little of a step that has such a budget."""

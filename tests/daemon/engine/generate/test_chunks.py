@@ -92,13 +92,13 @@ def pieces(
 ) -> list[tuple[int, int]]:
     """What is launched from now on, one a step: the tokens of its prompts, and how many layers of a chunk."""
     found: list[tuple[int, int]] = []
-    launch = Prefill.launch
+    take = Prefill.take
 
-    def noted(self: Prefill, layers: int) -> None:
-        launch(self, layers)
+    def noted(self: Prefill, layers: int) -> list[mx.array]:
         found.append((self.total, layers))
+        return take(self, layers)
 
-    monkeypatch.setattr(Prefill, "launch", noted)
+    monkeypatch.setattr(Prefill, "take", noted)
     monkeypatch.setattr(Pace, "brief", lambda pace, decoding: brief)
     monkeypatch.setattr(Pace, "owed", False)
     monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds, tokens: layers)

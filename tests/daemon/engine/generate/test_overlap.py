@@ -1,9 +1,10 @@
 """With rows in pages, steps with prompts are built while the one before is dispatched; what is evaluated for them goes
-ahead of them."""
+to the thread ahead of them."""
 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.protocol import Cancel, Rejected
+from mlx_serve.daemon.protocol import Cancel, Fatal, Rejected
 
 
 @pytest.fixture
@@ -63,19 +64,34 @@ def told(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, dispatch: Disp
     return found
 
 
-def test_prompts_are_built_beside_the_thread_and_launched_without_it(
-    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def evaluated(dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """Of each evaluation: how many arrays, and whether the thread does it."""
+    found: list[tuple[int, bool]] = []
+    real = mx.async_eval
+
+    def noted(arrays: list[mx.array]) -> None:
+        found.append((len(arrays), threading.current_thread() is not threading.main_thread()))
+        real(arrays)
+
+    monkeypatch.setattr(mx, "async_eval", noted)
+    return found
+
+
+def test_prompts_are_built_beside_the_thread_and_go_to_it(
+    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch, evaluated: list[tuple[int, bool]]
 ) -> None:
     """Chunks, rows that join and rows that leave, what is kept of them too; and the texts are what they are else."""
     blocks_of(8, monkeypatch)
-    names = ("begin_chunk", "launch")
-    chunks, launches = (told(monkeypatch, Prefill, name, dispatch) for name in names)
+    chunks, taken = (told(monkeypatch, Prefill, name, dispatch) for name in ("begin_chunk", "take"))
     joins, leaves = (told(monkeypatch, Batch, name, dispatch) for name in ("join", "leave"))
     asked = [[ask(1, (5, 6, 7), 90)], *[[]] * 5, [ask(2, LONG, 4)], *[[]] * 9, [ask(3, (9, 8, 7), 5), ask(4, LONG, 6)]]
     made, wire = run_with(model, dispatch, asked, prefixes=1 << 24)
     assert made.audit() is None
-    assert chunks.count(True) >= 2 and not any(launches)
+    assert chunks.count(True) >= 2 and taken.count(True) >= 2
     assert joins.count(True) >= 2 and leaves.count(True) >= 2
+    layers = len(model.network.layers)
+    assert any(thread for count, thread in evaluated if count >= layers)  # whole pieces, not only a step's tokens
     _, plain = run_with(model, None, asked, prefixes=1 << 24)
     assert [wire.tokens(number) for number in (1, 2, 3, 4)] == [plain.tokens(number) for number in (1, 2, 3, 4)]
 
@@ -96,14 +112,14 @@ def test_one_piece_at_a_time_and_a_step_between_two(
     monkeypatch.setattr(Prefills, "brief", lambda prefills, one, budget, decoding: one.total < 99 and not one.chunk)
     monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds, tokens: 1)
     steps: list[tuple[int, int]] = []
-    launch = Prefill.launch
+    take = Prefill.take
 
-    def noted(self: Prefill, layers: int) -> None:
+    def noted(self: Prefill, layers: int) -> list[mx.array]:
         assert self.total < 99 or made._prefills._piece is None
         steps.append((self.total, made._steps))
-        launch(self, layers)
+        return take(self, layers)
 
-    monkeypatch.setattr(Prefill, "launch", noted)
+    monkeypatch.setattr(Prefill, "take", noted)
     made, wire = engine(model, dispatch)
     run((made, wire), iter([[ask(1, (5, 6, 7), 60)], *[[]] * 5, [ask(2, LONG, 2)]]))
     pieces = [step for total, step in steps if total == 299]
@@ -112,24 +128,62 @@ def test_one_piece_at_a_time_and_a_step_between_two(
     assert len(wire.tokens(1)) == 60 and len(wire.tokens(2)) == 2
 
 
+@pytest.mark.parametrize("full", [RuntimeError("[malloc] Unable to allocate 4096 bytes"), MemoryError()])
 def test_memory_that_runs_out_ahead_of_a_step_ends_that_prompt(
-    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch, full: Exception
 ) -> None:
-    """And nobody else, be it one that is read at once: no row has joined before its prompt is launched."""
-    launch = Prefill.launch
+    """In the thread, and nobody else: the step behind it goes on, and no row has joined before its prompt is
+    dispatched. What was kept of it is gone; the same prompt can be asked for again."""
+    blocks_of(8, monkeypatch)
+    failing: list[list[mx.array]] = []
+    take, evaluate = Prefill.take, mx.async_eval
 
-    def full(self: Prefill, layers: int) -> None:
-        if self.total == 299:
-            raise RuntimeError("[malloc] Unable to allocate 4096 bytes")
-        launch(self, layers)
+    def noted(self: Prefill, layers: int) -> list[mx.array]:
+        arrays = take(self, layers)
+        if self.total == 299 and not failing:
+            failing.append(arrays)
+        return arrays
 
-    monkeypatch.setattr(Prefill, "launch", full)
+    def limited(arrays: list[mx.array]) -> None:
+        if failing and arrays is failing[0]:
+            assert threading.current_thread() is not threading.main_thread()
+            raise full
+        evaluate(arrays)
+
+    monkeypatch.setattr(Prefill, "take", noted)
+    monkeypatch.setattr(mx, "async_eval", limited)
     asked = [[ask(1, (5, 6, 7), 60)], *[[]] * 5, [ask(2, LONG, 2)], *[[]] * 4, [ask(3, (5, 6, 7), 60)]]
-    made, wire = run_with(model, dispatch, asked)
+    made, wire = run_with(model, dispatch, [*asked, [ask(4, LONG, 9)]], prefixes=1 << 24)
     last = wire.events[2][-1]
-    assert isinstance(last, Rejected) and last.code == "insufficient_memory"
+    assert failing and isinstance(last, Rejected) and last.code == "insufficient_memory"
     assert wire.tokens(1) == wire.tokens(3) and len(wire.tokens(1)) == 60
     assert made.audit() is None
+    monkeypatch.setattr(mx, "async_eval", evaluate)
+    _, plain = run_with(model, None, [[ask(1, (5, 6, 7), 60)], [ask(4, LONG, 9)]])
+    assert [wire.tokens(number) for number in (1, 4)] == [plain.tokens(number) for number in (1, 4)]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch) -> mx.array:
+    """Whoever begins to compute this fails."""
+    marker, evaluate = mx.ones(7), mx.async_eval
+
+    def checked(arrays: list[mx.array]) -> None:
+        if any(array is marker for array in arrays):
+            raise RuntimeError("an illegal memory access was encountered")
+        evaluate(arrays)
+
+    monkeypatch.setattr(mx, "async_eval", checked)
+    return marker
+
+
+def test_another_fault_of_a_piece_is_nobodys_to_hide(
+    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine ends, as with one of a step."""
+    take, broken = Prefill.take, failing(monkeypatch)
+    monkeypatch.setattr(Prefill, "take", lambda self, count: [*take(self, count), *[broken] * (self.total == 299)])
+    _, wire = run_with(model, dispatch, [[ask(1, (5, 6, 7), 60)], *[[]] * 5, [ask(2, LONG, 2)]])
+    assert isinstance(wire.frames[-1], Fatal) and "illegal memory access" in wire.frames[-1].message
 
 
 @pytest.mark.parametrize("steps", range(8))
@@ -146,20 +200,50 @@ def test_whoever_hangs_up_between_two_pieces_leaves_nothing(
     assert made.audit() is None
 
 
-def test_what_is_begun_goes_ahead_in_its_order(dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once where the thread has nothing; else when it is waited for, before the next graph is handed over."""
-    order: list[int] = []
-    real = mx.async_eval
-
-    def noted(arrays: list[mx.array]) -> None:
-        order.append(len(arrays))
-        real(arrays)
-
-    monkeypatch.setattr(mx, "async_eval", noted)
+def test_what_is_begun_goes_ahead_in_its_order(dispatch: Dispatch, evaluated: list[tuple[int, bool]]) -> None:
+    """At once where the thread has nothing; else with the next graph, or as soon as somebody waits for the thread."""
     dispatch.begin([mx.ones(1)] * 5)
-    assert order == [5]
+    assert evaluated == [(5, False)]
     dispatch.launch([mx.ones(1)])
     dispatch.begin([mx.ones(1)] * 2)
     dispatch.begin([mx.ones(1)] * 3)
-    dispatch.launch([mx.ones(1)] * 4)()
-    assert order == [5, 1, 2, 3, 4]
+    dispatch.launch([mx.ones(1)] * 4)
+    dispatch.begin([mx.ones(1)] * 6)
+    dispatch.settle()
+    assert evaluated == [(5, False), (1, True), (2, True), (3, True), (4, True), (6, False)]
+
+
+def test_what_goes_wrong_ahead_is_told_here(dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whom it was begun for, when the thread is waited for; the graph behind it is computed. Where nobody is told,
+    it is raised."""
+    heard: list[tuple[int, Exception | None]] = []
+    array, broken = mx.ones(1) + 1, failing(monkeypatch)
+
+    def listen(number: int) -> Any:
+        return lambda began, error: heard.append((number, error))
+
+    for place, one in enumerate((broken, mx.ones(1))):
+        dispatch.launch([mx.ones(1)])
+        dispatch.ahead([one], listen(place))
+        dispatched = dispatch.launch([array])
+        assert len(heard) == place
+        dispatched()
+    assert [number for number, _ in heard] == [0, 1]
+    assert isinstance(heard[0][1], RuntimeError) and heard[1][1] is None
+    assert array.item() == 2
+    dispatch.launch([mx.ones(1)])
+    dispatch.begin([broken])
+    dispatched = dispatch.launch([mx.ones(1)])
+    with pytest.raises(RuntimeError, match="illegal"):
+        dispatched()
+    dispatched()
+
+
+def test_what_another_stream_owns_is_computed_here_too(dispatch: Dispatch) -> None:
+    constant = mx.add(mx.ones(2), 1, stream=mx.new_stream(mx.default_device()))
+    heard: list[Exception | None] = []
+    other = constant * 2
+    dispatch.launch([mx.ones(1)])
+    dispatch.ahead([other], lambda began, error: heard.append(error))
+    dispatch.launch([mx.ones(1)])()
+    assert heard == [None] and other.tolist() == [4, 4]
