@@ -14,6 +14,7 @@ from support.engine_wire import Wire, ask, generator, run
 from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.generate.disk import open_disk
+from mlx_serve.daemon.engine.generate.dispatch import Dispatch
 from mlx_serve.daemon.engine.generate.engine_limits import Limits
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -61,13 +62,14 @@ class Process:
         tokens_per_step: int = 24,
         budget: int = PLENTY,
         prefixes: int = PLENTY,
+        dispatch: Dispatch | None = None,
     ) -> None:
         self.wire = Wire(model)
         files = None if folder is None else PrefixFiles(str(folder), digest, budget, bits)
         disk = None if files is None else open_disk(model, files, _HELLO)
         plain = generator(model, self.wire, prefixes=0)
         limits = Limits(max_batch=4, tokens_per_step=tokens_per_step, prefixes=0 if disk is None else prefixes)
-        self.engine = Generator(model, limits, plain._prompts, disk)
+        self.engine = Generator(model, limits, plain._prompts, disk, dispatch=dispatch)
         self.engine.pipelining.certain = (1 << 40) if pipelined else 0
         self.number = 0
 

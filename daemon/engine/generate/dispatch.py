@@ -85,16 +85,17 @@ class Dispatch:
         self._graphs.put((list(self._handed), arrays))
         return partial(self._settle_one, self._number)
 
-    def ahead(self, arrays: list[mx.array], tell: Callable[[float, Exception | None], None] | None = None) -> None:
-        """Begin to compute these before the next graph: now, or where the thread may be evaluating, with that graph.
-        Once they are dispatched, and nothing is evaluated, `tell` is called with the clock's time at which that began
-        and with what went wrong; without it that is raised to whoever waits then."""
+    def ahead(self, arrays: list[mx.array], tell: Callable[[float, Exception | None], None] | None = None) -> bool:
+        """Begin to compute these before the next graph: now, or where the thread may be evaluating, with that graph;
+        gives whether it is put off. Once they are dispatched, and nothing is evaluated, `tell` is called with the
+        clock's time at which that began and with what went wrong; without it that is raised to whoever waits then."""
         one = _Ahead(arrays, tell)
         if self._under_way:
             self._ahead.append(one)
-        else:
-            one.evaluate()
-            _tell(one)
+            return True
+        one.evaluate()
+        _tell(one)
+        return False
 
     def begin(self, arrays: list[mx.array]) -> None:
         """Begin to compute these, likewise."""

@@ -93,7 +93,11 @@ class Reuse:
         if disk is not None and self.kept is not None:
             self._store = disk.store
             writer = BlockWriter(disk.store, disk.report)
-            self._behind = WriteBehind(self.kept, writer, disk.store.key, disk.layout, disk.stream, staged=disk.staged)
+            self._behind = WriteBehind(
+                *(self.kept, writer, disk.store.key, disk.layout, disk.stream),
+                staged=disk.staged,
+                ahead=self._dispatch.ahead,
+            )
             self._back = ReadBack(self.kept, BlockReader(disk.store), disk.layout, in_place=disk.in_place, rate=rate)
 
     @property
@@ -301,7 +305,7 @@ class Reuse:
         if self._back is not None:
             self._back.after_step(decoding=decoding)
         if self._behind is not None:
-            self._behind.hand_over(computing=not rest, room=room, rest=rest, alone=self._dispatch.settle)
+            self._behind.hand_over(computing=not rest, room=room, rest=rest)
 
     def wait(self, seconds: float) -> None:
         """Nothing is computed: until the disk has come on, or for so long; at once where nothing waits for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import mlx.core as mx
 
@@ -25,7 +26,8 @@ from .disk_store import APART
 LEAST_TOKENS = 1024
 SHARE = 0.01
 _MOST_CREDIT = 0.002  # seconds
-_LEAST_CREDIT = 0.001  # less is saved up: whoever evaluates may have to wait for others first
+_LEAST_CREDIT = 0.001  # less is saved up
+_PUT_OFF = 0.00005  # seconds that a copy is held to take which another thread begins
 _ALONE = 0.005  # seconds a step where nothing is computed
 _LATER = 2  # steps
 _STEP_BYTES = 16 << 20  # of large states that are copied during a step
@@ -43,7 +45,19 @@ class _Outgoing:
         self.sizes = [one.nbytes for one in arrays]
         self.copies: list[mx.array] = []
         self.views: list[memoryview] = []
-        self.due = 0  # the step from which on its copies are there
+        self.begun = 0  # of the copies
+        self.due = 0  # the step from which on they are there
+
+
+def at_once(arrays: list[mx.array], tell: Callable[[float, Exception | None], None]) -> bool:
+    """Begin to compute these, and tell when that began and what went wrong; whether it is put off: it is not."""
+    began, problem = time.monotonic(), None
+    try:
+        mx.async_eval(arrays)
+    except (RuntimeError, MemoryError) as error:
+        problem = error
+    tell(began, problem)
+    return False
 
 
 class WriteBehind:
@@ -60,13 +74,16 @@ class WriteBehind:
         stream: mx.Stream | None = None,
         *,
         staged: bool = False,
+        ahead: Callable[[list[mx.array], Callable[[float, Exception | None], None]], bool] = at_once,
     ) -> None:
-        """Copies are made on `stream`, None: on the default one; where they are `staged`, in memory that stays."""
+        """Copies are made on `stream`, None: on the default one; where they are `staged`, in memory that stays. `ahead`
+        begins them, as `at_once` does, or puts it off: then it tells in a later step, on this thread."""
         self._kept = kept
         self._layout = layout
         self._writer = writer
         self._key = key
         self._stream = stream
+        self._ahead = ahead
         self._staging: dict[int, list[mx.array]] | None = {} if staged else None
         self._pending: deque[tuple[bytes, int]] = deque()  # names, and when they were used
         self._outgoing: deque[_Outgoing] = deque()
@@ -74,7 +91,7 @@ class WriteBehind:
         self._room: int | None = None
         self._rest = self._computing = False
         self._steps = 0
-        self._credit = 0.0
+        self._credit = self._put_off = 0.0
         self._credited = time.monotonic()
         kept.watch = self._note
 
@@ -131,12 +148,10 @@ class WriteBehind:
 
     # what goes
 
-    def hand_over(
-        self, *, computing: bool, room: int | None = None, rest: bool = False, alone: Callable[[], None] = lambda: None
-    ) -> None:
+    def hand_over(self, *, computing: bool, room: int | None = None, rest: bool = False) -> None:
         """After each step: SHARE of the time where somebody waits for the next one (`computing`), else more. Copies
         take `room` bytes at most, None: as many as wait for the disk; where nothing else is computed (`rest`) what does
-        not fit into that will not be written. `alone` is called before anything is evaluated."""
+        not fit into that will not be written."""
         self._room, self._rest, self._computing = room, rest, computing
         self._steps += 1
         self._let_go()
@@ -145,20 +160,22 @@ class WriteBehind:
         self._credited = now
         if not self.waiting or (computing and self._credit < _LEAST_CREDIT):
             return
-        alone()
         most = self._credit if computing else _ALONE
+        self._put_off = 0.0
         began = time.perf_counter()
         try:
-            while time.perf_counter() - began < most and self._advance():
+            while time.perf_counter() - began + self._put_off < most and self._advance():
                 pass
         except (RuntimeError, MemoryError):  # no memory for the copies
             self.drop()
         if computing:
-            self._credit -= time.perf_counter() - began
+            self._credit -= time.perf_counter() - began + self._put_off
 
     def finish(self, seconds: float) -> None:
         """Nothing runs any more: hand all of it over, and wait until it is written, for so long."""
         until = time.monotonic() + seconds
+        for one in self._outgoing:
+            one.begun = len(one.copies)  # looking at them begins what nobody has
         while self.waiting and (left := until - time.monotonic()) > 0:
             self.hand_over(computing=False, rest=True)
             if self.blocked:
@@ -180,12 +197,12 @@ class WriteBehind:
         for one in self._outgoing:
             if one.sources:
                 copy = self._copy(one.sources.popleft())
-                mx.async_eval(copy)
                 one.copies.append(copy)
                 one.due = self._steps + _LATER + (one.nbytes // _STEP_BYTES if self._computing else 0)
+                self._put_off += _PUT_OFF * self._ahead([copy], partial(self._begun, one))
                 return True
         oldest = self._outgoing[0] if self._outgoing else None
-        if oldest is not None and oldest.due <= self._steps:
+        if oldest is not None and oldest.due <= self._steps and oldest.begun == len(oldest.copies):
             if (place := len(oldest.views)) < len(oldest.copies):
                 oldest.views.append(view(oldest.copies[place])[: oldest.sizes[place]])
                 return True
@@ -195,6 +212,12 @@ class WriteBehind:
                 self._written[id(file)] = (file, oldest.copies)
             return True
         return self._begin_next()
+
+    def _begun(self, one: _Outgoing, began: float, error: Exception | None) -> None:
+        """A copy for this block is dispatched, or there is no memory for it."""
+        one.begun += 1
+        if error is not None:
+            self.drop()
 
     def _copy(self, array: mx.array) -> mx.array:
         if self._staging is None:

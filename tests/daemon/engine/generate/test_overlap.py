@@ -7,10 +7,12 @@ import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import pytest
+from support.disk_engine import Process
 from support.dispatch_thread import dispatch_thread
 from support.engine_wire import Wire, ask, generator, run
 from support.small_blocks import blocks_of
@@ -23,6 +25,8 @@ from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.prefix.disk import write_behind
+from mlx_serve.daemon.engine.prefix.disk.write_behind import WriteBehind
 from mlx_serve.daemon.protocol import Cancel, Fatal, Rejected
 
 
@@ -247,3 +251,27 @@ def test_what_another_stream_owns_is_computed_here_too(dispatch: Dispatch) -> No
     dispatch.ahead([other], lambda began, error: heard.append(error))
     dispatch.launch([mx.ones(1)])()
     assert heard == [None] and other.tolist() == [4, 4]
+
+
+def test_copies_for_the_disk_go_to_the_thread_too(
+    model: LanguageModel, dispatch: Dispatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing waits for it in no step; another process goes on from the files."""
+    blocks_of(8, monkeypatch, least=16)
+    monkeypatch.setattr(write_behind, "SHARE", 1.0)
+    met: list[tuple[bool, bool]] = []
+    hand_over = WriteBehind.hand_over
+
+    def noted(self: WriteBehind, **how: Any) -> None:
+        before = dispatch.under_way
+        hand_over(self, **how)
+        met.append((before, dispatch.under_way))
+
+    monkeypatch.setattr(WriteBehind, "hand_over", noted)
+    process = Process(model, tmp_path, pipelined=True, dispatch=dispatch)
+    texts, _ = process.answer(LONG, LONG[:100], count=60)
+    assert (True, True) in met and (True, False) not in met
+    dispatch.settle()
+    process.end()
+    again, cached = Process(model, tmp_path).answer(LONG, LONG[:100], count=60)
+    assert again == texts and all(cached)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -165,16 +165,72 @@ def test_staged_copies_have_the_same_memory_again(tmp_path: Path, monkeypatch: p
     made.writer.close(GUARD)
 
 
-def test_others_are_waited_for_before_anything_is_evaluated(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And only then: whoever computes is not asked where there is no time for this."""
-    clock = Clock()
+class Later:
+    """Begins what it is given when `go` is called, and then tells."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[list[mx.array], Callable[[float, Exception | None], None]]] = []
+
+    def __call__(self, arrays: list[mx.array], tell: Callable[[float, Exception | None], None]) -> bool:
+        self.given.append((arrays, tell))
+        return True
+
+    def go(self, problem: Exception | None = None) -> None:
+        given, self.given = self.given, []
+        for arrays, tell in given:
+            if problem is None:
+                mx.async_eval(arrays)  # type: ignore[no-untyped-call]
+            tell(0.0, problem)
+
+
+def test_copies_that_others_begin_are_looked_at_when_they_have(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many steps that takes."""
+    looked: list[mx.array] = []
+    real = write_behind.view
+    monkeypatch.setattr(write_behind, "view", lambda copy: looked.append(copy) or real(copy))
+    later = Later()
+    monkeypatch.setattr(written.behind, "_ahead", later)
+    written.steps(40, rest=True)
+    assert later.given and not looked
+    for _ in range(40):
+        later.go()
+        written.steps(3, rest=True)
+    assert looked and not written.behind.waiting and written.writer.flush(GUARD)
+    assert all(written.there)
+
+
+def test_copies_that_others_begin_take_of_the_time_too(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten seconds of steps they are held to take a tenth of a second at the most."""
+    monkeypatch.setattr(write_behind, "_PUT_OFF", 0.01)
+    clock, later = Clock(), Later()
     monkeypatch.setattr(write_behind, "time", clock)
+    monkeypatch.setattr(written.behind, "_ahead", later)
     written.behind._credited = 0.0
-    order: list[str] = []
-    real = written.behind._advance
-    monkeypatch.setattr(written.behind, "_advance", lambda: order.append("advance") or real())
-    for _ in range(200):
-        clock.now += 0.01
-        written.steps(1, computing=True, alone=lambda: order.append("alone"))
-    assert order[0] == "alone" and order.count("alone") <= 30 < order.count("advance") + 30
-    assert all("advance" in order[place : place + 2] for place, name in enumerate(order) if name == "alone")
+    for _ in range(100):
+        clock.now += 0.1
+        written.steps(1, computing=True)
+    assert 0 < len(later.given) <= 11
+
+
+def test_no_memory_for_copies_that_others_begin(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more is written of what there is; what comes later is."""
+    later = Later()
+    monkeypatch.setattr(written.behind, "_ahead", later)
+    written.steps(4, rest=True)
+    later.go(RuntimeError("[malloc] no memory"))
+    assert not written.behind.waiting and written.behind.nbytes == 0
+    written.steps(2, rest=True)
+    assert written.writer.flush(GUARD) and not any(written.there)
+
+
+def test_the_end_waits_for_nobody_else(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies that somebody else was to begin are begun when they are looked at."""
+    with monkeypatch.context() as patched:
+        patched.setattr(written.behind, "_ahead", Later())
+        written.steps(4, rest=True)
+    blocks = written.behind._outgoing
+    assert blocks and any(one.copies and not one.begun for one in blocks)
+    written.behind.finish(GUARD)
+    assert any(written.there)
