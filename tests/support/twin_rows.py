@@ -31,17 +31,20 @@ class Twins:
     def tokens(self, count: int) -> list[int]:
         return [self.chance.randrange(VOCABULARY) for _ in range(count)]
 
-    def join(self, *lengths: int, chunk: int = 1000, without: int | None = None) -> None:
-        """Sequences of so many tokens, prefilled side by side (padded on the right) in chunks. Row `without` of them is
-        not wanted any more."""
-        prompts = [self.tokens(length) for length in lengths]
+    def join(
+        self, *lengths: int, chunk: int = 1000, without: int | None = None, alike: int = 0, choices: int = 1
+    ) -> None:
+        """Sequences of so many tokens, of which the first `alike` are the same, prefilled side by side (padded on the
+        right) in chunks; each stands in so many rows. Row `without` of them is not wanted any more."""
+        beginning = self.tokens(alike)
+        prompts = [beginning[:length] + self.tokens(max(0, length - alike)) for length in lengths]
         caches = make_prompt_cache(self.network)
         for start in range(0, max(lengths), chunk):
             parts = [prompt[start : start + chunk] for prompt in prompts]
             width = max(map(len, parts))
             self.network(mx.array([part + [0] * (width - len(part)) for part in parts]), cache=caches)
-        wanted = [row for row in range(len(lengths)) if row != without]
-        self.forward.join(caches, [(row, lengths[row]) for row in wanted])
+        wanted = [row for row in range(len(lengths)) if row != without for _ in range(choices)]
+        self.forward.join(caches, [(row, lengths[row]) for row in wanted], 0, min(alike, *lengths, 1 << 30))
         for prompt in [prompts[row] for row in wanted]:
             self.plain.append(make_prompt_cache(self.network))
             for start in range(0, len(prompt), chunk):
@@ -71,7 +74,8 @@ def play(twins: Twins, moves: int, longest: int) -> None:
             group = chance.randint(1, 3)
             lengths = [chance.randint(1, size) if twins.model.paddable else size for _ in range(group)]
             if not isinstance(twins.forward, SoloForward):
-                twins.join(*lengths, chunk=chance.choice([5, 16, 1000]))
+                alike, choices = chance.choice([0, min(lengths)]), chance.choice([1, 1, 2])
+                twins.join(*lengths, chunk=chance.choice([5, 16, 1000]), alike=alike, choices=choices)
             else:
                 twins.join(lengths[0], chunk=chance.choice([5, 16, 1000]))
         elif kind < 0.5 and twins.plain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
@@ -53,17 +54,22 @@ class PagedRows(AttentionRows):
         return new if buffer is None else mx.concatenate([buffer, new])
 
     def join(self, row: int, source: KVCache, source_row: int, lengths: Sequence[int]) -> None:
-        """The rows have their pages already."""
-        count = needed_pages(max(lengths))
-        if not count:
+        """The rows have their pages already, and those that they have in common with others are written."""
+        if not max(lengths):
             return
-        rows = slice(source_row, source_row + len(lengths))
-        keys, values = source.keys, source.values
-        self._hold(keys, values)
-        assert self.keys is not None and self.values is not None
-        places = self._pages.first(row, lengths)
-        self.keys[places] = _in_pages(keys[rows], count)
-        self.values[places] = _in_pages(values[rows], count)
+        self._hold(source.keys, source.values)
+        for common, place in _runs(self._pages.common):
+            count = needed_pages(max(lengths[place])) - common
+            if count <= 0:
+                continue
+            rows, columns = (
+                slice(source_row + place.start, source_row + place.stop),
+                slice(common * capacity.PAGE, None),
+            )
+            pages = self._pages.first(row + place.start, lengths[place], common)
+            assert self.keys is not None and self.values is not None
+            self.keys[pages] = _in_pages(source.keys[rows, :, columns], count)
+            self.values[pages] = _in_pages(source.values[rows, :, columns], count)
 
     def columns(self, row: int, start: int, stop: int) -> tuple[mx.array, mx.array]:
         """Copies of a row's keys and values of the tokens from `start` to before `stop`, (1, heads, tokens, width)."""
@@ -94,6 +100,12 @@ class PagedRows(AttentionRows):
             have = self.keys.shape[0]  # the last ones may be for tokens that come next
             kept = mx.array([page if page < have else NOBODYS for page in self._pages.kept], dtype=mx.int32)
             self.keys, self.values = self.keys[kept], self.values[kept]
+
+
+def _runs(values: Sequence[int]) -> list[tuple[int, slice]]:
+    """Each value with the places that it stands at, one after the other."""
+    ends = [place for place in range(1, len(values)) if values[place] != values[place - 1]]
+    return [(values[first], slice(first, last)) for first, last in pairwise([0, *ends, len(values)])]
 
 
 def _in_pages(rows: mx.array, count: int) -> mx.array:

@@ -3,8 +3,9 @@
 Where attention finds a row's columns page by page, a layer's buffers are so many pages of PAGE columns each, the same
 ones in all layers of a batch, and a row has as many as its tokens need, wherever they are (Kwon et al. 2023, "Efficient
 Memory Management for Large Language Model Serving with PagedAttention"). So no row is copied because another one joins,
-is long, or leaves; only when the pages run out all are copied into more of them. Page NOBODYS is no row's: what only
-fills a batch up writes there.
+is long, or leaves; only when the pages run out all are copied into more of them. Rows that join together have the whole
+pages of what they all begin with in common: nobody writes there. Page NOBODYS is no row's: what only fills a batch up
+writes there.
 """
 
 from __future__ import annotations
@@ -22,21 +23,30 @@ NOBODYS = 0
 class Pages:
     """`rows[i]` are the pages of row i, in the order of its columns; buffers have `total` of them. `moves` counts how
     often they were moved together; `kept`: which ones of the buffers as they were before the last time stand there now.
+    `common`: how many pages each of the rows that joined last has in common with one that was there before it.
     """
 
     def __init__(self) -> None:
         self.rows: list[list[int]] = []
         self.total = self.moves = 0
         self.kept: list[int] = []
+        self.common: list[int] = []
         self._free: list[int] = []
         self._tables: dict[int, mx.array] = {}
         self._picked: dict[tuple[int, ...], slice | mx.array] = {}
         self._places: tuple[tuple[int, ...], mx.array] | None = None
 
-    def join(self, lengths: Sequence[int]) -> None:
-        """New last rows of so many tokens."""
-        self.rows += [[] for _ in lengths]
-        self.hold([*[0] * (len(self.rows) - len(lengths)), *lengths])
+    def join(self, lengths: Sequence[int], alike: int = 0, like: int | None = None) -> None:
+        """New last rows of so many tokens, of which the first `alike` are those of row `like`, None: of the first one
+        of them."""
+        before = [0] * len(self.rows)
+        self.common = []
+        for place, length in enumerate(lengths):
+            row = len(before) if like is None else like
+            whole = min(alike, length) // capacity.PAGE if row < len(self.rows) else 0
+            self.common.append(whole)
+            self.rows.append(self.rows[row][:whole] if whole else [])
+            self.hold([*before, *lengths[: place + 1]])
 
     def hold(self, lengths: Iterable[int]) -> None:
         """Each row has room for so many tokens and the next one, and keeps what it has."""
@@ -45,7 +55,7 @@ class Pages:
         if not more:
             return
         if more > len(self._free):
-            total = capacity.pages(sum(map(len, self.rows)) + more)
+            total = capacity.pages(len(_different(self.rows)) + more)
             self._free = [*range(total - 1, max(self.total, NOBODYS + 1) - 1, -1), *self._free]
             self.total = total
         for row, count in zip(self.rows, missing, strict=True):
@@ -56,20 +66,19 @@ class Pages:
     def leave(self, staying: Sequence[int]) -> None:
         """Only these rows are left, in this order. Where half of the pages are free then, the others move together."""
         left = [self.rows[row] for row in staying]
-        for row in set(range(len(self.rows))) - set(staying):
-            self._free += self.rows[row]
+        used = _different(left)
+        self._free += [page for page in _different(self.rows) if page not in used]
         self._free.sort(reverse=True)  # so that what is taken next are neighbours where it can be
         self.rows = left
         self._tables.clear()
         self._picked.clear()
-        used = sum(map(len, left))
-        total = capacity.pages(used) if used else 0
+        total = capacity.pages(len(used)) if used else 0
         if 2 * total <= self.total:
             self.moves += 1
-            self.kept = [NOBODYS, *(page for row in left for page in row)]
-            numbers = iter(range(NOBODYS + 1, total))
-            self.rows = [[next(numbers) for _ in row] for row in left]
-            self._free = list(numbers)[::-1]
+            numbers = {page: number for number, page in enumerate(used, NOBODYS + 1)}
+            self.rows = [[numbers[page] for page in row] for row in left]
+            self._free = list(range(total - 1, NOBODYS + len(used), -1))
+            self.kept = [NOBODYS, *used]
             self.kept += [NOBODYS] * (total - len(self.kept))
             self.total = total
 
@@ -82,12 +91,12 @@ class Pages:
             self._tables[rows] = mx.array(filled, dtype=mx.int32)
         return self._tables[rows]
 
-    def first(self, row: int, lengths: Sequence[int]) -> slice | mx.array:
-        """Of rows of so many tokens, from `row` on, the pages that hold them, as many a row as the longest has,
-        NOBODYS where a shorter one has no more: in a row, or int32 (pages,)."""
-        key = (row, *lengths, -1)
+    def first(self, row: int, lengths: Sequence[int], start: int = 0) -> slice | mx.array:
+        """Of rows of so many tokens, from `row` on, the pages from number `start` on that hold them, as many a row as
+        the longest has, NOBODYS where a shorter one has no more: in a row, or int32 (pages,)."""
+        key = (row, *lengths, start, -1)
         if key not in self._picked:
-            taken = [own[: needed_pages(length)] for own, length in zip(self.rows[row:], lengths, strict=False)]
+            taken = [own[start : needed_pages(length)] for own, length in zip(self.rows[row:], lengths, strict=False)]
             most = max(map(len, taken))
             self._picked[key] = _places([page for own in taken for page in own + [NOBODYS] * (most - len(own))])
         return self._picked[key]
@@ -109,6 +118,11 @@ class Pages:
         if self._places is None or self._places[0] != found:
             self._places = found, mx.array(found, dtype=mx.int32)
         return self._places[1]
+
+
+def _different(rows: Iterable[list[int]]) -> dict[int, None]:
+    """Each page once, in the order of the rows."""
+    return dict.fromkeys(page for row in rows for page in row)
 
 
 def _places(numbers: list[int]) -> slice | mx.array:

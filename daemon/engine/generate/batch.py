@@ -114,11 +114,11 @@ class Batch:
         """Whether the next launch waits for what it computes, if the same rows are in it."""
         return self._sampler.waits
 
-    def join(self, caches: list[Any], joining: list[tuple[int, Sequence]], shift: int = 0) -> None:
+    def join(self, caches: list[Any], joining: list[tuple[int, Sequence]], shift: int = 0, alike: int = 0) -> None:
         """Take sequences whose tokens but the last one are in `caches`, each with its row there. `shift`: what they add
-        to a token's place to have its position."""
+        to a token's place to have its position. All begin with the same `alike` tokens."""
         self._give_up()
-        self._forward.join(caches, [(row, sequence.length - 1) for row, sequence in joining], shift)
+        self._forward.join(caches, [(row, sequence.length - 1) for row, sequence in joining], shift, alike)
         self.sequences += [sequence for _, sequence in joining]
 
     def held(self, sequence: Sequence) -> tuple[list[Any], int]:

@@ -70,12 +70,21 @@ class Bucket:
         return self._positions.shifts[self.keys.index(key)]
 
     def join(
-        self, keys: Sequence[int], caches: list[Any], source_row: int, lengths: Sequence[int], shift: int = 0
+        self,
+        keys: Sequence[int],
+        caches: list[Any],
+        source_row: int,
+        lengths: Sequence[int],
+        shift: int = 0,
+        *,
+        alike: int = 0,
+        like: int | None = None,
     ) -> None:
-        """New last rows, one a key: those from `source_row` on of these caches, of so many tokens each."""
+        """New last rows, one a key: those from `source_row` on of these caches, of so many tokens each, of which the
+        first `alike` are those of the row with key `like`, None: of the first one of them."""
         row = self._positions.count
         if self._positions.pages is not None:
-            self._positions.pages.join(lengths)
+            self._positions.pages.join(lengths, alike, None if like is None else self.keys.index(like))
         for layer, cache in zip(self.layers, caches, strict=True):
             layer.join(row, cache, source_row, lengths)
         self.keys += keys

@@ -22,9 +22,9 @@ from .inputs import Inputs
 class Forward(Protocol):
     """Rows are dense: those that leave are replaced by the last ones, as `without` does it."""
 
-    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0) -> None:
+    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0, alike: int = 0) -> None:
         """New last rows: each a row of these plain caches, which stay as they are, and how many tokens of it. `shift`:
-        what they add to a token's place to have its position."""
+        what they add to a token's place to have its position. All of them begin with the same `alike` tokens."""
 
     def take(self, row: int) -> list[Any]:
         """A copy of what a row has, as of the last call: plain caches of mlx-lm's own classes, one a layer, of one row.
@@ -74,7 +74,7 @@ class BatchedForward:
         self._places: list[mx.array] = []
         self._order: mx.array | None = None
 
-    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0) -> None:
+    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0, alike: int = 0) -> None:
         if self._costs.row == UNKNOWN and any(length for _, length in rows):
             self._costs = replace(self._costs, row=row_bytes(caches))
         joining = dict(enumerate(rows, self._joined))
@@ -82,9 +82,12 @@ class BatchedForward:
         self._keys += joining
         groups = self._arrange({key: length for key, (_, length) in joining.items()})
         for bucket, group in zip(self._buckets, groups, strict=True):
+            like: int | None = None
             for run in _neighbours([(key, row) for key, (row, _) in joining.items() if key in group]):
                 keys = [key for key, _ in run]
-                bucket.join(keys, caches, run[0][1], [joining[key][1] for key in keys], shift)
+                lengths = [joining[key][1] for key in keys]
+                bucket.join(keys, caches, run[0][1], lengths, shift, alike=alike, like=like)
+                like = keys[0] if like is None else like
         self._index()
 
     def take(self, row: int) -> list[Any]:
@@ -204,7 +207,7 @@ class SoloForward:
         self._network = network
         self._rows: list[_Row] = []
 
-    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0) -> None:
+    def join(self, caches: list[Any], rows: Sequence[tuple[int, int]], shift: int = 0, alike: int = 0) -> None:
         for row, length in rows:
             if row != 0:
                 raise ValueError("a model without batched caches is prefilled one sequence at a time")

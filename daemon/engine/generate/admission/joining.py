@@ -45,7 +45,7 @@ class Joining:
                 occupancy = occupancy.and_rows([sequence.length])
                 joining.append((row, sequence))
             if joining:
-                self._batch.join(prefill.caches, joining, prefill.shift)
+                self._batch.join(prefill.caches, joining, prefill.shift, prefill.alike)
             for row, sequence in joining:
                 if not sequence.choice:  # the others have the same prompt
                     self._reuse.note_read(sequence, sequence.length)

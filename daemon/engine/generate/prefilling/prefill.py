@@ -31,7 +31,7 @@ from .pace import FEWEST_TOKENS, Allowance, chunk_seconds
 
 
 class Prefill:
-    """Row i of `caches` is that of `requests[i]`, for all of its choices."""
+    """Row i of `caches` is that of `requests[i]`, for all of its choices. All begin with the same `alike` tokens."""
 
     def __init__(
         self,
@@ -56,8 +56,10 @@ class Prefill:
         self.recording = recording
         self._at_once = at_once
         self._shapes = shapes if view is None and model.paddable else EXACT
+        self.alike = self.total if len(requests) == 1 else 0
         if matches and self.start:
             alike = all(match.same(matches[0]) for match in matches)
+            self.alike = max(self.alike, self.start) if alike else 0
             different = matches[:1] if alike else self._shapes.filled(matches)
             rows = [(match.parts(), match.snapshots) for match in different]
             times = self._shapes.rows(len(matches)) if len(different) == 1 else 1

@@ -59,18 +59,25 @@ def paged(model: LanguageModel, **options: Any) -> BatchedForward:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_every_row_has_pages_of_its_own(seed: int) -> None:
+def test_every_row_has_its_pages(seed: int) -> None:
     """Whatever joins, grows and leaves: as many as it needs, at their places until all are moved together, none of
-    anybody else's; and buffers are no larger than what was promised for the most that were ever needed at once."""
+    anybody else's but whole ones of what both begin with; and buffers are no larger than what was promised for the most
+    that were ever needed at once."""
     chance, found, lengths, most = random.Random(seed), Pages(), [], 0
     for _ in range(300):
         kind = chance.random()
         before, moves = [list(row) for row in found.rows], found.moves
         if kind < 0.3:
             new = [chance.randrange(90) for _ in range(chance.randint(1, 3))]
-            found.join(new)
+            alike, like = chance.choice([0, min(new)]), chance.choice([None, *range(len(lengths))])
+            if like is not None:
+                alike = min(alike, lengths[like])
+            found.join(new, alike, like)
             lengths += new
             assert found.rows[: len(before)] == before
+            first = found.rows[len(before) if like is None else like]
+            for row, common in zip(found.rows[len(before) :], found.common, strict=True):
+                assert row[:common] == first[:common] and (row is first or common == alike // capacity.PAGE)
         elif kind < 0.6:
             lengths = [length + 1 for length in lengths]
             found.hold(lengths)
@@ -83,9 +90,13 @@ def test_every_row_has_pages_of_its_own(seed: int) -> None:
                 assert found.rows == [before[row] for row in staying]
             else:
                 assert [[found.kept[page] for page in row] for row in found.rows] == [before[row] for row in staying]
-        used = [page for row in found.rows for page in row]
+        used = {page for row in found.rows for page in row}
         most = max(most, len(used))
-        assert len(set(used)) == len(used) and all(NOBODYS < page < found.total for page in used)
+        assert all(NOBODYS < page < found.total for page in used) and len(set(found._free)) == len(found._free)
+        assert used | set(found._free) == set(range(1, found.total)) and not used & set(found._free)
+        for place, (row, length) in enumerate(zip(found.rows, lengths, strict=True)):
+            others = {page for other in (*found.rows[:place], *found.rows[place + 1 :]) for page in other}
+            assert len(set(row)) == len(row) and found.place(place, length) not in others, "where it writes next"
         assert all(len(row) == needed_pages(length + 1) for row, length in zip(found.rows, lengths, strict=True))
         assert found.total <= pages(most) and (not used or 2 * pages(len(used)) > found.total or found.moves == moves)
         if lengths:
@@ -106,6 +117,28 @@ def test_neighbours_are_taken_as_such() -> None:
     found.join([39])
     assert found.rows[3] == [1, 2, 3, 16, 17]
     assert found.first(3, [39]).tolist() == [1, 2, 3, 16, 17] and found.part(3, 0, 3) == slice(1, 4)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_rows_that_begin_alike_have_whole_pages_in_common(
+    llama: LanguageModel, attention_by_pages: list[bool], ragged: bool
+) -> None:
+    """What all begin with is there once, be it of several prompts or of one that has several answers; each row has the
+    logits that it has alone, also when the first of them has left, and all have moved."""
+    twins = Twins(llama, 9, paged(llama, ragged=ragged))
+    twins.join(30, 41, 29, alike=28)
+    assert len({page for row in _pages(twins).rows for page in row}) == 3 + 1 + 3 + 1
+    twins.join(26, choices=4, alike=26)
+    assert len({page for row in _pages(twins).rows for page in row}) == 8 + 3 + 4
+    assert [len(row) for row in _pages(twins).rows] == [4, 6, 4, 4, 4, 4, 4]
+    for leaving in (0, 2, 3, 1, 1):
+        twins.step()
+        twins.leave(leaving)
+    assert _pages(twins).moves
+    for _ in range(12):
+        twins.step()
+    twins.leave(0, 1)
+    assert twins.forward.nbytes == 0
 
 
 def test_buffers_grow_seldom() -> None:

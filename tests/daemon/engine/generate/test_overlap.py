@@ -27,7 +27,7 @@ from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.disk import write_behind
 from mlx_serve.daemon.engine.prefix.disk.write_behind import WriteBehind
-from mlx_serve.daemon.protocol import Cancel, Fatal, Rejected
+from mlx_serve.daemon.protocol import Cancel, Fatal, Finished, Rejected, Sampling
 
 
 @pytest.fixture
@@ -251,6 +251,37 @@ def test_what_another_stream_owns_is_computed_here_too(dispatch: Dispatch) -> No
     dispatch.ahead([other], lambda began, error: heard.append(error))
     dispatch.launch([mx.ones(1)])()
     assert heard == [None] and other.tolist() == [4, 4]
+
+
+def test_prompts_that_begin_alike_are_once_in_the_batch(
+    model: LanguageModel, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole pages of what was known of all of them, and of a prompt with several answers; the texts are those of an
+    engine that keeps nothing and has no pages."""
+    blocks_of(8, monkeypatch)
+    alike: list[tuple[int, int]] = []
+    join = Batch.join
+
+    def noted(self: Batch, caches: list[Any], joining: list[Any], shift: int, common: int) -> None:
+        alike.append((len(joining), common))
+        join(self, caches, joining, shift, common)
+
+    monkeypatch.setattr(Batch, "join", noted)
+    beginning = LONG[:280]
+    asked = [
+        [ask(1, beginning, 4)],
+        *[[]] * 40,
+        [ask(2 + place, (*beginning, 7 + place, *LONG[:9]), 6) for place in range(3)],
+        *[[]] * 40,
+        [ask(9, LONG, 6, choices=3, sampling=Sampling(temperature=1.0, seed=4))],
+    ]
+    made, wire = run_with(model, dispatch, asked, prefixes=1 << 24)
+    assert made.audit() is None
+    assert (3, 280) in alike and (3, len(LONG) - 1) in alike
+    _, plain = run_with(replace(model, costs=replace(model.costs, paged=False)), None, asked)
+    assert [wire.tokens(number) for number in (1, 2, 3, 4)] == [plain.tokens(number) for number in (1, 2, 3, 4)]
+    ends = [[one.context for one in each.events[9] if isinstance(one, Finished)] for each in (wire, plain)]
+    assert ends[0] == ends[1] and len(set(ends[0])) == 3
 
 
 def test_copies_for_the_disk_go_to_the_thread_too(
