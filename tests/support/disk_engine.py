@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import random
@@ -64,9 +65,12 @@ class Process:
         prefixes: int = PLENTY,
         dispatch: Dispatch | None = None,
     ) -> None:
+        """With `dispatch`, files are written and read as on CUDA."""
         self.wire = Wire(model)
         files = None if folder is None else PrefixFiles(str(folder), digest, budget, bits)
         disk = None if files is None else open_disk(model, files, _HELLO)
+        if disk is not None and dispatch is not None:
+            disk = dataclasses.replace(disk, stream=None, in_place=False, staged=True)
         plain = generator(model, self.wire, prefixes=0)
         limits = Limits(max_batch=4, tokens_per_step=tokens_per_step, prefixes=0 if disk is None else prefixes)
         self.engine = Generator(model, limits, plain._prompts, disk, dispatch=dispatch)

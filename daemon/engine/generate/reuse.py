@@ -98,7 +98,12 @@ class Reuse:
                 staged=disk.staged,
                 ahead=self._dispatch.ahead,
             )
-            self._back = ReadBack(self.kept, BlockReader(disk.store), disk.layout, in_place=disk.in_place, rate=rate)
+            self._back = ReadBack(
+                *(self.kept, BlockReader(disk.store), disk.layout),
+                in_place=disk.in_place,
+                rate=rate,
+                ahead=self._dispatch.ahead,
+            )
 
     @property
     def nbytes(self) -> int:
@@ -187,7 +192,7 @@ class Reuse:
         """Whether blocks of it, or what it may begin with, are being read from files."""
         if self._back is None:
             return False
-        if self._back.reading:
+        if self._back.reading and self._back.in_place:
             self._dispatch.settle()
         going = self._back.goes_on(request.id)
         if going is None:
@@ -195,9 +200,10 @@ class Reuse:
             if request.searched or length <= LEAST_TOKENS or length - request.start < LEAST_GAIN or self._back.stuck:
                 return False
             request.searched = True
-            self._dispatch.settle()
             if not self._back.begin(request.id, request.chain, length, request.start):
                 return False
+            if self._back.in_place:
+                self._dispatch.settle()
             going = self._back.goes_on(request.id)
         if not going:
             self._find(request)

@@ -17,6 +17,7 @@ from ..layers import arrays
 from ..prefix_cache import PrefixCache
 from ..read_or_compute import Coming
 from ..recording import TOGETHER
+from .ahead import Ahead, at_once
 from .block_bytes import Landing
 from .block_reader import BlockReader, Found, Wanted
 from .block_run import BlockRun
@@ -52,8 +53,9 @@ class _Reading:
 
 
 class ReadBack:
-    """`tokens` counts those that came from the disk. `in_place`: threads write into MLX's own memory; else into
-    memory of which it makes copies. `rate`: how many tokens of a prompt this device computes in a second."""
+    """`tokens` counts those that came from the disk. `in_place`: threads write into MLX's own memory, which is computed
+    here; else into memory of which it makes copies. `rate`: how many tokens of a prompt this device computes in a
+    second. `ahead` begins what has come."""
 
     def __init__(
         self,
@@ -63,9 +65,12 @@ class ReadBack:
         *,
         in_place: bool = True,
         rate: Callable[[], float] = lambda: 0.0,
+        ahead: Ahead = at_once,
     ) -> None:
         self._kept = kept
         self._rate = rate
+        self._ahead = ahead
+        self._full = False  # there was no memory for what came
         self._reader = reader
         self._layout = layout
         # One of its own, so that nobody waits for this memory as long as a step takes.
@@ -84,6 +89,10 @@ class ReadBack:
     @property
     def reading(self) -> bool:
         return bool(self._readings)
+
+    @property
+    def in_place(self) -> bool:
+        return self._stream is not None
 
     @property
     def leaving(self) -> bool:
@@ -131,10 +140,11 @@ class ReadBack:
         if reading is None:
             return None
         try:
-            if self._advance(reading):
+            if self._advance(reading) and not self._full:
                 return True
         except (RuntimeError, MemoryError):  # no memory for what comes
             pass
+        self._full = False
         self._end_reading(number)
         return False
 
@@ -311,5 +321,8 @@ class ReadBack:
             computed += arrays((), snapshots or ())
             self.tokens += stop - reading.start
             reading.start = stop
-        mx.async_eval(computed)
+        self._ahead(computed, self._begun)
         return True
+
+    def _begun(self, began: float, error: Exception | None) -> None:
+        self._full = self._full or error is not None

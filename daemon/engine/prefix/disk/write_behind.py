@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import mlx.core as mx
@@ -17,6 +17,7 @@ from ..block import Block
 from ..chain import BLOCK, Chain
 from ..prefix_cache import PrefixCache
 from ..state_graph import Undescribed
+from .ahead import Ahead, at_once
 from .block_bytes import contents, flat, staged, staging, view
 from .block_file import BlockFile, Header
 from .block_writer import BlockWriter
@@ -27,7 +28,7 @@ LEAST_TOKENS = 1024
 SHARE = 0.01
 _MOST_CREDIT = 0.002  # seconds
 _LEAST_CREDIT = 0.001  # less is saved up
-_PUT_OFF = 0.00005  # seconds that a copy is held to take which another thread begins
+_PUT_OFF = 0.00005  # seconds that a copy is held to take which is put off
 _ALONE = 0.005  # seconds a step where nothing is computed
 _LATER = 2  # steps
 _STEP_BYTES = 16 << 20  # of large states that are copied during a step
@@ -49,17 +50,6 @@ class _Outgoing:
         self.due = 0  # the step from which on they are there
 
 
-def at_once(arrays: list[mx.array], tell: Callable[[float, Exception | None], None]) -> bool:
-    """Begin to compute these, and tell when that began and what went wrong; whether it is put off: it is not."""
-    began, problem = time.monotonic(), None
-    try:
-        mx.async_eval(arrays)
-    except (RuntimeError, MemoryError) as error:
-        problem = error
-    tell(began, problem)
-    return False
-
-
 class WriteBehind:
     """Watches what `kept` is given. Blocks of texts of more than LEAST_TOKENS tokens are written, each after the one
     that it follows, or of whole turns the states alone; not those that are none of this layout, which nobody would
@@ -74,10 +64,10 @@ class WriteBehind:
         stream: mx.Stream | None = None,
         *,
         staged: bool = False,
-        ahead: Callable[[list[mx.array], Callable[[float, Exception | None], None]], bool] = at_once,
+        ahead: Ahead = at_once,
     ) -> None:
         """Copies are made on `stream`, None: on the default one; where they are `staged`, in memory that stays. `ahead`
-        begins them, as `at_once` does, or puts it off: then it tells in a later step, on this thread."""
+        begins them."""
         self._kept = kept
         self._layout = layout
         self._writer = writer
@@ -92,6 +82,7 @@ class WriteBehind:
         self._rest = self._computing = False
         self._steps = 0
         self._credit = self._put_off = 0.0
+        self._together: list[tuple[_Outgoing, mx.array]] = []  # copies of this step that are begun as one
         self._credited = time.monotonic()
         kept.watch = self._note
 
@@ -168,6 +159,9 @@ class WriteBehind:
                 pass
         except (RuntimeError, MemoryError):  # no memory for the copies
             self.drop()
+        if together := self._together:
+            self._together = []
+            self._ahead([copy for _, copy in together], partial(self._begun, [one for one, _ in together]))
         if computing:
             self._credit -= time.perf_counter() - began + self._put_off
 
@@ -199,7 +193,10 @@ class WriteBehind:
                 copy = self._copy(one.sources.popleft())
                 one.copies.append(copy)
                 one.due = self._steps + _LATER + (one.nbytes // _STEP_BYTES if self._computing else 0)
-                self._put_off += _PUT_OFF * self._ahead([copy], partial(self._begun, one))
+                if self._put_off:
+                    self._together.append((one, copy))
+                if self._put_off or self._ahead([copy], partial(self._begun, [one])):
+                    self._put_off += _PUT_OFF
                 return True
         oldest = self._outgoing[0] if self._outgoing else None
         if oldest is not None and oldest.due <= self._steps and oldest.begun == len(oldest.copies):
@@ -213,9 +210,10 @@ class WriteBehind:
             return True
         return self._begin_next()
 
-    def _begun(self, one: _Outgoing, began: float, error: Exception | None) -> None:
-        """A copy for this block is dispatched, or there is no memory for it."""
-        one.begun += 1
+    def _begun(self, blocks: list[_Outgoing], began: float, error: Exception | None) -> None:
+        """A copy for each of these blocks is dispatched, or there is no memory for them."""
+        for one in blocks:
+            one.begun += 1
         if error is not None:
             self.drop()
 

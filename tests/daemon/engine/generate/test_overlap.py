@@ -16,6 +16,7 @@ from support.disk_engine import Process
 from support.dispatch_thread import dispatch_thread
 from support.engine_wire import Wire, ask, generator, run
 from support.small_blocks import blocks_of
+from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.generate import pipelining
 from mlx_serve.daemon.engine.generate.batch import Batch
@@ -24,8 +25,10 @@ from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.generate.prefilling.pace import Pace
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
+from mlx_serve.daemon.engine.generate.reuse import Reuse
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.disk import write_behind
+from mlx_serve.daemon.engine.prefix.disk.read_back import ReadBack
 from mlx_serve.daemon.engine.prefix.disk.write_behind import WriteBehind
 from mlx_serve.daemon.protocol import Cancel, Fatal, Finished, Rejected, Sampling
 
@@ -284,25 +287,37 @@ def test_prompts_that_begin_alike_are_once_in_the_batch(
     assert ends[0] == ends[1] and len(set(ends[0])) == 3
 
 
-def test_copies_for_the_disk_go_to_the_thread_too(
+def test_files_are_written_and_read_beside_the_thread(
     model: LanguageModel, dispatch: Dispatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Writing waits for it in no step; another process goes on from the files."""
+    """No step waits for it: copies go to it, and what has come from files; another process goes on from them while
+    somebody else has tokens."""
     blocks_of(8, monkeypatch, least=16)
     monkeypatch.setattr(write_behind, "SHARE", 1.0)
-    met: list[tuple[bool, bool]] = []
-    hand_over = WriteBehind.hand_over
+    met: dict[str, list[tuple[bool, bool]]] = {}
 
-    def noted(self: WriteBehind, **how: Any) -> None:
-        before = dispatch.under_way
-        hand_over(self, **how)
-        met.append((before, dispatch.under_way))
+    def note(owner: type, name: str) -> None:
+        real = getattr(owner, name)
 
-    monkeypatch.setattr(WriteBehind, "hand_over", noted)
+        def noted(self: Any, *arguments: Any, **options: Any) -> Any:
+            before = dispatch.under_way
+            found = real(self, *arguments, **options)
+            met.setdefault(name, []).append((before, dispatch.under_way))
+            return found
+
+        monkeypatch.setattr(owner, name, noted)
+
+    for owner, name in ((WriteBehind, "hand_over"), (Reuse, "look"), (ReadBack, "_keep")):
+        note(owner, name)
+    texts, _ = Process(model, None).answer(LONG, LONG[:100], count=60)
     process = Process(model, tmp_path, pipelined=True, dispatch=dispatch)
-    texts, _ = process.answer(LONG, LONG[:100], count=60)
-    assert (True, True) in met and (True, False) not in met
+    assert process.answer(LONG, LONG[:100], count=60)[0] == texts
     dispatch.settle()
-    process.end()
-    again, cached = Process(model, tmp_path).answer(LONG, LONG[:100], count=60)
-    assert again == texts and all(cached)
+    process.engine._reuse.close(GUARD)
+    again = Process(model, tmp_path, pipelined=True, dispatch=dispatch)
+    script: Iterator[list[Any]] = iter([[ask(1, (5, 6, 7), 90)], *[[]] * 5, [ask(2, LONG, 60)]])
+    run((again.engine, again.wire), script)
+    assert again.wire.tokens(2) == texts[0] and again.wire.finished(2).cached_tokens > 200
+    assert len(met) == 3
+    for name, pairs in met.items():
+        assert (True, True) in pairs and (True, False) not in pairs, name

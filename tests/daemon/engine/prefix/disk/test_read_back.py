@@ -16,6 +16,7 @@ from support.waiting import GUARD, wait_until
 from mlx_serve.daemon.engine.prefix import read_or_compute
 from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.disk import block_run, read_back
+from mlx_serve.daemon.engine.prefix.disk.ahead import Tell
 from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
 from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
@@ -228,6 +229,31 @@ def test_where_there_is_no_memory_a_prompt_is_read(files: Files, monkeypatch: py
     monkeypatch.setattr(Landing, "begin", begin)
     finish(back)
     assert 0 < len(kept) < BLOCKS and not back.reading
+    back.close()
+
+
+def test_memory_that_is_found_missing_later_ends_the_reading(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has come is begun by somebody else, who tells of it afterwards; the next prompt is read back."""
+    told: list[Tell] = []
+
+    def later(arrays: list[mx.array], tell: Tell) -> bool:
+        told.append(tell)
+        return True
+
+    monkeypatch.setattr(read_back, "TOGETHER", 1)
+    back, kept = files.begin(in_place=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(back, "_ahead", later)
+        while not told:
+            assert back.goes_on(1)
+            back.after_step(decoding=False)
+            back.wait(0.01)
+    told[0](0.0, RuntimeError("[malloc] no memory"))
+    assert not back.goes_on(1) and back.goes_on(1) is None and back.tokens < LENGTH
+    kept.clear()
+    back.begin(1, files.chain, LENGTH)
+    finish(back)
+    assert len(held(kept, files.chain)) == BLOCKS
     back.close()
 
 

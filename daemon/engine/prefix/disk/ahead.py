@@ -1,0 +1,27 @@
+"""How what goes to files, or comes from them, begins to be computed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import mlx.core as mx
+
+Tell: TypeAlias = Callable[[float, Exception | None], None]
+"""Hears by the clock when that began, and what went wrong."""
+
+Ahead: TypeAlias = Callable[[list[mx.array], Tell], bool]
+"""Begins to compute arrays, or puts it off, and then tells in a later step, on the same thread; gives whether it is put
+off."""
+
+
+def at_once(arrays: list[mx.array], tell: Tell) -> bool:
+    """An `Ahead` that puts nothing off."""
+    began, problem = time.monotonic(), None
+    try:
+        mx.async_eval(arrays)
+    except (RuntimeError, MemoryError) as error:
+        problem = error
+    tell(began, problem)
+    return False
