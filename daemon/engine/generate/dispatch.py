@@ -4,8 +4,9 @@ With launches as expensive as CUDA's, most of a step is MLX walking through the 
 threads run. So a second thread does that while the engine's tells the last step's tokens and builds the next graph.
 MLX has no locks for this; what two threads may do at the same time follows from its code (0.32):
 
-- Only one of them evaluates at a time: whoever else wants to calls `settle` first, or hands `ahead` what nobody waits
-  for: the thread begins that before the next graph.
+- Only one of them evaluates at a time: whoever else wants to calls `settle` first, or gives `ahead` what nobody waits
+  for: that is begun between two graphs. (Tried: by the thread, with the graph behind it. It takes the same time there,
+  and rows join a step later.)
 - Arrays belong to a stream that any thread may use (`mx.new_thread_unsafe_stream`), the default one from the start.
   What belongs to another stream and was never computed, the engine's thread computes.
 - What is read is no input of a later step: both threads would look at its event and let go of it, and reading moves its
@@ -21,9 +22,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
+from typing import TypeAlias
 
 import mlx.core as mx
 
@@ -31,36 +32,21 @@ _SWITCH_SECONDS = 0.0002  # after which Python lets the other thread run; by def
 _FOREIGN = "There is no Stream"  # what MLX says of a stream that belongs to another thread
 
 
-@dataclass
-class _Ahead:
-    """What goes ahead of a graph. `began`, by the clock, and `error` are what came of it, and told."""
-
-    arrays: list[mx.array]
-    tell: Callable[[float, Exception | None], None] | None
-    began: float = 0.0
-    error: Exception | None = None
-
-    def evaluate(self) -> None:
-        self.began, self.error = time.monotonic(), None
-        try:
-            mx.async_eval(self.arrays)
-        except Exception as caught:
-            self.error = caught
+Tell: TypeAlias = Callable[[float, float, Exception | None], None]
+"""Hears by the clock when something began to be dispatched, how many seconds that took, and what went wrong."""
 
 
 class Dispatch:
-    """At most one graph is with the thread, and what goes ahead of it. `threaded`: there is one, from the first launch
-    on."""
+    """At most one graph is with the thread. `threaded`: there is one, from the first launch on."""
 
     def __init__(self, *, threaded: bool = False) -> None:
         self.threaded = threaded
-        self._graphs: SimpleQueue[tuple[list[_Ahead], list[mx.array]] | None] = SimpleQueue()
+        self._graphs: SimpleQueue[list[mx.array] | None] = SimpleQueue()
         self._ends: SimpleQueue[Exception | None] = SimpleQueue()
         self._graph: list[mx.array] = []
-        self._handed: list[_Ahead] = []
         self._number = 0
         self._under_way = False
-        self._ahead: list[_Ahead] = []
+        self._ahead: list[tuple[list[mx.array], Tell | None]] = []
         self._thread: threading.Thread | None = None
 
     @property
@@ -71,9 +57,8 @@ class Dispatch:
     def launch(self, arrays: list[mx.array]) -> Callable[[], None]:
         """Begin to compute these, after what was launched before. Before any of them is read, the result is called:
         it waits until they are dispatched, and raises what went wrong there."""
-        self._wait()
+        self.settle()
         if not self.threaded:
-            self.settle()
             mx.async_eval(arrays)
             return _nothing
         if self._thread is None:
@@ -81,20 +66,17 @@ class Dispatch:
             self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
             self._thread.start()
         self._number += 1
-        self._graph, self._handed, self._ahead, self._under_way = arrays, self._ahead, [], True
-        self._graphs.put((list(self._handed), arrays))
+        self._graph, self._under_way = arrays, True
+        self._graphs.put(arrays)
         return partial(self._settle_one, self._number)
 
-    def ahead(self, arrays: list[mx.array], tell: Callable[[float, Exception | None], None] | None = None) -> bool:
-        """Begin to compute these before the next graph: now, or where the thread may be evaluating, with that graph;
-        gives whether it is put off. Once they are dispatched, and nothing is evaluated, `tell` is called with the
-        clock's time at which that began and with what went wrong; without it that is raised to whoever waits then."""
-        one = _Ahead(arrays, tell)
+    def ahead(self, arrays: list[mx.array], tell: Tell | None = None) -> bool:
+        """Begin to compute these before the next graph: now, or as soon as the thread is waited for where it may be
+        evaluating; gives whether it is put off. `tell` is called then; without it what goes wrong is raised."""
         if self._under_way:
-            self._ahead.append(one)
+            self._ahead.append((arrays, tell))
             return True
-        one.evaluate()
-        _tell(one)
+        _begin(arrays, tell)
         return False
 
     def begin(self, arrays: list[mx.array]) -> None:
@@ -106,28 +88,23 @@ class Dispatch:
         wrong there."""
         self._wait()
         while self._ahead:
-            one = self._ahead.pop(0)
-            one.evaluate()
-            _tell(one)
+            _begin(*self._ahead.pop(0))
 
     def _wait(self) -> None:
-        if not self._under_way:
-            return
-        error = self._ends.get()
-        graph, handed = self._graph, self._handed
-        self._graph, self._handed, self._under_way = [], [], False
-        for one in handed:
-            _tell(one)
-        if error is not None and not _foreign(error):
-            raise error
-        if error is not None:
+        if self._under_way:
+            error = self._ends.get()
+            graph, self._graph, self._under_way = self._graph, [], False
+            if error is None:
+                return
+            if not (isinstance(error, RuntimeError) and _FOREIGN in str(error)):
+                raise error
             mx.async_eval(graph)
 
     def close(self) -> None:
         """The end of the thread. Nobody waits any more for what it computes, nor for what goes wrong there."""
         if self._under_way:
             self._ends.get()
-            self._graph, self._handed, self._under_way = [], [], False
+            self._graph, self._under_way = [], False
         self._ahead.clear()
         self.threaded = False
         if self._thread is not None:
@@ -140,31 +117,26 @@ class Dispatch:
             self.settle()
 
     def _run(self) -> None:
-        while (task := self._graphs.get()) is not None:
-            handed, arrays = task
+        while (arrays := self._graphs.get()) is not None:
             error: Exception | None = None
-            while handed:
-                handed.pop(0).evaluate()
             try:
                 mx.async_eval(arrays)
             except Exception as caught:
                 error = caught
-            del task, handed, arrays  # before the other thread goes on
+            del arrays  # before the other thread goes on
             self._ends.put(error)
 
 
-def _tell(one: _Ahead) -> None:
-    """On the engine's thread: what came of it. Raises that where nobody is told."""
-    if one.error is not None and _foreign(one.error):
-        one.evaluate()
-    if one.tell is not None:
-        one.tell(one.began, one.error)
-    elif one.error is not None:
-        raise one.error
-
-
-def _foreign(error: Exception) -> bool:
-    return isinstance(error, RuntimeError) and _FOREIGN in str(error)
+def _begin(arrays: list[mx.array], tell: Tell | None) -> None:
+    began, problem = time.monotonic(), None
+    try:
+        mx.async_eval(arrays)
+    except (RuntimeError, MemoryError) as error:
+        if tell is None:
+            raise
+        problem = error
+    if tell is not None:
+        tell(began, time.monotonic() - began, problem)
 
 
 def _nothing() -> None:

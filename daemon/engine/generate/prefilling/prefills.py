@@ -189,7 +189,7 @@ class Prefills:
         self.tokens += chunk.tokens
         return chunk
 
-    def _begun(self, piece: Piece, began: float, error: Exception | None, *, late: bool) -> None:
+    def _begun(self, piece: Piece, began: float, seconds: float, error: Exception | None, *, late: bool) -> None:
         """It is dispatched, which began at that time; or memory has run out for it. `late`: another graph was on its
         way when it was made."""
         prefill = piece.prefill

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import mlx.core as mx
 
-Tell: TypeAlias = Callable[[float, Exception | None], None]
-"""Hears by the clock when that began, and what went wrong."""
+Tell: TypeAlias = Callable[[float, float, Exception | None], None]
+"""Hears by the clock when that began, how many seconds it took to begin it, and what went wrong."""
 
 Ahead: TypeAlias = Callable[[list[mx.array], Tell], bool]
 """Begins to compute arrays, or puts it off, and then tells in a later step, on the same thread; gives whether it is put
@@ -23,5 +23,5 @@ def at_once(arrays: list[mx.array], tell: Tell) -> bool:
         mx.async_eval(arrays)
     except (RuntimeError, MemoryError) as error:
         problem = error
-    tell(began, problem)
+    tell(began, time.monotonic() - began, problem)
     return False

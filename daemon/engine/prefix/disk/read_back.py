@@ -324,5 +324,5 @@ class ReadBack:
         self._ahead(computed, self._begun)
         return True
 
-    def _begun(self, began: float, error: Exception | None) -> None:
+    def _begun(self, began: float, seconds: float, error: Exception | None) -> None:
         self._full = self._full or error is not None

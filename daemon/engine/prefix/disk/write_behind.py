@@ -28,7 +28,8 @@ LEAST_TOKENS = 1024
 SHARE = 0.01
 _MOST_CREDIT = 0.002  # seconds
 _LEAST_CREDIT = 0.001  # less is saved up
-_PUT_OFF = 0.00005  # seconds that a copy is held to take which is put off
+_A_COPY = 0.0003  # seconds that one takes which is put off, until that is known
+_SMOOTHING = 0.2
 _ALONE = 0.005  # seconds a step where nothing is computed
 _LATER = 2  # steps
 _STEP_BYTES = 16 << 20  # of large states that are copied during a step
@@ -82,6 +83,7 @@ class WriteBehind:
         self._rest = self._computing = False
         self._steps = 0
         self._credit = self._put_off = 0.0
+        self._each, self._handing = _A_COPY, False
         self._together: list[tuple[_Outgoing, mx.array]] = []  # copies of this step that are begun as one
         self._credited = time.monotonic()
         kept.watch = self._note
@@ -152,7 +154,7 @@ class WriteBehind:
         if not self.waiting or (computing and self._credit < _LEAST_CREDIT):
             return
         most = self._credit if computing else _ALONE
-        self._put_off = 0.0
+        self._put_off, self._handing = 0.0, True
         began = time.perf_counter()
         try:
             while time.perf_counter() - began + self._put_off < most and self._advance():
@@ -162,8 +164,9 @@ class WriteBehind:
         if together := self._together:
             self._together = []
             self._ahead([copy for _, copy in together], partial(self._begun, [one for one, _ in together]))
+        self._handing = False
         if computing:
-            self._credit -= time.perf_counter() - began + self._put_off
+            self._credit -= time.perf_counter() - began
 
     def finish(self, seconds: float) -> None:
         """Nothing runs any more: hand all of it over, and wait until it is written, for so long."""
@@ -196,7 +199,7 @@ class WriteBehind:
                 if self._put_off:
                     self._together.append((one, copy))
                 if self._put_off or self._ahead([copy], partial(self._begun, [one])):
-                    self._put_off += _PUT_OFF
+                    self._put_off += self._each
                 return True
         oldest = self._outgoing[0] if self._outgoing else None
         if oldest is not None and oldest.due <= self._steps and oldest.begun == len(oldest.copies):
@@ -210,10 +213,13 @@ class WriteBehind:
             return True
         return self._begin_next()
 
-    def _begun(self, blocks: list[_Outgoing], began: float, error: Exception | None) -> None:
+    def _begun(self, blocks: list[_Outgoing], began: float, seconds: float, error: Exception | None) -> None:
         """A copy for each of these blocks is dispatched, or there is no memory for them."""
         for one in blocks:
             one.begun += 1
+        if not self._handing:
+            self._each += _SMOOTHING * (seconds / len(blocks) - self._each)
+            self._credit -= seconds
         if error is not None:
             self.drop()
 

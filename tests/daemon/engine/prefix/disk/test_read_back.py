@@ -248,7 +248,7 @@ def test_memory_that_is_found_missing_later_ends_the_reading(files: Files, monke
             assert back.goes_on(1)
             back.after_step(decoding=False)
             back.wait(0.01)
-    told[0](0.0, RuntimeError("[malloc] no memory"))
+    told[0](0.0, 0.0, RuntimeError("[malloc] no memory"))
     assert not back.goes_on(1) and back.goes_on(1) is None and back.tokens < LENGTH
     kept.clear()
     back.begin(1, files.chain, LENGTH)

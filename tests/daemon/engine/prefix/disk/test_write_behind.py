@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.disk import write_behind
+from mlx_serve.daemon.engine.prefix.disk.ahead import Tell
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile
 from mlx_serve.daemon.engine.prefix.disk.block_writer import BlockWriter
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
@@ -169,18 +170,20 @@ class Later:
     """Begins what it is given when `go` is called, and then tells."""
 
     def __init__(self) -> None:
-        self.given: list[tuple[list[mx.array], Callable[[float, Exception | None], None]]] = []
+        self.given: list[tuple[list[mx.array], Tell]] = []
 
-    def __call__(self, arrays: list[mx.array], tell: Callable[[float, Exception | None], None]) -> bool:
+    def __call__(self, arrays: list[mx.array], tell: Tell) -> bool:
         self.given.append((arrays, tell))
         return True
 
-    def go(self, problem: Exception | None = None) -> None:
+    def go(self, problem: Exception | None = None, each: float = 0.0) -> int:
+        """How many arrays that were; `each` took so many seconds."""
         given, self.given = self.given, []
         for arrays, tell in given:
             if problem is None:
                 mx.async_eval(arrays)  # type: ignore[no-untyped-call]
-            tell(0.0, problem)
+            tell(0.0, each * len(arrays), problem)
+        return sum(len(arrays) for arrays, _ in given)
 
 
 def test_copies_that_others_begin_are_looked_at_when_they_have(
@@ -201,17 +204,26 @@ def test_copies_that_others_begin_are_looked_at_when_they_have(
     assert all(written.there)
 
 
-def test_copies_that_others_begin_take_of_the_time_too(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten seconds of steps they are held to take a tenth of a second at the most."""
-    monkeypatch.setattr(write_behind, "_PUT_OFF", 0.01)
-    clock, later = Clock(), Later()
+@pytest.mark.parametrize("each", [0.0001, 0.0005])
+def test_copies_that_are_put_off_take_of_the_time_too(
+    written: Written, monkeypatch: pytest.MonkeyPatch, each: float
+) -> None:
+    """Whatever one takes: of ten seconds of steps a tenth of a second at the most, and not much less. Those of one step
+    are begun together."""
+    clock, later, count, most = Clock(), Later(), 0, 0
     monkeypatch.setattr(write_behind, "time", clock)
     monkeypatch.setattr(written.behind, "_ahead", later)
+    monkeypatch.setattr(PrefixCache, "block", lambda kept, name: next(iter(kept._blocks.values())))
     written.behind._credited = 0.0
-    for _ in range(100):
-        clock.now += 0.1
+    for _ in range(400):
+        written.behind._pending.extend([(b"", 0)] * 9)
+        clock.now += 0.025
         written.steps(1, computing=True)
-    assert 0 < len(later.given) <= 11
+        most = max(most, len(later.given))
+        count += later.go(each=each)
+        written.behind._outgoing.clear()
+    assert 0.3 * write_behind.SHARE < count * each / 10 < 1.5 * write_behind.SHARE
+    assert most == 2
 
 
 def test_no_memory_for_copies_that_others_begin(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
