@@ -94,7 +94,7 @@ class Process:
     @property
     def folder(self) -> Path:
         """Where its blocks are."""
-        store = self.engine._reuse._store
+        store = self.engine._reuse._files._store
         assert store is not None
         return store.folder
 

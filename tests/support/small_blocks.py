@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlx_serve.daemon.engine.generate import rereading, reuse
+from mlx_serve.daemon.engine.generate import prompts_on_disk, rereading, reuse
 from mlx_serve.daemon.engine.prefix import chain, known_texts, layers, match, prefix_cache, recording
 from mlx_serve.daemon.engine.prefix.disk import block_reader, cache_layout, read_back, write_behind
 
@@ -19,7 +19,7 @@ def blocks_of(size: int, monkeypatch: pytest.MonkeyPatch, *, least: int = 0) -> 
     for module in _MODULES:
         monkeypatch.setattr(module, "BLOCK", size)
     monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 4 * size)
-    for module in (reuse, write_behind):
+    for module in (prompts_on_disk, write_behind):
         monkeypatch.setattr(module, "LEAST_TOKENS", least)
-    for other in (rereading, reuse):
+    for other in (prompts_on_disk, rereading, reuse):
         monkeypatch.setattr(other, "LEAST_GAIN", 4)

@@ -18,7 +18,7 @@ from ..prefix.disk.disk_store import DiskStore, Numerics
 from ..prefix.disk.logit_change import measure, sample
 from ..prefix.disk.turn_store import TurnStore
 from ..prefix.layers import keepable, unknown
-from .reuse import Disk
+from .prompts_on_disk import Disk
 
 _LIBRARIES = ("mlx", "mlx-lm", "mlx-vlm")
 _ROOM = 1 << 20  # bytes of a block's file beside its tensors

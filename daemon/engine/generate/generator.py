@@ -33,7 +33,8 @@ from .memory.ledger import CacheLedger
 from .pipelining import Pipelining
 from .prefilling.pace import AIM, LONGEST_SECONDS, Pace, Timings
 from .prefilling.prefills import Prefills
-from .reuse import Disk, Reuse
+from .prompts_on_disk import Disk
+from .reuse import Reuse
 from .scheduler import Scheduler
 
 DISK_SECONDS = 0.02  # how long nobody looks into the mailbox while all wait for the disk

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 
 from ...protocol import Reuse as Sort
 from ..prefix.chain import BLOCK, Chain
-from ..prefix.disk.block_reader import BlockReader
-from ..prefix.disk.block_writer import BlockWriter
-from ..prefix.disk.cache_layout import Layout
-from ..prefix.disk.disk_store import DiskStore
-from ..prefix.disk.eight_bits import BITS
-from ..prefix.disk.read_back import ReadBack
-from ..prefix.disk.write_behind import LEAST_TOKENS, WriteBehind
 from ..prefix.layers import (
     arrays,
     by_columns,
@@ -33,24 +25,11 @@ from ..prefix.prefix_cache import PrefixCache
 from ..prefix.recording import TOGETHER, Recording
 from .choices import Choices
 from .dispatch import Dispatch
+from .prompts_on_disk import Disk, PromptsOnDisk
 from .rereading import LEAST_GAIN, Rereading
 from .sequence import Sequence as Generated
 
 FORESEEN = 64  # waiting requests that are looked at; those behind them wait
-
-
-@dataclass(frozen=True)
-class Disk:
-    """Where blocks are kept beyond memory. `report` gets a sentence when no more is written; copies for the disk are
-    made on `stream`, None: on the one where everything is computed; `staged` as in WriteBehind, `in_place` as in
-    ReadBack."""
-
-    store: DiskStore
-    layout: Layout
-    report: Callable[[str], None]
-    stream: mx.Stream | None = None
-    in_place: bool = True
-    staged: bool = False
 
 
 class Reuse:
@@ -87,23 +66,9 @@ class Reuse:
         self._windows = known and any(has_window(leaf) for leaf in leaves(caches))
         self.hits = self.saved = 0
         self._rereading = Rereading(self.kept, self.sort, self._grain)
-        self._store: DiskStore | None = None
-        self._behind: WriteBehind | None = None
-        self._back: ReadBack | None = None
+        self._files: PromptsOnDisk | None = None
         if disk is not None and self.kept is not None:
-            self._store = disk.store
-            writer = BlockWriter(disk.store, disk.report)
-            self._behind = WriteBehind(
-                *(self.kept, writer, disk.store.key, disk.layout, disk.stream),
-                staged=disk.staged,
-                ahead=self._dispatch.ahead,
-            )
-            self._back = ReadBack(
-                *(self.kept, BlockReader(disk.store), disk.layout),
-                in_place=disk.in_place,
-                rate=rate,
-                ahead=self._dispatch.ahead,
-            )
+            self._files = PromptsOnDisk(disk, self.kept, self._dispatch, rate)
 
     @property
     def nbytes(self) -> int:
@@ -116,43 +81,40 @@ class Reuse:
     @property
     def disk_bytes(self) -> int:
         """Of this model's files."""
-        return 0 if self._store is None else self._store.nbytes
+        return 0 if self._files is None else self._files.nbytes
 
     @property
     def file_bits(self) -> int | None:
         """As in Loaded."""
-        return BITS if self._store is not None and self._store.packed else None
+        return None if self._files is None else self._files.bits
 
     @property
     def disk_tokens(self) -> int:
         """Tokens that were read back from files."""
-        return 0 if self._back is None else self._back.tokens
+        return 0 if self._files is None else self._files.tokens
 
     @property
     def copied(self) -> int:
         """Bytes of memory that hold what is to be written, or will."""
-        return 0 if self._behind is None else self._behind.nbytes + self._behind.staging_bytes
+        return 0 if self._files is None else self._files.copied
 
     def limit(self, most: int | None) -> None:
         """What is kept, with what comes from files, may take so many bytes at the moment."""
         if self.kept is not None and most is not None:
-            coming = 0
-            if self._back is not None:
-                self._back.limit(most)
-                coming = self._back.nbytes
+            coming = 0 if self._files is None else self._files.limit(most)
             self.kept.shrink(max(0, most - coming))
 
     def clear(self) -> None:
         self._dispatch.settle()
         if self.kept is not None:
             self.kept.clear()
-        if self._behind is not None:
-            self._behind.drop()
+        if self._files is not None:
+            self._files.drop()
 
     def forget(self, number: int) -> None:
         """Nobody waits any more for what is read from files for this request."""
-        if self._back is not None:
-            self._back.forget(number)
+        if self._files is not None:
+            self._files.forget(number)
 
     # before a prompt is read
 
@@ -171,7 +133,9 @@ class Reuse:
             if request.deferred or not request.reusable:
                 continue
             self._find(request)
-            request.deferred = self._waits(request, coming) or self._comes(request)
+            request.deferred = self._waits(request, coming) or (
+                self._files is not None and self._files.comes(request, self._find)
+            )
             if not request.deferred:
                 names = request.chain.names(request.length - 1)
                 coming.update(dict.fromkeys(names, (request.chain, request.length - 1, None)))
@@ -187,27 +151,6 @@ class Reuse:
         if common < request.start + LEAST_GAIN:
             return False
         return recording is None or recording.want(common // self._grain * self._grain)
-
-    def _comes(self, request: Choices) -> bool:
-        """Whether blocks of it, or what it may begin with, are being read from files."""
-        if self._back is None:
-            return False
-        if self._back.reading and self._back.in_place:
-            self._dispatch.settle()
-        going = self._back.goes_on(request.id)
-        if going is None:
-            length = request.length - 1
-            if request.searched or length <= LEAST_TOKENS or length - request.start < LEAST_GAIN or self._back.stuck:
-                return False
-            request.searched = True
-            if not self._back.begin(request.id, request.chain, length, request.start):
-                return False
-            if self._back.in_place:
-                self._dispatch.settle()
-            going = self._back.goes_on(request.id)
-        if not going:
-            self._find(request)
-        return bool(going)
 
     def _find(self, request: Choices) -> None:
         assert self.kept is not None
@@ -228,15 +171,15 @@ class Reuse:
         """What each request of a group need not read, as long for all of them, and who keeps what they read. Says of
         each why it is not more."""
         for request in group:
-            slow = self._back is not None and self._back.gave_up(request.id)
+            slow = self._files is not None and self._files.gave_up(request.id)
             request.reread = self._rereading.why(request, slow=slow)
         if self.kept is None:
             return [Match() for _ in group], None
         matches = [request.match for request in group]
         for request, match in zip(group, matches, strict=True):
             self.kept.touch(match)
-            if self._behind is not None:
-                self._behind.touch(match.blocks)
+            if self._files is not None:
+                self._files.touch(match.blocks)
             new = [sequence for sequence in request.waiting if sequence.admitted is None]
             if match.length and new:
                 self.hits += 1
@@ -291,9 +234,9 @@ class Reuse:
             new = self.kept.add_run(chain, start, stop, parts, after)
             if new:
                 added += arrays(parts, after or ())
-            if self._behind is not None:
+            if self._files is not None:
                 for block, end in new:
-                    self._behind.note(block, chain, end)
+                    self._files.note(block, chain, end)
             start = stop
         if added:
             self._dispatch.begin(added)
@@ -303,26 +246,20 @@ class Reuse:
     @property
     def unwritten(self) -> bool:
         """Whether `write` has something to do, or memory for files is to be let go."""
-        return (self._behind is not None and self._behind.waiting) or (self._back is not None and self._back.leaving)
+        return self._files is not None and self._files.unwritten
 
     def write(self, *, decoding: bool, room: int | None, rest: bool) -> None:
         """After each step: a little of what is to be written. `decoding`: others wait for the next token; `rest`:
         nobody computes anything. Copies take no more than `room` bytes."""
-        if self._back is not None:
-            self._back.after_step(decoding=decoding)
-        if self._behind is not None:
-            self._behind.hand_over(computing=not rest, room=room, rest=rest)
+        if self._files is not None:
+            self._files.write(decoding=decoding, room=room, rest=rest)
 
     def wait(self, seconds: float) -> None:
         """Nothing is computed: until the disk has come on, or for so long; at once where nothing waits for it."""
-        if self._back is not None and (self._back.reading or self._back.leaving):
-            self._back.wait(seconds)
-        elif self._behind is not None and self._behind.blocked:
-            self._behind.wait(seconds)
+        if self._files is not None:
+            self._files.wait(seconds)
 
     def close(self, seconds: float) -> None:
         """Write what is left, within so many seconds."""
-        if self._behind is not None:
-            self._behind.finish(seconds)
-        if self._back is not None:
-            self._back.close()
+        if self._files is not None:
+            self._files.close(seconds)

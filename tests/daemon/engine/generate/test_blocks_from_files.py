@@ -169,7 +169,7 @@ def test_a_prompt_that_is_cancelled_while_its_files_are_read(loaded: Loaded, pro
     process(model).answer(prompt)
     new = process(model)
     run((new.engine, new.wire), iter([[ask(1, prompt)], [Cancel(id=1)], []]))
-    back = new.engine._reuse._back
+    back = new.engine._reuse._files._back
     assert back is not None and not back.reading and not new.wire.deltas(1)
     run((new.engine, new.wire), iter([[ask(2, prompt)]]))
     assert new.wire.tokens(2) == Process(model, None).answer(prompt)[0][0]

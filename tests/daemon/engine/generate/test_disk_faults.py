@@ -156,7 +156,8 @@ def test_a_disk_that_does_not_answer(
     monkeypatch.setattr(read_back, "_STUCK_SECONDS", 0.05)
     monkeypatch.setattr(DiskStore, "read", read)
     assert stuck.answer(PROMPT) == (expected(model, PROMPT), [0])
-    back = stuck.engine._reuse._back
+    assert stuck.engine._reuse._files is not None
+    back = stuck.engine._reuse._files._back
     assert back is not None and back.stuck
     other = tokens(7 * SIZE, 6)
     assert stuck.answer(other) == (expected(model, other), [0])
@@ -200,7 +201,8 @@ def test_what_is_swept_and_used_again_is_written_again(model: LanguageModel, beg
     for path in one.folder.iterdir():
         path.unlink()
     one.answer(PROMPT)
-    behind = one.engine._reuse._behind
+    assert one.engine._reuse._files is not None
+    behind = one.engine._reuse._files._behind
     assert behind is not None and behind._writer.flush(GUARD)
     one.engine.step()
     one.end()

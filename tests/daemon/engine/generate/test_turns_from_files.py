@@ -180,7 +180,7 @@ def test_a_conversation_of_many_turns(made: Made, begin: Begin) -> None:
 
 
 def turns(process: Process) -> list[tuple[int, bytes]]:
-    store = process.engine._reuse._store
+    store = process.engine._reuse._files._store
     assert isinstance(store, TurnStore)
     return store.turns()
 
@@ -233,7 +233,7 @@ def test_a_state_of_another_network_is_a_miss(made: Made, begin: Begin) -> None:
     other = begin("deepseek_v41")
     answer(other, PROMPT)
     other.end()
-    key, store = first.folder.name, first.engine._reuse._store
+    key, store = first.folder.name, first.engine._reuse._files._store
     assert isinstance(store, TurnStore)
     length, name = turns(first)[0]
     file = store.read(name)
@@ -328,7 +328,7 @@ def test_they_stay_within_the_budget(made: Made, begin: Begin) -> None:
 
 
 def flush(process: Process) -> None:
-    behind = process.engine._reuse._behind
+    behind = process.engine._reuse._files._behind
     assert behind is not None
     while process.engine._reuse.unwritten or process.engine._reuse.copied:
         process.engine.step()
@@ -373,7 +373,7 @@ def test_where_memory_is_copied(in_place: bool, made: Made, begin: Begin) -> Non
     """As on CUDA, where threads do not write into MLX's own memory."""
     _, text = written(begin)
     new = begin()
-    back = new.engine._reuse._back
+    back = new.engine._reuse._files._back
     assert back is not None and back._stream is not None
     if not in_place:
         back._stream = None
@@ -419,7 +419,7 @@ def test_a_disk_that_does_not_answer(made: Made, begin: Begin, monkeypatch: pyte
     monkeypatch.setattr(read_back, "_STUCK_SECONDS", 0.05)
     monkeypatch.setattr(TurnStore, "header", header)
     assert answer(stuck, PROMPT) == (expected(made, PROMPT), 0)
-    back = stuck.engine._reuse._back
+    back = stuck.engine._reuse._files._back
     assert back is not None and back.stuck
     other = tokens(7 * SIZE, 6)
     assert answer(stuck, other) == (expected(made, other), 0)
@@ -431,7 +431,7 @@ def test_a_prompt_that_is_cancelled_while_its_turn_is_read(made: Made, begin: Be
     _, text = written(begin)
     new = begin()
     run((new.engine, new.wire), iter([[ask(1, (*text, 1), COUNT), Cancel(id=1)]]))
-    back = new.engine._reuse._back
+    back = new.engine._reuse._files._back
     assert back is not None and not back.reading and new.engine.idle and new.engine.audit() is None
     new.number = 1
     assert answer(new, (*text, 1)) == (expected(made, (*text, 1)), len(text) - 1)
