@@ -5,51 +5,29 @@ MLX's thread, which takes them in in their order, a little in each step. A promp
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 
 import mlx.core as mx
 
+from ..ahead import Ahead, at_once
 from ..chain import BLOCK, Chain
 from ..layers import arrays
 from ..prefix_cache import PrefixCache
 from ..read_or_compute import Coming
 from ..recording import TOGETHER
-from .ahead import Ahead, at_once
 from .block_bytes import Landing
 from .block_reader import BlockReader, Found, Wanted
 from .block_run import BlockRun
 from .cache_layout import Layout
+from .file_reading import Reading
 
 _RUNS = 2
 _RUN_BYTES = 96 << 20
 _BESIDE = 0.0015  # seconds a step where others decode, of all prompts together, and what one array takes
 _ALONE = 0.01
 _STUCK_SECONDS = 10.0
-
-
-class _Reading:
-    """One prompt's."""
-
-    def __init__(self, number: int, chain: Chain, wanted: Wanted, found: Future[tuple[Found, ...]]) -> None:
-        self.number = number
-        self.chain = chain
-        self.wanted = wanted
-        self.start = wanted.start
-        self.found: Future[tuple[Found, ...]] | None = found
-        self.names: frozenset[bytes] = frozenset()  # of what is read
-        self.left: deque[Found] = deque()
-        self.runs: deque[BlockRun] = deque()
-        self.done = 0
-        self.moved = time.monotonic()
-        self.coming = Coming(self.moved)
-
-    @property
-    def futures(self) -> list[Future[object]]:
-        found: list[Future[object]] = [self.found] if self.found is not None else []  # type: ignore[list-item]
-        return found + [future for run in self.runs for future in run.files]  # type: ignore[misc]
 
 
 class ReadBack:
@@ -75,7 +53,7 @@ class ReadBack:
         self._layout = layout
         # One of its own, so that nobody waits for this memory as long as a step takes.
         self._stream = mx.new_stream(mx.cpu) if in_place else None
-        self._readings: dict[int, _Reading] = {}
+        self._readings: dict[int, Reading] = {}
         self._stuck: list[Future[object]] = []
         self._left: list[BlockRun] = []  # which nobody waits for, but threads still fill
         self._left_at = 0.0
@@ -163,7 +141,7 @@ class ReadBack:
         )
         if not (wanted.names or (wanted.needs_ends and not turns)):
             return False
-        self._readings[number] = _Reading(number, chain, wanted, self._reader.find(wanted))
+        self._readings[number] = Reading(number, chain, wanted, self._reader.find(wanted))
         return True
 
     def gave_up(self, number: int) -> bool:
@@ -181,13 +159,13 @@ class ReadBack:
     def close(self) -> None:
         self._reader.close()
 
-    def _leave(self, reading: _Reading) -> None:
+    def _leave(self, reading: Reading) -> None:
         for future in reading.futures:
             future.cancel()
         self._left += [run for run in reading.runs if run.busy]
         self._left_at = time.monotonic()
 
-    def _advance(self, reading: _Reading) -> bool:
+    def _advance(self, reading: Reading) -> bool:
         """Whether more is to come."""
         if reading.found is not None:
             if not reading.found.done():
@@ -219,7 +197,7 @@ class ReadBack:
         block = self._kept.block(found.name)
         return block is not None and (block.snapshots is not None or not found.tensors)
 
-    def _take_over(self, reading: _Reading, found: tuple[Found, ...]) -> None:
+    def _take_over(self, reading: Reading, found: tuple[Found, ...]) -> None:
         """What was found is to be read, but for what another one has brought meanwhile."""
         reading.found = None
         reading.coming = Coming(time.monotonic())
@@ -228,7 +206,7 @@ class ReadBack:
             reading.start += reading.left.popleft().tokens
         reading.names = frozenset(one.name for one in reading.left)
 
-    def _begin(self, reading: _Reading) -> bool:
+    def _begin(self, reading: Reading) -> bool:
         """A little of what comes before a run is read; whether there was anything to do."""
         run = reading.runs[-1] if reading.runs else None
         if run is None or run.files:
@@ -242,7 +220,7 @@ class ReadBack:
             return True
         return run.prepare(self._reader, self._steps, decoding=self._decoding)
 
-    def _next(self, reading: _Reading) -> list[Found]:
+    def _next(self, reading: Reading) -> list[Found]:
         """Those that come together, as many as there is memory for; where nothing else takes it and it is not even for
         one, the rest is not read."""
         room = self._kept.limit if self._room is None else min(self._kept.limit, self._room)
@@ -259,7 +237,7 @@ class ReadBack:
             found.append(reading.left.popleft())
         return found
 
-    def _take(self, reading: _Reading) -> bool:
+    def _take(self, reading: Reading) -> bool:
         """A little of what has come; whether there was anything."""
         run = reading.runs[0] if reading.runs else None
         if run is None or not run.files or run.over:
@@ -271,7 +249,7 @@ class ReadBack:
             return False
         return self._end(reading, run) if run.complete else True
 
-    def _end(self, reading: _Reading, run: BlockRun) -> bool:
+    def _end(self, reading: Reading, run: BlockRun) -> bool:
         """Keep what has come of a run."""
         whole = not run.restored or self._keep(reading, run)
         if run.broken and self._kept.whole_turns:
@@ -292,20 +270,20 @@ class ReadBack:
             self._slow.add(reading.number)
         return True
 
-    def _find_shorter(self, reading: _Reading, tokens: int) -> None:
+    def _find_shorter(self, reading: Reading, tokens: int) -> None:
         """A state is not what it should be; one after fewer tokens may be."""
         reading.wanted = replace(reading.wanted, tokens=reading.wanted.tokens[: tokens - 1])
         reading.found = self._reader.find(reading.wanted)
         reading.runs.clear()
         reading.done, reading.moved = 0, time.monotonic()
 
-    def _is_patient(self, reading: _Reading) -> bool:
+    def _is_patient(self, reading: Reading) -> bool:
         if time.monotonic() - reading.moved < _STUCK_SECONDS:
             return True
         self._stuck += reading.futures
         return False
 
-    def _keep(self, reading: _Reading, run: BlockRun) -> bool:
+    def _keep(self, reading: Reading, run: BlockRun) -> bool:
         """Take in what is ready, whole neighbours in one piece of memory. Whether all of it is kept."""
         parts = run.parts()
         computed = arrays(parts)

@@ -13,11 +13,11 @@ from functools import partial
 
 import mlx.core as mx
 
+from ..ahead import Ahead, at_once
 from ..block import Block
 from ..chain import BLOCK, Chain
 from ..prefix_cache import PrefixCache
 from ..state_graph import Undescribed
-from .ahead import Ahead, at_once
 from .block_bytes import contents, flat, staged, staging, view
 from .block_file import BlockFile, Header
 from .block_writer import BlockWriter

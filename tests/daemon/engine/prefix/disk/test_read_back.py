@@ -14,9 +14,9 @@ from support.small_blocks import blocks_of
 from support.waiting import GUARD, wait_until
 
 from mlx_serve.daemon.engine.prefix import read_or_compute
+from mlx_serve.daemon.engine.prefix.ahead import Tell
 from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.disk import block_run, read_back
-from mlx_serve.daemon.engine.prefix.disk.ahead import Tell
 from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
 from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout

@@ -13,9 +13,9 @@ from mlx_lm.models.cache import KVCache
 from support.small_blocks import blocks_of
 from support.waiting import GUARD
 
+from mlx_serve.daemon.engine.prefix.ahead import Tell
 from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.disk import write_behind
-from mlx_serve.daemon.engine.prefix.disk.ahead import Tell
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile
 from mlx_serve.daemon.engine.prefix.disk.block_writer import BlockWriter
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
