@@ -31,7 +31,7 @@ from .engine_limits import Limits
 from .memory.cache_memory import CacheMemory
 from .memory.ledger import CacheLedger
 from .pipelining import Pipelining
-from .prefilling.pace import AIM, LONGEST_SECONDS, Pace, Timings
+from .prefilling.pace import AIM, LONGEST_SECONDS, Pace, Share, Timings
 from .prefilling.prefills import Prefills
 from .prompts_on_disk import Disk
 from .reuse import Reuse
@@ -179,7 +179,7 @@ class Generator:
         if not (steady or self._overlaps):
             self._dispatch.settle()
         before, launched_at = self._launch, self._launched_at
-        began, computing = time.monotonic(), self._prefills.computing
+        began = time.monotonic()
         decoding, budget = len(self._batch), self._pace.budget(len(self._batch))
         first = before is not None and any(not sequence.generated for sequence in before.sequences)
         early = before is None or self.pipelining.early(len(self._batch), self._batch.nbytes)
@@ -190,7 +190,7 @@ class Generator:
                 self._take(before, launched_at)
                 return
         self._leave()
-        self._read_prompts(budget, awaited=first)
+        share = self._read_prompts(budget, awaited=first)
         self._joining.join()
         use_all_cores(not len(self._batch))
         for sequence in self._batch.sequences if self._reuse.grows else ():
@@ -205,16 +205,8 @@ class Generator:
             self._take(before, launched_at)
         seconds = time.monotonic() - began
         same = before is not None and self._launch is not None and before.sequences == self._launch.sequences
-        beside = bool(computing or self._prefills.launched or self._prefills.pieces or self._prefills.computing)
-        self.pipelining.note(seconds, plain=same and not beside)
-        self._pace.note_step(
-            seconds,
-            decoding=decoding,
-            prefilled=self._prefills.launched,
-            budget=budget,
-            pieces=self._prefills.pieces,
-            beside=beside,
-        )
+        self.pipelining.note(seconds, plain=same and not share.beside)
+        self._pace.note_step(seconds, decoding=decoding, share=share)
         self._steps += 1
         if self._at_rest:
             self._prefills.rest()
@@ -281,13 +273,13 @@ class Generator:
 
     # joining it
 
-    def _read_prompts(self, budget: int, *, awaited: bool) -> None:
-        """`awaited`: the step under way gives first tokens."""
+    def _read_prompts(self, budget: int, *, awaited: bool) -> Share:
+        """What the step has of prompts. `awaited`: the step under way gives first tokens."""
         for prefill in self._prefills.drop_abandoned():
             self._preemption.note_read(prefill)
         self._admission.begin(len(self._batch))
         use_all_cores(not len(self._batch) or (self._prefills.blocking and len(self._prefills) > 0))
-        self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)
+        return self._prefills.advance(budget, self._steps, decoding=len(self._batch) > 0, awaited=awaited)
 
     def _fail_prompts(self, numbers: set[int]) -> None:
         message = "the memory of this machine does not hold what this prompt needs; send a shorter one"

@@ -16,6 +16,7 @@ even where a stall is near.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 LONGEST_SECONDS = 0.5
 AIM = 0.8  # of the longest: times scatter
@@ -102,6 +103,18 @@ class Timings:
         return max((tokens for took, tokens in map(min, self._noted.values()) if took <= seconds), default=0)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What a step has of prompts: `tokens` of a `budget`, where so many layers of a chunk count as so many tokens.
+    `longer`: a part of a prompt that is not short was computed since the last step, or is in this one; `beside`: one of
+    any prompt."""
+
+    tokens: int = 0
+    budget: int = 0
+    longer: bool = False
+    beside: bool = False
+
+
 class Pace:
     """`tokens_per_step` is configured; `fresh` is what a prefill may take that begins now, by the `rate` of tokens a
     second at first, through so many `layers`."""
@@ -152,31 +165,20 @@ class Pace:
         """Whether those who decode are to have the next step for themselves."""
         return self._owed > 0
 
-    def note_step(
-        self,
-        seconds: float,
-        *,
-        decoding: int,
-        prefilled: int,
-        budget: int,
-        pieces: bool = False,
-        beside: bool = False,
-    ) -> None:
-        """One step took this long, with `prefilled` tokens of a `budget` beside so many decoding rows; `pieces`: with
-        a part of a longer prompt, of which so many layers count as so many tokens. `beside`: whether any prompt was on
-        the device meanwhile."""
+    def note_step(self, seconds: float, *, decoding: int, share: Share) -> None:
+        """One step took this long, beside so many decoding rows."""
         self.longest = max(seconds, 0.9 * self.longest)
         if not decoding:
             self._owed = 0.0
             return
         if self._plain is not None:
             # What took longer than a piece and OWED_STEPS were kernels that a GPU compiled: not for them to wait for.
-            extra = min(seconds - self._plain, PIECE_SECONDS + OWED_STEPS * self._plain) if pieces else 0.0
+            extra = min(seconds - self._plain, PIECE_SECONDS + OWED_STEPS * self._plain) if share.longer else 0.0
             self._owed = max(0.0, self._owed + extra - self._plain)
-        if not (prefilled or pieces or beside):
+        if not (share.tokens or share.longer or share.beside):
             self._plain = seconds if self._plain is None else self._plain + SMOOTHING * (seconds - self._plain)
-        elif prefilled and self._plain is not None:
-            self._judge(seconds - self._plain, full=2 * prefilled >= budget)
+        elif share.tokens and self._plain is not None:
+            self._judge(seconds - self._plain, full=2 * share.tokens >= share.budget)
 
     def _judge(self, extra: float, *, full: bool) -> None:
         """A step with prefill took so much longer than one without. A single stall proves nothing: a GPU compiles

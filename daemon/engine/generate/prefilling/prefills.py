@@ -11,7 +11,7 @@ from ....protocol import Reading
 from ...device import out_of_memory
 from ..dispatch import Dispatch
 from ..sequence import Sequence
-from .pace import SHORT_SECONDS, Pace
+from .pace import SHORT_SECONDS, Pace, Share
 from .prefill import Chunk, Prefill
 from .turns import PASSES, Turns
 
@@ -35,9 +35,7 @@ class Prefills:
     """At most one piece of a chunk is on the device at a time. `dispatch` begins it: where that is evaluating another
     graph, ahead of the next one, and when the piece is over is told by the tokens of that one. `failed` is called with
     the requests of a group that memory has run out for, once the group is gone. `blocking`: on this device most of a
-    piece is computed when its launch returns. `tokens` counts what was begun of all prompts; `pieces`: whether a part
-    of a longer prompt was computed since the last step, or in this one, and `launched` how many tokens that was in this
-    one."""
+    piece is computed when its launch returns. `tokens` counts what was begun of all prompts."""
 
     def __init__(
         self,
@@ -57,7 +55,6 @@ class Prefills:
         self._piece: Piece | None = None
         self.blocking = blocking
         self._held = 0
-        self.pieces, self.launched = False, 0
         self._clock = clock
         self._told: dict[int, int] = {}
         self._told_at = float("-inf")
@@ -77,11 +74,6 @@ class Prefills:
     def shortest(self) -> Prefill | None:
         """Of those that take turns, the one with the least left to do."""
         return min(self._turns, key=lambda prefill: prefill.remaining, default=None)
-
-    @property
-    def computing(self) -> bool:
-        """Whether a piece is on the device that nobody has waited for."""
-        return self._piece is not None
 
     @property
     def occupied(self) -> tuple[tuple[int, int], ...]:
@@ -141,13 +133,15 @@ class Prefills:
 
     # on the device
 
-    def advance(self, budget: int, step: int, *, decoding: bool, awaited: bool = False) -> None:
-        """Compute a piece of the chunk of the group whose turn it is, in this step of the engine, before its launch.
-        `awaited`: nothing that takes long, for first tokens are about to come; PASSES times in a row at the most."""
-        self.pieces, self.launched = self._piece is not None and not self._piece.short, 0
-        if self._piece is not None and any(self._turns):
+    def advance(self, budget: int, step: int, *, decoding: bool, awaited: bool = False) -> Share:
+        """Compute a piece of the chunk of the group whose turn it is, in this step of the engine, before its launch;
+        gives what the step has of prompts. `awaited`: nothing that takes long, for first tokens are about to come;
+        PASSES times in a row at the most."""
+        before = self._piece
+        share = Share(budget=budget, longer=before is not None and not before.short, beside=before is not None)
+        if before is not None and any(self._turns):
             if self._dispatch.under_way:
-                return
+                return share
             self.settle(int(decoding))
         brief = {one: self.brief(one, budget, decoding=decoding) for one in self._turns}
         awaited = decoding and awaited and self._held < PASSES
@@ -155,7 +149,7 @@ class Prefills:
         owed = decoding and self._pace.owed
         prefill = self._turns.next(lambda one: brief[one] or not (awaited or (owed and not self._short(one))))
         if prefill is None:
-            return
+            return share
         short = brief[prefill] or self._short(prefill)
         began = time.monotonic()  # before MLX is told: its CPU backend returns when most is computed
         try:
@@ -167,9 +161,7 @@ class Prefills:
             arrays = prefill.take(layers) if layers else []
         except (MemoryError, RuntimeError) as error:
             self._fail(prefill, error)
-            return
-        self.pieces = self.pieces or not short
-        self.launched = chunk.tokens * layers // max(1, chunk.count)
+            return share
         self._piece = Piece(prefill, chunk, layers, step, began, short)
         if prefill.complete:
             self._turns.remove(prefill)
@@ -179,6 +171,8 @@ class Prefills:
             self._dispatch.ahead(arrays, partial(self._begun, self._piece, late=late))
         if self.blocking:
             self.settle(0)
+        tokens = chunk.tokens * layers // max(1, chunk.count)
+        return replace(share, tokens=tokens, longer=share.longer or not short, beside=True)
 
     def _begin_chunk(self, prefill: Prefill, budget: int, *, brief: bool) -> Chunk:
         longest = min(self._pace.whole, budget * len(prefill.caches))

@@ -21,6 +21,7 @@ from mlx_serve.daemon.engine.generate.prefilling.pace import (
     Allowance,
     Freshest,
     Pace,
+    Share,
     Timings,
     chunk_seconds,
 )
@@ -31,9 +32,9 @@ PLAIN = 0.010
 def paced(*steps: tuple[float, int], budget: int = 100) -> int:
     """The stretch after these steps: seconds beyond a plain decode step, and tokens of prefill beside it."""
     pace = Pace(budget, 2500, 99)
-    pace.note_step(PLAIN, decoding=1, prefilled=0, budget=budget)
+    pace.note_step(PLAIN, decoding=1, share=Share(0, budget))
     for extra, prefilled in steps:
-        pace.note_step(PLAIN + extra, decoding=1, prefilled=prefilled, budget=budget)
+        pace.note_step(PLAIN + extra, decoding=1, share=Share(prefilled, budget))
     return pace.stretch
 
 
@@ -75,7 +76,7 @@ def test_a_small_chunk_proves_nothing() -> None:
 
 def test_nothing_is_known_before_a_plain_step() -> None:
     pace = Pace(100, 2500, 99)
-    pace.note_step(0.001, decoding=1, prefilled=100, budget=100)
+    pace.note_step(0.001, decoding=1, share=Share(100, 100))
     assert pace.stretch == 1
 
 
@@ -91,16 +92,16 @@ def test_more_is_taken_in_when_nobody_decodes() -> None:
 def test_those_who_decode_keep_half_of_their_pace() -> None:
     """Whatever a piece takes, and however that scatters: in the end they had as many seconds as the pieces."""
     pace, source = Pace(64, 2500, 99), random.Random(1)
-    pace.note_step(PLAIN, decoding=3, prefilled=0, budget=64)
+    pace.note_step(PLAIN, decoding=3, share=Share(0, 64))
     theirs = beside = 0.0
     for _ in range(400):
         pieces = not pace.owed
         extra = source.choice((0.1, 0.7, 1.0, 7.0)) * pace.piece(decoding=True) if pieces else 0.0
-        pace.note_step(PLAIN + extra, decoding=3, prefilled=0, budget=64, pieces=pieces)
+        pace.note_step(PLAIN + extra, decoding=3, share=Share(0, 64, longer=pieces))
         theirs, beside = theirs + PLAIN, beside + extra
     assert 0.85 * theirs < beside <= theirs + 9 * PLAIN
     for _ in range(9):
-        pace.note_step(PLAIN, decoding=3, prefilled=0, budget=64)
+        pace.note_step(PLAIN, decoding=3, share=Share(0, 64))
     assert not pace.owed and pace.piece(decoding=True) == PLAIN
 
 
@@ -108,17 +109,17 @@ def test_a_piece_takes_as_long_as_a_step() -> None:
     """Where nobody decodes, or nobody has yet, it takes a fixed time; never more than a chunk may."""
     pace = Pace(64, 2500, 99)
     assert pace.piece(decoding=False) == pace.piece(decoding=True) == PIECE_SECONDS
-    pace.note_step(0.1, decoding=3, prefilled=0, budget=64)
+    pace.note_step(0.1, decoding=3, share=Share(0, 64))
     assert (pace.piece(decoding=True), pace.piece(decoding=False)) == (0.1, PIECE_SECONDS)
     assert pace.piece(decoding=True, short=True) == min(SHORT_STEPS * 0.1, LONGEST_SECONDS * AIM)
-    pace.note_step(60.0, decoding=3, prefilled=0, budget=64)
+    pace.note_step(60.0, decoding=3, share=Share(0, 64))
     assert pace.piece(decoding=True) == pace.piece(decoding=True, short=True) == LONGEST_SECONDS * AIM
 
 
 def test_what_is_brief_is_read_at_once() -> None:
     pace = Pace(64, 2500, 99)
     assert (pace.brief(decoding=False), pace.brief(decoding=True)) == (PIECE_SECONDS, PIECE_SECONDS)
-    pace.note_step(0.1, decoding=3, prefilled=0, budget=64)
+    pace.note_step(0.1, decoding=3, share=Share(0, 64))
     assert pace.brief(decoding=True) == BRIEF_STEPS * 0.1
 
 
@@ -126,7 +127,7 @@ def test_short_prompts_are_read_together_as_far_as_they_are_read_at_once() -> No
     """On a GPU that takes as long for many as for few; a slow chunk, or one of many more tokens than a step may have,
     is no reason; nor does one long prompt get more for it."""
     pace = Pace(512, 250_000, 99)
-    pace.note_step(0.005, decoding=3, prefilled=0, budget=512)
+    pace.note_step(0.005, decoding=3, share=Share(0, 512))
     assert pace.budget(3, several=True) == pace.budget(3) == 512
     for tokens, seconds in ((400, 0.02), (3000, 0.9), (3000, 0.025), (7000, 0.031)):
         pace.timings.note(tokens, seconds)
@@ -138,20 +139,20 @@ def test_short_prompts_are_read_together_as_far_as_they_are_read_at_once() -> No
 
 def test_nobody_is_owed_anything_once_nobody_decodes() -> None:
     pace = Pace(64, 2500, 99)
-    pace.note_step(PLAIN, decoding=1, prefilled=0, budget=64)
-    pace.note_step(1.0, decoding=1, prefilled=0, budget=64, pieces=True)
+    pace.note_step(PLAIN, decoding=1, share=Share(0, 64))
+    pace.note_step(1.0, decoding=1, share=Share(0, 64, longer=True))
     assert pace.owed
-    pace.note_step(0.01, decoding=0, prefilled=0, budget=64, pieces=True)
+    pace.note_step(0.01, decoding=0, share=Share(0, 64, longer=True))
     assert not pace.owed
 
 
 def test_a_kernel_that_is_compiled_is_not_repaid() -> None:
     """A piece that takes a hundred times as long as it was meant to: the next one comes some steps later."""
     pace = Pace(64, 2500, 99)
-    pace.note_step(PLAIN, decoding=1, prefilled=0, budget=64)
-    pace.note_step(100 * PLAIN, decoding=1, prefilled=0, budget=64, pieces=True)
+    pace.note_step(PLAIN, decoding=1, share=Share(0, 64))
+    pace.note_step(100 * PLAIN, decoding=1, share=Share(0, 64, longer=True))
     for _ in range(8):
-        pace.note_step(PLAIN, decoding=1, prefilled=0, budget=64)
+        pace.note_step(PLAIN, decoding=1, share=Share(0, 64))
     assert not pace.owed
 
 
@@ -234,17 +235,17 @@ def test_a_newcomer_gets_the_best_of_the_last_first_chunks() -> None:
 
 def test_the_longest_step_is_remembered_and_fades() -> None:
     pace = Pace(64, 2500, 99)
-    pace.note_step(3.0, decoding=0, prefilled=64, budget=64)
+    pace.note_step(3.0, decoding=0, share=Share(64, 64))
     assert pace.longest == 3.0
     for _ in range(50):
-        pace.note_step(0.01, decoding=1, prefilled=0, budget=64)
+        pace.note_step(0.01, decoding=1, share=Share(0, 64))
     assert 0.01 <= pace.longest < 0.1
 
 
 def test_a_decode_step_is_taken_off_a_chunks_time() -> None:
     """But never more than three quarters of it: the estimate may be off."""
     pace = Pace(64, 2500, 99)
-    pace.note_step(0.1, decoding=1, prefilled=0, budget=64)
+    pace.note_step(0.1, decoding=1, share=Share(0, 64))
     assert pace.without_decoding(0.5, 1) == 0.4
     assert pace.without_decoding(0.5, 0) == 0.5
     assert pace.without_decoding(0.1, 2) == 0.025
