@@ -39,7 +39,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.engine.prefix": ("daemon.engine.cache",),
     "daemon.engine.prefix.disk": ("daemon.prefix_folder", "daemon.engine.prefix"),
-    "daemon.engine.texts": ("daemon.protocol", "daemon.engine.prompt"),
+    "daemon.engine.texts": ("daemon.protocol", "daemon.engine.prompt", "daemon.engine.prompt.text"),
     "daemon.engine.encode": (
         *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.model"),
         *("daemon.engine.prompt", "daemon.engine.texts"),
@@ -74,7 +74,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.engine.tokenize": (
         *("daemon.protocol", "daemon.engine.process", "daemon.engine.embed", "daemon.engine.encode"),
-        *("daemon.engine.model", "daemon.engine.prompt", "daemon.engine.vision"),
+        *("daemon.engine.model", "daemon.engine.prompt", "daemon.engine.prompt.text", "daemon.engine.vision"),
     ),
     "daemon.engine.output": (),
     "daemon.engine.output.formats": (
@@ -109,15 +109,18 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.prompt": (
         *("daemon.protocol", "daemon.engine.process", "daemon.engine.texts", "daemon.engine.prompt.pictures"),
         *("daemon.engine.grammar", "daemon.engine.output.formats", "daemon.engine.prompt.chat"),
-        *("daemon.engine.prompt.insertion", "daemon.engine.cpu.cores"),
+        *("daemon.engine.prompt.insertion", "daemon.engine.prompt.text", "daemon.engine.cpu.cores"),
     ),
     "daemon.engine.prompt.chat": (
         *("daemon.protocol", "daemon.engine.grammar", "daemon.engine.output.formats"),
         "daemon.engine.output.formats.markup.deepseek",
-        *("daemon.engine.prompt", "daemon.engine.prompt.environment"),
+        *("daemon.engine.prompt", "daemon.engine.prompt.environment", "daemon.engine.prompt.text"),
     ),
-    "daemon.engine.prompt.insertion": ("daemon.protocol", "daemon.engine.prompt"),
-    "daemon.engine.prompt.pictures": ("daemon.protocol", "daemon.engine.process", "daemon.engine.prompt"),
+    "daemon.engine.prompt.insertion": ("daemon.protocol", "daemon.engine.prompt", "daemon.engine.prompt.text"),
+    "daemon.engine.prompt.pictures": (
+        *("daemon.protocol", "daemon.engine.process", "daemon.engine.prompt", "daemon.engine.prompt.text"),
+    ),
+    "daemon.engine.prompt.text": ("daemon.protocol", "daemon.engine.prompt"),
     "daemon.engine.generate": (
         "daemon.protocol",
         "daemon.parameters",

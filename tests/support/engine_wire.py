@@ -14,9 +14,9 @@ from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.grammar.compiler import GrammarCompiler
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.prompt_process import Ready
 from mlx_serve.daemon.engine.prompt.render import Prompts
+from mlx_serve.daemon.engine.prompt.text.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.serve import model_data
 from mlx_serve.daemon.protocol import Ask, Delta, Finished, Gauges, Generate, Quit, Sampling, Step, TokenPrompt
 

@@ -14,11 +14,11 @@ from support.waiting import GUARD
 
 from mlx_serve.daemon.engine.embed.embedder import load_embedder
 from mlx_serve.daemon.engine.encode.row_worker import RowWorker
-from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.main import preparer_of
 from mlx_serve.daemon.engine.prompt.prompt_frames import pack
 from mlx_serve.daemon.engine.prompt.prompt_process import Ready
 from mlx_serve.daemon.engine.prompt.refused import Refused
+from mlx_serve.daemon.engine.prompt.text.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.rerank.reranker import load_reranker
 from mlx_serve.daemon.protocol import (
     Ask,

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ...protocol import ChatPrompt
-from .control_tokens import Marks
+from .text.control_tokens import Marks
 
 TAG = "CONTINUE_FINAL_MESSAGE_TAG "
 

@@ -16,11 +16,11 @@ import msgspec
 from ..process import inherit
 from ..texts.embed_rows import EmbedRows
 from ..texts.rerank_rows import rerank_rows
-from .encoding import Encoding, open_encoding
 from .memory_bound import trim
 from .prompt_frames import EmbedData, Model, ModelData, RerankData, TokenizerData, receive
 from .render import Prompts
 from .supervisor import Engine, Supervisor
+from .text.encoding import Encoding, open_encoding
 from .worker import Preparer
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...protocol import RejectCode, Rejected
-from .size import USUAL_BYTES, fits, most_bytes, most_counted, size
+from .text.size import USUAL_BYTES, fits, most_bytes, most_counted, size
 
 
 class Refused(Exception):

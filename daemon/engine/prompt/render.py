@@ -22,16 +22,16 @@ from .chat.described_tools import with_described_tools
 from .chat.fitting import both_ends, recent
 from .chat.template_variables import thinking_variables, tool_variables
 from .chat.variants import with_absent_content
-from .control_tokens import Marks, encode, marks, pattern
 from .conversation import closed_at_tag, tagged, template_ready
-from .encoding import Encoding, decoded
 from .environment import Template, TooLong
 from .insertion.insertion import Insertion
 from .pictures.content import Forms, adapted, forms
 from .pictures.note import Note
 from .prompt_frames import ModelData, PackedPicture, TokenizerData
 from .refused import Refused, TooLarge, check_counted, check_size, excess
-from .size import USUAL_BYTES, most_characters, size
+from .text.control_tokens import Marks, encode, marks, pattern
+from .text.encoding import Encoding, decoded
+from .text.size import USUAL_BYTES, most_characters, size
 
 if TYPE_CHECKING:
     from ..grammar.compiler import Compiled

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...protocol import Embed
-from ..prompt.encoding import Encoding
 from ..prompt.prompt_frames import EmbedData
 from ..prompt.refused import Refused
+from ..prompt.text.encoding import Encoding
 from .prompts_by_name import prompt_before
 from .row import Row
 from .tokens import TextTokenizer, Tokens

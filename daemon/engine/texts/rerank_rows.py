@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...protocol import Rerank
-from ..prompt.encoding import Encoding
 from ..prompt.prompt_frames import RerankData
 from ..prompt.refused import Refused
-from ..prompt.size import fits, most_characters
+from ..prompt.text.encoding import Encoding
+from ..prompt.text.size import fits, most_characters
 from .row import Row
 from .tokens import TextTokenizer
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...protocol import Count, Detokenize, TextPrompt
-from ..prompt.encoding import Encoding, decoded
 from ..prompt.refused import Refused, check_counted
-from ..prompt.size import fits, most_characters, size
+from ..prompt.text.encoding import Encoding, decoded
+from ..prompt.text.size import fits, most_characters, size
 
 Input = str | tuple[str, str]
 

@@ -17,10 +17,10 @@ import msgspec
 
 from ... import protocol
 from ..process import inherit
-from ..prompt.encoding import open_encoding
 from ..prompt.main import settled
 from ..prompt.prompt_frames import Model, ModelData, TokenizerData, body, receive, send
 from ..prompt.supervisor import Supervisor
+from ..prompt.text.encoding import open_encoding
 from ..prompt.worker import Preparer
 from .asker import Daemon
 

@@ -19,8 +19,8 @@ from ..encode.encoders import is_encoder
 from ..encode.tokenizer import length_limit, load_tokenizer
 from ..model.model_folder import BadModel, UnsupportedModel, context_length, read_json, reading, tokenizer_options
 from ..process import inherit
-from ..prompt.encoding import tokenizer_data
 from ..prompt.prompt_frames import Model, ModelData, RerankData, SightData, TokenizerData, body, receive, send
+from ..prompt.text.encoding import tokenizer_data
 
 _loads = msgspec.msgpack.Decoder(Load)
 

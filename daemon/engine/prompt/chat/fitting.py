@@ -11,7 +11,7 @@ import msgspec
 from ....protocol import ChatPrompt, TextPrompt
 from ..conversation import with_messages
 from ..refused import TooLarge
-from ..size import most_bytes
+from ..text.size import most_bytes
 
 
 class Tokenized(Protocol):

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable
 
 from ....protocol import TextPrompt
-from ..control_tokens import Marks, encode, marks, pattern
-from ..encoding import Encoding
 from ..refused import Refused, check_size
-from ..size import most_bytes, size
+from ..text.control_tokens import Marks, encode, marks, pattern
+from ..text.encoding import Encoding
+from ..text.size import most_bytes, size
 from .markers import ends, find
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....protocol import Picture
-from ..control_tokens import Marks
 from ..prompt_frames import PackedPicture, SightData
 from ..refused import Refused, TooLarge, excess
+from ..text.control_tokens import Marks
 from .arrangement import FAMILIES
 from .note import Note
 from .processor import Arranged, PictureProcessor

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from support.vocabularies import byte_level
 from transformers import PreTrainedTokenizerFast
 
-from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.environment import Template, TooLong
 from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
 from mlx_serve.daemon.engine.prompt.refused import Refused
 from mlx_serve.daemon.engine.prompt.render import Prompts
+from mlx_serve.daemon.engine.prompt.text.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.protocol import ChatPrompt, Generate
 
 MESSAGES = (

@@ -17,9 +17,9 @@ from support.waiting import GUARD
 from transformers import AutoTokenizer
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.prompt.encoding import tokenizer_data
 from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData, pack
 from mlx_serve.daemon.engine.prompt.prompt_process import PromptProcess, Ready
+from mlx_serve.daemon.engine.prompt.text.encoding import tokenizer_data
 from mlx_serve.daemon.protocol import (
     Ask,
     ChatPrompt,

@@ -17,10 +17,10 @@ from transformers import PreTrainedTokenizerFast
 from mlx_serve.daemon.engine.output.formats.table import capabilities, find_family
 from mlx_serve.daemon.engine.prompt.chat.described_tools import with_described_tools
 from mlx_serve.daemon.engine.prompt.chat.variants import with_absent_content
-from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
 from mlx_serve.daemon.engine.prompt.refused import Refused
 from mlx_serve.daemon.engine.prompt.render import Prompts
+from mlx_serve.daemon.engine.prompt.text.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.protocol import ChatPrompt, Generate
 from mlx_serve.store.inspect.kinds import template_capabilities
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlx_serve.daemon.engine.prompt.size import BYTES_PER_TOKEN, SLACK, fits, most_bytes, size
+from mlx_serve.daemon.engine.prompt.text.size import BYTES_PER_TOKEN, SLACK, fits, most_bytes, size
 
 CONTEXT = 1000
 

@@ -14,10 +14,10 @@ from transformers import PreTrainedTokenizerFast
 from mlx_serve.daemon.engine.prompt.chat.answer_family import AnswerFamilies
 from mlx_serve.daemon.engine.prompt.chat.template_variables import thinking_variables
 from mlx_serve.daemon.engine.prompt.chat.variants import variants, with_turns
-from mlx_serve.daemon.engine.prompt.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData
 from mlx_serve.daemon.engine.prompt.refused import Refused
 from mlx_serve.daemon.engine.prompt.render import Prompts
+from mlx_serve.daemon.engine.prompt.text.encoding import open_encoding, tokenizer_data
 from mlx_serve.daemon.protocol import ChatPrompt, Generate
 
 SYSTEM = {"role": "system", "content": "Be brief."}

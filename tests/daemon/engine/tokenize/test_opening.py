@@ -18,10 +18,10 @@ from transformers import AutoTokenizer
 
 from mlx_serve.daemon.engine.model.load import load
 from mlx_serve.daemon.engine.model.model_folder import BadModel, UnsupportedModel
-from mlx_serve.daemon.engine.prompt.encoding import cleaned_up, open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.main import preparer_of
 from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData, TokenizerData
 from mlx_serve.daemon.engine.prompt.refused import Refused
+from mlx_serve.daemon.engine.prompt.text.encoding import cleaned_up, open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.worker import Preparer
 from mlx_serve.daemon.engine.tokenize.opening import open_tokenizer
 from mlx_serve.daemon.engine.vision.checkpoint import load_seeing
@@ -156,7 +156,7 @@ def test_ids_that_are_no_tokens() -> None:
 
 
 def test_a_text_that_grows_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlx_serve.daemon.engine.prompt.encoding.MOST_TEXT", 10)
+    monkeypatch.setattr("mlx_serve.daemon.engine.prompt.text.encoding.MOST_TEXT", 10)
     with pytest.raises(Refused, match="more than 10 bytes"):
         alone(BUILTINS / "starter", "llm").detokenize(Detokenize(sequences=((20,) * 6, (20,) * 6)))
 

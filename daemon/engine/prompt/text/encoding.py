@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from ...protocol import Detokenize
-from .prompt_frames import TokenizerData
-from .refused import Refused
+from ....protocol import Detokenize
+from ..prompt_frames import TokenizerData
+from ..refused import Refused
 from .size import size
+from .text_pieces import LEAST, TextPieces, separable
 
 BYTES_PER_ID = 4
 MOST_TEXT = 16 << 20
@@ -48,10 +49,16 @@ class BackendEncoding:
         backend.no_padding()
         backend.encode_special_tokens = split_special
         self.added = {token.content: token.special for token in backend.get_added_tokens_decoder().values()}
+        self._pieces = TextPieces(self._encode) if separable(backend, data, self._encode) else None
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:
+        if self._pieces is not None and not special and len(text) > LEAST:
+            return self._pieces.ids(text)
         encoded = self.backend.encode_batch_fast([text], add_special_tokens=special)[0]
         return list(encoded.ids)
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [one.ids for one in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def plain_ids(self, text: str) -> list[int]:
         backend = self.backend
