@@ -64,8 +64,9 @@ class Twins:
             np.testing.assert_allclose(logits[row], alone, rtol=0, atol=TOLERANCE, err_msg=f"row {row}")
 
 
-def play(twins: Twins, moves: int, longest: int) -> None:
-    """Random joins, leaves and steps, as a busy server sees them; the batch empties now and then."""
+def play(twins: Twins, moves: int, longest: int, *, alike: bool = False) -> None:
+    """Random joins, leaves and steps, as a busy server sees them; the batch empties now and then. With `alike` some
+    that join together begin alike, or are answers to one prompt."""
     chance = twins.chance
     for _ in range(moves):
         kind = chance.random()
@@ -74,8 +75,10 @@ def play(twins: Twins, moves: int, longest: int) -> None:
             group = chance.randint(1, 3)
             lengths = [chance.randint(1, size) if twins.model.paddable else size for _ in range(group)]
             if not isinstance(twins.forward, SoloForward):
-                alike, choices = chance.choice([0, min(lengths)]), chance.choice([1, 1, 2])
-                twins.join(*lengths, chunk=chance.choice([5, 16, 1000]), alike=alike, choices=choices)
+                common = (
+                    {"alike": chance.choice([0, min(lengths)]), "choices": chance.choice([1, 1, 2])} if alike else {}
+                )
+                twins.join(*lengths, chunk=chance.choice([5, 16, 1000]), **common)
             else:
                 twins.join(lengths[0], chunk=chance.choice([5, 16, 1000]))
         elif kind < 0.5 and twins.plain:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ....protocol import TextPrompt
 from ..refused import Refused, check_size
 from ..text.control_tokens import Marks, encode, marks, pattern
-from ..text.encoding import Encoding
+from ..text.encoding import Encoding, around
 from ..text.size import most_bytes, size
 from .markers import ends, find
 
@@ -77,7 +77,5 @@ class Insertion:
     @functools.cached_property
     def _beginning(self) -> tuple[int, ...]:
         """What the tokenizer puts in front of every text: its BOS token, or nothing."""
-        bare, whole = self._encoding.ids("a"), self._encoding.ids("a", special=True)
-        places = range(len(whole) - len(bare) + 1)
-        first = next((place for place in places if whole[place : place + len(bare)] == bare), 0)
-        return tuple(whole[:first])
+        found = around(self._encoding.ids)
+        return () if found is None else tuple(found[0])

@@ -50,10 +50,14 @@ class BackendEncoding:
         backend.encode_special_tokens = split_special
         self.added = {token.content: token.special for token in backend.get_added_tokens_decoder().values()}
         self._pieces = TextPieces(self._encode) if separable(backend, data, self._encode) else None
+        self._around = around(self.ids)
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:
-        if self._pieces is not None and not special and len(text) > LEAST:
-            return self._pieces.ids(text)
+        if self._pieces is not None and len(text) > LEAST:
+            if not special:
+                return self._pieces.ids(text)
+            if self._around is not None:
+                return [*self._around[0], *self._pieces.ids(text), *self._around[1]]
         encoded = self.backend.encode_batch_fast([text], add_special_tokens=special)[0]
         return list(encoded.ids)
 
@@ -79,6 +83,15 @@ class BackendEncoding:
     def text(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         text = str(self.backend.decode(ids, skip_special_tokens=skip_special))
         return cleaned_up(text) if self._clean_up else text
+
+
+def around(ids: Callable[..., list[int]]) -> tuple[list[int], list[int]] | None:
+    """The tokens that a tokenizer puts before and behind every text; None where that is not seen."""
+    bare, whole = ids("a"), ids("a", special=True)
+    for place in range(len(whole) - len(bare) + 1):
+        if whole[place : place + len(bare)] == bare:
+            return whole[:place], whole[place + len(bare) :]
+    return None
 
 
 class TransformersEncoding:

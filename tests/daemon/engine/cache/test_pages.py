@@ -153,7 +153,7 @@ def test_buffers_grow_seldom() -> None:
 @pytest.mark.parametrize("shapes", [Shapes(), Shapes(few=True)])
 def test_random_joins_and_leaves(llama: LanguageModel, seed: int, shapes: Shapes) -> None:
     """With masks, as where attention knows no pages; rows that fill a batch up write into nobody's page."""
-    play(Twins(llama, seed, paged(llama, shapes=shapes)), moves=40, longest=60)
+    play(Twins(llama, seed, paged(llama, shapes=shapes)), moves=40, longest=60, alike=True)
 
 
 def test_attention_finds_rows_by_their_pages(
@@ -162,7 +162,7 @@ def test_attention_finds_rows_by_their_pages(
     """What it is told gives what a mask would."""
     model = loaded("qwen3")
     assert ragged_works(model.network, paged=True)
-    play(Twins(model, 6, paged(model, ragged=True)), moves=30, longest=60)
+    play(Twins(model, 6, paged(model, ragged=True)), moves=30, longest=60, alike=True)
     assert len(attention_by_pages) > 10 and all(attention_by_pages)
 
 

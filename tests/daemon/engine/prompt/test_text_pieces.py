@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from mlx_serve.daemon.engine.prompt.text import text_pieces
 from mlx_serve.daemon.engine.prompt.text.encoding import BackendEncoding
@@ -204,13 +204,24 @@ def test_no_more_is_known_than_a_worker_may_keep(monkeypatch: pytest.MonkeyPatch
     assert len(counted.seen) > 3
 
 
-def test_short_texts_and_those_with_special_tokens_around_them_are_whole(checkpoint: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("template", ["$A", "<|turn|> $A", "<|turn|> <|turn|> $A <|turn|>"])
+def test_special_tokens_stand_around_the_pieces(template: str) -> None:
+    tokenizer = SEPARABLE["qwen"]()
+    turn = ("<|turn|>", tokenizer.token_to_id("<|turn|>"))
+    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=[turn])
+    encoding, long = opened(tokenizer), text(3, 2000)
+    assert encoding._pieces is not None and len(long) > 3 * text_pieces.LEAST
+    for given in ("", "a", long):
+        for special in (True, False):
+            assert encoding.ids(given, special=special) == tokenizer.encode(given, add_special_tokens=special).ids
+    assert len(encoding._pieces._known) > 1
+
+
+def test_short_texts_are_whole(checkpoint: Callable[[str], Path]) -> None:
     tokenizer = Tokenizer.from_file(str(checkpoint("llama") / "tokenizer.json"))
     encoding = opened(tokenizer)
     assert encoding._pieces is not None
-    known = encoding._pieces._known
-    long = text(1, 2000)
+    known, long = encoding._pieces._known, text(1, 2000)
     encoding.ids(text(1, 100))
-    encoding.ids(long, special=True)
     assert not known
     assert encoding.ids(long) == tokenizer.encode(long, add_special_tokens=False).ids and known
