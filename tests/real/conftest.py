@@ -17,7 +17,9 @@ from support.live_daemon import LiveDaemon
 
 from mlx_serve.store.store import Store
 
-collect_ignore_glob = [] if os.environ.get("MLX_SERVE_REAL") else ["test_real_models.py", "test_real_minilm.py"]
+collect_ignore_glob = (
+    [] if os.environ.get("MLX_SERVE_REAL") else ["test_real_models.py", "test_real_minilm.py", "test_real_texts.py"]
+)
 RECORDED = Path(__file__).with_name("recorded")
 
 
