@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from fakes.hub.faults import Gate, paused
 from fakes.hub.server import Hub
 from support.live_daemon import wait_until
 from support.waiting import GUARD
+
+from mlx_serve.store.disk.leftovers import PART, PIECES
+
+HEAD_BYTES, SLOT = 64, struct.Struct("<QQQ")  # as store/hub/fetch/partial.py has them
 
 WEIGHTS = "model.safetensors"
 SLACK = 300_000
@@ -233,17 +238,22 @@ def _fill(path: Path) -> None:
 
 
 def _wait_for_partial(pulling: PullingDaemon, count: int) -> None:
-    """Until so many bytes lie in the partial files and young blobs."""
-    wait_until(lambda: _held(pulling.store) >= count, f"{count} bytes on disk")
+    """Until so many bytes are known to lie in partial files, and in young blobs. What is written and not in the index
+    of its file yet is fetched again after a `kill -9`."""
+    wait_until(lambda: _known(pulling.store) >= count, f"{count} bytes on disk")
 
 
-def _held(store: Path) -> int:
-    """Bytes that take space in unfinished files, with those of finished weights."""
-    held = 0
-    for path in [*(store / "partial").rglob("*"), *(store / "blobs").iterdir()]:
+def _known(store: Path) -> int:
+    found = 0
+    for path in [*(store / "partial").rglob(f"*{PIECES}"), *(store / "blobs").iterdir()]:
         try:
-            status = path.lstat()
+            if path.suffix != PIECES:
+                found += path.lstat().st_size
+            elif path.with_suffix(PART).exists():
+                slots = path.read_bytes()[HEAD_BYTES:]
+                found += sum(
+                    written for _, written, _ in SLOT.iter_unpack(slots[: len(slots) // SLOT.size * SLOT.size])
+                )
         except FileNotFoundError:
             continue
-        held += min(status.st_size, status.st_blocks * 512)
-    return held
+    return found
