@@ -20,20 +20,16 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import TypeAlias
 
 import mlx.core as mx
 
+from ..prefix.ahead import Tell, at_once
+
 _SWITCH_SECONDS = 0.0002  # after which Python lets the other thread run; by default 5 ms, longer than a step
 _FOREIGN = "There is no Stream"  # what MLX says of a stream that belongs to another thread
-
-
-Tell: TypeAlias = Callable[[float, float, Exception | None], None]
-"""Hears by the clock when something began to be dispatched, how many seconds that took, and what went wrong."""
 
 
 class Dispatch:
@@ -71,8 +67,8 @@ class Dispatch:
         return partial(self._settle_one, self._number)
 
     def ahead(self, arrays: list[mx.array], tell: Tell | None = None) -> bool:
-        """Begin to compute these before the next graph: now, or as soon as the thread is waited for where it may be
-        evaluating; gives whether it is put off. `tell` is called then; without it what goes wrong is raised."""
+        """As `Ahead`: now, or as soon as the thread is waited for where it may be evaluating. `tell` is called then;
+        without it what goes wrong is raised."""
         if self._under_way:
             self._ahead.append((arrays, tell))
             return True
@@ -128,15 +124,10 @@ class Dispatch:
 
 
 def _begin(arrays: list[mx.array], tell: Tell | None) -> None:
-    began, problem = time.monotonic(), None
-    try:
+    if tell is None:
         mx.async_eval(arrays)
-    except (RuntimeError, MemoryError) as error:
-        if tell is None:
-            raise
-        problem = error
-    if tell is not None:
-        tell(began, time.monotonic() - began, problem)
+    else:
+        at_once(arrays, tell)
 
 
 def _nothing() -> None:

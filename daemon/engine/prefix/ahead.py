@@ -1,4 +1,4 @@
-"""How what goes to files, or comes from them, begins to be computed."""
+"""How what nobody waits for begins to be computed: pieces of prompts, what is kept of them, what goes to files."""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ def separable(backend: Any, data: str, encode: Encode) -> bool:
         return False
     if model.continuing_subword_prefix or model.end_of_word_suffix:
         return False
-    if any(_ACROSS.search(token.content) for token in backend.get_added_tokens_decoder().values()):
+    added = backend.get_added_tokens_decoder().values()
+    if any(_ACROSS.search(token.content + " " * token.rstrip) for token in added):  # which takes the blanks behind it
         return False
     if normalizer is not None and not _is_local(json.loads(normalizer.__getstate__())):
         return False

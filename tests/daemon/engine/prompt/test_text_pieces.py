@@ -69,6 +69,7 @@ def trained(parting: Any, normalizer: Any = None, **options: Any) -> Tokenizer:
     )
     made.add_special_tokens([AddedToken("<|turn|>", special=True)])
     made.add_tokens([AddedToken("foo_bar", single_word=True), AddedToken("\n\n", normalized=False)])
+    made.add_tokens([AddedToken("SAYS", lstrip=True), AddedToken("(so)", rstrip=True)])
     return made
 
 
@@ -116,6 +117,8 @@ def test_pieces_have_the_ids_of_the_whole(name: str, monkeypatch: pytest.MonkeyP
 def refused() -> dict[str, Tokenizer]:
     across = sentence_pieces()
     across.add_tokens(["of the"])
+    taking = SEPARABLE["gpt-2"]()
+    taking.add_tokens([AddedToken("word", rstrip=True)])
     merged = json.loads(sentence_pieces().to_str())
     vocabulary = merged["model"]["vocab"]
     vocabulary["e▁t"] = max(vocabulary.values()) + 1
@@ -128,6 +131,7 @@ def refused() -> dict[str, Tokenizer]:
     unigram = Tokenizer(models.Unigram([("a", -1.0), (" ", -2.0)], unk_id=0, byte_fallback=False))
     return {
         "a token with a blank in it": across,
+        "a token that takes the blanks behind it": taking,
         "merged across blanks": Tokenizer.from_str(json.dumps(merged)),
         "stripped": stripped,
         "prepended": prepended,
