@@ -13,9 +13,9 @@ from .sequence import Sequence
 
 class Choices:
     """`waiting` are the sequences that are not in the batch; all of them have the same tokens. `scores`: the prompt's
-    own are wanted, and not told yet. `match`: what of them is in the prefix cache, as of its version `seen`.
-    `deferred`: another one is being read that begins like this, or blocks of it come from files, for which the disk is
-    `searched` once. `reread`: why more of it is read than need be."""
+    own are wanted, and not told yet. `match`: what of them is in the prefix cache, as of its version `seen`; `earliest`
+    is as the scheduler has it. `deferred`: another one is being read that begins like this, or blocks of it come from
+    files, for which the disk is `searched` once. `reread`: why more of it is read than need be."""
 
     def __init__(self, sequences: list[Sequence], scores: Scores | None = None) -> None:
         self.waiting = sequences
@@ -23,6 +23,7 @@ class Choices:
         self.id = sequences[0].ask
         self.match = Match()
         self.seen = -1
+        self.earliest = 0
         self.deferred = False
         self.searched = False
         self.reread: Reread | None = None

@@ -30,6 +30,7 @@ from .rereading import LEAST_GAIN, Rereading
 from .sequence import Sequence as Generated
 
 FORESEEN = 64  # waiting requests that are looked at; those behind them wait
+NEARBY = 16  # tokens that are read again so that prompts can be read together
 
 
 class Reuse:
@@ -157,6 +158,8 @@ class Reuse:
         if request.seen != self.kept.version:
             request.match = self._longest(request, self.kept)
             request.seen = self.kept.version
+            anywhere = not self.kept.needs_snapshots
+            request.earliest = max(0, request.start - NEARBY) if anywhere else request.start
 
     def _longest(self, request: Choices, kept: PrefixCache) -> Match:
         """The longest beginning that it can go on from, and may be parted after."""
@@ -170,7 +173,10 @@ class Reuse:
     def begin(self, group: Sequence[Choices]) -> tuple[list[Match], Recording | None]:
         """What each request of a group need not read, as long for all of them, and who keeps what they read. Says of
         each why it is not more."""
+        start = min(request.start for request in group)
         for request in group:
+            if request.start > start:
+                request.match, request.seen = request.match.cut(start), -1
             slow = self._files is not None and self._files.gave_up(request.id)
             request.reread = self._rereading.why(request, slow=slow)
         if self.kept is None:

@@ -23,6 +23,10 @@ class Waiting(Protocol):
         """How many tokens need not be read."""
 
     @property
+    def earliest(self) -> int:
+        """The place up to `start` from which on it may be read as well: to read from there takes hardly longer."""
+
+    @property
     def deferred(self) -> bool:
         """Whether it had better wait for another one that is being read."""
 
@@ -83,8 +87,8 @@ class Scheduler(Generic[T]):
 
         One long prompt goes alone, in chunks. Those that are within the budget go side by side while the whole group is
         too, or within `together` where that is more: of any length when prompts may be padded, else of equal length
-        only, or each by itself (`alone`). All of a group begin to read at the same place. `below`: only prompts with
-        fewer tokens to read, which pass the longer ones before them.
+        only, or each by itself (`alone`). All of a group begin to read at the same place, the first one where any of
+        them has something new. `below`: only prompts with fewer tokens to read, which pass the longer ones before them.
         """
         group: list[T] = []
         for head in [one for one in self._waiting if not one.deferred]:
@@ -95,12 +99,13 @@ class Scheduler(Generic[T]):
             joining = self._joining(head, present, present.and_prefill(len(group) + 1, widest))
             if not joining:
                 break
-            read = widest - head.start
+            start = min([head.start, *(one.start for one in group)])
+            read = widest - start
             if group and (read > budget or read * (len(group) + 1) > max(budget, together)):
                 break
             if group and not padded and head.length != group[0].length:
                 break
-            if group and head.start != group[0].start:
+            if max([head.earliest, *(one.earliest for one in group)]) > start:
                 break
             if group and head.alone:
                 break

@@ -6,11 +6,11 @@ which a piece has one at least, it is shorter. Beside decoding a
 piece takes as long as a step of those who decode, and where it took longer the next one waits until they have had as
 much time as it: they go on at half their pace at least. Only prompts of SHORT_SECONDS each do not wait, and where
 a device computes in the time of its launches those who decode give way to them, in pieces of SHORT_STEPS of theirs:
-rows that come soon are decoded together. What is read to its end within PIECE_SECONDS, or
-BRIEF_STEPS of theirs, is read at once, be it one prompt or many: where launches cost most, 32 short ones take no longer
-than four. And the configured tokens per step are stretched there only while they make the others' steps longer by less
-than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly more time than 400, so more is tried
-even where a stall is near.
+rows that come soon are decoded together. What is read to its end within PIECE_SECONDS, or BRIEF_STEPS of theirs, is
+read at once, and so are several prompts within GROUP_SECONDS: where launches cost most, 32 short ones take no longer
+than four, and in pieces those who decode would lose as much time, and the others more. And the configured tokens per
+step are stretched there only while they make the others' steps longer by less than STALL_SECONDS. A GPU that waits for
+its launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LONGEST_SECONDS = 0.5
 AIM = 0.8  # of the longest: times scatter
 PIECE_SECONDS = 0.03
 BRIEF_STEPS = 2
+GROUP_SECONDS = 0.1
 SHORT_SECONDS = 0.15
 SHORT_STEPS = 4
 OWED_STEPS = 5
@@ -30,6 +31,7 @@ REMEMBERED = 4
 GROWTH = 4
 IDLE_FACTOR = 4
 GROUP_FACTOR = 2
+MORE = 2  # times as many tokens as were seen take at most as many times as long
 STALL_SECONDS = 0.025
 LONGEST_STRETCH = 16
 TRIAL_WAIT = 64
@@ -93,14 +95,21 @@ class Timings:
         self._noted.setdefault(tokens.bit_length(), deque(maxlen=REMEMBERED)).append((seconds, tokens))
 
     def seconds(self, tokens: int) -> float:
-        """The best that was seen of chunks that are not much smaller; infinity where there were none. The best, for a
-        GPU compiles kernels for a shape that it has not met."""
+        """The best that was seen of chunks that are not much smaller, or in proportion of those that have half as many
+        at least; infinity where there were none. The best, for a GPU compiles kernels for a shape that it has not
+        met."""
         alike = [min(noted)[0] for size, noted in self._noted.items() if size >= tokens.bit_length()]
-        return min(alike, default=float("inf"))
+        fewer = [took * tokens / seen for took, seen in self._best() if seen < tokens <= MORE * seen]
+        return min([*alike, *fewer], default=float("inf"))
 
     def within(self, seconds: float) -> int:
-        """The most tokens of a chunk that took no longer at its best; 0 where none was seen."""
-        return max((tokens for took, tokens in map(min, self._noted.values()) if took <= seconds), default=0)
+        """About the most tokens of a chunk that takes no longer at its best; 0 where none was seen."""
+        fitting = (int(seen * min(MORE, seconds / max(took, 1e-6))) for took, seen in self._best() if took <= seconds)
+        return max(fitting, default=0)
+
+    def _best(self) -> list[tuple[float, int]]:
+        """Of each size the shortest time, and the tokens of that chunk."""
+        return [min(noted) for noted in self._noted.values()]
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ class Pace:
         least = self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
         if not several:
             return least
-        return max(least, min(self.whole, self.timings.within(self.brief(decoding=decoding > 0))))
+        return max(least, min(self.whole, self.timings.within(self.brief(decoding=decoding > 0, several=True))))
 
     @property
     def rate(self) -> float:
@@ -156,9 +165,10 @@ class Pace:
             return PIECE_SECONDS
         return min(max(PIECE_SECONDS, SHORT_STEPS * self._plain) if short else self._plain, LONGEST_SECONDS * AIM)
 
-    def brief(self, *, decoding: bool) -> float:
-        """Seconds of what is left of a prompt that is read at once."""
-        return max(PIECE_SECONDS, BRIEF_STEPS * (self._plain or 0.0)) if decoding else PIECE_SECONDS
+    def brief(self, *, decoding: bool, several: bool = False) -> float:
+        """Seconds of what is left of a prompt that is read at once, or of `several`."""
+        least = GROUP_SECONDS if several else PIECE_SECONDS
+        return max(least, BRIEF_STEPS * (self._plain or 0.0)) if decoding else least
 
     @property
     def owed(self) -> bool:

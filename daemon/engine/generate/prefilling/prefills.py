@@ -204,7 +204,8 @@ class Prefills:
     def brief(self, prefill: Prefill, budget: int, *, decoding: bool) -> bool:
         """Whether all that is left of it is read at once, for it takes little of a step that has such a budget."""
         width = prefill.last_width(budget)
-        return width is not None and self._expected(prefill, width) <= self._pace.brief(decoding=decoding)
+        longest = self._pace.brief(decoding=decoding, several=len(prefill.requests) > 1)
+        return width is not None and self._expected(prefill, width) <= longest
 
     def _short(self, prefill: Prefill) -> bool:
         """Whether its prompts take SHORT_SECONDS each at the most: those who decode give way to them."""

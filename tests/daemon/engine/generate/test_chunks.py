@@ -99,7 +99,7 @@ def pieces(
         return take(self, layers)
 
     monkeypatch.setattr(Prefill, "take", noted)
-    monkeypatch.setattr(Pace, "brief", lambda pace, decoding: brief)
+    monkeypatch.setattr(Pace, "brief", lambda pace, decoding, several: brief)
     monkeypatch.setattr(Pace, "owed", False)
     monkeypatch.setattr(Chunk, "layers", lambda chunk, seconds, tokens: layers)
     for one in (Allowance, Freshest, Timings):

@@ -10,6 +10,7 @@ from mlx_serve.daemon.engine.generate.prefilling.pace import (
     AIM,
     BRIEF_STEPS,
     FEWEST_TOKENS,
+    GROUP_SECONDS,
     IDLE_FACTOR,
     LONGEST_SECONDS,
     LONGEST_STRETCH,
@@ -117,10 +118,12 @@ def test_a_piece_takes_as_long_as_a_step() -> None:
 
 
 def test_what_is_brief_is_read_at_once() -> None:
+    """Of several prompts more than of one: those who decode lose as much time in pieces."""
     pace = Pace(64, 2500, 99)
     assert (pace.brief(decoding=False), pace.brief(decoding=True)) == (PIECE_SECONDS, PIECE_SECONDS)
+    assert pace.brief(decoding=False, several=True) == pace.brief(decoding=True, several=True) == GROUP_SECONDS
     pace.note_step(0.1, decoding=3, share=Share(0, 64))
-    assert pace.brief(decoding=True) == BRIEF_STEPS * 0.1
+    assert pace.brief(decoding=True) == pace.brief(decoding=True, several=True) == BRIEF_STEPS * 0.1
 
 
 def test_short_prompts_are_read_together_as_far_as_they_are_read_at_once() -> None:
@@ -129,9 +132,9 @@ def test_short_prompts_are_read_together_as_far_as_they_are_read_at_once() -> No
     pace = Pace(512, 250_000, 99)
     pace.note_step(0.005, decoding=3, share=Share(0, 512))
     assert pace.budget(3, several=True) == pace.budget(3) == 512
-    for tokens, seconds in ((400, 0.02), (3000, 0.9), (3000, 0.025), (7000, 0.031)):
+    for tokens, seconds in ((400, 0.02), (3000, 0.9), (3000, 0.08), (7000, GROUP_SECONDS * 1.01)):
         pace.timings.note(tokens, seconds)
-    assert (pace.budget(3, several=True), pace.budget(3)) == (3000, 512)
+    assert (pace.budget(3, several=True), pace.budget(3)) == (3000 * GROUP_SECONDS / 0.08, 512)
     assert pace.budget(0, several=True) == 4096
     pace.timings.note(60_000, 0.02)
     assert pace.budget(3, several=True) == pace.whole
@@ -166,7 +169,18 @@ def test_a_chunk_takes_what_larger_ones_took() -> None:
     for _ in range(REMEMBERED):
         timings.note(2000, 0.03)
     timings.note(100, 0.01)
-    assert (timings.seconds(64), timings.seconds(128)) == (0.01, 0.03)
+    assert timings.seconds(64) == 0.01
+
+
+def test_a_chunk_somewhat_larger_than_those_that_were_seen_is_judged_by_them() -> None:
+    """In proportion, and no further than twice as large: so groups grow where no larger chunk was ever seen."""
+    timings = Timings()
+    assert timings.within(1.0) == 0
+    timings.note(1000, 0.04)
+    assert (timings.seconds(1500), timings.seconds(2000), timings.seconds(2001)) == (0.06, 0.08, float("inf"))
+    assert [timings.within(limit) for limit in (0.03, 0.04, 0.06, 0.5)] == [0, 1000, 1500, 2000]
+    timings.note(1900, 0.05)  # which costs less a token
+    assert timings.seconds(1500) == 0.05 and timings.within(0.06) == 2280
 
 
 def test_a_chunk_fits_into_the_longest_step() -> None:

@@ -156,6 +156,31 @@ def test_many_with_one_beginning_arrive_together(name: str, block: int, loaded: 
     assert session.wire.gauges.prompt_tokens <= 61 + 6 * 6
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next"])
+def test_texts_that_part_at_neighbouring_places_are_read_together(
+    name: str, block: int, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first of these on, where a cache can be cut anywhere; one that parts much later is not read again."""
+    groups: list[tuple[int, int]] = []
+    begin = Prefill.__init__
+
+    def noted(self: Prefill, model: LanguageModel, requests: list[Any], *rest: Any, **more: Any) -> None:
+        begin(self, model, requests, *rest, **more)
+        groups.append((len(requests), self.start))
+
+    session = Session(loaded(name), max_batch=8)
+    kept = tokens(90, 6)
+    session.round(kept)
+    prompts = [(*kept[:place], *tokens(5, 30 + place)) for place in (41, 43, 45, 42, 44, 80)]
+    monkeypatch.setattr(Prefill, "__init__", noted)
+    answers, cached = session.round(*prompts)
+    monkeypatch.undo()
+    assert answers == session.fresh(*prompts)
+    if name == "llama":
+        assert groups == [(5, cached[0]), (1, cached[5])]
+        assert 41 <= cached[0] < 43 and cached[:5] == [cached[0]] * 5 and cached[5] >= 80
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_conversations_that_part(name: str, block: int, loaded: Loaded) -> None:
     """What two have in common serves a third; recurrent layers know where to go on from since the second."""

@@ -20,6 +20,7 @@ class One:
     rows: int = 1
     alone: bool = False
     start: int = 0
+    earliest: int = 0
     deferred: bool = False
 
 
@@ -63,6 +64,24 @@ def test_a_padded_group_is_counted_with_its_padding() -> None:
     assert start(waiting(10, 10, 40)) == [0, 1]
     assert start(waiting(50, 50)) == [0, 1]
     assert start(waiting(51, 50)) == [0]
+
+
+def test_a_group_begins_where_the_first_of_them_has_something_new() -> None:
+    """Those that would have to be read from too far before stay behind; and all that is read again counts."""
+
+    def made(*starts: int) -> Scheduler[One]:
+        queue = scheduler()
+        for number, begin in enumerate(starts):
+            queue.add(One(number, 60, start=begin, earliest=max(0, begin - 16)))
+        return queue
+
+    assert start(made(35, 35, 34, 36)) == [0, 1, 2]
+    assert start(made(40, 40, 34, 36)) == [0, 1, 2]
+    assert start(made(40, 39, 36, 46)) == [0, 1, 2, 3]
+    assert start(made(50, 34, 50)) == [0, 1, 2]
+    assert start(made(50, 33, 50)) == [0]
+    assert start(made(33, 50, 33)) == [0]
+    assert start(made(40, 40, 40, 40, 30), budget=100) == [0, 1, 2, 3]
 
 
 def test_unpadded_groups_are_of_one_length() -> None:
@@ -184,6 +203,8 @@ def test_every_random_day(seed: int) -> None:
     running: list[One] = []
     for number in range(200):
         one = One(number, chance.randint(1, 700))
+        one.start = chance.choice((0, chance.randrange(one.length)))
+        one.earliest = max(0, one.start - chance.choice((0, 16, 100)))
         scheduler.add(one)
         queue.append(number)
         if chance.random() < 0.1:
@@ -200,7 +221,9 @@ def test_every_random_day(seed: int) -> None:
         assert len(running) <= 4
         held = present.and_rows(one.length + 1 for one in group).and_prefill(len(group), widest)
         assert not group or ledger.fits(held)
-        assert len(group) <= 1 or widest * len(group) <= budget
+        begin = min((one.start for one in group), default=0)
+        assert len(group) <= 1 or (widest - begin) * len(group) <= budget
+        assert all(one.earliest <= begin for one in group)
         assert padded or len({one.length for one in group}) <= 1
         chance.shuffle(running)
         del running[: chance.randint(0, len(running))]
