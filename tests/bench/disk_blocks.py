@@ -25,11 +25,11 @@ import mlx.core as mx
 from mlx_lm.models.cache import ChunkedKVCache, KVCache
 
 from mlx_serve.daemon.engine.prefix.chain import BLOCK, Chain
-from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader
 from mlx_serve.daemon.engine.prefix.disk.block_writer import BlockWriter
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
-from mlx_serve.daemon.engine.prefix.disk.read_back import ReadBack
+from mlx_serve.daemon.engine.prefix.disk.reading.block_reader import BlockReader
+from mlx_serve.daemon.engine.prefix.disk.reading.read_back import ReadBack
 from mlx_serve.daemon.engine.prefix.disk.turn_store import TurnStore
 from mlx_serve.daemon.engine.prefix.disk.write_behind import WriteBehind
 from mlx_serve.daemon.engine.prefix.layers import Parts, arrays

@@ -75,11 +75,12 @@ class Generator:
         self._launch: Launch | None = None
         self._launched_at = 0
         self._answers = Answers(model.vocabulary, self._views.dismiss, self.cancel)
-        self._pace = Pace(limits.tokens_per_step, model.prefill_rate, len(empty), timings)
+        blocking = backend() == "cpu"
+        self._pace = Pace(limits.tokens_per_step, model.prefill_rate, len(empty), timings, blocking=blocking)
         self._reuse = Reuse(
             limits.most_prefixes, empty, shapes.grain, disk, copied, lambda: self._pace.rate, self._dispatch
         )
-        self._prefills = Prefills(self._pace, self._fail_prompts, self._dispatch, blocking=backend() == "cpu")
+        self._prefills = Prefills(self._pace, self._fail_prompts, self._dispatch, blocking=blocking)
         self._memory = CacheMemory(ledger, self._batch, self._prefills, self._views, self._reuse)
         self._preemption = Preemption(self._scheduler, self._batch, self._prefills, self._reuse, self._answers)
         self._admission = PrefillAdmission(

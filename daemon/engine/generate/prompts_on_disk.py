@@ -9,12 +9,12 @@ import mlx.core as mx
 
 from ..prefix.block import Block
 from ..prefix.chain import Chain
-from ..prefix.disk.block_reader import BlockReader
 from ..prefix.disk.block_writer import BlockWriter
 from ..prefix.disk.cache_layout import Layout
 from ..prefix.disk.disk_store import DiskStore
 from ..prefix.disk.eight_bits import BITS
-from ..prefix.disk.read_back import ReadBack
+from ..prefix.disk.reading.block_reader import BlockReader
+from ..prefix.disk.reading.read_back import ReadBack
 from ..prefix.disk.write_behind import LEAST_TOKENS, WriteBehind
 from ..prefix.prefix_cache import PrefixCache
 from .choices import Choices

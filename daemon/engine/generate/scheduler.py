@@ -77,7 +77,7 @@ class Scheduler(Generic[T]):
         present: Occupancy,
         budget: int,
         *,
-        together: int = 0,
+        together: int | None = None,
         padded: bool,
         alone: bool = False,
         below: int | None = None,
@@ -86,7 +86,7 @@ class Scheduler(Generic[T]):
         will have.
 
         One long prompt goes alone, in chunks. Those that are within the budget go side by side while the whole group is
-        too, or within `together` where that is more: of any length when prompts may be padded, else of equal length
+        within `together`, None: within the budget too: of any length when prompts may be padded, else of equal length
         only, or each by itself (`alone`). All of a group begin to read at the same place, the first one where any of
         them has something new. `below`: only prompts with fewer tokens to read, which pass the longer ones before them.
         """
@@ -101,7 +101,7 @@ class Scheduler(Generic[T]):
                 break
             start = min([head.start, *(one.start for one in group)])
             read = widest - start
-            if group and (read > budget or read * (len(group) + 1) > max(budget, together)):
+            if group and (read > budget or read * (len(group) + 1) > (budget if together is None else together)):
                 break
             if group and not padded and head.length != group[0].length:
                 break

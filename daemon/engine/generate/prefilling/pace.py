@@ -7,8 +7,10 @@ piece takes as long as a step of those who decode, and where it took longer the 
 much time as it: they go on at half their pace at least. Only prompts of SHORT_SECONDS each do not wait, and where
 a device computes in the time of its launches those who decode give way to them, in pieces of SHORT_STEPS of theirs:
 rows that come soon are decoded together. What is read to its end within PIECE_SECONDS, or BRIEF_STEPS of theirs, is
-read at once, and so are several prompts within GROUP_SECONDS: where launches cost most, 32 short ones take no longer
-than four, and in pieces those who decode would lose as much time, and the others more. And the configured tokens per
+read at once, and so are several prompts within GROUP_SECONDS where launches cost most: there 32 short ones take no
+longer than four, and in pieces those who decode would lose as much time, and the others more. Where a device computes
+in the time of its launches, only so many are read together as are read at once: one after the other they cost no more,
+and the first ones wait less. And the configured tokens per
 step are stretched there only while they make the others' steps longer by less than STALL_SECONDS. A GPU that waits for
 its launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
 """
@@ -126,13 +128,22 @@ class Share:
 
 class Pace:
     """`tokens_per_step` is configured; `fresh` is what a prefill may take that begins now, by the `rate` of tokens a
-    second at first, through so many `layers`."""
+    second at first, through so many `layers`. `blocking`: the device computes in the time of its launches."""
 
-    def __init__(self, tokens_per_step: int, rate: float, layers: int, timings: Timings | None = None) -> None:
+    def __init__(
+        self,
+        tokens_per_step: int,
+        rate: float,
+        layers: int,
+        timings: Timings | None = None,
+        *,
+        blocking: bool = False,
+    ) -> None:
         self._tokens_per_step = tokens_per_step
         seconds = chunk_seconds(layers)
         self.fresh = Freshest(int(rate * seconds), seconds)
         self.timings = timings or Timings()
+        self.blocking = blocking
         self.stretch = 1
         self.longest = 0.0
         self._stalled = False
@@ -147,7 +158,9 @@ class Pace:
         least = self._tokens_per_step * max(self.stretch, 1 if decoding else idle)
         if not several:
             return least
-        return max(least, min(self.whole, self.timings.within(self.brief(decoding=decoding > 0, several=True))))
+        brief = self.brief(decoding=decoding > 0, several=True)
+        within = min(self.whole, self.timings.within(brief))
+        return min(least, max(within, int(self.rate * brief))) if self.blocking else max(least, within)
 
     @property
     def rate(self) -> float:
@@ -167,7 +180,7 @@ class Pace:
 
     def brief(self, *, decoding: bool, several: bool = False) -> float:
         """Seconds of what is left of a prompt that is read at once, or of `several`."""
-        least = GROUP_SECONDS if several else PIECE_SECONDS
+        least = GROUP_SECONDS if several and not self.blocking else PIECE_SECONDS
         return max(least, BRIEF_STEPS * (self._plain or 0.0)) if decoding else least
 
     @property

@@ -11,10 +11,10 @@ import numpy as np
 from mlx_lm.models.cache import ArraysCache, RotatingKVCache
 
 from ..block import Block
-from ..layers import Parts, Snapshot, Snapshots
+from ..layers import Snapshot, Snapshots
 from ..state_graph import Leaf, StateGraph, Undescribed, make
 from ..whole_state import WholeState, copies_work
-from .block_file import BlockFile, Buffer, Bytes, Header, Room, States, Window
+from .block_file import BlockFile, Buffer, Header, States, Window
 from .cache_layout import Layout
 from .tensor import Tensor
 
@@ -69,98 +69,6 @@ def to_file(block: Block, key: str) -> BlockFile:
     """A copy of the block, with all that must be computed for it."""
     header, arrays = contents(block, key)
     return BlockFile(header, block.tokens, tuple(bytes(view(flat(one))) for one in arrays))
-
-
-class Landing:
-    """Memory for the columns of neighbouring blocks, of so many tokens each, one piece a tensor, and for the tensors of
-    `whole`, a state of all layers after them: begun here, and filled by threads that know nothing but memory.
-
-    `begin` and `look` are called until all is `ready`, then the rooms are given away; when they are filled `settle` is
-    called until all is settled, and `parts` and `states` are what came. With a stream the memory is MLX's own, as
-    documented of its arrays' views, and is allocated there; whoever fills it must have ended before the Landing goes.
-    Without one it is plain memory, which `settle` copies: CUDA moves what the host writes to by itself, page by page.
-    """
-
-    def __init__(
-        self, layout: Layout, widths: Sequence[int], stream: mx.Stream | None, whole: Sequence[Tensor] = ()
-    ) -> None:
-        self.layout = layout
-        self._widths = widths
-        self._stream = stream
-        columns = layout.columns(sum(widths))
-        self._columns = len(columns)
-        self._tensors = [*columns, *whole]
-        self._memory: list[mx.array] = []
-        self._rows: list[Bytes] = []
-
-    @property
-    def nbytes(self) -> int:
-        return sum(one.nbytes for one in self._tensors)
-
-    @property
-    def ready(self) -> bool:
-        return len(self._rows) == len(self._tensors)
-
-    @property
-    def settled(self) -> bool:
-        return len(self._memory) == len(self._tensors)
-
-    @property
-    def begun(self) -> int:
-        """Bytes of the pieces that were begun and not looked at."""
-        return sum(one.nbytes for one in self._tensors[len(self._rows) : len(self._memory)])
-
-    def begin(self) -> bool:
-        """Begin to allocate one more piece; False where there is none. Raises RuntimeError or MemoryError where there
-        is no memory."""
-        if self._stream is None or self.settled:
-            return False
-        self._memory.append(mx.zeros((self._tensors[len(self._memory)].nbytes,), mx.uint8, stream=self._stream))
-        mx.async_eval(self._memory[-1])
-        return True
-
-    def look(self) -> None:
-        """At the first piece that was begun and not looked at, which is waited for."""
-        tensor = self._tensors[len(self._rows)]
-        plain = self._stream is None
-        rows = (
-            np.empty(tensor.nbytes, np.uint8) if plain else np.frombuffer(view(self._memory[len(self._rows)]), np.uint8)
-        )
-        of_columns = len(self._rows) < self._columns
-        self._rows.append(rows.reshape(tensor.shape[1] if of_columns else 1, -1))
-
-    def settle(self) -> None:
-        """One more piece that is filled becomes an array."""
-        self._memory.append(mx.array(self._rows[len(self._memory)].reshape(-1)))
-
-    def room(self, place: int) -> Room:
-        """Where that block goes."""
-        start, stop = sum(self._widths[:place]), sum(self._widths[: place + 1])
-        width, total = self._widths[place], sum(self._widths)
-        columns = [
-            rows[:, rows.shape[1] * start // total : rows.shape[1] * stop // total]
-            for rows in self._rows[: self._columns]
-        ]
-        whole = tuple(self._tensors[self._columns :])
-
-        def fits(found: Header) -> bool:
-            same = found.tensors == whole if whole else found.tokens == width
-            return same and self.layout.fits(found)
-
-        return Room((*columns, *self._rows[self._columns :]), fits)
-
-    def parts(self) -> Parts:
-        """The columns of all of them."""
-        arrays = iter(self._arrays(0, self._columns))
-        return tuple((next(arrays), next(arrays)) if one.columns else None for one in self.layout.layers)
-
-    def states(self) -> list[mx.array]:
-        """The tensors of the state of all layers."""
-        return self._arrays(self._columns, len(self._tensors))
-
-    def _arrays(self, start: int, stop: int) -> list[mx.array]:
-        pairs = zip(self._tensors[start:stop], self._memory[start:stop], strict=True)
-        return [memory.view(getattr(mx, one.dtype)).reshape(one.shape) for one, memory in pairs]
 
 
 class Restored:

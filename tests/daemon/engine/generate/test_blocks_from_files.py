@@ -19,12 +19,13 @@ from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import chain, layers, prefix_cache, read_or_compute
 from mlx_serve.daemon.engine.prefix.block import Block
-from mlx_serve.daemon.engine.prefix.disk import read_back
-from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
+from mlx_serve.daemon.engine.prefix.disk.block_bytes import to_file
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile
-from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader, Found, Wanted, find
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
+from mlx_serve.daemon.engine.prefix.disk.reading import read_back
+from mlx_serve.daemon.engine.prefix.disk.reading.block_reader import BlockReader, Found, Wanted, find
+from mlx_serve.daemon.engine.prefix.disk.reading.landing import Landing
 from mlx_serve.daemon.protocol import Cancel, Sampling, Started
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"]

@@ -16,8 +16,9 @@ from support.small_blocks import blocks_of
 from support.waiting import GUARD, wait_until
 
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.prefix.disk import block_writer, read_back
+from mlx_serve.daemon.engine.prefix.disk import block_writer
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
+from mlx_serve.daemon.engine.prefix.disk.reading import read_back
 
 SIZE = 16
 PROMPT = tokens(9 * SIZE + 3, 1)

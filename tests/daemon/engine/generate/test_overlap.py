@@ -29,7 +29,7 @@ from mlx_serve.daemon.engine.generate.prefilling.prefills import Prefills
 from mlx_serve.daemon.engine.generate.reuse import Reuse
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.disk import write_behind
-from mlx_serve.daemon.engine.prefix.disk.read_back import ReadBack
+from mlx_serve.daemon.engine.prefix.disk.reading.read_back import ReadBack
 from mlx_serve.daemon.engine.prefix.disk.write_behind import WriteBehind
 from mlx_serve.daemon.protocol import Cancel, Fatal, Finished, Rejected, Sampling
 

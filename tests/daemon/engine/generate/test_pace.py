@@ -140,6 +140,18 @@ def test_short_prompts_are_read_together_as_far_as_they_are_read_at_once() -> No
     assert pace.budget(3, several=True) == pace.whole
 
 
+def test_where_devices_compute_in_the_time_of_launches_only_brief_groups_are_read() -> None:
+    """One after the other they cost no more there, and the first ones wait less: whatever a step may have."""
+    pace = Pace(512, 10_000, 99, blocking=True)
+    assert pace.budget(0) == 4 * 512
+    assert pace.budget(0, several=True) == pace.budget(3, several=True) == int(pace.rate * PIECE_SECONDS)
+    pace.timings.note(400, PIECE_SECONDS)
+    assert pace.budget(3, several=True) == 400
+    pace.timings.note(4000, PIECE_SECONDS)
+    assert pace.budget(3, several=True) == 512
+    assert pace.brief(decoding=True, several=True) == PIECE_SECONDS
+
+
 def test_nobody_is_owed_anything_once_nobody_decodes() -> None:
     pace = Pace(64, 2500, 99)
     pace.note_step(PLAIN, decoding=1, share=Share(0, 64))

@@ -15,7 +15,7 @@ from mlx_serve.daemon.engine.prefix.chain import Chain, packed
 from mlx_serve.daemon.engine.prefix.disk import block_file
 from mlx_serve.daemon.engine.prefix.disk.block_bytes import to_file
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile, encode
-from mlx_serve.daemon.engine.prefix.disk.block_reader import Wanted, find_turn
+from mlx_serve.daemon.engine.prefix.disk.reading.block_reader import Wanted, find_turn
 from mlx_serve.daemon.engine.prefix.disk.turn_store import TurnStore
 from mlx_serve.daemon.engine.prefix.whole_state import WholeState
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
 
-from ..chain import BLOCK, end_name, packed
-from .block_file import BlockFile, Room
-from .disk_store import DiskStore
-from .tensor import Tensor
-from .turn_store import TurnStore
+from ...chain import BLOCK, end_name, packed
+from ..block_file import BlockFile, Room
+from ..disk_store import DiskStore
+from ..tensor import Tensor
+from ..turn_store import TurnStore
 
 _T = TypeVar("_T")
 _THREADS = 4

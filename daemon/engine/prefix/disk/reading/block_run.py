@@ -11,10 +11,11 @@ from concurrent.futures import Future
 
 import mlx.core as mx
 
-from ..layers import Parts, columns
-from .block_bytes import Landing, Restored
-from .block_file import BlockFile, DamagedBlock
+from ...layers import Parts, columns
+from ..block_bytes import Restored
+from ..block_file import BlockFile, DamagedBlock
 from .block_reader import BlockReader, Found
+from .landing import Landing
 
 _PIECES = 8  # of memory that are allocated at the same time
 _LATER = 2  # steps
@@ -54,7 +55,7 @@ class BlockRun:
             self.files = [reader.read(one.name, room) for one, room in zip(self.found, rooms, strict=True)]
         elif len(self._due) < _PIECES and self.landing.begin():
             self._due.append(step + _LATER + self.landing.begun // _STEP_BYTES)
-        elif not (self._due and decoding and self._due[0] > step):
+        elif self.landing.there and not (self._due and decoding and self._due[0] > step):
             if self._due:
                 self._due.popleft()
             self.landing.look()

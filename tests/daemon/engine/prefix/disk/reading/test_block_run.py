@@ -13,12 +13,13 @@ from mlx_lm.models.cache import KVCache
 from support.small_blocks import blocks_of
 
 from mlx_serve.daemon.engine.prefix.chain import Chain
-from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
+from mlx_serve.daemon.engine.prefix.disk.block_bytes import to_file
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile, Room
-from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader, Found
-from mlx_serve.daemon.engine.prefix.disk.block_run import _LATER, BlockRun
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
+from mlx_serve.daemon.engine.prefix.disk.reading.block_reader import BlockReader, Found
+from mlx_serve.daemon.engine.prefix.disk.reading.block_run import _LATER, BlockRun
+from mlx_serve.daemon.engine.prefix.disk.reading.landing import Landing
 from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
 
 SIZE = 4

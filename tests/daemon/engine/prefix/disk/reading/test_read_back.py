@@ -14,14 +14,16 @@ from support.small_blocks import blocks_of
 from support.waiting import GUARD, wait_until
 
 from mlx_serve.daemon.engine.prefix import read_or_compute
-from mlx_serve.daemon.engine.prefix.ahead import Tell
+from mlx_serve.daemon.engine.prefix.ahead import Tell, at_once
 from mlx_serve.daemon.engine.prefix.chain import Chain
-from mlx_serve.daemon.engine.prefix.disk import block_run, read_back
-from mlx_serve.daemon.engine.prefix.disk.block_bytes import Landing, to_file
-from mlx_serve.daemon.engine.prefix.disk.block_reader import BlockReader
+from mlx_serve.daemon.engine.prefix.disk.block_bytes import to_file
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
-from mlx_serve.daemon.engine.prefix.disk.read_back import ReadBack
+from mlx_serve.daemon.engine.prefix.disk.reading import block_run, read_back
+from mlx_serve.daemon.engine.prefix.disk.reading.block_reader import BlockReader
+from mlx_serve.daemon.engine.prefix.disk.reading.landing import Landing
+from mlx_serve.daemon.engine.prefix.disk.reading.read_back import ReadBack
+from mlx_serve.daemon.engine.prefix.disk.reading.staging_buffer import StagingBuffer
 from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
 
 SIZE = 8
@@ -75,6 +77,7 @@ def finish(back: ReadBack) -> int:
     """How often the thread looked until all was there."""
     for count in range(100_000):
         if not back.goes_on(1):
+            back.after_step(decoding=False)
             return count
         back.after_step(decoding=False)
         back.wait(0.01)
@@ -131,10 +134,53 @@ def test_a_step_of_others_is_not_held_up(files: Files, in_place: bool, monkeypat
         back.after_step(decoding=True)
         back.wait(0.01)
     assert max(calls) <= 1 + read_back._BESIDE / 0.0001
-    pieces = 2 * LAYERS * 3
-    assert (len(looks), len(begun), len(settled)) == (pieces, pieces * in_place, pieces * (not in_place))
+    runs, pieces = 3, 2 * LAYERS * 3
+    memory = pieces if in_place else runs
+    assert (len(looks), len(begun), len(settled)) == (memory, memory, 0 if in_place else pieces)
     assert all(look >= begin + block_run._LATER for look, begin in zip(looks, begun, strict=False))
     assert len(held(kept, files.chain)) == BLOCKS
+    back.close()
+
+
+@pytest.mark.parametrize("decoding", [True, False])
+def test_buffers_are_filled_again_when_nobody_copies_from_them(
+    files: Files, monkeypatch: pytest.MonkeyPatch, decoding: bool
+) -> None:
+    """A few of them for ten runs, though copies are begun steps later; what came is what was written. They go with the
+    first step after that beside which nobody decodes."""
+    made: list[int] = []
+    waiting: list[tuple[list[mx.array], Tell]] = []
+    begin = StagingBuffer.__init__
+
+    def counted(buffer: StagingBuffer, nbytes: int, *rest: Any) -> None:
+        made.append(nbytes)
+        begin(buffer, nbytes, *rest)
+
+    def later(arrays: list[mx.array], tell: Tell) -> bool:
+        waiting.append((arrays, tell))
+        return True
+
+    monkeypatch.setattr(StagingBuffer, "__init__", counted)
+    monkeypatch.setattr(read_back, "TOGETHER", 2)
+    back, kept = files.begin(in_place=False)
+    assert back._buffers is not None
+    back._ahead = back._buffers._ahead = later
+    steps = 0
+    while back.goes_on(1):
+        steps += 1
+        back.after_step(decoding=decoding)
+        if steps % 3 == 0:
+            while waiting:
+                at_once(*waiting.pop(0))
+        back.wait(0.01)
+    while waiting:
+        at_once(*waiting.pop(0))
+    assert held(kept, files.chain) == [(start + 1.0, start + 1.5) for start in range(0, LENGTH, SIZE)]
+    assert 1 <= len(made) <= 4
+    back.after_step(decoding=True)
+    assert back.nbytes == sum(made) > 0
+    back.after_step(decoding=False)
+    assert back.nbytes == 0
     back.close()
 
 

@@ -6,8 +6,8 @@ import time
 from collections import deque
 from concurrent.futures import Future
 
-from ..chain import Chain
-from ..read_or_compute import Coming
+from ...chain import Chain
+from ...read_or_compute import Coming
 from .block_reader import Found, Wanted
 from .block_run import BlockRun
 

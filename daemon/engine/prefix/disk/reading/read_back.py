@@ -8,20 +8,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 
 import mlx.core as mx
 
-from ..ahead import Ahead, at_once
-from ..chain import BLOCK, Chain
-from ..layers import arrays
-from ..prefix_cache import PrefixCache
-from ..read_or_compute import Coming
-from ..recording import TOGETHER
-from .block_bytes import Landing
+from ...ahead import Ahead, at_once
+from ...chain import BLOCK, Chain
+from ...layers import arrays
+from ...prefix_cache import PrefixCache
+from ...read_or_compute import Coming
+from ...recording import TOGETHER
+from ..cache_layout import Layout
 from .block_reader import BlockReader, Found, Wanted
 from .block_run import BlockRun
-from .cache_layout import Layout
 from .file_reading import Reading
+from .landing import Landing
+from .staging_buffer import StagingBuffer, StagingBuffers, places
 
 _RUNS = 2
 _RUN_BYTES = 96 << 20
@@ -32,8 +34,8 @@ _STUCK_SECONDS = 10.0
 
 class ReadBack:
     """`tokens` counts those that came from the disk. `in_place`: threads write into MLX's own memory, which is computed
-    here; else into memory of which it makes copies. `rate`: how many tokens of a prompt this device computes in a
-    second. `ahead` begins what has come."""
+    with; else into StagingBuffers, of which it makes copies. `rate`: how many tokens of a prompt this device computes
+    in a second. `ahead` begins what has come."""
 
     def __init__(
         self,
@@ -52,7 +54,8 @@ class ReadBack:
         self._reader = reader
         self._layout = layout
         # One of its own, so that nobody waits for this memory as long as a step takes.
-        self._stream = mx.new_stream(mx.cpu) if in_place else None
+        self._stream = mx.new_stream(mx.cpu)
+        self._buffers = None if in_place else StagingBuffers(self._stream, ahead)
         self._readings: dict[int, Reading] = {}
         self._stuck: list[Future[object]] = []
         self._left: list[BlockRun] = []  # which nobody waits for, but threads still fill
@@ -70,7 +73,7 @@ class ReadBack:
 
     @property
     def in_place(self) -> bool:
-        return self._stream is not None
+        return self._buffers is None
 
     @property
     def leaving(self) -> bool:
@@ -82,6 +85,10 @@ class ReadBack:
     @property
     def nbytes(self) -> int:
         """Of memory for what has not come yet."""
+        return self._coming + (0 if self._buffers is None else self._buffers.nbytes)
+
+    @property
+    def _coming(self) -> int:
         runs = [run for one in self._readings.values() for run in one.runs]
         return sum(run.landing.nbytes for run in (*runs, *self._left))
 
@@ -105,6 +112,8 @@ class ReadBack:
         self._steps += 1
         self._spent = 0.0
         self._decoding = decoding
+        if self._buffers is not None and not (decoding or self._readings):  # to let it go may take as long as a step
+            self._buffers.clear()
 
     def wait(self, seconds: float) -> None:
         """Until something has come, or for so long; not at all where there is more to do here."""
@@ -215,10 +224,17 @@ class ReadBack:
             found = self._next(reading)
             if not found:
                 return False
-            landing = Landing(self._layout, [one.tokens for one in found], self._stream, found[-1].tensors)
-            reading.runs.append(BlockRun(found, landing))
+            reading.runs.append(BlockRun(found, self._landing(found)))
             return True
         return run.prepare(self._reader, self._steps, decoding=self._decoding)
+
+    def _landing(self, found: list[Found]) -> Landing:
+        """Memory for these."""
+        widths, whole = [one.tokens for one in found], found[-1].tensors
+        if self._buffers is None:
+            return Landing(self._layout, widths, self._stream, whole)
+        size = places([*self._layout.columns(sum(widths)), *whole])[-1]
+        return Landing(self._layout, widths, self._buffers.take(size), whole)
 
     def _next(self, reading: Reading) -> list[Found]:
         """Those that come together, as many as there is memory for; where nothing else takes it and it is not even for
@@ -226,7 +242,7 @@ class ReadBack:
         room = self._kept.limit if self._room is None else min(self._kept.limit, self._room)
         tensors = (*self._layout.columns(BLOCK), *reading.left[0].tensors)
         size = max(1, sum(one.nbytes for one in tensors))
-        held = self.nbytes
+        held = self._coming
         most = min(TOGETHER, max(1, _RUN_BYTES // size), (room - held) // size)
         if most < 1:
             if not held:
@@ -286,7 +302,7 @@ class ReadBack:
     def _keep(self, reading: Reading, run: BlockRun) -> bool:
         """Take in what is ready, whole neighbours in one piece of memory. Whether all of it is kept."""
         parts = run.parts()
-        computed = arrays(parts)
+        computed, whole = arrays(parts), True
         for place, one in enumerate(run.restored):
             stop = reading.start + run.found[place].tokens
             snapshots = one.snapshots(run.landing.states())
@@ -294,13 +310,16 @@ class ReadBack:
                 self._kept.add_state(reading.chain, reading.start, stop, snapshots or ())
             else:
                 self._kept.add(reading.chain, reading.start, stop, parts, snapshots, place=place * BLOCK, stored=True)
-            if not self._is_kept(run.found[place]):
-                return False
+            if not (whole := self._is_kept(run.found[place])):
+                break
             computed += arrays((), snapshots or ())
             self.tokens += stop - reading.start
             reading.start = stop
-        self._ahead(computed, self._begun)
-        return True
+        self._ahead(computed + run.landing.watched(), partial(self._begun, run.landing.buffer))
+        return whole
 
-    def _begun(self, began: float, seconds: float, error: Exception | None) -> None:
+    def _begun(self, buffer: StagingBuffer | None, began: float, seconds: float, error: Exception | None) -> None:
+        """What has come is being computed, or there was no memory for it."""
         self._full = self._full or error is not None
+        if buffer is not None and self._buffers is not None and error is None:
+            self._buffers.give_back(buffer)
