@@ -10,9 +10,9 @@ rows that come soon are decoded together. What is read to its end within PIECE_S
 read at once, and so are several prompts within GROUP_SECONDS where launches cost most: there 32 short ones take no
 longer than four, and in pieces those who decode would lose as much time, and the others more. Where a device computes
 in the time of its launches, only so many are read together as are read at once: one after the other they cost no more,
-and the first ones wait less. And the configured tokens per
-step are stretched there only while they make the others' steps longer by less than STALL_SECONDS. A GPU that waits for
-its launches takes 4,000 tokens in hardly more time than 400, so more is tried even where a stall is near.
+and the first ones wait less. And the configured tokens per step are stretched there only while they make the others'
+steps longer by less than STALL_SECONDS. A GPU that waits for its launches takes 4,000 tokens in hardly more time than
+400, so more is tried even where a stall is near.
 """
 
 from __future__ import annotations

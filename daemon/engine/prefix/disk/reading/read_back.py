@@ -315,7 +315,8 @@ class ReadBack:
             computed += arrays((), snapshots or ())
             self.tokens += stop - reading.start
             reading.start = stop
-        self._ahead(computed + run.landing.watched(), partial(self._begun, run.landing.buffer))
+        filled = None if run.broken else run.landing.buffer  # else threads may still write into it
+        self._ahead(computed + run.landing.watched(), partial(self._begun, filled))
         return whole
 
     def _begun(self, buffer: StagingBuffer | None, began: float, seconds: float, error: Exception | None) -> None:

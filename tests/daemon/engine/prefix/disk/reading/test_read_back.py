@@ -228,6 +228,35 @@ def test_what_comes_before_a_damaged_file_serves(files: Files, damaged: int, in_
     back.close()
 
 
+def test_a_buffer_that_a_thread_still_fills_is_not_used_again(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is damaged while the one behind it is being read into the same buffer: what is read next has another."""
+    names = [name.hex() for name in files.chain.names(LENGTH)]
+    (path,) = files.store.folder.glob(f"{names[1]}.*")
+    path.write_bytes(path.read_bytes()[:-1])
+    inside, gate = Event(), Event()
+    real = DiskStore.read
+
+    def read(store: DiskStore, name: bytes, room: Any) -> Any:
+        if name.hex() == names[2]:
+            inside.set()
+            gate.wait(GUARD)
+        elif name.hex() == names[1]:
+            inside.wait(GUARD)
+        return real(store, name, room)
+
+    monkeypatch.setattr(DiskStore, "read", read)
+    monkeypatch.setattr(read_back, "_RUNS", 1)
+    back, kept = files.begin(in_place=False)
+    while back.goes_on(1):
+        back.after_step(decoding=True)
+        back.wait(0.01)
+    assert held(kept, files.chain) == [(1.0, 1.5)] and back._buffers is not None
+    assert back.leaving and back._buffers.nbytes == 0
+    gate.set()
+    wait_until(lambda: not back.leaving and back.nbytes == 0, "its memory is let go")
+    back.close()
+
+
 def test_alone_it_takes_few_calls(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody decodes nothing waits for a later step."""
     monkeypatch.setattr(read_back, "_ALONE", 1e9)
