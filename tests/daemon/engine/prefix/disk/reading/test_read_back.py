@@ -164,12 +164,12 @@ def test_buffers_are_filled_again_when_nobody_copies_from_them(
     monkeypatch.setattr(read_back, "TOGETHER", 2)
     back, kept = files.begin(in_place=False)
     assert back._buffers is not None
-    back._ahead = back._buffers._ahead = later
+    back._ahead = back._buffers._ahead = later if decoding else at_once  # while others decode another thread evaluates
     steps = 0
     while back.goes_on(1):
         steps += 1
         back.after_step(decoding=decoding)
-        if not decoding or steps % 3 == 0:  # another thread evaluates while others decode
+        if steps % 3 == 0:
             while waiting:
                 at_once(*waiting.pop(0))
         back.wait(0.01)
