@@ -42,9 +42,12 @@ class CudaAttention:
         """Kernels are kept where the environment tells MLX to keep its own."""
         folder = os.environ.get("MLX_PTX_CACHE_DIR")
         self._plain = plain
-        self._rows = RowAttention(Cubins(Path(folder) if folder else None))
+        cubins = Cubins(Path(folder) if folder else None)
+        self._rows = RowAttention(cubins)
         architecture = str(mx.device_info().get("architecture", "")).removeprefix("sm_").rstrip("af")
-        self._causal = CausalAttention(plain) if architecture.isdigit() and int(architecture) >= OLDEST else None
+        self._causal = (
+            CausalAttention(plain, cubins) if architecture.isdigit() and int(architecture) >= OLDEST else None
+        )
         self._work: dict[tuple[Any, ...], float] = {}
         self._heads: set[tuple[int, int, int, mx.Dtype]] = set()
         self._chunks: set[tuple[Any, ...]] = set()

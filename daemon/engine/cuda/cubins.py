@@ -8,7 +8,6 @@ a few bytes stand for its code. Where that folder is not known, or cannot be wri
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import os
@@ -38,6 +37,16 @@ class Code:
     image: bytes
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How MLX asks for a kernel on disk: in a file that is called by a name and the hash of some code, by the name of a
+    function."""
+
+    file: str
+    code: bytes
+    function: str
+
+
 class Cubins:
     """`folder`: MLX's own for compiled kernels; None: nothing is kept."""
 
@@ -54,17 +63,35 @@ class Cubins:
             code = self._found[key] = self._made(name, source(*arguments, **options))
         return code
 
+    def kept(self, name: str, source: str, asked: Callable[[str], Asked]) -> str | None:
+        """The same for a kernel that MLX is to find on disk, as `asked` says of the kernel's whole name, which is
+        given; None where it cannot be kept. Raises CompilerError."""
+        name, source = self._named(name, source)
+        return name if self._keep(name, source, asked(name)) else None
+
     def _made(self, name: str, source: str) -> Code:
+        name, source = self._named(name, source)
+        if self._keep(name, source, Asked(name, STAND_IN, name)):
+            return Code(name, STAND_IN)
+        return Code(name, nvrtc.compile_source(source, self._architecture))
+
+    def _named(self, name: str, source: str) -> tuple[str, str]:
+        """A name for the kernel that says all of it, and its code with that name."""
         facts = "\n".join((self._architecture, nvrtc.version(), source))
         name = f"{name}_{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
-        source = f"#define KERNEL {name}\n{source}"
-        if self._folder is not None and (hashed := _hash(STAND_IN)) is not None:
-            path = self._folder / f"{name}_{hashed:x}.ptx"
-            with contextlib.suppress(OSError):  # a disk may be full, a folder read-only: then it is not kept
-                if not _whole(path):
-                    _publish(path, name, nvrtc.compile_source(source, self._architecture))
-                return Code(name, STAND_IN)
-        return Code(name, nvrtc.compile_source(source, self._architecture))
+        return name, f"#define KERNEL {name}\n{source}"
+
+    def _keep(self, name: str, source: str, asked: Asked) -> bool:
+        """Have it on disk, compiled, where there is a place for it; gives whether it is there."""
+        if self._folder is None or (hashed := _hash(asked.code)) is None:
+            return False
+        path = self._folder / f"{asked.file}_{hashed:x}.ptx"
+        try:
+            if not _whole(path):
+                _publish(path, asked.function, name, nvrtc.compile_source(source, self._architecture))
+        except OSError:  # a disk may be full, a folder read-only
+            return False
+        return True
 
 
 def _whole(path: Path) -> bool:
@@ -76,11 +103,11 @@ def _whole(path: Path) -> bool:
         return False
 
 
-def _publish(path: Path, name: str, image: bytes) -> None:
-    """As MLX writes it: the code, and beside it the name of the kernel and of the function in the code; it passes over
-    a line without a tab. Raises OSError."""
+def _publish(path: Path, asked: str, name: str, image: bytes) -> None:
+    """As MLX writes it: the code, and beside it the name that is asked for and that of the function in the code; it
+    passes over a line without a tab. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    names = f"{name}\t{name}\n{_CHECKSUM}{hashlib.sha256(image).hexdigest()}\n"
+    names = f"{asked}\t{name}\n{_CHECKSUM}{hashlib.sha256(image).hexdigest()}\n"
     for target, content in ((path.with_suffix(".txt"), names.encode()), (path, image)):
         descriptor, unfinished = tempfile.mkstemp(suffix=_PART, dir=path.parent)
         try:

@@ -28,7 +28,7 @@ class Rows:
 
 
 class Prompts:
-    def __init__(self, plain: Any) -> None:
+    def __init__(self, plain: Any, cubins: Any) -> None:
         self.knows = True
 
     def fits(self, q: mx.array, k: mx.array, v: mx.array, mask: Any) -> bool:

@@ -12,35 +12,42 @@ import pytest
 
 from mlx_serve.daemon.engine.cuda import causal
 from mlx_serve.daemon.engine.cuda.causal import WIDTHS, CausalAttention
+from mlx_serve.daemon.engine.cuda.cubins import Cubins
 
 plain = mx.fast.scaled_dot_product_attention
 
 
 class Device:
-    """Computes what kernels of so much shared memory are asked for; `factor`: times that, `error`: it fails instead."""
+    """Computes what kernels are asked for; `factor`: times that, `error`: it fails instead. `made` in which way, and
+    `kept`: whether one can be on disk."""
 
     def __init__(self) -> None:
-        self.factor = 1.0
-        self.error: Exception | None = None
+        self.factor = {"disk": 1.0, "mlx": 1.0}
+        self.error: dict[str, Exception] = {}
+        self.kept = True
+        self.made: list[str] = []
         self.calls: list[dict[str, Any]] = []
 
-    def __call__(self, shared_memory: int) -> Any:
+    def on_disk(self, cubins: Cubins, width: int, dtype: mx.Dtype) -> Any:
+        return self._kernel("disk", width, dtype) if self.kept else None
+
+    def compiled(self, cubins: Cubins, width: int, dtype: mx.Dtype) -> Any:
+        return self._kernel("mlx", width, dtype)
+
+    def _kernel(self, way: str, width: int, dtype: mx.Dtype) -> Any:
+        self.made.append(way)
+
         def kernel(**asked: Any) -> list[mx.array]:
-            if self.error is not None:
-                raise self.error
-            template = dict(asked["template"])
+            if way in self.error:
+                raise self.error[way]
             q, k, v, factors = asked["inputs"]
-            rows, heads, queries, width = q.shape
-            threads = 32 * template["WARPS"]
-            tile = threads // 2
-            assert shared_memory == 2 * (tile + 2 * template["N"]) * (width + template["PAD"])
-            assert asked["grid"] == (-(-queries // tile) * threads, heads, rows)
-            assert asked["threadgroup"] == (threads, 1, 1)
-            assert template["D"] == width and template["BF"] == (q.dtype == mx.bfloat16)
+            rows, heads, queries, _ = q.shape
+            assert q.shape[-1] == width and q.dtype == dtype
+            assert asked["grid"] == (-(-queries // 64) * 128, heads, rows) and asked["threadgroup"] == (128, 1, 1)
             assert asked["output_shapes"] == [(rows, queries, heads, width)] and asked["output_dtypes"] == [q.dtype]
             self.calls.append(asked)
             scale, ordered = factors.tolist()
-            found = plain(q, k, v, scale=scale, mask="causal" if ordered else None) * self.factor
+            found = plain(q, k, v, scale=scale, mask="causal" if ordered else None) * self.factor[way]
             return [found.astype(q.dtype).transpose(0, 2, 1, 3)]
 
         return kernel
@@ -49,7 +56,8 @@ class Device:
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     device = Device()
-    monkeypatch.setattr(causal, "_kernel", device)
+    monkeypatch.setattr(causal, "_on_disk", device.on_disk)
+    monkeypatch.setattr(causal, "_compiled_by_mlx", device.compiled)
     return device
 
 
@@ -62,7 +70,7 @@ def arrays(queries: int, keys: int, width: int = 64, dtype: mx.Dtype = mx.bfloat
 @pytest.mark.parametrize(("queries", "keys", "mask"), [(2, 2, "causal"), (70, 130, "causal"), (65, 20, None)])
 def test_it_gives_what_mlx_gives(device: Device, width: int, queries: int, keys: int, mask: str | None) -> None:
     """For a beginning that is known and for none, with an order and without, in the shape that networks expect."""
-    attention = CausalAttention(plain)
+    attention = CausalAttention(plain, Cubins())
     q, k, v = arrays(queries, keys, width)
     assert attention.fits(q, k, v, mask)
     found = attention(q, k, v, 0.1, causal=mask is not None)
@@ -73,7 +81,7 @@ def test_it_gives_what_mlx_gives(device: Device, width: int, queries: int, keys:
 
 def test_what_it_does_not_know(device: Device) -> None:
     """Masks as arrays, float32, other widths, single queries, and more queries than keys where these have an order."""
-    attention = CausalAttention(plain)
+    attention = CausalAttention(plain, Cubins())
     assert attention.fits(*arrays(5, 9), "causal")
     assert not attention.fits(*arrays(5, 9), mx.ones((5, 9), dtype=mx.bool_))
     assert not attention.fits(*arrays(5, 9, dtype=mx.float32), "causal")
@@ -88,20 +96,46 @@ def test_what_it_does_not_know(device: Device) -> None:
 def test_a_kernel_that_does_not_work_is_not_used(device: Device, fault: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Each width and type is tried once in a process, beside MLX's own; the log says what was wrong."""
     if fault == "wrong":
-        device.factor = 1.1
+        device.factor = {"disk": 1.1, "mlx": 1.1}
     else:
-        device.error = RuntimeError("no kernel\\nimage")
-    attention = CausalAttention(plain)
+        device.error = dict.fromkeys(("disk", "mlx"), RuntimeError("no kernel\nimage"))
+    attention = CausalAttention(plain, Cubins())
     assert [attention.fits(*arrays(5, 9), "causal") for _ in range(3)] == [False] * 3
     said = capfd.readouterr().err
     assert said.count("use own attention of prompts") == 1
-    assert ("it does not give what MLX does" if fault == "wrong" else "RuntimeError: no kernel") in said
-    device.factor, device.error = 1.0, None
+    assert ("it does not give what MLX does" if fault == "wrong" else "RuntimeError: no kernel image") in said
+    device.factor, device.error = {"disk": 1.0, "mlx": 1.0}, {}
     assert attention.fits(*arrays(5, 9, 128), "causal"), "another width may work"
 
 
+@pytest.mark.parametrize("fault", ["wrong", "fails", "not kept"])
+def test_where_the_kernel_on_disk_does_not_work_mlx_compiles_it(
+    device: Device, fault: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A version of MLX that asks for it otherwise, a folder that cannot be written to."""
+    match fault:
+        case "wrong":
+            device.factor["disk"] = 1.1
+        case "fails":
+            device.error["disk"] = RuntimeError("Failed to compile kernel")
+        case _:
+            device.kept = False
+    attention = CausalAttention(plain, Cubins())
+    assert attention.fits(*arrays(5, 9), "causal") and device.made[-1] == "mlx"
+    q, k, v = arrays(5, 9)
+    found, expected = attention(q, k, v, 0.1, causal=True), plain(q, k, v, scale=0.1, mask="causal")
+    np.testing.assert_allclose(*(np.array(one.astype(mx.float32)) for one in (found, expected)), atol=1e-2)
+    assert not capfd.readouterr().err
+
+
 def test_a_width_is_tried_once(device: Device) -> None:
-    attention = CausalAttention(plain)
+    attention = CausalAttention(plain, Cubins())
     for queries in (5, 6, 7):
         assert attention.fits(*arrays(queries, 9), "causal")
     assert len(device.calls) == 1
+    assert device.made == ["disk"]
+
+
+def test_tiles_fit_into_shared_memory() -> None:
+    """A block of an A100 has 163 KB, and one of an RTX 40 99 KB."""
+    assert all(causal._shared_memory(width) <= 99 << 10 for width in WIDTHS)
