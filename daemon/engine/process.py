@@ -1,5 +1,5 @@
 """What every child process does first: it dies with its parent, leaves signals to it, and imports mlx_lm unharmed and
-soon."""
+soon, and no PyTorch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,17 @@ def inherit() -> socket.socket:
     """The socket to the parent (`--fd N`), in a process that ends when the parent does."""
     sock = socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1]))
     die_with_parent()
+    leave_out_torch()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     return sock
+
+
+def leave_out_torch() -> None:
+    """Where PyTorch is installed, Transformers imports it, before it reads a tokenizer: many seconds of the processor
+    and hundreds of MB in every child, for nothing that is computed here. So it is as if it were not installed."""
+    for name in ("torch", "torchvision", "torchaudio"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def die_with_parent() -> None:
@@ -58,6 +66,7 @@ def import_mlx_lm() -> None:
 def import_transformers() -> None:
     """It reads the 1,600 files of its models when it is imported, and again when the first of them is used, because
     the folder has another name there; the second time takes as long as all else of this import."""
+    leave_out_torch()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     import transformers

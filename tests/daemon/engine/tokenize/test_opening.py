@@ -23,7 +23,7 @@ from mlx_serve.daemon.engine.prompt.prompt_frames import ModelData, TokenizerDat
 from mlx_serve.daemon.engine.prompt.refused import Refused
 from mlx_serve.daemon.engine.prompt.text.encoding import cleaned_up, open_encoding, tokenizer_data
 from mlx_serve.daemon.engine.prompt.worker import Preparer
-from mlx_serve.daemon.engine.tokenize.opening import open_tokenizer
+from mlx_serve.daemon.engine.tokenize.tokenizer_folder import open_tokenizer
 from mlx_serve.daemon.engine.vision.checkpoint import load_seeing
 from mlx_serve.daemon.protocol import ChatPrompt, Count, Detokenize, Kind, TextPrompt
 
