@@ -27,6 +27,7 @@ class Mailbox:
         self.asked: Callable[[protocol.Ask], None] | None = None
         self._socket = sock
         self._sending = threading.Lock()
+        self._told = False
         self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def start(self) -> None:
@@ -69,6 +70,9 @@ class Mailbox:
                 if len(body) < length:
                     break
                 message = protocol.decode_to_child(body)
+                if not self._told and isinstance(message, protocol.Quit):
+                    break  # there is nothing to end but what is done while nobody asks
+                self._told = True
                 if self.asked is not None and isinstance(message, protocol.Ask):
                     self.asked(message)
                 else:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
 import msgspec
@@ -34,11 +36,13 @@ from .model.model_folder import BadModel, UnsupportedModel
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 from .rerank.reranker import Reranker, load_reranker
-from .rest import Rest
 from .shares import divide
-from .warmup import PLAIN, REQUESTS, warm_up
+from .warmup.made_up import PLAIN, REQUESTS, warm_up
+from .warmup.rehearsal import rehearse
+from .warmup.rest import Rest
 
 BEAT_SECONDS = 2.0
+REHEARSE_AFTER = 0.1  # seconds in which a model may come that was waited for
 CLOSE_SECONDS = 3.0  # less than the daemon waits for the process's end
 
 Model = LanguageModel | Embedder | Reranker
@@ -55,7 +59,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
         mx.disable_compile()
     stand_ins.install_for_cpu()
     release_pool()  # of what was measured there
-    request = mailbox.queue.get()
+    request = _first(mailbox)
     if not isinstance(request, protocol.Load):
         return
     memory = hello.device_memory if request.memory_limit is None else request.memory_limit
@@ -103,6 +107,16 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     mx.clear_streams()
 
 
+def _first(mailbox: Mailbox) -> protocol.ToChild:
+    """What the parent says first. While it says nothing, a GPU gets to know what every model needs."""
+    if backend() != "cpu":
+        with contextlib.suppress(queue.Empty):
+            return cast(protocol.ToChild, mailbox.queue.get(timeout=REHEARSE_AFTER))
+        with signs_of_life(mailbox):
+            rehearse(lambda: not mailbox.queue.empty())
+    return cast(protocol.ToChild, mailbox.queue.get())
+
+
 def _worker(
     model: Model,
     request: protocol.Load,
@@ -117,7 +131,7 @@ def _worker(
         return RowWorker(model, memory, prompts)
     prompts.use_model(model_data(model))
     prompts.use_grammars(GrammarCompiler(model.vocabulary, model.rows, model.stop_tokens))
-    if backend() != "cpu":
+    if backend() == "metal" or (backend() == "cuda" and not model.tried_before):  # its kernels are on disk
         _warm_up(model, limits)
     disk = None if request.files is None else open_disk(model, request.files, hello)
     return Generator(model, limits, prompts, disk, dispatch=Dispatch(threaded=backend() == "cuda"))

@@ -33,6 +33,13 @@ def plans(chunk: int, longest: int, memory: int | None) -> Iterator[None]:
         yield from attention.plans(chunk, longest, memory)
 
 
+def forget() -> None:
+    """What attention of this process has seen was of no model that will be used."""
+    attention = mx.fast.scaled_dot_product_attention
+    if isinstance(attention, CudaAttention):
+        attention.forget()
+
+
 def installed() -> bool:
     return isinstance(mx.fast.scaled_dot_product_attention, CudaAttention | WideAttention)
 

@@ -84,6 +84,11 @@ class CudaAttention:
             sys.stderr.write(f"plan attention: {' '.join(str(error).split())[:300]}\n")
             sys.stderr.flush()
 
+    def forget(self) -> None:
+        """Neither the heads nor the shapes that were seen are those of the model to come."""
+        self._heads.clear()
+        self._work.clear()
+
     def _plan(self, heads: int, key_heads: int, queries: int, keys: int, width: int, dtype: mx.Dtype) -> None:
         q = mx.zeros((1, heads, queries, width), dtype=dtype)
         k, v = (mx.zeros((1, key_heads, keys, width), dtype=dtype) for _ in range(2))

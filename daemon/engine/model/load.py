@@ -38,7 +38,8 @@ class LanguageModel:
     """`family` is that of its own chat template, `added` are its added tokens. `insertion_ends` end what is inserted
     before a suffix, besides `stop_tokens`; none: it cannot insert. `rows`: logits rows, the limit for token
     ids. `costs`: what a sequence's caches and a forward pass take. `prefill_rate`: about how many prompt tokens a
-    second this device takes. `sight` None: it cannot see."""
+    second this device takes. `tried_before`: this machine has loaded it, and what its kernels are compiled to is kept.
+    `sight` None: it cannot see."""
 
     network: Any
     tokenizer: Any
@@ -58,6 +59,7 @@ class LanguageModel:
     capabilities: tuple[str, ...]
     adds_special: bool
     prefill_rate: float
+    tried_before: bool
     sight: SightData | None = None
 
 
@@ -142,6 +144,7 @@ def _describe(
         capabilities=("completion", *capabilities(template), *("insert",) * bool(insertion_ends)),
         adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
         prefill_rate=tried.prefill_rate,
+        tried_before=tried.known,
     )
 
 

@@ -44,7 +44,7 @@ same, our own kernels do, the pace of prompts."""
 
 @dataclass(frozen=True)
 class Trial:
-    """As in `LanguageModel`."""
+    """As in `LanguageModel`; `known`: nothing was found that was not known."""
 
     rows: int
     weight_bytes: int
@@ -53,6 +53,7 @@ class Trial:
     paddable: bool
     ragged: bool
     prefill_rate: float
+    known: bool
 
 
 def try_out(network: Any, config: Mapping[str, Any], longest: int, results: TrialResults | None = None) -> Trial:
@@ -87,6 +88,7 @@ def try_out(network: Any, config: Mapping[str, Any], longest: int, results: Tria
         paddable=paddable(make_prompt_cache(network)),
         ragged=counts,
         prefill_rate=rate,
+        known=found <= known,
     )
 
 

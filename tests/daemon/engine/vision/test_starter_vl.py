@@ -19,7 +19,7 @@ from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.generate.memory.ledger import Occupancy
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.vision.view import View
-from mlx_serve.daemon.engine.warmup import warm_up
+from mlx_serve.daemon.engine.warmup.made_up import warm_up
 from mlx_serve.daemon.protocol import Ask, Cancel, Generate
 
 TOLERANCE = 1e-3

@@ -13,7 +13,7 @@ from mlx_serve.daemon.engine.generate.engine_limits import Limits
 from mlx_serve.daemon.engine.generate.prefilling.pace import Timings
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Chunk, Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.rest import Rest, shapes
+from mlx_serve.daemon.engine.warmup.rest import Rest, shapes
 
 LIMITS = Limits(max_batch=6, tokens_per_step=64)
 

@@ -15,7 +15,7 @@ from mlx_serve.daemon import protocol
 from mlx_serve.daemon.engine import serve
 from mlx_serve.daemon.engine.generate.engine_limits import Limits
 from mlx_serve.daemon.engine.model.load import LanguageModel
-from mlx_serve.daemon.engine.warmup import PLAIN, REQUESTS, warm_up
+from mlx_serve.daemon.engine.warmup.made_up import PLAIN, REQUESTS, warm_up
 from mlx_serve.daemon.protocol import Sampling
 
 LABEL = re.compile(r'label ="([^"]+)"')

@@ -14,13 +14,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from .cache import attention
-from .device import release_pool
-from .generate.engine_limits import Limits
-from .generate.prefilling.pace import Timings
-from .model.load import LanguageModel
-from .shapes import CHUNK, Shapes
-from .warmup import made_up, run_all
+from ..cache import attention
+from ..device import release_pool
+from ..generate.engine_limits import Limits
+from ..generate.prefilling.pace import Timings
+from ..model.load import LanguageModel
+from ..shapes import CHUNK, Shapes
+from .made_up import made_up, run_all
 
 GROUPED = (64, 128, 192, 256)
 """Tokens of the prompts that come together."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..protocol import Ask, Generate, Sampling, TokenPrompt
-from .generate.engine_limits import Limits
-from .generate.generator import Generator
-from .generate.prefilling.pace import Timings
-from .model.load import LanguageModel
-from .prompt.prompt_process import Ready
-from .prompt.render import Prepared
+from ...protocol import Ask, Generate, Sampling, TokenPrompt
+from ..generate.engine_limits import Limits
+from ..generate.generator import Generator
+from ..generate.prefilling.pace import Timings
+from ..model.load import LanguageModel
+from ..prompt.prompt_process import Ready
+from ..prompt.render import Prepared
 
 PENALTIES: dict[str, Any] = {"repetition_penalty": 1.1, "frequency_penalty": 0.1, "presence_penalty": 0.1}
 
