@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import AutoTokenizer
 from ...parameters import TABLE
 from ...protocol import Load, Loaded, Sampling
 from ..cache.capacity import Costs
+from ..cuda.file_threads import FileThreads, file_threads
 from ..device import backend
 from ..kernels.trial_results import TrialResults
 from ..output.detokenize import Vocabulary
@@ -76,10 +78,10 @@ def load(
     folder = Path(request.path)
     config = read_json(folder / "config.json")
     with ThreadPoolExecutor(1, "tokenizer") as beside:
-        with reading(folder, config):
+        with reading(folder, config), _threads() as files:
             network, _ = open_folder(folder, config)
             opening = beside.submit(_open_tokenizer, folder, use_tokenizer)
-            precision = _bring_in(network, request.memory_limit)
+            precision = _bring_in(network, request.memory_limit, files)
         tried = try_out(network, config, context_length(config), results)
         with reading(folder, config):
             tokenizer = opening.result()
@@ -97,9 +99,16 @@ def load(
     return model, loaded
 
 
-def _bring_in(network: Any, memory: int | None) -> str:
+def _threads() -> AbstractContextManager[FileThreads | None]:
+    """What reads the files of networks that are opened meanwhile, where MLX's own way leaves most of a device idle."""
+    return file_threads() if backend() == "cuda" else nullcontext()
+
+
+def _bring_in(network: Any, memory: int | None, files: FileThreads | None) -> str:
     """Read the weights of a lazily loaded network; gives the precision that it computes in, as `widen`."""
     precision = widen(network, memory)
+    if files is not None:
+        files.read()
     if backend() != "cpu":  # there a product is cheap to begin, and taking its parts from one another is not
         join(network)
     read_weights(network)

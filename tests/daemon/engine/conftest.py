@@ -32,10 +32,17 @@ def _import_mlx() -> None:
 
 _import_mlx()
 
+import mlx.core as mx  # noqa: E402
 from reference.checkpoints import make  # noqa: E402
 
 from mlx_serve.daemon.engine.model.load import LanguageModel, load  # noqa: E402
 from mlx_serve.daemon.protocol import Load  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _numbers() -> None:
+    """Weights that a test draws are the same whatever ran before it."""
+    mx.random.seed(7)
 
 
 @pytest.fixture(autouse=True)

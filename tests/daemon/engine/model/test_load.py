@@ -181,9 +181,9 @@ def test_a_tokenizer_is_opened_while_weights_are_read(folder: Path, monkeypatch:
     opened = threading.Event()
     read = load_module._bring_in
 
-    def slowly(network: Any, memory: int | None) -> str:
+    def slowly(network: Any, memory: int | None, files: Any) -> str:
         assert opened.wait(GUARD)
-        return read(network, memory)
+        return read(network, memory, files)
 
     monkeypatch.setattr(load_module, "_bring_in", slowly)
     request = Load(path=str(folder), name="x", kind="llm", max_batch=8, prefill_tokens_per_step=64)
