@@ -25,6 +25,7 @@ class Resolver:
         self._store = store
         self._pulls = pulls
         self._waiting = 0
+        self._looks = store_threads.SharedLooks(self._look)
         self._moved: dict[str, str] = {}  # what repositories were called -> what the hub calls them now
 
     def configure(self, settings: Settings) -> None:
@@ -35,7 +36,7 @@ class Resolver:
         while True:
             ended = 0 if self._pulls is None else self._pulls.ended
             try:
-                return await store_threads.look(self._look, name)
+                return await self._looks.get(name)
             except UnknownModel:
                 models = self._settings.models
                 source = downloadable(name, models.aliases) if models.auto_download else None

@@ -121,17 +121,17 @@ async def test_what_came_while_it_was_looked_for_is_not_pulled_again(
 ) -> None:
     """Another request's pull ends after the store was read, and before this one hears of that."""
     harness = build(models={"auto_download": True})
-    look, looked, go_on = store_threads.look, asyncio.Event(), asyncio.Event()
+    get, looked, go_on = store_threads.SharedLooks.get, asyncio.Event(), asyncio.Event()
 
     async def slow(*arguments: Any) -> Any:
         try:
-            return await look(*arguments)
+            return await get(*arguments)
         finally:
             if not looked.is_set():
                 looked.set()
                 await go_on.wait()
 
-    monkeypatch.setattr(store_threads, "look", slow)
+    monkeypatch.setattr(store_threads.SharedLooks, "get", slow)
     late = asyncio.ensure_future(harness.use_once("acme/new"))
     await asyncio.wait_for(looked.wait(), 10)
     await harness.use_once("acme/new")
