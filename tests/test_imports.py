@@ -45,7 +45,9 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "daemon.engine.prefix": ("daemon.engine.cache",),
     "daemon.engine.prefix.disk": ("daemon.prefix_folder", "daemon.engine.prefix"),
-    "daemon.engine.prefix.disk.reading": ("daemon.engine.prefix", "daemon.engine.prefix.disk"),
+    "daemon.engine.prefix.disk.reading": (
+        *("daemon.engine.cpu.cores", "daemon.engine.prefix", "daemon.engine.prefix.disk"),
+    ),
     "daemon.engine.texts": ("daemon.protocol", "daemon.engine.prompt", "daemon.engine.prompt.text"),
     "daemon.engine.encode": (
         *("daemon.protocol", "daemon.engine.cache", "daemon.engine.device", "daemon.engine.model"),

@@ -37,6 +37,10 @@ class Worker(Protocol):
     def idle(self) -> bool:
         """No step is needed until the next message."""
 
+    @property
+    def awaited(self) -> float:
+        """Seconds for which the next step had better wait for a message; 0: it is due."""
+
     def audit(self) -> str | None:
         """At rest: what of the worker's own books disagrees, as a sentence for the log; None when all agree."""
 
@@ -90,6 +94,11 @@ class Loop:
         if idle and not messages:
             self._patience = self._rest()
             self._mailbox.send(Step(gauges=self._worker.gauges()))
+        self._take(messages)
+        while (seconds := self._worker.awaited) > 0:
+            self._take(self._mailbox.drain(wait=True, seconds=seconds))
+
+    def _take(self, messages: list[Any]) -> None:
         for message in messages:
             match message:
                 case Ask():

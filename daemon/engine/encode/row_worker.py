@@ -167,6 +167,10 @@ class RowWorker:
     # one step
 
     @property
+    def awaited(self) -> float:
+        return 0.0
+
+    @property
     def idle(self) -> bool:
         return self._flight is None and self._landed is None and not len(self._turns)
 

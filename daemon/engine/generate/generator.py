@@ -20,6 +20,7 @@ from ..shapes import Shapes
 from ..shares import divide
 from ..vision.viewing import Views
 from .admission.arrivals import Arrivals
+from .admission.gathering import Gathering
 from .admission.joining import Joining
 from .admission.preemption import Preemption
 from .admission.prefill_admission import PrefillAdmission
@@ -97,6 +98,7 @@ class Generator:
         self._joining = Joining(
             self._scheduler, self._prefills, self._batch, self._reuse, self._memory, self._answers, model.vocabulary
         )
+        self._gathering = Gathering()
         self._arrivals = Arrivals(model, self._scheduler, self._views, self._answers)
         self.pipelining = Pipelining(PIPELINE_BYTES[backend()])
         self._steps = 0
@@ -113,6 +115,7 @@ class Generator:
         if not self._overlaps:
             self._dispatch.settle()
         if isinstance(result, Ready):
+            self._gathering.came()
             self._arrivals.take(result.id, result.prepared)
         else:
             self._answers.tell(result)
@@ -144,7 +147,15 @@ class Generator:
     def _computing(self) -> bool:
         return bool(self._batch.sequences or self._launch or len(self._prefills))
 
+    @property
+    def awaited(self) -> float:
+        """Seconds that prompts are worth waiting for which are nearly prepared, before the next step; 0: none."""
+        if self._pace.blocking or self._computing or not len(self._scheduler):
+            return 0.0
+        return self._gathering.left(self._prompts.busy)
+
     def step(self) -> None:
+        self._gathering.begin()
         if not self._at_rest:
             self._step()
         rest = not self._computing

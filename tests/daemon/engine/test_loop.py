@@ -15,10 +15,15 @@ class Busy:
 
     def __init__(self) -> None:
         self.left = 0
+        self.waits = deque[float]()
 
     @property
     def idle(self) -> bool:
         return not self.left
+
+    @property
+    def awaited(self) -> float:
+        return self.waits.popleft() if self.waits else 0.0
 
     def cancel(self, number: int) -> None:
         self.left += number
@@ -67,3 +72,19 @@ def test_a_rest_goes_on_as_long_as_it_wants_to_and_never_while_somebody_decodes(
     Loop(worker, letters, rest=rest).run()  # type: ignore[arg-type]
     assert letters.patience == [loop.REST_SECONDS, 0.25, 0.25, None, 0, loop.REST_SECONDS, 0.5]
     assert rested == [1, 2, 3, 6]
+
+
+def test_a_step_waits_for_what_is_worth_it() -> None:
+    """Before the next step, for as long as the worker says each time; what comes meanwhile is taken."""
+    worker, letters = Busy(), Letters([Cancel(id=2)], [Cancel(id=1)], [], [], [], [], [Quit()])
+    worker.waits.extend((0.5, 0.25))
+    left: list[int] = []
+
+    class Seen(Busy):
+        def step(self) -> None:
+            left.append(self.left)
+            super().step()
+
+    worker.__class__ = Seen
+    Loop(worker, letters, rest=lambda: None).run()  # type: ignore[arg-type]
+    assert letters.patience[:3] == [loop.REST_SECONDS, 0.5, 0.25] and left[0] == 3

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
 
+from ....cpu.cores import usable
 from ...chain import BLOCK, end_name, packed
 from ..block_file import BlockFile, Room
 from ..disk_store import DiskStore
@@ -15,7 +16,7 @@ from ..tensor import Tensor
 from ..turn_store import TurnStore
 
 _T = TypeVar("_T")
-_THREADS = 4
+_THREADS = max(4, min(8, usable() // 2))
 _BACK = 16  # blocks before the last one where the end that a sequence can go on from is looked for
 
 

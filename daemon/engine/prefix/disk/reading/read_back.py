@@ -25,7 +25,7 @@ from .file_reading import Reading
 from .landing import Landing
 from .staging_buffer import StagingBuffer, StagingBuffers, places
 
-_RUNS = 2
+_RUNS, _STAGED_RUNS = 2, 3  # under way at the same time, in MLX's own memory and in StagingBuffers
 _RUN_BYTES = 96 << 20
 _BESIDE = 0.0015  # seconds a step where others decode, of all prompts together, and what one array takes
 _ALONE = 0.01
@@ -219,7 +219,7 @@ class ReadBack:
         """A little of what comes before a run is read; whether there was anything to do."""
         run = reading.runs[-1] if reading.runs else None
         if run is None or run.files:
-            if len(reading.runs) == _RUNS or not reading.left:
+            if len(reading.runs) == (_RUNS if self.in_place else _STAGED_RUNS) or not reading.left:
                 return False
             found = self._next(reading)
             if not found:

@@ -18,6 +18,7 @@ from ..block_file import Bytes
 from ..tensor import Tensor
 
 _APART = 256  # bytes, of which the places of tensors are multiples
+_MOST_FREE = 4  # as many as one prompt has under way, and the one that is copied from
 _MORE = 1 << 15  # bytes after the last one: MLX makes no copy of what is nearly all of a buffer
 
 
@@ -79,8 +80,10 @@ class StagingBuffers:
         return StagingBuffer(nbytes, self._stream, self._ahead)
 
     def give_back(self, one: StagingBuffer) -> None:
-        """What is copied from it has been begun."""
-        self._free.append(one)
+        """What is copied from it has been begun. Where several prompts were read there are more than one needs, and
+        what is too much goes."""
+        if len(self._free) < _MOST_FREE:
+            self._free.append(one)
 
     def clear(self) -> None:
         self._free.clear()

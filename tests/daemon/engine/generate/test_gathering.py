@@ -1,0 +1,162 @@
+"""A GPU that rests reads prompts together that are prepared one soon after the other, and keeps nobody waiting else."""
+
+from __future__ import annotations
+
+import pytest
+from support.engine_wire import NoProcess, Wire, ask, generator
+
+from mlx_serve.daemon.engine.generate.admission.gathering import GAP_SECONDS, MOST_SECONDS, Gathering
+from mlx_serve.daemon.engine.generate.generator import Generator
+from mlx_serve.daemon.engine.loop import Loop
+from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.protocol import Started
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def arrive(gathering: Gathering, clock: Clock, count: int, apart: float) -> None:
+    """So many, one after the other."""
+    for number in range(count):
+        clock.now += apart if number else 0.0
+        gathering.came()
+
+
+def test_nobody_waits_who_is_alone(clock: Clock) -> None:
+    gathering = Gathering(clock)
+    assert gathering.left(0) == 0.0 and gathering.left(5) == 0.0
+    gathering.came()
+    assert gathering.left(0) == 0.0
+
+
+def test_the_next_one_is_waited_for_a_moment(clock: Clock) -> None:
+    """A prompt that takes long to prepare keeps nobody."""
+    gathering = Gathering(clock)
+    gathering.came()
+    assert gathering.left(1) == pytest.approx(GAP_SECONDS)
+    clock.now += GAP_SECONDS / 2
+    assert gathering.left(1) == pytest.approx(GAP_SECONDS / 2)
+    clock.now += GAP_SECONDS
+    assert gathering.left(1) == 0.0
+
+
+def test_a_burst_is_waited_for(clock: Clock) -> None:
+    """32 that are prepared one a millisecond, to the last one; then nobody is left to wait for."""
+    gathering = Gathering(clock)
+    for number in range(32):
+        arrive(gathering, clock, 1, 0.0)
+        coming = 31 - number
+        assert (gathering.left(coming) > 0.0) == (coming > 0)
+        clock.now += 0.001
+
+
+def test_those_who_would_come_too_late_are_not(clock: Clock) -> None:
+    """At the pace of those before, the last one is not there within the time: then none is waited for any more."""
+    gathering = Gathering(clock)
+    arrive(gathering, clock, 2, 0.003)
+    assert gathering.left(10) > 0.0
+    assert gathering.left(30) == 0.0
+
+
+def test_the_first_one_waits_no_longer_than_it_may(clock: Clock) -> None:
+    """Whoever else comes meanwhile."""
+    gathering = Gathering(clock)
+    gathering.came()
+    began = clock.now
+    while (left := gathering.left(1)) > 0.0:
+        clock.now += min(left, 0.002)
+        gathering.came()
+    assert MOST_SECONDS - 0.01 <= clock.now - began <= MOST_SECONDS + 0.001
+
+
+def test_the_next_group_begins_anew(clock: Clock) -> None:
+    gathering = Gathering(clock)
+    arrive(gathering, clock, 30, 0.01)
+    assert gathering.left(1) == 0.0
+    gathering.begin()
+    gathering.came()
+    assert gathering.left(1) == pytest.approx(GAP_SECONDS)
+
+
+# in the engine
+
+
+class Preparing(NoProcess):
+    """So many prompts are being prepared."""
+
+    def __init__(self, busy: int) -> None:
+        self.busy = busy
+
+    def claim(self, number: int) -> bool:
+        self.busy -= 1
+        return True
+
+
+class OneByOne(Wire):
+    """Each look into the mailbox takes one more prompt, whether the engine would wait for it or not."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__(model)
+        self.seconds: list[float | None] = []
+
+    def drain(self, *, wait: bool, seconds: float | None = None) -> list[object]:
+        self.seconds.append(seconds if wait else 0.0)
+        return super().drain(wait=wait, seconds=seconds)
+
+
+def served(model: LanguageModel, monkeypatch: pytest.MonkeyPatch, *, gpu: bool, count: int = 5) -> tuple[OneByOne, int]:
+    """Prompts that come one look after the other; how many steps had begun when the last one began to be read."""
+    wire = OneByOne(model)
+    worker = generator(model, wire, max_batch=8)
+    worker._prompts = Preparing(count)
+    worker._pace.blocking = not gpu
+    steps: list[int] = []
+    step = Generator._step
+
+    def counted(self: Generator) -> None:
+        steps.append(len(self._scheduler))
+        step(self)
+
+    monkeypatch.setattr(Generator, "_step", counted)
+    asks = [ask(number, (1, 2, 3 + number), 3) for number in range(1, count + 1)]
+    wire.script = iter([[one] for one in asks])
+    Loop(worker, wire).run()  # type: ignore[arg-type]
+    assert all(any(isinstance(event, Started) for event in wire.events[one.id]) for one in asks)
+    assert worker.audit() is None
+    return wire, steps[0]
+
+
+def test_those_that_come_one_after_the_other_are_read_together(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire, first = served(llama, monkeypatch, gpu=True)
+    assert first == 5
+    assert all(seconds is not None and 0 < seconds <= GAP_SECONDS for seconds in wire.seconds[1:5])
+
+
+def test_a_processor_reads_each_as_it_comes(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There five take five times as long as one."""
+    _, first = served(llama, monkeypatch, gpu=False)
+    assert first == 1
+
+
+def test_who_decodes_waits_for_nobody(llama: LanguageModel) -> None:
+    wire = OneByOne(llama)
+    worker = generator(llama, wire, max_batch=8)
+    worker._pace.blocking = False
+    worker._prompts = Preparing(3)
+    worker.receive(wire._ready(ask(1, (1, 2, 3), 9)))
+    assert worker.awaited > 0
+    worker.step()
+    worker.receive(wire._ready(ask(2, (1, 2, 3), 9)))
+    assert worker.awaited == 0.0
