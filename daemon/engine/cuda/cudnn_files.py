@@ -1,8 +1,8 @@
 """cuDNN's libraries into the system's file cache, while a child waits for its model.
 
 The first attention on an NVIDIA GPU loads them, some hundred MB: 0.9 s on one H200 from the disk and 0.05 s from the
-cache, and as much again for the second shape. Nothing is loaded here and no GPU touched, for a process that holds one
-slows the others.
+cache, and as much again for the second shape. Nothing is loaded here: what a child that waits has in memory of its own
+should be little.
 """
 
 from __future__ import annotations
