@@ -108,8 +108,8 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
 
 
 def _first(mailbox: Mailbox) -> protocol.ToChild:
-    """What the parent says first. While it says nothing, a GPU gets to know what every model needs."""
-    if backend() != "cpu":
+    """What the parent says first. While it says nothing, an NVIDIA GPU gets to know what every model needs."""
+    if backend() == "cuda":
         with contextlib.suppress(queue.Empty):
             return cast(protocol.ToChild, mailbox.queue.get(timeout=REHEARSE_AFTER))
         with signs_of_life(mailbox):

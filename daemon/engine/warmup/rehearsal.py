@@ -1,8 +1,9 @@
-"""On GPUs, a child that waits for its model loads a tiny one and answers with it.
+"""On NVIDIA GPUs, a child that waits for its model loads a tiny one and answers with it.
 
 What a process does for the first time takes time once: libraries are opened, handles made, kernels brought to the GPU,
 modules imported, some hundred ms each of a second and more. None of it depends on the model, so it is done while nobody
-waits. The way is that of every model, so nothing is left out by being forgotten here.
+waits. The way is that of every model, so nothing is left out by being forgotten here. On Metal nobody has measured what
+it would save, and a child that waits should be small there.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from pathlib import Path
 
 from ...protocol import Load
 from ..cache import attention
-from ..device import backend, release_pool
+from ..device import release_pool
 from ..generate.engine_limits import Limits
 from ..model.load import load
-from .made_up import PLAIN, REQUESTS, warm_up
+from .made_up import PLAIN, warm_up
 from .small_checkpoint import write_small_checkpoint
 
 ROWS, TOKENS = 8, 256
@@ -51,7 +52,7 @@ def rehearse(busy: Callable[[], bool], environ: Mapping[str, str] = os.environ) 
 def kinds(environ: Mapping[str, str]) -> tuple[int | None, ...]:
     """Bits of the weights, None where they are not packed."""
     kept = environ.get("MLX_PTX_CACHE_DIR")
-    packed = backend() != "cuda" or (kept is not None and any(Path(kept).glob(PACKED_KERNELS)))
+    packed = kept is not None and any(Path(kept).glob(PACKED_KERNELS))
     return (None, PACKED_BITS) if packed else (None,)
 
 
@@ -61,4 +62,4 @@ def _rehearse(folder: Path, bits: int | None, busy: Callable[[], bool]) -> None:
     model, _ = load(request)
     if not busy():
         limits = Limits(max_batch=ROWS, tokens_per_step=TOKENS, memory=MEMORY)
-        warm_up(model, limits, PLAIN if backend() == "cuda" else REQUESTS)
+        warm_up(model, limits, PLAIN)
