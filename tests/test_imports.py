@@ -41,7 +41,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.warmup": (
         *("daemon.protocol", "daemon.engine.device", "daemon.engine.shapes", "daemon.engine.cache"),
         *("daemon.engine.model", "daemon.engine.generate", "daemon.engine.generate.prefilling"),
-        "daemon.engine.prompt",
+        *("daemon.engine.prompt", "daemon.engine.kernels"),
     ),
     "daemon.engine.prefix": ("daemon.engine.cache",),
     "daemon.engine.prefix.disk": ("daemon.prefix_folder", "daemon.engine.prefix"),
@@ -84,6 +84,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "daemon.engine.tokenize": (
         *("daemon.protocol", "daemon.engine.process", "daemon.engine.embed", "daemon.engine.encode"),
         *("daemon.engine.model", "daemon.engine.prompt", "daemon.engine.prompt.text", "daemon.engine.vision"),
+        "daemon.engine.kernels",
     ),
     "daemon.engine.output": (),
     "daemon.engine.output.formats": (
@@ -107,6 +108,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.cache", "daemon.engine.cpu", "daemon.engine.cuda", "daemon.engine.kernels"),
         *("daemon.engine.output", "daemon.engine.output.formats"),
         *("daemon.engine.prompt.prompt_frames", "daemon.engine.prompt.insertion.markers"),
+        "daemon.engine.prompt.text.plain_tokenizer",
     ),
     "daemon.engine.kernels": ("daemon.engine.instructions",),
     "daemon.engine.vision": (

@@ -31,12 +31,13 @@ from .kernels.fusing import Fusing
 from .loop import Loop, Worker
 from .mailbox import Mailbox
 from .model.compiled_layers import functions
-from .model.load import LanguageModel, load
+from .model.load import LanguageModel, known_tokenizers, load
 from .model.model_folder import BadModel, UnsupportedModel
 from .prompt.prompt_frames import ModelData
 from .prompt.prompt_process import PromptProcess
 from .rerank.reranker import Reranker, load_reranker
 from .shares import divide
+from .warmup.learning import Learning
 from .warmup.made_up import PLAIN, REQUESTS, warm_up
 from .warmup.rehearsal import rehearse
 from .warmup.rest import Rest
@@ -98,7 +99,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
         busy,
         plans=backend() == "cuda",
         timings=worker.timings if isinstance(worker, Generator) else None,
-        fusing=_fusing(model, request, busy),
+        processes=(_fusing(model, request, busy), _learning(model, request)),
         collect=collector.rest,
     )
     Loop(worker, mailbox, rest=rest, after_step=collector.after_step).run()
@@ -146,6 +147,13 @@ def _fusing(model: Model, request: protocol.Load, busy: Callable[[], bool]) -> C
     steps = functions(model.network)
     products = [FewRowsSgemm()] if sys.platform == "linux" else []
     return Fusing([*products, *steps, *stand_ins.functions()], request.max_batch, Path(request.kernels), busy)
+
+
+def _learning(model: Model, request: protocol.Load) -> Callable[[], float | None]:
+    """What a rest does about the tokenizer: the next load need not ask Transformers."""
+    if not isinstance(model, LanguageModel):
+        return lambda: None
+    return Learning(Path(request.path), known_tokenizers(request))
 
 
 def _warm_up(model: LanguageModel, limits: Limits) -> None:

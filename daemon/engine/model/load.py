@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from transformers import AutoTokenizer
 
 from ...parameters import TABLE
@@ -17,12 +18,14 @@ from ...protocol import Load, Loaded, Sampling
 from ..cache.capacity import Costs
 from ..cuda.file_threads import FileThreads, file_threads
 from ..device import backend
+from ..kernels.known_tokenizers import KnownTokenizers
 from ..kernels.trial_results import TrialResults
 from ..output.detokenize import Vocabulary
 from ..output.formats.family import Family
 from ..output.formats.table import capabilities, find_family, markers
 from ..prompt.insertion.markers import ends
 from ..prompt.prompt_frames import SightData
+from ..prompt.text.plain_tokenizer import PlainTokenizer, TokenizerFacts
 from .joined import join
 from .model_folder import UseTokenizer, context_length, read_json, reading, tokenizer_options
 from .network import open_network
@@ -75,12 +78,13 @@ def load(
     """
     began = time.monotonic()
     results = None if request.kernels is None else TrialResults(Path(request.kernels).with_name("trials"))
+    known = known_tokenizers(request)
     folder = Path(request.path)
     config = read_json(folder / "config.json")
     with ThreadPoolExecutor(1, "tokenizer") as beside:
         with reading(folder, config), _threads() as files:
             network, _ = open_folder(folder, config)
-            opening = beside.submit(_open_tokenizer, folder, use_tokenizer)
+            opening = beside.submit(_open_tokenizer, folder, use_tokenizer, known)
             precision = _bring_in(network, request.memory_limit, files)
         tried = try_out(network, config, context_length(config), results)
         with reading(folder, config):
@@ -115,9 +119,22 @@ def _bring_in(network: Any, memory: int | None, files: FileThreads | None) -> st
     return precision
 
 
-def _open_tokenizer(folder: Path, use_tokenizer: UseTokenizer | None) -> Any:
-    """That of Transformers, without what mlx-lm puts around it: reading it takes twice as long there."""
+def known_tokenizers(request: Load) -> KnownTokenizers | None:
+    """What is known of tokenizers in this home; None where nothing is kept."""
+    return None if request.kernels is None else KnownTokenizers(Path(request.kernels).with_name("tokenizers"))
+
+
+def _open_tokenizer(folder: Path, use_tokenizer: UseTokenizer | None, known: KnownTokenizers | None) -> Any:
+    """That of Transformers, without what mlx-lm puts around it: reading it takes twice as long there. Where it is
+    known what that comes to, the file's own, which the prompt process may then open at the same time."""
     options = tokenizer_options(folder)
+    kept = None if known is None else known.read(folder)
+    facts = None if kept is None else msgspec.json.decode(kept, type=TokenizerFacts | None)
+    if facts is not None:
+        plain = PlainTokenizer((folder / "tokenizer.json").read_text(), facts)
+        if use_tokenizer is not None:
+            use_tokenizer(plain, str(folder), options)
+        return plain.open()
     tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     if use_tokenizer is not None:
         use_tokenizer(tokenizer, str(folder), options)

@@ -28,7 +28,9 @@ from ...protocol.immutable import Value
 
 class TokenizerData(Value, frozen=True, tag="tokenizer"):
     """A tokenizer: as JSON of the `tokenizers` library, or else the folder (and options) that Transformers loads it
-    from. `names` are the special tokens' (bos_token, …), `control` what the model's makers call control tokens."""
+    from. `names` are the special tokens' (bos_token, …), `control` what the model's makers call control tokens.
+    `parts`: JSON of what stands in the place of parts of `backend`, by their names there. `separable`: whether texts
+    may be tokenized in pieces; None: it is to be found out."""
 
     backend: str | None
     folder: str
@@ -38,6 +40,8 @@ class TokenizerData(Value, frozen=True, tag="tokenizer"):
     control: tuple[str, ...] | None = None
     split_special: bool = False
     clean_up: bool = False
+    parts: str | None = None
+    separable: bool | None = None
 
 
 class SightData(Value, frozen=True):

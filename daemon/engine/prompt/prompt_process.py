@@ -25,6 +25,7 @@ from .prompt_frames import Drop, Encoded, EncodedRows, Model, Result, body, prom
 from .refused import bad_grammar
 from .render import Prepared
 from .text.encoding import tokenizer_data
+from .text.plain_tokenizer import PlainTokenizer
 
 COMMAND = (sys.executable, "-m", "mlx_serve.daemon.engine.prompt.main")
 MOST_DEATHS = 3
@@ -75,7 +76,9 @@ class PromptProcess:
 
     def use_tokenizer(self, tokenizer: Any, folder: str, options: dict[str, Any]) -> None:
         """Before `use_model`, and early, for the process is as long at it as the engine was."""
-        self._outgoing.put(_Beginning(body(tokenizer_data(tokenizer, folder, options))))
+        plain = isinstance(tokenizer, PlainTokenizer)
+        data = tokenizer.data(folder, options) if plain else tokenizer_data(tokenizer, folder, options)
+        self._outgoing.put(_Beginning(body(data)))
 
     def use_model(self, model: Model) -> None:
         self._outgoing.put(_Beginning(body(model)))

@@ -11,7 +11,7 @@ whole chunks of long prompts.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ..cache import attention
@@ -35,8 +35,8 @@ _OVER = object()
 
 class Rest:
     """Called with each rest of the engine; gives when it wants to be called again, as in Loop. `busy`: whether work has
-    come meanwhile. Only with `plans` shapes are computed, and `timings` learn what they took. `fusing`: what is called
-    then, as `Fusing` is. `collect`: what is called before all else."""
+    come meanwhile. Only with `plans` shapes are computed, and `timings` learn what they took. `processes`: what is
+    called then, as `Fusing` is, and has processes of its own. `collect`: what is called before all else."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class Rest:
         *,
         plans: bool,
         timings: Timings | None = None,
-        fusing: Callable[[], float | None] = lambda: None,
+        processes: Sequence[Callable[[], float | None]] = (),
         collect: Callable[[], None] = lambda: None,
     ) -> None:
         self._busy = busy
-        self._fusing = fusing
+        self._processes = processes
         self._collect = collect
         self._left = shapes(model, limits) if plans and model is not None and model.batchable else iter(())
         self._memory = None if limits.memory is None else limits.memory // MEMORY_PART
@@ -69,9 +69,9 @@ class Rest:
                 self._compute(*shape)
             elif next(self._long, _OVER) is _OVER:
                 break
-        again = self._fusing()
+        again = [seconds for process in self._processes if (seconds := process()) is not None]
         release_pool()
-        return again
+        return min(again, default=None)
 
     def _compute(self, rows: int, width: int, steps: int) -> None:
         """A group of so many prompts of so many tokens, and so many steps for all of them; and once more, for what that

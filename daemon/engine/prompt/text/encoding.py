@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -40,16 +41,27 @@ class Encoding(Protocol):
 class BackendEncoding:
     """A tokenizer of the `tokenizers` library, without Transformers' 35 MB and seconds around it."""
 
-    def __init__(self, data: str, *, split_special: bool, clean_up: bool = False) -> None:
+    def __init__(
+        self,
+        data: str,
+        *,
+        split_special: bool,
+        clean_up: bool = False,
+        parts: str | None = None,
+        pieces: bool | None = None,
+    ) -> None:
+        """`data`: its JSON, `parts` as in TokenizerData. `pieces`: whether texts may be tokenized in pieces;
+        None: that is found out, by JSON as the library writes it."""
         from tokenizers import Tokenizer
 
         self._clean_up = clean_up
-        self.backend = backend = Tokenizer.from_str(data)
+        self.backend = backend = with_parts(Tokenizer.from_str(data), parts)
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = split_special
         self.added = {token.content: token.special for token in backend.get_added_tokens_decoder().values()}
-        self._pieces = TextPieces(self._encode) if separable(backend, data, self._encode) else None
+        self.separable = separable(backend, data, self._encode) if pieces is None else pieces
+        self._pieces = TextPieces(self._encode) if self.separable else None
         self._around = around(self.ids)
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:
@@ -83,6 +95,20 @@ class BackendEncoding:
     def text(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         text = str(self.backend.decode(ids, skip_special_tokens=skip_special))
         return cleaned_up(text) if self._clean_up else text
+
+
+def with_parts(backend: Any, parts: str | None) -> Any:
+    """A tokenizer of the `tokenizers` library with others of its parts, as in TokenizerData."""
+    if parts is None:
+        return backend
+    from tokenizers import Tokenizer
+
+    wanted = json.loads(parts)
+    empty = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+    made = Tokenizer.from_str(json.dumps({"version": "1.0", "added_tokens": [], "model": empty, **wanted}))
+    for name in wanted:
+        setattr(backend, name, getattr(made, name))
+    return backend
 
 
 def around(ids: Callable[..., list[int]]) -> tuple[list[int], list[int]] | None:
@@ -124,7 +150,13 @@ class TransformersEncoding:
 
 def open_encoding(data: TokenizerData) -> Encoding:
     if data.backend is not None:
-        return BackendEncoding(data.backend, split_special=data.split_special, clean_up=data.clean_up)
+        return BackendEncoding(
+            data.backend,
+            split_special=data.split_special,
+            clean_up=data.clean_up,
+            parts=data.parts,
+            pieces=data.separable,
+        )
     from transformers import AutoTokenizer
 
     return TransformersEncoding(AutoTokenizer.from_pretrained(data.folder, **data.options))

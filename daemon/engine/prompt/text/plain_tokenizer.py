@@ -1,0 +1,181 @@
+"""Tokenizers for which the `tokenizers` library does all the work, opened without Transformers.
+
+Transformers reads the file's JSON once more and looks at all of it: 1.8 s of Gemma's 262,000 tokens, of which the
+library takes 0.9. What comes out depends on the folder's files alone, and is little beside them: names, a chat
+template, and what stands around every text. So it is found out once, and after that the prompt process can begin with
+the file too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from ....protocol.immutable import Value
+from ..prompt_frames import TokenizerData
+from .encoding import BackendEncoding, cleaned_up, with_parts
+
+_PARTS = frozenset(("normalizer", "pre_tokenizer", "post_processor", "decoder"))
+_FREE = frozenset(("truncation", "padding"))  # nobody here lets a tokenizer do either
+_AFFIXES = ("continuing_subword_prefix", "end_of_word_suffix")  # of a model: none and an empty one are the same
+_SAMPLES = (
+    "",
+    "Hello there, how are you?",
+    " naïve façade — 東京 🙂 \u0000\n\t\r\n  two  spaces",
+    "don't 'quote' 12345 3.14 x==y // a_b-c .",
+)
+
+
+class TokenizerFacts(Value, frozen=True):
+    """What Transformers makes of a folder's tokenizer.json, all of it as in TokenizerData: `parts` of the file's own
+    are others then."""
+
+    names: dict[str, str]
+    template: str | dict[str, str] | None
+    control: tuple[str, ...] | None
+    split_special: bool
+    clean_up: bool
+    parts: str | None
+    separable: bool
+
+
+class PlainTokenizer:
+    """What the engine asks of a tokenizer of Transformers. `text`: the content of tokenizer.json, which is opened when
+    somebody asks for a token."""
+
+    def __init__(self, text: str, facts: TokenizerFacts) -> None:
+        self._text = text
+        self._facts = facts
+        self.chat_template = facts.template
+
+    def data(self, folder: str, options: dict[str, Any]) -> TokenizerData:
+        """For the prompt process."""
+        facts = self._facts
+        return TokenizerData(
+            backend=self._text or self._tokenizer.to_str(),
+            folder=folder,
+            options=options,
+            names=facts.names,
+            template=facts.template,
+            control=facts.control,
+            split_special=facts.split_special,
+            clean_up=facts.clean_up,
+            parts=facts.parts,
+            separable=facts.separable,
+        )
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """Of the library. Raises what that raises of a damaged file."""
+        from tokenizers import Tokenizer
+
+        backend = with_parts(Tokenizer.from_str(self._text), self._facts.parts)
+        self._text = ""  # tens of MB
+        backend.no_truncation()
+        backend.no_padding()
+        backend.encode_special_tokens = self._facts.split_special
+        return backend
+
+    def open(self) -> PlainTokenizer:
+        """Itself, ready. Raises what the library raises of a damaged file."""
+        self.added_tokens_decoder  # noqa: B018
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """`bos_token` and the like, None where there is none."""
+        if name.endswith("_token"):
+            return self._facts.names.get(name)
+        if name.endswith("_token_id"):
+            token = self._facts.names.get(name.removesuffix("_id"))
+            return None if token is None else self.convert_tokens_to_ids(token)
+        raise AttributeError(name)
+
+    @cached_property
+    def added_tokens_decoder(self) -> dict[int, Any]:
+        found: dict[int, Any] = self._tokenizer.get_added_tokens_decoder()
+        return found
+
+    def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)}
+
+    def decode(
+        self,
+        tokens: Sequence[int],
+        *,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str:
+        text = str(self._tokenizer.decode(list(tokens), skip_special_tokens=skip_special_tokens))
+        return cleaned_up(text) if self._facts.clean_up and clean_up_tokenization_spaces is not False else text
+
+    def get_vocab(self) -> dict[str, int]:
+        found: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        return found
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """Of one token or of each of many; that of the unknown token where there is no such token."""
+        if not isinstance(tokens, str):
+            return [self.convert_tokens_to_ids(token) for token in tokens]
+        found = self._tokenizer.token_to_id(tokens)
+        return self.unk_token_id if found is None and tokens != self.unk_token else found
+
+    def convert_ids_to_tokens(self, token: int) -> str | None:
+        found: str | None = self._tokenizer.id_to_token(int(token))
+        return found
+
+
+def facts_of(tokenizer: Any, text: str, data: TokenizerData) -> TokenizerFacts | None:
+    """Of a tokenizer that Transformers has opened, from a tokenizer.json of that text; `data` is what it is for the
+    prompt process. None where a PlainTokenizer would not do the same."""
+    if data.backend is None:
+        return None
+    from tokenizers import Tokenizer
+
+    own, made = (_parts(whole) for whole in (Tokenizer.from_str(text).to_str(), data.backend))
+    other = {part for part in own.keys() | made.keys() if own.get(part) != made.get(part)}
+    if other - _PARTS:
+        return None
+    encoding = BackendEncoding(data.backend, split_special=data.split_special, clean_up=data.clean_up)
+    facts = TokenizerFacts(
+        names=data.names,
+        template=data.template,
+        control=data.control,
+        split_special=data.split_special,
+        clean_up=data.clean_up,
+        parts=json.dumps({part: made[part] for part in sorted(other)}) if other else None,
+        separable=encoding.separable,
+    )
+    return facts if _alike(PlainTokenizer(text, facts), tokenizer) else None
+
+
+def _parts(whole: str) -> dict[str, Any]:
+    """Those that do something, of a tokenizer as the library writes it."""
+    parts: dict[str, Any] = json.loads(whole)
+    parts["model"] |= {name: parts["model"].get(name) or None for name in _AFFIXES}
+    return {name: part for name, part in parts.items() if name not in _FREE}
+
+
+def _alike(plain: PlainTokenizer, tokenizer: Any) -> bool:
+    """In all that is asked of them, for some texts."""
+    added = {number: str(entry) for number, entry in tokenizer.added_tokens_decoder.items()}
+    if {number: str(entry) for number, entry in plain.added_tokens_decoder.items()} != added:
+        return False
+    kinds = [f"{kind}_token{end}" for kind in ("bos", "eos", "pad", "unk", "cls", "sep", "mask") for end in ("", "_id")]
+    if any(getattr(plain, kind) != getattr(tokenizer, kind, None) for kind in kinds):
+        return False
+    tokens = [*added.values(), "no such token \u2603"]
+    if plain.convert_tokens_to_ids(tokens) != tokenizer.convert_tokens_to_ids(tokens):
+        return False
+    for text in (*_SAMPLES, "".join(list(added.values())[:8])):
+        for special in (True, False):
+            ids = tokenizer(text, add_special_tokens=special)["input_ids"]
+            if plain(text, add_special_tokens=special)["input_ids"] != list(ids):
+                return False
+            for options in ({}, {"skip_special_tokens": True}, {"clean_up_tokenization_spaces": False}):
+                if plain.decode(ids, **options) != tokenizer.decode(ids, **options):
+                    return False
+    return plain.get_vocab() == tokenizer.get_vocab() and plain.chat_template == getattr(
+        tokenizer, "chat_template", None
+    )
