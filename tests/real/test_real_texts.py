@@ -23,7 +23,7 @@ def test_pieces_have_the_tokens_of_the_whole(weights: Weights, least: int, monke
     tokenizer = Tokenizer.from_file(str(folder(weights) / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    encoding = BackendEncoding(tokenizer.to_str(), split_special=False)
+    encoding = BackendEncoding(tokenizer.to_str().encode(), split_special=False)
     assert encoding._pieces is not None
     paths = [*ROOT.glob("docs/*.md"), *ROOT.glob("daemon/engine/**/*.py")]
     assert len(paths) > 100

@@ -131,7 +131,7 @@ def _open_tokenizer(folder: Path, use_tokenizer: UseTokenizer | None, known: Kno
     kept = None if known is None else known.read(folder)
     facts = None if kept is None else msgspec.json.decode(kept, type=TokenizerFacts | None)
     if facts is not None:
-        plain = PlainTokenizer((folder / "tokenizer.json").read_text(), facts)
+        plain = PlainTokenizer((folder / "tokenizer.json").read_bytes(), facts)
         if use_tokenizer is not None:
             use_tokenizer(plain, str(folder), options)
         return plain.open()

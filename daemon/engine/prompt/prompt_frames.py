@@ -32,7 +32,7 @@ class TokenizerData(Value, frozen=True, tag="tokenizer"):
     `parts`: JSON of what stands in the place of parts of `backend`, by their names there. `separable`: whether texts
     may be tokenized in pieces; None: it is to be found out."""
 
-    backend: str | None
+    backend: bytes | None
     folder: str
     options: dict[str, Any]
     names: dict[str, str]

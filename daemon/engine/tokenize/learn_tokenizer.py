@@ -32,8 +32,9 @@ def learn(folder: Path, known: KnownTokenizers) -> None:
 
     options = tokenizer_options(folder)
     tokenizer = AutoTokenizer.from_pretrained(str(folder), **options)
-    text = (folder / "tokenizer.json").read_text()
-    known.keep(folder, msgspec.json.encode(facts_of(tokenizer, text, tokenizer_data(tokenizer, str(folder), options))))
+    content = (folder / "tokenizer.json").read_bytes()
+    facts = facts_of(tokenizer, content, tokenizer_data(tokenizer, str(folder), options))
+    known.keep(folder, msgspec.json.encode(facts))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 from ....protocol.immutable import Value
 from ..prompt_frames import TokenizerData
-from .encoding import BackendEncoding, cleaned_up, with_parts
+from .encoding import BackendEncoding, cleaned_up, opened, with_parts
 
 _PARTS = frozenset(("normalizer", "pre_tokenizer", "post_processor", "decoder"))
 _FREE = frozenset(("truncation", "padding"))  # nobody here lets a tokenizer do either
@@ -42,11 +42,11 @@ class TokenizerFacts(Value, frozen=True):
 
 
 class PlainTokenizer:
-    """What the engine asks of a tokenizer of Transformers. `text`: the content of tokenizer.json, which is opened when
+    """What the engine asks of a tokenizer of Transformers. `content`: that of tokenizer.json, which is opened when
     somebody asks for a token."""
 
-    def __init__(self, text: str, facts: TokenizerFacts) -> None:
-        self._text = text
+    def __init__(self, content: bytes, facts: TokenizerFacts) -> None:
+        self._content = content
         self._facts = facts
         self.chat_template = facts.template
 
@@ -54,7 +54,7 @@ class PlainTokenizer:
         """For the prompt process."""
         facts = self._facts
         return TokenizerData(
-            backend=self._text or self._tokenizer.to_str(),
+            backend=self._content or self._tokenizer.to_str().encode(),
             folder=folder,
             options=options,
             names=facts.names,
@@ -69,10 +69,8 @@ class PlainTokenizer:
     @cached_property
     def _tokenizer(self) -> Any:
         """Of the library. Raises what that raises of a damaged file."""
-        from tokenizers import Tokenizer
-
-        backend = with_parts(Tokenizer.from_str(self._text), self._facts.parts)
-        self._text = ""  # tens of MB
+        backend = with_parts(opened(self._content), self._facts.parts)
+        self._content = b""  # tens of MB
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = self._facts.split_special
@@ -126,14 +124,12 @@ class PlainTokenizer:
         return found
 
 
-def facts_of(tokenizer: Any, text: str, data: TokenizerData) -> TokenizerFacts | None:
-    """Of a tokenizer that Transformers has opened, from a tokenizer.json of that text; `data` is what it is for the
+def facts_of(tokenizer: Any, content: bytes, data: TokenizerData) -> TokenizerFacts | None:
+    """Of a tokenizer that Transformers has opened, from a tokenizer.json of that content; `data` is what it is for the
     prompt process. None where a PlainTokenizer would not do the same."""
     if data.backend is None:
         return None
-    from tokenizers import Tokenizer
-
-    own, made = (_parts(whole) for whole in (Tokenizer.from_str(text).to_str(), data.backend))
+    own, made = (_parts(whole) for whole in (opened(content).to_str(), data.backend))
     other = {part for part in own.keys() | made.keys() if own.get(part) != made.get(part)}
     if other - _PARTS:
         return None
@@ -147,10 +143,10 @@ def facts_of(tokenizer: Any, text: str, data: TokenizerData) -> TokenizerFacts |
         parts=json.dumps({part: made[part] for part in sorted(other)}) if other else None,
         separable=encoding.separable,
     )
-    return facts if _alike(PlainTokenizer(text, facts), tokenizer) else None
+    return facts if _alike(PlainTokenizer(content, facts), tokenizer) else None
 
 
-def _parts(whole: str) -> dict[str, Any]:
+def _parts(whole: str | bytes) -> dict[str, Any]:
     """Those that do something, of a tokenizer as the library writes it."""
     parts: dict[str, Any] = json.loads(whole)
     parts["model"] |= {name: parts["model"].get(name) or None for name in _AFFIXES}

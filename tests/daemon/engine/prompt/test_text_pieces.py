@@ -79,7 +79,7 @@ def bytes_of(pattern: str) -> Any:
 
 
 def opened(tokenizer: Tokenizer) -> BackendEncoding:
-    return BackendEncoding(tokenizer.to_str(), split_special=False)
+    return BackendEncoding(tokenizer.to_str().encode(), split_special=False)
 
 
 def sentence_pieces(**options: Any) -> Tokenizer:
