@@ -1,6 +1,6 @@
 """Measures a cold model: from a request to its first token, beside reading its bytes and one prefill.
 
-usage: cold.py [--shape tiny | --model FOLDER] [--rounds 5] [--against CHECKOUT] [--swap FOLDER]
+usage: cold.py [--shape tiny | --model FOLDER] [--rounds 5] [--against CHECKOUT] [--swap FOLDER] [--completions]
 
 Each round the model is unloaded and the next spare child is let finish its imports; then a request comes. `cold`: until
 its first token. `read`: its files, read from the page cache. `prefill`: until the first token of a prompt as long that
@@ -9,7 +9,8 @@ processor until the first token, in seconds, the next spare's imports not counte
 `cpu ratio`: that to the processor's seconds of the prefill and of reading the files, which others at work do not change
 as they do the clock.
 `--against`: the daemon of another checkout, in turns. `--swap`: two models in turns in a daemon that keeps one, so that
-each request puts the other out; tells the memory of all processes after each round.
+each request puts the other out; tells the memory of all processes after each round. `--completions`: by
+/v1/completions, for models without a chat template.
 """
 
 from __future__ import annotations
@@ -54,23 +55,27 @@ class Cold:
         return self.cpu / (self.read_cpu + self.prefill_cpu)
 
 
-def first_token(server: servers.Server, model: str, prompt: str, first: Callable[[], None] = lambda: None) -> float:
+def first_token(
+    server: servers.Server, model: str, prompt: str, first: Callable[[], None] = lambda: None, *, chat: bool = True
+) -> float:
     """Seconds until the first event with text of a streamed answer; `first` is called then. Raises RuntimeError where
     it is refused."""
-    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 2, "temperature": 0}
+    given = {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
+    body = {"model": model, "max_tokens": 2, "temperature": 0} | given
+    path = "/v1/chat/completions" if chat else "/v1/completions"
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
     began = time.perf_counter()
     with contextlib.closing(connection):
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", "/v1/chat/completions", json.dumps(body | {"stream": True}), headers)
+        connection.request("POST", path, json.dumps(body | {"stream": True}), headers)
         response = connection.getresponse()
         if response.status != 200:
             raise RuntimeError(f"status {response.status}: {response.read(300)!r}")
         seconds = None
         for line in response:
-            if seconds is None and line.startswith(b"data: {") and b'"content":' in line:
+            if seconds is None and line.startswith(b"data: {"):
                 choices = json.loads(line[6:])["choices"]
-                if choices and choices[0]["delta"].get("content") is not None and choices[0]["delta"]["content"] != "":
+                if choices and (choices[0]["delta"].get("content") if chat else choices[0]["text"]):
                     seconds = time.perf_counter() - began
                     first()
     return time.perf_counter() - began if seconds is None else seconds
@@ -122,7 +127,7 @@ def rest(server: servers.Server) -> None:
         before = now
 
 
-def timed(server: servers.Server, prompt: str) -> tuple[float, float]:
+def timed(server: servers.Server, prompt: str, *, chat: bool = True) -> tuple[float, float]:
     """Seconds until a first token, by the clock and of the processor."""
     before, used = cpu(server), 0.0
 
@@ -130,21 +135,21 @@ def timed(server: servers.Server, prompt: str) -> tuple[float, float]:
         nonlocal used
         used = cpu(server) - before
 
-    return first_token(server, servers.MODEL, prompt, first), used
+    return first_token(server, servers.MODEL, prompt, first, chat=chat), used
 
 
-def rounds(server: servers.Server, folder: Path, words: int) -> Iterator[Cold]:
+def rounds(server: servers.Server, folder: Path, words: int, *, chat: bool) -> Iterator[Cold]:
     source = random.Random(1)
     while True:
         rest(server)
         own = time.process_time()
         reading = read(folder)
         own = time.process_time() - own
-        cold, used = timed(server, text(source, words))
+        cold, used = timed(server, text(source, words), chat=chat)
         warm = []
         for _ in range(3):
             rest(server)
-            warm.append(timed(server, text(source, words)))
+            warm.append(timed(server, text(source, words), chat=chat))
         prefill, prefill_cpu = (statistics.median(values) for values in zip(*warm, strict=True))
         servers.command(server, "unload", servers.MODEL)
         yield Cold(cold, used, prefill, prefill_cpu, reading, own)
@@ -170,6 +175,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=100, help="of each prompt")
     parser.add_argument("--against", type=Path, help="another checkout, whose daemon is measured in turns")
     parser.add_argument("--swap", type=Path, metavar="FOLDER", help="a second checkpoint")
+    parser.add_argument("--completions", action="store_true")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(checkpoint(arguments))
@@ -179,7 +185,8 @@ def main() -> None:
             swap(server, arguments.words, arguments.rounds)
             return
         running = [stack.enter_context(servers.ours(folder, tree=tree)) for tree in trees(arguments)]
-        each = [(server.name, rounds(server, folder, arguments.words)) for server in running]
+        chat = not arguments.completions
+        each = [(server.name, rounds(server, folder, arguments.words, chat=chat)) for server in running]
         seen: dict[str, list[Cold]] = {name: [] for name, _ in each}
         for _ in range(arguments.rounds):
             for name, made in each:
