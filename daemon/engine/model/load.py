@@ -24,8 +24,8 @@ from ..output.detokenize import Vocabulary
 from ..output.formats.family import Family
 from ..output.formats.table import capabilities, find_family, markers
 from ..prompt.insertion.markers import ends
-from ..prompt.prompt_frames import SightData
-from ..prompt.text.plain_tokenizer import PlainTokenizer, TokenizerFacts
+from ..prompt.prompt_frames import SightData, TokenizerData
+from ..prompt.text.plain_tokenizer import PlainTokenizer
 from .joined import join
 from .model_folder import UseTokenizer, context_length, read_json, reading, tokenizer_options
 from .network import open_network
@@ -128,8 +128,7 @@ def _open_tokenizer(folder: Path, use_tokenizer: UseTokenizer | None, known: Kno
     """That of Transformers, without what mlx-lm puts around it: reading it takes twice as long there. Where it is
     known what that comes to, the file's own, which the prompt process may then open at the same time."""
     options = tokenizer_options(folder)
-    kept = None if known is None else known.read(folder)
-    facts = None if kept is None else msgspec.json.decode(kept, type=TokenizerFacts | None)
+    facts = None if known is None else _facts(known.read(folder))
     if facts is not None:
         plain = PlainTokenizer((folder / "tokenizer.json").read_bytes(), facts)
         if use_tokenizer is not None:
@@ -139,6 +138,14 @@ def _open_tokenizer(folder: Path, use_tokenizer: UseTokenizer | None, known: Kno
     if use_tokenizer is not None:
         use_tokenizer(tokenizer, str(folder), options)
     return tokenizer
+
+
+def _facts(kept: bytes | None) -> TokenizerData | None:
+    """None where nothing was kept, or by a version that knew others."""
+    try:
+        return None if kept is None else msgspec.json.decode(kept, type=TokenizerData | None)
+    except msgspec.DecodeError:
+        return None
 
 
 def _describe(

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from ....protocol.immutable import Value
+from msgspec.structs import replace
+
 from ..prompt_frames import TokenizerData
 from .encoding import BackendEncoding, cleaned_up, opened, with_parts
 
@@ -28,43 +29,19 @@ _SAMPLES = (
 )
 
 
-class TokenizerFacts(Value, frozen=True):
-    """What Transformers makes of a folder's tokenizer.json, all of it as in TokenizerData: `parts` of the file's own
-    are others then."""
-
-    names: dict[str, str]
-    template: str | dict[str, str] | None
-    control: tuple[str, ...] | None
-    split_special: bool
-    clean_up: bool
-    parts: str | None
-    separable: bool
-
-
 class PlainTokenizer:
     """What the engine asks of a tokenizer of Transformers. `content`: that of tokenizer.json, which is opened when
-    somebody asks for a token."""
+    somebody asks for a token; `facts` as `facts_of` gives them."""
 
-    def __init__(self, content: bytes, facts: TokenizerFacts) -> None:
+    def __init__(self, content: bytes, facts: TokenizerData) -> None:
         self._content = content
         self._facts = facts
         self.chat_template = facts.template
 
     def data(self, folder: str, options: dict[str, Any]) -> TokenizerData:
         """For the prompt process."""
-        facts = self._facts
-        return TokenizerData(
-            backend=self._content or self._tokenizer.to_str().encode(),
-            folder=folder,
-            options=options,
-            names=facts.names,
-            template=facts.template,
-            control=facts.control,
-            split_special=facts.split_special,
-            clean_up=facts.clean_up,
-            parts=facts.parts,
-            separable=facts.separable,
-        )
+        content = self._content or self._tokenizer.to_str().encode()
+        return replace(self._facts, backend=content, folder=folder, options=options)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -124,9 +101,10 @@ class PlainTokenizer:
         return found
 
 
-def facts_of(tokenizer: Any, content: bytes, data: TokenizerData) -> TokenizerFacts | None:
-    """Of a tokenizer that Transformers has opened, from a tokenizer.json of that content; `data` is what it is for the
-    prompt process. None where a PlainTokenizer would not do the same."""
+def facts_of(tokenizer: Any, content: bytes, data: TokenizerData) -> TokenizerData | None:
+    """What Transformers makes of a tokenizer.json of that content, beside the content and its folder. `tokenizer` is
+    what it has opened, and `data` what that is for the prompt process. None where a PlainTokenizer would not do the
+    same."""
     if data.backend is None:
         return None
     own, made = (_parts(whole) for whole in (opened(content).to_str(), data.backend))
@@ -134,15 +112,8 @@ def facts_of(tokenizer: Any, content: bytes, data: TokenizerData) -> TokenizerFa
     if other - _PARTS:
         return None
     encoding = BackendEncoding(data.backend, split_special=data.split_special, clean_up=data.clean_up)
-    facts = TokenizerFacts(
-        names=data.names,
-        template=data.template,
-        control=data.control,
-        split_special=data.split_special,
-        clean_up=data.clean_up,
-        parts=json.dumps({part: made[part] for part in sorted(other)}) if other else None,
-        separable=encoding.separable,
-    )
+    parts = json.dumps({part: made[part] for part in sorted(other)}) if other else None
+    facts = replace(data, backend=None, folder="", options={}, parts=parts, separable=encoding.separable)
     return facts if _alike(PlainTokenizer(content, facts), tokenizer) else None
 
 

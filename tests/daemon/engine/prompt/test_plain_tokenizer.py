@@ -14,8 +14,9 @@ from transformers import AutoTokenizer
 
 from mlx_serve.daemon.engine.grammar.trie import special, token_bytes
 from mlx_serve.daemon.engine.output.detokenize import Vocabulary
+from mlx_serve.daemon.engine.prompt.prompt_frames import TokenizerData
 from mlx_serve.daemon.engine.prompt.text.encoding import open_encoding, tokenizer_data
-from mlx_serve.daemon.engine.prompt.text.plain_tokenizer import PlainTokenizer, TokenizerFacts, facts_of
+from mlx_serve.daemon.engine.prompt.text.plain_tokenizer import PlainTokenizer, facts_of
 
 BUILTINS = Path(__file__).parents[4] / "store" / "builtins"
 NAMES = ("starter", "starter-vl", "starter-embed", "llama", "gemma3", "phi3", "qwen3_5")
@@ -28,7 +29,7 @@ def folder(request: pytest.FixtureRequest, checkpoint: Callable[[str], Path]) ->
     return BUILTINS / name if name.startswith("starter") else checkpoint(name)
 
 
-def opened(folder: Path, **options: Any) -> tuple[Any, TokenizerFacts | None, bytes]:
+def opened(folder: Path, **options: Any) -> tuple[Any, TokenizerData | None, bytes]:
     """By Transformers, and what is known of it then."""
     tokenizer = AutoTokenizer.from_pretrained(str(folder), **options)
     text = (folder / "tokenizer.json").read_bytes()

@@ -102,6 +102,13 @@ def test_one_that_is_no_plain_one_is_known_too(folder: Path, known: KnownTokeniz
     assert not isinstance(model.tokenizer, PlainTokenizer) and model.tokenizer.pad_token == "<new pad>"
 
 
+@pytest.mark.parametrize("kept", [b"{}", b"[1]", b"not JSON", b'{"names": {"a": 1}}'])
+def test_what_another_version_has_kept_is_passed_over(folder: Path, known: KnownTokenizers, kept: bytes) -> None:
+    known.keep(folder, kept)
+    model, _ = bring_in(folder, known)
+    assert not isinstance(model.tokenizer, PlainTokenizer)
+
+
 def test_what_goes_wrong_is_told_once(
     folder: Path, known: KnownTokenizers, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
