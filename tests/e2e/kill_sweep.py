@@ -95,6 +95,8 @@ class KillSweep:
             operations = [self._draw()]
             if self.random.random() < 0.3:
                 operations.append(self._draw())
+                if operations[0].takes & operations[1].takes:  # the second one would find a copy by its repository
+                    del operations[1]
             sent = {
                 id(operation): pulling.sent(operation.pulled.repository) for operation in operations if operation.pulled
             }
@@ -126,7 +128,7 @@ class KillSweep:
             self.adds |= operation.adds
             self.takes |= operation.takes
             if done and len(operations) == 1:
-                self.sure = set(operation.adds)
+                self.sure = set(operation.adds) if len(operation.adds) == 1 else set()
             if operation.pulled is not None:
                 self._check_kept(operation.pulled, done)
             if operation.pulled is not None and done and len(operations) == 1:
@@ -229,7 +231,11 @@ class KillSweep:
             bits = draw.choice([4, 8])
             body = {"name": first, "bits": bits}
             seconds = 1.3 * self.quantize_seconds
-            return Operation("quantize", "POST", "/quantize", body, seconds, frozenset([f"{first}-{bits}bit"]))
+            # Where it is removed first, a copy is what comes from that repository.
+            found = {first, *(name for name in here if self.origins.get(name) == first)}
+            return Operation(
+                "quantize", "POST", "/quantize", body, seconds, frozenset(f"{name}-{bits}bit" for name in found)
+            )
         if kind == "gc":
             return Operation("gc", "POST", "/gc", {}, 0.02)
         victim = draw.choice(here)

@@ -34,6 +34,8 @@ from .trial import Trial, try_out
 
 _LARGEST_NUMBER = 1e18  # JSON knows greater ones, infinity among them, and Python reads NaN
 
+_known: msgspec.json.Decoder[TokenizerData | None] = msgspec.json.Decoder(TokenizerData | None)
+
 OpenNetwork = Callable[[Path, Mapping[str, Any]], tuple[Any, dict[str, Any]]]
 """Gives the network of a folder, its weights not read yet, and its config in every spelling."""
 
@@ -143,7 +145,7 @@ def _open_tokenizer(folder: Path, use_tokenizer: UseTokenizer | None, known: Kno
 def _facts(kept: bytes | None) -> TokenizerData | None:
     """None where nothing was kept, or by a version that knew others."""
     try:
-        return None if kept is None else msgspec.json.decode(kept, type=TokenizerData | None)
+        return None if kept is None else _known.decode(kept)
     except msgspec.DecodeError:
         return None
 
