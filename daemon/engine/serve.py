@@ -41,6 +41,7 @@ from .warmup.learning import Learning
 from .warmup.made_up import PLAIN, REQUESTS, warm_up
 from .warmup.rehearsal import rehearse
 from .warmup.rest import Rest
+from .warmup.warmed import Warmed
 
 BEAT_SECONDS = 2.0
 REHEARSE_AFTER = 0.1  # seconds in which a model may come that was waited for
@@ -132,7 +133,7 @@ def _worker(
         return RowWorker(model, memory, prompts)
     prompts.use_model(model_data(model))
     prompts.use_grammars(GrammarCompiler(model.vocabulary, model.rows, model.stop_tokens))
-    if backend() == "metal" or (backend() == "cuda" and not model.tried_before):  # its kernels are on disk
+    if backend() != "cpu":
         _warm_up(model, limits)
     disk = None if request.files is None else open_disk(model, request.files, hello)
     return Generator(model, limits, prompts, disk, dispatch=Dispatch(threaded=backend() == "cuda"))
@@ -157,12 +158,19 @@ def _learning(model: Model, request: protocol.Load) -> Callable[[], float | None
 
 
 def _warm_up(model: LanguageModel, limits: Limits) -> None:
-    """On GPUs, which compile kernels when they meet them. What fails here fails in a request too, and is told there."""
+    """On GPUs, which compile kernels when they meet them; on NVIDIA's not where all of them are on disk. What fails
+    here fails in a request too, and is told there."""
+    warmed = Warmed()
+    if backend() == "cuda" and warmed.has(model.trial):
+        return
     try:
         warm_up(model, limits, PLAIN if backend() == "cuda" else REQUESTS)
     except (RuntimeError, ValueError, MemoryError) as error:
         sys.stderr.write(f"warm up model: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")
         sys.stderr.flush()
+        return
+    if backend() == "cuda":
+        warmed.note(model.trial)
 
 
 def model_data(model: LanguageModel) -> ModelData:

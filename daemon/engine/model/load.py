@@ -45,7 +45,7 @@ class LanguageModel:
     """`family` is that of its own chat template, `added` are its added tokens. `insertion_ends` end what is inserted
     before a suffix, besides `stop_tokens`; none: it cannot insert. `rows`: logits rows, the limit for token
     ids. `costs`: what a sequence's caches and a forward pass take. `prefill_rate`: about how many prompt tokens a
-    second this device takes. `tried_before`: this machine has loaded it, and what its kernels are compiled to is kept.
+    second this device takes. `trial`: the key of what was found out about its network, "" where that is not kept.
     `sight` None: it cannot see."""
 
     network: Any
@@ -66,7 +66,7 @@ class LanguageModel:
     capabilities: tuple[str, ...]
     adds_special: bool
     prefill_rate: float
-    tried_before: bool
+    trial: str
     sight: SightData | None = None
 
 
@@ -179,7 +179,7 @@ def _describe(
         capabilities=("completion", *capabilities(template), *("insert",) * bool(insertion_ends)),
         adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
         prefill_rate=tried.prefill_rate,
-        tried_before=tried.known,
+        trial=tried.key,
     )
 
 

@@ -44,7 +44,7 @@ same, our own kernels do, the pace of prompts."""
 
 @dataclass(frozen=True)
 class Trial:
-    """As in `LanguageModel`; `known`: nothing was found that was not known."""
+    """As in `LanguageModel`."""
 
     rows: int
     weight_bytes: int
@@ -53,7 +53,7 @@ class Trial:
     paddable: bool
     ragged: bool
     prefill_rate: float
-    known: bool
+    key: str
 
 
 def try_out(network: Any, config: Mapping[str, Any], longest: int, results: TrialResults | None = None) -> Trial:
@@ -88,7 +88,7 @@ def try_out(network: Any, config: Mapping[str, Any], longest: int, results: Tria
         paddable=paddable(make_prompt_cache(network)),
         ragged=counts,
         prefill_rate=rate,
-        known=found <= known,
+        key=name,
     )
 
 

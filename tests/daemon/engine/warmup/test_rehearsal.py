@@ -20,7 +20,6 @@ from support.engine_client import Engine
 from mlx_serve.daemon import protocol
 from mlx_serve.daemon.engine import serve
 from mlx_serve.daemon.engine.cache import attention
-from mlx_serve.daemon.engine.generate.engine_limits import Limits
 from mlx_serve.daemon.engine.mailbox import Mailbox
 from mlx_serve.daemon.engine.model.load import LanguageModel, load
 from mlx_serve.daemon.engine.warmup import rehearsal
@@ -205,28 +204,3 @@ def test_a_real_child_goes_at_once() -> None:
         child.hello()
         child.send(protocol.Quit())
         assert child.process.wait(30) == 0
-
-
-# after a load
-
-
-@pytest.mark.parametrize(("backend", "before", "warmed"), [("cuda", True, 0), ("cuda", False, 1), ("metal", True, 1)])
-def test_what_a_machine_has_loaded_before_is_not_warmed(
-    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch, backend: str, before: bool, warmed: int
-) -> None:
-    """NVIDIA's compiled kernels are on disk by then, and the child has rehearsed; Metal's were not measured."""
-    calls: list[Any] = []
-    monkeypatch.setattr(serve, "backend", lambda: backend)
-    monkeypatch.setattr(serve, "warm_up", lambda *arguments: calls.append(arguments))
-    monkeypatch.setattr(llama, "tried_before", before)
-
-    class Prompts:
-        def use_model(self, data: Any) -> None:
-            """It needs none."""
-
-        def use_grammars(self, compiler: Any) -> None:
-            """Nor these."""
-
-    hello = protocol.Hello(protocol=0, pid=0, backend="cpu", device="this one", device_memory=1 << 30)
-    serve._worker(llama, LOAD, Limits(max_batch=2, tokens_per_step=64), 1 << 30, Prompts(), hello)  # type: ignore[arg-type]
-    assert len(calls) == warmed
