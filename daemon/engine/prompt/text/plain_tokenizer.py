@@ -8,6 +8,7 @@ the file too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,10 +17,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from ..prompt_frames import TokenizerData
-from .encoding import BackendEncoding, cleaned_up, opened, with_parts
+from .encoding import cleaned_up, opened, with_parts
+from .text_pieces import separable
 
-_PARTS = frozenset(("normalizer", "pre_tokenizer", "post_processor", "decoder"))
-_FREE = frozenset(("truncation", "padding"))  # nobody here lets a tokenizer do either
+_PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _AFFIXES = ("continuing_subword_prefix", "end_of_word_suffix")  # of a model: none and an empty one are the same
 _SAMPLES = (
     "",
@@ -75,6 +76,10 @@ class PlainTokenizer:
     def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)}
 
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each, with none around it."""
+        return [one.ids for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
     def decode(
         self,
         tokens: Sequence[int],
@@ -107,21 +112,32 @@ def facts_of(tokenizer: Any, content: bytes, data: TokenizerData) -> TokenizerDa
     same."""
     if data.backend is None:
         return None
-    own, made = (_parts(whole) for whole in (opened(content).to_str(), data.backend))
-    other = {part for part in own.keys() | made.keys() if own.get(part) != made.get(part)}
-    if other - _PARTS:
+    facts = replace(data, backend=None, folder="", options={})
+    made = {name: _written(getattr(tokenizer.backend_tokenizer, name)) for name in _PARTS}
+    own = PlainTokenizer(content, facts)._tokenizer
+    other = {name: part for name, part in made.items() if part != _written(getattr(own, name))}
+    facts = replace(facts, parts=json.dumps(other, sort_keys=True) if other else None)
+    own = with_parts(own, facts.parts)
+    if _digest(own.to_str()) != _digest(data.backend.decode()):
         return None
-    encoding = BackendEncoding(data.backend, split_special=data.split_special, clean_up=data.clean_up)
-    parts = json.dumps({part: made[part] for part in sorted(other)}) if other else None
-    facts = replace(data, backend=None, folder="", options={}, parts=parts, separable=encoding.separable)
-    return facts if _alike(PlainTokenizer(content, facts), tokenizer) else None
+    del own  # where the vocabulary is large, each of them has some hundred MB
+    plain = PlainTokenizer(content, facts)
+    if not _alike(plain, tokenizer):
+        return None
+    return replace(facts, separable=separable(plain._tokenizer, data.backend.decode(), plain.encode))
 
 
-def _parts(whole: str | bytes) -> dict[str, Any]:
-    """Those that do something, of a tokenizer as the library writes it."""
-    parts: dict[str, Any] = json.loads(whole)
-    parts["model"] |= {name: parts["model"].get(name) or None for name in _AFFIXES}
-    return {name: part for name, part in parts.items() if name not in _FREE}
+def _written(part: Any) -> Any:
+    """A part of a tokenizer as the library writes it."""
+    return None if part is None else json.loads(part.__getstate__())
+
+
+def _digest(whole: str) -> bytes:
+    """Of a tokenizer as the library writes it, by what it does: to cut or to pad texts is nobody's business here."""
+    for name in _AFFIXES:
+        whole = whole.replace(f'"{name}":null', f'"{name}":""', 1)
+    begin = whole.index('"added_tokens"')  # what stands before is a version, how to cut and how to pad
+    return hashlib.sha256(whole[begin:].encode()).digest()
 
 
 def _alike(plain: PlainTokenizer, tokenizer: Any) -> bool:
