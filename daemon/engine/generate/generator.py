@@ -149,10 +149,12 @@ class Generator:
 
     @property
     def awaited(self) -> float:
-        """Seconds that prompts are worth waiting for which are nearly prepared, before the next step; 0: none."""
+        """Seconds that prompts are worth waiting for which are nearly prepared, before the next step; 0: none. Where
+        a prompt takes the device its time, and not the launches theirs, one more would hold up those that are there."""
         if self._pace.blocking or self._computing or not len(self._scheduler):
             return 0.0
-        return self._gathering.left(self._prompts.busy)
+        left = self._gathering.left(self._prompts.busy)
+        return left if left and self._pace.launches(self._reuse.fresh(self._scheduler)) else 0.0
 
     def step(self) -> None:
         self._gathering.begin()

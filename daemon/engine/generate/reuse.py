@@ -141,6 +141,15 @@ class Reuse:
                 names = request.chain.names(request.length - 1)
                 coming.update(dict.fromkeys(names, (request.chain, request.length - 1, None)))
 
+    def fresh(self, waiting: Iterable[Choices]) -> int:
+        """How many tokens of these are to be read."""
+        total = 0
+        for place, request in enumerate(waiting):
+            if self.kept is not None and place < FORESEEN and request.reusable:
+                self._find(request)
+            total += request.length - request.start
+        return total
+
     def _waits(self, request: Choices, coming: Mapping[bytes, tuple[Chain, int, Recording | None]]) -> bool:
         """Whether one of those `coming`, by the names of their blocks, begins like this one, and is not past that."""
         names = request.chain.names(request.length - 1)

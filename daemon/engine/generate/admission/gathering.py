@@ -1,8 +1,8 @@
 """Whether prompts that are nearly prepared had better be waited for, so that they are read with those that are.
 
-On a GPU reading one prompt takes hardly less time than reading thirty, and whoever comes while it is read waits for all
-of that. So where nobody decodes, those that come one soon after the other are read as one group: 32 of one burst that
-are prepared within 40 ms, one a millisecond, were read as one and then 27 and 4.
+On a GPU reading one short prompt takes hardly less time than reading thirty, and whoever comes while it is read waits
+for all of that. So where nobody decodes, those that come one soon after the other are read as one group: 32 of one
+burst that are prepared within 40 ms, one a millisecond, were read as one and then 27 and 4.
 """
 
 from __future__ import annotations

@@ -114,12 +114,31 @@ class OneByOne(Wire):
         return super().drain(wait=wait, seconds=seconds)
 
 
-def served(model: LanguageModel, monkeypatch: pytest.MonkeyPatch, *, gpu: bool, count: int = 5) -> tuple[OneByOne, int]:
+LAUNCHES = {1: 0.03, 64: 0.03, 4096: 0.04}
+KNOWN = {1: 0.03, 255: 0.03, 300: 0.3, 600: 0.6, 1200: 1.2}
+PROPORTIONAL = {1: 0.001, 3: 0.003, 7: 0.007, 15: 0.015, 31: 0.031, 64: 0.064}
+
+
+def seen(worker: Generator, seconds: dict[int, float]) -> None:
+    """What chunks of so many tokens took before."""
+    for tokens, took in seconds.items():
+        worker._pace.timings.note(tokens, took)
+
+
+def served(
+    model: LanguageModel,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    gpu: bool,
+    count: int = 5,
+    seconds: dict[int, float] = LAUNCHES,
+) -> tuple[OneByOne, int]:
     """Prompts that come one look after the other; how many steps had begun when the last one began to be read."""
     wire = OneByOne(model)
     worker = generator(model, wire, max_batch=8)
     worker._prompts = Preparing(count)
     worker._pace.blocking = not gpu
+    seen(worker, seconds)
     steps: list[int] = []
     step = Generator._step
 
@@ -150,10 +169,40 @@ def test_a_processor_reads_each_as_it_comes(llama: LanguageModel, monkeypatch: p
     assert first == 1
 
 
+def test_where_prompts_take_their_time_nobody_waits_for_more(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of them take twice as long as one there, or nobody knows yet: the first one is through sooner by itself."""
+    assert served(llama, monkeypatch, gpu=True, seconds=PROPORTIONAL)[1] == 1
+    assert served(llama, monkeypatch, gpu=True, seconds={})[1] == 1
+
+
+def test_what_is_known_of_a_prompt_takes_no_time(llama: LanguageModel) -> None:
+    """A long prompt of which all but a little was read before is a short one."""
+    wire = OneByOne(llama)
+    worker = generator(llama, wire, max_batch=8, memory=1 << 26)
+    worker._pace.blocking = False
+    seen(worker, KNOWN)
+    long = tuple(range(1, 221)) * 2
+    wire.script = iter([[ask(1, long, 2)]])
+    Loop(worker, wire).run()  # type: ignore[arg-type]
+    worker._prompts = Preparing(5)
+    worker.receive(wire._ready(ask(2, (*long, 7, 8, 9), 2)))
+    assert worker.awaited > 0
+    worker.step()
+    other = generator(llama, wire, max_batch=8, memory=1 << 26)
+    other._pace.blocking = False
+    other._prompts = Preparing(5)
+    seen(other, KNOWN)
+    other.receive(wire._ready(ask(3, long, 2)))
+    assert other.awaited == 0.0, "nobody has read it"
+
+
 def test_who_decodes_waits_for_nobody(llama: LanguageModel) -> None:
     wire = OneByOne(llama)
     worker = generator(llama, wire, max_batch=8)
     worker._pace.blocking = False
+    seen(worker, LAUNCHES)
     worker._prompts = Preparing(3)
     worker.receive(wire._ready(ask(1, (1, 2, 3), 9)))
     assert worker.awaited > 0

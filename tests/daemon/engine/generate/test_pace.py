@@ -275,3 +275,13 @@ def test_a_decode_step_is_taken_off_a_chunks_time() -> None:
     assert pace.without_decoding(0.5, 1) == 0.4
     assert pace.without_decoding(0.5, 0) == 0.5
     assert pace.without_decoding(0.1, 2) == 0.025
+
+
+def test_whether_launches_are_what_takes_time() -> None:
+    """By what chunks took: of those that take no longer when they have twice as many tokens."""
+    pace = Pace(512, 1000.0, 8)
+    assert not pace.launches(100), "nothing was seen"
+    for tokens, seconds in ((100, 0.03), (250, 0.03), (500, 0.032), (1000, 0.04), (2000, 0.08), (4000, 0.16)):
+        pace.timings.note(tokens, seconds)
+    assert pace.launches(60) and pace.launches(250) and pace.launches(400)
+    assert not pace.launches(1000) and not pace.launches(2000) and not pace.launches(100_000)
