@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Collection
@@ -89,7 +90,7 @@ class Loader:
         slot.runner = await self._spare.take()
         try:
             with read_ahead(files):
-                slot.hello = await slot.runner.hello()
+                slot.hello = await self._greeting(slot)
             slot.loaded = await slot.runner.load(self._request(slot, str(files)), deadline(slot.installed.size))
         except RunnerDied as error:
             self.failures.died(slot.base, slot.name, error.reason, loading=True)
@@ -111,6 +112,15 @@ class Loader:
             slot.loaded.weight_bytes,
             slot.runner.pid,
         )
+
+    async def _greeting(self, slot: Slot) -> protocol.Hello:
+        """Of the slot's child, or of another one: a spare that was ended from outside, so short a time ago that nobody
+        has noticed, is no reason to refuse a request now. Raises RunnerDied."""
+        assert slot.runner is not None
+        with contextlib.suppress(RunnerDied):
+            return await slot.runner.hello()
+        slot.runner = await self._spare.take()
+        return await slot.runner.hello()
 
     def _request(self, slot: Slot, path: str) -> protocol.Load:
         slot.context_limit = slot.installed.loaded_context(self._settings.engine.context_length)

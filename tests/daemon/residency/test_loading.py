@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.runner import FakeRunner
 from support.residency_harness import MB, A, B, Build, C, Clock, LeaseHolder, runner_of
 from support.waiting import soon, until
 
 from mlx_serve.daemon import store_threads
+from mlx_serve.daemon.errors import LoadError, RunnerDied
+from mlx_serve.daemon.protocol import Hello
 from mlx_serve.store.errors import UnknownModel
 
 
@@ -167,3 +170,29 @@ async def test_what_is_resident_is_shown(build: Build) -> None:
     harness.fleet.gates[C].set()
     for holder in (*holders, coming):
         await holder.left()
+
+
+async def test_a_spare_that_was_just_ended_is_no_reason_to_refuse(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended after it was taken, before it said what it is; then another one is. Two such are an error."""
+    harness = build()
+    hello, ends = FakeRunner.hello, [1]
+
+    async def dying(self: FakeRunner) -> Hello:
+        if self.fleet.loads or not ends or not ends.pop():
+            return await hello(self)
+        self.die("killed by SIGKILL")
+        raise RunnerDied(self.model, self.death)
+
+    await harness.use_once(B)  # the device is known by now
+    await soon(harness.unload(B))
+    harness.fleet.loads.clear()
+    monkeypatch.setattr(FakeRunner, "hello", dying)
+    await harness.use_once(A)
+    assert harness.names == [A] and not ends
+    await soon(harness.unload(A))
+    harness.fleet.loads.clear()
+    ends.extend([1, 1])
+    with pytest.raises(LoadError, match="SIGKILL"):
+        await harness.use_once(A)
