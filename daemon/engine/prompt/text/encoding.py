@@ -53,10 +53,7 @@ class BackendEncoding:
         """`data`: its JSON, `parts` as in TokenizerData. `pieces`: whether texts may be tokenized in pieces; None: that
         is found out, by JSON as the library writes it."""
         self._clean_up = clean_up
-        self.backend = backend = with_parts(opened(data), parts)
-        backend.no_truncation()
-        backend.no_padding()
-        backend.encode_special_tokens = split_special
+        self.backend = backend = opened(data, parts, split_special=split_special)
         self.added = {token.content: token.special for token in backend.get_added_tokens_decoder().values()}
         self.separable = separable(backend, data.decode(), self._encode) if pieces is None else pieces
         self._pieces = TextPieces(self._encode) if self.separable else None
@@ -95,12 +92,17 @@ class BackendEncoding:
         return cleaned_up(text) if self._clean_up else text
 
 
-def opened(data: bytes) -> Any:
-    """A tokenizer of the `tokenizers` library, of its JSON, which is made no text first: that takes a tenth of a second
-    and 100 MB where the vocabulary is large. Raises what that library raises."""
+def opened(data: bytes, parts: str | None = None, *, split_special: bool = False) -> Any:
+    """A tokenizer of the `tokenizers` library that neither cuts nor pads texts, of its JSON and with `parts` as in
+    TokenizerData. The JSON is made no text first, which takes a tenth of a second and 100 MB where the vocabulary is
+    large. Raises what that library raises."""
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_buffer(data)
+    backend = with_parts(Tokenizer.from_buffer(data), parts)
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = split_special
+    return backend
 
 
 def with_parts(backend: Any, parts: str | None) -> Any:

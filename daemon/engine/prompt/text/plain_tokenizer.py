@@ -47,11 +47,8 @@ class PlainTokenizer:
     @cached_property
     def _tokenizer(self) -> Any:
         """Of the library. Raises what that raises of a damaged file."""
-        backend = with_parts(opened(self._content), self._facts.parts)
+        backend = opened(self._content, self._facts.parts, split_special=self._facts.split_special)
         self._content = b""  # tens of MB
-        backend.no_truncation()
-        backend.no_padding()
-        backend.encode_special_tokens = self._facts.split_special
         return backend
 
     def open(self) -> PlainTokenizer:
