@@ -153,8 +153,12 @@ class Generator:
         a prompt takes the device its time, and not the launches theirs, one more would hold up those that are there."""
         if self._pace.blocking or self._computing or not len(self._scheduler):
             return 0.0
-        left = self._gathering.left(self._prompts.busy)
-        return left if left and self._pace.launches(self._reuse.fresh(self._scheduler)) else 0.0
+        coming, waiting = self._prompts.busy, len(self._scheduler)
+        left = self._gathering.left(coming)
+        if not left:
+            return 0.0
+        fresh = self._reuse.fresh(self._scheduler)
+        return left if self._pace.together(fresh, fresh * coming // waiting) else 0.0
 
     def step(self) -> None:
         self._gathering.begin()

@@ -21,7 +21,11 @@ MOST_WORKERS = max(4, min(8, _CORES // 2))
 MOST_LARGE = 2
 LARGE = 1 << 20
 """A job of so many bytes is large: two at once, so that there are workers for the others."""
-FORK_SECONDS = 0.02 if _CORES >= 8 else 0.05
+MANY_CORES = 8
+FORK_SECONDS = 0.02 if _CORES >= MANY_CORES else 0.05
+FORK_BYTES = 1 << 17 if _CORES >= MANY_CORES else None
+"""Of the jobs that wait, for each worker: where they have more, another one is forked at once. A fork takes about as long
+as preparing some thousands of words."""
 CANCEL_SECONDS = 0.1
 IDLE_SECONDS = 10.0
 LOOK_SECONDS = 0.05
@@ -57,7 +61,7 @@ class Engine:
 
 
 class Supervisor:
-    """One worker is always there; another is forked when a job has waited a moment."""
+    """One worker is always there; another is forked when a job has waited a moment, or many large ones wait."""
 
     def __init__(self, asker: Asker, prompts: Preparer) -> None:
         self._asker = asker
@@ -145,7 +149,15 @@ class Supervisor:
             self._fork(now)
 
     def _may_fork(self, waited: float) -> bool:
-        return not self._workers or (len(self._workers) < MOST_WORKERS and waited >= FORK_SECONDS)
+        if not self._workers:
+            return True
+        return len(self._workers) < MOST_WORKERS and (waited >= FORK_SECONDS or self._crowded)
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether those who are there would take longer for what waits than another one takes to come."""
+        waiting = sum(len(job.work) for job, _ in self._waiting)
+        return FORK_BYTES is not None and waiting > FORK_BYTES * len(self._workers)
 
     @property
     def _large(self) -> int:

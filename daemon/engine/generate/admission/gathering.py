@@ -14,6 +14,8 @@ MOST_SECONDS = 0.05
 """What the first one waits for the others at most, and only where at the pace of those before all will be there."""
 GAP_SECONDS = 0.004
 """The next one is waited for so long."""
+FEW = 4
+"""So many say nothing of the pace: the first ones of a burst are prepared while it still arrives."""
 
 
 class Gathering:
@@ -41,6 +43,6 @@ class Gathering:
             return 0.0
         took = self._last - self._first
         others = self._count - 1
-        if others and took + coming * took / others > MOST_SECONDS:
+        if others >= FEW and took + coming * took / others > MOST_SECONDS:
             return 0.0
         return max(0.0, min(self._last + GAP_SECONDS, self._first + MOST_SECONDS) - self._clock())

@@ -34,7 +34,7 @@ GROWTH = 4
 IDLE_FACTOR = 4
 GROUP_FACTOR = 2
 MORE = 2  # times as many tokens as were seen take at most as many times as long
-HARDLY_LONGER = 1.5
+MUCH_SOONER = 0.85
 STALL_SECONDS = 0.025
 LONGEST_STRETCH = 16
 TRIAL_WAIT = 64
@@ -173,10 +173,12 @@ class Pace:
         """The most tokens of a chunk that is computed in pieces."""
         return self._tokens_per_step * LONGEST_STRETCH
 
-    def launches(self, tokens: int) -> bool:
-        """Whether so many tokens of prompts take as long as their launches, by what was seen: twice as many would take
-        hardly longer."""
-        return self.timings.seconds(2 * tokens) < HARDLY_LONGER * self.timings.seconds(tokens)
+    def together(self, tokens: int, more: int) -> bool:
+        """Whether so many tokens of prompts and so many more had better be read at once, by what was seen: that is soon
+        done, and much sooner than one after the other, which launches take most of the time of."""
+        seconds = self.timings.seconds
+        at_once = seconds(tokens + more)
+        return at_once <= GROUP_SECONDS and at_once < MUCH_SOONER * (seconds(tokens) + seconds(more))
 
     def piece(self, *, decoding: bool, short: bool = False) -> float:
         """Seconds that a piece of a chunk may take; `short`: of prompts to which those who decode give way."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.engine_wire import NoProcess, Wire, ask, generator
 
-from mlx_serve.daemon.engine.generate.admission.gathering import GAP_SECONDS, MOST_SECONDS, Gathering
+from mlx_serve.daemon.engine.generate.admission.gathering import FEW, GAP_SECONDS, MOST_SECONDS, Gathering
 from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.engine.model.load import LanguageModel
@@ -63,9 +63,21 @@ def test_a_burst_is_waited_for(clock: Clock) -> None:
 def test_those_who_would_come_too_late_are_not(clock: Clock) -> None:
     """At the pace of those before, the last one is not there within the time: then none is waited for any more."""
     gathering = Gathering(clock)
-    arrive(gathering, clock, 2, 0.003)
+    arrive(gathering, clock, FEW + 1, 0.003)
     assert gathering.left(10) > 0.0
     assert gathering.left(30) == 0.0
+
+
+def test_the_first_ones_say_nothing_of_the_pace(clock: Clock) -> None:
+    """The second of 32 came 2.3 ms after the first, while the others were still on their way, and all of these 30 waited
+    for the two."""
+    gathering = Gathering(clock)
+    arrive(gathering, clock, 2, 0.0023)
+    assert gathering.left(30) > 0.0
+    for number in range(30):
+        clock.now += 0.001
+        gathering.came()
+        assert (gathering.left(29 - number) > 0.0) == (number < 29)
 
 
 def test_the_first_one_waits_no_longer_than_it_may(clock: Clock) -> None:

@@ -277,11 +277,16 @@ def test_a_decode_step_is_taken_off_a_chunks_time() -> None:
     assert pace.without_decoding(0.1, 2) == 0.025
 
 
-def test_whether_launches_are_what_takes_time() -> None:
-    """By what chunks took: of those that take no longer when they have twice as many tokens."""
+def test_which_prompts_had_better_be_read_at_once() -> None:
+    """By what chunks took: where launches take the time, and not where twice as many tokens take twice as long, or too
+    long for those that are there."""
     pace = Pace(512, 1000.0, 8)
-    assert not pace.launches(100), "nothing was seen"
-    for tokens, seconds in ((100, 0.03), (250, 0.03), (500, 0.032), (1000, 0.04), (2000, 0.08), (4000, 0.16)):
+    assert not pace.together(100, 100), "nothing was seen"
+    for tokens, seconds in ((100, 0.01), (250, 0.01), (500, 0.011), (1000, 0.014), (2000, 0.03), (4000, 0.06)):
         pace.timings.note(tokens, seconds)
-    assert pace.launches(60) and pace.launches(250) and pace.launches(400)
-    assert not pace.launches(1000) and not pace.launches(2000) and not pace.launches(100_000)
+    assert pace.together(60, 60) and pace.together(60, 900) and pace.together(250, 250) and pace.together(750, 250)
+    assert not pace.together(1000, 1000) and not pace.together(2000, 2000) and not pace.together(50_000, 50_000)
+    slow = Pace(512, 1000.0, 8)
+    for tokens, seconds in ((100, 0.1), (250, 0.11)):
+        slow.timings.note(tokens, seconds)
+    assert slow.timings.seconds(200) < 2 * slow.timings.seconds(100) and not slow.together(100, 100)

@@ -62,7 +62,7 @@ def at_work(supervisor: Supervisor) -> list[int]:
 
 
 def test_a_job_that_has_waited_a_moment_gets_a_worker_of_its_own(supervisor: Supervisor) -> None:
-    """Up to so many; a burst of prompts that take a millisecond each needs no more than one."""
+    """Up to so many; a burst of short prompts needs no more than one."""
     supervisor._waiting.extend((job(number), 100.0) for number in range(MOST_WORKERS + 2))
     supervisor._hand_out(100.0)
     assert at_work(supervisor) == [0]
@@ -71,6 +71,27 @@ def test_a_job_that_has_waited_a_moment_gets_a_worker_of_its_own(supervisor: Sup
     supervisor._workers[1].task = None
     supervisor._hand_out(101.0)
     assert at_work(supervisor) == [0, 2, 3, 4]
+
+
+def test_many_long_prompts_get_workers_at_once(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are cores for them, and as many as pay: 32 prompts of 3,000 words are not prepared one by one, and as
+    many short ones are before another worker has begun."""
+    monkeypatch.setattr(supervisor_module, "FORK_BYTES", 1 << 17)
+    monkeypatch.setattr(supervisor_module, "MOST_WORKERS", 8)
+    supervisor._waiting.extend((job(number, 300), 100.0) for number in range(32))
+    supervisor._hand_out(100.0)
+    assert at_work(supervisor) == [0]
+    supervisor._waiting.clear()
+    supervisor._waiting.extend((job(number, 20_000), 100.0) for number in range(1, 32))
+    supervisor._hand_out(100.0)
+    assert at_work(supervisor) == [0, 1, 2, 3, 4]
+
+
+def test_few_cores_have_no_more_workers(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "FORK_BYTES", None)
+    supervisor._waiting.extend((job(number, 20_000), 100.0) for number in range(32))
+    supervisor._hand_out(100.0)
+    assert at_work(supervisor) == [0]
 
 
 def test_large_jobs_leave_workers_to_the_others(supervisor: Supervisor) -> None:
