@@ -58,6 +58,12 @@ def pageable(caches: list[Any]) -> bool:
     return all(attention.reads_pages(cache.keys, cache.values) for cache in caches)
 
 
+def reads_beginnings(tokens: int) -> bool:
+    """Whether prompts may go on from `Beginnings` of so many tokens, where rows may have pages of their own."""
+    attention = mx.fast.scaled_dot_product_attention
+    return isinstance(attention, CudaAttention) and attention.reads_beginnings(tokens)
+
+
 def pays(caches: list[Any]) -> bool:
     """Whether a model profits, by plain caches that hold a token: on Metal one with heads of 512 only."""
     if not installed() or skips_padding():

@@ -17,9 +17,10 @@ from typing import Any
 
 import mlx.core as mx
 
-from ..cuda.causal import CausalAttention
+from ..cuda.causal import TILE, CausalAttention
 from ..cuda.cubins import Cubins
 from ..cuda.row_attention import KINDS, WIDTHS, RowAttention
+from .common_beginning import Beginnings, joined
 from .pages import scatter
 from .ragged import Attention, Ragged
 
@@ -58,6 +59,10 @@ class CudaAttention:
         far as is known before it is asked for."""
         alike = keys.shape[3] == values.shape[3] and keys.dtype == values.dtype
         return alike and keys.shape[3] in WIDTHS and keys.dtype in KINDS and not self._rows.broken
+
+    def reads_beginnings(self, tokens: int) -> bool:
+        """Whether attention of prompts may be asked for by `Beginnings` of so many tokens."""
+        return self._causal is not None and tokens % TILE == 0
 
     def plans(self, chunk: int, longest: int, memory: int | None) -> Iterator[None]:
         """Have cuDNN's libraries loaded by a small attention, and whole chunks of prompts planned: of `chunk` tokens
@@ -98,6 +103,12 @@ class CudaAttention:
         self, q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None, **options: Any
     ) -> mx.array:
         own = options.get("sinks") is None
+        if isinstance(mask, Beginnings):
+            first = mask.of(k)
+            if own and self._causal is not None and self._causal.fits(q, k, v, "causal"):
+                return self._causal(q, k, v, scale, causal=True, first=first)
+            k, v = joined(first[0], k), joined(first[1], v)
+            mask = "causal" if q.shape[2] > 1 else None
         if isinstance(mask, Ragged):
             if own and self._rows.fits(q, k, v, paged=mask.table is not None):
                 return self._rows(q, k, v, scale, mask.counts, mask.longest, mask.table)

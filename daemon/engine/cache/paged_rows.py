@@ -11,6 +11,7 @@ from mlx_lm.models.cache import KVCache
 from . import capacity
 from .attention_rows import AttentionRows
 from .capacity import needed_pages
+from .common_beginning import Columns, CommonBeginning, together
 from .pages import NOBODYS, Pages, gathered, joined
 from .positions import Positions
 
@@ -53,23 +54,40 @@ class PagedRows(AttentionRows):
         new = mx.zeros((more, like.shape[1], capacity.PAGE, like.shape[3]), dtype=like.dtype)
         return new if buffer is None else mx.concatenate([buffer, new])
 
-    def join(self, row: int, source: KVCache, source_row: int, lengths: Sequence[int]) -> None:
+    def join(self, row: int, source: KVCache | CommonBeginning, source_row: int, lengths: Sequence[int]) -> None:
         """The rows have their pages already, and those that they have in common with others are written."""
         if not max(lengths):
             return
         self._hold(source.keys, source.values)
-        for common, place in _runs(self._pages.common):
-            count = needed_pages(max(lengths[place])) - common
-            if count <= 0:
-                continue
-            rows, columns = (
-                slice(source_row + place.start, source_row + place.stop),
-                slice(common * capacity.PAGE, None),
-            )
-            pages = self._pages.first(row + place.start, lengths[place], common)
-            assert self.keys is not None and self.values is not None
-            self.keys[pages] = _in_pages(source.keys[rows, :, columns], count)
-            self.values[pages] = _in_pages(source.values[rows, :, columns], count)
+        border = source.pages if isinstance(source, CommonBeginning) else 0
+        for common, place in _runs(self._pages.common) if isinstance(source, CommonBeginning) else ():
+            if common < border:
+                start, count = common * capacity.PAGE, place.stop - place.start
+                part = source.first(count, start, border * capacity.PAGE)
+                self._write(row + place.start, lengths[place], common, border, [(start, part)])
+        for first, place in _runs([max(common, border) for common in self._pages.common]):
+            rows, start = slice(source_row + place.start, source_row + place.stop), first * capacity.PAGE
+            last = needed_pages(max(lengths[place]))
+            if last > first:
+                self._write(row + place.start, lengths[place], first, last, _parts(source, rows, start))
+
+    def _write(
+        self, row: int, lengths: Sequence[int], first: int, last: int, parts: Sequence[tuple[int, Columns]]
+    ) -> None:
+        """Of rows of so many tokens, from `row` on, the pages from number `first` to before `last`: the columns in
+        these parts, each with the place of its first token, as far as there are pages for them."""
+        assert self.keys is not None and self.values is not None
+        pages, start = self._pages.first(row, lengths, first, last), first * capacity.PAGE
+        if last - first > 1 or not isinstance(pages, slice):
+            keys, values = together([part for _, part in parts])
+            self.keys[pages], self.values[pages] = _in_pages(keys, last - first), _in_pages(values, last - first)
+            return
+        for place, (keys, values) in parts:  # one page a row, next to each other: nothing is put together or filled up
+            left = capacity.PAGE - (place - start)
+            places = slice(place - start, place - start + min(left, keys.shape[2]))
+            if left > 0:
+                self.keys[pages, :, places] = keys[:, :, :left]
+                self.values[pages, :, places] = values[:, :, :left]
 
     def columns(self, row: int, start: int, stop: int) -> tuple[mx.array, mx.array]:
         """Copies of a row's keys and values of the tokens from `start` to before `stop`, (1, heads, tokens, width)."""
@@ -100,6 +118,13 @@ class PagedRows(AttentionRows):
             have = self.keys.shape[0]  # the last ones may be for tokens that come next
             kept = mx.array([page if page < have else NOBODYS for page in self._pages.kept], dtype=mx.int32)
             self.keys, self.values = self.keys[kept], self.values[kept]
+
+
+def _parts(source: KVCache | CommonBeginning, rows: slice, start: int) -> list[tuple[int, Columns]]:
+    """As `CommonBeginning.parts`, of either."""
+    if isinstance(source, CommonBeginning):
+        return source.parts(rows, start)
+    return [(start, (source.keys[rows, :, start:], source.values[rows, :, start:]))]
 
 
 def _runs(values: Sequence[int]) -> list[tuple[int, slice]]:

@@ -91,12 +91,13 @@ class Pages:
             self._tables[rows] = mx.array(filled, dtype=mx.int32)
         return self._tables[rows]
 
-    def first(self, row: int, lengths: Sequence[int], start: int = 0) -> slice | mx.array:
-        """Of rows of so many tokens, from `row` on, the pages from number `start` on that hold them, as many a row as
-        the longest has, NOBODYS where a shorter one has no more: in a row, or int32 (pages,)."""
-        key = (row, *lengths, start, -1)
+    def first(self, row: int, lengths: Sequence[int], start: int, stop: int) -> slice | mx.array:
+        """Of rows of so many tokens, from `row` on, the pages from number `start` to before `stop` that hold them, as
+        many a row as the longest has, NOBODYS where a shorter one has no more: in a row, or int32 (pages,)."""
+        key = (row, *lengths, start, stop, -1)
         if key not in self._picked:
-            taken = [own[start : needed_pages(length)] for own, length in zip(self.rows[row:], lengths, strict=False)]
+            ends = (min(stop, needed_pages(length)) for length in lengths)
+            taken = [own[start:end] for own, end in zip(self.rows[row:], ends, strict=False)]
             most = max(map(len, taken))
             self._picked[key] = _places([page for own in taken for page in own + [NOBODYS] * (most - len(own))])
         return self._picked[key]

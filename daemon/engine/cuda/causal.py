@@ -27,10 +27,13 @@ WIDTHS = (64, 80, 96, 128, 192, 256)
 """Numbers of a head; what a key has, a value has too."""
 KINDS = (mx.bfloat16, mx.float16)
 
+TILE = 64
+"""Keys of the largest tile: what comes first is a multiple of it."""
 _WARPS = 4
 _BLOCK = 16 * _WARPS  # queries
 _WIDE = 128  # heads so wide have larger tiles of keys
 _CLOSE = 0.02  # of the greatest number: the noise of half precision
+_MOST_FACTORS = 256  # arrays of three numbers that are kept
 _PAD = 8  # numbers after each line in shared memory: so eight lines begin in different banks
 
 Kernel = Callable[..., list[mx.array]]
@@ -38,12 +41,13 @@ Kernel = Callable[..., list[mx.array]]
 
 class CausalAttention:
     """Attention of two queries or more, where each sees the keys up to its own place, or all of them: q (rows, heads,
-    queries, width), k and v (rows, key heads, keys, width)."""
+    queries, width), k and v (rows, key heads, keys, width). `first`: keys and values before these that all rows have in
+    common, (1, key heads, keys, width), a multiple of TILE; they are read where they are."""
 
     def __init__(self, plain: Attention, cubins: Cubins) -> None:
         self._plain = plain
         self._cubins = cubins
-        self._factors: dict[tuple[float, bool], mx.array] = {}
+        self._factors: dict[tuple[float, bool, int], mx.array] = {}
         self._right: dict[tuple[int, mx.Dtype], Kernel | None] = {}
 
     def fits(self, q: mx.array, k: mx.array, v: mx.array, mask: Any) -> bool:
@@ -54,20 +58,41 @@ class CausalAttention:
         known = alike and plain and width in WIDTHS and q.shape[2] > 1 and k.shape[2] > 0
         return known and self._kernel(width, q.dtype) is not None
 
-    def __call__(self, q: mx.array, k: mx.array, v: mx.array, scale: float, *, causal: bool) -> mx.array:
+    def __call__(
+        self,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        scale: float,
+        *,
+        causal: bool,
+        first: tuple[mx.array, mx.array] | None = None,
+    ) -> mx.array:
         """What `mx.fast.scaled_dot_product_attention` gives, (rows, heads, queries, width)."""
         kernel = self._kernel(q.shape[-1], q.dtype)
         assert kernel is not None
-        return self._compute(kernel, q, k, v, scale, causal=causal)
+        return self._compute(kernel, q, k, v, scale, causal=causal, first=first)
 
     def _compute(
-        self, kernel: Kernel, q: mx.array, k: mx.array, v: mx.array, scale: float, *, causal: bool
+        self,
+        kernel: Kernel,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        scale: float,
+        *,
+        causal: bool,
+        first: tuple[mx.array, mx.array] | None = None,
     ) -> mx.array:
         rows, heads, queries, width = q.shape
-        if (scale, causal) not in self._factors:
-            self._factors[scale, causal] = mx.array([scale, float(causal)], dtype=mx.float32)
+        first_keys, first_values = first or (k, v)
+        factors = (scale, causal, 0 if first is None else first_keys.shape[2])
+        if factors not in self._factors:
+            if len(self._factors) >= _MOST_FACTORS:
+                del self._factors[next(iter(self._factors))]
+            self._factors[factors] = mx.array([float(one) for one in factors], dtype=mx.float32)
         attended: mx.array = kernel(
-            inputs=[q, k, v, self._factors[scale, causal]],
+            inputs=[q, k, v, first_keys, first_values, self._factors[factors]],
             grid=(-(-queries // _BLOCK) * 32 * _WARPS, heads, rows),
             threadgroup=(32 * _WARPS, 1, 1),
             output_shapes=[(rows, queries, heads, width)],
@@ -101,10 +126,15 @@ class CausalAttention:
     def _works(self, kernel: Kernel, width: int, dtype: mx.Dtype) -> bool:
         """Beside MLX's own in float32."""
         q, k, v = (mx.random.normal((1, 2, 9, width), key=mx.random.key(seed)).astype(dtype) for seed in range(3))
-        ours = self._compute(kernel, q, k, v, width**-0.5, causal=True).astype(mx.float32)
-        wide = (part.astype(mx.float32) for part in (q, k, v))
-        theirs = self._plain(*wide, scale=width**-0.5, mask="causal")
-        return bool(mx.abs(ours - theirs).max() <= _CLOSE * mx.abs(theirs).max())
+        first_k, first_v = (mx.random.normal((1, 2, TILE, width), key=mx.random.key(n)).astype(dtype) for n in (3, 4))
+        scale = width**-0.5
+        for first in (None, (first_k, first_v)):
+            ours = self._compute(kernel, q, k, v, scale, causal=True, first=first).astype(mx.float32)
+            whole = (k, v) if first is None else (mx.concatenate([first_k, k], 2), mx.concatenate([first_v, v], 2))
+            theirs = self._plain(*(part.astype(mx.float32) for part in (q, *whole)), scale=scale, mask="causal")
+            if not bool(mx.abs(ours - theirs).max() <= _CLOSE * mx.abs(theirs).max()):
+                return False
+        return True
 
 
 def _on_disk(cubins: Cubins, width: int, dtype: mx.Dtype) -> Kernel | None:
@@ -136,13 +166,15 @@ def _inputs(dtype: mx.Dtype) -> list[Argument]:
         Argument("queries", dtype, shape=True, strides=True),
         Argument("keys", dtype, shape=True, strides=True),
         Argument("values", dtype, strides=True),
+        Argument("first_keys", dtype, strides=True),
+        Argument("first_values", dtype, strides=True),
         Argument("factor", mx.float32),
     ]
 
 
 def _keys(width: int) -> int:
     """Of a tile."""
-    return 64 if width <= _WIDE else 32
+    return TILE if width <= _WIDE else TILE // 2
 
 
 def _shared_memory(width: int) -> int:

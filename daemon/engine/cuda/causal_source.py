@@ -55,17 +55,15 @@ _BODY = """
   u16* const some_keys = own_queries + M * LINE;
   u16* const some_values = some_keys + N * LINE;
 
-  const int query_count = queries_shape[2], key_count = keys_shape[2], offset = key_count - query_count;
+  const int begun = (int)factor[2];  // keys that all rows have in common, whole tiles: the first ones
+  const int query_count = queries_shape[2], own_count = keys_shape[2], key_count = begun + own_count;
+  const int offset = key_count - query_count;
   const int first = (gridDim.x - 1 - blockIdx.x) * M;  // those that see most begin first
   const int head = blockIdx.y, row = blockIdx.z, key_head = head / (gridDim.y / keys_shape[1]);
   const bool ordered = factor[1] != 0.f;  // a query sees no key after its own place
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = lane / 4, member = lane % 4;
   const u16* const q_at = (const u16*)queries + row * queries_strides[0] + head * queries_strides[1];
-  const u16* const k_at = (const u16*)keys + row * keys_strides[0] + key_head * keys_strides[1];
-  const u16* const v_at = (const u16*)values + row * values_strides[0] + key_head * values_strides[1];
-
-  auto bring = [&](u16* to, const u16* from, const Strides& strides, int begin, int end, int lines) {
-    const int step = strides[2], inner = strides[3];
+  auto bring = [&](u16* to, const u16* from, int step, int inner, int begin, int end, int lines) {
     const bool whole = inner == 1 && step % 8 == 0 && (unsigned long long)from % 16 == 0;
     for (int i = threadIdx.x; i < lines * PARTS; i += 32 * WARPS) {
       const int line = i / PARTS, part = i % PARTS * 8;
@@ -74,6 +72,22 @@ _BODY = """
       if (whole) fetch(to + line * LINE + part, at, there);
       else for (int j = 0; j < 8; j++) to[line * LINE + part + j] = there ? at[j * inner] : (u16)0;
     }
+  };
+  auto bring_keys = [&](int begin) {
+    const bool common = begin < begun;
+    const u16* const from = common ? (const u16*)first_keys + key_head * first_keys_strides[1]
+                                   : (const u16*)keys + row * keys_strides[0] + key_head * keys_strides[1];
+    const int step = common ? first_keys_strides[2] : keys_strides[2];
+    const int inner = common ? first_keys_strides[3] : keys_strides[3];
+    bring(some_keys, from, step, inner, common ? begin : begin - begun, common ? begun : own_count, N);
+  };
+  auto bring_values = [&](int begin) {
+    const bool common = begin < begun;
+    const u16* const from = common ? (const u16*)first_values + key_head * first_values_strides[1]
+                                   : (const u16*)values + row * values_strides[0] + key_head * values_strides[1];
+    const int step = common ? first_values_strides[2] : values_strides[2];
+    const int inner = common ? first_values_strides[3] : values_strides[3];
+    bring(some_values, from, step, inner, common ? begin : begin - begun, common ? begun : own_count, N);
   };
 
   const int seen = ordered ? min(key_count, first + M + offset) : key_count;
@@ -85,12 +99,12 @@ _BODY = """
   const u32 k_line = place(some_keys + (lane / 16 * 8 + lane % 8) * LINE + lane / 8 % 2 * 8);
   const u32 v_line = place(some_values + lane % 16 * LINE + lane / 16 * 8);
 
-  bring(own_queries, q_at, queries_strides, first, query_count, M);
-  bring(some_keys, k_at, keys_strides, 0, key_count, N);
+  bring(own_queries, q_at, queries_strides[2], queries_strides[3], first, query_count, M);
+  bring_keys(0);
   for (int tile = 0; tile < tiles; tile++) {
     fetched();
     __syncthreads();
-    bring(some_values, v_at, values_strides, tile * N, key_count, N);
+    bring_values(tile * N);
     if (HELD && tile == 0)
       #pragma unroll
       for (int k = 0; k < STEPS; k++) load(q[HELD ? k : 0], q_line + k * 32);
@@ -109,7 +123,7 @@ _BODY = """
     }
     fetched();
     __syncthreads();
-    if (tile + 1 < tiles) bring(some_keys, k_at, keys_strides, (tile + 1) * N, key_count, N);
+    if (tile + 1 < tiles) bring_keys((tile + 1) * N);
 
     if (tile * N + N > (ordered ? min(key_count, first + warp * 16 + offset + 1) : key_count))
       #pragma unroll
@@ -171,6 +185,11 @@ _BODY = """
   }
 """
 
+_BLOCKS = 3
+"""That a multiprocessor has room for, which has 65,536 registers."""
+_NARROW, _NARROW_BLOCKS = 64, 4
+"""Heads of so many numbers need fewer."""
+
 _ALONE = """
 struct Shape { int values[10]; __device__ int operator[](int place) const { return values[place]; } };
 struct Strides { long long values[10]; __device__ long long operator[](int place) const { return values[place]; } };
@@ -188,4 +207,5 @@ def causal_body(width: int, keys: int, warps: int, pad: int, *, bfloat16: bool) 
 def causal_source(parameters: str, width: int, keys: int, warps: int, pad: int, *, bfloat16: bool) -> str:
     """The whole of it, as `Cubins` takes it. `parameters`: those of the function."""
     body = causal_body(width, keys, warps, pad, bfloat16=bfloat16)
-    return f'{_ALONE}{HEADER}\nextern "C" __global__ void KERNEL({parameters}) {{\n{body}}}\n'
+    bounds = f"__launch_bounds__({32 * warps}, {_NARROW_BLOCKS if width <= _NARROW else _BLOCKS})"
+    return f'{_ALONE}{HEADER}\nextern "C" __global__ void {bounds} KERNEL({parameters}) {{\n{body}}}\n'

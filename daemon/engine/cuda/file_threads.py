@@ -16,8 +16,6 @@ from typing import Any
 import mlx.core as mx
 
 THREADS = 4
-FRESH_BYTES = 32 << 20
-"""What is larger glibc asks of the system anew each time, and a page that was never used costs more than reading it."""
 _ENDING = ".safetensors"
 
 
@@ -29,19 +27,19 @@ class FileThreads:
         self._load = load
         self._streams = [mx.new_thread_unsafe_stream(device) for _ in range(threads)]
         self._left: list[list[mx.array]] = [[] for _ in self._streams]
-        self._costs = [0 for _ in self._streams]
+        self._bytes = [0 for _ in self._streams]
 
     def load(self, file: Any, *arguments: Any, **options: Any) -> Any:
         """Raises what `mx.load` raises."""
         if arguments or options or not str(file).endswith(_ENDING):
             return self._load(file, *arguments, **options)
         copies = [self._load(file, stream=stream) for stream in self._streams]
-        found: dict[str, mx.array] = dict(copies[0])
-        for name in sorted(found, key=lambda name: -found[name].nbytes):  # the largest first: what is last evens out
-            least = self._costs.index(min(self._costs))
+        found: dict[str, mx.array] = {}
+        for name in copies[0]:
+            least = self._bytes.index(min(self._bytes))
             found[name] = copies[least][name]
             self._left[least].append(found[name])
-            self._costs[least] += _cost(found[name].nbytes)
+            self._bytes[least] += found[name].nbytes
         return found
 
     def read(self) -> None:
@@ -50,11 +48,6 @@ class FileThreads:
             for _ in pool.map(_read, self._left, self._streams):
                 pass
         self._left = [[] for _ in self._streams]
-
-
-def _cost(size: int) -> int:
-    """Of reading so many bytes, beside others."""
-    return size * (2 if size > FRESH_BYTES else 1)
 
 
 def _read(arrays: list[mx.array], stream: mx.Stream) -> None:

@@ -14,7 +14,9 @@ from typing import Any, TypeAlias
 import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
+from ..cache import attention
 from ..cache.attention_rows import AttentionRows
+from ..cache.common_beginning import Beginnings, CommonBeginning
 from ..cache.state_rows import StateRows
 from .chain import BLOCK
 from .whole_state import WholeState
@@ -102,7 +104,7 @@ def cut_windows(caches: Sequence[Any], row: int, start: int, stop: int) -> Parts
 
 
 def _columns(leaf: Any, row: int, start: int, stop: int) -> Columns | None:
-    if isinstance(leaf, AttentionRows):
+    if isinstance(leaf, AttentionRows | CommonBeginning):
         return leaf.columns(row, start, stop)
     keys, values = leaf.keys, leaf.values
     if plain(leaf) is RotatingKVCache:
@@ -166,6 +168,23 @@ def rebuild(
     return list(caches)
 
 
+def begun(parts: list[Parts], length: int) -> list[CommonBeginning] | None:
+    """Caches of a network of which rows may have pages: of such that all begin with the first `length` tokens of these
+    parts. None where attention does not read what they have in common."""
+    if not attention.reads_beginnings(length):
+        return None
+    beginnings = Beginnings()
+    return [
+        CommonBeginning((_begun(parts, layer, 0, length), _begun(parts, layer, 1, length)), beginnings)
+        for layer in range(len(parts[0]))
+    ]
+
+
+def _begun(parts: list[Parts], layer: int, which: int, length: int) -> mx.array:
+    of_layer = [part[layer] for part in parts]
+    return _joined([part[which] for part in of_layer if part is not None], length)
+
+
 def _fill(leaf: Any, rows: list[list[Columns]], length: int, times: int) -> None:
     size = leaf.max_size if plain(leaf) is RotatingKVCache else 0
     kept = min(length, size) if size else length
@@ -186,7 +205,8 @@ def _joined(parts: list[mx.array], kept: int) -> mx.array:
         columns += part.shape[2]
         if columns >= kept:
             break
-    return mx.concatenate(needed, 2)[:, :, columns - kept :]
+    whole = needed[0] if len(needed) == 1 else mx.concatenate(needed, 2)
+    return whole[:, :, columns - kept :]
 
 
 def _restore(leaf: Any, rows: list[Snapshot]) -> None:

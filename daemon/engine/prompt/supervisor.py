@@ -24,8 +24,8 @@ LARGE = 1 << 20
 MANY_CORES = 8
 FORK_SECONDS = 0.02 if _CORES >= MANY_CORES else 0.05
 FORK_BYTES = 1 << 17 if _CORES >= MANY_CORES else None
-"""Of the jobs that wait, for each worker: where they have more, another one is forked at once. A fork takes about as long
-as preparing some thousands of words."""
+"""Of the jobs that wait, for each worker: where they have more, another one is forked at once. A fork takes about as
+long as preparing some thousands of words."""
 CANCEL_SECONDS = 0.1
 IDLE_SECONDS = 10.0
 LOOK_SECONDS = 0.05

@@ -19,7 +19,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ...model.inputs import Inputs
 from ...model.load import LanguageModel
-from ...prefix.layers import rebuild
+from ...prefix.layers import begun, rebuild
 from ...prefix.match import Match
 from ...prefix.recording import Recording
 from ...shapes import EXACT, Shapes
@@ -28,6 +28,11 @@ from ..choices import Choices
 from ..sampling.scores import widest
 from ..sequence import Sequence as Generated
 from .pace import FEWEST_TOKENS, Allowance, chunk_seconds
+
+LEAST_BEGUN = 1024
+MOST_READ = 2048
+"""Tokens that are known, counted for each row, and tokens after them: such a beginning is read where it is, and not
+copied. Attention of many is sooner computed on whole arrays, by plans of cuDNN's."""
 
 
 class Prefill:
@@ -61,9 +66,13 @@ class Prefill:
             alike = all(match.same(matches[0]) for match in matches)
             self.alike = max(self.alike, self.start) if alike else 0
             different = matches[:1] if alike else self._shapes.filled(matches)
-            rows = [(match.parts(), match.snapshots) for match in different]
             times = self._shapes.rows(len(matches)) if len(different) == 1 else 1
-            self.caches = rebuild(self.caches, rows, self.start, times=times)
+            once = alike and view is None and model.costs.paged and self._short_after(times)
+            common = begun(matches[0].parts(), self.start) if once else None
+            if common is None:
+                rows = [(match.parts(), match.snapshots) for match in different]
+                common = rebuild(self.caches, rows, self.start, times=times)
+            self.caches = common
         self.allowance = Allowance(allowance // len(requests), chunk_seconds(len(self.caches)))
         self._scored = [(row, request.scores) for row, request in enumerate(requests) if request.scores is not None]
         self._widest = widest(model.rows, len(self._scored)) if self._scored else None
@@ -75,6 +84,10 @@ class Prefill:
         self._unbegun: list[Any] = []
         self._scores_made: list[mx.array] = []
         self._state: list[Any] = []
+
+    def _short_after(self, times: int) -> bool:
+        """Whether little is left to be read after what all begin with, so many times."""
+        return self.total - self.start <= MOST_READ and self.start * times >= LEAST_BEGUN
 
     @property
     def complete(self) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from mlx_lm.models.cache import KVCache, RotatingKVCache
 
 from mlx_serve.daemon.engine.cache import attention, cuda_attention
+from mlx_serve.daemon.engine.cache.common_beginning import Beginnings
 from mlx_serve.daemon.engine.cache.cuda_attention import LAYERS, MOST_SHAPES, CudaAttention
 from mlx_serve.daemon.engine.cache.ragged import Ragged
 from mlx_serve.daemon.engine.cuda.cubins import Cubins
@@ -34,8 +35,8 @@ class Prompts:
     def fits(self, q: mx.array, k: mx.array, v: mx.array, mask: Any) -> bool:
         return self.knows and q.shape[2] > 1 and not isinstance(mask, mx.array)
 
-    def __call__(self, q: mx.array, k: mx.array, v: mx.array, scale: float, *, causal: bool) -> Any:
-        return ("prompts", causal)
+    def __call__(self, q: mx.array, k: mx.array, v: mx.array, scale: float, *, causal: bool, first: Any = None) -> Any:
+        return ("prompts", causal) if first is None else ("beginning", first[0].shape[2], k.shape[2])
 
 
 @pytest.fixture
@@ -126,6 +127,21 @@ def test_prompts_whose_shapes_are_new_need_no_plan(own: Any) -> None:
     cuda._causal.knows = False
     assert cuda(*shaped(2, 63, 300), scale=1.0, mask="causal")[0] == "mlx"
     assert own("sm_75")(*shaped(2, 63, 300), scale=1.0, mask="causal")[0] == "mlx", "too old for the kernel"
+
+
+def test_a_common_beginning_is_read_where_it_is(own: Any) -> None:
+    """And stands before each row's keys where our kernel does not know what is asked."""
+    cuda = own()
+    q, k, v = shaped(3, 5, 9)
+    beginnings = Beginnings()
+    beginnings.note(k, (mx.zeros((1, 2, 128, 64)), mx.zeros((1, 2, 128, 64))))
+    assert cuda(q, k, v, scale=1.0, mask=beginnings) == ("beginning", 128, 9)
+    assert cuda(q, k, v, scale=1.0, mask=beginnings, sinks=mx.zeros(4))[1:3] == (137, "causal")
+    cuda._causal.knows = False
+    assert cuda(q, k, v, scale=1.0, mask=beginnings)[:3] == ("mlx", 137, "causal")
+    assert cuda(q[:, :, :1], k, v, scale=1.0, mask=beginnings)[:3] == ("mlx", 137, None)
+    assert cuda.reads_beginnings(128) and not cuda.reads_beginnings(100)
+    assert not own("sm_75").reads_beginnings(128)
 
 
 def test_a_shape_that_comes_often_has_a_plan(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,12 +111,16 @@ def test_neighbours_are_taken_as_such() -> None:
     found = Pages()
     found.join([20, 5, 12, 70])
     assert found.rows[:3] == [[1, 2, 3], [4], [5, 6]]
-    assert found.first(0, [20]) == slice(1, 4) and found.part(0, 1, 3) == slice(2, 4)
-    assert found.first(1, [5, 12]).tolist() == [4, NOBODYS, 5, 6]
+    assert found.first(0, [20], 0, 3) == slice(1, 4) and found.part(0, 1, 3) == slice(2, 4)
+    assert found.first(1, [5, 12], 0, 2).tolist() == [4, NOBODYS, 5, 6]
     found.leave([1, 2, 3])
     found.join([39])
     assert found.rows[3] == [1, 2, 3, 16, 17]
-    assert found.first(3, [39]).tolist() == [1, 2, 3, 16, 17] and found.part(3, 0, 3) == slice(1, 4)
+    assert (
+        found.first(3, [39], 0, 5).tolist() == [1, 2, 3, 16, 17]
+        and found.first(3, [39], 1, 4).tolist() == [2, 3, 16]
+        and found.part(3, 0, 3) == slice(1, 4)
+    )
 
 
 @pytest.mark.parametrize("ragged", [False, True])

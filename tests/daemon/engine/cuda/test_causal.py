@@ -10,8 +10,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from mlx_serve.daemon.engine.cache.common_beginning import joined
 from mlx_serve.daemon.engine.cuda import causal
-from mlx_serve.daemon.engine.cuda.causal import WIDTHS, CausalAttention
+from mlx_serve.daemon.engine.cuda.causal import TILE, WIDTHS, CausalAttention
 from mlx_serve.daemon.engine.cuda.cubins import Cubins
 
 plain = mx.fast.scaled_dot_product_attention
@@ -40,13 +41,16 @@ class Device:
         def kernel(**asked: Any) -> list[mx.array]:
             if way in self.error:
                 raise self.error[way]
-            q, k, v, factors = asked["inputs"]
+            q, k, v, *first, factors = asked["inputs"]
             rows, heads, queries, _ = q.shape
             assert q.shape[-1] == width and q.dtype == dtype
             assert asked["grid"] == (-(-queries // 64) * 128, heads, rows) and asked["threadgroup"] == (128, 1, 1)
             assert asked["output_shapes"] == [(rows, queries, heads, width)] and asked["output_dtypes"] == [q.dtype]
             self.calls.append(asked)
-            scale, ordered = factors.tolist()
+            scale, ordered, begun = factors.tolist()
+            if begun:
+                assert begun % TILE == 0 and [one.shape for one in first] == [(1, k.shape[1], begun, width)] * 2
+                k, v = joined(first[0], k), joined(first[1], v)
             found = plain(q, k, v, scale=scale, mask="causal" if ordered else None) * self.factor[way]
             return [found.astype(q.dtype).transpose(0, 2, 1, 3)]
 
@@ -76,6 +80,18 @@ def test_it_gives_what_mlx_gives(device: Device, width: int, queries: int, keys:
     found = attention(q, k, v, 0.1, causal=mask is not None)
     expected = plain(q, k, v, scale=0.1, mask=mask)
     assert found.shape == q.shape and found.dtype == q.dtype
+    np.testing.assert_allclose(*(np.array(one.astype(mx.float32)) for one in (found, expected)), atol=1e-2)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(2, 2), (70, 130)])
+def test_what_rows_have_in_common_is_given_once(device: Device, queries: int, keys: int) -> None:
+    """As if it stood before the keys of each row."""
+    attention = CausalAttention(plain, Cubins())
+    q, k, v = arrays(queries, keys)
+    first = tuple(one[:1, :, :TILE] for one in arrays(5, 2 * TILE)[1:])
+    assert attention.fits(q, k, v, "causal")
+    found = attention(q, k, v, 0.1, causal=True, first=(first[0], first[1]))
+    expected = plain(q, joined(first[0], k), joined(first[1], v), scale=0.1, mask="causal")
     np.testing.assert_allclose(*(np.array(one.astype(mx.float32)) for one in (found, expected)), atol=1e-2)
 
 
@@ -132,7 +148,7 @@ def test_a_width_is_tried_once(device: Device) -> None:
     attention = CausalAttention(plain, Cubins())
     for queries in (5, 6, 7):
         assert attention.fits(*arrays(queries, 9), "causal")
-    assert len(device.calls) == 1
+    assert len(device.calls) == 2, "without a beginning and with one"
     assert device.made == ["disk"]
 
 

@@ -49,7 +49,7 @@ def test_each_has_about_as_much_to_read(file: str) -> None:
     files = FileThreads(mx.load)
     for _ in range(3):
         files.load(file)
-    assert len(files._left) == 4 and max(files._costs) - min(files._costs) <= 9000 * 4
+    assert len(files._left) == 4 and max(files._bytes) - min(files._bytes) <= 9000 * 4
 
 
 def test_what_looks_at_a_weight_before_is_not_kept_from_it(file: str) -> None:

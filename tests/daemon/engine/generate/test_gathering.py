@@ -69,8 +69,8 @@ def test_those_who_would_come_too_late_are_not(clock: Clock) -> None:
 
 
 def test_the_first_ones_say_nothing_of_the_pace(clock: Clock) -> None:
-    """The second of 32 came 2.3 ms after the first, while the others were still on their way, and all of these 30 waited
-    for the two."""
+    """The second of 32 came 2.3 ms after the first, while the others were still on their way, and these 30 had to wait
+    until the two were read."""
     gathering = Gathering(clock)
     arrive(gathering, clock, 2, 0.0023)
     assert gathering.left(30) > 0.0
