@@ -45,6 +45,12 @@ class Template:
         return "".join(pieces)
 
 
+@functools.lru_cache(maxsize=8)
+def compiled(source: str) -> Template:
+    """One that may have been compiled before. Raises jinja2.TemplateError."""
+    return Template(source)
+
+
 def _literals(tree: jinja2.nodes.Template) -> str:
     """Joined with a character that no token has, so that none is found across two of them."""
     texts = {node.data for node in tree.find_all(jinja2.nodes.TemplateData)}

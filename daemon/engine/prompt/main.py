@@ -6,6 +6,7 @@ come from anybody, and here they can be ended. No MLX, no thread: it forks.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -16,10 +17,12 @@ import msgspec
 from ..process import inherit
 from ..texts.embed_rows import EmbedRows
 from ..texts.rerank_rows import rerank_rows
+from .environment import compiled
 from .memory_bound import trim
 from .prompt_frames import EmbedData, Model, ModelData, RerankData, TokenizerData, receive
 from .render import Prompts
 from .supervisor import Engine, Supervisor
+from .text.control_tokens import pattern
 from .text.encoding import Encoding, open_encoding
 from .worker import Preparer
 
@@ -50,6 +53,8 @@ def _prompts(sock: socket.socket) -> Preparer | None:
     encoding = open_encoding(tokenizer)
     tokenizer = msgspec.structs.replace(tokenizer, backend=None)
     encoding.ids("a", special=True)
+    _compile_templates(tokenizer, encoding)
+    _tidy()
     model = _receive(sock, _models)
     return None if model is None else settled(tokenizer, model, encoding)
 
@@ -57,10 +62,23 @@ def _prompts(sock: socket.socket) -> Preparer | None:
 def settled(tokenizer: TokenizerData, model: Model, encoding: Encoding) -> Preparer:
     """What does this model's work, with as little memory as can be for the processes that are forked off."""
     prompts = preparer_of(tokenizer, model, encoding)
+    _tidy()
+    return prompts
+
+
+def _compile_templates(tokenizer: TokenizerData, encoding: Encoding) -> None:
+    """While the engine still reads the weights: what the model's own templates are compiled to, and the expression for
+    the tokens in them, are kept by those who compile them."""
+    for source in tokenizer.templates:
+        with contextlib.suppress(Exception):  # what is wrong with them is told when they are used
+            pattern(encoding.added, tokenizer.control, compiled(source).literals)
+
+
+def _tidy() -> None:
+    """What there is now stays: the collector looks at it once, and no more."""
     gc.collect()
     trim()
     gc.freeze()
-    return prompts
 
 
 def preparer_of(tokenizer: TokenizerData, model: Model, encoding: Encoding) -> Preparer:

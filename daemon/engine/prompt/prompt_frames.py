@@ -43,6 +43,13 @@ class TokenizerData(Value, frozen=True, tag="tokenizer"):
     parts: str | None = None
     separable: bool | None = None
 
+    @property
+    def templates(self) -> list[str]:
+        """The chat templates."""
+        if isinstance(self.template, dict):
+            return list(self.template.values())
+        return [self.template] if self.template else []
+
 
 class SightData(Value, frozen=True):
     """How a model sees. `family`: a key of `pictures.arrangement.FAMILIES`. `folder` has its image processor, `options`

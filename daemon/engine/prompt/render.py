@@ -23,7 +23,7 @@ from .chat.fitting import both_ends, recent
 from .chat.template_variables import thinking_variables, tool_variables
 from .chat.variants import with_absent_content
 from .conversation import closed_at_tag, tagged, template_ready
-from .environment import Template, TooLong
+from .environment import Template, TooLong, compiled
 from .insertion.insertion import Insertion
 from .pictures.content import Forms, adapted, forms
 from .pictures.note import Note
@@ -95,7 +95,7 @@ class Prompts:
 
     def _compile(self, source: str) -> tuple[Template, re.Pattern[str]]:
         """Raises jinja2.TemplateError."""
-        template = Template(source)
+        template = compiled(source)
         seen = dict.fromkeys(self._sight.tokens if self._sight else (), True)
         return template, pattern(self._encoding.added | seen, self._tokenizer.control, template.literals)
 
@@ -112,8 +112,7 @@ class Prompts:
 
     def compile_own(self) -> None:
         """The model's own templates, so that no worker does it; what is wrong with them is told when they are used."""
-        own = self._tokenizer.template
-        for source in own.values() if isinstance(own, dict) else [own] if own else []:
+        for source in self._tokenizer.templates:
             with contextlib.suppress(Exception):
                 self._compiled(source)
                 if self._sight is not None:
