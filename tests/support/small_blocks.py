@@ -22,5 +22,6 @@ def blocks_of(size: int, monkeypatch: pytest.MonkeyPatch, *, least: int = 0) -> 
     monkeypatch.setattr(recording, "SNAPSHOT_EVERY", 4 * size)
     for module in (prompts_on_disk, write_behind):
         monkeypatch.setattr(module, "LEAST_TOKENS", least)
+    monkeypatch.setattr(prompts_on_disk, "LOOK_SECONDS", 0.0)
     for other in (prompts_on_disk, rereading, reuse):
         monkeypatch.setattr(other, "LEAST_GAIN", 4)

@@ -19,7 +19,7 @@ from support.engine_wire import Wire, ask, generator, run
 from support.small_blocks import blocks_of
 from support.waiting import GUARD
 
-from mlx_serve.daemon.engine.generate import pipelining
+from mlx_serve.daemon.engine.generate import pipelining, prompts_on_disk
 from mlx_serve.daemon.engine.generate.batch import Batch
 from mlx_serve.daemon.engine.generate.dispatch import Dispatch
 from mlx_serve.daemon.engine.generate.generator import Generator
@@ -307,3 +307,22 @@ def test_files_are_written_and_read_beside_the_thread(
     assert len(met) == 3
     for name, pairs in met.items():
         assert (True, True) in pairs and (True, False) not in pairs, name
+
+
+def test_what_a_gpu_computes_at_once_is_not_looked_for(
+    model: LanguageModel, dispatch: Dispatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the pace of its prompts: what is missing of a text that memory has all but a little of, and not a long one."""
+    blocks_of(8, monkeypatch, least=16)
+    before = Process(model, tmp_path, dispatch=dispatch)
+    texts, _ = before.answer(LONG, count=4)
+    before.engine._reuse.close(GUARD)
+    for missing, cached in ((299, 0), (298, 296)):  # tokens that take so long, of 299
+        again = Process(model, tmp_path, dispatch=dispatch)
+        monkeypatch.setattr(prompts_on_disk, "LOOK_SECONDS", (missing + 1) / again.engine._pace.rate)
+        answers, _ = again.answer(LONG, count=4)
+        assert answers == texts and again.engine.gauges().prefix_disk_tokens == cached
+        assert again.engine.audit() is None
+    plain = Process(model, tmp_path)
+    monkeypatch.setattr(prompts_on_disk, "LOOK_SECONDS", 1e9)
+    assert plain.answer(LONG, count=4)[0] == texts and plain.engine.gauges().prefix_disk_tokens == 296, "no GPU"
