@@ -49,7 +49,7 @@ class Sequence:
         )
         self.prompt_tokens = len(prepared.tokens)
         self.room = prepared.room
-        self.chain = Chain(self.places.named(self.tokens) if self.places else self.tokens)
+        self.chain = Chain(self.places.named(self.tokens)) if self.places else Chain(self.tokens, prepared.packed)
         self.cached = 0
         self.windows: dict[int, Parts] = {}
         self._rendered = prepared.rendered

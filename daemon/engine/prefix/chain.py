@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 BLOCK = 256
 ROOT = b""
+_BYTES = 4  # of a packed token
 _DIGEST = 16
 
 
@@ -28,9 +29,11 @@ class Chain:
     Tokens may be added to the sequence, never changed: what is named stays named. `begun`: when, in nanoseconds.
     """
 
-    def __init__(self, tokens: list[int]) -> None:
+    def __init__(self, tokens: list[int], begin: bytes = b"") -> None:
+        """`begin`: the first of these tokens, packed, as far as somebody has them so."""
         self.tokens = tokens
         self.begun = time.time_ns()
+        self._begin = begin
         self._names: list[bytes] = []
 
     def names(self, length: int) -> list[bytes]:
@@ -38,9 +41,14 @@ class Chain:
         wanted = length // BLOCK
         while len(self._names) < wanted:
             start = len(self._names) * BLOCK
-            content = packed(self.tokens[start : start + BLOCK])
-            self._names.append(end_name(self.parent(len(self._names)), content))
+            self._names.append(end_name(self.parent(len(self._names)), self.packed(start, start + BLOCK)))
         return self._names[:wanted]
+
+    def packed(self, start: int, stop: int) -> bytes:
+        """The tokens from `start` to before `stop`, or as many as there are, packed."""
+        if stop * _BYTES <= len(self._begin):
+            return self._begin[start * _BYTES : stop * _BYTES]
+        return packed(self.tokens[start:stop])
 
     def common(self, length: int, other: Chain, other_length: int) -> int:
         """How many of the first `length` tokens are the other's first ones."""
@@ -49,7 +57,7 @@ class Chain:
 
     def followed_by(self, token: int) -> Chain:
         """The chain of the sequence with one token more."""
-        longer = Chain([*self.tokens, token])
+        longer = Chain([*self.tokens, token], self._begin)
         longer._names, longer.begun = list(self._names), self.begun
         return longer
 

@@ -6,7 +6,7 @@ from array import array
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from .chain import BLOCK, Chain, common_beginning, packed
+from .chain import BLOCK, Chain, common_beginning
 
 _TOKENS = 1 << 20
 _TEXTS = 64
@@ -44,7 +44,7 @@ class KnownTexts:
         text = self._texts.setdefault(number, KnownText(array("i"), [], options))
         self._texts.move_to_end(number)
         self._held += max(0, length - len(text.tokens))
-        text.tokens.frombytes(packed(chain.tokens[len(text.tokens) : length]))
+        text.tokens.frombytes(chain.packed(len(text.tokens), length))
         text.names.extend(chain.names(length)[len(text.names) :])
         while len(self._texts) > 1 and (self._held > _TOKENS or len(self._texts) > _TEXTS):
             self._forget(next(iter(self._texts)))

@@ -9,7 +9,7 @@ from itertools import takewhile
 import mlx.core as mx
 
 from .block import Block, run_bytes
-from .chain import BLOCK, Chain, end_name, packed
+from .chain import BLOCK, Chain, end_name
 from .layers import Parts, Snapshots, arrays, width
 from .match import Match
 from .siblings import Siblings
@@ -127,7 +127,7 @@ class PrefixCache:
         parent = chain.parent(number)
         if names and names[-1] not in self._blocks:
             return None
-        tokens = packed(chain.tokens[start:stop])
+        tokens = chain.packed(start, stop)
         full = stop - start == BLOCK
         name = chain.names(stop)[-1] if full else end_name(parent, tokens)
         if name in self._blocks:
@@ -274,4 +274,4 @@ def _superfluous(block: Block) -> bool:
 
 def _packed_block(chain: Chain, start: int, length: int) -> bytes:
     """The tokens from `start` on, within the first `length`, as far as a block goes."""
-    return packed(chain.tokens[start : min(start + BLOCK, length)])
+    return chain.packed(start, min(start + BLOCK, length))

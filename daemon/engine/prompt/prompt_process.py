@@ -206,6 +206,7 @@ class PromptProcess:
             result.rendered,
             result.pictures,
             result.grammar,
+            packed=result.tokens,
         )
         if self._grammars is None or not result.grammar or ask.work.render_only:
             self._deliver(Ready(result.id, prepared))

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
@@ -51,8 +51,9 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Prepared:
-    """`tokens` are never empty. `room` is how many tokens may be generated. `inside_reasoning`: the prompt itself opens
-    a reasoning block. `grammar` is what llguidance compiles, "" for none; `compiled` is there once it is."""
+    """`tokens` are never empty, and `packed` what they were sent as, int32. `room` is how many may be generated.
+    `inside_reasoning`: the prompt itself opens a reasoning block. `grammar` is what llguidance compiles, "" for none;
+    `compiled` is there once it is."""
 
     request: Generate
     tokens: list[int]
@@ -63,6 +64,7 @@ class Prepared:
     pictures: tuple[PackedPicture, ...] = ()
     grammar: str = ""
     compiled: Compiled | None = None
+    packed: bytes = field(default=b"", compare=False)
 
 
 class Prompts:

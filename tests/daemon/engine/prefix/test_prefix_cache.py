@@ -223,3 +223,23 @@ def test_looking_up_a_hundred_thousand_tokens_touches_each_once() -> None:
     kept._blocks = Counting()  # type: ignore[assignment]
     assert kept.depth(chain, len(tokens)) == 0 and len(asked) <= 16
     assert packed([1, 2]) == b"\1\0\0\0\2\0\0\0"
+
+
+@pytest.mark.parametrize("known", [0, 7, 8, 30, 41])
+def test_tokens_that_came_packed_are_not_packed_again(known: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And have the same names, those that follow them too."""
+    tokens = list(range(41))
+    plain, chain = Chain(list(tokens)), Chain(tokens, packed(tokens[:known]))
+    made: list[int] = []
+
+    def noted(some: list[int]) -> bytes:
+        made.extend(some)
+        return packed(some)
+
+    monkeypatch.setattr(chains, "packed", noted)
+    names = chain.names(40)
+    assert made == list(range(known // 4 * 4, 40))
+    assert plain.names(40) == names
+    tokens.extend((7, 8, 9))
+    assert chain.followed_by(5).names(44) == Chain([*tokens, 5]).names(44)
+    assert chain.packed(3, 44) == packed(tokens[3:44]) and chain.packed(2, 6) == packed([2, 3, 4, 5])
