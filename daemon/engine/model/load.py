@@ -43,10 +43,10 @@ OpenNetwork = Callable[[Path, Mapping[str, Any]], tuple[Any, dict[str, Any]]]
 @dataclass
 class LanguageModel:
     """`family` is that of its own chat template, `added` are its added tokens. `insertion_ends` end what is inserted
-    before a suffix, besides `stop_tokens`; none: it cannot insert. `rows`: logits rows, the limit for token
-    ids. `costs`: what a sequence's caches and a forward pass take. `prefill_rate`: about how many prompt tokens a
-    second this device takes. `trial`: the key of what was found out about its network, "" where that is not kept.
-    `sight` None: it cannot see."""
+    before a suffix, besides `stop_tokens`; none: it cannot insert. `rows`: logits rows, the limit for token ids.
+    `costs`: what a sequence's caches and a forward pass take. `prefill_rate`: about how many prompt tokens a second
+    this device takes. `trial`: the key of what was found out about its network, "" where that is not kept.
+    `beginnings`: prompts may go on from what their rows have in common where that is. `sight` None: it cannot see."""
 
     network: Any
     tokenizer: Any
@@ -67,6 +67,7 @@ class LanguageModel:
     adds_special: bool
     prefill_rate: float
     trial: str
+    beginnings: bool = False
     sight: SightData | None = None
 
 
@@ -180,6 +181,7 @@ def _describe(
         adds_special=bool(tokenizer("", add_special_tokens=True)["input_ids"]),
         prefill_rate=tried.prefill_rate,
         trial=tried.key,
+        beginnings=tried.beginnings,
     )
 
 

@@ -16,6 +16,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from ..cache import attention
 from ..cache.capacity import Costs, pass_bytes
+from ..cache.common_beginning import Beginnings, CommonBeginning, repeated
 from ..cache.row_growth import row_growth
 from ..cache.rows import can_batch, paddable, row_bytes
 from ..cuda.kernels import Kernels
@@ -37,9 +38,12 @@ SECONDS = 0.03
 CLOSE = 0.05
 """How far logits may be apart, as a part of the greatest of them: what half precision makes of another order."""
 
-COUNTS, PAGES, COMPILED, KERNELS, RATE = "counts", "pages", "compiled", "products", "rate="
-"""What is found: rows of different lengths work by their counts, and with pages of their own, compiled layers give the
-same, our own kernels do, the pace of prompts."""
+COUNTS, PAGES, BEGINNINGS, COMPILED = "counts", "pages", "beginnings", "compiled"
+KERNELS, RATE = "products", "rate="
+"""What is found: rows of different lengths work by their counts, and with pages of their own, prompts go on from what
+their rows have in common where that is, compiled layers give the same, our own kernels do, the pace of prompts."""
+BEGUN = 64
+"""Tokens of a beginning that is tried."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Trial:
     batchable: bool
     paddable: bool
     ragged: bool
+    beginnings: bool
     prefill_rate: float
     key: str
 
@@ -71,6 +76,8 @@ def try_out(network: Any, config: Mapping[str, Any], longest: int, results: Tria
     works = _decode_steps(network, known, counts=attention.pays(caches)) if batchable else frozenset[str]()
     if COUNTS in works and attention.pageable(caches) and (PAGES in known or ragged_works(network, paged=True)):
         works |= {PAGES}
+    if PAGES in works and attention.reads_beginnings(BEGUN) and (BEGINNINGS in known or beginnings_work(network)):
+        works |= {BEGINNINGS}
     found = works | {f"{RATE}{rate:.4g}"}
     if results is not None and not found <= known:
         results.keep(name, found)
@@ -87,6 +94,7 @@ def try_out(network: Any, config: Mapping[str, Any], longest: int, results: Tria
         batchable=batchable,
         paddable=paddable(make_prompt_cache(network)),
         ragged=counts,
+        beginnings=BEGINNINGS in works,
         prefill_rate=rate,
         key=name,
     )
@@ -175,6 +183,29 @@ def ragged_works(network: Any, *, paged: bool = False) -> bool:
     """Whether this architecture hands masks through to attention untouched, so that `Ragged` may stand in for them, be
     it with pages."""
     return _close(_trial(network, ragged=False), _trial(network, ragged=True, paged=paged))
+
+
+def beginnings_work(network: Any) -> bool:
+    """Whether this architecture hands its keys and `Beginnings` to attention as its caches give them, so that rows of a
+    prompt may have what they begin with in common."""
+    begun: list[Any] = make_prompt_cache(network)
+    network(mx.zeros((1, BEGUN), dtype=mx.int32), cache=begun)
+    first = [(cache.keys[:, :, :BEGUN], cache.values[:, :, :BEGUN]) for cache in begun]
+    copies: list[Any] = make_prompt_cache(network)
+    for cache, (keys, values) in zip(copies, first, strict=True):
+        cache.keys, cache.values, cache.offset = repeated(keys, 2), repeated(values, 2), BEGUN
+    beginnings = Beginnings()
+    return _close(_goes_on(network, copies), _goes_on(network, [CommonBeginning(one, beginnings) for one in first]))
+
+
+def _goes_on(network: Any, caches: list[Any]) -> mx.array | None:
+    """The logits of two rows that go on with three tokens; None where the network cannot do that."""
+    try:
+        logits: mx.array = network(mx.array([[1, 2, 0], [2, 0, 1]]), cache=caches).astype(mx.float32)
+        mx.eval(logits)
+    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError):
+        return None
+    return logits
 
 
 def kernels_work(network: Any, kernels: Kernels, *, ragged: bool) -> bool:

@@ -67,7 +67,7 @@ class Prefill:
             self.alike = max(self.alike, self.start) if alike else 0
             different = matches[:1] if alike else self._shapes.filled(matches)
             times = self._shapes.rows(len(matches)) if len(different) == 1 else 1
-            once = alike and view is None and model.costs.paged and self._short_after(times)
+            once = alike and view is None and model.beginnings and self._short_after(times)
             common = begun(matches[0].parts(), self.start) if once else None
             if common is None:
                 rows = [(match.parts(), match.snapshots) for match in different]

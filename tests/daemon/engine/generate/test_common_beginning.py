@@ -20,6 +20,7 @@ from mlx_serve.daemon.engine.cache.common_beginning import Beginnings, CommonBeg
 from mlx_serve.daemon.engine.cache.cuda_attention import CudaAttention
 from mlx_serve.daemon.engine.generate.prefilling import prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
+from mlx_serve.daemon.engine.model.trial import beginnings_work
 from mlx_serve.daemon.protocol import Sampling, Started
 
 plain = mx.fast.scaled_dot_product_attention
@@ -85,7 +86,7 @@ def test_texts_are_those_of_an_engine_that_keeps_nothing(
         *[[]] * 40,
         [ask(7, (*TEXT[:100], 8, *TEXT[:39], 5, 6), 6, choices=3, sampling=Sampling(temperature=1.0, seed=4))],
     ]
-    model = replace(llama, costs=replace(llama.costs, paged=True))
+    model = replace(llama, costs=replace(llama.costs, paged=True), beginnings=True)
     wires = []
     for kept in (1 << 24, 0):
         wire = Wire(model)
@@ -103,11 +104,12 @@ def test_texts_are_those_of_an_engine_that_keeps_nothing(
 def test_what_is_long_is_read_by_plans_and_what_is_short_is_copied(
     llama: LanguageModel, gpu: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing has a beginning where much is left to read, where little is known, or where rows have no pages."""
-    for limit, least, paged in ((20, 1, True), (1000, 101, True), (1000, 1, False)):
+    """Nothing has a beginning where much is left to read, where little is known, or where the network has shown that it
+    does not work."""
+    for limit, least, works in ((20, 1, True), (1000, 101, True), (1000, 1, False)):
         monkeypatch.setattr(prefill, "MOST_READ", limit)
         monkeypatch.setattr(prefill, "LEAST_BEGUN", least)
-        model = replace(llama, costs=replace(llama.costs, paged=paged))
+        model = replace(llama, costs=replace(llama.costs, paged=True), beginnings=works)
         wire = Wire(model)
         made = generator(model, wire, tokens_per_step=512, max_batch=4, prefixes=1 << 24)
         run((made, wire), iter([[ask(1, TEXT[:101], 2)], *[[]] * 9, [ask(2, (*TEXT[:100], *TEXT[:40]), 2)]]))
@@ -160,6 +162,25 @@ def test_a_mask_that_a_beginning_has_not_is_refused() -> None:
     for options in ({"return_array": True}, {"window_size": 4}):
         with pytest.raises(ValueError, match="seen as a whole"):
             cache.make_mask(3, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fault", ["", "keys", "mask"])
+def test_a_network_is_tried_once(
+    llama: LanguageModel, gpu: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """One that does anything to its keys before attention, or asks for another mask, has no such beginnings; and what
+    it gives without them is as it was."""
+    tokens = mx.array([[5, 6, 7]])
+    before = llama.network(tokens)
+    if fault == "keys":
+        given = CommonBeginning.update_and_fetch
+        monkeypatch.setattr(CommonBeginning, "update_and_fetch", lambda *each: tuple(one + 0 for one in given(*each)))
+    elif fault:
+        mask = CommonBeginning.make_mask
+        monkeypatch.setattr(CommonBeginning, "make_mask", lambda self, N, **_: mask(self, N, window_size=9))
+    assert beginnings_work(llama.network) == (not fault)
+    assert not fault or not gpu
+    assert bool(mx.array_equal(llama.network(tokens), before))
 
 
 def test_only_nvidia_gpus_have_such_beginnings() -> None:

@@ -87,6 +87,22 @@ def test_rows_have_pages_where_that_gives_the_same(folder: Path, monkeypatch: py
     assert asked == ([False, True] if works else [False, True, True])
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_rows_have_beginnings_in_common_where_that_gives_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    """Tried where attention reads them and rows have pages, and what works is not tried again."""
+    asked: list[bool] = []
+    for name in ("pays", "pageable", "reads_beginnings"):
+        monkeypatch.setattr(trial.attention, name, lambda _: True)
+    monkeypatch.setattr(trial, "beginnings_work", lambda network: asked.append(True) or works)
+    monkeypatch.setattr(trial, "ragged_works", lambda network, paged=False: True)
+    assert [bring_in(folder).beginnings for _ in range(2)] == [works, works]
+    assert len(asked) == (1 if works else 2)
+    monkeypatch.setattr(trial.attention, "pageable", lambda _: False)
+    assert not bring_in(folder).beginnings
+
+
 @pytest.mark.parametrize("damage", [b"", b"compiled", b"compiled" + bytes(32)], ids=["empty", "cut", "changed"])
 def test_a_damaged_result_is_none(folder: Path, tries: list[bool], damage: bytes) -> None:
     bring_in(folder)
