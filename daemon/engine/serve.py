@@ -19,6 +19,7 @@ from .cache import attention
 from .collector import Collector
 from .cpu import stand_ins
 from .cpu.few_rows_sgemm import FewRowsSgemm
+from .cpu.threads import forget_others
 from .device import backend, bound_memory, bound_pool, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
@@ -85,6 +86,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     with signs_of_life(mailbox):
         worker = _worker(model, request, limits, memory, prompts, hello)
     release_pool()
+    forget_others()
     if isinstance(worker, Generator):
         frame = msgspec.structs.replace(frame, reuse=worker.reuse, file_bits=worker.file_bits)
         mailbox.asked = worker.admit

@@ -28,6 +28,10 @@ class Others:
         self._cores = 0.0
         self._before = self._now()
 
+    def forget(self) -> None:
+        """Look anew: until WINDOW_SECONDS from now nobody is known to use any."""
+        self._cores, self._before = 0.0, self._now()
+
     @property
     def cores(self) -> float:
         """On average since it was last found out, WINDOW_SECONDS ago at the least; 0.0 where nobody counts."""

@@ -47,6 +47,9 @@ class Threads:
         if self._changes:
             self._use(self._most if wanted and self._others.cores < FREE else self._most - 1)
 
+    def forget_others(self) -> None:
+        self._others.forget()
+
     def _use(self, number: int) -> None:
         number = max(1, number)
         if number != self._now:
@@ -77,3 +80,9 @@ def use_all_cores(wanted: bool) -> None:
     """While nothing is decoded. Does nothing where there is no OpenBLAS, or its threads are the user's to choose."""
     if _threads is not None:
         _threads.use_all(wanted)
+
+
+def forget_others() -> None:
+    """A model is loaded: who was at work until now, as the process that prepares its prompts was, is so no more."""
+    if _threads is not None:
+        _threads.forget_others()

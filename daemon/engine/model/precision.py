@@ -3,7 +3,10 @@ CPUs are not."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from functools import cache
+from itertools import cycle
 from typing import Any
 
 import mlx.core as mx
@@ -16,6 +19,9 @@ from ..cuda.dequantizing_layers import use_dequantized
 from ..device import backend
 
 _HALF = (mx.bfloat16, mx.float16)
+_STREAMS = 2
+"""On a CPU, for weights: most of the time is the system's, which finds memory for float32, page by page."""
+_AHEAD = 4  # arrays that are on their way
 _SHARE_OF_MEMORY = 0.5
 _ALONG = ("scales", "biases")
 _PLAIN: dict[type, type] = {
@@ -37,32 +43,43 @@ def widen(network: Any, memory: int | None) -> str:
     if backend() != "cpu":
         return ""
     room = None if memory is None else memory * _SHARE_OF_MEMORY
-    packed = list(_packed(network))
+    packed, streams = list(_packed(network)), cycle(_streams())
     unpacked = sum(_weights(layer) * 4 - layer.weight.nbytes - _scales(layer) for _, _, layer in packed)
     arrays = [array for _, array in tree_flatten(network.parameters())]
     half = any(array.dtype in _HALF for array in arrays)
     wide = sum(array.size * 4 if array.dtype in _HALF else array.nbytes for array in arrays)
     if packed and (room is None or wide + unpacked <= room):
         for holder, name, layer in packed:
-            holder[name] = _unpacked(layer)
+            holder[name] = _unpacked(layer, next(streams))
     elif not half or (room is not None and wide > room):
         return ""
-    network.set_dtype(mx.float32, lambda dtype: dtype in _HALF)
+    network.apply(lambda one: one.astype(mx.float32, stream=next(streams)) if one.dtype in _HALF else one)
     return "" if any(True for _ in _packed(network)) else "float32"
 
 
 def read_weights(network: Any) -> None:
     """Bring the weights of a lazily loaded network into memory, and let its layers multiply with them in the way that
-    is fastest on this device. On a CPU they are read one after the other: of all at once, MLX would hold many in half
+    is fastest on this device. On a CPU they are read a few at a time: of all at once, MLX would hold many in half
     precision beside those in float32, for it allocates for the next ones while these are read."""
     if backend() == "cpu":
+        coming: deque[mx.array] = deque()
         for _, array in tree_flatten(network.parameters()):
-            mx.eval(array)
+            mx.async_eval(array)
+            coming.append(array)
+            if len(coming) >= _AHEAD:
+                mx.eval(coming.popleft())
+        mx.eval(list(coming))
         use_tiles(network)
         return
     mx.eval(network.parameters())
     if backend() == "cuda":
         use_dequantized(network)
+
+
+@cache
+def _streams() -> list[mx.Stream]:
+    """Which the processor's threads for weights belong to."""
+    return [mx.new_stream(mx.cpu) for _ in range(_STREAMS)]
 
 
 def _packed(network: Any) -> Iterator[tuple[Any, Any, Any]]:
@@ -87,8 +104,8 @@ def _scales(layer: Any) -> int:
     )
 
 
-def _unpacked(layer: Any) -> Any:
-    """A layer of the plain class with the same weights in float32; evaluates nothing."""
+def _unpacked(layer: Any, stream: mx.Stream) -> Any:
+    """A layer of the plain class with the same weights in float32, which `stream` will compute; evaluates nothing."""
     kind: Any = _PLAIN[type(layer)]
     plain = kind.__new__(kind)
     nn.Module.__init__(plain)
@@ -102,6 +119,7 @@ def _unpacked(layer: Any) -> Any:
         bits=layer.bits,
         mode=layer.mode,
         dtype=mx.float32,
+        stream=stream,
     )
     for name, array in layer.items():
         if name not in (*_ALONG, "weight"):

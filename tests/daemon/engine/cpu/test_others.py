@@ -46,6 +46,19 @@ def test_a_moment_says_nothing() -> None:
     assert others.cores == 0.0
 
 
+def test_what_was_before_is_forgotten() -> None:
+    """Others count again when they have been seen for a while."""
+    machine = Machine()
+    others = machine.others()
+    machine.go_on(1.0, busy=2.0, own=0.5)
+    assert others.cores == pytest.approx(1.5)
+    machine.go_on(1.0, busy=2.0, own=0.5)
+    others.forget()
+    assert others.cores == 0.0
+    machine.go_on(WINDOW_SECONDS, busy=1.0, own=0.25)
+    assert others.cores == pytest.approx(0.75)
+
+
 def test_counts_that_do_not_fit_are_nobody_s() -> None:
     """Our own seconds are exact, the machine's are not."""
     machine = Machine()

@@ -117,6 +117,31 @@ def test_a_library_that_cannot_be_told_is_left_alone() -> None:
     threads.use_all_cores(True)
 
 
+@pytest.mark.usefixtures("nothing_adopted")
+def test_the_first_prompt_after_a_load_has_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was at work while the model was loaded does not keep it from them."""
+
+    class Loading(Idle):
+        cores = 1.0
+
+        def forget(self) -> None:
+            self.cores = 0.0
+
+    library = Library(4)
+    monkeypatch.setattr(threads, "Others", Loading)
+    threads.adopt(library)
+    threads.use_all_cores(True)
+    assert library.set == [3]
+    threads.forget_others()
+    threads.use_all_cores(True)
+    assert library.set == [3, 4]
+
+
+@pytest.mark.usefixtures("nothing_adopted")
+def test_without_the_library_there_is_nothing_to_forget() -> None:
+    threads.forget_others()
+
+
 def openblas() -> Any:
     for name in NAMES:
         try:
