@@ -69,22 +69,9 @@ class CausalAttention:
         first: tuple[mx.array, mx.array] | None = None,
     ) -> mx.array:
         """What `mx.fast.scaled_dot_product_attention` gives, (rows, heads, queries, width)."""
-        kernel = self._kernel(q.shape[-1], q.dtype)
-        assert kernel is not None
-        return self._compute(kernel, q, k, v, scale, causal=causal, first=first)
-
-    def _compute(
-        self,
-        kernel: Kernel,
-        q: mx.array,
-        k: mx.array,
-        v: mx.array,
-        scale: float,
-        *,
-        causal: bool,
-        first: tuple[mx.array, mx.array] | None = None,
-    ) -> mx.array:
         rows, heads, queries, width = q.shape
+        kernel = self._kernel(width, q.dtype)
+        assert kernel is not None
         first_keys, first_values = first or (k, v)
         factors = (scale, causal, 0 if first is None else first_keys.shape[2])
         if factors not in self._factors:
@@ -104,8 +91,11 @@ class CausalAttention:
         """The one for such heads, tried once; None where there is none that gives what MLX does, which the log says."""
         key = (width, dtype)
         if key not in self._right:
-            self._right[key] = None  # where this raises
-            self._right[key] = self._tried(width, dtype)
+            right = None  # where this raises
+            try:
+                right = self._tried(width, dtype)
+            finally:
+                self._right[key] = right
         return self._right[key]
 
     def _tried(self, width: int, dtype: mx.Dtype) -> Kernel | None:
@@ -113,8 +103,8 @@ class CausalAttention:
         problem = ""
         for make in makers:
             try:
-                kernel = make(self._cubins, width, dtype)
-                if kernel is not None and self._works(kernel, width, dtype):
+                self._right[width, dtype] = kernel = make(self._cubins, width, dtype)
+                if kernel is not None and self._works(width, dtype):
                     return kernel
                 problem = problem if kernel is None else "it does not give what MLX does"
             except (CompilerError, RuntimeError) as error:
@@ -123,13 +113,13 @@ class CausalAttention:
         sys.stderr.flush()
         return None
 
-    def _works(self, kernel: Kernel, width: int, dtype: mx.Dtype) -> bool:
+    def _works(self, width: int, dtype: mx.Dtype) -> bool:
         """Beside MLX's own in float32."""
         q, k, v = (mx.random.normal((1, 2, 9, width), key=mx.random.key(seed)).astype(dtype) for seed in range(3))
         first_k, first_v = (mx.random.normal((1, 2, TILE, width), key=mx.random.key(n)).astype(dtype) for n in (3, 4))
         scale = width**-0.5
         for first in (None, (first_k, first_v)):
-            ours = self._compute(kernel, q, k, v, scale, causal=True, first=first).astype(mx.float32)
+            ours = self(q, k, v, scale, causal=True, first=first).astype(mx.float32)
             whole = (k, v) if first is None else (mx.concatenate([first_k, k], 2), mx.concatenate([first_v, v], 2))
             theirs = self._plain(*(part.astype(mx.float32) for part in (q, *whole)), scale=scale, mask="causal")
             if not bool(mx.abs(ours - theirs).max() <= _CLOSE * mx.abs(theirs).max()):
