@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,8 +18,6 @@ from .line import Formatter, LineStyle
 
 MAX_FILE = 10_000_000
 KEPT_FILES = 3
-LINGER_SECONDS = 0.005
-"""For more lines, after the first one: waking a thread for each took the event loop as long as a tenth of a request."""
 _MAX_PENDING = 10_000
 
 
@@ -50,8 +47,7 @@ class LogSink(logging.Handler):
                 self._dropped += 1
                 return
             self._pending.append(line)
-            if not self._writing:
-                self._wake.notify()
+            self._wake.notify()
 
     def flush(self, seconds: float = 1.0) -> None:
         """Wait until everything is written, but not for a descriptor that takes nothing."""
@@ -74,8 +70,6 @@ class LogSink(logging.Handler):
                 if not self._pending:
                     return
                 self._writing = True
-            time.sleep(LINGER_SECONDS)
-            with self._wake:
                 lines = b"".join(self._pending)
                 self._pending.clear()
                 dropped, self._dropped = self._dropped, 0

@@ -31,8 +31,8 @@ from mlx_serve.daemon.engine.grammar.compiler import GrammarCompiler
 from mlx_serve.daemon.engine.grammar.literals import Block
 from mlx_serve.daemon.engine.model.load import load
 from mlx_serve.daemon.engine.output.formats.table import find_family
+from mlx_serve.daemon.engine.prompt.prepared import Prepared
 from mlx_serve.daemon.engine.prompt.prompt_process import Ready
-from mlx_serve.daemon.engine.prompt.render import Prepared
 from mlx_serve.daemon.protocol import Calling, ChatPrompt, Generate, Grammar, Load, Sampling, TokenPrompt
 
 PERSON = {

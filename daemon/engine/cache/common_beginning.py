@@ -83,9 +83,8 @@ class CommonBeginning:
 
     def first(self, rows: int, start: int, stop: int) -> Columns:
         """So many times the beginning's columns from `start` to before `stop`."""
-        return repeated(self._beginning[0][:, :, start:stop], rows), repeated(
-            self._beginning[1][:, :, start:stop], rows
-        )
+        keys, values = (repeated(part[:, :, start:stop], rows) for part in self._beginning)
+        return keys, values
 
     def parts(self, rows: slice, start: int) -> list[tuple[int, Columns]]:
         """The columns of these rows from `start` on, each part with where it begins: what is left there of the

@@ -59,17 +59,24 @@ class PagedRows(AttentionRows):
         if not max(lengths):
             return
         self._hold(source.keys, source.values)
-        border = source.pages if isinstance(source, CommonBeginning) else 0
-        for common, place in _runs(self._pages.common) if isinstance(source, CommonBeginning) else ():
-            if common < border:
-                start, count = common * capacity.PAGE, place.stop - place.start
-                part = source.first(count, start, border * capacity.PAGE)
-                self._write(row + place.start, lengths[place], common, border, [(start, part)])
+        border = 0
+        if isinstance(source, CommonBeginning):
+            border = source.pages
+            self._write_beginning(row, source, lengths)
         for first, place in _runs([max(common, border) for common in self._pages.common]):
             rows, start = slice(source_row + place.start, source_row + place.stop), first * capacity.PAGE
             last = needed_pages(max(lengths[place]))
             if last > first:
                 self._write(row + place.start, lengths[place], first, last, _parts(source, rows, start))
+
+    def _write_beginning(self, row: int, source: CommonBeginning, lengths: Sequence[int]) -> None:
+        """The whole pages of what all rows from `row` on begin with, of those that have them not in common."""
+        border = source.pages
+        for common, place in _runs(self._pages.common):
+            if common < border:
+                start = common * capacity.PAGE
+                part = source.first(place.stop - place.start, start, border * capacity.PAGE)
+                self._write(row + place.start, lengths[place], common, border, [(start, part)])
 
     def _write(
         self, row: int, lengths: Sequence[int], first: int, last: int, parts: Sequence[tuple[int, Columns]]

@@ -73,21 +73,20 @@ _BODY = """
       else for (int j = 0; j < 8; j++) to[line * LINE + part + j] = there ? at[j * inner] : (u16)0;
     }
   };
+  auto bring_tile = [&](u16* to, const void* common, const Strides& common_strides, const void* own,
+                        const Strides& own_strides, int begin) {
+    const bool before = begin < begun;
+    const u16* const from = before ? (const u16*)common + key_head * common_strides[1]
+                                   : (const u16*)own + row * own_strides[0] + key_head * own_strides[1];
+    const int step = before ? common_strides[2] : own_strides[2];
+    const int inner = before ? common_strides[3] : own_strides[3];
+    bring(to, from, step, inner, before ? begin : begin - begun, before ? begun : own_count, N);
+  };
   auto bring_keys = [&](int begin) {
-    const bool common = begin < begun;
-    const u16* const from = common ? (const u16*)first_keys + key_head * first_keys_strides[1]
-                                   : (const u16*)keys + row * keys_strides[0] + key_head * keys_strides[1];
-    const int step = common ? first_keys_strides[2] : keys_strides[2];
-    const int inner = common ? first_keys_strides[3] : keys_strides[3];
-    bring(some_keys, from, step, inner, common ? begin : begin - begun, common ? begun : own_count, N);
+    bring_tile(some_keys, first_keys, first_keys_strides, keys, keys_strides, begin);
   };
   auto bring_values = [&](int begin) {
-    const bool common = begin < begun;
-    const u16* const from = common ? (const u16*)first_values + key_head * first_values_strides[1]
-                                   : (const u16*)values + row * values_strides[0] + key_head * values_strides[1];
-    const int step = common ? first_values_strides[2] : values_strides[2];
-    const int inner = common ? first_values_strides[3] : values_strides[3];
-    bring(some_values, from, step, inner, common ? begin : begin - begun, common ? begun : own_count, N);
+    bring_tile(some_values, first_values, first_values_strides, values, values_strides, begin);
   };
 
   const int seen = ordered ? min(key_count, first + M + offset) : key_count;

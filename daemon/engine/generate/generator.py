@@ -217,7 +217,6 @@ class Generator:
         batch = self._batch
         self._launch = batch.launch(before, self._answers.take, begin_next=begin_next) if len(batch) else None
         self._launched_at = self._steps
-        self._joining.remember()
         if self._launch is None:
             self._dispatch.settle()
         if before is not None:

@@ -19,7 +19,7 @@ from ..output.pieces import Call, CallDelta, Piece, Reasoning
 from ..output.stops import StopStrings
 from ..prefix.chain import Chain
 from ..prefix.layers import Parts
-from ..prompt.render import Prepared
+from ..prompt.prepared import Prepared
 from ..vision.picture_places import PicturePlaces
 from .sampling.draw import Draw
 from .token_channels import TokenChannels

@@ -43,16 +43,17 @@ def widen(network: Any, memory: int | None) -> str:
     if backend() != "cpu":
         return ""
     room = None if memory is None else memory * _SHARE_OF_MEMORY
-    packed, streams = list(_packed(network)), cycle(_streams())
+    packed = list(_packed(network))
     unpacked = sum(_weights(layer) * 4 - layer.weight.nbytes - _scales(layer) for _, _, layer in packed)
     arrays = [array for _, array in tree_flatten(network.parameters())]
     half = any(array.dtype in _HALF for array in arrays)
     wide = sum(array.size * 4 if array.dtype in _HALF else array.nbytes for array in arrays)
-    if packed and (room is None or wide + unpacked <= room):
-        for holder, name, layer in packed:
-            holder[name] = _unpacked(layer, next(streams))
-    elif not half or (room is not None and wide > room):
+    unpacks = bool(packed) and (room is None or wide + unpacked <= room)
+    if not unpacks and (not half or (room is not None and wide > room)):
         return ""
+    streams = cycle(_streams())
+    for holder, name, layer in packed if unpacks else ():
+        holder[name] = _unpacked(layer, next(streams))
     network.apply(lambda one: one.astype(mx.float32, stream=next(streams)) if one.dtype in _HALF else one)
     return "" if any(True for _ in _packed(network)) else "float32"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from .chain import BYTES
 from .layers import Parts, Snapshots, arrays, columns, width
 
-BYTES = 4  # of a packed token
 _OWN = 1024  # bytes of Python's objects around a block, about
 
 

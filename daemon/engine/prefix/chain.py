@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 BLOCK = 256
 ROOT = b""
-_BYTES = 4  # of a packed token
+BYTES = 4  # of a packed token
 _DIGEST = 16
 
 
@@ -46,8 +46,8 @@ class Chain:
 
     def packed(self, start: int, stop: int) -> bytes:
         """The tokens from `start` to before `stop`, or as many as there are, packed."""
-        if stop * _BYTES <= len(self._begin):
-            return self._begin[start * _BYTES : stop * _BYTES]
+        if stop * BYTES <= len(self._begin):
+            return self._begin[start * BYTES : stop * BYTES]
         return packed(self.tokens[start:stop])
 
     def common(self, length: int, other: Chain, other_length: int) -> int:

@@ -205,8 +205,7 @@ def _joined(parts: list[mx.array], kept: int) -> mx.array:
         columns += part.shape[2]
         if columns >= kept:
             break
-    whole = needed[0] if len(needed) == 1 else mx.concatenate(needed, 2)
-    return whole[:, :, columns - kept :]
+    return mx.concatenate(needed, 2)[:, :, columns - kept :]
 
 
 def _restore(leaf: Any, rows: list[Snapshot]) -> None:

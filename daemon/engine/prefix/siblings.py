@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
-from .block import BYTES, Block
+from .block import Block
+from .chain import BYTES
 
 
 class Siblings:

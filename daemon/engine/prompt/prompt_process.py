@@ -21,9 +21,9 @@ from ..grammar.answer_form import bound_by
 from ..grammar.compiler import Compiled, GrammarCompiler
 from ..grammar.literals import BadGrammar
 from ..texts.row import unpacked
+from .prepared import Prepared
 from .prompt_frames import Drop, Encoded, EncodedRows, Model, Result, body, prompt_job, receive, send, unpack
 from .refused import bad_grammar
-from .render import Prepared
 from .text.encoding import tokenizer_data
 from .text.plain_tokenizer import PlainTokenizer
 

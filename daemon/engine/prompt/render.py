@@ -9,7 +9,6 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
@@ -27,6 +26,7 @@ from .environment import Template, TooLong, compiled
 from .insertion.insertion import Insertion
 from .pictures.content import Forms, adapted, forms
 from .pictures.note import Note
+from .prepared import Prepared
 from .prompt_frames import ModelData, PackedPicture, TokenizerData
 from .refused import Refused, TooLarge, check_counted, check_size, excess
 from .text.control_tokens import Marks, encode, marks, pattern
@@ -34,7 +34,6 @@ from .text.encoding import Encoding, decoded
 from .text.size import USUAL_BYTES, most_characters, size
 
 if TYPE_CHECKING:
-    from ..grammar.compiler import Compiled
     from .pictures.sight import Sight
 
 COUNTED_CONTEXTS = 3
@@ -47,24 +46,6 @@ class Written(NamedTuple):
     tokens: list[int]
     text: str
     pictures: tuple[PackedPicture, ...] = ()
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """`tokens` are never empty, and `packed` what they were sent as, int32. `room` is how many may be generated.
-    `inside_reasoning`: the prompt itself opens a reasoning block. `grammar` is what llguidance compiles, "" for none;
-    `compiled` is there once it is."""
-
-    request: Generate
-    tokens: list[int]
-    room: int
-    truncated: bool
-    inside_reasoning: bool
-    rendered: str
-    pictures: tuple[PackedPicture, ...] = ()
-    grammar: str = ""
-    compiled: Compiled | None = None
-    packed: bytes = field(default=b"", compare=False)
 
 
 class Prompts:

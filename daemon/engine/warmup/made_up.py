@@ -15,8 +15,8 @@ from ..generate.engine_limits import Limits
 from ..generate.generator import Generator
 from ..generate.prefilling.pace import Timings
 from ..model.load import LanguageModel
+from ..prompt.prepared import Prepared
 from ..prompt.prompt_process import Ready
-from ..prompt.render import Prepared
 
 PENALTIES: dict[str, Any] = {"repetition_penalty": 1.1, "frequency_penalty": 0.1, "presence_penalty": 0.1}
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.waiting import GUARD
 
 from mlx_serve.daemon.logs import sink as logs
 from mlx_serve.daemon.logs.line import MAX_LINE, Formatter, escape
@@ -106,29 +105,6 @@ def test_lines_reach_the_file_which_only_its_owner_reads(tmp_path: Path, logger:
     sink.flush()
     assert lines(path)[0]["message"] == "start server port=8000"
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_lines_that_come_together_are_written_together(
-    tmp_path: Path, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Waking the thread for each one costs the caller more than the line does; none is lost, whenever it comes."""
-    monkeypatch.setattr(logs, "LINGER_SECONDS", 0.3)
-    sink = attach(logger, logs.FileSink(tmp_path / "log"))
-    write, sizes = logs.FileSink._write, []
-
-    def noted(self: logs.FileSink, written: bytes) -> None:
-        sizes.append(written.count(b"\n"))
-        write(self, written)
-
-    monkeypatch.setattr(logs.FileSink, "_write", noted)
-    for number in range(200):
-        logger.info("line %d", number)
-    sink.flush(GUARD)
-    assert [line["message"] for line in lines(tmp_path / "log")] == [f"line {number}" for number in range(200)]
-    assert max(sizes) >= 100
-    logger.info("one more")
-    sink.flush(GUARD)
-    assert lines(tmp_path / "log")[-1]["message"] == "one more"
 
 
 def test_the_file_is_rotated_by_size_and_three_are_kept(tmp_path: Path, logger: logging.Logger) -> None:

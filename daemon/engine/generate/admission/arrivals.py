@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....protocol import Accepted, Rejected
 from ...model.load import LanguageModel
-from ...prompt.render import Prepared
+from ...prompt.prepared import Prepared
 from ...vision.viewing import Views
 from ..answers import Answers
 from ..choices import Choices

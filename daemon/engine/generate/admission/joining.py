@@ -11,7 +11,6 @@ from ..prefilling.prefill import Prefill
 from ..prefilling.prefills import Prefills
 from ..reuse import Reuse
 from ..scheduler import Scheduler
-from ..sequence import Sequence
 
 
 class Joining:
@@ -34,7 +33,6 @@ class Joining:
         self._memory = memory
         self._answers = answers
         self._vocabulary = vocabulary
-        self._read: list[tuple[Sequence, int]] = []
 
     def join(self) -> None:
         """Those who find a place now."""
@@ -50,16 +48,10 @@ class Joining:
                 self._batch.join(prefill.caches, joining, prefill.shift, prefill.alike)
             for row, sequence in joining:
                 if not sequence.choice:  # the others have the same prompt
-                    self._read.append((sequence, sequence.length))
+                    self._reuse.note_read(sequence, sequence.length)
                 prefill.requests[row].waiting.remove(sequence)
             if prefill.abandoned and prefill in self._prefills.complete:
                 self._prefills.leave(prefill)
-
-    def remember(self) -> None:
-        """What those who have joined were read: when their first step is on its way, for nobody waits for this."""
-        for sequence, tokens in self._read:
-            self._reuse.note_read(sequence, tokens)
-        self._read.clear()
 
     def _tell_scores(self, prefill: Prefill) -> None:
         """What the prompts' own tokens came to, before the first token of any answer; a request that wants no answer

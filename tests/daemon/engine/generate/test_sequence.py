@@ -13,7 +13,7 @@ from mlx_serve.daemon.engine.generate.sampling.draw import Draw
 from mlx_serve.daemon.engine.generate.sequence import Sequence
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.output.formats.table import find_family
-from mlx_serve.daemon.engine.prompt.render import Prepared
+from mlx_serve.daemon.engine.prompt.prepared import Prepared
 from mlx_serve.daemon.protocol import ChatPrompt, Delta, Generate, TextPrompt, TokenLogprob, TokenPrompt
 
 START = END_OF_TURN - 1

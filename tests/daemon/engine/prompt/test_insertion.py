@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.output.detokenize import Vocabulary
 from mlx_serve.daemon.engine.prompt.insertion.markers import FAMILIES, ends, find
+from mlx_serve.daemon.engine.prompt.prepared import Prepared
 from mlx_serve.daemon.engine.prompt.refused import Refused
-from mlx_serve.daemon.engine.prompt.render import Prepared, Prompts
+from mlx_serve.daemon.engine.prompt.render import Prompts
 from mlx_serve.daemon.protocol import Generate, TextPrompt
 
 QWEN = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|file_sep|>")

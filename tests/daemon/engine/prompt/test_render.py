@@ -20,8 +20,9 @@ from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.output.detokenize import Vocabulary
 from mlx_serve.daemon.engine.output.formats.table import find_family
 from mlx_serve.daemon.engine.prompt.environment import Template
+from mlx_serve.daemon.engine.prompt.prepared import Prepared
 from mlx_serve.daemon.engine.prompt.refused import Refused
-from mlx_serve.daemon.engine.prompt.render import Prepared, Prompts
+from mlx_serve.daemon.engine.prompt.render import Prompts
 from mlx_serve.daemon.engine.prompt.text.encoding import tokenizer_data
 from mlx_serve.daemon.protocol import ChatPrompt, Count, Generate, Grammar, Prompt, Sampling, TextPrompt, TokenPrompt
 
