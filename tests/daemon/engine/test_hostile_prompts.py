@@ -20,6 +20,10 @@ from mlx_serve.daemon.protocol import ChatPrompt, Sampling, TextPrompt
 
 CONTEXT = 1 << 20
 MEGABYTES_16 = "The quick brown fox jumps over the lazy dog; und er läuft.\n" * (16_000_000 // 60)
+DIFFERENT_16 = "".join(
+    f"The {n} foxes jump {n * 7919 % 1_000_003} times over {n * 104_729 % 15_485_863} dogs.\n" for n in range(300_000)
+)
+"""As long, and no part of it comes twice: what is known of a text is tokenized in no time."""
 BOUND = 700 << 20
 """What the processes for prompts may take together beside a small model, in bytes: one template that takes all it may,
 and the copies that were allowed before it noticed."""
@@ -128,7 +132,7 @@ def test_four_at_once_are_no_more_than_a_wait(engine: Engine) -> None:
 
 def test_megabytes_hold_nobody_up_and_end_when_nobody_wants_them(engine: Engine) -> None:
     """The text would fit: others are answered while it is tokenized, and a cancel ends that work."""
-    long = engine.generate(TextPrompt(text=MEGABYTES_16), max_tokens=1)
+    long = engine.generate(TextPrompt(text=DIFFERENT_16), max_tokens=1)
     working = wait_until(lambda: large_workers(engine), "a worker is at it")
     for _ in range(5):
         hello(engine)
