@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 from typing import Literal
 
 import mlx.core as mx
 
 from ..protocol import PROTOCOL, Hello
 from .prompt.memory_bound import trim
-from .shares import Division, host_memory, usable
+from .shares import Division, host_memory, kept_graphs, usable
+
+GRAPHS_KEPT = "MLX_CUDA_GRAPH_CACHE_SIZE"
 
 
 def backend() -> Literal["metal", "cuda", "cpu"]:
@@ -24,6 +27,8 @@ def describe(notes: tuple[str, ...]) -> Hello:
     info = mx.device_info()
     found = backend()
     memory = info.get("max_recommended_working_set_size") or (info.get("total_memory") if found == "cuda" else None)
+    if found == "cuda" and memory:
+        bound_graphs(int(memory), os.environ)
     return Hello(
         protocol=PROTOCOL,
         pid=os.getpid(),
@@ -32,6 +37,12 @@ def describe(notes: tuple[str, ...]) -> Hello:
         device_memory=usable(found, host_memory(), int(memory or 0)),
         notes=notes,
     )
+
+
+def bound_graphs(memory: int, environ: MutableMapping[str, str]) -> None:
+    """Let MLX keep as many CUDA graphs as there is room for, unless the user has said how many. MLX looks when a stream
+    is first used, so this comes before anything is computed."""
+    environ.setdefault(GRAPHS_KEPT, str(kept_graphs(memory)))
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Limit, Ping, Pong, Quit, Step
+from .device import out_of_memory
 from .mailbox import Mailbox
 
 BEAT_SECONDS = 1.0
@@ -126,7 +127,13 @@ class Loop:
         try:
             self._worker.step()
         except Exception as error:
-            self._fail(f"the engine failed in a step ({type(error).__name__}: {' '.join(str(error).split())[:300]})")
+            told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            if out_of_memory(error):
+                self._fail(
+                    "the device's memory is full: end what else uses it, or let models have less "
+                    f"(models.memory_limit) ({told})"
+                )
+            self._fail(f"the engine failed in a step ({told})")
 
     def _fail(self, reason: str) -> None:
         self._send_outbox()

@@ -18,6 +18,9 @@ _PREFIXES = (
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMEXPR_"),
 )
 _EXCLUDED = ("MLX_SERVE_", "MLX_VLM_", "MLX_TRUST_")
+_UNBOUNDED = {"MLX_ENABLE_CACHE_THRASHING_CHECK": "0"}
+"""On CUDA, MLX keeps what it makes for a shape: graphs (400), plans of convolutions and of attention. Unless told
+otherwise it fails for good once a process has met twice as many in all its life, which a daemon's does."""
 _SECRET_WORDS = frozenset(("KEY", "KEYS", "TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "CREDENTIALS"))
 
 
@@ -25,7 +28,7 @@ def child_environment(environ: Mapping[str, str], temporary: Path, cache: Path |
     """`temporary` becomes TMPDIR; in `cache` MLX may keep compiled GPU kernels, unless the user set another folder."""
     kept = {name: value for name, value in environ.items() if _is_kept(name)}
     kernels = {} if cache is None else {"MLX_PTX_CACHE_DIR": str(cache / "ptx")}
-    return kernels | kept | {"TMPDIR": str(temporary)}
+    return _UNBOUNDED | kernels | kept | {"TMPDIR": str(temporary)}
 
 
 def _is_kept(name: str) -> bool:

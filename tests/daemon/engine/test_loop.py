@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import pytest
+
 from mlx_serve.daemon.engine import loop
 from mlx_serve.daemon.engine.loop import Loop
-from mlx_serve.daemon.protocol import Ask, Cancel, Event, Gauges, Quit
+from mlx_serve.daemon.protocol import Ask, Cancel, Event, Fatal, Gauges, Quit
 
 
 class Busy:
@@ -51,12 +53,15 @@ class Letters:
     def __init__(self, *batches: list[Any]) -> None:
         self._batches = deque(batches)
         self.patience: list[float | None] = []
+        self.reasons: list[str] = []
 
     def drain(self, *, wait: bool, seconds: float | None = None) -> list[Any]:
         self.patience.append(seconds if wait else 0)
         return self._batches.popleft()
 
-    def send(self, message: object) -> None: ...
+    def send(self, message: object) -> None:
+        if isinstance(message, Fatal):
+            self.reasons.append(message.message)
 
 
 def test_a_rest_goes_on_as_long_as_it_wants_to_and_never_while_somebody_decodes() -> None:
@@ -88,3 +93,26 @@ def test_a_step_waits_for_what_is_worth_it() -> None:
     worker.__class__ = Seen
     Loop(worker, letters, rest=lambda: None).run()  # type: ignore[arg-type]
     assert letters.patience[:3] == [loop.REST_SECONDS, 0.5, 0.25] and left[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            RuntimeError("cudaMallocAsync(&data, size, stream) failed: out of memory"),
+            "the device's memory is full: end what else uses it, or let models have less (models.memory_limit) "
+            "(RuntimeError: cudaMallocAsync(&data, size, stream) failed: out of memory)",
+        ),
+        (ValueError("no\nsuch row"), "the engine failed in a step (ValueError: no such row)"),
+    ],
+)
+def test_a_step_that_fails_ends_the_process_and_says_what_was_wrong(error: Exception, told: str) -> None:
+    """What to do where memory ran out, which others that use the device can cause too."""
+
+    class Failing(Busy):
+        def step(self) -> None:
+            raise error
+
+    letters = Letters([Cancel(id=1)], [])
+    Loop(Failing(), letters, rest=lambda: None).run()  # type: ignore[arg-type]
+    assert letters.reasons == [told]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlx_serve.daemon.engine.shares import Division, divide, usable
+from mlx_serve.daemon.engine.shares import Division, divide, kept_graphs, usable
 
 GIB = 1 << 30
 
@@ -43,6 +43,12 @@ def test_a_gpu_keeps_a_twentieth() -> None:
     """Or 1 GiB, which is more on small ones; the host's memory is another."""
     assert usable("cuda", 4 * GIB, 80 * GIB) == 76 * GIB
     assert usable("cuda", 4 * GIB, 8 * GIB) == 7 * GIB
+
+
+def test_a_gpu_has_room_for_as_many_graphs_as_half_of_what_it_keeps() -> None:
+    """Each takes 5 MiB of it; never more than MLX would keep, and a few on whatever there is."""
+    assert [kept_graphs(size * GIB) for size in (1, 8, 24, 40, 80, 139)] == [51, 102, 122, 204, 400, 400]
+    assert kept_graphs(1 << 20) == 32
 
 
 def test_a_share_is_for_weights_steps_free_buffers_and_caches() -> None:

@@ -33,6 +33,7 @@ SECRETS = {
     "NOTIFY_SOCKET": "/run/systemd/notify",
     "LISTEN_FDS": "1",
 }
+LASTING = {"MLX_ENABLE_CACHE_THRASHING_CHECK": "0"}
 NEEDED = {
     "PATH": os.environ.get("PATH", "/usr/bin"),
     "HOME": "/home/me",
@@ -57,7 +58,15 @@ NEEDED = {
 
 def test_what_is_needed_passes_and_secrets_do_not(tmp_path: Path) -> None:
     found = child_environment(NEEDED | SECRETS | {"TMPDIR": "/tmp"}, tmp_path, None)
-    assert found == NEEDED | {"TMPDIR": str(tmp_path)}
+    assert found == NEEDED | LASTING | {"TMPDIR": str(tmp_path)}
+
+
+def test_what_mlx_keeps_for_shapes_may_be_made_anew_for_good(tmp_path: Path) -> None:
+    """With its check, MLX on CUDA ends every step with an error once a process has met some hundred shapes more than it
+    keeps: a daemon's model lives longer than that."""
+    assert child_environment({}, tmp_path, None) == LASTING | {"TMPDIR": str(tmp_path)}
+    mine = {"MLX_ENABLE_CACHE_THRASHING_CHECK": "1"}
+    assert child_environment(mine, tmp_path, None) == mine | {"TMPDIR": str(tmp_path)}
 
 
 def test_the_kernels_place_is_ours_unless_the_user_named_one(tmp_path: Path) -> None:
