@@ -43,7 +43,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("daemon.engine.model", "daemon.engine.generate", "daemon.engine.generate.prefilling"),
         *("daemon.engine.prompt", "daemon.engine.kernels"),
     ),
-    "daemon.engine.prefix": ("daemon.engine.cache",),
+    "daemon.engine.prefix": ("daemon.engine.cache", "daemon.engine.shares"),
     "daemon.engine.prefix.disk": ("daemon.prefix_folder", "daemon.engine.prefix"),
     "daemon.engine.prefix.disk.reading": (
         *("daemon.engine.cpu.cores", "daemon.engine.prefix", "daemon.engine.prefix.disk"),

@@ -10,8 +10,9 @@ import mlx.core as mx
 
 from ..protocol import PROTOCOL, Hello
 from .prompt.memory_bound import trim
-from .shares import Division, host_memory, kept_graphs, usable
+from .shares import Buffers, Division, host_memory, kept_graphs, usable
 
+PAGE = 16 << 10
 GRAPHS_KEPT = "MLX_CUDA_GRAPH_CACHE_SIZE"
 
 
@@ -43,6 +44,14 @@ def bound_graphs(memory: int, environ: MutableMapping[str, str]) -> None:
     """Let MLX keep as many CUDA graphs as there is room for, unless the user has said how many. MLX looks when a stream
     is first used, so this comes before anything is computed."""
     environ.setdefault(GRAPHS_KEPT, str(kept_graphs(memory)))
+
+
+def kept_buffers() -> Buffers:
+    """What is kept of prompts may have half of the buffers that a process can have on Metal (499,000): past that MLX
+    has no memory for anybody, and short prompts to a small model, with two buffers a layer each, are there long before
+    memory is full. On a processor memory comes in any size; MLX takes whole pages of a GPU's (by MLX 0.32.4)."""
+    most = mx.device_info().get("resource_limit") if backend() == "metal" else None
+    return Buffers(PAGE if backend() != "cpu" else 1, None if most is None else int(most) // 2)
 
 
 def out_of_memory(error: Exception) -> bool:

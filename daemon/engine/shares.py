@@ -58,6 +58,14 @@ def kept_graphs(device: int) -> int:
     return min(MOST_GRAPHS, max(FEWEST_GRAPHS, _reserve(device, GPU_SHARE, GPU_LEAST) // 2 // GRAPH_BYTES))
 
 
+@dataclass(frozen=True)
+class Buffers:
+    """What a device gives memory in: whole pages of so many bytes, in `most` buffers; None: in any number."""
+
+    page: int = 1
+    most: int | None = None
+
+
 def _reserve(memory: int, share: float, least: int) -> int:
     return min(memory // 2, max(least, int(memory * share)))
 

@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 
 from ...protocol import Reuse as Sort
+from ..device import kept_buffers
 from ..prefix.chain import BLOCK, Chain
 from ..prefix.layers import (
     arrays,
@@ -57,7 +58,13 @@ class Reuse:
         self.kept: PrefixCache | None = None
         if limit and (known or turns):
             begin = self._dispatch.begin
-            self.kept = PrefixCache(limit, needs_snapshots=needs_snapshots, whole_turns=turns, begin=begin)
+            self.kept = PrefixCache(
+                limit,
+                needs_snapshots=needs_snapshots,
+                whole_turns=turns,
+                begin=begin,
+                buffers=kept_buffers(),
+            )
         self.sort: Sort = "some" if needs_snapshots else "any"
         if not known:
             self.sort = "turns" if turns else "unknown"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mlx.core as mx
 
 from .chain import BYTES
@@ -10,9 +12,23 @@ from .layers import Parts, Snapshots, arrays, columns, width
 _OWN = 1024  # bytes of Python's objects around a block, about
 
 
-def run_bytes(run: Parts) -> int:
-    """Of the columns of neighbours, however many of them are left."""
-    return sum(array.nbytes for array in arrays(run))
+@dataclass(frozen=True)
+class Size:
+    """Of what is kept: its bytes, and in how many of the device's buffers they are."""
+
+    nbytes: int = 0
+    buffers: int = 0
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.nbytes + other.nbytes, self.buffers + other.buffers)
+
+    def __sub__(self, other: Size) -> Size:
+        return Size(self.nbytes - other.nbytes, self.buffers - other.buffers)
+
+
+def size_of(held: list[mx.array], page: int = 1) -> Size:
+    """Where memory comes in whole pages of so many bytes."""
+    return Size(sum(-(-array.nbytes // page) * page for array in held), len(held))
 
 
 class Block:
@@ -53,12 +69,11 @@ class Block:
     @property
     def nbytes(self) -> int:
         """What it would take by itself."""
-        return run_bytes(self.run) * len(self) // max(width(self.run), 1) + self.own_bytes
+        return size_of(arrays(self.run)).nbytes * len(self) // max(width(self.run), 1) + self.own().nbytes
 
-    @property
-    def own_bytes(self) -> int:
+    def own(self, page: int = 1) -> Size:
         """Of what it does not share."""
-        return sum(array.nbytes for array in arrays((), self.snapshots or ())) + len(self.tokens) + _OWN
+        return size_of(arrays((), self.snapshots or ()), page) + Size(len(self.tokens) + _OWN)
 
     def arrays(self) -> list[mx.array]:
         return arrays(self.parts, self.snapshots or ())

@@ -8,12 +8,14 @@ from itertools import takewhile
 
 import mlx.core as mx
 
-from .block import Block, run_bytes
+from ..shares import Buffers
+from .block import Block, Size, size_of
 from .chain import BLOCK, Chain, end_name
 from .layers import Parts, Snapshots, arrays, width
 from .match import Match
 from .siblings import Siblings
 
+ANY = Buffers()
 _NONE = Siblings()
 _LEAST_RUNS = 4  # pieces of memory that several blocks share, of which there must be room for so many
 
@@ -21,7 +23,8 @@ _LEAST_RUNS = 4  # pieces of memory that several blocks share, of which there mu
 class PrefixCache:
     """`needs_snapshots`: a sequence can only go on from where all layers that are not kept by columns were.
     `whole_turns`: all that is kept are states of all layers together, each as large as the cache of all before it, so
-    that there are none within prompts but where others go on. `begin` begins to compute copies.
+    that there are none within prompts but where others go on. `begin` begins to compute copies. `buffers`: what
+    memory comes in, and how many of them this may have.
 
     A block is there only while the one that it follows is; what is used is used with all that it follows. `watch` is
     called with each block that comes, or is given snapshots, its chain, and where it ends.
@@ -34,12 +37,14 @@ class PrefixCache:
         needs_snapshots: bool,
         whole_turns: bool = False,
         begin: Callable[[list[mx.array]], None] = mx.async_eval,
+        buffers: Buffers = ANY,
     ) -> None:
         self._begin = begin
+        self._buffers = buffers
         self.limit = limit
         self.whole_turns = whole_turns
         self.needs_snapshots = needs_snapshots
-        self.nbytes = 0
+        self.size = Size()
         self.evictions = 0
         self.version = 0
         self.watch: Callable[[Block, Chain, int], None] | None = None
@@ -49,6 +54,10 @@ class PrefixCache:
 
     def __len__(self) -> int:
         return len(self._blocks)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size.nbytes
 
     # looking
 
@@ -134,14 +143,14 @@ class PrefixCache:
             return None
         block = Block(name, parent, tokens, run, snapshots, place)
         block.stored = stored
-        if block.own_bytes + run_bytes(run) > self.limit:
+        if (self._own(block) + self._run(run)).nbytes > self.limit:
             return None
         for other in [one for one in self._children.get(parent, _NONE).beginnings(tokens) if _superfluous(one)]:
             self._drop(other.name)
             self._part(other)
         self._children.setdefault(parent, Siblings()).add(block)
         self._blocks[name] = block
-        self.nbytes += block.own_bytes
+        self.size += self._own(block)
         self._share(block)
         for name in reversed(names):
             self._blocks.move_to_end(name)
@@ -157,7 +166,7 @@ class PrefixCache:
         """As `add`, of tokens of several blocks, whose columns are all in `run`; `snapshots` go to the last one. Gives
         the blocks that are new, each with where it ends. What is large beside the limit has its memory by itself."""
         found = []
-        together = _LEAST_RUNS * run_bytes(run) <= self.limit
+        together = _LEAST_RUNS * self._run(run).nbytes <= self.limit
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
             after = snapshots if last == stop else None
@@ -182,10 +191,10 @@ class PrefixCache:
         block = self._blocks.get(chain.names(length)[-1]) if self.has(chain, length) else None
         if block is None or block.snapshots is not None:
             return []
-        self.nbytes -= block.own_bytes
+        self.size -= self._own(block)
         block.snapshots = snapshots
         block.stored = stored
-        self.nbytes += block.own_bytes
+        self.size += self._own(block)
         self.version += 1
         self.shrink()
         if self.watch is not None:
@@ -198,12 +207,16 @@ class PrefixCache:
         """Down to what it may hold, or to less for now. Blocks that share their memory and were used last at the same
         time go together: the rest of them would be copied first."""
         most = self.limit if limit is None else min(self.limit, limit)
-        while self.nbytes > most and self._blocks:
+        while (self.nbytes > most or self._crowded) and self._blocks:
             together = self._oldest()
             for block in together:
                 self._drop(block.name)
             self.evictions += len(together)
             self._part(*together)
+
+    @property
+    def _crowded(self) -> bool:
+        return self._buffers.most is not None and self.size.buffers > self._buffers.most
 
     def _oldest(self) -> list[Block]:
         first = next(iter(self._blocks.values()))
@@ -216,7 +229,7 @@ class PrefixCache:
 
     def _drop(self, name: bytes) -> None:
         block = self._blocks.pop(name)
-        self.nbytes -= block.own_bytes
+        self.size -= self._own(block)
         siblings = self._children[block.parent]
         siblings.remove(block)
         if not siblings:
@@ -228,7 +241,7 @@ class PrefixCache:
     def _share(self, block: Block) -> None:
         if id(block.run) not in self._live:
             self._live[id(block.run)] = 0
-            self.nbytes += run_bytes(block.run)
+            self.size += self._run(block.run)
         self._live[id(block.run)] += len(block)
 
     def _part(self, *gone: Block) -> None:
@@ -253,9 +266,15 @@ class PrefixCache:
             one.run, one.place = smaller, one.place - start
             self._share(one)
 
+    def _own(self, block: Block) -> Size:
+        return block.own(self._buffers.page)
+
+    def _run(self, run: Parts) -> Size:
+        return size_of(arrays(run), self._buffers.page)
+
     def _let_go(self, run: Parts) -> None:
         del self._live[id(run)]
-        self.nbytes -= run_bytes(run)
+        self.size -= self._run(run)
 
 
 def _copied(run: Parts, start: int, stop: int, begin: Callable[[list[mx.array]], None]) -> Parts:

@@ -8,6 +8,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_serve.daemon.engine import device
+from mlx_serve.daemon.engine.shares import Buffers
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,15 @@ def test_how_many_a_user_has_named_holds() -> None:
     mine = {device.GRAPHS_KEPT: "1000"}
     device.bound_graphs(8 << 30, mine)
     assert mine == {device.GRAPHS_KEPT: "1000"}
+
+
+@pytest.mark.parametrize(
+    ("backend", "buffers"),
+    [("metal", Buffers(16_384, 249_500)), ("cuda", Buffers(16_384, None)), ("cpu", Buffers(1, None))],
+)
+def test_on_metal_what_is_kept_leaves_half_of_the_buffers_that_a_process_may_have(
+    monkeypatch: pytest.MonkeyPatch, backend: str, buffers: Buffers
+) -> None:
+    monkeypatch.setattr(device, "backend", lambda: backend)
+    monkeypatch.setattr(mx, "device_info", lambda: {"resource_limit": 499_000} if backend == "metal" else {})
+    assert device.kept_buffers() == buffers

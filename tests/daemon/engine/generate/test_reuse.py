@@ -24,6 +24,7 @@ from mlx_serve.daemon.engine.generate.generator import Generator
 from mlx_serve.daemon.engine.generate.prefilling.prefill import Prefill
 from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix import recording
+from mlx_serve.daemon.engine.shares import Buffers
 from mlx_serve.daemon.protocol import Cancel, Sampling
 
 NAMES = ["llama", "gemma3", "qwen3_next", "qwen3_5"] if LONG else ["gemma3", "qwen3_next"]
@@ -253,6 +254,22 @@ def test_churn_in_little_room(name: str, block: int, loaded: Loaded) -> None:
         assert session.engine._reuse.nbytes <= limit
         known[place] = (*prompts[0], *answers[0])
     assert session.engine._reuse.evictions > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_kept_leaves_the_device_buffers_for_others(
+    loaded: Loaded, block: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch job of short prompts to a small model has Metal out of buffers long before memory is full."""
+    monkeypatch.setattr(reuse, "kept_buffers", lambda: Buffers(most=60))
+    session = Session(loaded(name))
+    plain = Session(loaded(name), prefixes=0)
+    for seed in range(12):
+        prompt = tokens(12, seed)
+        assert session.round(prompt)[0] == plain.round(prompt)[0]
+        assert session.engine._reuse.kept is not None and session.engine._reuse.kept.size.buffers <= 60
+    assert session.engine._reuse.evictions > 0
+    assert session.round(tokens(12, 11))[1] != [0]
 
 
 def test_choices_share_what_is_known(loaded: Loaded, block: int) -> None:

@@ -8,12 +8,13 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import ArraysCache
 
+from mlx_serve.daemon.engine.prefix import block, match, prefix_cache
 from mlx_serve.daemon.engine.prefix import chain as chains
-from mlx_serve.daemon.engine.prefix import match, prefix_cache
 from mlx_serve.daemon.engine.prefix.chain import Chain, packed
 from mlx_serve.daemon.engine.prefix.layers import Parts, arrays
 from mlx_serve.daemon.engine.prefix.match import Match
 from mlx_serve.daemon.engine.prefix.prefix_cache import PrefixCache
+from mlx_serve.daemon.engine.shares import Buffers
 
 SIZE = 4
 
@@ -202,9 +203,41 @@ def test_at_random() -> None:
         known = [*known[-20:], tokens]
         if chance.random() < 0.05:
             kept.shrink(kept.nbytes // 2)
-        assert kept.nbytes == sum(block.nbytes for block in kept._blocks.values()) <= 60_000
+        assert kept.nbytes == sum(one.nbytes for one in kept._blocks.values()) <= 60_000
         assert all(not block.parent or block.parent in kept._blocks for block in kept._blocks.values())
         assert sum(map(len, kept._children.values())) == len(kept)
+
+
+def test_as_many_buffers_as_the_device_has_for_it() -> None:
+    """Metal counts buffers, and short texts take few bytes in many: the least recently used go, as for bytes. Blocks
+    that share their memory count once, snapshots count too."""
+    kept = PrefixCache(1 << 30, needs_snapshots=False, buffers=Buffers(most=12))
+    for number in range(20):
+        fill(kept, [number, 1, 2, 3])
+        assert kept.size.buffers == sum(2 for _ in kept._blocks) <= 12
+    assert len(kept) == 6 and kept.evictions == 14
+    assert kept_tokens(kept, [13, 1, 2, 3]) == [] and kept_tokens(kept, [14, 1, 2, 3]) == [14, 1, 2, 3]
+    together = list(range(100, 100 + 3 * SIZE))
+    kept.add_run(Chain(together), 0, len(together), columns(together))
+    assert kept.size.buffers == 12 and kept_tokens(kept, together) == together
+    state = ArraysCache(1)
+    state.cache = [mx.zeros((1, 2))]
+    kept.attach(Chain(together), len(together), (state,))
+    assert kept.size.buffers == 11 and kept_tokens(kept, together) == together
+    kept.clear()
+    assert kept.size.buffers == kept.nbytes == 0
+
+
+def test_whole_pages_count_where_memory_comes_in_them() -> None:
+    """On a GPU a short prompt takes several times its bytes: what is kept within a share has to fit into it."""
+    kept = PrefixCache(10 * 2 * 16_384, needs_snapshots=False, buffers=Buffers(page=16_384))
+    for number in range(20):
+        fill(kept, [number, 1, 2, 3])
+        assert kept.nbytes <= kept.limit
+        assert kept.nbytes == len(kept) * (2 * 16_384 + 4 * SIZE + block._OWN)
+    assert len(kept) == 9
+    kept.clear()
+    assert kept.nbytes == 0
 
 
 def test_looking_up_a_hundred_thousand_tokens_touches_each_once() -> None:
