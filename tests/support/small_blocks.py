@@ -7,10 +7,10 @@ import pytest
 from mlx_serve.daemon.engine.generate import prompts_on_disk, rereading, reuse
 from mlx_serve.daemon.engine.prefix import chain, known_texts, layers, match, prefix_cache, recording
 from mlx_serve.daemon.engine.prefix.disk import cache_layout, write_behind
-from mlx_serve.daemon.engine.prefix.disk.reading import block_reader, read_back
+from mlx_serve.daemon.engine.prefix.disk.reading import block_reader, read_back, run_memory
 
 _MODULES = (
-    *(block_reader, cache_layout, read_back, write_behind),
+    *(block_reader, cache_layout, read_back, run_memory, write_behind),
     *(chain, known_texts, layers, match, prefix_cache, recording, rereading, reuse),
 )
 

@@ -52,6 +52,14 @@ class Launch:
                 if sequence.constraint is not None and sequence.reason is None and token >= 0:
                     sequence.constraint.advance(token)
 
+    def note_stops(self) -> None:
+        """See before the next launch who ends with the token just drawn, so that no step is spent on them."""
+        self.follow()
+        for sequence, token in zip(self.sequences, self.read(), strict=True):
+            ended = sequence.constraint is not None and sequence.constraint.ended
+            if ended or sequence.ends_with(token):
+                sequence.stopping = True
+
     def logprobs(self, vocabulary: Vocabulary) -> dict[int, TokenLogprob]:
         """By row, for the rows that asked."""
         if self.drawn.chosen is None:

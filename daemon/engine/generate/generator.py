@@ -22,6 +22,7 @@ from ..vision.viewing import Views
 from .admission.arrivals import Arrivals
 from .admission.gathering import Gathering
 from .admission.joining import Joining
+from .admission.leaving import Leaving
 from .admission.preemption import Preemption
 from .admission.prefill_admission import PrefillAdmission
 from .answers import Answers
@@ -84,6 +85,15 @@ class Generator:
         self._prefills = Prefills(self._pace, self._fail_prompts, self._dispatch, blocking=blocking)
         self._memory = CacheMemory(ledger, self._batch, self._prefills, self._views, self._reuse)
         self._preemption = Preemption(self._scheduler, self._batch, self._prefills, self._reuse, self._answers)
+        self._leaving = Leaving(
+            self._scheduler,
+            self._batch,
+            self._reuse,
+            self._memory,
+            self._preemption,
+            self._dispatch,
+            self._finish_launch,
+        )
         self._admission = PrefillAdmission(
             model,
             shapes,
@@ -203,11 +213,11 @@ class Generator:
         early = before is None or self.pipelining.early(len(self._batch), self._batch.nbytes)
         blocking = self._batch.waits or (first and self._prefills.blocking)
         if before is not None and (blocking or not early):
-            self._note_stops(before)
+            before.note_stops()
             if blocking or first:  # tokens wait for no launch
                 self._take(before, launched_at)
                 return
-        self._leave()
+        self._leaving.leave()
         share = self._read_prompts(budget, awaited=first)
         self._joining.join()
         use_all_cores(not len(self._batch))
@@ -249,47 +259,14 @@ class Generator:
             self._launch = None
         self._prefills.settle_before(launched_at, decoding=len(self._batch) > 0)
 
-    def _note_stops(self, launch: Launch) -> None:
-        """See before the next launch who ends with the token just drawn, so that no step is spent on them."""
-        launch.follow()
-        for sequence, token in zip(launch.sequences, launch.read(), strict=True):
-            ended = sequence.constraint is not None and sequence.constraint.ended
-            if ended or sequence.ends_with(token):
-                sequence.stopping = True
+    def _finish_launch(self) -> bool:
+        if self._launch is None:
+            return False
+        self._answers.take(self._launch)
+        self._launch = None
+        return True
 
-    # leaving the batch
-
-    def _leave(self) -> None:
-        self._leave_ended()
-        self._memory.count()
-        while self._scheduler.must_yield(self._memory.occupancy):
-            if not self._memory.forget_pictures():
-                self._free_memory()
-        self._memory.bound_prefixes()
-
-    def _leave_ended(self) -> None:
-        ended = [one for one in self._batch.sequences if one.reason is not None or one.stopping or one.exhausted]
-        for sequence in ended:
-            self._reuse.keep(sequence, *self._batch.held(sequence))
-        if len(ended) == len(self._batch):
-            self._dispatch.settle()
-        if ended:
-            self._batch.leave(ended)
-
-    def _free_memory(self) -> None:
-        """The caches have outgrown their memory. Before a sequence is put back, the step under way is read, which may
-        end some and is part of what the newest takes along."""
-        self._dispatch.settle()
-        if self._preemption.put_back_prompts():
-            return
-        if self._launch is not None:
-            self._answers.take(self._launch)
-            self._launch = None
-            self._leave_ended()
-            return
-        self._preemption.put_back_sequence()
-
-    # joining it
+    # prompts
 
     def _read_prompts(self, budget: int, *, awaited: bool) -> Share:
         """What the step has of prompts. `awaited`: the step under way gives first tokens."""

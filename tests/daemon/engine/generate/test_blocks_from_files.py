@@ -23,7 +23,7 @@ from mlx_serve.daemon.engine.prefix.disk.block_bytes import to_file
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
-from mlx_serve.daemon.engine.prefix.disk.reading import read_back
+from mlx_serve.daemon.engine.prefix.disk.reading import run_memory
 from mlx_serve.daemon.engine.prefix.disk.reading.block_reader import BlockReader, Found, Wanted, find
 from mlx_serve.daemon.engine.prefix.disk.reading.landing import Landing
 from mlx_serve.daemon.protocol import Cancel, Sampling, Started
@@ -248,7 +248,7 @@ def test_what_is_computed_sooner_is_not_read(
 ) -> None:
     """The answer is the same, what has come is used, and the reason is said."""
     monkeypatch.setattr(read_or_compute, "PROBE_BYTES", 1)
-    monkeypatch.setattr(read_back, "TOGETHER", 2)
+    monkeypatch.setattr(run_memory, "TOGETHER", 2)
     model, prompt = loaded("llama"), tokens(9 * SIZE + 3, 1)
     expected, _ = process(model).answer(prompt)
     asked = process(model)

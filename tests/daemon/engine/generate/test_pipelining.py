@@ -144,16 +144,20 @@ class Clock:
 
     def follow(self, made: Any) -> None:
         """Every launch of this engine moves the clock on, by whether the step before was read first."""
-        launch, note_stops = made._batch.launch, made._note_stops
-
-        def noting(before: Any) -> None:
-            self._read = True
-            note_stops(before)
+        launch = made._batch.launch
 
         def launching(*given: Any, **options: Any) -> Any:
             self.ways.append(not self._read)
             self.now += self.step + (self.wait if self._read else self.copy)
             self._read = False
-            return launch(*given, **options)
+            launched = launch(*given, **options)
+            note_stops = launched.note_stops
 
-        made._batch.launch, made._note_stops = launching, noting
+            def noting() -> None:
+                self._read = True
+                note_stops()
+
+            launched.note_stops = noting
+            return launched
+
+        made._batch.launch = launching

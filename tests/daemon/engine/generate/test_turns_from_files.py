@@ -22,7 +22,7 @@ from mlx_serve.daemon.engine.model.load import LanguageModel
 from mlx_serve.daemon.engine.prefix.ahead import at_once
 from mlx_serve.daemon.engine.prefix.disk.block_file import BlockFile, encode
 from mlx_serve.daemon.engine.prefix.disk.reading import read_back
-from mlx_serve.daemon.engine.prefix.disk.reading.staging_buffer import StagingBuffers
+from mlx_serve.daemon.engine.prefix.disk.reading.run_memory import RunMemory
 from mlx_serve.daemon.engine.prefix.disk.tensor import Tensor
 from mlx_serve.daemon.engine.prefix.disk.turn_store import TurnStore
 from mlx_serve.daemon.engine.prefix.state_graph import Instance, Items, Leaf, Ref
@@ -378,7 +378,7 @@ def test_where_memory_is_copied(in_place: bool, made: Made, begin: Begin) -> Non
     back = new.engine._reuse._files._back
     assert back is not None and back.in_place
     if not in_place:
-        back._buffers = StagingBuffers(back._stream, at_once)
+        back._memory = RunMemory(back._layout, at_once, in_place=False)
     turn = (*text, *tokens(9, 2))
     assert answer(new, turn) == (expected(made, turn), len(text) - 1)
 

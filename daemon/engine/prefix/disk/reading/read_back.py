@@ -10,32 +10,26 @@ from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
-import mlx.core as mx
-
 from ...ahead import Ahead, at_once
 from ...chain import BLOCK, Chain
 from ...layers import arrays
 from ...prefix_cache import PrefixCache
 from ...read_or_compute import Coming
-from ...recording import TOGETHER
 from ..cache_layout import Layout
 from .block_reader import BlockReader, Found, Wanted
 from .block_run import BlockRun
 from .file_reading import Reading
-from .landing import Landing
-from .staging_buffer import StagingBuffer, StagingBuffers, places
+from .run_memory import RunMemory
+from .staging_buffer import StagingBuffer
 
-_RUNS, _STAGED_RUNS = 2, 3  # under way at the same time, in MLX's own memory and in StagingBuffers
-_RUN_BYTES = 96 << 20
 _BESIDE = 0.0015  # seconds a step where others decode, of all prompts together, and what one array takes
 _ALONE = 0.01
 _STUCK_SECONDS = 10.0
 
 
 class ReadBack:
-    """`tokens` counts those that came from the disk. `in_place`: threads write into MLX's own memory, which is computed
-    with; else into StagingBuffers, of which it makes copies. `rate`: how many tokens of a prompt this device computes
-    in a second. `ahead` begins what has come."""
+    """`tokens` counts those that came from the disk. `in_place` as in RunMemory. `rate`: how many tokens of a prompt
+    this device computes in a second. `ahead` begins what has come."""
 
     def __init__(
         self,
@@ -53,9 +47,7 @@ class ReadBack:
         self._full = False  # there was no memory for what came
         self._reader = reader
         self._layout = layout
-        # One of its own, so that nobody waits for this memory as long as a step takes.
-        self._stream = mx.new_stream(mx.cpu)
-        self._buffers = None if in_place else StagingBuffers(self._stream, ahead)
+        self._memory = RunMemory(layout, ahead, in_place=in_place)
         self._readings: dict[int, Reading] = {}
         self._stuck: list[Future[object]] = []
         self._left: list[BlockRun] = []  # which nobody waits for, but threads still fill
@@ -73,7 +65,7 @@ class ReadBack:
 
     @property
     def in_place(self) -> bool:
-        return self._buffers is None
+        return self._memory.in_place
 
     @property
     def leaving(self) -> bool:
@@ -85,7 +77,7 @@ class ReadBack:
     @property
     def nbytes(self) -> int:
         """Of memory for what has not come yet."""
-        return self._coming + (0 if self._buffers is None else self._buffers.nbytes)
+        return self._coming + self._memory.nbytes
 
     @property
     def _coming(self) -> int:
@@ -112,8 +104,8 @@ class ReadBack:
         self._steps += 1
         self._spent = 0.0
         self._decoding = decoding
-        if self._buffers is not None and not (decoding or self._readings):  # to let it go may take as long as a step
-            self._buffers.clear()
+        if not (decoding or self._readings):
+            self._memory.clear()
 
     def wait(self, seconds: float) -> None:
         """Until something has come, or for so long; not at all where there is more to do here."""
@@ -219,32 +211,22 @@ class ReadBack:
         """A little of what comes before a run is read; whether there was anything to do."""
         run = reading.runs[-1] if reading.runs else None
         if run is None or run.files:
-            if len(reading.runs) == (_RUNS if self.in_place else _STAGED_RUNS) or not reading.left:
+            if len(reading.runs) == self._memory.most_runs or not reading.left:
                 return False
             found = self._next(reading)
             if not found:
                 return False
-            reading.runs.append(BlockRun(found, self._landing(found)))
+            reading.runs.append(BlockRun(found, self._memory.landing(found)))
             return True
         return run.prepare(self._reader, self._steps, decoding=self._decoding)
-
-    def _landing(self, found: list[Found]) -> Landing:
-        """Memory for these."""
-        widths, whole = [one.tokens for one in found], found[-1].tensors
-        if self._buffers is None:
-            return Landing(self._layout, widths, self._stream, whole)
-        size = places([*self._layout.columns(sum(widths)), *whole])[-1]
-        return Landing(self._layout, widths, self._buffers.take(size), whole)
 
     def _next(self, reading: Reading) -> list[Found]:
         """Those that come together, as many as there is memory for; where nothing else takes it and it is not even for
         one, the rest is not read."""
         room = self._kept.limit if self._room is None else min(self._kept.limit, self._room)
-        tensors = (*self._layout.columns(BLOCK), *reading.left[0].tensors)
-        size = max(1, sum(one.nbytes for one in tensors))
         held = self._coming
-        most = min(TOGETHER, max(1, _RUN_BYTES // size), (room - held) // size)
-        if most < 1:
+        most = self._memory.together(reading.left[0], room - held)
+        if not most:
             if not held:
                 reading.left.clear()
             return []
@@ -322,5 +304,5 @@ class ReadBack:
     def _begun(self, buffer: StagingBuffer | None, began: float, seconds: float, error: Exception | None) -> None:
         """What has come is being computed, or there was no memory for it."""
         self._full = self._full or error is not None
-        if buffer is not None and self._buffers is not None and error is None:
-            self._buffers.give_back(buffer)
+        if buffer is not None and error is None:
+            self._memory.give_back(buffer)

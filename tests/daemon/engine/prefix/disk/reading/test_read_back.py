@@ -19,7 +19,7 @@ from mlx_serve.daemon.engine.prefix.chain import Chain
 from mlx_serve.daemon.engine.prefix.disk.block_bytes import to_file
 from mlx_serve.daemon.engine.prefix.disk.cache_layout import Layout
 from mlx_serve.daemon.engine.prefix.disk.disk_store import DiskStore
-from mlx_serve.daemon.engine.prefix.disk.reading import block_run, read_back
+from mlx_serve.daemon.engine.prefix.disk.reading import block_run, read_back, run_memory
 from mlx_serve.daemon.engine.prefix.disk.reading.block_reader import BlockReader
 from mlx_serve.daemon.engine.prefix.disk.reading.landing import Landing
 from mlx_serve.daemon.engine.prefix.disk.reading.read_back import ReadBack
@@ -161,10 +161,11 @@ def test_buffers_are_filled_again_when_nobody_copies_from_them(
         return True
 
     monkeypatch.setattr(StagingBuffer, "__init__", counted)
-    monkeypatch.setattr(read_back, "TOGETHER", 2)
+    monkeypatch.setattr(run_memory, "TOGETHER", 2)
     back, kept = files.begin(in_place=False)
-    assert back._buffers is not None
-    back._ahead = back._buffers._ahead = later if decoding else at_once  # while others decode another thread evaluates
+    free = back._memory._free
+    assert free is not None
+    back._ahead = free._ahead = later if decoding else at_once  # while others decode another thread evaluates
     steps = 0
     while back.goes_on(1):
         steps += 1
@@ -245,13 +246,13 @@ def test_a_buffer_that_a_thread_still_fills_is_not_used_again(files: Files, monk
         return real(store, name, room)
 
     monkeypatch.setattr(DiskStore, "read", read)
-    monkeypatch.setattr(read_back, "_RUNS", 1)
+    monkeypatch.setattr(run_memory, "_RUNS", 1)
     back, kept = files.begin(in_place=False)
     while back.goes_on(1):
         back.after_step(decoding=True)
         back.wait(0.01)
-    assert held(kept, files.chain) == [(1.0, 1.5)] and back._buffers is not None
-    assert back.leaving and back._buffers.nbytes == 0
+    assert held(kept, files.chain) == [(1.0, 1.5)]
+    assert back.leaving and back._memory.nbytes == 0
     gate.set()
     wait_until(lambda: not back.leaving and back.nbytes == 0, "its memory is let go")
     back.close()
@@ -299,7 +300,7 @@ def test_where_there_is_no_memory_a_prompt_is_read(files: Files, monkeypatch: py
             raise RuntimeError("[malloc] Unable to allocate 1 bytes.")
         return real(landing)
 
-    monkeypatch.setattr(read_back, "_RUNS", 1)
+    monkeypatch.setattr(run_memory, "_RUNS", 1)
     back, kept = files.begin()
     monkeypatch.setattr(Landing, "begin", begin)
     finish(back)
@@ -315,7 +316,7 @@ def test_memory_that_is_found_missing_later_ends_the_reading(files: Files, monke
         told.append(tell)
         return True
 
-    monkeypatch.setattr(read_back, "TOGETHER", 1)
+    monkeypatch.setattr(run_memory, "TOGETHER", 1)
     back, kept = files.begin(in_place=False)
     with monkeypatch.context() as patched:
         patched.setattr(back, "_ahead", later)
@@ -373,7 +374,7 @@ def test_what_is_computed_sooner_stays_on_disk(
 ) -> None:
     """What has come by then is kept; beside decoding, and where computing takes longer, all of it is read."""
     monkeypatch.setattr(read_or_compute, "PROBE_BYTES", 1)
-    monkeypatch.setattr(read_back, "TOGETHER", 2)
+    monkeypatch.setattr(run_memory, "TOGETHER", 2)
     back, kept = files.begin(rate=rate)
     back.after_step(decoding=decoding)
     while back.goes_on(1):
@@ -390,7 +391,7 @@ def test_what_is_computed_sooner_stays_on_disk(
 
 def test_a_request_that_left_is_forgotten(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_or_compute, "PROBE_BYTES", 1)
-    monkeypatch.setattr(read_back, "TOGETHER", 2)
+    monkeypatch.setattr(run_memory, "TOGETHER", 2)
     back, _ = files.begin(rate=1e12)
     finish(back)
     back.forget(1)
