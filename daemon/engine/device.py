@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from ..protocol import PROTOCOL, Hello
 from .prompt.memory_bound import trim
-from .shares import Buffers, Division, host_memory, kept_graphs, usable
+from .shares import Buffers, Division, graph_bytes, host_memory, kept_graphs, usable
 
 PAGE = 16 << 10
 GRAPHS_KEPT = "MLX_CUDA_GRAPH_CACHE_SIZE"
@@ -44,6 +44,19 @@ def bound_graphs(memory: int, environ: MutableMapping[str, str]) -> None:
     """Let MLX keep as many CUDA graphs as there is room for, unless the user has said how many. MLX looks when a stream
     is first used, so this comes before anything is computed."""
     environ.setdefault(GRAPHS_KEPT, str(kept_graphs(memory)))
+
+
+def obtainable(memory: int) -> int:
+    """Of so many bytes, what this process can have: on an NVIDIA GPU other programs may have memory too, a desktop or
+    somebody's training. What is free at the moment counts, but for what graphs need, and what this process has."""
+    if backend() != "cuda":
+        return memory
+    info = mx.device_info()
+    free, total = info.get("free_memory"), info.get("total_memory")
+    if free is None or total is None:
+        return memory
+    own = mx.get_active_memory() + mx.get_cache_memory()
+    return max(0, min(memory, int(free) + own - graph_bytes(int(total))))
 
 
 def kept_buffers() -> Buffers:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Limit, Ping, Pong, Quit, Step
-from .device import out_of_memory
+from .device import obtainable, out_of_memory
 from .mailbox import Mailbox
 
 BEAT_SECONDS = 1.0
@@ -107,7 +107,7 @@ class Loop:
                 case Cancel():
                     self._worker.cancel(message.id)
                 case Limit():
-                    self._worker.limit(message.memory_limit, tight=message.tight)
+                    self._worker.limit(obtainable(message.memory_limit), tight=message.tight)
                 case Ping():
                     self._mailbox.send(Pong(id=message.id, gauges=self._worker.gauges()))
                 case Quit():

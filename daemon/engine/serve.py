@@ -20,7 +20,7 @@ from .collector import Collector
 from .cpu import stand_ins
 from .cpu.few_rows_sgemm import FewRowsSgemm
 from .cpu.threads import forget_others
-from .device import backend, bound_memory, bound_pool, release_pool, wire
+from .device import backend, bound_memory, bound_pool, obtainable, out_of_memory, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.disk import open_disk
@@ -65,7 +65,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     request = _first(mailbox)
     if not isinstance(request, protocol.Load):
         return
-    memory = hello.device_memory if request.memory_limit is None else request.memory_limit
+    memory = obtainable(hello.device_memory if request.memory_limit is None else request.memory_limit)
     bound_memory(memory)
     with signs_of_life(mailbox):
         loaded = _load(request, mailbox, prompts)
@@ -203,6 +203,15 @@ def _too_large(weights: int, memory: int) -> protocol.LoadFailed:
     return protocol.LoadFailed(code="insufficient_memory", message=message)
 
 
+def _load_failed(error: Exception, path: str) -> protocol.LoadFailed:
+    told = " ".join(str(error).replace(path, "the model").split())[:300]
+    text = f"{type(error).__name__}: {told}" if told else type(error).__name__
+    if not (out_of_memory(error) or "memory" in text.lower()):
+        return protocol.LoadFailed(code="internal_error", message=text)
+    full = "memory ran out for it; end what else takes memory there, unload another model, or take a smaller one"
+    return protocol.LoadFailed(code="insufficient_memory", message=f"{full} ({text})")
+
+
 def _load(request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess) -> tuple[Model, protocol.Loaded] | None:
     try:
         match request.kind:
@@ -220,13 +229,7 @@ def _load(request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess) -> t
         failed = protocol.LoadFailed(code="bad_model", message=str(error))
     except UnsupportedModel as error:
         failed = protocol.LoadFailed(code="unsupported", message=str(error))
-    except MemoryError:
-        failed = protocol.LoadFailed(code="insufficient_memory", message="it does not fit into this machine's memory")
     except Exception as error:
-        text = " ".join(str(error).replace(request.path, "the model").split())[:300]
-        failed = protocol.LoadFailed(
-            code="insufficient_memory" if "memory" in text.lower() else "internal_error",
-            message=f"{type(error).__name__}: {text}",
-        )
+        failed = _load_failed(error, request.path)
     mailbox.send(failed)
     return None

@@ -49,13 +49,18 @@ def usable(backend: Literal["metal", "cuda", "cpu"], host: int, device: int) -> 
     return host - _reserve(host, SYSTEM_SHARE, SYSTEM_LEAST)
 
 
+def graph_bytes(device: int) -> int:
+    """What CUDA graphs may take of an NVIDIA GPU with so much memory: half of what is nobody's there."""
+    return _reserve(device, GPU_SHARE, GPU_LEAST) // 2
+
+
 def kept_graphs(device: int) -> int:
-    """How many CUDA graphs MLX may keep on an NVIDIA GPU with so much memory: half of what is nobody's there.
+    """How many of them MLX may keep.
 
     One of some 90 operations took 4.9 MB of an H200 with driver 580 (and 1.35 MB of the host), which counts nowhere in
     MLX; MLX itself keeps 400, whatever the device.
     """
-    return min(MOST_GRAPHS, max(FEWEST_GRAPHS, _reserve(device, GPU_SHARE, GPU_LEAST) // 2 // GRAPH_BYTES))
+    return min(MOST_GRAPHS, max(FEWEST_GRAPHS, graph_bytes(device) // GRAPH_BYTES))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import pytest
 from mlx_serve.daemon.engine import device
 from mlx_serve.daemon.engine.shares import Buffers
 
+GIB = 1 << 30
+
 
 @pytest.mark.parametrize(
     ("backend", "info", "kept"),
@@ -48,3 +50,27 @@ def test_on_metal_what_is_kept_leaves_half_of_the_buffers_that_a_process_may_hav
     monkeypatch.setattr(device, "backend", lambda: backend)
     monkeypatch.setattr(mx, "device_info", lambda: {"resource_limit": 499_000} if backend == "metal" else {})
     assert device.kept_buffers() == buffers
+
+
+@pytest.mark.parametrize(
+    ("backend", "free", "own", "found"),
+    [
+        ("cuda", 22.0, 0.0, 20.0),  # 24 GiB without its reserve were 22.8: what it was asked for is less
+        ("cuda", 9.0, 0.0, 8.4),  # somebody's training has the rest; 0.6 are for graphs
+        ("cuda", 1.0, 8.0, 8.4),  # of which it has taken most meanwhile
+        ("cuda", 0.2, 0.0, 0.0),
+        ("cuda", None, 0.0, 20.0),
+        ("metal", 9.0, 0.0, 20.0),
+        ("cpu", 9.0, 0.0, 20.0),
+    ],
+)
+def test_on_cuda_a_model_has_what_others_leave(
+    monkeypatch: pytest.MonkeyPatch, backend: str, free: float | None, own: float, found: float
+) -> None:
+    """And not what the GPU has: past that CUDA has no memory, in the middle of a step, which ends the process."""
+    info = {"total_memory": 24 << 30} | ({} if free is None else {"free_memory": int(free * GIB)})
+    monkeypatch.setattr(device, "backend", lambda: backend)
+    monkeypatch.setattr(mx, "device_info", lambda: info)
+    monkeypatch.setattr(mx, "get_active_memory", lambda: int(own * GIB) // 2)
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: int(own * GIB) // 2)
+    assert device.obtainable(20 * GIB) == pytest.approx(found * GIB, abs=2)

@@ -9,7 +9,7 @@ import pytest
 
 from mlx_serve.daemon.engine import loop
 from mlx_serve.daemon.engine.loop import Loop
-from mlx_serve.daemon.protocol import Ask, Cancel, Event, Fatal, Gauges, Quit
+from mlx_serve.daemon.protocol import Ask, Cancel, Event, Fatal, Gauges, Limit, Quit
 
 
 class Busy:
@@ -18,6 +18,7 @@ class Busy:
     def __init__(self) -> None:
         self.left = 0
         self.waits = deque[float]()
+        self.limits: list[tuple[int, bool]] = []
 
     @property
     def idle(self) -> bool:
@@ -35,7 +36,9 @@ class Busy:
 
     def admit(self, ask: Ask) -> None: ...
     def receive(self, result: object) -> None: ...
-    def limit(self, memory: int, *, tight: bool) -> None: ...
+
+    def limit(self, memory: int, *, tight: bool) -> None:
+        self.limits.append((memory, tight))
 
     def drain(self) -> list[Event]:
         return []
@@ -93,6 +96,15 @@ def test_a_step_waits_for_what_is_worth_it() -> None:
     worker.__class__ = Seen
     Loop(worker, letters, rest=lambda: None).run()  # type: ignore[arg-type]
     assert letters.patience[:3] == [loop.REST_SECONDS, 0.5, 0.25] and left[0] == 3
+
+
+def test_a_limit_is_what_the_device_has_left_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where other programs hold the rest."""
+    monkeypatch.setattr(loop, "obtainable", lambda memory: memory // 2)
+    worker = Busy()
+    letters = Letters([Limit(memory_limit=100, tight=True), Quit()])
+    Loop(worker, letters, rest=lambda: None).run()  # type: ignore[arg-type]
+    assert worker.limits == [(50, True)]
 
 
 @pytest.mark.parametrize(
