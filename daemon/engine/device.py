@@ -13,6 +13,7 @@ from .prompt.memory_bound import trim
 from .shares import Buffers, Division, graph_bytes, host_memory, kept_graphs, usable
 
 PAGE = 16 << 10
+CHANGED = 20
 GRAPHS_KEPT = "MLX_CUDA_GRAPH_CACHE_SIZE"
 
 
@@ -57,6 +58,21 @@ def obtainable(memory: int) -> int:
         return memory
     own = mx.get_active_memory() + mx.get_cache_memory()
     return max(0, min(memory, int(free) + own - graph_bytes(int(total))))
+
+
+class Share:
+    """The memory that a model was told it may have, `told` bytes, of which it can have `has`."""
+
+    def __init__(self, told: int) -> None:
+        self.told = told
+        self.has = obtainable(told)
+
+    def changed(self) -> bool:
+        """Whether others have come or gone since that was asked: `has` is asked anew, and differs by a twentieth."""
+        now = obtainable(self.told)
+        changed = abs(now - self.has) > self.has // CHANGED
+        self.has = now if changed else self.has
+        return changed
 
 
 def kept_buffers() -> Buffers:

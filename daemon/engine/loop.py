@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Limit, Ping, Pong, Quit, Step
-from .device import obtainable, out_of_memory
+from .device import Share, out_of_memory
 from .mailbox import Mailbox
 
 BEAT_SECONDS = 1.0
@@ -59,7 +59,7 @@ class Quitting(Exception):
 class Loop:
     """Runs one worker until the parent says Quit. `rest` is called when no work has come for REST_SECONDS; it gives
     after how many seconds without work it is called again, None: not in this rest. `after_step` is called when the
-    events of a step are sent."""
+    events of a step are sent. `share`: the worker's memory; at rest it is told of what that has become."""
 
     def __init__(
         self,
@@ -67,11 +67,14 @@ class Loop:
         mailbox: Mailbox,
         rest: Callable[[], float | None] = lambda: None,
         after_step: Callable[[], None] = lambda: None,
+        share: Share | None = None,
     ) -> None:
         self._worker = worker
         self._mailbox = mailbox
         self._rest = rest
         self._after_step = after_step
+        self._share = share
+        self._tight = False
         self._patience: float | None = REST_SECONDS
         self._beat = time.monotonic()
         self._reported_idle = True
@@ -93,6 +96,8 @@ class Loop:
         messages = self._mailbox.drain(wait=idle, seconds=self._patience)
         self._patience = REST_SECONDS
         if idle and not messages:
+            if self._share is not None and self._share.changed():
+                self._worker.limit(self._share.has, tight=self._tight)
             self._patience = self._rest()
             self._mailbox.send(Step(gauges=self._worker.gauges()))
         self._take(messages)
@@ -107,7 +112,8 @@ class Loop:
                 case Cancel():
                     self._worker.cancel(message.id)
                 case Limit():
-                    self._worker.limit(obtainable(message.memory_limit), tight=message.tight)
+                    self._share, self._tight = Share(message.memory_limit), message.tight
+                    self._worker.limit(self._share.has, tight=message.tight)
                 case Ping():
                     self._mailbox.send(Pong(id=message.id, gauges=self._worker.gauges()))
                 case Quit():

@@ -20,7 +20,7 @@ from .collector import Collector
 from .cpu import stand_ins
 from .cpu.few_rows_sgemm import FewRowsSgemm
 from .cpu.threads import forget_others
-from .device import backend, bound_memory, bound_pool, obtainable, out_of_memory, release_pool, wire
+from .device import Share, backend, bound_memory, bound_pool, out_of_memory, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.disk import open_disk
@@ -65,7 +65,8 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     request = _first(mailbox)
     if not isinstance(request, protocol.Load):
         return
-    memory = obtainable(hello.device_memory if request.memory_limit is None else request.memory_limit)
+    share = Share(hello.device_memory if request.memory_limit is None else request.memory_limit)
+    memory = share.has
     bound_memory(memory)
     with signs_of_life(mailbox):
         loaded = _load(request, mailbox, prompts)
@@ -105,7 +106,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
         processes=(_fusing(model, request, busy), _learning(model, request)),
         collect=collector.rest,
     )
-    Loop(worker, mailbox, rest=rest, after_step=collector.after_step).run()
+    Loop(worker, mailbox, rest=rest, after_step=collector.after_step, share=share).run()
     if isinstance(worker, Generator):
         worker.close(CLOSE_SECONDS)
     mx.clear_streams()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlx_serve.daemon.engine import loop
+from mlx_serve.daemon.engine import device, loop
 from mlx_serve.daemon.engine.loop import Loop
 from mlx_serve.daemon.protocol import Ask, Cancel, Event, Fatal, Gauges, Limit, Quit
 
@@ -99,12 +99,24 @@ def test_a_step_waits_for_what_is_worth_it() -> None:
 
 
 def test_a_limit_is_what_the_device_has_left_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where other programs hold the rest."""
-    monkeypatch.setattr(loop, "obtainable", lambda memory: memory // 2)
+    """Where other programs hold the rest. When they come or go the worker is told at rest, and not while they stay."""
+    left = iter([50, 49, 90, 90, 30, 20])  # asked for with each limit, and at each rest
+
+    monkeypatch.setattr(device, "obtainable", lambda told: min(told, next(left)))
     worker = Busy()
-    letters = Letters([Limit(memory_limit=100, tight=True), Quit()])
-    Loop(worker, letters, rest=lambda: None).run()  # type: ignore[arg-type]
-    assert worker.limits == [(50, True)]
+    letters = Letters(
+        [Limit(memory_limit=100, tight=True)], [], [], [], [Limit(memory_limit=40, tight=False)], [], [Quit()]
+    )
+    Loop(worker, letters, rest=lambda: 0.1).run()  # type: ignore[arg-type]
+    assert worker.limits == [(50, True), (90, True), (30, False), (20, False)]
+
+
+def test_a_model_that_nobody_limits_learns_of_others_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = iter([100, 100, 60])
+    monkeypatch.setattr(device, "obtainable", lambda told: min(told, next(left)))
+    worker = Busy()
+    Loop(worker, Letters([], [], [Quit()]), rest=lambda: 0.1, share=device.Share(100)).run()  # type: ignore[arg-type]
+    assert worker.limits == [(60, False)]
 
 
 @pytest.mark.parametrize(
