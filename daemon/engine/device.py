@@ -12,8 +12,9 @@ from ..protocol import PROTOCOL, Hello
 from .prompt.memory_bound import trim
 from .shares import Buffers, Division, graph_bytes, host_memory, kept_graphs, usable
 
-PAGE = 16 << 10
-CHANGED = 20
+GPU_PAGE = 16 << 10
+CHANGE = 1 / 20
+"""Of a model's memory: for less nobody is told that there is more of it or less."""
 GRAPHS_KEPT = "MLX_CUDA_GRAPH_CACHE_SIZE"
 
 
@@ -67,12 +68,13 @@ class Share:
         self.told = told
         self.has = obtainable(told)
 
-    def changed(self) -> bool:
-        """Whether others have come or gone since that was asked: `has` is asked anew, and differs by a twentieth."""
+    def ask_again(self) -> bool:
+        """Whether others have come or gone since, so that `has` is another number now."""
         now = obtainable(self.told)
-        changed = abs(now - self.has) > self.has // CHANGED
-        self.has = now if changed else self.has
-        return changed
+        if abs(now - self.has) <= self.has * CHANGE:
+            return False
+        self.has = now
+        return True
 
 
 def kept_buffers() -> Buffers:
@@ -80,7 +82,7 @@ def kept_buffers() -> Buffers:
     has no memory for anybody, and short prompts to a small model, with two buffers a layer each, are there long before
     memory is full. On a processor memory comes in any size; MLX takes whole pages of a GPU's (by MLX 0.32.4)."""
     most = mx.device_info().get("resource_limit") if backend() == "metal" else None
-    return Buffers(PAGE if backend() != "cpu" else 1, None if most is None else int(most) // 2)
+    return Buffers(GPU_PAGE if backend() != "cpu" else 1, None if most is None else int(most) // 2)
 
 
 def out_of_memory(error: Exception) -> bool:

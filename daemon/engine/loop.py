@@ -14,6 +14,7 @@ from .mailbox import Mailbox
 
 BEAT_SECONDS = 1.0
 REST_SECONDS = 1.0
+FULL = "the device's memory is full: end what else uses it, or let models have less with models.memory_limit"
 
 
 class Worker(Protocol):
@@ -96,7 +97,7 @@ class Loop:
         messages = self._mailbox.drain(wait=idle, seconds=self._patience)
         self._patience = REST_SECONDS
         if idle and not messages:
-            if self._share is not None and self._share.changed():
+            if self._share is not None and self._share.ask_again():
                 self._worker.limit(self._share.has, tight=self._tight)
             self._patience = self._rest()
             self._mailbox.send(Step(gauges=self._worker.gauges()))
@@ -133,13 +134,8 @@ class Loop:
         try:
             self._worker.step()
         except Exception as error:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            if out_of_memory(error):
-                self._fail(
-                    "the device's memory is full: end what else uses it, or let models have less "
-                    f"(models.memory_limit) ({told})"
-                )
-            self._fail(f"the engine failed in a step ({told})")
+            reason = FULL if out_of_memory(error) else "the engine failed in a step"
+            self._fail(f"{reason} ({type(error).__name__}: {' '.join(str(error).split())[:300]})")
 
     def _fail(self, reason: str) -> None:
         self._send_outbox()

@@ -47,6 +47,7 @@ from .warmup.warmed import Warmed
 BEAT_SECONDS = 2.0
 REHEARSE_AFTER = 0.1  # seconds in which a model may come that was waited for
 CLOSE_SECONDS = 3.0  # less than the daemon waits for the process's end
+MAKE_ROOM = "end what else takes memory there, unload another model, or take a smaller one"
 
 Model = LanguageModel | Embedder | Reranker
 
@@ -200,7 +201,7 @@ def signs_of_life(mailbox: Mailbox, seconds: float = BEAT_SECONDS) -> Iterator[N
 
 
 def _too_large(weights: int, memory: int) -> protocol.LoadFailed:
-    message = f"its weights take {weights / 1e6:,.0f} MB, and {memory / 1e6:,.0f} MB are left for it"
+    message = f"its weights take {weights / 1e6:,.0f} MB, and {memory / 1e6:,.0f} MB are left for it; {MAKE_ROOM}"
     return protocol.LoadFailed(code="insufficient_memory", message=message)
 
 
@@ -209,8 +210,7 @@ def _load_failed(error: Exception, path: str) -> protocol.LoadFailed:
     text = f"{type(error).__name__}: {told}" if told else type(error).__name__
     if not (out_of_memory(error) or "memory" in text.lower()):
         return protocol.LoadFailed(code="internal_error", message=text)
-    full = "memory ran out for it; end what else takes memory there, unload another model, or take a smaller one"
-    return protocol.LoadFailed(code="insufficient_memory", message=f"{full} ({text})")
+    return protocol.LoadFailed(code="insufficient_memory", message=f"memory ran out for it; {MAKE_ROOM} ({text})")
 
 
 def _load(request: protocol.Load, mailbox: Mailbox, prompts: PromptProcess) -> tuple[Model, protocol.Loaded] | None:

@@ -124,7 +124,7 @@ def test_a_model_that_nobody_limits_learns_of_others_too(monkeypatch: pytest.Mon
     [
         (
             RuntimeError("cudaMallocAsync(&data, size, stream) failed: out of memory"),
-            "the device's memory is full: end what else uses it, or let models have less (models.memory_limit) "
+            "the device's memory is full: end what else uses it, or let models have less with models.memory_limit "
             "(RuntimeError: cudaMallocAsync(&data, size, stream) failed: out of memory)",
         ),
         (ValueError("no\nsuch row"), "the engine failed in a step (ValueError: no such row)"),

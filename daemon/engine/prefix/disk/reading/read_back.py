@@ -50,8 +50,6 @@ class ReadBack:
         self._memory = RunMemory(layout, ahead, in_place=in_place)
         self._readings: dict[int, Reading] = {}
         self._stuck: list[Future[object]] = []
-        self._left: list[BlockRun] = []  # which nobody waits for, but threads still fill
-        self._left_at = 0.0
         self._hurried = self._decoding = False
         self._room: int | None = None
         self._spent = 0.0  # seconds in this step
@@ -71,8 +69,7 @@ class ReadBack:
     def leaving(self) -> bool:
         """Whether memory of prompts that do not wait any more is to be let go, as soon as nobody fills it; of a disk
         that does not answer not for ever."""
-        self._left = [run for run in self._left if run.busy]
-        return bool(self._left) and time.monotonic() - self._left_at < _STUCK_SECONDS
+        return self._memory.leaving(_STUCK_SECONDS)
 
     @property
     def nbytes(self) -> int:
@@ -82,7 +79,7 @@ class ReadBack:
     @property
     def _coming(self) -> int:
         runs = [run for one in self._readings.values() for run in one.runs]
-        return sum(run.landing.nbytes for run in (*runs, *self._left))
+        return sum(run.landing.nbytes for run in (*runs, *self._memory.left))
 
     def forget(self, number: int) -> None:
         """Nothing is wanted any more for this request."""
@@ -93,7 +90,9 @@ class ReadBack:
         """The prompt of this request does not wait any more."""
         reading = self._readings.pop(number, None)
         if reading is not None:
-            self._leave(reading)
+            for future in reading.futures:
+                future.cancel()
+            self._memory.leave(reading.runs)
 
     def limit(self, room: int) -> None:
         """Those who run leave so many bytes for what is kept and for what comes."""
@@ -159,12 +158,6 @@ class ReadBack:
 
     def close(self) -> None:
         self._reader.close()
-
-    def _leave(self, reading: Reading) -> None:
-        for future in reading.futures:
-            future.cancel()
-        self._left += [run for run in reading.runs if run.busy]
-        self._left_at = time.monotonic()
 
     def _advance(self, reading: Reading) -> bool:
         """Whether more is to come."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+
 import mlx.core as mx
 
 from ...ahead import Ahead
@@ -9,6 +12,7 @@ from ...chain import BLOCK
 from ...recording import TOGETHER
 from ..cache_layout import Layout
 from .block_reader import Found
+from .block_run import BlockRun
 from .landing import Landing
 from .staging_buffer import StagingBuffer, StagingBuffers, places
 
@@ -18,13 +22,15 @@ _RUN_BYTES = 96 << 20
 
 class RunMemory:
     """`in_place`: threads write into MLX's own memory, which is computed with; else into StagingBuffers, of which it
-    makes copies, begun by `ahead`."""
+    makes copies, begun by `ahead`. `left`: runs that nobody waits for, but threads may still fill."""
 
     def __init__(self, layout: Layout, ahead: Ahead, *, in_place: bool) -> None:
         self._layout = layout
         # One of its own, so that nobody waits for this memory as long as a step takes.
         self._stream = mx.new_stream(mx.cpu)
         self._free = None if in_place else StagingBuffers(self._stream, ahead)
+        self.left: list[BlockRun] = []
+        self._left_at = 0.0
 
     @property
     def in_place(self) -> bool:
@@ -52,6 +58,16 @@ class RunMemory:
             return Landing(self._layout, widths, self._stream, whole)
         size = places([*self._layout.columns(sum(widths)), *whole])[-1]
         return Landing(self._layout, widths, self._free.take(size), whole)
+
+    def leave(self, runs: Iterable[BlockRun]) -> None:
+        """Nobody waits for these any more."""
+        self.left += [run for run in runs if run.busy]
+        self._left_at = time.monotonic()
+
+    def leaving(self, seconds: float) -> bool:
+        """Whether threads still fill what was left within so many seconds."""
+        self.left = [run for run in self.left if run.busy]
+        return bool(self.left) and time.monotonic() - self._left_at < seconds
 
     def give_back(self, buffer: StagingBuffer) -> None:
         """What is copied from it has been begun."""
