@@ -61,7 +61,7 @@ def obtainable(memory: int) -> int:
     return max(0, min(memory, int(free) + own - graph_bytes(int(total))))
 
 
-class Share:
+class MemoryShare:
     """The memory that a model was told it may have, `told` bytes, of which it can have `has`."""
 
     def __init__(self, told: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..protocol import Ask, Cancel, Event, Fatal, Gauges, Limit, Ping, Pong, Quit, Step
-from .device import Share, out_of_memory
+from .device import MemoryShare, out_of_memory
 from .mailbox import Mailbox
 
 BEAT_SECONDS = 1.0
@@ -68,7 +68,7 @@ class Loop:
         mailbox: Mailbox,
         rest: Callable[[], float | None] = lambda: None,
         after_step: Callable[[], None] = lambda: None,
-        share: Share | None = None,
+        share: MemoryShare | None = None,
     ) -> None:
         self._worker = worker
         self._mailbox = mailbox
@@ -113,7 +113,7 @@ class Loop:
                 case Cancel():
                     self._worker.cancel(message.id)
                 case Limit():
-                    self._share, self._tight = Share(message.memory_limit), message.tight
+                    self._share, self._tight = MemoryShare(message.memory_limit), message.tight
                     self._worker.limit(self._share.has, tight=message.tight)
                 case Ping():
                     self._mailbox.send(Pong(id=message.id, gauges=self._worker.gauges()))

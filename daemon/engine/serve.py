@@ -20,7 +20,7 @@ from .collector import Collector
 from .cpu import stand_ins
 from .cpu.few_rows_sgemm import FewRowsSgemm
 from .cpu.threads import forget_others
-from .device import Share, backend, bound_memory, bound_pool, out_of_memory, release_pool, wire
+from .device import MemoryShare, backend, bound_memory, bound_pool, out_of_memory, release_pool, wire
 from .embed.embedder import Embedder, load_embedder
 from .encode.row_worker import RowWorker
 from .generate.disk import open_disk
@@ -66,7 +66,7 @@ def live(mailbox: Mailbox, prompts: PromptProcess, hello: protocol.Hello) -> Non
     request = _first(mailbox)
     if not isinstance(request, protocol.Load):
         return
-    share = Share(hello.device_memory if request.memory_limit is None else request.memory_limit)
+    share = MemoryShare(hello.device_memory if request.memory_limit is None else request.memory_limit)
     memory = share.has
     bound_memory(memory)
     with signs_of_life(mailbox):

@@ -115,7 +115,7 @@ def test_a_model_that_nobody_limits_learns_of_others_too(monkeypatch: pytest.Mon
     left = iter([100, 100, 60])
     monkeypatch.setattr(device, "obtainable", lambda told: min(told, next(left)))
     worker = Busy()
-    Loop(worker, Letters([], [], [Quit()]), rest=lambda: 0.1, share=device.Share(100)).run()  # type: ignore[arg-type]
+    Loop(worker, Letters([], [], [Quit()]), rest=lambda: 0.1, share=device.MemoryShare(100)).run()  # type: ignore[arg-type]
     assert worker.limits == [(60, False)]
 
 
